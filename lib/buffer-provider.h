@@ -1,0 +1,37 @@
+/*
+ * What sockets call of the kernel's buffer rings.
+ */
+#ifndef FASTSOCKET_BUFFER_PROVIDER_H
+#define FASTSOCKET_BUFFER_PROVIDER_H
+
+#include "ring.h"
+
+struct FastProviderWaiter
+{
+    struct FastProviderWaiter* next;
+    struct FastProviderWaiter* previous; /* NULL: not waiting */
+    void (*function)(struct FastProviderWaiter* waiter);
+};
+
+struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider);
+uint32_t FastProviderLength(const struct FastRingBufferProvider* provider);
+bool FastProviderMakes(const struct FastRingBufferProvider* provider, CreateRingBufferFunction function);
+
+void FastProviderHold(struct FastRingBufferProvider* provider);
+void FastProviderDrop(struct FastRingBufferProvider* provider);
+
+/* The id of the buffer that follows id in the kernel's order; negative if that is not known. */
+int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id);
+
+/* The buffer of a slot that the kernel has filled; NULL if id is none. It stays the provider's until
+ * Replace; Return gives it back to the kernel as it is. Every filled slot ends in one of the two. */
+void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id);
+void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
+void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer); /* NULL: the slot is refilled later */
+
+/* A receive ended for want of buffers: the waiter is called, first come first served, when the kernel
+ * has buffers again. */
+void FastProviderWait(struct FastRingBufferProvider* provider, struct FastProviderWaiter* waiter);
+void FastProviderStopWaiting(struct FastRingBufferProvider* provider, struct FastProviderWaiter* waiter);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * The one seam to the kernel.
+ *
+ * Everything above speaks of submission and completion entries in the kernel's own formats. An engine
+ * keeps both in arrays in memory; reserving an entry, looking at completions and advancing are the
+ * same for every engine and stand here, inline. The rest goes through the table of functions: one
+ * indirect call a turn.
+ *
+ * What an entry points to beside data buffers, address and control data (message headers, io vectors,
+ * timespecs) is read during the enter that submits it, and need not live longer.
+ */
+#ifndef FASTSOCKET_ENGINE_H
+#define FASTSOCKET_ENGINE_H
+
+#include <liburing.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct FastEngine;
+
+struct FastEngineFunctions
+{
+    /*
+     * Submits every reserved entry, then waits until a completion is there, timeout nanoseconds have
+     * passed (0 = don't wait, negative = no limit) or a signal has come.
+     *
+     * Returns 0 (completions, or time is up), -EINTR, -EAGAIN, -EBUSY or -ENOMEM (nothing or not all
+     * was submitted, try again after reaping), or another negative errno: the engine is dead
+     * (-EEXIST: the thread that used it first has exited). The first call ties the engine to the
+     * calling thread.
+     */
+    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
+
+    /* A buffer ring of entries (a power of two) in page-aligned memory. Returns 0 or negative errno. */
+    int (*registerBuffers)(struct FastEngine* engine, uint16_t group, void* memory, uint32_t entries);
+    void (*unregisterBuffers)(struct FastEngine* engine, uint16_t group);
+
+    /* Fills an entry (but for user_data) that completes once after a wake, even an earlier one. */
+    void (*prepareWake)(struct FastEngine* engine, struct io_uring_sqe* submission);
+
+    /* Any thread, async-signal-safe; harmless after close. */
+    void (*wake)(struct FastEngine* engine);
+
+    void (*close)(struct FastEngine* engine);   /* ends every operation; no completion comes any more */
+    void (*destroy)(struct FastEngine* engine); /* after close: frees the engine */
+};
+
+struct FastEngine
+{
+    const struct FastEngineFunctions* functions;
+    uint64_t features; /* FASTRING_FEATURE_* */
+    int handle;        /* polls readable when enter would find completions */
+
+    struct
+    {
+        struct io_uring_sqe* entries;
+        const unsigned* head; /* moved by the engine when it has consumed entries */
+        unsigned tail;        /* ours; published by enter */
+        unsigned mask;
+    } submission;
+
+    struct
+    {
+        struct io_uring_cqe* entries;
+        unsigned* head;
+        const unsigned* tail;
+        const unsigned* flags; /* IORING_SQ_CQ_OVERFLOW */
+        unsigned mask;
+    } completion;
+};
+
+/*
+ * Opens the io_uring engine. length is the wanted number of submission entries, a power of two;
+ * halved while memory is refused. Returns 0 or negative errno.
+ */
+int FastEngineOpen(struct FastEngine** engine, uint32_t length);
+
+/*
+ * The internal switch: features that engines opened from now on behave as if the kernel lacked them.
+ * Set by tests, or by the environment variable FASTSOCKET_FEATURES_OFF (a number in C notation) when
+ * the first engine is opened.
+ */
+void FastEngineMask(uint64_t features);
+
+/* Entries that can be reserved before the next enter. */
+static inline unsigned FastEngineRoom(const struct FastEngine* engine)
+{
+    unsigned head = __atomic_load_n(engine->submission.head, __ATOMIC_ACQUIRE);
+    return engine->submission.mask + 1 - (engine->submission.tail - head);
+}
+
+/* Reserves the next submission entry, zeroed; NULL when none is free before the next enter. */
+static inline struct io_uring_sqe* FastEngineReserve(struct FastEngine* engine)
+{
+    if (FastEngineRoom(engine) == 0)
+        return NULL;
+    struct io_uring_sqe* entry =
+        &engine->submission.entries[engine->submission.tail++ & engine->submission.mask];
+    *entry = (struct io_uring_sqe){0};
+    return entry;
+}
+
+/* Entries reserved and not yet consumed. */
+static inline unsigned FastEngineReserved(const struct FastEngine* engine)
+{
+    return engine->submission.tail - __atomic_load_n(engine->submission.head, __ATOMIC_ACQUIRE);
+}
+
+/* The oldest completion not yet advanced over, or NULL. */
+static inline struct io_uring_cqe* FastEnginePeek(const struct FastEngine* engine)
+{
+    unsigned head = *engine->completion.head;
+    if (head == __atomic_load_n(engine->completion.tail, __ATOMIC_ACQUIRE))
+        return NULL;
+    return &engine->completion.entries[head & engine->completion.mask];
+}
+
+static inline void FastEngineAdvance(struct FastEngine* engine)
+{
+    __atomic_store_n(engine->completion.head, *engine->completion.head + 1, __ATOMIC_RELEASE);
+}
+
+static inline bool FastEngineOverflown(const struct FastEngine* engine)
+{
+    return __atomic_load_n(engine->completion.flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;
+}
+
+#endif

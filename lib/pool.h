@@ -1,0 +1,44 @@
+/*
+ * What the units above call of pools and buffers. Knows nothing of rings: CreateFastBufferPool, which
+ * ties a pool to a ring, stands in ring-pool.c.
+ */
+#ifndef FASTSOCKET_POOL_H
+#define FASTSOCKET_POOL_H
+
+#include <Ring/FastBuffer.h>
+#include <stdbool.h>
+
+struct FastPoolOwner
+{
+    void (*home)(struct FastPoolOwner* owner); /* any thread: memory came back after an allocation had failed */
+    void (*gone)(struct FastPoolOwner* owner); /* any thread: the pool's memory is gone, the owner may go */
+};
+
+/*
+ * Makes a pool with one reference, its user's.
+ *
+ * owner      NULL: locked, all threads alike. Otherwise one thread, told by FastPoolAdopt, uses the
+ *            pool without locks; until then, and in all other threads, buffers come straight from the
+ *            system.
+ */
+struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner);
+struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool);
+
+/* From now on the calling thread is the pool's own. */
+void FastPoolAdopt(struct FastBufferPool* pool);
+
+/* Owner's thread only: references of sockets and the like. The pool closes with the last. */
+void FastPoolHold(struct FastBufferPool* pool);
+void FastPoolDrop(struct FastBufferPool* pool);
+
+/* No allocation any more (ECANCELED); buffers go back to the system, the pool itself with the last
+ * reference and buffer. */
+void FastPoolClose(struct FastBufferPool* pool);
+
+size_t FastPoolBuffers(const struct FastBufferPool* pool); /* in use */
+size_t FastPoolMemory(const struct FastBufferPool* pool);  /* bytes from the system, the reserve included */
+
+/* Bytes of memory that a buffer takes, for accounting. */
+size_t FastBufferFootprint(const struct FastBuffer* buffer);
+
+#endif

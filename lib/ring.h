@@ -1,0 +1,159 @@
+/*
+ * What the units above call of the ring: operations, work, notices, timers, membership.
+ */
+#ifndef FASTSOCKET_RING_H
+#define FASTSOCKET_RING_H
+
+#include "engine.h"
+#include "timer.h"
+
+#include <Ring/FastRing.h>
+
+#define FAST_CONTAINER(pointer, type, field) ((type*)((char*)(pointer) - offsetof(type, field)))
+
+/*
+ * Something that waits for completions: embedded in its owner, its address is the user_data. It is
+ * over at the completion without IORING_CQE_F_MORE, and never earlier; until then its owner must
+ * live. The function is called for each completion, in the reaping phase of a turn.
+ */
+struct FastOperation
+{
+    void (*function)(struct FastOperation* operation, const struct io_uring_cqe* completion);
+};
+
+/*
+ * Something to run once in a later phase. The owner must live until it has run; queueing what is
+ * queued already does nothing.
+ */
+struct FastTask
+{
+    struct FastTask* next;
+    bool (*function)(struct FastTask* task); /* work: false = no submission entry was free, again after the next enter. notices: ignored */
+    bool queued;
+};
+
+struct FastTaskQueue
+{
+    struct FastTask* first;
+    struct FastTask* last;
+};
+
+struct FastRingMember;
+
+struct FastRingMemberFunctions
+{
+    /* The ring is being released: tell the user what is promised, cancel what is in flight. Runs on
+     * the ring's thread, the loop still works (work, completions and notices; no timers). Not called
+     * when the ring's thread has exited. May be NULL. */
+    void (*end)(struct FastRingMember* member);
+
+    /* Nothing will complete any more. orderly: every operation of the ring is final; otherwise memory
+     * that an operation in flight uses must be leaked. The member is unlinked already; it becomes a
+     * shell, or is freed if its user has released it. Must drop the member's use of timers. */
+    void (*close)(struct FastRingMember* member, bool orderly);
+
+    /* Adds the member's share to the ring's statistics. May be NULL. */
+    void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
+};
+
+/* What lives on a ring and must hear of its end. */
+struct FastRingMember
+{
+    struct FastRingMember* next;
+    struct FastRingMember* previous;
+    const struct FastRingMemberFunctions* functions; /* NULL: not linked */
+};
+
+/* ---- checks at the exported edge: 0, -EINVAL (no ring), -EPERM, -ECANCELED ---- */
+
+int FastRingCheck(const struct FastRing* ring);       /* calls on what exists: refused once the ring is gone */
+int FastRingCheckCreate(const struct FastRing* ring); /* new members: refused as soon as its release began */
+bool FastRingIsReleased(const struct FastRing* ring); /* the ring is gone, what lives on it is a shell */
+bool FastRingIsEnding(const struct FastRing* ring);   /* its release has begun, or is over */
+
+/* ---- life: a ring's memory lives until its last member or shell lets go. ---- */
+
+void FastRingHold(struct FastRing* ring); /* any thread */
+void FastRingDrop(struct FastRing* ring); /* any thread */
+
+/* Link holds a reference on the ring until the member itself drops it by FastRingDrop, as a shell or
+ * not; Unlink only takes it off the list and is harmless when that has happened. */
+void FastRingLink(struct FastRing* ring, struct FastRingMember* member, const struct FastRingMemberFunctions* functions);
+void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member);
+
+/* ---- operations ---- */
+
+struct FastEngine* FastRingEngine(struct FastRing* ring);
+
+/* Reserves an entry for an operation, zeroed, user_data set; counts it as in flight until its final
+ * completion. NULL when the queue is full: return false from the work function. Only in work. */
+struct io_uring_sqe* FastRingReserve(struct FastRing* ring, struct FastOperation* operation);
+
+/* Entries that can be reserved right now: for chains, which must not be split. */
+unsigned FastRingRoom(struct FastRing* ring);
+
+/* Memory for message headers and io vectors of entries reserved in this phase: valid until the next
+ * enter. NULL when it is used up: return false from the work function. At most 64 KiB. */
+void* FastRingScratch(struct FastRing* ring, size_t size);
+
+/* Prepares the cancellation of what has target as its user_data. operation reports the result, which
+ * means nothing: only the target's own final completion counts. Returns false when the queue is
+ * full. Only in work. While a cancellation is in flight, target must not be submitted again. */
+bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation, const struct FastOperation* target);
+
+/* ---- phases of the turn ---- */
+
+void FastRingDefer(struct FastRing* ring, struct FastTask* task);  /* run before the next enter: the only place to reserve */
+void FastRingNotify(struct FastRing* ring, struct FastTask* task); /* run when the batch is reaped: the place to call users */
+void FastRingYield(struct FastRing* ring);                         /* reap no more in this turn */
+
+/* ---- timers: functions run after the notices ---- */
+
+int64_t FastRingNow(struct FastRing* ring); /* nanoseconds, CLOCK_MONOTONIC */
+void FastRingSetTimer(struct FastRing* ring, struct FastTimer* timer, int64_t nanoseconds); /* from now */
+void FastRingStopTimer(struct FastRing* ring, struct FastTimer* timer);
+
+/* ---- waking ---- */
+
+/* Something that another thread wants run on the ring's thread, in the notices' phase. */
+struct FastRingCall
+{
+    void (*function)(struct FastRingCall* call);
+    struct FastRingCall* _Atomic next;
+    atomic_bool pending;
+};
+
+/* Any thread, async-signal-safe. The call must live until it has run; submits before that merge.
+ * Returns -ECANCELED when the ring is gone. Calls pending when the ring ends are run before it is
+ * gone or are dropped (pending stays true: nothing of the ring refers to them then). */
+int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call);
+
+/* Work of those that an allocation has failed, to be run when memory may be had again: told by
+ * FastRingMemoryReturned, or after a while at the latest. */
+void FastRingWaitMemory(struct FastRing* ring, struct FastTask* task);
+void FastRingMemoryReturned(struct FastRing* ring); /* ring's thread */
+
+/* Runs when the first WaitForFastRing has made the calling thread the ring's. */
+struct FastRingStarter
+{
+    struct FastRingStarter* next;
+    void (*function)(struct FastRingStarter* starter);
+};
+bool FastRingIsStarted(const struct FastRing* ring);
+void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter);
+void FastRingRemoveStarter(struct FastRing* ring, struct FastRingStarter* starter);
+
+/* ---- levels that sockets share ---- */
+
+struct FastRingInbound
+{
+    uint64_t length; /* unread bytes of all sockets */
+    uint64_t limit;  /* FASTRING_OPTION_INBOUND_LIMIT */
+    struct FastTaskQueue waiting; /* work of sockets that stopped because of the limit */
+};
+
+struct FastRingInbound* FastRingGetInbound(struct FastRing* ring);
+void FastRingCountPending(struct FastRing* ring, int change); /* GetFastRingPending */
+void FastRingCountStarvation(struct FastRing* ring);
+
+#endif
