@@ -71,10 +71,13 @@ static void printLine(const char* line, int number, TestResult* result)
     const char* message = tr_msg(result);
     const char* reason = NULL;
     char promise[SKIP_LENGTH] = "?";
-    const char* start = strstr(line, area);
+    char key[SKIP_LENGTH];
+    const char* start = NULL;
 
+    snprintf(key, sizeof(key), ":%s:", area);
+    start = strstr(line, key);
     if (start != NULL)
-        sscanf(start + strlen(area), ":%199[^:]", promise);
+        sscanf(start + strlen(key), "%199[^:]", promise);
     if (tr_rtype(result) == CK_PASS) {
         reason = reasonOfSkip(result);
         printf("ok %d - %s/%s%s%s\n", number, area, promise, reason ? " # SKIP " : "", reason ? reason : "");
