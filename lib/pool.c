@@ -23,7 +23,7 @@
  * The pool's life: «life» counts the buffers in use and one for all users (FastPoolHold) together. So
  * that the owner's thread needs no atomics, what it adds and takes is kept aside in «own», and a large
  * bias keeps the sum from zero meanwhile. FastPoolClose takes the bias out and the owner's share in;
- * from then on every thread is a stranger, and whoever brings the sum to zero destroys the pool.
+ * from then on every thread is a stranger, and whoever brings the sum to zero ends the pool.
  */
 #include "pool.h"
 
@@ -324,27 +324,34 @@ static void collectReturned(struct FastBufferPool* pool)
     }
 }
 
-static void destroyPool(struct FastBufferPool* pool)
+static void giveForeign(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    struct FastPoolOwner* owner = pool->owner;
+    atomic_fetch_sub_explicit(&pool->memory, (int64_t)buffer->footprint, memory_order_relaxed);
+    giveBlock(buffer);
+}
+
+/* Nobody uses the pool any more. An owner may still want to ask it for its levels, in its own thread,
+ * and frees it when that is over. */
+static void finishPool(struct FastBufferPool* pool)
+{
     struct FastBuffer* buffer = takeReturned(pool); /* by releases that raced with the close */
 
     while (buffer != NULL) {
         struct FastBuffer* next = buffer->next;
-        giveBlock(buffer);
+        giveForeign(pool, buffer);
         buffer = next;
     }
-    pthread_mutex_destroy(&pool->lock);
-    free(pool);
-    if (owner != NULL)
-        owner->gone(owner);
+    if (pool->owner != NULL)
+        pool->owner->gone(pool->owner);
+    else
+        FastPoolFree(pool);
 }
 
 /* The pool may be gone afterwards. */
 static void addLife(struct FastBufferPool* pool, int64_t change)
 {
     if (atomic_fetch_add_explicit(&pool->life, change, memory_order_acq_rel) + change == 0)
-        destroyPool(pool);
+        finishPool(pool);
 }
 
 /* ---- allocation and release, in each kind of thread ---- */
@@ -378,12 +385,6 @@ static struct FastBuffer* allocateForeign(struct FastBufferPool* pool, size_t si
         addLife(pool, 1);
     }
     return buffer;
-}
-
-static void giveForeign(struct FastBufferPool* pool, struct FastBuffer* buffer)
-{
-    atomic_fetch_sub_explicit(&pool->memory, (int64_t)buffer->footprint, memory_order_relaxed);
-    giveBlock(buffer);
 }
 
 /* Before the releasing thread gives up its share in the pool's life, which keeps the owner alive. */
@@ -437,6 +438,12 @@ struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner)
     atomic_init(&pool->users, 1);
     atomic_init(&pool->life, lifeBias + 1);
     return pool;
+}
+
+void FastPoolFree(struct FastBufferPool* pool)
+{
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
 }
 
 struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool)

@@ -11,7 +11,7 @@
 struct FastPoolOwner
 {
     void (*home)(struct FastPoolOwner* owner); /* any thread: memory came back after an allocation had failed */
-    void (*gone)(struct FastPoolOwner* owner); /* any thread: the pool's memory is gone, the owner may go */
+    void (*gone)(struct FastPoolOwner* owner); /* any thread: closed, dropped and empty; the owner calls FastPoolFree, now or later */
 };
 
 /*
@@ -35,6 +35,10 @@ void FastPoolDrop(struct FastBufferPool* pool);
  * reference and buffer. */
 void FastPoolClose(struct FastBufferPool* pool);
 
+/* The last of a pool that has an owner: after gone. */
+void FastPoolFree(struct FastBufferPool* pool);
+
+/* Levels, for the owner's thread. */
 size_t FastPoolBuffers(const struct FastBufferPool* pool); /* in use */
 size_t FastPoolMemory(const struct FastBufferPool* pool);  /* bytes from the system, the reserve included */
 

@@ -1,0 +1,176 @@
+/*
+ * Ties a pool to a ring.
+ *
+ * The binding between the two is a member of the ring: it makes the ring's thread the pool's own at
+ * the first wait, adds the pool's levels to the ring's statistics, wakes those who wait for memory
+ * when a buffer comes home, and closes the pool when the ring goes.
+ *
+ * It has two holders: the pool, until its last buffer has come home, which may happen in any thread
+ * and long after the ring is gone; and the ring, until it goes or hears, by the farewell call, that
+ * the pool is gone. So neither has to look whether the other still lives.
+ */
+#include "pool.h"
+#include "ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct PoolBinding
+{
+    struct FastPoolOwner owner;
+    struct FastRingMember member;
+    struct FastRingStarter starter;
+    struct FastRingCall home;
+    struct FastRingCall farewell;
+    struct FastRing* ring;
+    struct FastBufferPool* pool;
+    atomic_int holders;
+    atomic_bool started; /* from now on IsFastRingThread tells threads apart */
+    bool leaving;        /* onHome is still to run, and leaves then */
+    bool left;
+};
+
+static void dropBinding(struct PoolBinding* binding)
+{
+    if (atomic_fetch_sub_explicit(&binding->holders, 1, memory_order_acq_rel) > 1)
+        return;
+    FastPoolFree(binding->pool);
+    FastRingDrop(binding->ring);
+    free(binding);
+}
+
+/* The ring's thread: ends the ring's part. */
+static void leaveRing(struct PoolBinding* binding)
+{
+    if (binding->left)
+        return;
+    if (atomic_load(&binding->home.pending)) {
+        binding->leaving = true;
+        return;
+    }
+    binding->left = true;
+    FastRingRemoveStarter(binding->ring, &binding->starter);
+    FastRingUnlink(binding->ring, &binding->member);
+    dropBinding(binding);
+}
+
+/* ---- what the pool calls, in any thread ---- */
+
+static void tellHome(struct FastPoolOwner* owner)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
+
+    (void)FastRingSubmitCall(binding->ring, &binding->home); /* without a ring nobody waits */
+}
+
+static void tellGone(struct FastPoolOwner* owner)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
+
+    if (atomic_load(&binding->started) && IsFastRingThread(binding->ring))
+        leaveRing(binding);
+    else
+        (void)FastRingSubmitCall(binding->ring, &binding->farewell); /* refused: closeMember leaves */
+    dropBinding(binding);
+}
+
+/* ---- what the ring calls ---- */
+
+static void onHome(struct FastRingCall* call)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(call, struct PoolBinding, home);
+
+    FastRingMemoryReturned(binding->ring);
+    if (binding->leaving)
+        leaveRing(binding);
+}
+
+static void onFarewell(struct FastRingCall* call)
+{
+    leaveRing(FAST_CONTAINER(call, struct PoolBinding, farewell));
+}
+
+static void onStart(struct FastRingStarter* starter)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(starter, struct PoolBinding, starter);
+
+    FastPoolAdopt(binding->pool);
+    atomic_store(&binding->started, true);
+}
+
+static void closeMember(struct FastRingMember* member, bool orderly)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(member, struct PoolBinding, member);
+
+    (void)orderly; /* buffers that the kernel may still own are leaked by those who gave them to it */
+    binding->left = true;
+    FastRingRemoveStarter(binding->ring, &binding->starter);
+    FastPoolClose(binding->pool);
+    dropBinding(binding);
+}
+
+static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
+{
+    const struct PoolBinding* binding = FAST_CONTAINER(member, struct PoolBinding, member);
+
+    statistics->buffers += FastPoolBuffers(binding->pool);
+    statistics->bufferBytes += FastPoolMemory(binding->pool);
+}
+
+static const struct FastRingMemberFunctions memberFunctions = {
+    .close = closeMember,
+    .count = countMember,
+};
+
+/* ---- what users call ---- */
+
+static struct FastBufferPool* createBoundPool(struct FastRing* ring)
+{
+    struct PoolBinding* binding = calloc(1, sizeof(*binding));
+
+    if (binding == NULL)
+        return NULL;
+    binding->pool = FastPoolCreate(&binding->owner);
+    if (binding->pool == NULL) {
+        free(binding);
+        return NULL;
+    }
+    binding->owner.home = tellHome;
+    binding->owner.gone = tellGone;
+    binding->home.function = onHome;
+    binding->farewell.function = onFarewell;
+    binding->starter.function = onStart;
+    binding->ring = ring;
+    atomic_init(&binding->holders, 2);
+    FastRingLink(ring, &binding->member, &memberFunctions);
+    if (FastRingIsStarted(ring))
+        onStart(&binding->starter);
+    else
+        FastRingAddStarter(ring, &binding->starter);
+    return binding->pool;
+}
+
+struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring)
+{
+    if (ring == NULL)
+        return FastPoolCreate(NULL);
+
+    int result = FastRingCheckCreate(ring);
+    if (result < 0) {
+        errno = -result;
+        return NULL;
+    }
+    return createBoundPool(ring);
+}
+
+void ReleaseFastBufferPool(struct FastBufferPool* pool)
+{
+    if (pool == NULL)
+        return;
+
+    struct FastPoolOwner* owner = FastPoolGetOwner(pool);
+    if (owner != NULL &&
+        FastRingCheck(FAST_CONTAINER(owner, struct PoolBinding, owner)->ring) == -EPERM)
+        return;
+    FastPoolDrop(pool);
+}
