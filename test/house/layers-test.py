@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""
+The direction of knowledge between the units of lib/: each includes what stands below it, nothing
+above or beside it. A unit that is new to the library gets its line in LAYERS.
+
+usage: layers-test.py SOURCE_ROOT ARCHIVE NM
+"""
+
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+
+import source
+import tap
+
+# unit: the units whose headers it may include, itself understood.
+LAYERS = {
+    'export': [],
+    'uring-compat': [],
+    'timer': [],
+    'pool': [],
+    'engine': [],
+    'engine-uring': ['engine', 'uring-compat'],
+    'ring': ['engine', 'timer', 'uring-compat'],
+    'descriptor': ['ring'],
+    'timeout': ['ring', 'timer'],
+    'watch': ['ring'],
+    'event': ['ring'],
+    'buffer-provider': ['ring'],
+    'ring-pool': ['ring', 'pool'],
+    'socket': ['ring', 'buffer-provider', 'pool', 'descriptor', 'uring-compat'],
+    'listener': ['ring', 'uring-compat'],
+}
+
+# Units of several sources.
+PARTS = {
+    'engine-try': 'engine-uring',
+    'ring-loop': 'ring',
+    'ring-state': 'ring',
+    'socket-receive': 'socket',
+    'socket-transmit': 'socket',
+}
+
+# The only ones that may read liburing's header themselves.
+SEAM = ['engine', 'engine-uring', 'uring-compat']
+
+# What everything above the seam may call of liburing: it fills or reads entries and touches no ring.
+INLINE = re.compile(r'io_uring_(prep_|recvmsg_|cmsg_|buf_ring_|sqe_set_flags|get_sqe128)\w*$')
+
+# public header: the headers it may include.
+LIBC = {'poll.h', 'signal.h', 'stddef.h', 'stdint.h', 'stdio.h', 'sys/select.h', 'sys/socket.h',
+        'sys/types.h', 'time.h'}
+PUBLIC = {
+    'FastBuffer.h': LIBC,
+    'FastRing.h': LIBC,
+    'FastSocket.h': LIBC | {'Ring/FastBuffer.h', 'Ring/FastRing.h'},
+}
+
+
+def unitOf(name):
+    stem = pathlib.PurePath(name).stem
+    return PARTS.get(stem, stem)
+
+
+def reach(unit):
+    """The unit and everything below it."""
+    found = {unit}
+    for below in LAYERS[unit]:
+        found |= reach(below)
+    return found
+
+
+def findFaults(root):
+    faults = []
+    library = root / 'lib'
+    headers = {path.name for path in library.glob('*.h')}
+    public = {path.name for path in (root / 'include' / 'Ring').glob('*.h')}
+    files = sorted(library.glob('*.[ch]'))
+    for path in files:
+        unit = unitOf(path.name)
+        text = path.read_text()
+        if unit not in LAYERS:
+            faults.append(f"lib/{path.name}: its unit is not in the table of layers")
+            continue
+        if path.name in public:
+            faults.append(f"lib/{path.name}: has the base name of a public header")
+        for quote, name in source.includesOf(text):
+            base = pathlib.PurePath(name).name
+            if base in ('liburing.h', 'io_uring.h'):
+                if unit not in SEAM:
+                    faults.append(f"lib/{path.name}: includes {name} above the seam")
+            elif quote == '<' and name.startswith('Ring/'):
+                if base not in public:
+                    faults.append(f"lib/{path.name}: includes {name}, which is not there")
+            elif quote == '"' or base in headers:
+                if name != base or base not in headers:
+                    faults.append(f"lib/{path.name}: includes {name}, which is not of lib/")
+                elif unitOf(base) not in [unit] + LAYERS[unit]:
+                    faults.append(f"lib/{path.name}: includes {name} above or beside it")
+        if unit not in SEAM:
+            for name in re.findall(r'\b(io_uring_\w+)\s*\(', source.withoutComments(text)):
+                if not INLINE.match(name):
+                    faults.append(f"lib/{path.name}: calls {name} above the seam")
+    for name in public:
+        text = (root / 'include' / 'Ring' / name).read_text()
+        for quote, file in source.includesOf(text):
+            if file not in PUBLIC.get(name, LIBC) or quote != '<':
+                faults.append(f"include/Ring/{name}: includes {file}")
+        if re.search(r'\binline\b', source.withoutComments(text)):
+            faults.append(f"include/Ring/{name}: has an inline body")
+    return faults
+
+
+def checkSources(root):
+    faults = findFaults(root)
+    assert not faults, "\n".join(faults)
+
+
+def checkSymbols(archive, nm):
+    """What each object needs of others, by its symbols: includes could be circumvented."""
+    defined = {}
+    needed = {}
+    unit = None
+    for line in tap.run([nm, '--format=posix', archive]).splitlines():
+        match = re.search(r'\[?([\w-]+)\.c\.o\]?:$', line)
+        if match:
+            unit = unitOf(match.group(1).rpartition('_')[2])
+            continue
+        fields = line.split()
+        if len(fields) < 2:
+            continue
+        if fields[1] == 'U':
+            needed.setdefault(unit, set()).add(fields[0])
+        elif fields[1].isupper():
+            defined[fields[0]] = unit
+    assert len(set(defined.values())) > 5, "found no symbols"
+    faults = []
+    for unit, symbols in needed.items():
+        for symbol in sorted(symbols):
+            if symbol in defined and defined[symbol] not in reach(unit):
+                faults.append(f"{unit} calls {symbol} of {defined[symbol]}, which is not below it")
+            if symbol.startswith('io_uring_') and unit not in SEAM:
+                faults.append(f"{unit} calls {symbol} of liburing")
+    assert not faults, "\n".join(faults)
+
+
+def checkTable():
+    """The table itself has no cycle: every unit comes after those below it."""
+    seen = []
+    for unit, below in LAYERS.items():
+        for name in below:
+            assert name in seen, f"{unit} stands before {name} in the table"
+        seen.append(unit)
+
+
+# Wrong lines and where they are planted, to see each refused.
+PLANTS = {
+    'timerKnowsRing': ('lib/timer.c', '#include "ring.h"'),
+    'ringKnowsProvider': ('lib/ring.h', '#include "buffer-provider.h"'),
+    'engineKnowsRing': ('lib/engine.h', '#include "ring.h"'),
+    'providerKnowsPool': ('lib/buffer-provider.c', '#include "pool.h"'),
+    'poolKnowsRing': ('lib/pool.c', '#  include   "ring.h" /* quietly */'),
+    'poolKnowsTimer': ('lib/pool.h', '#include <timer.h>'),
+    'listenerKnowsSocket': ('lib/listener.c', '#include "socket.h"'),
+    'roundabout': ('lib/timer.c', '#include "../lib/ring.h"'),
+    'liburingAboveSeam': ('lib/watch.c', '#include <liburing.h>'),
+    'callAboveSeam': ('lib/ring.c', 'static int f(struct io_uring* r) { return io_uring_submit(r); }'),
+    'publicKnowsPrivate': ('include/Ring/FastRing.h', '#include "ring.h"'),
+    'publicKnowsLiburing': ('include/Ring/FastRing.h', '#include <liburing.h>'),
+    'ringKnowsSocket': ('include/Ring/FastRing.h', '#include <Ring/FastSocket.h>'),
+    'publicInline': ('include/Ring/FastBuffer.h', 'static inline int f(void) { return 0; }'),
+    'publicName': ('lib/FastRing.h', '/* nothing */'),
+    'unknownUnit': ('lib/surprise.c', '/* nothing */'),
+}
+
+
+def checkPlant(root, file, line):
+    with tempfile.TemporaryDirectory() as directory:
+        copy = pathlib.Path(directory)
+        shutil.copytree(root / 'lib', copy / 'lib')
+        shutil.copytree(root / 'include', copy / 'include')
+        before = findFaults(copy)
+        path = copy / file
+        text = path.read_text() if path.exists() else ''
+        path.write_text(text + line + '\n')
+        faults = [fault for fault in findFaults(copy) if fault not in before]
+        assert any(file in fault for fault in faults), f"«{line}» in {file} was not refused"
+
+
+def main():
+    root, archive, nm = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    cases = [
+        ('layers/table', checkTable),
+        ('layers/includes', lambda: checkSources(root)),
+        ('layers/symbols', lambda: checkSymbols(archive, nm)),
+    ]
+    for name, (file, line) in PLANTS.items():
+        cases.append((f'layers/refuses/{name}', lambda file=file, line=line: checkPlant(root, file, line)))
+    tap.runCases(cases)
+
+
+main()

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""
+What README.md prints is true: the program compiles as printed against an installed copy, by the
+printed compiler lines, and echoes; the commands and files that it names are there.
+
+usage: readme-test.py SOURCE_ROOT BUILD_ROOT SANITIZE COMPILER...
+"""
+
+import os
+import pathlib
+import re
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+import tap
+
+root, build, sanitize = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+compiler = sys.argv[4:]
+readme = (root / 'README.md').read_text()
+WARNINGS = ['-Wall', '-Wextra', '-Werror']
+PATIENCE = 120  # seconds; bounds a hang only
+
+work = tempfile.TemporaryDirectory(prefix='fastsocket-readme-')
+stage = pathlib.Path(work.name) / 'stage'
+
+
+def program():
+    blocks = re.findall(r'^```c\n(.*?)^```$', readme, re.M | re.S)
+    assert len(blocks) == 1, f"{len(blocks)} programs"
+    return blocks[0]
+
+
+def lines():
+    """The commands, which are indented by four spaces."""
+    return re.findall(r'^    (\S.*)$', re.sub(r'^```c\n.*?^```$', '', readme, flags=re.M | re.S), re.M)
+
+
+def install():
+    introspect = shlex.split(os.environ.get('MESONINTROSPECT', 'meson introspect'))
+    meson = introspect[:-1]
+    tap.run([*meson, 'install', '-C', build, '--no-rebuild', '--quiet', '--destdir', str(stage)])
+    for path in ('FastRing.h', 'FastBuffer.h', 'FastSocket.h'):
+        assert list(stage.glob(f'**/include/fastsocket/Ring/{path}')), f"{path} is not installed"
+    assert list(stage.glob('**/libfastsocket.so.1')), "no libfastsocket.so.1"
+    assert list(stage.glob('**/libfastsocket.a')), "no libfastsocket.a"
+
+
+def packageConfig(arguments):
+    files = list(stage.glob('**/fastsocket.pc'))
+    assert len(files) == 1, f"{len(files)} fastsocket.pc"
+    prefix = re.search(r'^prefix=(.*)$', files[0].read_text(), re.M).group(1)
+    environment = dict(os.environ, PKG_CONFIG_PATH=str(files[0].parent))
+    return tap.run(['pkg-config', f'--define-variable=prefix={stage}{prefix}', *arguments,
+                    'fastsocket'], env=environment).split()
+
+
+def compileProgram(line, output):
+    """Compiles by a line of the README; only compiler, names and the place of the .pc file differ."""
+    source = pathlib.Path(work.name) / 'echo.c'
+    source.write_text(program())
+    words = []
+    for word in shlex.split(re.sub(r'\$\(pkg-config (.*?) fastsocket\)',
+                                   lambda match: shlex.join(packageConfig(match.group(1).split())), line)):
+        words.append({'echo.c': str(source), 'echo': str(output)}.get(word, word))
+    assert words[0] == 'cc', line
+    sanitizer = [] if sanitize == 'none' else [f'-fsanitize={sanitize}']
+    tap.run([*compiler, *WARNINGS, *sanitizer, *words[1:]])
+    return output
+
+
+def compileLine(static):
+    found = [line for line in lines() if line.startswith('cc ') and ('--static' in line) == static]
+    assert len(found) == 1, f"{len(found)} compiler lines"
+    return found[0]
+
+
+def readLine(stream):
+    ready, _, _ = select.select([stream], [], [], PATIENCE)
+    assert ready, "the program says nothing"
+    return stream.readline()
+
+
+def exchange(port):
+    """Sends a few hundred KiB, ends its output, and reads until the end."""
+    data = bytes(range(256)) * 1024
+    with socket.create_connection(('127.0.0.1', port), timeout=PATIENCE) as client:
+        client.sendall(b'hello\n')
+        assert client.recv(6, socket.MSG_WAITALL) == b'hello\n'
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        received = bytearray()
+        while piece := client.recv(65536):
+            received += piece
+    assert received == data, f"{len(received)} of {len(data)} bytes, or others"
+
+
+def echo(executable, environment):
+    process = subprocess.Popen([executable], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               text=True, env=environment)
+    try:
+        port = int(re.match(r'listening on port (\d+)', readLine(process.stdout)).group(1))
+        for _ in range(3):
+            exchange(port)
+        with socket.create_connection(('127.0.0.1', port), timeout=PATIENCE) as client:
+            client.sendall(b'still here\n')
+            assert client.recv(11, socket.MSG_WAITALL) == b'still here\n'
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0, f"exit status {process.returncode}"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def shared():
+    directory = next(stage.glob('**/libfastsocket.so.1')).parent
+    executable = compileProgram(compileLine(False), pathlib.Path(work.name) / 'echo-shared')
+    assert 'libfastsocket.so.1' in tap.run(['readelf', '-d', executable]), "not linked with the library"
+    echo(executable, dict(os.environ, LD_LIBRARY_PATH=str(directory)))
+
+
+def static():
+    executable = compileProgram(compileLine(True), pathlib.Path(work.name) / 'echo-static')
+    assert 'libfastsocket' not in tap.run(['readelf', '-d', executable]), "linked with the shared library"
+    echo(executable, None)
+
+
+def commands():
+    """Two lines for a fresh machine, one ending with the demo, one with the tests."""
+    found = [line for line in lines() if line.startswith('apt-get ')]
+    assert len(found) == 2, found
+    start = 'apt-get update && apt-get build-dep -y ./ && meson setup build && '
+    assert all(line.startswith(start) for line in found), found
+    assert found[0][len(start):].startswith('ninja -C build demo'), found[0]
+    assert found[1][len(start):].startswith('meson test -C build'), found[1]
+
+
+def names():
+    """Files that the text names exist."""
+    for name in re.findall(r'`((?:include|doc)/[\w./-]*|NEWS|\w+\.md)`', readme):
+        assert (root / name).exists(), name
+    for name in ('echo-server', 'udp-echo', 'http-hello', 'proxy'):
+        assert name not in readme or (root / 'doc' / 'examples' / f'{name}.c').exists(), name
+
+
+tap.runCases([
+    ('readme/commands', commands),
+    ('readme/names', names),
+    ('readme/install', install),
+    ('readme/shared', shared),
+    ('readme/static', static),
+])

@@ -1,0 +1,39 @@
+"""What the house tests share: results in TAP, and commands."""
+
+import subprocess
+import sys
+import traceback
+
+
+class Skip(Exception):
+    """Raised by a case that can't hold here, with the reason."""
+
+
+def runCases(cases):
+    """Runs (name, function) pairs. A case fails by any other exception, told as a diagnostic."""
+    print("TAP version 13")
+    print(f"1..{len(cases)}")
+    failed = 0
+    for number, (name, function) in enumerate(cases, 1):
+        try:
+            function()
+            print(f"ok {number} - {name}")
+        except Skip as reason:
+            print(f"ok {number} - {name} # SKIP {reason}")
+        except Exception as error:
+            failed += 1
+            text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
+            print("\n".join("# " + line for line in text.splitlines()))
+            print(f"not ok {number} - {name}")
+        sys.stdout.flush()
+    sys.exit(1 if failed else 0)
+
+
+def run(command, **options):
+    """Runs a command, given as a list, and returns its standard output; fails with its errors."""
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=300, **options)
+    if result.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}\nexit status {result.returncode}\n"
+                             f"{result.stdout}{result.stderr}")
+    return result.stdout
