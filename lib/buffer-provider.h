@@ -6,13 +6,6 @@
 
 #include "ring.h"
 
-struct FastProviderWaiter
-{
-    struct FastProviderWaiter* next;
-    struct FastProviderWaiter* previous; /* NULL: not waiting */
-    void (*function)(struct FastProviderWaiter* waiter);
-};
-
 struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider);
 uint32_t FastProviderLength(const struct FastRingBufferProvider* provider);
 bool FastProviderMakes(const struct FastRingBufferProvider* provider, CreateRingBufferFunction function);
@@ -29,9 +22,8 @@ void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t i
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer); /* NULL: the slot is refilled later */
 
-/* A receive ended for want of buffers: the waiter is called, first come first served, when the kernel
- * has buffers again. */
-void FastProviderWait(struct FastRingBufferProvider* provider, struct FastProviderWaiter* waiter);
-void FastProviderStopWaiting(struct FastRingBufferProvider* provider, struct FastProviderWaiter* waiter);
+/* A receive ended for want of buffers: the waiter is served, first come first served, when the kernel
+ * has buffers again. FastWaiterRemove takes it back. */
+void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter);
 
 #endif

@@ -93,7 +93,7 @@ struct io_uring_sqe* FastRingReserve(struct FastRing* ring, struct FastOperation
 unsigned FastRingRoom(struct FastRing* ring);
 
 /* Memory for message headers and io vectors of entries reserved in this phase: valid until the next
- * enter. NULL when it is used up: return false from the work function. At most 64 KiB. */
+ * enter. NULL when it is used up: return false from the work function. At most 64 KiB each. */
 void* FastRingScratch(struct FastRing* ring, size_t size);
 
 /* Prepares the cancellation of what has target as its user_data. operation reports the result, which
@@ -145,14 +145,36 @@ void FastRingRemoveStarter(struct FastRing* ring, struct FastRingStarter* starte
 
 /* ---- levels that sockets share ---- */
 
-struct FastRingInbound
+/* Waits for something that is scarce; in at most one list at a time. Zeroed with a function is idle. */
+struct FastWaiter
 {
-    uint64_t length; /* unread bytes of all sockets */
-    uint64_t limit;  /* FASTRING_OPTION_INBOUND_LIMIT */
-    struct FastTaskQueue waiting; /* work of sockets that stopped because of the limit */
+    struct FastWaiter* next;
+    struct FastWaiterList* list; /* NULL: not waiting */
+    struct FastWaiter* previous;
+    void (*function)(struct FastWaiter* waiter);
 };
 
-struct FastRingInbound* FastRingGetInbound(struct FastRing* ring);
+struct FastWaiterList
+{
+    struct FastWaiter* first; /* served next */
+    struct FastWaiter* last;
+};
+
+void FastWaiterAdd(struct FastWaiterList* list, struct FastWaiter* waiter); /* at the end, unless it waits already */
+void FastWaiterRemove(struct FastWaiter* waiter);                           /* harmless when it does not wait */
+bool FastWaiterServe(struct FastWaiterList* list);                          /* removes the first and calls it; false: empty */
+
+/* Unread bytes of all sockets, against FASTRING_OPTION_INBOUND_LIMIT. A waiter of a socket that
+ * stopped because of the limit is served when there is room again. */
+void FastRingAddInbound(struct FastRing* ring, size_t length);
+void FastRingTakeInbound(struct FastRing* ring, size_t length);
+bool FastRingInboundIsFull(const struct FastRing* ring);
+uint64_t FastRingInboundLimit(const struct FastRing* ring);
+void FastRingWaitInbound(struct FastRing* ring, struct FastWaiter* waiter);
+
+/* What every Get…Statistics does: min(size, known) bytes, the rest of size zeroed. */
+void FastCopyStatistics(void* target, size_t size, const void* source, size_t known);
+
 void FastRingCountPending(struct FastRing* ring, int change); /* GetFastRingPending */
 void FastRingCountStarvation(struct FastRing* ring);
 

@@ -1,0 +1,453 @@
+/*
+ * The kernel's buffer rings: memory that receives are filled into.
+ *
+ * Good path: a provider fills its slots once. A completion names a slot (of a bundle, the first of
+ * several); its owner takes the buffer and puts another one in its place, or gives the same one back,
+ * at once. Buffers of a bundle follow each other in the order in which they were put back, neither by
+ * id nor in the order of completions: so every put is logged, each slot knows its last entry in the
+ * log, and the successor of a buffer is the log's next entry.
+ *
+ * Failures: no memory for a replacement: the slot stays vacant and is refilled when memory returns. A
+ * receive that ends for want of buffers waits here; the kernel would answer it again at once. Waiters
+ * are served, first come first served, as many a turn as there are buffers, so that one buffer shared
+ * by many sockets costs one try a message; twice as many when those served before left the buffers
+ * alone, because a socket without data takes none but must be armed all the same. The ring ends: the
+ * provider is a shell and keeps its buffers until its user releases it.
+ */
+#include "buffer-provider.h"
+#include "uring-compat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum
+{
+    PROVIDER_DEFAULT_COUNT = 256,
+    PROVIDER_MOST_COUNT = 32768,
+    PROVIDER_LEAST_LENGTH = 64,
+    PROVIDER_MOST_LENGTH = 1 << 30,
+    PROVIDER_FIRST_GROUP = 0x8000, /* those that we pick: away from the small numbers that people like */
+    PROVIDER_LAST_GROUP = 0xffff,
+};
+
+struct slot
+{
+    void* buffer;      /* NULL: vacant */
+    uint32_t sequence; /* of its last put */
+};
+
+struct FastRingBufferProvider
+{
+    struct FastRingMember member;
+    struct FastRing* ring;
+    uint32_t references; /* the user's and the sockets' */
+    CreateRingBufferFunction create;
+    ReleaseRingBufferFunction release; /* known when the user has released the provider */
+    void* closure;
+
+    uint16_t group;
+    uint32_t count; /* a power of two */
+    uint32_t length;
+    struct io_uring_buf_ring* entries; /* shared with the kernel */
+    bool closed;                       /* the ring is gone */
+    bool leaked;                       /* … and the kernel may still write to our buffers */
+
+    struct slot* slots;
+    uint16_t* log;     /* ids in the order of putting, the last 2 × count */
+    uint32_t sequence; /* of the next put */
+
+    struct
+    {
+        uint16_t* ids;
+        uint32_t count;
+    } vacant;
+
+    uint32_t available; /* put and not yet seen taken: an upper bound of what the kernel has */
+
+    struct
+    {
+        struct FastWaiterList list;
+        uint32_t batch;     /* to be served next */
+        uint32_t available; /* when the last batch was served */
+        struct FastTask serve;
+        struct FastTask again; /* a notice: serves the rest a turn later */
+    } waiting;
+
+    struct FastTask refill;
+};
+
+/* ---- tasks: each holds the provider while it is queued ---- */
+
+static void deferTask(struct FastRingBufferProvider* provider, struct FastTask* task)
+{
+    if (task->queued || provider->closed)
+        return;
+    FastProviderHold(provider);
+    FastRingDefer(provider->ring, task);
+}
+
+/* ---- putting buffers into the kernel's ring ---- */
+
+static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+{
+    provider->slots[id].buffer = buffer;
+    provider->slots[id].sequence = provider->sequence;
+    provider->log[provider->sequence & (2 * provider->count - 1)] = id;
+    provider->sequence++;
+    provider->available++;
+    io_uring_buf_ring_add(provider->entries, buffer, provider->length, id,
+                          io_uring_buf_ring_mask(provider->count), 0);
+    io_uring_buf_ring_advance(provider->entries, 1);
+    if (provider->waiting.list.first != NULL)
+        deferTask(provider, &provider->waiting.serve);
+}
+
+static void vacate(struct FastRingBufferProvider* provider, uint16_t id)
+{
+    provider->slots[id].buffer = NULL;
+    provider->vacant.ids[provider->vacant.count++] = id;
+}
+
+/* Fills vacant slots as far as memory goes. */
+static bool fillSlots(struct FastRingBufferProvider* provider)
+{
+    while (provider->vacant.count > 0)
+    {
+        void* buffer = provider->create(provider->length, provider->closure);
+        if (buffer == NULL)
+            return false;
+        put(provider, provider->vacant.ids[--provider->vacant.count], buffer);
+    }
+    return true;
+}
+
+static bool refill(struct FastTask* task)
+{
+    struct FastRingBufferProvider* provider = FAST_CONTAINER(task, struct FastRingBufferProvider, refill);
+    bool alive = provider->references > 1; /* the task holds one */
+    if (alive && !provider->closed && !FastRingIsEnding(provider->ring) && !fillSlots(provider))
+        FastRingWaitMemory(provider->ring, &provider->refill);
+    else
+        FastProviderDrop(provider);
+    return true;
+}
+
+/* ---- those who wait ---- */
+
+static bool serveWaiters(struct FastTask* task)
+{
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.serve);
+    uint32_t available = provider->available;
+    bool untouched = available >= provider->waiting.available && provider->waiting.batch > 0;
+    provider->waiting.batch = untouched ? provider->waiting.batch * 2 : available;
+    if (provider->waiting.batch < available)
+        provider->waiting.batch = available;
+    provider->waiting.available = available;
+    if (available > 0)
+        for (uint32_t index = 0; index < provider->waiting.batch; index++)
+            if (!FastWaiterServe(&provider->waiting.list))
+                break;
+    if (provider->waiting.list.first == NULL || available == 0)
+        provider->waiting.batch = 0;
+    else if (!provider->waiting.again.queued)
+    {
+        FastProviderHold(provider);
+        FastRingNotify(provider->ring, &provider->waiting.again);
+    }
+    FastProviderDrop(provider);
+    return true;
+}
+
+static bool serveAgain(struct FastTask* task)
+{
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.again);
+    if (provider->waiting.list.first != NULL && provider->available > 0)
+        deferTask(provider, &provider->waiting.serve);
+    FastProviderDrop(provider);
+    return true;
+}
+
+void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter)
+{
+    FastWaiterAdd(&provider->waiting.list, waiter);
+    provider->waiting.batch = 0; /* somebody found the ring empty: carefully again */
+    if (provider->available > 0)
+        deferTask(provider, &provider->waiting.serve);
+}
+
+/* ---- what sockets ask ---- */
+
+struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider)
+{
+    return provider->ring;
+}
+
+uint32_t FastProviderLength(const struct FastRingBufferProvider* provider)
+{
+    return provider->length;
+}
+
+bool FastProviderMakes(const struct FastRingBufferProvider* provider, CreateRingBufferFunction function)
+{
+    return provider->create == function;
+}
+
+int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    uint32_t sequence = provider->slots[id].sequence + 1;
+    if (sequence == provider->sequence)
+        return -1;
+    uint16_t next = provider->log[sequence & (2 * provider->count - 1)];
+    return provider->slots[next].sequence == sequence ? next : -1;
+}
+
+void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    return id < provider->count ? provider->slots[id].buffer : NULL;
+}
+
+void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id)
+{
+    provider->available--;
+    put(provider, id, provider->slots[id].buffer);
+}
+
+void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+{
+    provider->available--;
+    if (buffer != NULL)
+    {
+        put(provider, id, buffer);
+        return;
+    }
+    vacate(provider, id);
+    deferTask(provider, &provider->refill);
+}
+
+/* ---- life ---- */
+
+static void releaseBuffers(struct FastRingBufferProvider* provider)
+{
+    if (provider->leaked || provider->release == NULL)
+        return;
+    for (uint32_t id = 0; id < provider->count; id++)
+        if (provider->slots[id].buffer != NULL)
+            provider->release(provider->slots[id].buffer);
+}
+
+static size_t entriesSize(const struct FastRingBufferProvider* provider)
+{
+    return provider->count * sizeof(struct io_uring_buf);
+}
+
+static void freeProvider(struct FastRingBufferProvider* provider)
+{
+    if (provider->entries != NULL && !provider->leaked)
+        munmap(provider->entries, entriesSize(provider));
+    free(provider->slots);
+    free(provider->log);
+    free(provider->vacant.ids);
+    free(provider);
+}
+
+void FastProviderHold(struct FastRingBufferProvider* provider)
+{
+    provider->references++;
+}
+
+void FastProviderDrop(struct FastRingBufferProvider* provider)
+{
+    struct FastRing* ring = provider->ring;
+    if (--provider->references > 0)
+        return;
+    if (!provider->closed)
+    {
+        struct FastEngine* engine = FastRingEngine(ring);
+        engine->functions->unregisterBuffers(engine, provider->group);
+        FastRingUnlink(ring, &provider->member);
+    }
+    releaseBuffers(provider);
+    freeProvider(provider);
+    FastRingDrop(ring);
+}
+
+/* A task in a queue of the ring holds the provider; the queues are never run again. */
+static void closeMember(struct FastRingMember* member, bool orderly)
+{
+    struct FastRingBufferProvider* provider = FAST_CONTAINER(member, struct FastRingBufferProvider, member);
+    provider->closed = true;
+    provider->leaked = !orderly;
+    FastProviderHold(provider);
+    const struct FastTask* tasks[] = {&provider->refill, &provider->waiting.serve,
+                                      &provider->waiting.again};
+    for (size_t index = 0; index < sizeof(tasks) / sizeof(tasks[0]); index++)
+        if (tasks[index]->queued)
+            FastProviderDrop(provider);
+    FastProviderDrop(provider);
+}
+
+static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
+{
+    const struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(member, const struct FastRingBufferProvider, member);
+    statistics->providedBuffers += provider->available;
+}
+
+static const struct FastRingMemberFunctions memberFunctions = {
+    .close = closeMember,
+    .count = countMember,
+};
+
+static int registerGroup(struct FastRingBufferProvider* provider, uint16_t group)
+{
+    struct FastEngine* engine = FastRingEngine(provider->ring);
+    uint32_t last = group != 0 ? group : PROVIDER_LAST_GROUP;
+    int result = -EEXIST;
+    for (uint32_t next = group != 0 ? group : PROVIDER_FIRST_GROUP; result == -EEXIST && next <= last; next++)
+    {
+        provider->group = (uint16_t)next;
+        result = engine->functions->registerBuffers(engine, provider->group, provider->entries,
+                                                    provider->count);
+    }
+    return result == -EEXIST && group == 0 ? -ENOSPC : result;
+}
+
+static int allocateTables(struct FastRingBufferProvider* provider)
+{
+    provider->slots = calloc(provider->count, sizeof(*provider->slots));
+    provider->log = calloc(2 * (size_t)provider->count, sizeof(*provider->log));
+    provider->vacant.ids = calloc(provider->count, sizeof(*provider->vacant.ids));
+    void* entries = mmap(NULL, entriesSize(provider), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    provider->entries = entries != MAP_FAILED ? entries : NULL;
+    if (provider->slots == NULL || provider->log == NULL || provider->vacant.ids == NULL ||
+        provider->entries == NULL)
+        return -ENOMEM;
+    for (uint32_t id = provider->count; id > 0; id--)
+        vacate(provider, (uint16_t)(id - 1));
+    return 0;
+}
+
+static uint32_t roundUp(uint32_t count)
+{
+    uint32_t result = 1;
+    while (result < count)
+        result *= 2;
+    return result;
+}
+
+struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
+                                                            uint16_t count, uint32_t length,
+                                                            CreateRingBufferFunction function,
+                                                            void* closure)
+{
+    struct FastRingBufferProvider* provider = NULL;
+    int result = FastRingCheckCreate(ring);
+    if (result == 0 && (count > PROVIDER_MOST_COUNT || length < PROVIDER_LEAST_LENGTH ||
+                        length > PROVIDER_MOST_LENGTH || function == NULL))
+        result = -EINVAL;
+    if (result < 0)
+        goto failed;
+    provider = calloc(1, sizeof(*provider));
+    if (provider == NULL)
+    {
+        result = -ENOMEM;
+        goto failed;
+    }
+    provider->ring = ring;
+    provider->references = 1;
+    provider->create = function;
+    provider->closure = closure;
+    provider->count = roundUp(count != 0 ? count : PROVIDER_DEFAULT_COUNT);
+    provider->length = length;
+    provider->refill.function = refill;
+    provider->waiting.serve.function = serveWaiters;
+    provider->waiting.again.function = serveAgain;
+    result = allocateTables(provider);
+    if (result == 0)
+        result = registerGroup(provider, group);
+    if (result < 0)
+        goto failed;
+
+    /* With one buffer the provider works, and those missing come when memory does; without any, it
+     * is of no use, and there is nothing to be given back. */
+    if (!fillSlots(provider) && provider->available == 0)
+    {
+        struct FastEngine* engine = FastRingEngine(ring);
+        engine->functions->unregisterBuffers(engine, provider->group);
+        result = -ENOMEM;
+        goto failed;
+    }
+    FastRingLink(ring, &provider->member, &memberFunctions);
+    if (provider->vacant.count > 0)
+        deferTask(provider, &provider->refill);
+    return provider;
+
+failed:
+    if (provider != NULL)
+        freeProvider(provider);
+    errno = -result;
+    return NULL;
+}
+
+void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,
+                                   ReleaseRingBufferFunction function)
+{
+    if (provider == NULL || FastRingCheck(provider->ring) == -EPERM)
+        return;
+    provider->release = function;
+    FastProviderDrop(provider);
+}
+
+/* ---- for the user's own operations ---- */
+
+uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider)
+{
+    return provider != NULL ? provider->group : 0;
+}
+
+void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission)
+{
+    if (provider == NULL || submission == NULL)
+        return;
+    submission->flags |= IOSQE_BUFFER_SELECT;
+    submission->buf_group = provider->group;
+    if (submission->opcode == IORING_OP_RECV)
+        submission->ioprio &= (uint16_t)~FAST_URING_RECVSEND_BUNDLE;
+}
+
+static int bufferOf(const struct FastRingBufferProvider* provider, const struct io_uring_cqe* completion)
+{
+    if (provider == NULL || completion == NULL || !(completion->flags & IORING_CQE_F_BUFFER))
+        return -EINVAL;
+    uint32_t id = completion->flags >> IORING_CQE_BUFFER_SHIFT;
+    return FastProviderPeek(provider, (uint16_t)id) != NULL ? (int)id : -EINVAL;
+}
+
+uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion)
+{
+    int id = bufferOf(provider, completion);
+    return id >= 0 ? provider->slots[id].buffer : NULL;
+}
+
+int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion,
+                          CreateRingBufferFunction function, void* closure)
+{
+    int id = bufferOf(provider, completion);
+    if (id < 0)
+        return id;
+    int result = FastRingCheck(provider->ring);
+    if (result < 0)
+        return result;
+    if (function == NULL)
+    {
+        FastProviderReturn(provider, (uint16_t)id);
+        return 0;
+    }
+    void* buffer = function(provider->length, closure);
+    FastProviderReplace(provider, (uint16_t)id, buffer);
+    return buffer != NULL ? 0 : -ENOMEM;
+}

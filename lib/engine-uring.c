@@ -1,0 +1,334 @@
+/*
+ * The engine on io_uring, through liburing.
+ *
+ * Good path: open tries the best set of set-up flags that the kernel takes, maps the rings, makes the
+ * submission array an identity (or has none) so that an entry's place is its index, and finds out the
+ * rest of the features by trying. The ring starts disabled, so that any thread may prepare it; the
+ * first enter enables it and so ties it to the thread that waits.
+ *
+ * Failures: memory refused (RLIMIT_MEMLOCK, kernels that charge rings to it): half the entries, down
+ * to 64. io_uring refused (seccomp, sysctl): EPERM or ENOSYS to the caller. An enter that is refused
+ * for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not consumed in the array for the next one.
+ */
+#include "engine-uring.h"
+#include "uring-compat.h"
+
+#include <Ring/FastRing.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum
+{
+    ENGINE_LEAST_LENGTH = 64,      /* halving stops here */
+    ENGINE_MOST_COMPLETIONS = 65536,
+    ENGINE_COMPLETIONS_PER_ENTRY = 16, /* multishot operations complete often; overflow ends them */
+    NANOSECONDS = 1000000000,
+};
+
+struct uringEngine
+{
+    struct FastEngine base;
+    struct io_uring ring;
+    unsigned enterFlags;
+    bool enabled;
+    int wakeHandle; /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
+    uint64_t wakeValue;
+};
+
+static atomic_uint_fast64_t masked;
+static atomic_bool maskKnown;
+
+void FastEngineMask(uint64_t features)
+{
+    atomic_store(&masked, features);
+    atomic_store(&maskKnown, true);
+}
+
+static uint64_t maskedFeatures(void)
+{
+    if (!atomic_load(&maskKnown))
+    {
+        const char* text = secure_getenv("FASTSOCKET_FEATURES_OFF");
+        FastEngineMask(text != NULL ? strtoull(text, NULL, 0) : 0);
+    }
+    return atomic_load(&masked);
+}
+
+static struct uringEngine* uring(struct FastEngine* engine)
+{
+    return (struct uringEngine*)engine;
+}
+
+/* ---- the table ---- */
+
+static int enableRing(struct uringEngine* engine)
+{
+    /* liburing 2.3 declares io_uring_enable_rings without exporting it. */
+    int result = io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    engine->enabled = result == 0;
+    return result;
+}
+
+static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
+{
+    struct uringEngine* engine = uring(base);
+    if (!engine->enabled)
+    {
+        int result = enableRing(engine);
+        if (result < 0)
+            return result;
+    }
+
+    struct io_uring_sq* queue = &engine->ring.sq;
+    __atomic_store_n(queue->ktail, base->submission.tail, __ATOMIC_RELEASE);
+    unsigned count = FastEngineReserved(base);
+
+    struct __kernel_timespec limit = {
+        .tv_sec = timeout / NANOSECONDS,
+        .tv_nsec = timeout % NANOSECONDS,
+    };
+    struct io_uring_getevents_arg argument = {
+        .sigmask = (uintptr_t)mask,
+        .sigmask_sz = _NSIG / 8,
+        .ts = timeout > 0 ? (uintptr_t)&limit : 0,
+    };
+    int result = io_uring_enter2((unsigned)engine->ring.enter_ring_fd, count, timeout != 0 ? 1 : 0,
+                                 engine->enterFlags, (sigset_t*)&argument, sizeof(argument));
+    return result >= 0 || result == -ETIME ? 0 : result;
+}
+
+static int registerBuffers(struct FastEngine* base, uint16_t group, void* memory, uint32_t entries)
+{
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uintptr_t)memory,
+        .ring_entries = entries,
+        .bgid = group,
+    };
+    return io_uring_register((unsigned)uring(base)->ring.ring_fd, IORING_REGISTER_PBUF_RING,
+                             &registration, 1);
+}
+
+static void unregisterBuffers(struct FastEngine* base, uint16_t group)
+{
+    struct io_uring_buf_reg registration = {.bgid = group};
+    (void)io_uring_register((unsigned)uring(base)->ring.ring_fd, IORING_UNREGISTER_PBUF_RING,
+                            &registration, 1);
+}
+
+static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission)
+{
+    struct uringEngine* engine = uring(base);
+    uint64_t owner = submission->user_data;
+    io_uring_prep_read(submission, engine->wakeHandle, &engine->wakeValue,
+                       sizeof(engine->wakeValue), 0);
+    submission->user_data = owner;
+}
+
+static void wake(struct FastEngine* base)
+{
+    int error = errno; /* a signal handler's caller must not see ours */
+    uint64_t one = 1;
+    ssize_t result = write(uring(base)->wakeHandle, &one, sizeof(one));
+    (void)result; /* the counter can't be full: it is read at every wake */
+    errno = error;
+}
+
+static void closeEngine(struct FastEngine* base)
+{
+    io_uring_queue_exit(&uring(base)->ring);
+}
+
+static void destroyEngine(struct FastEngine* base)
+{
+    close(uring(base)->wakeHandle);
+    free(base);
+}
+
+static const struct FastEngineFunctions uringFunctions = {
+    .enter = enter,
+    .registerBuffers = registerBuffers,
+    .unregisterBuffers = unregisterBuffers,
+    .prepareWake = prepareWake,
+    .wake = wake,
+    .close = closeEngine,
+    .destroy = destroyEngine,
+};
+
+/* ---- set-up ---- */
+
+struct setup
+{
+    unsigned flags;
+    uint64_t features;
+};
+
+/* Best first. Each starts disabled, see enter. */
+static const struct setup setups[] = {
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+         FAST_URING_SETUP_NO_SQARRAY,
+     FASTRING_FEATURE_SINGLE_ISSUER | FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_NO_SQARRAY},
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+     FASTRING_FEATURE_SINGLE_ISSUER | FASTRING_FEATURE_DEFER_TASKRUN},
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+     FASTRING_FEATURE_COOP_TASKRUN},
+    {0, 0},
+};
+
+static int openRing(struct uringEngine* engine, uint32_t length, const struct setup* setup)
+{
+    uint32_t completions = length * ENGINE_COMPLETIONS_PER_ENTRY;
+    struct io_uring_params parameters = {
+        .flags = setup->flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .cq_entries = completions < ENGINE_MOST_COMPLETIONS ? completions : ENGINE_MOST_COMPLETIONS,
+    };
+    int handle = io_uring_setup(length, &parameters);
+    if (handle < 0)
+        return handle;
+    int result = io_uring_queue_mmap(handle, &parameters, &engine->ring);
+    if (result < 0)
+    {
+        close(handle);
+        return result;
+    }
+    engine->ring.features = parameters.features;
+    engine->base.features = setup->features;
+    return 0;
+}
+
+static int openBestRing(struct uringEngine* engine, uint32_t length, uint64_t unwanted)
+{
+    int result = -EINVAL;
+    for (size_t index = 0; index < sizeof(setups) / sizeof(setups[0]); index++)
+    {
+        if (setups[index].features & unwanted)
+            continue;
+        result = openRing(engine, length, &setups[index]);
+        if (result != -EINVAL)
+            break;
+    }
+    return result;
+}
+
+/* Entry i of the array is entry i of the queue, once and for all. */
+static void makeIdentity(struct uringEngine* engine)
+{
+    if (engine->base.features & FASTRING_FEATURE_NO_SQARRAY)
+        return;
+    for (unsigned index = 0; index < *engine->ring.sq.kring_entries; index++)
+        engine->ring.sq.array[index] = index;
+}
+
+static void exposeQueues(struct uringEngine* engine)
+{
+    struct FastEngine* base = &engine->base;
+    struct io_uring* ring = &engine->ring;
+    base->functions = &uringFunctions;
+    base->handle = ring->ring_fd;
+    base->submission.entries = ring->sq.sqes;
+    base->submission.head = ring->sq.khead;
+    base->submission.tail = *ring->sq.ktail;
+    base->submission.mask = *ring->sq.kring_mask;
+    base->completion.entries = ring->cq.cqes;
+    base->completion.head = ring->cq.khead;
+    base->completion.tail = ring->cq.ktail;
+    base->completion.flags = ring->sq.kflags;
+    base->completion.mask = *ring->cq.kring_mask;
+}
+
+static void findWaitFlags(struct uringEngine* engine, uint64_t unwanted)
+{
+    engine->enterFlags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT && !(unwanted & FASTRING_FEATURE_NO_IOWAIT))
+    {
+        engine->enterFlags |= FAST_URING_ENTER_NO_IOWAIT;
+        engine->base.features |= FASTRING_FEATURE_NO_IOWAIT;
+    }
+}
+
+static uint64_t probeOpcodes(struct uringEngine* engine)
+{
+    uint64_t features = 0;
+    struct io_uring_probe* probe = io_uring_get_probe_ring(&engine->ring);
+    if (probe == NULL)
+        return 0;
+    if (io_uring_opcode_supported(probe, IORING_OP_SEND_ZC))
+        features |= FASTRING_FEATURE_SEND_ZERO_COPY;
+    if (io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC))
+        features |= FASTRING_FEATURE_SENDMSG_ZERO_COPY;
+    if (io_uring_opcode_supported(probe, FAST_URING_OP_READ_MULTISHOT))
+        features |= FASTRING_FEATURE_READ_MULTISHOT;
+    io_uring_free_probe(probe);
+    return features;
+}
+
+/* What an engine has in itself; the features that only use shows are added by FastEngineOpen. */
+static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unwanted)
+{
+    struct uringEngine* engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return -ENOMEM;
+
+    int error = openBestRing(engine, length, unwanted);
+    while (error == -ENOMEM && length > ENGINE_LEAST_LENGTH)
+    {
+        length /= 2;
+        error = openBestRing(engine, length, unwanted);
+    }
+    if (error < 0)
+        goto failed;
+
+    engine->wakeHandle = eventfd(0, EFD_CLOEXEC);
+    if (engine->wakeHandle < 0)
+    {
+        error = -errno;
+        io_uring_queue_exit(&engine->ring);
+        goto failed;
+    }
+    makeIdentity(engine);
+    exposeQueues(engine);
+    findWaitFlags(engine, unwanted);
+    engine->base.features |= probeOpcodes(engine) & ~unwanted;
+    *result = engine;
+    return 0;
+
+failed:
+    free(engine);
+    return error;
+}
+
+/* The kernel does not change while we run: tried once in a process, on a small ring of its own. */
+static uint64_t featuresInUse(void)
+{
+    static atomic_uint_fast64_t known;
+    static atomic_bool isKnown;
+
+    if (atomic_load(&isKnown))
+        return atomic_load(&known);
+    struct uringEngine* engine;
+    if (openEngine(&engine, 8, 0) < 0)
+        return 0; /* no memory now; asked again with the next ring */
+    int64_t features = FastEngineTry(&engine->base);
+    closeEngine(&engine->base);
+    destroyEngine(&engine->base);
+    if (features < 0)
+        return 0;
+    atomic_store(&known, (uint64_t)features);
+    atomic_store(&isKnown, true);
+    return (uint64_t)features;
+}
+
+int FastEngineOpen(struct FastEngine** result, uint32_t length)
+{
+    uint64_t unwanted = maskedFeatures();
+    uint64_t found = featuresInUse() & ~unwanted;
+    struct uringEngine* engine;
+    int error = openEngine(&engine, length, unwanted);
+    if (error < 0)
+        return error;
+    engine->base.features |= found;
+    *result = &engine->base;
+    return 0;
+}

@@ -1,0 +1,51 @@
+/*
+ * Kernel interface that is newer than liburing 2.3's headers: values only, used when trying shows that
+ * the running kernel has them.
+ */
+#ifndef FASTSOCKET_URING_COMPAT_H
+#define FASTSOCKET_URING_COMPAT_H
+
+#include <liburing.h>
+
+/* Macros of the system's header, where it is new enough, must agree; enumerators can't be asked for. */
+#define FAST_URING_SETUP_NO_SQARRAY (1U << 16)
+#ifdef IORING_SETUP_NO_SQARRAY
+_Static_assert(FAST_URING_SETUP_NO_SQARRAY == IORING_SETUP_NO_SQARRAY, "NO_SQARRAY");
+#endif
+
+#define FAST_URING_FEAT_RECVSEND_BUNDLE (1U << 14)
+#ifdef IORING_FEAT_RECVSEND_BUNDLE
+_Static_assert(FAST_URING_FEAT_RECVSEND_BUNDLE == IORING_FEAT_RECVSEND_BUNDLE, "FEAT_BUNDLE");
+#endif
+
+#define FAST_URING_FEAT_NO_IOWAIT (1U << 17)
+#ifdef IORING_FEAT_NO_IOWAIT
+_Static_assert(FAST_URING_FEAT_NO_IOWAIT == IORING_FEAT_NO_IOWAIT, "FEAT_NO_IOWAIT");
+#endif
+
+#define FAST_URING_ENTER_NO_IOWAIT (1U << 7)
+#ifdef IORING_ENTER_NO_IOWAIT
+_Static_assert(FAST_URING_ENTER_NO_IOWAIT == IORING_ENTER_NO_IOWAIT, "ENTER_NO_IOWAIT");
+#endif
+
+#define FAST_URING_RECVSEND_BUNDLE (1U << 4)
+#ifdef IORING_RECVSEND_BUNDLE
+_Static_assert(FAST_URING_RECVSEND_BUNDLE == IORING_RECVSEND_BUNDLE, "RECVSEND_BUNDLE");
+#endif
+
+#define FAST_URING_SEND_ZC_REPORT_USAGE (1U << 3)
+#ifdef IORING_SEND_ZC_REPORT_USAGE
+_Static_assert(FAST_URING_SEND_ZC_REPORT_USAGE == IORING_SEND_ZC_REPORT_USAGE, "REPORT_USAGE");
+#endif
+
+#define FAST_URING_NOTIF_USAGE_ZC_COPIED (1U << 31)
+#ifdef IORING_NOTIF_USAGE_ZC_COPIED
+_Static_assert(FAST_URING_NOTIF_USAGE_ZC_COPIED == IORING_NOTIF_USAGE_ZC_COPIED, "ZC_COPIED");
+#endif
+
+enum
+{
+    FAST_URING_OP_READ_MULTISHOT = 49,
+};
+
+#endif
