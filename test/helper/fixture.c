@@ -199,6 +199,121 @@ bool isWritable(void* closure)
     return ((struct Recorder*)closure)->out > 0;
 }
 
+struct InputGoal
+{
+    struct FastSocket* socket;
+    size_t bytes;
+};
+
+struct CountGoal
+{
+    const int* count;
+    int atLeast;
+};
+
+static bool hasBytes(void* closure)
+{
+    struct InputGoal* goal = closure;
+
+    return GetFastSocketInboundLength(goal->socket) >= goal->bytes;
+}
+
+static bool hasCount(void* closure)
+{
+    struct CountGoal* goal = closure;
+
+    return __atomic_load_n(goal->count, __ATOMIC_ACQUIRE) >= goal->atLeast;
+}
+
+void waitFor(struct FastRing* ring, Condition condition, void* closure)
+{
+    ck_assert_msg(runUntil(ring, condition, closure), "what is waited for never comes");
+}
+
+void waitCount(struct FastRing* ring, const int* count, int atLeast)
+{
+    struct CountGoal goal = {count, atLeast};
+
+    ck_assert_msg(runUntil(ring, hasCount, &goal), "%d of %d came", *count, atLeast);
+}
+
+void waitInput(struct Recorder* recorder, size_t bytes)
+{
+    struct InputGoal goal = {recorder->socket, bytes};
+
+    ck_assert_msg(runUntil(GetFastSocketRing(recorder->socket), hasBytes, &goal), "%zu of %zu bytes came",
+                  GetFastSocketInboundLength(recorder->socket), bytes);
+}
+
+void waitDrained(struct Recorder* recorder)
+{
+    waitFor(GetFastSocketRing(recorder->socket), hasDrained, recorder);
+}
+
+void waitHangup(struct Recorder* recorder)
+{
+    waitFor(GetFastSocketRing(recorder->socket), hasHungUp, recorder);
+}
+
+void transmitText(struct FastSocket* socket, const char* text)
+{
+    ck_assert_int_eq(TransmitFastSocketData(socket, NULL, 0, text, strlen(text), 0), 0);
+}
+
+void transmitPattern(struct FastSocket* socket, size_t size, uint64_t position)
+{
+    void* data = malloc(size);
+
+    ck_assert_ptr_nonnull(data);
+    fillPattern(data, size, position);
+    ck_assert_int_eq(TransmitFastSocketData(socket, NULL, 0, data, size, 0), 0);
+    free(data);
+}
+
+void receiveText(struct Recorder* recorder, const char* text)
+{
+    char data[256] = "";
+
+    ck_assert_uint_lt(strlen(text), sizeof(data));
+    waitInput(recorder, strlen(text));
+    ck_assert_int_eq(ReceiveFastSocketData(recorder->socket, data, strlen(text), 0), (ssize_t)strlen(text));
+    ck_assert_str_eq(data, text);
+}
+
+void sendText(int handle, const char* text)
+{
+    ck_assert_int_eq(send(handle, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+void expectText(int handle, const char* text)
+{
+    char data[256] = "";
+
+    ck_assert_uint_lt(strlen(text), sizeof(data));
+    receiveAll(handle, data, strlen(text));
+    ck_assert_str_eq(data, text);
+}
+
+void expectNothing(int handle)
+{
+    char byte = 0;
+
+    ck_assert_int_eq(recv(handle, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+}
+
+void expectEnd(int handle)
+{
+    char byte = 0;
+
+    ck_assert_int_eq(recv(handle, &byte, 1, 0), 0);
+}
+
+void setOption(struct FastSocket* socket, int option, uint64_t value)
+{
+    ck_assert_int_eq(SetFastSocketOption(socket, option, value), 0);
+}
+
 /* ---- pairs ---------------------------------------------------------------------------------------- */
 
 const char* nameKind(enum Kind kind)

@@ -123,6 +123,23 @@ bool hasFailed(void* closure);  /* struct Recorder: POLLERR came */
 bool hasDrained(void* closure); /* struct Recorder: nothing is queued for output */
 bool isWritable(void* closure); /* struct Recorder: POLLOUT came */
 
+/* Run the recorder's ring, and fail the test if it doesn't come to that. */
+void waitFor(struct FastRing* ring, Condition condition, void* closure);
+void waitCount(struct FastRing* ring, const int* count, int atLeast);
+void waitInput(struct Recorder* recorder, size_t bytes); /* unread bytes, at least */
+void waitDrained(struct Recorder* recorder);
+void waitHangup(struct Recorder* recorder);
+
+/* Short forms that fail the test if the call fails. */
+void transmitText(struct FastSocket* socket, const char* text);
+void transmitPattern(struct FastSocket* socket, size_t size, uint64_t position); /* by TransmitFastSocketData */
+void receiveText(struct Recorder* recorder, const char* text); /* waits for that many bytes */
+void sendText(int handle, const char* text);
+void expectText(int handle, const char* text); /* blocks */
+void expectNothing(int handle);
+void expectEnd(int handle); /* blocks until the end of input */
+void setOption(struct FastSocket* socket, int option, uint64_t value);
+
 /* Number of the running turn on this thread, also between turns. */
 uint64_t currentTurn(void);
 

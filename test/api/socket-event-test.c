@@ -1,0 +1,878 @@
+/* Events of sockets: behaviour.md 2.1, row by row. What holds for every event is checked by the
+ * automaton of the helper, here and everywhere. */
+#include "fixture.h"
+
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+
+static struct Fixture fixture;
+static struct Recorder recorder;
+static int pair[2];
+
+static void setUp(void)
+{
+    fixtureOpen(&fixture, 0, 0, 0);
+}
+
+static void tearDown(void)
+{
+    fixtureClose(&fixture);
+}
+
+static void openStream(void)
+{
+    pairStream(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+}
+
+static void openTcp(void)
+{
+    pairTcp(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+}
+
+static void release(void)
+{
+    ReleaseFastSocket(recorder.socket);
+    if (pair[1] >= 0)
+        close(pair[1]);
+}
+
+static void resetPeer(void)
+{
+    closeReset(pair[1]);
+    pair[1] = -1;
+}
+
+static void expectError(int error)
+{
+    ck_assert_int_eq(recorder.err, 1);
+    ck_assert_int_eq(recorder.hup, 1);
+    ck_assert_int_eq(recorder.lastError, error);
+    ck_assert_int_eq(recorder.lastHangup, error);
+    ck_assert_int_eq(GetFastSocketError(recorder.socket), error);
+}
+
+/* POLLIN: all completions of a turn are merged */
+START_TEST(mergesInput)
+{
+    pairUnix(pair, SOCK_DGRAM);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    runIdle(fixture.ring);
+    for (int index = 0; index < 8; index++)
+        sendText(pair[1], "12345");
+    waitInput(&recorder, 1);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in, 1);
+    ck_assert_int_eq(recorder.parameterIn, 40);
+    release();
+}
+END_TEST
+
+/* POLLIN: parameter is the payload, without headers of messages */
+START_TEST(countsPayload)
+{
+    struct msghdr message = {.msg_namelen = 100, .msg_controllen = 100};
+
+    pairUdp(pair);
+    openRecorded(&fixture, pair[0], &message, 0, &recorder);
+    sendText(pair[1], "1234567");
+    waitInput(&recorder, 7);
+    ck_assert_int_eq(recorder.parameterIn, 7);
+    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 7);
+    release();
+}
+END_TEST
+
+/* POLLIN: 0 when nothing but empty datagrams is queued */
+START_TEST(tellsEmptyDatagram)
+{
+    char byte = 0;
+
+    pairUdp(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    ck_assert_int_eq(send(pair[1], "", 0, 0), 0);
+    waitCount(fixture.ring, &recorder.in, 1);
+    ck_assert_int_eq(recorder.parameterIn, 0);
+    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
+    sendText(pair[1], "x");
+    receiveText(&recorder, "x");
+    ck_assert_int_eq(recorder.hup, 0);
+    release();
+}
+END_TEST
+
+struct Other
+{
+    struct Recorder* first;
+    struct Recorder* second;
+};
+
+static void drainBoth(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    struct Other* other = self->closure;
+    char data[64];
+
+    (void)socket;
+    (void)parameter;
+    if (event != POLLIN)
+        return;
+    while (ReceiveFastSocketData(other->first->socket, data, sizeof(data), 0) > 0)
+        ;
+    while (ReceiveFastSocketData(other->second->socket, data, sizeof(data), 0) > 0)
+        ;
+}
+
+/* POLLIN: not at all if an earlier callback of the turn has drained the queue */
+START_TEST(dropsInputDrainedBefore)
+{
+    struct Recorder second = {0};
+    struct Other other = {&recorder, &second};
+    int more[2];
+
+    recorder.then = drainBoth;
+    recorder.closure = &other;
+    second.then = drainBoth;
+    second.closure = &other;
+    openStream();
+    pairStream(more);
+    openRecorded(&fixture, more[0], NULL, 0, &second);
+    runIdle(fixture.ring);
+    sendText(pair[1], "first");
+    sendText(more[1], "second");
+    for (int turn = 0; (turn < 1000) && (recorder.in + second.in == 0); turn++)
+        runTurns(fixture.ring, 1);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in + second.in, 1);
+    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 0);
+    ck_assert_uint_eq(GetFastSocketInboundLength(second.socket), 0);
+    release();
+    ReleaseFastSocket(second.socket);
+    close(more[1]);
+}
+END_TEST
+
+/* POLLIN for unread data: an edge, with the full count when more comes */
+START_TEST(tellsUnreadDataOnce)
+{
+    openStream();
+    sendText(pair[1], "abc");
+    waitInput(&recorder, 3);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in, 1);
+    sendText(pair[1], "de");
+    waitInput(&recorder, 5);
+    ck_assert_int_eq(recorder.in, 2);
+    ck_assert_int_eq(recorder.parameterIn, 5);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in, 2);
+    release();
+}
+END_TEST
+
+/* POLLIN for unread data: again on resume */
+START_TEST(tellsUnreadDataOnResume)
+{
+    openStream();
+    sendText(pair[1], "abc");
+    waitInput(&recorder, 3);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in, 1);
+    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+    ck_assert_int_eq(recorder.in, 1);
+    waitCount(fixture.ring, &recorder.in, 2);
+    ck_assert_int_eq(recorder.parameterIn, 3);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in, 2);
+    release();
+}
+END_TEST
+
+/* POLLOUT (a): once when writable with an empty queue */
+START_TEST(tellsFirstWritable)
+{
+    for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
+        if (!hasKind(kind))
+            continue;
+        pairKind(kind, pair);
+        memset(&recorder, 0, sizeof(recorder));
+        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+        waitCount(fixture.ring, &recorder.out, 1);
+        runIdle(fixture.ring);
+        ck_assert_msg(recorder.out == 1, "%s", nameKind(kind));
+        ck_assert_int_eq(recorder.events, 1);
+        release();
+    }
+}
+END_TEST
+
+/* POLLOUT (a): only if the queue is empty; then (b) it is */
+START_TEST(mergesFirstWritableAndDrain)
+{
+    openTcp();
+    transmitText(recorder.socket, "at once");
+    waitDrained(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.out, 1);
+    expectText(pair[1], "at once");
+    release();
+}
+END_TEST
+
+/* POLLOUT (b): each time the queue becomes empty */
+START_TEST(tellsEachDrain)
+{
+    openTcp();
+    waitCount(fixture.ring, &recorder.out, 1);
+    for (int round = 0; round < 5; round++) {
+        transmitText(recorder.socket, "drain");
+        waitDrained(&recorder);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.out, 2 + round);
+        expectText(pair[1], "drain");
+    }
+    release();
+}
+END_TEST
+
+/* POLLOUT during a burst */
+START_TEST(tellsBurstOnce)
+{
+    openStream();
+    waitCount(fixture.ring, &recorder.out, 1);
+    for (int index = 0; index < 500; index++)
+        transmitText(recorder.socket, "x");
+    waitDrained(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.out, 2);
+    release();
+}
+END_TEST
+
+/* POLLOUT: an empty transmit is a flush marker */
+START_TEST(tellsFlushMarker)
+{
+    openStream();
+    waitCount(fixture.ring, &recorder.out, 1);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, NULL, 0, 0), 0);
+    ck_assert_int_eq(recorder.out, 1);
+    waitCount(fixture.ring, &recorder.out, 2);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.out, 2);
+    transmitText(recorder.socket, "data");
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "", 0, 0), 0);
+    waitDrained(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.out, 3);
+    expectText(pair[1], "data");
+    expectNothing(pair[1]);
+    release();
+}
+END_TEST
+
+/* POLLOUT with zero copy: at the first completion, not the notification */
+START_TEST(tellsDrainBeforeNotification)
+{
+    pairTcp(pair);
+    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
+    waitCount(fixture.ring, &recorder.out, 1);
+    transmitPattern(recorder.socket, 65536, 0);
+    waitCount(fixture.ring, &recorder.out, 2);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
+    release();
+}
+END_TEST
+
+/* POLLERR fatal, POLLHUP(errno): after a reset, once each, with the data before it */
+START_TEST(tellsResetAfterData)
+{
+    char data[16] = "";
+
+    openTcp();
+    runIdle(fixture.ring);
+    sendText(pair[1], "last words");
+    resetPeer();
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    expectError(ECONNRESET);
+    /* A reset may overtake data in the peer's kernel only if it was never sent: ours was. */
+    ck_assert_int_eq(recorder.in, 1);
+    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), 10);
+    ck_assert_str_eq(data, "last words");
+    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), -ECONNRESET);
+    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), -ECONNRESET);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0), -EPIPE);
+    ck_assert_int_eq(ShutdownFastSocket(recorder.socket), -EPIPE);
+    release();
+}
+END_TEST
+
+/* data and RST together, before the receive was ever armed */
+START_TEST(tellsResetBeforeStart)
+{
+    pairTcp(pair);
+    sendText(pair[1], "early");
+    resetPeer();
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    expectError(ECONNRESET);
+    receiveText(&recorder, "early");
+    release();
+}
+END_TEST
+
+/* peer reset with 0, 1 and 1000 sends queued: the queue is dropped silently, its length kept */
+START_TEST(dropsQueueAtReset)
+{
+    const int counts[] = {0, 1, 1000};
+
+    for (size_t index = 0; index < sizeof(counts) / sizeof(counts[0]); index++) {
+        size_t total = 0;
+        openTcp();
+        ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
+        ck_assert_int_eq(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int)), 0);
+        runIdle(fixture.ring);
+        for (int count = 0; count < counts[index]; count++)
+            transmitPattern(recorder.socket, 20000, 0);
+        runIdle(fixture.ring);
+        resetPeer();
+        waitHangup(&recorder);
+        runIdle(fixture.ring);
+        expectError(ECONNRESET);
+        total = GetFastSocketOutboundLength(recorder.socket);
+        ck_assert_uint_le(total, (size_t)counts[index] * 20000);
+        if (counts[index] == 1000)
+            ck_assert_uint_gt(total, 10000000);
+        ck_assert_uint_eq(readSocket(recorder.socket).droppedBytes, total);
+        ck_assert_uint_eq(readSocket(recorder.socket).sentBytes + total, (size_t)counts[index] * 20000);
+        release();
+    }
+}
+END_TEST
+
+/* send error first: ECONNRESET by whichever path, never the end of input, never EPIPE */
+START_TEST(prefersResetWhileSending)
+{
+    for (int round = 0; round < 50; round++) {
+        openTcp();
+        runTurns(fixture.ring, round % 4);
+        if (round & 1)
+            transmitText(recorder.socket, "before");
+        runTurns(fixture.ring, round % 3);
+        resetPeer();
+        (void)TransmitFastSocketData(recorder.socket, NULL, 0, "after", 5, 0);
+        waitHangup(&recorder);
+        runIdle(fixture.ring);
+        expectError(ECONNRESET);
+        release();
+    }
+}
+END_TEST
+
+/* AF_UNIX: a peer that closes with unread input resets */
+START_TEST(tellsUnixReset)
+{
+    openStream();
+    transmitText(recorder.socket, "never read");
+    waitDrained(&recorder);
+    close(pair[1]);
+    pair[1] = -1;
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    expectError(ECONNRESET);
+    release();
+}
+END_TEST
+
+/* POLLHUP(0): the orderly end, after all data, once; receiving then gives 0 */
+START_TEST(tellsEnd)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
+
+    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
+        char byte = 0;
+        pairKind(kinds[index], pair);
+        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+        runIdle(fixture.ring);
+        sendText(pair[1], "the end");
+        close(pair[1]);
+        pair[1] = -1;
+        waitHangup(&recorder);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.hup, 1);
+        ck_assert_int_eq(recorder.lastHangup, 0);
+        ck_assert_int_eq(recorder.err, 0);
+        ck_assert_int_eq(recorder.in, 1);
+        ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
+        receiveText(&recorder, "the end");
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
+        release();
+    }
+}
+END_TEST
+
+/* POLLHUP: the end of a connection that said nothing */
+START_TEST(tellsEndWithoutData)
+{
+    openTcp();
+    close(pair[1]);
+    pair[1] = -1;
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in, 0);
+    ck_assert_int_eq(recorder.lastHangup, 0);
+    release();
+}
+END_TEST
+
+/* half-close: sending goes on after POLLHUP(0); a later reset is told by POLLERR alone */
+START_TEST(sendsAfterHalfClose)
+{
+    int drains = 0;
+
+    openTcp();
+    runIdle(fixture.ring);
+    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    waitHangup(&recorder);
+    ck_assert_int_eq(recorder.lastHangup, 0);
+    drains = recorder.out;
+    transmitText(recorder.socket, "still talking");
+    waitDrained(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.out, drains + 1);
+    expectText(pair[1], "still talking");
+    resetPeer();
+    waitCount(fixture.ring, &recorder.err, 1);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.hup, 1);
+    ck_assert_int_eq(recorder.lastHangup, 0);
+    ck_assert_int_eq(GetFastSocketError(recorder.socket), recorder.lastError);
+    ck_assert_msg((recorder.lastError == EPIPE) || (recorder.lastError == ECONNRESET), "%d", recorder.lastError);
+    release();
+}
+END_TEST
+
+/* half-close: the poll that waits for a reset must not spin on RDHUP */
+START_TEST(restsAfterHalfClose)
+{
+    uint64_t completions = 0;
+
+    openTcp();
+    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    completions = readRing(fixture.ring).completions;
+    for (int turn = 0; turn < 50; turn++)
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+    ck_assert_uint_le(readRing(fixture.ring).completions - completions, 2);
+    release();
+}
+END_TEST
+
+/* half-close both ways, then a reset */
+START_TEST(survivesResetAfterBothEnds)
+{
+    openTcp();
+    transmitText(recorder.socket, "unread");
+    ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
+    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.lastHangup, 0);
+    resetPeer();
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.hup, 1);
+    ck_assert_int_le(recorder.err, 1);
+    release();
+}
+END_TEST
+
+/* user pause: no POLLIN, bytes in flight are kept and told on resume */
+START_TEST(keepsInputOfPause)
+{
+    openStream();
+    runIdle(fixture.ring);
+    sendText(pair[1], "in flight");
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    sendText(pair[1], " and later");
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in, 0);
+    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+    receiveText(&recorder, "in flight and later");
+    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+    sendText(pair[1], "next");
+    receiveText(&recorder, "next");
+    release();
+}
+END_TEST
+
+/* user pause: no more is read, the peer feels it */
+START_TEST(pauseStopsReceiving)
+{
+    char block[4096] = "";
+    size_t before = 0;
+    int queued = 0;
+
+    openTcp();
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    before = GetFastSocketInboundLength(recorder.socket);
+    ck_assert_uint_eq(before, 0);
+    for (int index = 0; index < 16; index++)
+        sendAll(pair[1], block, sizeof(block));
+    runIdle(fixture.ring);
+    /* What was armed may still bring something, not all. */
+    ck_assert_int_eq(ioctl(pair[0], FIONREAD, &queued), 0);
+    ck_assert_int_eq(recorder.in, 0);
+    ck_assert_uint_lt(GetFastSocketInboundLength(recorder.socket), 16 * sizeof(block) + 1);
+    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+    waitInput(&recorder, 16 * sizeof(block));
+    release();
+}
+END_TEST
+
+/* paused socket: the end behind the pause is told after resume */
+START_TEST(holdsEndOfPause)
+{
+    openStream();
+    runIdle(fixture.ring);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    sendText(pair[1], "behind");
+    close(pair[1]);
+    pair[1] = -1;
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in + recorder.hup + recorder.err, 0);
+    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+    waitHangup(&recorder);
+    ck_assert_int_eq(recorder.in, 1);
+    ck_assert_int_eq(recorder.lastHangup, 0);
+    receiveText(&recorder, "behind");
+    release();
+}
+END_TEST
+
+/* paused socket: so is a reset behind the pause */
+START_TEST(holdsResetOfPause)
+{
+    openTcp();
+    runIdle(fixture.ring);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    sendText(pair[1], "behind");
+    resetPeer();
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.in + recorder.hup + recorder.err, 0);
+    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    expectError(ECONNRESET);
+    receiveText(&recorder, "behind");
+    release();
+}
+END_TEST
+
+/* paused socket: a fatal send error is told at once, queued input kept */
+START_TEST(tellsSendErrorInPause)
+{
+    openTcp();
+    runIdle(fixture.ring);
+    sendText(pair[1], "kept");
+    waitInput(&recorder, 4);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    resetPeer();
+    (void)TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0);
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    expectError(ECONNRESET);
+    receiveText(&recorder, "kept");
+    release();
+}
+END_TEST
+
+/* local close: the user's own shutdown(2) of the handle */
+START_TEST(tellsLocalShutdown)
+{
+    for (int how = 0; how < 2; how++) {
+        openTcp();
+        runIdle(fixture.ring);
+        ck_assert_int_eq(shutdown(GetFastSocketHandle(recorder.socket), how ? SHUT_RDWR : SHUT_RD), 0);
+        waitHangup(&recorder);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.lastHangup, 0);
+        ck_assert_int_eq(recorder.err, 0);
+        release();
+    }
+}
+END_TEST
+
+static struct Recorder next;
+
+static void handOver(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    (void)parameter;
+    (void)self;
+    if (event == POLLIN)
+        ck_assert_int_eq(SetFastSocketHandler(socket, recordEvent, &next), 0);
+}
+
+/* SetFastSocketHandler: from the next event on, inside and outside of an event */
+START_TEST(changesHandler)
+{
+    next.lastHangup = -1;
+    recorder.then = handOver;
+    openStream();
+    waitCount(fixture.ring, &recorder.out, 1);
+    sendText(pair[1], "first");
+    receiveText(&recorder, "first");
+    ck_assert_int_eq(recorder.in, 1);
+    ck_assert_ptr_eq(GetFastSocketClosure(recorder.socket), &next);
+    sendText(pair[1], "second");
+    receiveText(&recorder, "second");
+    ck_assert_int_eq(recorder.in, 1);
+    ck_assert_int_eq(next.in, 1);
+    ck_assert_int_eq(SetFastSocketHandler(recorder.socket, NULL, NULL), 0);
+    sendText(pair[1], "third");
+    receiveText(&recorder, "third");
+    close(pair[1]);
+    pair[1] = -1;
+    runIdle(fixture.ring);
+    ck_assert_int_eq(next.in + next.hup, 1);
+    release();
+}
+END_TEST
+
+static void waitInside(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    (void)event;
+    (void)parameter;
+    *(int*)self->closure = WaitForFastRing(GetFastSocketRing(socket), 0, NULL);
+}
+
+/* re-entrancy: no turn inside a turn */
+START_TEST(refusesNestedTurn)
+{
+    int result = 1;
+
+    recorder.then = waitInside;
+    recorder.closure = &result;
+    openStream();
+    waitCount(fixture.ring, &recorder.out, 1);
+    ck_assert_int_eq(result, -EBUSY);
+    release();
+}
+END_TEST
+
+static void callEverything(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    struct FastBuffer* buffer = NULL;
+    char byte = 0;
+
+    (void)parameter;
+    (void)event;
+    (void)self;
+    (void)ReceiveFastSocketData(socket, &byte, 1, 0);
+    (void)ReceiveFastSocketData(socket, &byte, 1, MSG_PEEK);
+    ck_assert_int_eq(PauseFastSocket(socket), 0);
+    ck_assert_int_eq(ResumeFastSocket(socket), 0);
+    setOption(socket, FASTSOCKET_OPTION_INBOUND_HIGH, 65536);
+    (void)TransmitFastSocketData(socket, NULL, 0, "echo", 4, 0);
+    buffer = ReceiveFastSocketBuffer(socket);
+    if (buffer != NULL)
+        (void)TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer), 0);
+    (void)ShutdownFastSocket(socket);
+}
+
+/* re-entrancy: any other call, in every event */
+START_TEST(allowsCallsInside)
+{
+    for (int reset = 0; reset < 2; reset++) {
+        recorder.then = callEverything;
+        openTcp();
+        sendText(pair[1], "some input");
+        runIdle(fixture.ring);
+        if (reset) {
+            resetPeer();
+            runIdle(fixture.ring);
+        } else {
+            close(pair[1]);
+            pair[1] = -1;
+            waitHangup(&recorder);
+        }
+        release();
+    }
+}
+END_TEST
+
+enum
+{
+    FLOOD = 300,
+};
+
+static struct Recorder many[FLOOD];
+static int inTurn;
+static int mostInTurn;
+static uint64_t thisTurn;
+
+static void countInTurn(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    (void)socket;
+    (void)parameter;
+    (void)self;
+    if (event != POLLIN)
+        return;
+    if (thisTurn != currentTurn())
+        inTurn = 0;
+    thisTurn = currentTurn();
+    inTurn++;
+    if (inTurn > mostInTurn)
+        mostInTurn = inTurn;
+}
+
+/* starvation: the ring handles no more than its limit of completions in a turn */
+START_TEST(boundsTurn)
+{
+    int peers[FLOOD];
+    int total = 0;
+
+    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_TURN_LIMIT, 16), 0);
+    for (int index = 0; index < FLOOD; index++) {
+        pairUnix(pair, SOCK_DGRAM);
+        many[index].then = countInTurn;
+        openRecorded(&fixture, pair[0], NULL, 0, &many[index]);
+        peers[index] = pair[1];
+    }
+    runIdle(fixture.ring);
+    for (int index = 0; index < FLOOD; index++)
+        sendText(peers[index], "x");
+    for (int index = 0; index < FLOOD; index++)
+        waitInput(&many[index], 1);
+    ck_assert_int_le(mostInTurn, 16);
+    for (int index = 0; index < FLOOD; index++) {
+        total += many[index].in;
+        ReleaseFastSocket(many[index].socket);
+        close(peers[index]);
+    }
+    ck_assert_int_eq(total, FLOOD);
+}
+END_TEST
+
+/* starvation: a flooding socket leaves turns to the others */
+START_TEST(boundsSocketInTurn)
+{
+    struct Recorder quiet = {0};
+    char block[65536] = "";
+    int more[2];
+    uint64_t first = 0;
+
+    openStream();
+    setOption(recorder.socket, FASTSOCKET_OPTION_TURN_LIMIT, 4096);
+    pairStream(more);
+    openRecorded(&fixture, more[0], NULL, 0, &quiet);
+    runIdle(fixture.ring);
+    sendAll(pair[1], block, sizeof(block));
+    sendText(more[1], "x");
+    first = currentTurn();
+    waitInput(&quiet, 1);
+    ck_assert_uint_le(currentTurn() - first, 40);
+    waitInput(&recorder, sizeof(block));
+    ck_assert_int_ge(recorder.in, 2);
+    release();
+    ReleaseFastSocket(quiet.socket);
+    close(more[1]);
+}
+END_TEST
+
+static int polls;
+
+static void countRefusal(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    (void)socket;
+    (void)parameter;
+    (void)self;
+    polls += (event == POLLERR);
+}
+
+/* POLLERR non-fatal: a refused datagram, coalesced in a turn, and the socket works on */
+START_TEST(survivesRefusal)
+{
+    struct sockaddr_in address;
+    socklen_t length = sizeof(address);
+
+    recorder.then = countRefusal;
+    pairUdp(pair);
+    ck_assert_int_eq(getsockname(pair[1], (struct sockaddr*)&address, &length), 0);
+    close(pair[1]);
+    pair[1] = -1;
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    runIdle(fixture.ring);
+    for (int round = 1; round <= 3; round++) {
+        int before = polls;
+        transmitText(recorder.socket, "anybody?");
+        waitCount(fixture.ring, &polls, before + 1);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(polls, before + 1);
+        ck_assert_int_eq(recorder.lastError, ECONNREFUSED);
+    }
+    ck_assert_int_eq(recorder.hup, 0);
+    ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
+
+    /* Somebody comes to live there. */
+    pair[1] = socket(AF_INET, SOCK_DGRAM, 0);
+    ck_assert_int_eq(bind(pair[1], (struct sockaddr*)&address, length), 0);
+    transmitText(recorder.socket, "hello");
+    waitDrained(&recorder);
+    expectText(pair[1], "hello");
+    release();
+}
+END_TEST
+
+int main(void)
+{
+    Suite* suite = suite_create("socket-event");
+    TCase* area = tcase_create("event");
+
+    tcase_add_checked_fixture(area, setUp, tearDown);
+    tcase_add_test(area, mergesInput);
+    tcase_add_test(area, countsPayload);
+    tcase_add_test(area, tellsEmptyDatagram);
+    tcase_add_test(area, dropsInputDrainedBefore);
+    tcase_add_test(area, tellsUnreadDataOnce);
+    tcase_add_test(area, tellsUnreadDataOnResume);
+    tcase_add_test(area, tellsFirstWritable);
+    tcase_add_test(area, mergesFirstWritableAndDrain);
+    tcase_add_test(area, tellsEachDrain);
+    tcase_add_test(area, tellsBurstOnce);
+    tcase_add_test(area, tellsFlushMarker);
+    tcase_add_test(area, tellsDrainBeforeNotification);
+    tcase_add_test(area, tellsResetAfterData);
+    tcase_add_test(area, tellsResetBeforeStart);
+    tcase_add_test(area, dropsQueueAtReset);
+    tcase_add_test(area, prefersResetWhileSending);
+    tcase_add_test(area, tellsUnixReset);
+    tcase_add_test(area, tellsEnd);
+    tcase_add_test(area, tellsEndWithoutData);
+    tcase_add_test(area, sendsAfterHalfClose);
+    tcase_add_test(area, restsAfterHalfClose);
+    tcase_add_test(area, survivesResetAfterBothEnds);
+    tcase_add_test(area, keepsInputOfPause);
+    tcase_add_test(area, pauseStopsReceiving);
+    tcase_add_test(area, holdsEndOfPause);
+    tcase_add_test(area, holdsResetOfPause);
+    tcase_add_test(area, tellsSendErrorInPause);
+    tcase_add_test(area, tellsLocalShutdown);
+    tcase_add_test(area, changesHandler);
+    tcase_add_test(area, refusesNestedTurn);
+    tcase_add_test(area, allowsCallsInside);
+    tcase_add_test(area, boundsTurn);
+    tcase_add_test(area, boundsSocketInTurn);
+    tcase_add_test(area, survivesRefusal);
+    suite_add_tcase(suite, area);
+    return runSuite(suite);
+}
