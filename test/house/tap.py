@@ -10,7 +10,7 @@ class Skip(Exception):
 
 
 def runCases(cases):
-    """Runs (name, function) pairs. A case fails by any other exception, told as a diagnostic."""
+    """Runs (name, function) pairs. A case fails by any other exception, told on the standard error."""
     print("TAP version 13")
     print(f"1..{len(cases)}")
     failed = 0
@@ -23,7 +23,8 @@ def runCases(cases):
         except Exception as error:
             failed += 1
             text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
-            print("\n".join("# " + line for line in text.splitlines()))
+            # To the errors, which meson shows; it keeps TAP's own diagnostics to its log.
+            print(f"{name}:\n{text}", file=sys.stderr)
             print(f"not ok {number} - {name}")
         sys.stdout.flush()
     sys.exit(1 if failed else 0)
