@@ -22,7 +22,8 @@ def runCases(cases):
             print(f"ok {number} - {name} # SKIP {reason}")
         except Exception as error:
             failed += 1
-            text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
+            told = isinstance(error, AssertionError) and str(error)
+            text = told or traceback.format_exc()
             # To the errors, which meson shows; it keeps TAP's own diagnostics to its log.
             print(f"{name}:\n{text}", file=sys.stderr)
             print(f"not ok {number} - {name}")
