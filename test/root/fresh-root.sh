@@ -2,8 +2,9 @@
 # Runs a line of the README, word for word, in a fresh minimal Debian 12 root: only apt and a shell,
 # and a clean clone of this repository's HEAD. Needs root, mmdebstrap and this machine's apt sources.
 #
-# usage: fresh-root.sh demo|tests|ci
+# usage: fresh-root.sh demo|tests|ci|package
 #
+# ci runs .ci/run, package builds the Debian packages without running the tests once more.
 # Before each command of the line its start is printed, in seconds.
 
 set -eu
@@ -11,7 +12,14 @@ set -eu
 case "${1-}" in
 demo) pattern='ninja -C build demo' ;;
 tests) pattern='meson test' ;;
-ci) pattern= ;;
+ci)
+    pattern=
+    line=.ci/run
+    ;;
+package)
+    pattern=
+    line='apt-get update && apt-get build-dep -y ./ && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b'
+    ;;
 *)
     sed -n 's/^# \(usage: .*\)/\1/p' "$0"
     exit 2
@@ -23,8 +31,6 @@ if [ -n "$pattern" ]; then
     mapfile -t lines < <(grep "^    apt-get .*$pattern" "$source/README.md" | sed 's/^    //')
     [ "${#lines[@]}" -eq 1 ] || { echo "README.md has ${#lines[@]} such lines"; exit 1; }
     line=${lines[0]}
-else
-    line=.ci/run
 fi
 
 root=$(mktemp -d "${TMPDIR:-/tmp}/fresh-root.XXXXXX")
