@@ -1,0 +1,554 @@
+/* Pools from the inside: which thread pays what, where memory goes, and what a refusal leaves. */
+#include "fixture.h"
+#include "pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+enum
+{
+    THREADS = 4,
+    ROUNDS = 20000,
+    BATCH = 64,
+    RESERVE = 4 << 20,
+};
+
+/* ---- the system, taken over by the linker's --wrap ---- */
+
+static atomic_int systemCalls;
+static atomic_int refuseAt; /* the n-th call from now fails; 0 = none, negative: all */
+
+void* __real_aligned_alloc(size_t alignment, size_t size);
+void* __real_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset);
+void* __wrap_aligned_alloc(size_t alignment, size_t size);
+void* __wrap_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset);
+
+static bool refuse(void)
+{
+    atomic_fetch_add(&systemCalls, 1);
+    int left = atomic_load(&refuseAt);
+    if (left > 0)
+        atomic_store(&refuseAt, left - 1);
+    return left < 0 || left == 1;
+}
+
+void* __wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return refuse() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+void* __wrap_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset)
+{
+    return refuse() ? MAP_FAILED : __real_mmap(address, length, protection, flags, handle, offset);
+}
+
+/* ---- an owner ---- */
+
+static atomic_int homes;
+static atomic_int ends;
+static struct FastBufferPool* pool;
+
+static void onHome(struct FastPoolOwner* owner)
+{
+    (void)owner;
+    atomic_fetch_add(&homes, 1);
+}
+
+static void onGone(struct FastPoolOwner* owner)
+{
+    (void)owner;
+    FastPoolFree(pool);
+    pool = NULL;
+    atomic_fetch_add(&ends, 1);
+}
+
+static struct FastPoolOwner owner = {.home = onHome, .gone = onGone};
+
+static void openPool(void)
+{
+    pool = FastPoolCreate(&owner);
+    ck_assert_ptr_nonnull(pool);
+    FastPoolAdopt(pool);
+}
+
+static void closePool(void)
+{
+    int before = atomic_load(&ends);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 0);
+    FastPoolDrop(pool);
+    ck_assert_int_eq(atomic_load(&ends), before + 1);
+}
+
+/* Writes all of it, so that a sanitizer may object. */
+static struct FastBuffer* allocate(struct FastBufferPool* from, size_t size)
+{
+    struct FastBuffer* buffer = AllocateFastBuffer(from, size, 0);
+    ck_assert_ptr_nonnull(buffer);
+    memset(GetFastBufferData(buffer), 0xa5, size);
+    return buffer;
+}
+
+static void inThread(void* (*function)(void*), void* closure)
+{
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, function, closure), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+static void* releaseIt(void* buffer)
+{
+    ReleaseFastBuffer(buffer);
+    return NULL;
+}
+
+/* ---- the good path ---- */
+
+START_TEST(headerStandsBeforeData)
+{
+    static const size_t sizes[] = {0,     1,     64,      255,         256,           257,           4096,
+                                   4097,  32767, 32768,   32769,       65536,         1 << 20,       (2 << 20) - 1,
+                                   2 << 20, (2 << 20) + 1, 3000000, (size_t)64 << 20};
+    openPool();
+    for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++) {
+        struct FastBuffer* buffer = allocate(pool, sizes[index]);
+        uint8_t* data = GetFastBufferData(buffer);
+        ck_assert_uint_eq((uintptr_t)data % 64, 0);
+        ck_assert_ptr_eq(data, (uint8_t*)buffer + 64);
+        ck_assert_ptr_eq(GetFastBuffer(data), buffer);
+        ck_assert_uint_eq(GetFastBufferSize(buffer), sizes[index]);
+        ck_assert_uint_eq(GetFastBufferLength(buffer), 0);
+        ck_assert_uint_ge(FastBufferFootprint(buffer), sizes[index] + 64);
+        ck_assert_uint_eq(FastPoolBuffers(pool), 1);
+        ck_assert_uint_ge(FastPoolMemory(pool), FastBufferFootprint(buffer));
+        ReleaseFastBuffer(buffer);
+    }
+    closePool();
+}
+END_TEST
+
+START_TEST(reusesWithoutTheSystem)
+{
+    struct FastBuffer* buffers[BATCH];
+
+    openPool();
+    for (int round = 0; round < 100; round++) {
+        if (round == 1)
+            atomic_store(&systemCalls, 0);
+        for (int index = 0; index < BATCH; index++)
+            buffers[index] = allocate(pool, (size_t)100 << (index % 10));
+        for (int index = 0; index < BATCH; index++)
+            ReleaseFastBuffer(buffers[index]);
+    }
+    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    closePool();
+}
+END_TEST
+
+START_TEST(holdsKeepIt)
+{
+    openPool();
+    struct FastBuffer* buffer = allocate(pool, 100);
+    ck_assert_ptr_eq(HoldFastBuffer(buffer), buffer);
+    ck_assert_ptr_eq(HoldFastBuffer(buffer), buffer);
+    ReleaseFastBuffer(buffer);
+    inThread(releaseIt, buffer);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 1);
+    memset(GetFastBufferData(buffer), 1, 100);
+    ReleaseFastBuffer(buffer);
+    closePool();
+}
+END_TEST
+
+/* ---- where memory goes ---- */
+
+START_TEST(burstIsGivenBack)
+{
+    enum { COUNT = 1024 };
+    static const size_t sizes[] = {1000, 16384, 65536, 200000};
+    static struct FastBuffer* buffers[COUNT];
+
+    openPool();
+    for (size_t kind = 0; kind < sizeof(sizes) / sizeof(sizes[0]); kind++) {
+        size_t used = 0;
+        for (int index = 0; index < COUNT; index++) {
+            buffers[index] = allocate(pool, sizes[kind]);
+            used += FastBufferFootprint(buffers[index]);
+        }
+        ck_assert_uint_ge(FastPoolMemory(pool), used);
+        for (int index = 0; index < COUNT; index++) {
+            used -= FastBufferFootprint(buffers[index]);
+            ReleaseFastBuffer(buffers[index]);
+            /* at every release, not only in the end */
+            ck_assert_uint_le(FastPoolMemory(pool) - used, used > RESERVE ? used : RESERVE);
+        }
+        ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
+    }
+    closePool();
+}
+END_TEST
+
+START_TEST(burstSparesOtherClasses)
+{
+    static struct FastBuffer* buffers[256];
+
+    openPool();
+    struct FastBuffer* small = allocate(pool, 256);
+    ReleaseFastBuffer(small);
+    for (int index = 0; index < 256; index++)
+        buffers[index] = allocate(pool, 65536);
+    for (int index = 0; index < 256; index++)
+        ReleaseFastBuffer(buffers[index]);
+    ck_assert_ptr_eq(allocate(pool, 200), small);
+    ReleaseFastBuffer(small);
+    closePool();
+}
+END_TEST
+
+START_TEST(largeOnesAreNeverKept)
+{
+    openPool();
+    size_t before = FastPoolMemory(pool);
+    struct FastBuffer* buffer = allocate(pool, (2 << 20) + 1);
+    ReleaseFastBuffer(buffer);
+    ck_assert_uint_eq(FastPoolMemory(pool), before);
+    buffer = allocate(pool, (2 << 20) + 1);
+    inThread(releaseIt, buffer);
+    ck_assert_uint_eq(FastPoolMemory(pool), before);
+    closePool();
+}
+END_TEST
+
+START_TEST(foreignReleaseComesHome)
+{
+    openPool();
+    struct FastBuffer* buffer = allocate(pool, 3000);
+    inThread(releaseIt, buffer);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 0);
+    atomic_store(&systemCalls, 0);
+    ck_assert_ptr_eq(allocate(pool, 3000), buffer);
+    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ReleaseFastBuffer(buffer);
+    closePool();
+}
+END_TEST
+
+static void* releaseAll(void* closure)
+{
+    for (struct FastBuffer** buffers = closure; *buffers != NULL; buffers++)
+        ReleaseFastBuffer(*buffers);
+    return NULL;
+}
+
+/* The owner sleeps while another thread gives back all that a burst took. */
+START_TEST(idleOwnerHoldsNoBurst)
+{
+    static struct FastBuffer* buffers[1025];
+
+    openPool();
+    for (int index = 0; index < 1024; index++)
+        buffers[index] = allocate(pool, 65536);
+    inThread(releaseAll, buffers);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 0);
+    ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
+    closePool();
+}
+END_TEST
+
+/* ---- threads ---- */
+
+static void* allocateAndRelease(void* closure)
+{
+    struct FastBuffer* buffers[BATCH] = {NULL};
+    struct FastBufferPool* from = closure;
+    for (int round = 0; round < ROUNDS; round++) {
+        int index = (round * 7) % BATCH;
+        ReleaseFastBuffer(buffers[index]);
+        buffers[index] = AllocateFastBuffer(from, (size_t)64 << (round % 11), 0);
+        if (buffers[index] == NULL)
+            return NULL;
+        memset(GetFastBufferData(buffers[index]), round, 64);
+    }
+    for (int index = 0; index < BATCH; index++)
+        ReleaseFastBuffer(buffers[index]);
+    return closure;
+}
+
+static void hammer(struct FastBufferPool* from)
+{
+    pthread_t threads[THREADS];
+    void* result;
+
+    for (int index = 0; index < THREADS; index++)
+        ck_assert_int_eq(pthread_create(&threads[index], NULL, allocateAndRelease, from), 0);
+    ck_assert_ptr_nonnull(allocateAndRelease(from));
+    for (int index = 0; index < THREADS; index++) {
+        ck_assert_int_eq(pthread_join(threads[index], &result), 0);
+        ck_assert_ptr_nonnull(result);
+    }
+    ck_assert_uint_eq(FastPoolBuffers(from), 0);
+    ck_assert_uint_le(FastPoolMemory(from), 2 * RESERVE);
+}
+
+START_TEST(allThreadsUseAnOwnedPool)
+{
+    openPool();
+    hammer(pool);
+    closePool();
+}
+END_TEST
+
+START_TEST(allThreadsUseASharedPool)
+{
+    struct FastBufferPool* shared = FastPoolCreate(NULL);
+    ck_assert_ptr_nonnull(shared);
+    ck_assert_ptr_null(FastPoolGetOwner(shared));
+    hammer(shared);
+    FastPoolDrop(shared);
+}
+END_TEST
+
+/* What one thread makes, others hold, read and release, in any order. */
+static struct FastBuffer* _Atomic slots[BATCH];
+static atomic_bool finished;
+
+static void* consume(void* closure)
+{
+    (void)closure;
+    uintptr_t wrong = 0;
+    while (!atomic_load(&finished)) {
+        for (int index = 0; index < BATCH; index++) {
+            struct FastBuffer* buffer = atomic_exchange(&slots[index], NULL);
+            if (buffer == NULL)
+                continue;
+            HoldFastBuffer(buffer);
+            wrong += GetFastBufferData(buffer)[0] != 0x5a;
+            ReleaseFastBuffer(buffer);
+            ReleaseFastBuffer(buffer);
+        }
+    }
+    return (void*)wrong;
+}
+
+START_TEST(buffersWanderBetweenThreads)
+{
+    pthread_t threads[THREADS];
+    void* result;
+
+    openPool();
+    for (int index = 0; index < THREADS; index++)
+        ck_assert_int_eq(pthread_create(&threads[index], NULL, consume, NULL), 0);
+    for (int round = 0; round < ROUNDS * 4; round++) {
+        struct FastBuffer* buffer = AllocateFastBuffer(pool, 2000, 0);
+        ck_assert_ptr_nonnull(buffer);
+        GetFastBufferData(buffer)[0] = 0x5a;
+        ReleaseFastBuffer(atomic_exchange(&slots[round % BATCH], buffer));
+    }
+    atomic_store(&finished, true);
+    for (int index = 0; index < THREADS; index++) {
+        ck_assert_int_eq(pthread_join(threads[index], &result), 0);
+        ck_assert_ptr_null(result);
+    }
+    for (int index = 0; index < BATCH; index++)
+        ReleaseFastBuffer(atomic_exchange(&slots[index], NULL));
+    closePool();
+}
+END_TEST
+
+START_TEST(anotherThreadMayAdoptBeforeUse)
+{
+    pool = FastPoolCreate(&owner);
+    struct FastBuffer* buffer = allocate(pool, 4096); /* nobody's pool yet */
+    ck_assert_uint_eq(FastPoolBuffers(pool), 1);
+    FastPoolAdopt(pool);
+    struct FastBuffer* other = allocate(pool, 4096);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 2);
+    ReleaseFastBuffer(buffer);
+    ReleaseFastBuffer(other);
+    closePool();
+}
+END_TEST
+
+/* ---- the end ---- */
+
+START_TEST(lastBufferEndsThePool)
+{
+    openPool();
+    struct FastBuffer* one = allocate(pool, 100);
+    struct FastBuffer* other = allocate(pool, 100000);
+    FastPoolHold(pool);
+    FastPoolDrop(pool);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 2);
+    FastPoolDrop(pool);
+    ck_assert_int_eq(atomic_load(&ends), 0);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 2);
+    ck_assert_uint_eq(FastPoolMemory(pool), FastBufferFootprint(one) + FastBufferFootprint(other));
+    ReleaseFastBuffer(one);
+    ck_assert_int_eq(atomic_load(&ends), 0);
+    ck_assert_uint_eq(FastPoolMemory(pool), FastBufferFootprint(other));
+    inThread(releaseIt, other);
+    ck_assert_int_eq(atomic_load(&ends), 1);
+}
+END_TEST
+
+START_TEST(closedPoolRefuses)
+{
+    openPool();
+    struct FastBuffer* buffer = allocate(pool, 100);
+    FastPoolClose(pool);
+    FastPoolClose(pool);
+    errno = 0;
+    ck_assert_ptr_null(AllocateFastBuffer(pool, 100, 0));
+    ck_assert_int_eq(errno, ECANCELED);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 1);
+    ReleaseFastBuffer(buffer);
+    ck_assert_uint_eq(FastPoolMemory(pool), 0);
+    ck_assert_int_eq(atomic_load(&ends), 0);
+    closePool();
+}
+END_TEST
+
+static pthread_barrier_t barrier;
+
+static void* releaseAtBarrier(void* closure)
+{
+    pthread_barrier_wait(&barrier);
+    return releaseAll(closure);
+}
+
+/* Threads release while the owner closes: one end, no matter who is last. */
+START_TEST(closeRacesWithReleases)
+{
+    enum { RACES = 300, EACH = 8 };
+    pthread_barrier_init(&barrier, NULL, THREADS + 1);
+    for (int race = 0; race < RACES; race++) {
+        pthread_t threads[THREADS];
+        struct FastBuffer* buffers[THREADS][EACH + 1] = {{NULL}};
+        openPool();
+        for (int index = 0; index < THREADS; index++) {
+            for (int each = 0; each < EACH; each++)
+                buffers[index][each] = AllocateFastBuffer(pool, each % 2 ? 100 : 65536, 0);
+            pthread_create(&threads[index], NULL, releaseAtBarrier, buffers[index]);
+        }
+        pthread_barrier_wait(&barrier);
+        FastPoolDrop(pool);
+        for (int index = 0; index < THREADS; index++)
+            pthread_join(threads[index], NULL);
+        ck_assert_int_eq(atomic_load(&ends), race + 1);
+    }
+    pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
+/* ---- shortage ---- */
+
+static void* allocateInThread(void* closure)
+{
+    ck_assert_ptr_eq(closure, pool);
+    return AllocateFastBuffer(closure, 70000, 0);
+}
+
+/* Fails each call to the system in turn, until all of it succeeds. */
+START_TEST(everyRefusalIsSurvived)
+{
+    static const size_t sizes[] = {100, 70000, 3 << 20, 5000, 0};
+    enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
+    int refusals = 0;
+
+    for (int call = 1;; call++) {
+        struct FastBuffer* buffers[COUNT];
+        bool refused = false;
+        atomic_store(&refuseAt, call);
+        pool = FastPoolCreate(&owner);
+        if (pool == NULL) {
+            ck_assert_int_eq(errno, ENOMEM);
+            refusals++;
+            continue;
+        }
+        FastPoolAdopt(pool);
+        for (int index = 0; index < COUNT; index++) {
+            errno = 0;
+            buffers[index] = AllocateFastBuffer(pool, sizes[index], 0);
+            if (buffers[index] == NULL) {
+                ck_assert_int_eq(errno, ENOMEM);
+                refused = true;
+            }
+        }
+        int before = atomic_load(&homes);
+        for (int index = 0; index < COUNT; index++)
+            ReleaseFastBuffer(buffers[index]);
+        ck_assert_int_eq(atomic_load(&homes), before + refused); /* told once */
+        atomic_store(&refuseAt, 0);
+        closePool();
+        refusals += refused;
+        if (!refused)
+            break;
+    }
+    ck_assert_int_eq(refusals, COUNT + 1);
+}
+END_TEST
+
+START_TEST(foreignRefusalIsTold)
+{
+    pthread_t thread;
+    void* result;
+
+    openPool();
+    struct FastBuffer* buffer = allocate(pool, 100);
+    atomic_store(&refuseAt, -1);
+    pthread_create(&thread, NULL, allocateInThread, pool);
+    pthread_join(thread, &result);
+    ck_assert_ptr_null(result);
+    atomic_store(&refuseAt, 0);
+    ck_assert_int_eq(atomic_load(&homes), 0);
+    inThread(releaseIt, buffer);
+    ck_assert_int_eq(atomic_load(&homes), 1);
+    ReleaseFastBuffer(allocate(pool, 100));
+    ck_assert_int_eq(atomic_load(&homes), 1);
+    closePool();
+}
+END_TEST
+
+/* What is kept for other sizes is given up before an allocation fails. */
+START_TEST(reserveIsGivenUpFirst)
+{
+    openPool();
+    struct FastBuffer* small = allocate(pool, 100);
+    struct FastBuffer* large = allocate(pool, 1 << 20);
+    ReleaseFastBuffer(small);
+    ReleaseFastBuffer(large);
+    atomic_store(&refuseAt, 1);
+    struct FastBuffer* buffer = AllocateFastBuffer(pool, 65536, 0);
+    ck_assert_ptr_nonnull(buffer);
+    ck_assert_uint_eq(FastPoolMemory(pool), FastBufferFootprint(buffer));
+    ReleaseFastBuffer(buffer);
+    closePool();
+}
+END_TEST
+
+int main(void)
+{
+    Suite* suite = suite_create("pool");
+    TCase* tcase = tcase_create("pool");
+
+    tcase_add_test(tcase, headerStandsBeforeData);
+    tcase_add_test(tcase, reusesWithoutTheSystem);
+    tcase_add_test(tcase, holdsKeepIt);
+    tcase_add_test(tcase, burstIsGivenBack);
+    tcase_add_test(tcase, burstSparesOtherClasses);
+    tcase_add_test(tcase, largeOnesAreNeverKept);
+    tcase_add_test(tcase, foreignReleaseComesHome);
+    tcase_add_test(tcase, idleOwnerHoldsNoBurst);
+    tcase_add_test(tcase, allThreadsUseAnOwnedPool);
+    tcase_add_test(tcase, allThreadsUseASharedPool);
+    tcase_add_test(tcase, buffersWanderBetweenThreads);
+    tcase_add_test(tcase, anotherThreadMayAdoptBeforeUse);
+    tcase_add_test(tcase, lastBufferEndsThePool);
+    tcase_add_test(tcase, closedPoolRefuses);
+    tcase_add_test(tcase, closeRacesWithReleases);
+    tcase_add_test(tcase, everyRefusalIsSurvived);
+    tcase_add_test(tcase, foreignRefusalIsTold);
+    tcase_add_test(tcase, reserveIsGivenUpFirst);
+    suite_add_tcase(suite, tcase);
+    return runSuite(suite);
+}
