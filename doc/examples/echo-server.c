@@ -12,8 +12,8 @@
  *   holds data is ours until we give it back; the provider replaces it from a pool.
  * - A listener hands us each new connection as a plain descriptor; a socket takes it over.
  * - A socket tells its handler of events, named as in poll(2).
- * - Input is taken as whole buffers and the very same buffers are handed over for output: the data is
- *   never copied by this program.
+ * - Input is taken as whole buffers and the very same buffers are handed over for output: the data
+ *   is never copied by this program.
  * - Nobody makes us keep unlimited output: when a peer sends without reading, we pause.
  */
 #define _GNU_SOURCE
@@ -33,10 +33,13 @@ enum
 
 struct Connection
 {
-    LIST_ENTRY(Connection) link;
+    LIST_ENTRY(Connection)
+    link;
     struct FastSocket* socket;
     bool paused;
 };
+
+LIST_HEAD(ConnectionList, Connection);
 
 struct Server
 {
@@ -46,13 +49,13 @@ struct Server
     struct FastRingBufferProvider* provider;
     struct FastListener* listener;
     struct FastRingWatch* watch;
-    LIST_HEAD(, Connection) connections;
+    struct ConnectionList connections;
     int signalHandle;
     int signalCount;
 };
 
-/* The socket still sends what is queued and closes then. Its handler isn't called again, so that the
- * memory may go now. */
+/* The socket still sends what is queued and closes then. Its handler isn't called again, so that
+ * the memory may go now. */
 static void closeConnection(struct Connection* connection)
 {
     ReleaseFastSocket(connection->socket);
@@ -74,8 +77,10 @@ static void echo(struct Connection* connection)
     struct FastBuffer* buffer;
     int result = 0;
 
-    while ((result == 0) && ((buffer = ReceiveFastSocketBuffer(socket)) != NULL))
-        result = TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer), 0);
+    while ((result == 0) && ((buffer = ReceiveFastSocketBuffer(socket)) != NULL)) {
+        size_t length = GetFastBufferLength(buffer);
+        result = TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, length, 0);
+    }
 
     /* -EPIPE: the connection is broken, and POLLHUP will tell soon. */
     if ((result < 0) && (result != -EPIPE)) {
@@ -108,8 +113,9 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
         break;
 
     case POLLHUP:
-        /* The peer has ended its output and we have seen all of it, or (after POLLERR) the connection
-         * is broken. Either way there is nothing left to do but to send what is queued. */
+        /* The peer has ended its output and we have seen all of it, or (after POLLERR) the
+         * connection is broken. Either way there is nothing left to do but to send what is
+         * queued. */
         closeConnection(connection);
         break;
 
@@ -136,9 +142,9 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     (void)listener;
     if (handle < 0) {
         fprintf(stderr, "accept: %s\n", strerror(-handle));
-        /* For want of descriptors or memory the listener rests and tries again. Anything else is the
-         * end of it, and the end of us. */
-        if ((handle != -EMFILE) && (handle != -ENFILE) && (handle != -ENOMEM) && (handle != -ENOBUFS))
+        /* For want of descriptors or memory the listener rests and tries again. Anything else is
+         * the end of it, and the end of us. */
+        if (!isShortage(-handle))
             stopServer(server);
         return;
     }
@@ -146,7 +152,10 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     setNoDelay(handle);
     connection = calloc(1, sizeof(*connection));
     if (connection != NULL)
-        connection->socket = CreateFastSocket(server->ring, server->provider, server->inbound, server->outbound, handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent, connection);
+        connection->socket = CreateFastSocket(server->ring, server->provider, server->inbound,
+                                              server->outbound, handle, NULL, 0,
+                                              FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
+                                              connection);
     if ((connection == NULL) || (connection->socket == NULL)) {
         perror("new connection");
         free(connection);
@@ -172,19 +181,40 @@ static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
 static bool openServer(struct Server* server, int handle)
 {
-    return ((server->ring = CreateFastRing(0)) != NULL) &&
-           ((server->inbound = CreateFastBufferPool(server->ring)) != NULL) &&
-           ((server->outbound = CreateFastBufferPool(server->ring)) != NULL) &&
-           ((server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH, AllocateRingFastBuffer, server->inbound)) != NULL) &&
-           ((server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal, server)) != NULL) &&
-           ((server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server)) != NULL);
+    server->ring = CreateFastRing(0);
+    if (server->ring == NULL)
+        return false;
+
+    server->inbound = CreateFastBufferPool(server->ring);
+    server->outbound = CreateFastBufferPool(server->ring);
+    if ((server->inbound == NULL) || (server->outbound == NULL))
+        return false;
+
+    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
+                                                    AllocateRingFastBuffer, server->inbound);
+    if (server->provider == NULL)
+        return false;
+
+    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
+                                     server);
+    if (server->watch == NULL)
+        return false;
+
+    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    return server->listener != NULL;
+}
+
+/* Is there something to do, or to be waited for? */
+static bool isBusy(const struct Server* server)
+{
+    return (server->listener != NULL) || (GetFastRingPending(server->ring) > 0);
 }
 
 int main(int count, char** arguments)
 {
     const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
     const char* port = (count > 2) ? arguments[2] : "7000";
-    struct Server server = { 0 };
+    struct Server server = {0};
     int handle;
     int result = -1;
 
@@ -203,7 +233,7 @@ int main(int count, char** arguments)
          * until what was queued has left. */
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && ((server.listener != NULL) || (GetFastRingPending(server.ring) > 0)));
+        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }

@@ -29,7 +29,7 @@ enum
 {
     BUFFER_COUNT = 256,
     BUFFER_LENGTH = 4 * 1024,
-    REQUEST_LIMIT = 8 * 1024,    /* bytes of a request line and its fields */
+    REQUEST_LIMIT = 8 * 1024, /* bytes of a request line and its fields */
     REPLY_LIMIT = 1024,
     OUTBOUND_LIMIT = 256 * 1024, /* bytes queued at which we stop to read from a connection */
     TICK = 1000,                 /* milliseconds */
@@ -38,7 +38,8 @@ enum
 
 struct Connection
 {
-    LIST_ENTRY(Connection) link;
+    LIST_ENTRY(Connection)
+    link;
     struct Server* server;
     struct FastSocket* socket;
     bool paused;
@@ -46,6 +47,8 @@ struct Connection
     size_t length;
     char data[REQUEST_LIMIT]; /* input up to the end of an incomplete request */
 };
+
+LIST_HEAD(ConnectionList, Connection);
 
 struct Server
 {
@@ -56,7 +59,7 @@ struct Server
     struct FastListener* listener;
     struct FastRingWatch* watch;
     struct FastRingTimeout* timeout;
-    LIST_HEAD(, Connection) connections;
+    struct ConnectionList connections;
     int signalHandle;
     int signalCount;
     char date[64];
@@ -73,7 +76,7 @@ struct Request
     bool body;
 };
 
-/* ---- HTTP: nothing of the library in this part ------------------------------------------------ */
+/* ---- HTTP: nothing of the library in this part ----------------------------------------------- */
 
 /* Returns the length of the first request's head, its blank line included; 0 = incomplete. */
 static size_t findHead(const char* data, size_t length)
@@ -121,7 +124,8 @@ static int parseRequestLine(char* line, struct Request* request)
 {
     request->method = strsep(&line, " ");
     request->target = strsep(&line, " ");
-    if ((line == NULL) || (*request->method == '\0') || (*request->target == '\0') || (strchr(line, ' ') != NULL))
+    if ((line == NULL) || (*request->method == '\0') || (*request->target == '\0') ||
+        (strchr(line, ' ') != NULL))
         return 400;
     if ((strlen(line) != 8) || (strncmp(line, "HTTP/", 5) != 0) || (line[6] != '.'))
         return 400;
@@ -133,7 +137,8 @@ static int parseRequestLine(char* line, struct Request* request)
 
 static int parseField(char* line, struct Request* request)
 {
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static const char token[] =
+        "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     size_t length = strspn(line, token);
     char* value = line + length + 1;
 
@@ -192,19 +197,25 @@ static int findPage(const struct Request* request)
 static const char* getReason(int status)
 {
     switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 431: return "Request Header Fields Too Large";
-    default:  return "HTTP Version Not Supported";
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 431:
+        return "Request Header Fields Too Large";
+    default:
+        return "HTTP Version Not Supported";
     }
 }
 
-/* ---- connections -------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
-/* The socket still sends what is queued and closes then. Its handler isn't called again, so that the
- * memory may go now. */
+/* The socket still sends what is queued and closes then. Its handler isn't called again, so that
+ * the memory may go now. */
 static void closeConnection(struct Connection* connection)
 {
     ReleaseFastSocket(connection->socket);
@@ -213,7 +224,8 @@ static void closeConnection(struct Connection* connection)
 }
 
 /* Queues a reply. Returns whether the connection goes on. */
-static bool reply(struct Connection* connection, const struct Request* request, int status, bool keep)
+static bool reply(struct Connection* connection, const struct Request* request, int status,
+                  bool keep)
 {
     char data[REPLY_LIMIT];
     char body[64];
@@ -232,20 +244,23 @@ static bool reply(struct Connection* connection, const struct Request* request, 
         bodyLength = snprintf(body, sizeof(body), "%d %s\n", status, getReason(status));
 
     length = snprintf(data, sizeof(data),
-        "HTTP/1.1 %d %s\r\n"
-        "Date: %s\r\n"
-        "%s%s"
-        "Content-Type: text/plain; charset=utf-8\r\n"
-        "Content-Length: %d\r\n"
-        "\r\n"
-        "%s",
-        status, getReason(status), connection->server->date, state, (status == 405) ? "Allow: GET, HEAD\r\n" : "", bodyLength, body);
+                      "HTTP/1.1 %d %s\r\n"
+                      "Date: %s\r\n"
+                      "%s%s"
+                      "Content-Type: text/plain; charset=utf-8\r\n"
+                      "Content-Length: %d\r\n"
+                      "\r\n"
+                      "%s",
+                      status, getReason(status), connection->server->date, state,
+                      (status == 405) ? "Allow: GET, HEAD\r\n" : "", bodyLength, body);
 
     /* HEAD: the same fields, no body. */
     if ((request->method != NULL) && (strcmp(request->method, "HEAD") == 0))
         length -= bodyLength;
 
-    return (TransmitFastSocketData(connection->socket, NULL, 0, data, (size_t)length, 0) == 0) && keep;
+    if (TransmitFastSocketData(connection->socket, NULL, 0, data, (size_t)length, 0) < 0)
+        return false;
+    return keep;
 }
 
 /* Answers a request whose head is complete. Returns whether the connection goes on. */
@@ -253,18 +268,19 @@ static bool answerRequest(struct Connection* connection, char* head, size_t leng
 {
     struct Request request;
     int status = parseRequest(head, length, &request);
+    bool keep;
 
     connection->idle = 0;
     if (status != 0)
         return reply(connection, &request, status, false);
-    return reply(connection, &request, findPage(&request),
-        !request.close && !request.body && ((request.minor > 0) || request.keep));
+    keep = !request.close && !request.body && ((request.minor > 0) || request.keep);
+    return reply(connection, &request, findPage(&request), keep);
 }
 
 /* Answers all that is complete, and keeps the rest. Returns whether the connection goes on. */
 static bool answerRequests(struct Connection* connection)
 {
-    static const struct Request none = { .minor = 1 };
+    static const struct Request none = {.minor = 1};
     char* data = connection->data;
     char* end = connection->data + connection->length;
     bool open = true;
@@ -294,7 +310,8 @@ static void readRequests(struct Connection* connection)
 
     /* Input that we leave in the queue is told again after ResumeFastSocket. */
     while (!connection->paused) {
-        size = ReceiveFastSocketData(socket, connection->data + connection->length, sizeof(connection->data) - connection->length, 0);
+        size = ReceiveFastSocketData(socket, connection->data + connection->length,
+                                     sizeof(connection->data) - connection->length, 0);
         if (size <= 0)
             break; /* none left, or an error that POLLERR and POLLHUP tell */
         connection->length += (size_t)size;
@@ -302,7 +319,8 @@ static void readRequests(struct Connection* connection)
             closeConnection(connection);
             return;
         }
-        if ((GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT) && (PauseFastSocket(socket) == 0))
+        if ((GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT) &&
+            (PauseFastSocket(socket) == 0))
             connection->paused = true;
     }
 }
@@ -335,7 +353,7 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
     }
 }
 
-/* ---- the server ------------------------------------------------------------------------------------ */
+/* ---- the server ------------------------------------------------------------------------------ */
 
 /* What is queued still leaves, in the background: GetFastRingPending tells when. */
 static void stopServer(struct Server* server)
@@ -354,9 +372,9 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     (void)listener;
     if (handle < 0) {
         fprintf(stderr, "accept: %s\n", strerror(-handle));
-        /* For want of descriptors or memory the listener rests and tries again. Anything else is the
-         * end of it, and the end of us. */
-        if ((handle != -EMFILE) && (handle != -ENFILE) && (handle != -ENOMEM) && (handle != -ENOBUFS))
+        /* For want of descriptors or memory the listener rests and tries again. Anything else is
+         * the end of it, and the end of us. */
+        if (!isShortage(-handle))
             stopServer(server);
         return;
     }
@@ -365,7 +383,10 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     connection = calloc(1, sizeof(*connection));
     if (connection != NULL) {
         connection->server = server;
-        connection->socket = CreateFastSocket(server->ring, server->provider, server->inbound, server->outbound, handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent, connection);
+        connection->socket = CreateFastSocket(server->ring, server->provider, server->inbound,
+                                              server->outbound, handle, NULL, 0,
+                                              FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
+                                              connection);
     }
     if ((connection == NULL) || (connection->socket == NULL)) {
         perror("new connection");
@@ -416,20 +437,45 @@ static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
 static bool openServer(struct Server* server, int handle)
 {
-    return ((server->ring = CreateFastRing(0)) != NULL) &&
-           ((server->inbound = CreateFastBufferPool(server->ring)) != NULL) &&
-           ((server->outbound = CreateFastBufferPool(server->ring)) != NULL) &&
-           ((server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH, AllocateRingFastBuffer, server->inbound)) != NULL) &&
-           ((server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal, server)) != NULL) &&
-           ((server->timeout = SetFastRingTimeout(server->ring, NULL, TICK, FASTRING_TIMEOUT_REPEAT, handleTick, server)) != NULL) &&
-           ((server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server)) != NULL);
+    server->ring = CreateFastRing(0);
+    if (server->ring == NULL)
+        return false;
+
+    server->inbound = CreateFastBufferPool(server->ring);
+    server->outbound = CreateFastBufferPool(server->ring);
+    if ((server->inbound == NULL) || (server->outbound == NULL))
+        return false;
+
+    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
+                                                    AllocateRingFastBuffer, server->inbound);
+    if (server->provider == NULL)
+        return false;
+
+    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
+                                     server);
+    if (server->watch == NULL)
+        return false;
+
+    server->timeout = SetFastRingTimeout(server->ring, NULL, TICK, FASTRING_TIMEOUT_REPEAT,
+                                         handleTick, server);
+    if (server->timeout == NULL)
+        return false;
+
+    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    return server->listener != NULL;
+}
+
+/* Is there something to do, or to be waited for? */
+static bool isBusy(const struct Server* server)
+{
+    return (server->listener != NULL) || (GetFastRingPending(server->ring) > 0);
 }
 
 int main(int count, char** arguments)
 {
     const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
     const char* port = (count > 2) ? arguments[2] : "8080";
-    struct Server server = { 0 };
+    struct Server server = {0};
     int handle;
     int result = -1;
 
@@ -447,7 +493,7 @@ int main(int count, char** arguments)
 
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && ((server.listener != NULL) || (GetFastRingPending(server.ring) > 0)));
+        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }

@@ -1,6 +1,6 @@
 /*
- * What the examples need and what has nothing to do with the library: opening a socket, printing its
- * address, receiving signals through a descriptor.
+ * What the examples need and what has nothing to do with the library: opening a socket, printing
+ * its address, receiving signals through a descriptor.
  *
  * An address is a numeric or a host name, or "unix:PATH" (the port is then ignored).
  */
@@ -31,9 +31,10 @@ static inline const char* getUnixPath(const char* address)
  * Looks an address up, which may be NULL for "any". type is SOCK_STREAM or SOCK_DGRAM.
  * Returns 0 and fills in storage and length; or -1 with the reason on stderr.
  */
-static inline int findAddress(const char* address, const char* port, int type, struct sockaddr_storage* storage, socklen_t* length)
+static inline int findAddress(const char* address, const char* port, int type,
+                              struct sockaddr_storage* storage, socklen_t* length)
 {
-    struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = type };
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = type};
     struct sockaddr_un* local = (struct sockaddr_un*)storage;
     struct addrinfo* list = NULL;
     const char* path = getUnixPath(address);
@@ -62,7 +63,8 @@ static inline int findAddress(const char* address, const char* port, int type, s
     return 0;
 }
 
-/* Opens a socket on an address; a stream socket listens. Returns it, or -1 with the reason on stderr. */
+/* Opens a socket on an address; a stream socket listens. Returns it, or -1 with the reason on
+ * stderr. */
 static inline int openSocket(const char* address, const char* port, int type)
 {
     struct sockaddr_storage storage;
@@ -79,7 +81,8 @@ static inline int openSocket(const char* address, const char* port, int type)
         return -1;
     }
 
-    if (((type == SOCK_STREAM) && (setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0)) ||
+    if (((type == SOCK_STREAM) &&
+         (setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0)) ||
         (bind(handle, (struct sockaddr*)&storage, length) < 0) ||
         ((type == SOCK_STREAM) && (listen(handle, SOMAXCONN) < 0))) {
         fprintf(stderr, "%s port %s: %s\n", address, port, strerror(errno));
@@ -100,8 +103,10 @@ static inline void printListening(int handle, const char* address)
     if (getUnixPath(address) != NULL)
         printf("listening on %s\n", address);
     else if ((getsockname(handle, (struct sockaddr*)&storage, &length) == 0) &&
-             (getnameinfo((struct sockaddr*)&storage, length, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0))
-        printf((storage.ss_family == AF_INET6) ? "listening on [%s]:%s\n" : "listening on %s:%s\n", host, port);
+             (getnameinfo((struct sockaddr*)&storage, length, host, sizeof(host), port,
+                          sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0))
+        printf((storage.ss_family == AF_INET6) ? "listening on [%s]:%s\n" : "listening on %s:%s\n",
+               host, port);
     fflush(stdout);
 }
 
@@ -112,8 +117,14 @@ static inline void removeAddress(const char* address)
         unlink(getUnixPath(address));
 }
 
-/* Small writes should leave at once: the library gathers what belongs together. TCP only, and a mere
- * hint: the error on other sockets doesn't matter. */
+/* Does accept(2) fail for want of something that others may give back? */
+static inline bool isShortage(int reason)
+{
+    return (reason == EMFILE) || (reason == ENFILE) || (reason == ENOMEM) || (reason == ENOBUFS);
+}
+
+/* Small writes should leave at once: the library gathers what belongs together. TCP only, and a
+ * mere hint: the error on other sockets doesn't matter. */
 static inline void setNoDelay(int handle)
 {
     int yes = 1;

@@ -2,7 +2,7 @@
  * proxy: passes TCP connections on to another address.
  *
  *     cc proxy.c -o proxy $(pkg-config --cflags --libs fastsocket)
- *     ./proxy TARGET-ADDRESS TARGET-PORT [ADDRESS [PORT]]     127.0.0.1 and 7001 by default; port 0 = any
+ *     ./proxy TARGET-ADDRESS TARGET-PORT [ADDRESS [PORT]]
  *
  * Either address may be unix:PATH (its port is ignored, yet must be given for the target).
  *
@@ -13,7 +13,8 @@
  * - Two sockets feed each other. A buffer received from one is handed over to the other as it is.
  * - Back-pressure: when one side doesn't take what we send, we pause the other; its kernel buffers
  *   fill up, TCP's window closes, and the sender has to wait. So memory stays bounded.
- * - The end of input on one side becomes the end of output on the other, and the way back stays open.
+ * - The end of input on one side becomes the end of output on the other, and the way back stays
+ *   open.
  * - When one side breaks, the other still gets all that came before, and then the end of output.
  */
 #define _GNU_SOURCE
@@ -28,7 +29,7 @@ enum
 {
     BUFFER_COUNT = 256,
     BUFFER_LENGTH = 16 * 1024,
-    OUTBOUND_LIMIT = 512 * 1024 /* bytes queued on one side at which we stop to read from the other */
+    OUTBOUND_LIMIT = 512 * 1024 /* bytes queued on one side at which the other is paused */
 };
 
 /* One of the two ends of a tunnel. */
@@ -43,10 +44,13 @@ struct Side
 
 struct Tunnel
 {
-    LIST_ENTRY(Tunnel) link;
+    LIST_ENTRY(Tunnel)
+    link;
     struct Side client;
     struct Side target;
 };
+
+LIST_HEAD(TunnelList, Tunnel);
 
 struct Server
 {
@@ -55,27 +59,31 @@ struct Server
     struct FastRingBufferProvider* provider;
     struct FastListener* listener;
     struct FastRingWatch* watch;
-    LIST_HEAD(, Tunnel) tunnels;
+    struct TunnelList tunnels;
     int signalHandle;
     int signalCount;
     struct sockaddr_storage target;
     socklen_t targetLength;
 };
 
-/* Hands input of a side over to the other, until that has size bytes queued. Returns 0 or a negative
- * errno; -EPIPE: the other side is broken. */
+/* Hands input of a side over to the other, until that has size bytes queued. Returns 0 or a
+ * negative errno; -EPIPE: the other side is broken. */
 static int passOn(struct Side* side, size_t size)
 {
+    struct FastSocket* sink = side->other->socket;
     struct FastBuffer* buffer;
     int result = 0;
 
-    while ((result == 0) && (GetFastSocketOutboundLength(side->other->socket) < size) && ((buffer = ReceiveFastSocketBuffer(side->socket)) != NULL))
-        result = TransmitFastSocketBuffer(side->other->socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer), 0);
+    while ((result == 0) && (GetFastSocketOutboundLength(sink) < size) &&
+           ((buffer = ReceiveFastSocketBuffer(side->socket)) != NULL)) {
+        size_t length = GetFastBufferLength(buffer);
+        result = TransmitFastSocketBuffer(sink, NULL, 0, buffer, 0, length, 0);
+    }
     return result;
 }
 
-/* What has come is passed on before the sockets are released; these then send what is queued, end the
- * connection and close in the background. A side that is broken takes nothing more. */
+/* What has come is passed on before the sockets are released; these then send what is queued, end
+ * the connection and close in the background. A side that is broken takes nothing more. */
 static void closeTunnel(struct Tunnel* tunnel)
 {
     passOn(&tunnel->client, SIZE_MAX);
@@ -98,7 +106,8 @@ static void handleInput(struct Side* side)
     }
 
     /* What is left unread stays in the queue, and ResumeFastSocket tells of it again. */
-    if ((GetFastSocketOutboundLength(side->other->socket) >= OUTBOUND_LIMIT) && (PauseFastSocket(side->socket) == 0))
+    if ((GetFastSocketOutboundLength(side->other->socket) >= OUTBOUND_LIMIT) &&
+        (PauseFastSocket(side->socket) == 0))
         side->paused = true;
 }
 
@@ -142,8 +151,8 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
         break;
 
     case POLLERR:
-        /* POLLHUP follows, but not if it came before: a side that has ended its output can still fail
-         * to take ours. So this is the place to act on errors. */
+        /* POLLHUP follows, but not if it came before: a side that has ended its output can still
+         * fail to take ours. So this is the place to act on errors. */
         closeTunnel(side->tunnel);
         break;
     }
@@ -158,7 +167,8 @@ static int connectTarget(struct Server* server)
     if (handle < 0)
         return -1;
     setNoDelay(handle);
-    if ((connect(handle, (struct sockaddr*)&server->target, server->targetLength) < 0) && (errno != EINPROGRESS)) {
+    if ((connect(handle, (struct sockaddr*)&server->target, server->targetLength) < 0) &&
+        (errno != EINPROGRESS)) {
         reason = errno;
         close(handle);
         errno = reason;
@@ -167,15 +177,21 @@ static int connectTarget(struct Server* server)
     return handle;
 }
 
-/* Makes the socket of a side. Returns false with errno; the descriptor is closed in any case. */
-static bool openSide(struct Server* server, struct Side* side, struct Side* other, struct Tunnel* tunnel, int handle)
+/* Makes the socket of a side from a descriptor, which is consumed, or from -1. Returns false with
+ * errno. */
+static bool openSide(struct Server* server, struct Side* side, struct Side* other,
+                     struct Tunnel* tunnel, int handle)
 {
     int reason;
 
+    if (handle < 0)
+        return false;
     side->tunnel = tunnel;
     side->other = other;
-    side->socket = (handle < 0) ? NULL : CreateFastSocket(server->ring, server->provider, server->pool, server->pool, handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent, side);
-    if ((side->socket == NULL) && (handle >= 0)) {
+    side->socket = CreateFastSocket(server->ring, server->provider, server->pool, server->pool,
+                                    handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
+                                    side);
+    if (side->socket == NULL) {
         reason = errno;
         close(handle); /* still ours: the socket takes it over only on success */
         errno = reason;
@@ -223,9 +239,9 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     }
 
     fprintf(stderr, "accept: %s\n", strerror(-handle));
-    /* For want of descriptors or memory the listener rests and tries again. Anything else is the end
-     * of it, and the end of us. */
-    if ((handle != -EMFILE) && (handle != -ENFILE) && (handle != -ENOMEM) && (handle != -ENOBUFS))
+    /* For want of descriptors or memory the listener rests and tries again. Anything else is the
+     * end of it, and the end of us. */
+    if (!isShortage(-handle))
         stopServer(server);
 }
 
@@ -245,31 +261,55 @@ static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
 static bool openServer(struct Server* server, int handle)
 {
-    return ((server->ring = CreateFastRing(0)) != NULL) &&
-           ((server->pool = CreateFastBufferPool(server->ring)) != NULL) &&
-           ((server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH, AllocateRingFastBuffer, server->pool)) != NULL) &&
-           ((server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal, server)) != NULL) &&
-           ((server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server)) != NULL);
+    server->ring = CreateFastRing(0);
+    if (server->ring == NULL)
+        return false;
+
+    server->pool = CreateFastBufferPool(server->ring);
+    if (server->pool == NULL)
+        return false;
+
+    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
+                                                    AllocateRingFastBuffer, server->pool);
+    if (server->provider == NULL)
+        return false;
+
+    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
+                                     server);
+    if (server->watch == NULL)
+        return false;
+
+    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    return server->listener != NULL;
+}
+
+/* Is there something to do, or to be waited for? */
+static bool isBusy(const struct Server* server)
+{
+    return (server->listener != NULL) || (GetFastRingPending(server->ring) > 0);
 }
 
 int main(int count, char** arguments)
 {
     const char* address = (count > 3) ? arguments[3] : "127.0.0.1";
     const char* port = (count > 4) ? arguments[4] : "7001";
-    struct Server server = { 0 };
+    struct Server server = {0};
     int handle;
-    int result = -1;
+    int result;
 
     if (count < 3) {
         fprintf(stderr, "usage: %s TARGET-ADDRESS TARGET-PORT [ADDRESS [PORT]]\n", arguments[0]);
         return 2;
     }
-    if (findAddress(arguments[1], arguments[2], SOCK_STREAM, &server.target, &server.targetLength) < 0)
+    result = findAddress(arguments[1], arguments[2], SOCK_STREAM, &server.target,
+                         &server.targetLength);
+    if (result < 0)
         return 1;
     handle = openSocket(address, port, SOCK_STREAM);
     if (handle < 0)
         return 1;
 
+    result = -1;
     server.signalHandle = openSignals();
     if ((server.signalHandle < 0) || !openServer(&server, handle)) {
         perror("proxy");
@@ -279,7 +319,7 @@ int main(int count, char** arguments)
 
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && ((server.listener != NULL) || (GetFastRingPending(server.ring) > 0)));
+        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }

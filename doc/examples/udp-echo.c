@@ -7,10 +7,10 @@
  *
  * See echo-server.c first. New here:
  *
- * - One socket serves everybody, so each datagram must come with its sender's address: the socket is
- *   made with a message header that tells how much room that takes.
- * - A received buffer then starts with that metadata, and the payload follows: we send the payload's
- *   part of the very same buffer.
+ * - One socket serves everybody, so each datagram must come with its sender's address: the socket
+ *   is made with a message header that tells how much room that takes.
+ * - A received buffer then starts with that metadata, and the payload follows: we send the
+ *   payload's part of the very same buffer.
  * - An error concerns one datagram, never the socket.
  */
 #define _GNU_SOURCE
@@ -22,15 +22,15 @@ enum
 {
     NAME_ROOM = sizeof(struct sockaddr_storage),
     BUFFER_COUNT = 64,
-    BUFFER_LENGTH = 65536 + 256,      /* the largest datagram and its metadata */
-    OUTBOUND_LIMIT = 8 * 1024 * 1024  /* bytes queued at which further datagrams are lost */
+    BUFFER_LENGTH = 65536 + 256,     /* the largest datagram and its metadata */
+    OUTBOUND_LIMIT = 8 * 1024 * 1024 /* bytes queued at which further datagrams are lost */
 };
 
 /* How a received buffer starts. liburing calls it struct io_uring_recvmsg_out and has helpers to
  * read it; it is simple enough to do without. */
 struct Prefix
 {
-    uint32_t nameLength;    /* as sent: may be more than there is room for */
+    uint32_t nameLength; /* as sent: may be more than there is room for */
     uint32_t controlLength;
     uint32_t payloadLength; /* as received */
     uint32_t flags;         /* MSG_TRUNC: the datagram was longer */
@@ -58,13 +58,15 @@ static int answer(struct FastSocket* socket, struct FastBuffer* buffer)
     memcpy(&prefix, data, sizeof(prefix));
     memcpy(&address, data + sizeof(prefix), sizeof(address));
 
-    /* An AF_UNIX sender that is bound to nothing has no address: nowhere to send. Part of a datagram
-     * is no echo either. */
-    if ((prefix.nameLength <= sizeof(sa_family_t)) || (prefix.nameLength > NAME_ROOM) || (prefix.flags & MSG_TRUNC)) {
+    /* An AF_UNIX sender that is bound to nothing has no address: nowhere to send. Part of a
+     * datagram is no echo either. */
+    if ((prefix.nameLength <= sizeof(sa_family_t)) || (prefix.nameLength > NAME_ROOM) ||
+        (prefix.flags & MSG_TRUNC)) {
         ReleaseFastBuffer(buffer);
         return 0;
     }
-    return TransmitFastSocketBuffer(socket, (struct sockaddr*)&address, prefix.nameLength, buffer, offset, prefix.payloadLength, 0);
+    return TransmitFastSocketBuffer(socket, (struct sockaddr*)&address, prefix.nameLength, buffer,
+                                    offset, prefix.payloadLength, 0);
 }
 
 static void handleSocketEvent(struct FastSocket* socket, int event, int parameter)
@@ -88,7 +90,8 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
         break;
 
     default:
-        /* POLLOUT: nobody waits for it. POLLHUP: only when the ring is released before the socket. */
+        /* POLLOUT: nobody waits for it. POLLHUP: only when the ring is released before the
+         * socket. */
         break;
     }
 }
@@ -116,20 +119,43 @@ static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
 static bool openServer(struct Server* server, int handle)
 {
-    struct msghdr message = { .msg_namelen = NAME_ROOM };
+    struct msghdr message = {.msg_namelen = NAME_ROOM};
 
-    return ((server->ring = CreateFastRing(0)) != NULL) &&
-           ((server->pool = CreateFastBufferPool(server->ring)) != NULL) &&
-           ((server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH, AllocateRingFastBuffer, server->pool)) != NULL) &&
-           ((server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal, server)) != NULL) &&
-           ((server->socket = CreateFastSocket(server->ring, server->provider, server->pool, server->pool, handle, &message, 0, FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent, server)) != NULL);
+    server->ring = CreateFastRing(0);
+    if (server->ring == NULL)
+        return false;
+
+    server->pool = CreateFastBufferPool(server->ring);
+    if (server->pool == NULL)
+        return false;
+
+    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
+                                                    AllocateRingFastBuffer, server->pool);
+    if (server->provider == NULL)
+        return false;
+
+    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
+                                     server);
+    if (server->watch == NULL)
+        return false;
+
+    server->socket = CreateFastSocket(server->ring, server->provider, server->pool, server->pool,
+                                      handle, &message, 0, FASTSOCKET_MODE_REGULAR, 0,
+                                      handleSocketEvent, server);
+    return server->socket != NULL;
+}
+
+/* Is there something to do, or to be waited for? */
+static bool isBusy(const struct Server* server)
+{
+    return (server->socket != NULL) || (GetFastRingPending(server->ring) > 0);
 }
 
 int main(int count, char** arguments)
 {
     const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
     const char* port = (count > 2) ? arguments[2] : "7000";
-    struct Server server = { 0 };
+    struct Server server = {0};
     int handle;
     int result = -1;
 
@@ -142,12 +168,13 @@ int main(int count, char** arguments)
         perror("udp-echo");
         close(handle); /* the socket is made last: it has not taken it over */
     } else {
-        SetFastSocketOption(server.socket, FASTSOCKET_OPTION_OUTBOUND_LIMIT, OUTBOUND_LIMIT);
         printListening(handle, address);
 
-        do
+        /* Options take effect before the first datagram: that comes with the first turn. */
+        result = SetFastSocketOption(server.socket, FASTSOCKET_OPTION_OUTBOUND_LIMIT,
+                                     OUTBOUND_LIMIT);
+        while ((result == 0) && (server.signalCount < 2) && isBusy(&server))
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && ((server.socket != NULL) || (GetFastRingPending(server.ring) > 0)));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }

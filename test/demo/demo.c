@@ -1,15 +1,17 @@
 /*
- * The library at its main job: an echo server and its clients over loopback, in one process, each on
- * a ring and a thread of its own.
+ * The library at its main job: an echo server and its clients over loopback, in one process, each
+ * on a ring and a thread of its own.
  *
  *     demo [SECONDS [CONNECTIONS]]
  *
  * Every connection sends messages of mixed sizes, 1 B to 1 MiB, one after the other, with a bounded
  * number of bytes on their way, and compares what comes back byte by byte with what it must be: a
- * pattern that depends on the connection and on the position. When the time is over, the clients wait
- * for what is still on its way, end their output, and expect the end of input at exactly that place.
+ * pattern that depends on the connection and on the position. When the time is over, the clients
+ * wait for what is still on its way, end their output, and expect the end of input at exactly that
+ * place.
  *
- * Ends with status 0 if every byte came back in its place, nothing failed and nothing was left over.
+ * Ends with status 0 if every byte came back in its place, nothing failed and nothing was left
+ * over.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -34,7 +36,7 @@ enum
     BUFFER_LENGTH = 16 * 1024,
     MESSAGE_LIMIT = 1024 * 1024,
     WINDOW = 256 * 1024,         /* bytes of a connection on their way beyond one message */
-    OUTBOUND_LIMIT = 512 * 1024, /* bytes queued at which the server stops to read from a connection */
+    OUTBOUND_LIMIT = 512 * 1024, /* bytes queued at which the server pauses a connection */
     STALL = 60000                /* milliseconds without a byte after which the run has failed */
 };
 
@@ -72,10 +74,10 @@ struct Client
     struct FastRingTimeout* stall;
     struct Flow* flows;
     size_t count;
-    size_t live;    /* flows that have not seen the end of input */
-    bool ending;    /* no new messages */
+    size_t live; /* flows that have not seen the end of input */
+    bool ending; /* no new messages */
     bool failed;
-    uint64_t seen;  /* bytes received when the stall timeout was last armed */
+    uint64_t seen; /* bytes received when the stall timeout was last armed */
     uint64_t messages;
     uint64_t bytes; /* received and compared */
 };
@@ -98,19 +100,19 @@ static const struct
     uint64_t bit;
     const char* name;
 } features[] = {
-    { FASTRING_FEATURE_SINGLE_ISSUER, "SINGLE_ISSUER" },
-    { FASTRING_FEATURE_DEFER_TASKRUN, "DEFER_TASKRUN" },
-    { FASTRING_FEATURE_COOP_TASKRUN, "COOP_TASKRUN" },
-    { FASTRING_FEATURE_NO_SQARRAY, "NO_SQARRAY" },
-    { FASTRING_FEATURE_NO_IOWAIT, "NO_IOWAIT" },
-    { FASTRING_FEATURE_RECEIVE_MULTISHOT, "RECEIVE_MULTISHOT" },
-    { FASTRING_FEATURE_RECEIVE_BUNDLE, "RECEIVE_BUNDLE" },
-    { FASTRING_FEATURE_RECEIVE_CAP, "RECEIVE_CAP" },
-    { FASTRING_FEATURE_ACCEPT_MULTISHOT, "ACCEPT_MULTISHOT" },
-    { FASTRING_FEATURE_SEND_ZERO_COPY, "SEND_ZERO_COPY" },
-    { FASTRING_FEATURE_SENDMSG_ZERO_COPY, "SENDMSG_ZERO_COPY" },
-    { FASTRING_FEATURE_ZERO_COPY_REPORT, "ZERO_COPY_REPORT" },
-    { FASTRING_FEATURE_READ_MULTISHOT, "READ_MULTISHOT" },
+    {FASTRING_FEATURE_SINGLE_ISSUER, "SINGLE_ISSUER"},
+    {FASTRING_FEATURE_DEFER_TASKRUN, "DEFER_TASKRUN"},
+    {FASTRING_FEATURE_COOP_TASKRUN, "COOP_TASKRUN"},
+    {FASTRING_FEATURE_NO_SQARRAY, "NO_SQARRAY"},
+    {FASTRING_FEATURE_NO_IOWAIT, "NO_IOWAIT"},
+    {FASTRING_FEATURE_RECEIVE_MULTISHOT, "RECEIVE_MULTISHOT"},
+    {FASTRING_FEATURE_RECEIVE_BUNDLE, "RECEIVE_BUNDLE"},
+    {FASTRING_FEATURE_RECEIVE_CAP, "RECEIVE_CAP"},
+    {FASTRING_FEATURE_ACCEPT_MULTISHOT, "ACCEPT_MULTISHOT"},
+    {FASTRING_FEATURE_SEND_ZERO_COPY, "SEND_ZERO_COPY"},
+    {FASTRING_FEATURE_SENDMSG_ZERO_COPY, "SENDMSG_ZERO_COPY"},
+    {FASTRING_FEATURE_ZERO_COPY_REPORT, "ZERO_COPY_REPORT"},
+    {FASTRING_FEATURE_READ_MULTISHOT, "READ_MULTISHOT"},
 };
 
 static bool complain(const char* format, ...)
@@ -125,7 +127,7 @@ static bool complain(const char* format, ...)
     return false;
 }
 
-/* ---- the pattern ------------------------------------------------------------------------------- */
+/* ---- the pattern ----------------------------------------------------------------------------- */
 
 /* SplitMix64's finish: every bit of the input changes half of the output. */
 static uint64_t mix(uint64_t value)
@@ -182,20 +184,26 @@ static size_t drawSize(uint64_t* random)
     return (*random & 0x700000) ? top - (size_t)((*random >> 32) % ((top + 1) / 2)) : top;
 }
 
-/* ---- a ring and what it needs ------------------------------------------------------------------- */
+/* ---- a ring and what it needs ---------------------------------------------------------------- */
 
 static bool openParty(struct Party* party)
 {
-    return ((party->ring = CreateFastRing(0)) != NULL) &&
-           ((party->inbound = CreateFastBufferPool(party->ring)) != NULL) &&
-           ((party->outbound = CreateFastBufferPool(party->ring)) != NULL) &&
-           ((party->provider = CreateFastRingBufferProvider(party->ring, 0, BUFFER_COUNT, BUFFER_LENGTH, AllocateRingFastBuffer, party->inbound)) != NULL);
+    party->ring = CreateFastRing(0);
+    if (party->ring == NULL)
+        return false;
+    party->inbound = CreateFastBufferPool(party->ring);
+    party->outbound = CreateFastBufferPool(party->ring);
+    if ((party->inbound == NULL) || (party->outbound == NULL))
+        return false;
+    party->provider = CreateFastRingBufferProvider(party->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
+                                                   AllocateRingFastBuffer, party->inbound);
+    return party->provider != NULL;
 }
 
 /* Returns whether nothing was left over: no socket, and no buffer but the provider's own. */
 static bool closeParty(struct Party* party, const char* name)
 {
-    struct FastRingStatistics statistics = { 0 };
+    struct FastRingStatistics statistics = {0};
     bool clean = true;
     int result = 0;
 
@@ -213,14 +221,17 @@ static bool closeParty(struct Party* party, const char* name)
             result = WaitForFastRing(party->ring, 10, NULL);
     }
     if ((result < 0) || (statistics.buffers > 0) || (statistics.sockets > 0))
-        clean = complain("%s left %llu buffers and %llu sockets, result %d", name, (unsigned long long)statistics.buffers, (unsigned long long)statistics.sockets, result);
+        clean = complain("%s left %llu buffers and %llu sockets, result %d", name,
+                         (unsigned long long)statistics.buffers,
+                         (unsigned long long)statistics.sockets, result);
     ReleaseFastBufferPool(party->inbound);
     ReleaseFastBufferPool(party->outbound);
     ReleaseFastRing(party->ring);
     return clean;
 }
 
-static struct FastSocket* openPartySocket(struct Party* party, int handle, size_t number, HandleFastSocketEvent function, void* closure)
+static struct FastSocket* openPartySocket(struct Party* party, int handle, size_t number,
+                                          HandleFastSocketEvent function, void* closure)
 {
     static const int modes[] = {
         FASTSOCKET_MODE_REGULAR,
@@ -231,16 +242,25 @@ static struct FastSocket* openPartySocket(struct Party* party, int handle, size_
     int yes = 1;
 
     setsockopt(handle, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-    return CreateFastSocket(party->ring, party->provider, party->inbound, party->outbound, handle, NULL, 0, modes[number % 4], 0, function, closure);
+    return CreateFastSocket(party->ring, party->provider, party->inbound, party->outbound, handle,
+                            NULL, 0, modes[number % 4], 0, function, closure);
 }
 
-/* ---- the server: echoes without copying --------------------------------------------------------- */
+/* ---- the server: echoes without copying ------------------------------------------------------ */
 
 static void closeEcho(struct Echo* echo)
 {
     echo->server->connections--;
     ReleaseFastSocket(echo->socket);
     free(echo);
+}
+
+/* The buffer goes back as it came. */
+static int echoBuffer(struct FastSocket* socket, struct FastBuffer* buffer)
+{
+    size_t length = GetFastBufferLength(buffer);
+
+    return TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, length, 0);
 }
 
 static void handleEchoEvent(struct FastSocket* socket, int event, int parameter)
@@ -252,10 +272,11 @@ static void handleEchoEvent(struct FastSocket* socket, int event, int parameter)
     switch (event) {
     case POLLIN:
         while ((result == 0) && ((buffer = ReceiveFastSocketBuffer(socket)) != NULL))
-            result = TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer), 0);
+            result = echoBuffer(socket, buffer);
         if (result < 0)
             echo->server->failed = !complain("server: transmit: %s", strerror(-result));
-        if ((GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT) && (PauseFastSocket(socket) == 0))
+        if ((GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT) &&
+            (PauseFastSocket(socket) == 0))
             echo->paused = true;
         break;
 
@@ -289,7 +310,8 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     echo = calloc(1, sizeof(*echo));
     if (echo != NULL) {
         echo->server = server;
-        echo->socket = openPartySocket(&server->party, handle, server->connections, handleEchoEvent, echo);
+        echo->socket = openPartySocket(&server->party, handle, server->connections, handleEchoEvent,
+                                       echo);
     }
     if ((echo == NULL) || (echo->socket == NULL)) {
         server->failed = !complain("server: socket: %s", strerror(errno));
@@ -316,8 +338,8 @@ static void* runServer(void* closure)
     struct Server* server = closure;
     int result = 0;
 
-    /* The clients have seen the end of all connections when they ring: those that are still here have
-     * it in their queues. */
+    /* The clients have seen the end of all connections when they ring: those that are still here
+     * have it in their queues. */
     while ((result == 0) && (!server->stopped || (server->connections > 0)))
         result = WaitForFastRing(server->party.ring, UINT32_MAX, NULL);
     if (result < 0)
@@ -328,12 +350,13 @@ static void* runServer(void* closure)
     return NULL;
 }
 
-/* ---- the clients ------------------------------------------------------------------------------------ */
+/* ---- the clients ----------------------------------------------------------------------------- */
 
 static void failFlow(struct Flow* flow, const char* text, int reason)
 {
-    complain("connection %llu, byte %llu of %llu: %s%s%s", (unsigned long long)flow->number, (unsigned long long)flow->received,
-        (unsigned long long)flow->sent, text, (reason != 0) ? ": " : "", (reason != 0) ? strerror(reason) : "");
+    complain("connection %llu, byte %llu of %llu: %s%s%s", (unsigned long long)flow->number,
+             (unsigned long long)flow->received, (unsigned long long)flow->sent, text,
+             (reason != 0) ? ": " : "", (reason != 0) ? strerror(reason) : "");
     flow->client->failed = true;
 }
 
@@ -354,7 +377,8 @@ static void sendMessages(struct Flow* flow)
         if (flow->random & 0x80000000) {
             result = TransmitFastSocketBuffer(flow->socket, NULL, 0, buffer, 0, flow->next, 0);
         } else {
-            result = TransmitFastSocketData(flow->socket, NULL, 0, GetFastBufferData(buffer), flow->next, 0);
+            result = TransmitFastSocketData(flow->socket, NULL, 0, GetFastBufferData(buffer),
+                                            flow->next, 0);
             ReleaseFastBuffer(buffer);
         }
         flow->sent += flow->next;
@@ -449,8 +473,10 @@ static bool openFlow(struct Client* client, size_t number, const struct sockaddr
     flow->next = drawSize(&flow->random);
     if (handle < 0)
         return complain("socket: %s", strerror(errno));
-    if (((connect(handle, (const struct sockaddr*)address, sizeof(*address)) < 0) && (errno != EINPROGRESS)) ||
-        ((flow->socket = openPartySocket(&client->party, handle, number, handleFlowEvent, flow)) == NULL)) {
+    if ((connect(handle, (const struct sockaddr*)address, sizeof(*address)) == 0) ||
+        (errno == EINPROGRESS))
+        flow->socket = openPartySocket(&client->party, handle, number, handleFlowEvent, flow);
+    if (flow->socket == NULL) {
         complain("connect: %s", strerror(errno));
         close(handle);
         return false;
@@ -465,7 +491,8 @@ static bool runClient(struct Client* client, const struct sockaddr_in* address, 
     int result = 0;
 
     client->end = SetFastRingTimeout(client->party.ring, NULL, interval, 0, handleTime, client);
-    client->stall = SetFastRingTimeout(client->party.ring, NULL, STALL, FASTRING_TIMEOUT_REPEAT, handleStall, client);
+    client->stall = SetFastRingTimeout(client->party.ring, NULL, STALL, FASTRING_TIMEOUT_REPEAT,
+                                       handleStall, client);
     client->failed = (client->end == NULL) || (client->stall == NULL);
     for (size_t index = 0; (index < client->count) && !client->failed; index++)
         client->failed = !openFlow(client, index, address);
@@ -484,17 +511,18 @@ static bool runClient(struct Client* client, const struct sockaddr_in* address, 
     return !client->failed;
 }
 
-/* ---- main ------------------------------------------------------------------------------------------- */
+/* ---- main ------------------------------------------------------------------------------------ */
 
 static int openListener(struct sockaddr_in* address)
 {
     socklen_t length = sizeof(*address);
     int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    *address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    *address = (struct sockaddr_in){.sin_family = AF_INET,
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if ((handle >= 0) &&
         ((bind(handle, (struct sockaddr*)address, length) < 0) || (listen(handle, SOMAXCONN) < 0) ||
-            (getsockname(handle, (struct sockaddr*)address, &length) < 0))) {
+         (getsockname(handle, (struct sockaddr*)address, &length) < 0))) {
         close(handle);
         handle = -1;
     }
@@ -517,9 +545,12 @@ static void printReport(const struct Client* client, double seconds, uint64_t bi
 {
     double mebibytes = (double)client->bytes / (1024 * 1024);
 
-    printf("messages  %llu of 1 B to %d KiB on %zu connections\n", (unsigned long long)client->messages, MESSAGE_LIMIT / 1024, client->count);
-    printf("bytes     %llu (%.0f MiB) sent, echoed and compared\n", (unsigned long long)client->bytes, mebibytes);
-    printf("rate      %.0f MiB/s and %.0f messages/s there and back, in %.2f s\n", mebibytes / seconds, (double)client->messages / seconds, seconds);
+    printf("messages  %llu of 1 B to %d KiB on %zu connections\n",
+           (unsigned long long)client->messages, MESSAGE_LIMIT / 1024, client->count);
+    printf("bytes     %llu (%.0f MiB) sent, echoed and compared\n",
+           (unsigned long long)client->bytes, mebibytes);
+    printf("rate      %.0f MiB/s and %.0f messages/s there and back, in %.2f s\n",
+           mebibytes / seconds, (double)client->messages / seconds, seconds);
     printf("features ");
     for (size_t index = 0; index < sizeof(features) / sizeof(features[0]); index++) {
         if (bits & features[index].bit)
@@ -540,8 +571,8 @@ int main(int count, char** arguments)
 {
     long seconds = (count > 1) ? strtol(arguments[1], NULL, 10) : SECONDS;
     long connections = (count > 2) ? strtol(arguments[2], NULL, 10) : CONNECTIONS;
-    struct Server server = { 0 };
-    struct Client client = { 0 };
+    struct Server server = {0};
+    struct Client client = {0};
     struct sockaddr_in address;
     pthread_t thread;
     uint64_t bits;
@@ -558,9 +589,11 @@ int main(int count, char** arguments)
     handle = openListener(&address);
 
     /* The server's ring is made here and run in another thread. */
-    if ((client.flows == NULL) || (handle < 0) || !openParty(&client.party) || !openParty(&server.party) ||
+    if ((client.flows == NULL) || (handle < 0) || !openParty(&client.party) ||
+        !openParty(&server.party) ||
         ((server.event = CreateFastRingEvent(server.party.ring, handleStop, &server)) == NULL) ||
-        ((server.listener = CreateFastListener(server.party.ring, handle, 0, handleConnection, &server)) == NULL)) {
+        ((server.listener = CreateFastListener(server.party.ring, handle, 0, handleConnection,
+                                               &server)) == NULL)) {
         complain("start: %s", strerror(errno));
         return 1;
     }
