@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""
+Each example compiles alone, outside the source tree, against an installed copy, by the compiler line
+in its own opening comment, and links nothing but the shared library and libc.
+
+usage: examples-test.py SOURCE_ROOT BUILD_ROOT SANITIZE COMPILER...
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+
+import tap
+
+root, build, sanitize = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+compiler = sys.argv[4:]
+examples = root / 'doc' / 'examples'
+names = sorted(path.stem for path in examples.glob('*.c'))
+STANDARDS = ['-std=c11', '-std=gnu17']
+WARNINGS = ['-Wall', '-Wextra', '-Wpedantic', '-Werror']
+
+work = tempfile.TemporaryDirectory(prefix='fastsocket-examples-')
+stage = pathlib.Path(work.name) / 'stage'
+source = pathlib.Path(work.name) / 'examples'
+
+
+def install():
+    meson = shlex.split(os.environ.get('MESONINTROSPECT', 'meson introspect'))[:-1]
+    tap.run([*meson, 'install', '-C', build, '--no-rebuild', '--quiet', '--destdir', str(stage)])
+    assert len(list(stage.glob('**/fastsocket.pc'))) == 1, "no fastsocket.pc"
+    shutil.copytree(examples, source)
+    assert len(names) >= 4, names
+
+
+def packageConfig(arguments):
+    file = next(stage.glob('**/fastsocket.pc'))
+    prefix = re.search(r'^prefix=(.*)$', file.read_text(), re.M)[1]
+    environment = dict(os.environ, PKG_CONFIG_PATH=str(file.parent))
+    return tap.run(['pkg-config', f'--define-variable=prefix={stage}{prefix}', *arguments],
+                   env=environment).split()
+
+
+def compileExample(name):
+    line = re.search(r'^ \*     cc (.*) \$\(pkg-config (.*)\)$', (source / f'{name}.c').read_text(), re.M)
+    assert line, "no compiler line in the opening comment"
+    assert line[1] == f'{name}.c -o {name}', line[0]
+    sanitizer = [] if sanitize == 'none' else [f'-fsanitize={sanitize}']
+    for standard in STANDARDS:
+        tap.run([*compiler, standard, *WARNINGS, *sanitizer, *line[1].split(), *packageConfig(line[2].split())],
+                cwd=source)
+    needed = set(re.findall(r'NEEDED.*\[(.*)\]', tap.run(['readelf', '-d', source / name])))
+    assert 'libfastsocket.so.1' in needed, needed
+    others = {library for library in needed if not re.match(r'lib(fastsocket|c)\.so', library)}
+    assert sanitize != 'none' or not others, needed
+
+
+tap.runCases([('examples/install', install)] +
+             [(f'examples/{name}', lambda name=name: compileExample(name)) for name in names])
