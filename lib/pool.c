@@ -67,12 +67,13 @@ static const int64_t lifeBias = (int64_t)1 << 56;
 struct FastBuffer
 {
     alignas(64) struct FastBufferPool* pool;
-    struct FastBuffer* next; /* on a free list or the stack of returned ones */
+    struct FastBuffer* next; /* on a free list or the stack of returned ones; in use: its holder's */
     size_t size;             /* as asked for */
     size_t length;
     size_t footprint; /* bytes from the system */
     _Atomic uint32_t references;
     uint32_t class;
+    uint64_t note; /* its holder's */
 };
 
 _Static_assert(sizeof(struct FastBuffer) == 64, "data begins 64 bytes behind the header");
@@ -512,6 +513,16 @@ size_t FastPoolMemory(const struct FastBufferPool* pool)
 size_t FastBufferFootprint(const struct FastBuffer* buffer)
 {
     return buffer->footprint;
+}
+
+struct FastBuffer** FastBufferLink(struct FastBuffer* buffer)
+{
+    return &buffer->next;
+}
+
+uint64_t* FastBufferNote(struct FastBuffer* buffer)
+{
+    return &buffer->note;
 }
 
 /* ---- what users call ---- */

@@ -42,6 +42,11 @@ void FastPoolFree(struct FastBufferPool* pool);
 size_t FastPoolBuffers(const struct FastBufferPool* pool); /* in use */
 size_t FastPoolMemory(const struct FastBufferPool* pool);  /* bytes from the system, the reserve included */
 
+/* Room in the buffer's header for who holds it alone: a link for its queue, and a number. Undefined
+ * after allocation. */
+struct FastBuffer** FastBufferLink(struct FastBuffer* buffer);
+uint64_t* FastBufferNote(struct FastBuffer* buffer);
+
 /* Bytes of memory that a buffer takes, for accounting. */
 size_t FastBufferFootprint(const struct FastBuffer* buffer);
 

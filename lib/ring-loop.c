@@ -34,6 +34,7 @@ struct FastRingFlusher
 {
     struct FastRingFlusher* next;
     struct FastRingFlusher* previous;
+    uint64_t round; /* of running handlers that takes this one along */
     HandleFastRingFlushFunction function;
     void* closure;
 };
@@ -82,6 +83,11 @@ void FastRingNotify(struct FastRing* ring, struct FastTask* task)
 {
     if (!task->queued)
         pushTask(&ring->tasks.notices, task);
+}
+
+uint64_t FastRingTurn(const struct FastRing* ring)
+{
+    return ring->statistics.turns;
 }
 
 void FastRingYield(struct FastRing* ring)
@@ -438,6 +444,7 @@ struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring,
     }
     *flusher = (struct FastRingFlusher){
         .previous = ring->flushers.last,
+        .round = ring->flushers.round,
         .function = function,
         .closure = closure,
     };
@@ -476,15 +483,8 @@ int RemoveFastRingFlushHandler(struct FastRing* ring, struct FastRingFlusher* fl
 /* Each handler is taken off before it runs, so that it can't be removed while it does. */
 void FastRingRunFlushers(struct FastRing* ring, int reason)
 {
-    struct FastRingFlusher* last = ring->flushers.last;
-    struct FastRingFlusher marker = {.function = NULL};
-    if (last == NULL)
-        return;
-    /* The marker ends this turn's share, whatever is removed or added by the handlers. */
-    marker.previous = last;
-    last->next = &marker;
-    ring->flushers.last = &marker;
-    while (ring->flushers.first != &marker)
+    uint64_t round = ring->flushers.round++;
+    while (ring->flushers.first != NULL && ring->flushers.first->round <= round)
     {
         struct FastRingFlusher* flusher = ring->flushers.first;
         HandleFastRingFlushFunction function = flusher->function;
@@ -493,7 +493,6 @@ void FastRingRunFlushers(struct FastRing* ring, int reason)
         free(flusher);
         function(closure, reason);
     }
-    unlinkFlusher(ring, &marker);
 }
 
 /* ---- the turn ---- */

@@ -57,6 +57,7 @@ struct FastRing
     {
         struct FastRingFlusher* first;
         struct FastRingFlusher* last;
+        uint64_t round;
     } flushers;
 
     struct

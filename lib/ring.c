@@ -139,6 +139,25 @@ struct FastEngine* FastRingEngine(struct FastRing* ring)
     return ring->engine;
 }
 
+/* ---- memory that the kernel may still write to ---- */
+
+void FastRingLeak(const void* memory)
+{
+    struct leak
+    {
+        struct leak* next;
+        const void* memory;
+    };
+    static struct leak* _Atomic leaks; /* kept for the reader of a leak report, and for its maker */
+    struct leak* leak = malloc(sizeof(*leak));
+    if (leak == NULL)
+        return;
+    leak->memory = memory;
+    leak->next = atomic_load(&leaks);
+    while (!atomic_compare_exchange_weak(&leaks, &leak->next, leak))
+        continue;
+}
+
 /* ---- waiters ---- */
 
 void FastWaiterAdd(struct FastWaiterList* list, struct FastWaiter* waiter)

@@ -81,6 +81,10 @@ void FastRingDrop(struct FastRing* ring); /* any thread */
 void FastRingLink(struct FastRing* ring, struct FastRingMember* member, const struct FastRingMemberFunctions* functions);
 void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member);
 
+/* Keeps memory for ever that the kernel may still write to, so that a leak checker knows of it. It
+ * stays as it is. */
+void FastRingLeak(const void* memory);
+
 /* ---- operations ---- */
 
 struct FastEngine* FastRingEngine(struct FastRing* ring);
@@ -105,6 +109,7 @@ bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation, cons
 
 void FastRingDefer(struct FastRing* ring, struct FastTask* task);  /* run before the next enter: the only place to reserve */
 void FastRingNotify(struct FastRing* ring, struct FastTask* task); /* run when the batch is reaped: the place to call users */
+uint64_t FastRingTurn(const struct FastRing* ring);                /* the number of this turn */
 void FastRingYield(struct FastRing* ring);                         /* reap no more in this turn */
 
 /* ---- timers: functions run after the notices ---- */

@@ -1,0 +1,63 @@
+/*
+ * What is queued for sending: shared by socket-queue.c, which makes and frees items, and
+ * socket-send.c, which gives them to the kernel.
+ *
+ * An item lies at the start of a FastBuffer (home), before the bytes that were copied for it, if any:
+ * no allocation of its own.
+ */
+#ifndef FASTSOCKET_SOCKET_ITEM_H
+#define FASTSOCKET_SOCKET_ITEM_H
+
+#include "socket-state.h"
+
+enum FastItemKind
+{
+    ITEM_BYTES,      /* of a stream: gathered with neighbours */
+    ITEM_MESSAGE,    /* a datagram, a record, bytes with control data, or the user's own send: an operation of its own */
+    ITEM_SPLICE,     /* the user's own splice into the socket */
+    ITEM_BARRIER,    /* the user's own operation that is no send */
+    ITEM_MARKER,     /* nothing: gives a POLLOUT when everything before is accepted */
+};
+
+struct FastItem
+{
+    struct FastItem* next;
+    struct FastBuffer* home;
+    struct FastBuffer* payload; /* owns the bytes; may be home */
+    uint8_t* data;              /* the first byte not accepted */
+    size_t length;              /* bytes not accepted */
+    size_t room;                /* bytes free behind them, for more of the same kind */
+    uint32_t messages;
+    int flags; /* of sending */
+    uint8_t kind;
+    bool flying; /* its own operation is in flight */
+    bool done;   /* to be taken off */
+
+    /* operations of their own */
+    struct FastOperation operation;
+    struct FastSocket* socket;
+    struct FastRingDescriptor* descriptor;
+    struct sockaddr* name;
+    void* control;
+    socklen_t nameLength;
+    uint32_t controlLength; /* 0 when it was sent */
+    struct iovec* vector;   /* of a descriptor: our copy, advanced; NULL: data */
+    uint32_t vectorFirst;
+    uint32_t vectorCount;
+    bool ownsRights; /* descriptors in the control data are our duplicates */
+    uint8_t tries;
+};
+
+/* Moves an item's beginning over bytes that the kernel accepted. */
+void FastItemAdvance(struct FastItem* item, size_t count);
+
+/* Closes the duplicates in an item's control data, once it was sent or will not be. */
+void FastItemCloseRights(struct FastItem* item);
+
+/* Flags that make bytes an operation of their own kind: neighbours must have the same. */
+enum
+{
+    ITEM_KIND_FLAGS = MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY,
+};
+
+#endif

@@ -1,0 +1,648 @@
+/*
+ * The inbound queue of a socket.
+ *
+ * Good path: one multishot receive is armed, of bundles on plain streams where the kernel has them.
+ * Each completion names filled buffers of the provider; each is replaced at once by one of the
+ * socket's pool and queued, and the user is told after the batch. On a stream, what arrives while
+ * older bytes are unread is copied behind them, if there is room, and its buffer goes back: so a
+ * slow reader of small writes holds little more memory than it has unread bytes. Where the kernel
+ * knows byte caps, the receive ends by itself at the high mark.
+ *
+ * Layout of a chunk: plain streams have bytes alone. Everything else is received by recvmsg, whose
+ * buffers start with struct io_uring_recvmsg_out, name and control data (headroom); without a message
+ * header of the user's only the struct is there, and is stripped. A message's true length is kept as
+ * the buffer's note.
+ *
+ * Failures: no buffers: the socket waits at the provider; the ring's limit: at the ring; the high mark
+ * or the user's pause: the receive is cancelled, and what was on its way is kept. The receive ends
+ * with an errno, or with zero: the end of input. Completions that lack IORING_CQE_F_MORE end the
+ * receive whatever they say; only those of our own making are expected, one other is forgiven.
+ */
+#include "socket-state.h"
+#include "uring-compat.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+enum
+{
+    RECEIVE_HIGH = 1 << 20,
+    RECEIVE_LOW = 256 << 10,
+    RECEIVE_TURN_LIMIT = 256 << 10,
+    RECEIVE_FILL_SHARE = 8, /* tail room of at least 1/8 of a buffer is filled by copying */
+};
+
+#define RECEIVE_MOST (UINT64_C(1) << 40)
+
+/* ---- chunks ---- */
+
+static uint8_t* payloadOf(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
+{
+    return GetFastBufferData(chunk) + inbound->headroom;
+}
+
+static size_t payloadLength(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
+{
+    return GetFastBufferLength(chunk) - inbound->headroom;
+}
+
+static bool isMessages(const struct FastSocket* socket)
+{
+    return socket->kind != SOCKET_STREAM;
+}
+
+/* Descriptors in control data that nobody takes would stay open for ever. */
+static void closePassedDescriptors(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
+{
+    if (inbound->header == NULL || inbound->header->msg_controllen == 0)
+        return;
+    struct io_uring_recvmsg_out* out = (struct io_uring_recvmsg_out*)GetFastBufferData(chunk);
+    struct msghdr message = {
+        .msg_control = (uint8_t*)(out + 1) + inbound->header->msg_namelen,
+        .msg_controllen = out->controllen < inbound->header->msg_controllen
+                              ? out->controllen
+                              : inbound->header->msg_controllen,
+    };
+    for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
+         entry = CMSG_NXTHDR(&message, entry))
+    {
+        if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int))
+        {
+            int handle;
+            memcpy(&handle, CMSG_DATA(entry) + offset, sizeof(handle));
+            close(handle);
+        }
+    }
+}
+
+static void pushChunk(struct FastSocket* socket, struct FastBuffer* chunk)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    *FastBufferLink(chunk) = NULL;
+    if (inbound->last != NULL)
+        *FastBufferLink(inbound->last) = chunk;
+    else
+        inbound->first = chunk;
+    inbound->last = chunk;
+    inbound->footprint += FastBufferFootprint(chunk);
+}
+
+static void countIn(struct FastSocket* socket, size_t length)
+{
+    socket->inbound.length += length;
+    socket->inbound.turnLength += length;
+    socket->inbound.news = true;
+    socket->statistics.receivedBytes += length;
+    FastRingAddInbound(socket->ring, length);
+}
+
+static void countOut(struct FastSocket* socket, size_t length)
+{
+    socket->inbound.length -= length;
+    FastRingTakeInbound(socket->ring, length);
+}
+
+/* Takes the first chunk off, whatever of it is unread. */
+static struct FastBuffer* popChunk(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    struct FastBuffer* chunk = inbound->first;
+    inbound->first = *FastBufferLink(chunk);
+    if (inbound->first == NULL)
+        inbound->last = NULL;
+    *FastBufferLink(chunk) = NULL;
+    inbound->footprint -= FastBufferFootprint(chunk);
+    countOut(socket, payloadLength(inbound, chunk) - inbound->offset);
+    inbound->offset = 0;
+    return chunk;
+}
+
+static void dropChunk(struct FastSocket* socket)
+{
+    struct FastBuffer* chunk = popChunk(socket);
+    closePassedDescriptors(&socket->inbound, chunk);
+    ReleaseFastBuffer(chunk);
+}
+
+void FastSocketDropInput(struct FastSocket* socket)
+{
+    while (socket->inbound.first != NULL)
+        dropChunk(socket);
+    socket->inbound.news = false;
+}
+
+/* ---- taking in what arrived ---- */
+
+/* Copies new bytes of a plain stream behind unread ones; returns how many. */
+static size_t fillTail(struct FastSocket* socket, const uint8_t* data, size_t length)
+{
+    struct FastBuffer* tail = socket->inbound.last;
+    if (tail == NULL || socket->inbound.headroom > 0)
+        return 0;
+    size_t used = GetFastBufferLength(tail);
+    size_t room = GetFastBufferSize(tail) - used;
+    if (room < length && room < GetFastBufferSize(tail) / RECEIVE_FILL_SHARE)
+        return 0;
+    if (room > length)
+        room = length;
+    memcpy(GetFastBufferData(tail) + used, data, room);
+    SetFastBufferLength(tail, used + room);
+    return room;
+}
+
+/* Queues length bytes of a filled slot, and gives the kernel a buffer in its place. */
+static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    struct FastRingBufferProvider* provider = inbound->provider;
+    uint8_t* data = FastProviderPeek(provider, id);
+    struct FastBuffer* chunk = GetFastBuffer(data);
+    size_t payload = length - inbound->headroom;
+
+    size_t copied = fillTail(socket, data, length);
+    countIn(socket, payload);
+    if (copied == length && copied > 0)
+    {
+        FastProviderReturn(provider, id);
+        return;
+    }
+    if (copied > 0)
+        memmove(data, data + copied, length - copied);
+    FastProviderReplace(provider, id, AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
+    SetFastBufferLength(chunk, length - copied);
+    *FastBufferNote(chunk) = payload;
+    pushChunk(socket, chunk);
+    socket->statistics.receivedMessages++;
+}
+
+/* A message's length beyond its buffer is told by the kernel (MSG_TRUNC among our flags); what the user
+ * sees is the length that is there. */
+static void noteTruncation(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    struct io_uring_recvmsg_out* out = FastProviderPeek(inbound->provider, id);
+    struct FastBuffer* chunk = GetFastBuffer(out);
+    size_t real = out->payloadlen;
+    size_t stored = length - inbound->headroom;
+    if (out->flags & MSG_TRUNC && real > stored)
+        socket->statistics.receivedTruncated++;
+    out->payloadlen = (uint32_t)stored;
+    takeSlot(socket, id, length);
+    *FastBufferNote(chunk) = real > stored ? real : stored;
+}
+
+static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    struct FastBuffer* chunk = GetFastBuffer(FastProviderPeek(inbound->provider, id));
+    SetFastBufferLength(chunk, length);
+    closePassedDescriptors(inbound, chunk);
+    FastProviderReturn(inbound->provider, id);
+}
+
+/* The slots of one completion, in the kernel's order. */
+static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    size_t most = FastProviderLength(inbound->provider);
+    int slot = id;
+    while (total > 0 && slot >= 0)
+    {
+        size_t length = total < most ? total : most;
+        total -= length;
+        /* Asked before this slot is put back, which gives it a new place in the order. */
+        int next = total > 0 ? FastProviderNext(inbound->provider, (uint16_t)slot) : -1;
+        if (inbound->discard)
+            discardSlot(socket, (uint16_t)slot, length);
+        else if (isMessages(socket))
+            noteTruncation(socket, (uint16_t)slot, length);
+        else
+            takeSlot(socket, (uint16_t)slot, length);
+        slot = next;
+    }
+    if (total > 0)
+        FastSocketFail(socket, EIO); /* the kernel named buffers that it does not have */
+}
+
+/* ---- ends of the receive ---- */
+
+static void endInput(struct FastSocket* socket)
+{
+    socket->inbound.ended = true;
+    socket->poll.wanted = true; /* to hear of a later reset */
+    FastSocketNotify(socket);
+}
+
+static void failInput(struct FastSocket* socket, int error)
+{
+    socket->inbound.ended = true;
+    FastSocketFail(socket, error);
+    FastSocketNotify(socket);
+}
+
+/* An empty record and the end of a seqpacket socket look alike. */
+static bool peerHasEnded(const struct FastSocket* socket)
+{
+    struct pollfd state = {.fd = socket->handle, .events = POLLRDHUP};
+    return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP);
+}
+
+static bool isLasting(int error)
+{
+    return error == EBADF || error == EFAULT || error == ENOTSOCK || error == EOPNOTSUPP;
+}
+
+static void onReceiveError(struct FastSocket* socket, int error)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    switch (error)
+    {
+    case ENOBUFS:
+        inbound->starved = true;
+        socket->statistics.receiveStarvations++;
+        FastRingCountStarvation(socket->ring);
+        FastProviderWait(inbound->provider, &inbound->waiter);
+        return;
+    case EAGAIN:
+    case EINTR:
+        return;
+    case ECANCELED:
+        if (inbound->canceling || socket->stage > SOCKET_LIVE)
+            return;
+        if (!inbound->forgiven)
+        {
+            inbound->forgiven = true;
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    if (socket->kind == SOCKET_DATAGRAM && !isLasting(error) && error != ECANCELED)
+        FastSocketFailDatagram(socket, error);
+    else
+        failInput(socket, error);
+}
+
+static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    uint16_t id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
+    size_t length = (size_t)completion->res;
+    bool empty = length == inbound->headroom;
+
+    inbound->forgiven = false;
+    if (FastProviderPeek(inbound->provider, id) == NULL || length < inbound->headroom)
+    {
+        failInput(socket, EIO);
+        return;
+    }
+    if (empty && (socket->kind == SOCKET_STREAM ||
+                  (socket->kind == SOCKET_RECORD && peerHasEnded(socket))))
+    {
+        FastProviderReturn(inbound->provider, id);
+        endInput(socket);
+        return;
+    }
+    if (inbound->turn != FastRingTurn(socket->ring))
+    {
+        inbound->turn = FastRingTurn(socket->ring);
+        inbound->turnLength = 0;
+    }
+    takeCompletion(socket, id, length);
+    if (inbound->turnLength >= inbound->turnLimit)
+        FastRingYield(socket->ring); /* the answers first, and the others */
+    FastSocketNotify(socket);
+}
+
+static void onReceive(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, inbound.operation);
+    bool over = !(completion->flags & IORING_CQE_F_MORE);
+    if (over)
+        socket->inbound.armed = false;
+    if (completion->res < 0)
+        onReceiveError(socket, -completion->res);
+    else if (completion->flags & IORING_CQE_F_BUFFER)
+        onReceiveData(socket, completion);
+    else if (socket->kind == SOCKET_DATAGRAM || (socket->kind == SOCKET_RECORD && !peerHasEnded(socket)))
+        (void)0; /* nothing was delivered, and a datagram socket has no end */
+    else
+        endInput(socket);
+    if (over)
+    {
+        FastSocketDefer(socket);
+        FastSocketDrop(socket);
+    }
+}
+
+static void onReceiveCancel(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, inbound.cancel);
+    (void)completion;
+    socket->inbound.canceling = false;
+    FastSocketDefer(socket);
+    FastSocketDrop(socket);
+}
+
+/* Buffers, or room below the ring's limit, are there again. */
+static void onServed(struct FastWaiter* waiter)
+{
+    struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastSocket, inbound.waiter);
+    socket->inbound.starved = false;
+    socket->inbound.limited = false;
+    FastSocketDefer(socket);
+}
+
+/* ---- arming ---- */
+
+/* Stops at the high mark, goes on at the low one. Messages count with the memory that they hold: many
+ * small ones would hold far more than their bytes. A waiting MSG_WAITALL is never kept from its
+ * bytes by memory alone. */
+static void updateFull(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    size_t level = inbound->length;
+    if (inbound->headroom > 0 && inbound->length >= inbound->wanted && inbound->footprint > level)
+        level = inbound->footprint;
+    if (!inbound->full && level >= inbound->high && inbound->first != NULL)
+    {
+        inbound->full = true;
+        socket->statistics.receivePauses++;
+    }
+    else if (inbound->full && (level <= inbound->low || inbound->first == NULL))
+        inbound->full = false;
+}
+
+static void updateLimited(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    if (inbound->limited || inbound->first == NULL || !FastRingInboundIsFull(socket->ring))
+        return;
+    inbound->limited = true;
+    socket->statistics.receivePauses++;
+    FastWaiterRemove(&inbound->waiter); /* of the provider: both is too much to wait for at once */
+    inbound->starved = false;
+    FastRingWaitInbound(socket->ring, &inbound->waiter);
+}
+
+static bool wantsReceive(const struct FastSocket* socket)
+{
+    const struct FastSocketInbound* inbound = &socket->inbound;
+    if (inbound->ended || socket->stage >= SOCKET_CANCELING || socket->failureTold)
+        return false;
+    if (inbound->discard)
+        return !inbound->starved;
+    if (socket->stage != SOCKET_LIVE)
+        return false;
+    return !inbound->paused && !inbound->full && !inbound->limited && !inbound->starved;
+}
+
+void FastSocketBalanceReceive(struct FastSocket* socket)
+{
+    if (socket->stage != SOCKET_LIVE || socket->shell)
+        return;
+    updateFull(socket);
+    updateLimited(socket);
+    /* A queue that was emptied must not wait for others: its first buffer is never denied. */
+    if (socket->inbound.limited && socket->inbound.first == NULL)
+    {
+        FastWaiterRemove(&socket->inbound.waiter);
+        socket->inbound.limited = false;
+    }
+    if (wantsReceive(socket) != socket->inbound.armed)
+        FastSocketDefer(socket);
+    if (FastSocketFailureIsDue(socket))
+        FastSocketNotify(socket);
+}
+
+static bool arm(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    uint64_t features = FastRingEngine(socket->ring)->features;
+    struct msghdr* template = NULL;
+    bool messages = inbound->headroom > 0;
+    if (messages)
+    {
+        template = FastRingScratch(socket->ring, sizeof(*template));
+        if (template == NULL)
+            return false;
+        *template = (struct msghdr){0};
+        if (inbound->header != NULL)
+            *template = *inbound->header;
+    }
+    struct io_uring_sqe* entry = FastRingReserve(socket->ring, &inbound->operation);
+    if (entry == NULL)
+        return false;
+    uint64_t owner = entry->user_data;
+    if (messages)
+        io_uring_prep_recvmsg_multishot(entry, socket->handle, template,
+                                        (unsigned)inbound->flags | (isMessages(socket) ? MSG_TRUNC : 0));
+    else
+        io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
+    entry->user_data = owner;
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    if (!messages && features & FASTRING_FEATURE_RECEIVE_BUNDLE)
+        entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
+    if (!messages && features & FASTRING_FEATURE_RECEIVE_CAP && !inbound->discard)
+    {
+        uint64_t cap = inbound->high > inbound->length ? inbound->high - inbound->length : 1;
+        entry->splice_fd_in = cap < INT_MAX ? (int)cap : 0; /* optlen */
+    }
+    inbound->armed = true;
+    inbound->renew = false;
+    FastSocketHold(socket);
+    return true;
+}
+
+bool FastSocketStepReceive(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    if (socket->shell)
+        return true;
+    if (socket->stage == SOCKET_LIVE)
+    {
+        updateFull(socket);
+        updateLimited(socket);
+    }
+    bool wanted = wantsReceive(socket);
+    if (inbound->armed && (!wanted || inbound->renew))
+        return FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
+    if (wanted && !inbound->armed && !inbound->canceling)
+        return arm(socket);
+    return true;
+}
+
+void FastSocketInitializeReceive(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    inbound->operation.function = onReceive;
+    inbound->cancel.function = onReceiveCancel;
+    inbound->waiter.function = onServed;
+    inbound->high = RECEIVE_HIGH;
+    inbound->low = RECEIVE_LOW;
+    inbound->turnLimit = RECEIVE_TURN_LIMIT;
+    if (inbound->header != NULL)
+        inbound->headroom = (uint32_t)(sizeof(struct io_uring_recvmsg_out) +
+                                       inbound->header->msg_namelen + inbound->header->msg_controllen);
+    else if (isMessages(socket))
+        inbound->headroom = sizeof(struct io_uring_recvmsg_out);
+}
+
+/* ---- reading ---- */
+
+/* Copies a stream's bytes over the borders of chunks. */
+static size_t copyBytes(struct FastSocket* socket, uint8_t* data, size_t size, bool peek)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    struct FastBuffer* chunk = inbound->first;
+    size_t offset = inbound->offset;
+    size_t copied = 0;
+    while (chunk != NULL && copied < size)
+    {
+        size_t length = payloadLength(inbound, chunk) - offset;
+        size_t count = length < size - copied ? length : size - copied;
+        memcpy(data + copied, payloadOf(inbound, chunk) + offset, count);
+        copied += count;
+        offset += count;
+        struct FastBuffer* next = *FastBufferLink(chunk);
+        if (!peek)
+        {
+            inbound->offset = offset;
+            countOut(socket, count);
+            if (count == length)
+                dropChunk(socket);
+        }
+        chunk = next;
+        offset = 0;
+    }
+    return copied;
+}
+
+static size_t copyMessage(struct FastSocket* socket, uint8_t* data, size_t size, int flags)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    struct FastBuffer* chunk = inbound->first;
+    size_t length = payloadLength(inbound, chunk);
+    size_t count = length < size ? length : size;
+    size_t real = (size_t)*FastBufferNote(chunk);
+    memcpy(data, payloadOf(inbound, chunk), count);
+    if (!(flags & MSG_PEEK))
+        dropChunk(socket);
+    return flags & MSG_TRUNC ? real : count;
+}
+
+/* Makes sure that a MSG_WAITALL for size bytes can be satisfied. */
+static int raiseMarks(struct FastSocket* socket, size_t size)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    if (size > FastRingInboundLimit(socket->ring))
+        return -ENOBUFS;
+    inbound->wanted = size;
+    if (size > inbound->high)
+    {
+        inbound->high = size;
+        inbound->full = false;
+    }
+    FastSocketBalanceReceive(socket);
+    return 0;
+}
+
+static ssize_t emptyResult(const struct FastSocket* socket)
+{
+    return socket->failed ? -socket->error : 0;
+}
+
+ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags)
+{
+    int known = MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT | MSG_NOSIGNAL;
+    int result = FastSocketCheck(socket);
+    if (result < 0)
+        return result;
+    if (isMessages(socket))
+        known |= MSG_TRUNC;
+    if (data == NULL || size == 0 || flags & ~known)
+        return -EINVAL;
+
+    struct FastSocketInbound* inbound = &socket->inbound;
+    bool more = !inbound->ended && !socket->failed;
+    if (flags & MSG_WAITALL && !isMessages(socket) && inbound->length < size && more)
+        return raiseMarks(socket, size);
+    inbound->wanted = 0;
+    if (inbound->first == NULL)
+        return emptyResult(socket);
+    size_t count = isMessages(socket) ? copyMessage(socket, data, size, flags)
+                                      : copyBytes(socket, data, size, flags & MSG_PEEK);
+    FastSocketBalanceReceive(socket);
+    return count < SSIZE_MAX ? (ssize_t)count : SSIZE_MAX;
+}
+
+/* A chunk as its new owner sees it: without what was read of it, and without a header that only we
+ * asked for. */
+static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk, size_t offset)
+{
+    const struct FastSocketInbound* inbound = &socket->inbound;
+    size_t strip = inbound->header == NULL ? inbound->headroom : 0;
+    uint8_t* data = GetFastBufferData(chunk) + (strip > 0 ? 0 : inbound->headroom);
+    size_t length = GetFastBufferLength(chunk);
+    if (strip + offset == 0)
+        return;
+    size_t kept = payloadLength(inbound, chunk) - offset;
+    memmove(data, payloadOf(inbound, chunk) + offset, kept);
+    SetFastBufferLength(chunk, length - strip - offset);
+    if (inbound->header != NULL)
+        ((struct io_uring_recvmsg_out*)GetFastBufferData(chunk))->payloadlen = (uint32_t)kept;
+}
+
+struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
+{
+    int result = FastSocketCheck(socket);
+    if (result == 0 && socket->inbound.first == NULL)
+        result = -EAGAIN;
+    if (result < 0)
+    {
+        errno = -result;
+        return NULL;
+    }
+    size_t offset = socket->inbound.offset;
+    struct FastBuffer* chunk = popChunk(socket);
+    trimChunk(socket, chunk, offset);
+    socket->inbound.wanted = 0;
+    FastSocketBalanceReceive(socket);
+    return chunk;
+}
+
+struct msghdr* GetFastSocketMessageHeader(struct FastSocket* socket)
+{
+    return socket != NULL ? socket->inbound.header : NULL;
+}
+
+/* ---- pausing ---- */
+
+int PauseFastSocket(struct FastSocket* socket)
+{
+    int result = FastSocketCheck(socket);
+    if (result < 0)
+        return result;
+    socket->inbound.paused = true;
+    FastSocketBalanceReceive(socket);
+    return 0;
+}
+
+int ResumeFastSocket(struct FastSocket* socket)
+{
+    int result = FastSocketCheck(socket);
+    if (result < 0)
+        return result;
+    socket->inbound.paused = false;
+    socket->inbound.news = socket->inbound.first != NULL;
+    FastSocketNotify(socket); /* what is queued, and an end that the pause has hidden */
+    FastSocketBalanceReceive(socket);
+    return 0;
+}

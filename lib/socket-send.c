@@ -1,0 +1,681 @@
+/*
+ * The outbound queue into the kernel.
+ *
+ * Good path, streams: one send is in flight, gathered from the head of the queue, with MSG_WAITALL, so
+ * that the kernel goes on by itself as room comes; two sends at once would mix their bytes when the
+ * first one blocks. Messages: each is an operation of its own, a burst is a chain of hard links, which
+ * keeps the order and goes on after a message that fails. The next send starts when the kernel has
+ * accepted the last one; with zero copy the memory comes back later, by a notification, for which a
+ * batch of references waits on its own.
+ *
+ * Failures: a short count is resumed from where it ended. Refusals for want of memory are tried again
+ * after a while; so are those for want of room, after a poll. Zero copy that the kernel does not want
+ * is done by copying, for ever or for a while; when it copies all the same, zero copy is given up.
+ * Other errors are a stream's end, or one datagram's.
+ */
+#include "descriptor.h"
+#include "socket-item.h"
+#include "uring-compat.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum
+{
+    SEND_MOST_BYTES = 1 << 20,  /* of one operation */
+    SEND_MOST_VECTOR = 1024,    /* the kernel's limit */
+    SEND_CHAIN = 64,            /* messages in flight at once */
+    SEND_THRESHOLD = 16 << 10,
+    SEND_REST = 64,             /* operations without zero copy after a refusal for want of memory */
+    SEND_MOST_COPIED = 8,       /* in a row, until zero copy is given up */
+    SEND_MOST_TRIES = 100,      /* of a message that the kernel has no memory for */
+};
+
+/* The buffers of one operation with zero copy, until the kernel gives them back. */
+struct batch
+{
+    struct FastOperation operation;
+    struct FastSocket* socket; /* held */
+    struct FastBuffer* home;
+    struct FastItem* item; /* a message's; NULL: a stream's gather */
+    bool accepted;         /* the first completion is in */
+    uint32_t count;
+    struct FastBuffer* held[];
+};
+
+/* ---- results ---- */
+
+static void retryLater(struct FastSocket* socket)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    if (outbound->holding)
+        return;
+    outbound->holding = true;
+    FastSocketHold(socket);
+    FastRingWaitMemory(socket->ring, &outbound->retry);
+}
+
+static bool onRetry(struct FastTask* task)
+{
+    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, outbound.retry);
+    socket->outbound.holding = false;
+    FastSocketDefer(socket);
+    FastSocketDrop(socket);
+    return true;
+}
+
+/* Whether a failure is zero copy's alone: then the same goes out by copying. */
+static bool fallsBack(struct FastSocket* socket, int error)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    switch (error)
+    {
+    case EOPNOTSUPP:
+    case EINVAL:
+        outbound->never = true;
+        return true;
+    case ENOMEM:
+    case ENOBUFS:
+        outbound->rest = SEND_REST;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Whether a send is simply done again. */
+static bool isTransient(struct FastSocket* socket, int error)
+{
+    switch (error)
+    {
+    case EAGAIN:
+        socket->outbound.pollFirst = true;
+        return true;
+    case EINTR:
+    case ECANCELED:
+        return true;
+    case ENOMEM:
+    case ENOBUFS:
+        retryLater(socket);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Something is over: whatever is due now is done by the step. */
+static void goOn(struct FastSocket* socket)
+{
+    if (socket->failed || socket->stage >= SOCKET_CANCELING)
+        FastSocketDropOutput(socket);
+    FastSocketCountPending(socket);
+    FastSocketDefer(socket);
+}
+
+static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    outbound->flying--;
+    outbound->current = NULL;
+    if (result >= 0)
+    {
+        struct FastItem* first = outbound->first;
+        outbound->pollFirst = (size_t)result < outbound->requested;
+        socket->statistics.sentOperations++;
+        socket->statistics.sentZeroCopy += zeroCopy;
+        if (result > 0 || outbound->requested == 0)
+        {
+            FastItemCloseRights(first); /* they went with the first byte */
+            first->controlLength = 0;
+            FastSocketProgress(socket);
+        }
+        if (outbound->requested == 0)
+            FastSocketPopItem(socket);
+        else
+            FastSocketConsume(socket, (size_t)result);
+    }
+    else if (!(zeroCopy && fallsBack(socket, -result)) && !isTransient(socket, -result))
+        FastSocketFail(socket, -result);
+    goOn(socket);
+}
+
+/* A pending error of an earlier datagram is told to the next send, which is then not made. */
+static bool isEarlierError(const struct FastSocket* socket, const struct FastItem* item, int error)
+{
+    return error == ECONNREFUSED && !socket->local && item->tries == 0;
+}
+
+static bool isRecordEnd(const struct FastSocket* socket, int error)
+{
+    return socket->kind == SOCKET_RECORD && error != EMSGSIZE;
+}
+
+static void failMessage(struct FastSocket* socket, struct FastItem* item, int error)
+{
+    if (isRecordEnd(socket, error))
+    {
+        FastSocketFail(socket, error);
+        return;
+    }
+    if (isEarlierError(socket, item, error))
+        item->tries++;
+    else
+    {
+        item->done = true;
+        socket->statistics.failedMessages++;
+    }
+    FastSocketFailDatagram(socket, error);
+}
+
+static void popDone(struct FastSocket* socket)
+{
+    while (socket->outbound.first != NULL && socket->outbound.first->done)
+        FastSocketPopItem(socket);
+}
+
+static void finishMessage(struct FastSocket* socket, struct FastItem* item, int result, bool zeroCopy)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    outbound->flying--;
+    outbound->current = NULL;
+    item->flying = false;
+    if (result >= 0)
+    {
+        socket->statistics.sentBytes += item->length;
+        socket->statistics.sentOperations++;
+        socket->statistics.sentZeroCopy += zeroCopy;
+        outbound->pollFirst = false;
+        item->done = true;
+        FastSocketProgress(socket);
+    }
+    else if (zeroCopy && fallsBack(socket, -result))
+        (void)0; /* again, by copying */
+    else if (!isTransient(socket, -result))
+        failMessage(socket, item, -result);
+    else if ((result == -ENOMEM || result == -ENOBUFS) && ++item->tries > SEND_MOST_TRIES)
+        failMessage(socket, item, -result);
+    popDone(socket);
+    goOn(socket);
+}
+
+/* ---- completions ---- */
+
+static void onStreamSend(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, outbound.operation);
+    finishStream(socket, completion->res, false);
+    FastSocketDrop(socket);
+}
+
+static void onMessageSend(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
+    struct FastSocket* socket = item->socket;
+    finishMessage(socket, item, completion->res, false);
+    FastSocketDrop(socket);
+}
+
+static void onSplice(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
+    struct FastSocket* socket = item->socket;
+    int result = completion->res;
+    item->flying = false;
+    socket->outbound.flying--;
+    if (result > 0)
+    {
+        socket->statistics.sentOperations++;
+        FastSocketConsume(socket, (size_t)result < item->length ? (size_t)result : item->length);
+        FastSocketProgress(socket);
+    }
+    else if (result == 0)
+        FastSocketPopItem(socket); /* the pipe has ended */
+    else if (!isTransient(socket, -result))
+    {
+        if (socket->kind == SOCKET_DATAGRAM)
+        {
+            FastSocketFailDatagram(socket, -result);
+            FastSocketPopItem(socket);
+        }
+        else
+            FastSocketFail(socket, -result);
+    }
+    goOn(socket);
+    FastSocketDrop(socket);
+}
+
+static void onBarrier(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
+    struct FastSocket* socket = item->socket;
+    struct FastRingDescriptor* descriptor = item->descriptor;
+    if (completion->flags & IORING_CQE_F_MORE)
+        return; /* a barrier ends once */
+    item->descriptor = NULL;
+    item->flying = false;
+    socket->outbound.flying--;
+    FastSocketPopItem(socket);
+    goOn(socket);
+    FastDescriptorComplete(descriptor, completion);
+    FastSocketDrop(socket);
+}
+
+static void freeBatch(struct batch* batch)
+{
+    struct FastBuffer* home = batch->home;
+    for (uint32_t index = 0; index < batch->count; index++)
+        ReleaseFastBuffer(batch->held[index]);
+    ReleaseFastBuffer(home);
+}
+
+static void noteUsage(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    if (!((uint32_t)completion->res & FAST_URING_NOTIF_USAGE_ZC_COPIED))
+    {
+        outbound->copied = 0;
+        return;
+    }
+    socket->statistics.copiedZeroCopy++;
+    if (++outbound->copied >= SEND_MOST_COPIED)
+        outbound->never = true;
+}
+
+/* Two completions: bytes or errno, then memory back; or an error alone. Only the flags tell. */
+static void onZeroCopy(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct batch* batch = FAST_CONTAINER(operation, struct batch, operation);
+    struct FastSocket* socket = batch->socket;
+    bool over = !(completion->flags & IORING_CQE_F_MORE);
+    if (completion->flags & IORING_CQE_F_NOTIF)
+        noteUsage(socket, completion);
+    else if (!batch->accepted)
+    {
+        batch->accepted = true;
+        if (batch->item != NULL)
+            finishMessage(socket, batch->item, completion->res, true);
+        else
+            finishStream(socket, completion->res, true);
+    }
+    if (!over)
+        return;
+    freeBatch(batch);
+    FastSocketDrop(socket);
+}
+
+/* ---- preparing ---- */
+
+/* Whether to try zero copy; counts operations of a rest down. */
+static bool choosesZeroCopy(struct FastSocket* socket, size_t size, int flags, bool vector)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    uint64_t features = FastRingEngine(socket->ring)->features;
+    uint64_t needed = vector ? FASTRING_FEATURE_SENDMSG_ZERO_COPY : FASTRING_FEATURE_SEND_ZERO_COPY;
+    bool wanted = flags & MSG_ZEROCOPY ||
+                  (socket->mode & FASTSOCKET_MODE_ZERO_COPY && size >= outbound->threshold);
+    if (!wanted || size == 0 || socket->local || outbound->never || !(features & needed))
+        return false;
+    if (outbound->rest > 0)
+    {
+        outbound->rest--;
+        return false;
+    }
+    return true;
+}
+
+static struct batch* makeBatch(struct FastSocket* socket, struct FastItem* item, uint32_t count)
+{
+    struct FastBufferPool* pool = socket->outbound.pool;
+    if (pool == NULL)
+        pool = socket->inbound.pool;
+    struct FastBuffer* home =
+        AllocateFastBuffer(pool, sizeof(struct batch) + count * sizeof(struct FastBuffer*), 0);
+    if (home == NULL)
+        return NULL;
+    struct batch* batch = (struct batch*)GetFastBufferData(home);
+    *batch = (struct batch){
+        .operation.function = onZeroCopy,
+        .socket = socket,
+        .home = home,
+        .item = item,
+    };
+    return batch;
+}
+
+/* Name, control data and vector of one operation. */
+struct parts
+{
+    struct iovec* vector;
+    size_t count;
+    size_t size;
+    int flags;
+    const struct FastItem* item; /* with name and control data, or NULL */
+};
+
+static bool needsHeader(const struct parts* parts)
+{
+    return parts->count != 1 ||
+           (parts->item != NULL && (parts->item->nameLength > 0 || parts->item->controlLength > 0));
+}
+
+static struct msghdr* makeHeader(struct FastSocket* socket, const struct parts* parts)
+{
+    struct msghdr* header = FastRingScratch(socket->ring, sizeof(*header));
+    if (header == NULL)
+        return NULL;
+    *header = (struct msghdr){.msg_iov = parts->vector, .msg_iovlen = parts->count};
+    if (parts->item != NULL && parts->item->nameLength > 0)
+    {
+        header->msg_name = parts->item->name;
+        header->msg_namelen = parts->item->nameLength;
+    }
+    if (parts->item != NULL && parts->item->controlLength > 0)
+    {
+        header->msg_control = parts->item->control;
+        header->msg_controllen = parts->item->controlLength;
+    }
+    return header;
+}
+
+/* Fills a reserved entry with a send of parts. */
+static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, const struct parts* parts,
+                      struct msghdr* header, bool zeroCopy)
+{
+    uint64_t owner = entry->user_data;
+    int flags = (parts->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
+    if (socket->kind == SOCKET_STREAM)
+        flags |= MSG_WAITALL;
+    unsigned report = FastRingEngine(socket->ring)->features & FASTRING_FEATURE_ZERO_COPY_REPORT
+                          ? FAST_URING_SEND_ZC_REPORT_USAGE
+                          : 0;
+    if (header != NULL && zeroCopy)
+    {
+        io_uring_prep_sendmsg_zc(entry, socket->handle, header, (unsigned)flags);
+        entry->ioprio = (uint16_t)report;
+    }
+    else if (header != NULL)
+        io_uring_prep_sendmsg(entry, socket->handle, header, (unsigned)flags);
+    else if (zeroCopy)
+        io_uring_prep_send_zc(entry, socket->handle, parts->vector->iov_base, parts->vector->iov_len,
+                              flags, report);
+    else
+        io_uring_prep_send(entry, socket->handle, parts->vector->iov_base, parts->vector->iov_len, flags);
+    if (socket->outbound.pollFirst)
+        entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    entry->user_data = owner;
+    if (zeroCopy)
+        socket->usedZeroCopy = true;
+    FastSocketHold(socket);
+    socket->outbound.flying++;
+}
+
+/* ---- streams ---- */
+
+/* Items from the head that go out together. */
+static size_t countGather(const struct FastSocket* socket)
+{
+    const struct FastSocketOutbound* outbound = &socket->outbound;
+    size_t count = 0;
+    size_t bytes = 0;
+    uint32_t messages = 0;
+    for (const struct FastItem* item = outbound->first; item != NULL; item = item->next)
+    {
+        if (item->kind != ITEM_BYTES || count == SEND_MOST_VECTOR || bytes >= SEND_MOST_BYTES)
+            break;
+        if (count > 0 && (item->flags & ITEM_KIND_FLAGS) != (outbound->first->flags & ITEM_KIND_FLAGS))
+            break;
+        if (count > 0 && item->flags & (MSG_OOB | MSG_EOR))
+            break;
+        if (outbound->most > 0 && count > 0 && messages + item->messages > outbound->most)
+            break;
+        messages += item->messages;
+        bytes += item->length;
+        count++;
+    }
+    return count;
+}
+
+/* Points the vector to the items; the operation's bytes have a bound, whatever the last item holds. */
+static void gather(const struct FastSocket* socket, struct parts* parts)
+{
+    const struct FastItem* item = socket->outbound.first;
+    const struct FastItem* last = item;
+    for (size_t index = 0; index < parts->count; index++, item = item->next)
+    {
+        size_t left = SEND_MOST_BYTES - parts->size;
+        size_t length = item->length < left ? item->length : left;
+        parts->vector[index] = (struct iovec){.iov_base = item->data, .iov_len = length};
+        parts->size += length;
+        last = item;
+    }
+    bool more = last->next != NULL || parts->vector[parts->count - 1].iov_len < last->length;
+    bool bytesFollow = more && (last->next == NULL || last->next->kind <= ITEM_MESSAGE);
+    parts->flags = last->flags;
+    if (more && !bytesFollow)
+        parts->flags &= ~MSG_MORE; /* what follows may take its time */
+    if (bytesFollow && socket->tcp && socket->mode & FASTSOCKET_MODE_AUTO_CORK)
+        parts->flags |= MSG_MORE;
+}
+
+/* A stream's one operation, by a batch of its own if it is zero copy. */
+static bool submitStream(struct FastSocket* socket, const struct parts* parts, const struct FastItem* items)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    struct msghdr* header = NULL;
+    if (FastRingRoom(socket->ring) == 0)
+        return false;
+    if (needsHeader(parts))
+    {
+        header = makeHeader(socket, parts);
+        if (header == NULL)
+            return false;
+    }
+    struct batch* batch = NULL;
+    uint32_t count = items->kind == ITEM_BYTES ? (uint32_t)parts->count : 1;
+    if (choosesZeroCopy(socket, parts->size, parts->flags, header != NULL))
+        batch = makeBatch(socket, NULL, count);
+    for (const struct FastItem* item = items; batch != NULL && batch->count < count; item = item->next)
+        batch->held[batch->count++] = HoldFastBuffer(item->payload);
+
+    outbound->current = batch != NULL ? &batch->operation : &outbound->operation;
+    outbound->requested = parts->size;
+    struct io_uring_sqe* entry = FastRingReserve(socket->ring, outbound->current);
+    fillEntry(socket, entry, parts, header, batch != NULL);
+    return true;
+}
+
+static bool sendBytes(struct FastSocket* socket)
+{
+    struct iovec single;
+    struct parts parts = {.vector = &single, .count = countGather(socket)};
+    if (parts.count > 1)
+        parts.vector = FastRingScratch(socket->ring, parts.count * sizeof(*parts.vector));
+    if (parts.vector == NULL)
+        return false;
+    gather(socket, &parts);
+    return submitStream(socket, &parts, socket->outbound.first);
+}
+
+/* ---- messages ---- */
+
+static bool itemParts(struct FastSocket* socket, struct FastItem* item, struct parts* parts)
+{
+    size_t count = item->vector != NULL ? item->vectorCount - item->vectorFirst : 1;
+    *parts = (struct parts){
+        .vector = FastRingScratch(socket->ring, (count > 0 ? count : 1) * sizeof(struct iovec)),
+        .count = count,
+        .size = item->length,
+        .flags = item->flags,
+        .item = item,
+    };
+    if (parts->vector == NULL)
+        return false;
+    if (item->vector == NULL)
+        *parts->vector = (struct iovec){.iov_base = item->data, .iov_len = item->length};
+    else
+        memcpy(parts->vector, item->vector + item->vectorFirst, count * sizeof(struct iovec));
+    return true;
+}
+
+static bool sendStreamMessage(struct FastSocket* socket)
+{
+    struct FastItem* item = socket->outbound.first;
+    struct parts parts;
+    return itemParts(socket, item, &parts) && submitStream(socket, &parts, item);
+}
+
+/* One message of a chain. NULL: no room; the chain ends before it. */
+static struct io_uring_sqe* prepareMessage(struct FastSocket* socket, struct FastItem* item, bool alone,
+                                           bool* zeroCopy)
+{
+    struct parts parts;
+    struct msghdr* header = NULL;
+    *zeroCopy = false;
+    if (FastRingRoom(socket->ring) == 0 || !itemParts(socket, item, &parts))
+        return NULL;
+    if (needsHeader(&parts))
+    {
+        header = makeHeader(socket, &parts);
+        if (header == NULL)
+            return NULL;
+    }
+    struct batch* batch = NULL;
+    if (alone && choosesZeroCopy(socket, parts.size, parts.flags, header != NULL))
+        batch = makeBatch(socket, item, 1);
+    if (batch != NULL)
+        batch->held[batch->count++] = HoldFastBuffer(item->payload);
+    item->operation.function = onMessageSend;
+    item->flying = true;
+    *zeroCopy = batch != NULL;
+    socket->outbound.current = batch != NULL ? &batch->operation : NULL;
+    struct io_uring_sqe* entry =
+        FastRingReserve(socket->ring, batch != NULL ? &batch->operation : &item->operation);
+    fillEntry(socket, entry, &parts, header, batch != NULL);
+    return entry;
+}
+
+/* A chain of messages. Each starts when the one before is over, whatever became of it. */
+static bool sendMessages(struct FastSocket* socket)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    uint32_t most = outbound->most > 0 && outbound->most < SEND_CHAIN ? outbound->most : SEND_CHAIN;
+    struct io_uring_sqe* last = NULL;
+    bool zeroCopy = false;
+    for (struct FastItem* item = outbound->first;
+         item != NULL && item->kind == ITEM_MESSAGE && outbound->flying < most && !zeroCopy;
+         item = item->next)
+    {
+        if (item->done)
+            continue;
+        struct io_uring_sqe* entry = prepareMessage(socket, item, last == NULL, &zeroCopy);
+        if (entry == NULL)
+            break;
+        if (last != NULL)
+            last->flags |= IOSQE_IO_HARDLINK;
+        last = entry;
+    }
+    return last != NULL;
+}
+
+/* ---- the user's own operations ---- */
+
+static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
+{
+    struct io_uring_sqe* entry = FastRingReserve(socket->ring, &item->operation);
+    if (entry == NULL)
+        return false;
+    uint64_t owner = entry->user_data;
+    *entry = *GetFastRingDescriptorSubmission(item->descriptor);
+    entry->user_data = owner;
+    entry->flags &= (uint8_t)~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN |
+                               IOSQE_CQE_SKIP_SUCCESS);
+    if (item->kind == ITEM_SPLICE)
+        entry->len = (uint32_t)item->length;
+    item->operation.function = item->kind == ITEM_SPLICE ? onSplice : onBarrier;
+    item->flying = true;
+    socket->outbound.flying++;
+    FastSocketHold(socket);
+    return true;
+}
+
+/* ---- the step ---- */
+
+static bool sendFirst(struct FastSocket* socket)
+{
+    struct FastItem* item = socket->outbound.first;
+    switch (item->kind)
+    {
+    case ITEM_BYTES:
+        return sendBytes(socket);
+    case ITEM_MESSAGE:
+        return socket->kind == SOCKET_STREAM ? sendStreamMessage(socket) : sendMessages(socket);
+    default:
+        return submitOwn(socket, item);
+    }
+}
+
+/* What is in flight of this socket, if anything. */
+static const struct FastOperation* flyingOperation(const struct FastSocket* socket)
+{
+    if (socket->outbound.current != NULL)
+        return socket->outbound.current;
+    for (const struct FastItem* item = socket->outbound.first; item != NULL; item = item->next)
+        if (item->flying)
+            return &item->operation;
+    return NULL;
+}
+
+static void onSendCancel(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, outbound.cancel);
+    (void)completion;
+    socket->outbound.canceling = false;
+    FastSocketDefer(socket);
+    FastSocketDrop(socket);
+}
+
+/* A cancellation that found nothing yet (the target was on its way) is made again by the next step. */
+static bool stepCancel(struct FastSocket* socket)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    const struct FastOperation* target = flyingOperation(socket);
+    if (target == NULL || outbound->canceling)
+        return true;
+    if (socket->stage < SOCKET_CANCELING && !outbound->cancelWanted)
+        return true;
+    outbound->cancelWanted = false;
+    return FastSocketPrepareCancel(socket, &outbound->cancel, target, &outbound->canceling);
+}
+
+bool FastSocketStepSend(struct FastSocket* socket)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    if (socket->shell)
+        return true;
+    if (outbound->flying > 0)
+        return stepCancel(socket);
+    /* A cancellation in flight must not hit what we would send now. */
+    if (outbound->holding || outbound->canceling || socket->connecting || socket->failed ||
+        socket->stage >= SOCKET_CANCELING)
+        return true;
+    while (outbound->first != NULL && outbound->first->kind == ITEM_MARKER)
+        FastSocketPopItem(socket);
+    if (outbound->first != NULL)
+        return sendFirst(socket);
+    if (socket->shutdown && !socket->shutdownDone)
+    {
+        socket->shutdownDone = true;
+        (void)shutdown(socket->handle, SHUT_WR);
+    }
+    return true;
+}
+
+void FastSocketInitializeSend(struct FastSocket* socket)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    outbound->operation.function = onStreamSend;
+    outbound->cancel.function = onSendCancel;
+    outbound->retry.function = onRetry;
+    outbound->threshold = SEND_THRESHOLD;
+}

@@ -1,0 +1,190 @@
+/*
+ * A socket's own state: for socket.c (life, events), socket-receive.c (inbound queue), socket-queue.c
+ * (outbound queue), socket-send.c (what is queued into the kernel) and socket-release.c (the end).
+ *
+ * References: the user's until ReleaseFastSocket, then the release's until the descriptor is closed;
+ * one for each operation in flight and for each queued task. The memory goes with the last.
+ */
+#ifndef FASTSOCKET_SOCKET_STATE_H
+#define FASTSOCKET_SOCKET_STATE_H
+
+#include "buffer-provider.h"
+#include "pool.h"
+#include "ring.h"
+
+#include <Ring/FastSocket.h>
+
+enum FastSocketKind
+{
+    SOCKET_STREAM,   /* bytes */
+    SOCKET_RECORD,   /* connected messages: AF_UNIX seqpacket */
+    SOCKET_DATAGRAM, /* messages, each on its own */
+};
+
+/* How far a release has come; only upwards. */
+enum FastSocketStage
+{
+    SOCKET_LIVE,
+    SOCKET_FLUSHING,  /* released: what is queued is sent, with a bound */
+    SOCKET_DRAINING,  /* the peer is told the end; input is discarded until its end, or for a while */
+    SOCKET_CANCELING, /* every operation is being cancelled */
+    SOCKET_CLOSED,    /* the descriptor is closed */
+};
+
+struct FastItem;
+
+struct FastSocketInbound
+{
+    struct FastRingBufferProvider* provider;
+    struct FastBufferPool* pool;
+    struct msghdr* header; /* the template, or NULL in plain mode */
+    struct FastOperation operation;
+    struct FastOperation cancel;
+    struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
+
+    struct FastBuffer* first;
+    struct FastBuffer* last;
+    size_t offset;    /* of the first chunk's payload that was read */
+    size_t length;    /* unread payload bytes */
+    size_t footprint; /* memory of the queued chunks */
+    size_t wanted;    /* bytes that a MSG_WAITALL waits for */
+
+    uint64_t high;
+    uint64_t low;
+    uint64_t turnLimit;
+    uint64_t turn; /* in which turnLength was received */
+    size_t turnLength;
+
+    uint32_t headroom; /* bytes before the payload in each chunk */
+    int flags;         /* of the receive operation */
+    bool armed;        /* the operation is in flight */
+    bool canceling;    /* a cancellation of it is in flight */
+    bool renew;        /* to be ended and armed anew: it may have missed the end of input */
+    bool forgiven;     /* it ended although nobody cancelled it: once */
+    bool paused;       /* by the user */
+    bool full;         /* stopped at the high mark, until the low one */
+    bool limited;      /* stopped by the ring's limit */
+    bool starved;      /* stopped for lack of buffers */
+    bool discard;      /* what comes is dropped */
+    bool ended;        /* nothing comes any more */
+    bool news;         /* POLLIN is due */
+};
+
+struct FastSocketOutbound
+{
+    struct FastBufferPool* pool;
+    struct FastOperation operation; /* a stream's send */
+    struct FastOperation* current;  /* to be cancelled if need be: that, or one with zero copy */
+    struct FastOperation cancel;
+    struct FastItem* first; /* sent next */
+    struct FastItem* last;
+    struct FastItem* canceled; /* barriers dropped unsent, whose users must hear of it */
+    size_t length;             /* bytes not yet accepted */
+    uint64_t limit;            /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
+    uint64_t threshold;        /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
+    uint32_t most;             /* messages handed over at once */
+    uint32_t flying;           /* operations in flight */
+    size_t requested;          /* bytes of the stream's send in flight */
+    struct FastTask retry;     /* work, after a refusal for want of memory */
+    uint32_t copied;           /* zero-copy operations in a row that the kernel copied */
+    uint32_t rest;             /* operations until zero copy is tried again */
+    bool pollFirst;            /* the last send could not go on */
+    bool holding;              /* until the retry */
+    bool canceling;
+    bool cancelWanted; /* what is in flight, to see how far it came */
+    bool never; /* zero copy does not work here */
+    bool news;  /* POLLOUT is due, if nothing is queued then */
+};
+
+struct FastSocket
+{
+    struct FastRingMember member;
+    struct FastRing* ring;
+    HandleFastSocketEvent function;
+    void* closure;
+    struct FastTask step;   /* work: prepares whatever is due */
+    struct FastTask notice; /* tells the user */
+    uint32_t references;
+    int handle;
+    int mode;
+    uint32_t largest;       /* payload of a datagram; 0 = not known */
+    int error;              /* the first fatal one that says something */
+    uint64_t failures[3];   /* of datagrams: a bit for each errno, until told */
+
+    bool tcp;
+    bool local; /* AF_UNIX */
+    bool connecting;
+    bool failed;      /* error is fatal */
+    bool expectsEnd;  /* … and the input will end by itself: the error is told after it */
+    bool failureTold; /* POLLERR was delivered */
+    bool hangupTold;
+    bool shutdown;     /* ShutdownFastSocket was called */
+    bool shutdownDone; /* … and carried out */
+    bool counted;      /* in GetFastRingPending */
+    bool usedZeroCopy;
+    bool released;   /* the user's reference is the release's now */
+    bool flushTried; /* the send in flight was cancelled once to see whether it moves */
+    bool shell;      /* nothing is left but memory */
+    uint8_t kind;  /* enum FastSocketKind */
+    uint8_t stage; /* enum FastSocketStage */
+
+    struct
+    {
+        struct FastOperation operation;
+        struct FastOperation cancel;
+        bool armed;
+        bool canceling;
+        bool multishot; /* of the poll in flight */
+        bool wanted;    /* watch for what a receive does not see */
+    } poll;
+
+    struct FastTimer timer; /* of the release */
+    uint32_t releaseMs;     /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
+    struct FastSocketInbound inbound;
+    struct FastSocketOutbound outbound;
+    struct FastSocketStatistics statistics;
+};
+
+/* ---- socket.c ---- */
+
+void FastSocketHold(struct FastSocket* socket);
+void FastSocketDrop(struct FastSocket* socket);
+void FastSocketDefer(struct FastSocket* socket);  /* runs the step */
+void FastSocketNotify(struct FastSocket* socket); /* tells the user what is due */
+int FastSocketCheck(const struct FastSocket* socket);
+void FastSocketFail(struct FastSocket* socket, int error); /* positive; a stream's or record socket's end */
+bool FastSocketFailureIsDue(const struct FastSocket* socket); /* POLLERR can be told now */
+void FastSocketFailDatagram(struct FastSocket* socket, int error);
+int FastSocketTakeError(struct FastSocket* socket); /* SO_ERROR, positive; 0 = none */
+void FastSocketCountPending(struct FastSocket* socket);
+bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* cancel,
+                             const struct FastOperation* target, bool* canceling);
+
+/* ---- socket-receive.c ---- */
+
+void FastSocketInitializeReceive(struct FastSocket* socket);
+bool FastSocketStepReceive(struct FastSocket* socket); /* false: no submission entry free */
+void FastSocketBalanceReceive(struct FastSocket* socket); /* after reading, pausing, options */
+void FastSocketDropInput(struct FastSocket* socket);
+
+/* ---- socket-queue.c ---- */
+
+void FastSocketConsume(struct FastSocket* socket, size_t size); /* bytes that the kernel accepted */
+void FastSocketPopItem(struct FastSocket* socket);              /* the first item is done */
+void FastSocketDropOutput(struct FastSocket* socket);           /* all items that are not in flight */
+void FastSocketDropItems(struct FastSocket* socket, bool leak); /* all, at the end of the ring */
+void FastSocketFinishCanceled(struct FastSocket* socket);
+
+/* ---- socket-send.c ---- */
+
+void FastSocketInitializeSend(struct FastSocket* socket);
+bool FastSocketStepSend(struct FastSocket* socket);
+
+/* ---- socket-release.c ---- */
+
+void FastSocketInitializeRelease(struct FastSocket* socket);
+bool FastSocketStepRelease(struct FastSocket* socket);
+void FastSocketProgress(struct FastSocket* socket); /* the kernel accepted something */
+extern const struct FastRingMemberFunctions FastSocketMember;
+
+#endif

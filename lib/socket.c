@@ -1,0 +1,585 @@
+/*
+ * The life of a socket: creation, events, questions and options.
+ *
+ * Good path: creation looks at the descriptor once, arms nothing, and queues the first step. The step
+ * is the one place that prepares operations: it looks at the state and submits whatever is due, so
+ * nothing else has to think of full queues or of the order of calls. Completions change the state,
+ * and queue the step or the notice. The notice tells the user, in the order POLLIN, POLLOUT, POLLERR,
+ * POLLHUP, looking at the state anew after each call, since any call may release the socket.
+ *
+ * Failures: an error is kept as the first one that says something: the kernel tells it once, to
+ * whoever comes first, and the others hear EPIPE or the end of input. On a stream it is told when the
+ * input has ended, if that is certain to come, so that what was received before it is read before it;
+ * otherwise at once. On a datagram socket each errno is told once a turn and the socket lives on.
+ */
+#include "socket-state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum
+{
+    SOCKET_MOST_MESSAGES = 1024,
+    SOCKET_UDP4_MOST = 65535 - 20 - 8, /* payload of a datagram */
+    SOCKET_UDP6_MOST = 65535 - 8,
+    SOCKET_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK | FASTSOCKET_MODE_FILE_IO,
+};
+
+/* ---- references and tasks ---- */
+
+void FastSocketHold(struct FastSocket* socket)
+{
+    socket->references++;
+}
+
+void FastSocketDrop(struct FastSocket* socket)
+{
+    if (--socket->references > 0)
+        return;
+    struct FastRing* ring = socket->ring;
+    FastRingUnlink(ring, &socket->member);
+    free(socket->inbound.header);
+    free(socket);
+    FastRingDrop(ring);
+}
+
+void FastSocketDefer(struct FastSocket* socket)
+{
+    if (socket->step.queued || socket->shell)
+        return;
+    FastSocketHold(socket);
+    FastRingDefer(socket->ring, &socket->step);
+}
+
+void FastSocketNotify(struct FastSocket* socket)
+{
+    if (socket->notice.queued || socket->shell)
+        return;
+    FastSocketHold(socket);
+    FastRingNotify(socket->ring, &socket->notice);
+}
+
+int FastSocketCheck(const struct FastSocket* socket)
+{
+    if (socket == NULL)
+        return -EINVAL;
+    return socket->shell ? -ECANCELED : FastRingCheck(socket->ring);
+}
+
+void FastSocketCountPending(struct FastSocket* socket)
+{
+    bool counts = socket->outbound.first != NULL || socket->outbound.flying > 0 ||
+                  (socket->stage > SOCKET_LIVE && socket->stage < SOCKET_CLOSED);
+    if (counts == socket->counted || socket->shell)
+        return;
+    socket->counted = counts;
+    FastRingCountPending(socket->ring, counts ? 1 : -1);
+}
+
+/* ---- the poll: what send and receive don't see ---- */
+
+static void onPollCancel(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, poll.cancel);
+    (void)completion;
+    socket->poll.canceling = false;
+    FastSocketDefer(socket);
+    FastSocketDrop(socket);
+}
+
+bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* cancel,
+                             const struct FastOperation* target, bool* canceling)
+{
+    if (*canceling)
+        return true;
+    if (!FastRingCancel(socket->ring, cancel, target))
+        return false;
+    *canceling = true;
+    FastSocketHold(socket);
+    return true;
+}
+
+int FastSocketTakeError(struct FastSocket* socket)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+    if (getsockopt(socket->handle, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+        return 0;
+    return error;
+}
+
+static void becomeConnected(struct FastSocket* socket)
+{
+    socket->connecting = false;
+    socket->outbound.news = true;
+    FastSocketNotify(socket);
+}
+
+static void onConnectPoll(struct FastSocket* socket, int events)
+{
+    int error = FastSocketTakeError(socket);
+    if (error != 0)
+        FastSocketFail(socket, error);
+    else if (!(events & (POLLERR | POLLHUP)))
+        becomeConnected(socket);
+    /* Otherwise the receive has the error: its completion is on the way. */
+}
+
+/* After the end of input: a reset shows as POLLERR. Before it, on AF_UNIX: some kernels forget to
+ * tell an armed receive of the end, which a new receive finds. */
+static void onStatePoll(struct FastSocket* socket, int events)
+{
+    if (socket->inbound.ended && events & POLLERR)
+    {
+        int error = FastSocketTakeError(socket);
+        if (error != 0)
+            FastSocketFail(socket, error);
+        else if (socket->outbound.flying == 0)
+            FastSocketFail(socket, EPIPE);
+    }
+    else if (!socket->inbound.ended && events & (POLLRDHUP | POLLHUP))
+        socket->inbound.renew = true;
+}
+
+static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, poll.operation);
+    bool over = !(completion->flags & IORING_CQE_F_MORE);
+    if (over)
+        socket->poll.armed = false;
+    if (completion->res > 0 && socket->stage == SOCKET_LIVE)
+    {
+        if (socket->connecting)
+            onConnectPoll(socket, completion->res);
+        else
+            onStatePoll(socket, completion->res);
+    }
+    else if (completion->res > 0 && socket->connecting)
+        socket->connecting = false;
+    FastSocketDefer(socket);
+    if (over)
+        FastSocketDrop(socket);
+}
+
+static bool stepPoll(struct FastSocket* socket)
+{
+    bool wanted = socket->stage < SOCKET_CANCELING && !socket->failureTold &&
+                  (socket->connecting || (socket->poll.wanted && socket->stage == SOCKET_LIVE));
+    if (!wanted && socket->poll.armed)
+        return FastSocketPrepareCancel(socket, &socket->poll.cancel, &socket->poll.operation,
+                                       &socket->poll.canceling);
+    if (!wanted || socket->poll.armed || socket->poll.canceling)
+        return true;
+    struct io_uring_sqe* entry = FastRingReserve(socket->ring, &socket->poll.operation);
+    if (entry == NULL)
+        return false;
+    uint64_t owner = entry->user_data;
+    if (socket->connecting)
+        io_uring_prep_poll_add(entry, socket->handle, POLLOUT);
+    else
+        io_uring_prep_poll_multishot(entry, socket->handle, socket->inbound.ended ? 0 : POLLRDHUP);
+    entry->user_data = owner;
+    socket->poll.armed = true;
+    FastSocketHold(socket);
+    return true;
+}
+
+/* ---- the step ---- */
+
+static bool runStep(struct FastTask* task)
+{
+    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, step);
+    if (!FastSocketStepReceive(socket) || !stepPoll(socket) || !FastSocketStepSend(socket) ||
+        !FastSocketStepRelease(socket))
+        return false;
+    FastSocketDrop(socket);
+    return true;
+}
+
+/* ---- failures ---- */
+
+/* Whether an errno says nothing of the cause. */
+static bool isVague(int error)
+{
+    return error == 0 || error == EPIPE || error == ECANCELED || error == ENOTCONN;
+}
+
+/* The input of a connection that is gone ends by itself, after what was received. */
+static bool inputWillEnd(const struct FastSocket* socket)
+{
+    struct pollfd state = {.fd = socket->handle, .events = POLLRDHUP};
+    if (socket->inbound.ended || socket->connecting)
+        return false;
+    return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+void FastSocketFail(struct FastSocket* socket, int error)
+{
+    if (error == EPIPE && socket->error == 0)
+    {
+        int better = FastSocketTakeError(socket);
+        error = better != 0 ? better : error;
+    }
+    if (!socket->failureTold && isVague(socket->error) && (socket->error == 0 || !isVague(error)))
+        socket->error = error != 0 ? error : EPIPE;
+    if (!socket->failed)
+    {
+        socket->failed = true;
+        socket->expectsEnd = inputWillEnd(socket);
+        FastSocketDropOutput(socket);
+    }
+    FastSocketNotify(socket);
+    FastSocketDefer(socket);
+}
+
+void FastSocketFailDatagram(struct FastSocket* socket, int error)
+{
+    if (error <= 0 || (size_t)error >= 64 * sizeof(socket->failures) / sizeof(socket->failures[0]))
+        error = EPROTO;
+    socket->failures[error / 64] |= UINT64_C(1) << (error % 64);
+    FastSocketNotify(socket);
+}
+
+/* ---- telling the user ---- */
+
+static void tell(struct FastSocket* socket, int event, int parameter)
+{
+    if (socket->function != NULL)
+        socket->function(socket, event, parameter);
+}
+
+static void tellInput(struct FastSocket* socket)
+{
+    if (!socket->inbound.news || socket->inbound.paused)
+        return;
+    socket->inbound.news = false;
+    if (socket->inbound.first != NULL)
+        tell(socket, POLLIN, socket->inbound.length < INT_MAX ? (int)socket->inbound.length : INT_MAX);
+}
+
+static void tellOutput(struct FastSocket* socket)
+{
+    if (!socket->outbound.news || socket->connecting)
+        return;
+    socket->outbound.news = false;
+    if (socket->outbound.first == NULL && socket->outbound.flying == 0 && !socket->failureTold)
+        tell(socket, POLLOUT, 0);
+}
+
+static void tellDatagramFailures(struct FastSocket* socket)
+{
+    for (int word = 0; word < 3; word++)
+    {
+        uint64_t bits = socket->failures[word];
+        socket->failures[word] = 0;
+        for (int bit = 0; bit < 64 && bits != 0 && socket->stage == SOCKET_LIVE; bit++)
+        {
+            if (bits >> bit & 1)
+                tell(socket, POLLERR, word * 64 + bit);
+        }
+    }
+}
+
+/* A fatal error waits for the input that came before it, unless the program has stopped reading. */
+bool FastSocketFailureIsDue(const struct FastSocket* socket)
+{
+    if (!socket->failed || socket->failureTold)
+        return false;
+    const struct FastSocketInbound* inbound = &socket->inbound;
+    return inbound->ended || inbound->paused || inbound->full || inbound->limited || !socket->expectsEnd;
+}
+
+static void tellFailure(struct FastSocket* socket)
+{
+    if (socket->kind == SOCKET_DATAGRAM)
+        tellDatagramFailures(socket);
+    if (socket->stage != SOCKET_LIVE)
+        return;
+    if (!FastSocketFailureIsDue(socket))
+        return;
+    socket->failureTold = true;
+    socket->outbound.news = false;
+    tell(socket, POLLERR, socket->error);
+}
+
+static void tellHangup(struct FastSocket* socket)
+{
+    if (socket->hangupTold)
+        return;
+    if (socket->failed ? !socket->failureTold : !socket->inbound.ended || socket->inbound.paused)
+        return;
+    socket->hangupTold = true;
+    tell(socket, POLLHUP, socket->failed ? socket->error : 0);
+}
+
+static bool runNotice(struct FastTask* task)
+{
+    static void (*const phases[])(struct FastSocket*) = {tellInput, tellOutput, tellFailure, tellHangup};
+    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, notice);
+    for (size_t index = 0; index < sizeof(phases) / sizeof(phases[0]); index++)
+        if (socket->stage == SOCKET_LIVE && !socket->shell)
+            phases[index](socket);
+    FastSocketFinishCanceled(socket);
+    FastSocketBalanceReceive(socket);
+    FastSocketDefer(socket); /* what the user queued is gathered by one step */
+    FastSocketDrop(socket);
+    return true;
+}
+
+/* ---- creation ---- */
+
+struct traits
+{
+    int type;
+    int domain;
+    int protocol;
+    int listening;
+};
+
+static int readTrait(int handle, int option, int* value)
+{
+    socklen_t length = sizeof(*value);
+    return getsockopt(handle, SOL_SOCKET, option, value, &length) < 0 ? -errno : 0;
+}
+
+static int readTraits(int handle, struct traits* traits)
+{
+    int result = readTrait(handle, SO_TYPE, &traits->type);
+    if (result == 0)
+        result = readTrait(handle, SO_DOMAIN, &traits->domain);
+    if (result == 0)
+        result = readTrait(handle, SO_PROTOCOL, &traits->protocol);
+    if (result == 0)
+        result = readTrait(handle, SO_ACCEPTCONN, &traits->listening);
+    return result;
+}
+
+static bool isConnecting(int handle)
+{
+    struct tcp_info information = {0};
+    socklen_t length = sizeof(information);
+    return getsockopt(handle, IPPROTO_TCP, TCP_INFO, &information, &length) == 0 &&
+           (information.tcpi_state == TCP_SYN_SENT || information.tcpi_state == TCP_SYN_RECV);
+}
+
+/* Connected, connecting, failed (the error is kept for the first turn) or never connected. */
+static int findConnection(struct FastSocket* socket)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+    if (socket->tcp && isConnecting(socket->handle))
+    {
+        socket->connecting = true;
+        return 0;
+    }
+    if (getpeername(socket->handle, (struct sockaddr*)&peer, &length) == 0)
+        return 0;
+    socket->error = FastSocketTakeError(socket);
+    if (socket->error != 0)
+        return 0;
+    /* A reset connection whose error was read before still has its input, or the end of it. */
+    struct pollfd state = {.fd = socket->handle, .events = POLLIN};
+    bool never = poll(&state, 1, 0) <= 0 || !(state.revents & POLLIN);
+    return never ? -ENOTCONN : 0;
+}
+
+static int findKind(struct FastSocket* socket)
+{
+    struct traits traits;
+    int result = readTraits(socket->handle, &traits);
+    if (result < 0)
+        return result;
+    if (traits.listening)
+        return -EOPNOTSUPP;
+    bool internet = traits.domain == AF_INET || traits.domain == AF_INET6;
+    socket->local = traits.domain == AF_UNIX;
+    socket->tcp = internet && traits.type == SOCK_STREAM && traits.protocol == IPPROTO_TCP;
+    if (!internet && !socket->local)
+        return -EOPNOTSUPP;
+    switch (traits.type)
+    {
+    case SOCK_STREAM:
+        if (!socket->tcp && !socket->local)
+            return -EOPNOTSUPP;
+        socket->kind = SOCKET_STREAM;
+        return 0;
+    case SOCK_SEQPACKET:
+        socket->kind = SOCKET_RECORD;
+        return socket->local ? 0 : -EOPNOTSUPP;
+    case SOCK_DGRAM:
+        socket->kind = SOCKET_DATAGRAM;
+        socket->largest = traits.domain == AF_INET ? SOCKET_UDP4_MOST
+                          : traits.domain == AF_INET6 ? SOCKET_UDP6_MOST : 0;
+        return 0;
+    default:
+        return -EOPNOTSUPP;
+    }
+}
+
+static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* provider,
+                          struct FastBufferPool* inbound, int handle, const struct msghdr* message,
+                          int flags, int mode)
+{
+    int result = FastRingCheckCreate(ring);
+    if (result < 0)
+        return result;
+    if (mode & ~SOCKET_KNOWN_MODES || (mode & FASTSOCKET_MODE_FILE_IO && mode & FASTSOCKET_MODE_ZERO_COPY))
+        return -EINVAL;
+    if (flags & ~(MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL))
+        return -EINVAL;
+    if (mode & FASTSOCKET_MODE_FILE_IO)
+        return -EOPNOTSUPP;
+    if (provider == NULL || inbound == NULL || FastProviderRing(provider) != ring ||
+        !FastProviderMakes(provider, AllocateRingFastBuffer))
+        return -EINVAL;
+    uint64_t room = sizeof(struct io_uring_recvmsg_out);
+    if (message != NULL)
+        room += (uint64_t)message->msg_namelen + message->msg_controllen;
+    if (message != NULL && (message->msg_controllen > INT_MAX || message->msg_namelen > INT_MAX))
+        return -EINVAL;
+    if (message != NULL && room >= FastProviderLength(provider))
+        return -EINVAL;
+    return fcntl(handle, F_GETFD) < 0 ? -EBADF : 0;
+}
+
+static int copyHeader(struct FastSocket* socket, const struct msghdr* message)
+{
+    if (message == NULL)
+        return 0;
+    socket->inbound.header = calloc(1, sizeof(*socket->inbound.header));
+    if (socket->inbound.header == NULL)
+        return -ENOMEM;
+    socket->inbound.header->msg_namelen = message->msg_namelen;
+    socket->inbound.header->msg_controllen = message->msg_controllen;
+    return 0;
+}
+
+static void initialize(struct FastSocket* socket)
+{
+    socket->references = 1;
+    socket->step.function = runStep;
+    socket->notice.function = runNotice;
+    socket->poll.operation.function = onPoll;
+    socket->poll.cancel.function = onPollCancel;
+    socket->poll.wanted = socket->local && socket->kind != SOCKET_DATAGRAM;
+    FastSocketInitializeReceive(socket);
+    FastSocketInitializeSend(socket);
+    FastSocketInitializeRelease(socket);
+}
+
+struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider,
+                                    struct FastBufferPool* inbound, struct FastBufferPool* outbound,
+                                    int handle, struct msghdr* message, int flags, int mode,
+                                    uint32_t limit, HandleFastSocketEvent function, void* closure)
+{
+    struct FastSocket* socket = NULL;
+    int result = checkArguments(ring, provider, inbound, handle, message, flags, mode);
+    if (result < 0)
+        goto failed;
+    socket = calloc(1, sizeof(*socket));
+    result = socket != NULL ? 0 : -ENOMEM;
+    if (result == 0)
+        result = copyHeader(socket, message);
+    if (result < 0)
+        goto failed;
+
+    socket->ring = ring;
+    socket->handle = handle;
+    socket->mode = mode;
+    socket->function = function;
+    socket->closure = closure;
+    socket->inbound.provider = provider;
+    socket->inbound.pool = inbound;
+    socket->inbound.flags = flags & MSG_CMSG_CLOEXEC;
+    socket->outbound.pool = outbound;
+    socket->outbound.most = limit < SOCKET_MOST_MESSAGES ? limit : SOCKET_MOST_MESSAGES;
+    result = findKind(socket);
+    if (result == 0 && socket->kind != SOCKET_DATAGRAM)
+        result = findConnection(socket);
+    if (result < 0)
+        goto failed;
+
+    (void)fcntl(handle, F_SETFD, fcntl(handle, F_GETFD) | FD_CLOEXEC);
+    initialize(socket);
+    FastProviderHold(provider);
+    FastPoolHold(inbound);
+    if (outbound != NULL)
+        FastPoolHold(outbound);
+    FastRingLink(ring, &socket->member, &FastSocketMember);
+    if (socket->error != 0)
+    {
+        socket->failed = true;
+        socket->expectsEnd = true;
+    }
+    socket->outbound.news = !socket->failed && !socket->connecting;
+    FastSocketNotify(socket);
+    FastSocketDefer(socket);
+    return socket;
+
+failed:
+    if (socket != NULL)
+        free(socket->inbound.header);
+    free(socket);
+    errno = -result;
+    return NULL;
+}
+
+/* ---- questions ---- */
+
+int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure)
+{
+    int result = FastSocketCheck(socket);
+    if (result < 0)
+        return result;
+    socket->function = function;
+    socket->closure = closure;
+    return 0;
+}
+
+void* GetFastSocketClosure(struct FastSocket* socket)
+{
+    return socket != NULL ? socket->closure : NULL;
+}
+
+int GetFastSocketHandle(struct FastSocket* socket)
+{
+    int result = FastSocketCheck(socket);
+    return result < 0 ? result : socket->handle;
+}
+
+struct FastRing* GetFastSocketRing(struct FastSocket* socket)
+{
+    return socket != NULL ? socket->ring : NULL;
+}
+
+int GetFastSocketError(struct FastSocket* socket)
+{
+    return socket != NULL && socket->failed ? socket->error : 0;
+}
+
+size_t GetFastSocketInboundLength(struct FastSocket* socket)
+{
+    return FastSocketCheck(socket) < 0 ? 0 : socket->inbound.length;
+}
+
+size_t GetFastSocketOutboundLength(struct FastSocket* socket)
+{
+    if (FastSocketCheck(socket) < 0)
+        return 0;
+    return socket->failed ? socket->statistics.droppedBytes : socket->outbound.length;
+}
+
+int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics, size_t size)
+{
+    int result = statistics != NULL ? FastSocketCheck(socket) : -EINVAL;
+    if (result < 0)
+        return result;
+    FastCopyStatistics(statistics, size, &socket->statistics, sizeof(socket->statistics));
+    return 0;
+}
