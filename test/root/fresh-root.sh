@@ -53,7 +53,7 @@ unshare --mount --pid --fork --kill-child sh -c '
     mount -t proc proc "$1/proc" &&
     mount --rbind /dev "$1/dev" &&
     exec chroot "$1" env -i CI=true HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-        PS4="+ \${SECONDS}s: " bash -xc "cd /root/libfastsocket; $2"
+        bash -c "PS4=\"+ \\\${SECONDS}s: \"; cd /root/libfastsocket; set -x; $2"
 ' sh "$root" "$line" </dev/null || status=$?
 echo "exit status $status after $((SECONDS - start)) s"
 exit "$status"
