@@ -9,8 +9,7 @@
  * and long after the ring is gone; and the ring, until it goes or hears, by the farewell call, that
  * the pool is gone. So neither has to look whether the other still lives.
  */
-#include "pool.h"
-#include "ring.h"
+#include "ring-pool.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -173,4 +172,10 @@ void ReleaseFastBufferPool(struct FastBufferPool* pool)
         FastRingCheck(FAST_CONTAINER(owner, struct PoolBinding, owner)->ring) == -EPERM)
         return;
     FastPoolDrop(pool);
+}
+
+struct FastRing* FastPoolRing(const struct FastBufferPool* pool)
+{
+    struct FastPoolOwner* owner = FastPoolGetOwner(pool);
+    return owner != NULL ? FAST_CONTAINER(owner, struct PoolBinding, owner)->ring : NULL;
 }

@@ -165,6 +165,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     size_t payload = length - inbound->headroom;
 
     size_t copied = fillTail(socket, data, length);
+    socket->statistics.receivedMessages++;
     countIn(socket, payload);
     if (copied == length && copied > 0)
     {
@@ -177,7 +178,6 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     SetFastBufferLength(chunk, length - copied);
     *FastBufferNote(chunk) = payload;
     pushChunk(socket, chunk);
-    socket->statistics.receivedMessages++;
 }
 
 /* A message's length beyond its buffer is told by the kernel (MSG_TRUNC among our flags); what the user
@@ -421,10 +421,25 @@ void FastSocketBalanceReceive(struct FastSocket* socket)
         FastSocketNotify(socket);
 }
 
+/* A bundle takes whatever is there: it needs the kernel's bound of each receive, or a socket that does
+ * not ask for less than what a bundle usually is. */
+static void boundReceive(const struct FastSocket* socket, struct io_uring_sqe* entry)
+{
+    const struct FastSocketInbound* inbound = &socket->inbound;
+    uint64_t features = FastRingEngine(socket->ring)->features;
+    bool caps = features & FASTRING_FEATURE_RECEIVE_CAP;
+    if (features & FASTRING_FEATURE_RECEIVE_BUNDLE && (caps || inbound->turnLimit >= RECEIVE_TURN_LIMIT))
+        entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
+    if (!caps || inbound->discard)
+        return;
+    uint64_t left = inbound->high > inbound->length ? inbound->high - inbound->length : 1;
+    entry->len = inbound->turnLimit < INT_MAX ? (uint32_t)inbound->turnLimit : 0;
+    entry->splice_fd_in = left < INT_MAX ? (int)left : 0; /* optlen: bytes until the receive ends */
+}
+
 static bool arm(struct FastSocket* socket)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
-    uint64_t features = FastRingEngine(socket->ring)->features;
     struct msghdr* template = NULL;
     bool messages = inbound->headroom > 0;
     if (messages)
@@ -448,13 +463,8 @@ static bool arm(struct FastSocket* socket)
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = GetFastRingBufferGroup(inbound->provider);
-    if (!messages && features & FASTRING_FEATURE_RECEIVE_BUNDLE)
-        entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
-    if (!messages && features & FASTRING_FEATURE_RECEIVE_CAP && !inbound->discard)
-    {
-        uint64_t cap = inbound->high > inbound->length ? inbound->high - inbound->length : 1;
-        entry->splice_fd_in = cap < INT_MAX ? (int)cap : 0; /* optlen */
-    }
+    if (!messages)
+        boundReceive(socket, entry);
     inbound->armed = true;
     inbound->renew = false;
     FastSocketHold(socket);

@@ -122,6 +122,7 @@ static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
     {
         struct FastItem* first = outbound->first;
         outbound->pollFirst = (size_t)result < outbound->requested;
+        outbound->cutShort = outbound->pollFirst && !outbound->canceling;
         socket->statistics.sentOperations++;
         socket->statistics.sentZeroCopy += zeroCopy;
         if (result > 0 || outbound->requested == 0)

@@ -89,6 +89,7 @@ struct FastSocketOutbound
     uint32_t copied;           /* zero-copy operations in a row that the kernel copied */
     uint32_t rest;             /* operations until zero copy is tried again */
     bool pollFirst;            /* the last send could not go on */
+    bool cutShort;             /* a send ended before its last byte, although nobody cancelled it */
     bool holding;              /* until the retry */
     bool canceling;
     bool cancelWanted; /* what is in flight, to see how far it came */

@@ -12,6 +12,7 @@
  * input has ended, if that is certain to come, so that what was received before it is read before it;
  * otherwise at once. On a datagram socket each errno is told once a turn and the socket lives on.
  */
+#include "ring-pool.h"
 #include "socket-state.h"
 
 #include <errno.h>
@@ -219,13 +220,34 @@ static bool inputWillEnd(const struct FastSocket* socket)
     return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
+/*
+ * A send that waits for all its bytes and meets an error after some of them reports these, and nobody
+ * reports the error any more. What is left is the connection's state: closed without either end having
+ * asked for it means a reset, or that retransmission was given up.
+ */
+static int swallowedError(const struct FastSocket* socket)
+{
+    struct tcp_info information = {0};
+    socklen_t length = sizeof(information);
+    if (!socket->tcp || !socket->outbound.cutShort || socket->shutdownDone ||
+        getsockopt(socket->handle, IPPROTO_TCP, TCP_INFO, &information, &length) < 0 ||
+        information.tcpi_state != TCP_CLOSE)
+        return 0;
+    return information.tcpi_retransmits > 0 || information.tcpi_probes > 0 ? ETIMEDOUT : ECONNRESET;
+}
+
+static int betterError(struct FastSocket* socket, int error)
+{
+    int better = FastSocketTakeError(socket);
+    if (better == 0)
+        better = swallowedError(socket);
+    return better != 0 ? better : error;
+}
+
 void FastSocketFail(struct FastSocket* socket, int error)
 {
     if (error == EPIPE && socket->error == 0)
-    {
-        int better = FastSocketTakeError(socket);
-        error = better != 0 ? better : error;
-    }
+        error = betterError(socket, error);
     if (!socket->failureTold && isVague(socket->error) && (socket->error == 0 || !isVague(error)))
         socket->error = error != 0 ? error : EPIPE;
     if (!socket->failed)
@@ -265,10 +287,10 @@ static void tellInput(struct FastSocket* socket)
 
 static void tellOutput(struct FastSocket* socket)
 {
-    if (!socket->outbound.news || socket->connecting)
+    if (!socket->outbound.news || socket->connecting || socket->failed)
         return;
     socket->outbound.news = false;
-    if (socket->outbound.first == NULL && socket->outbound.flying == 0 && !socket->failureTold)
+    if (socket->outbound.first == NULL && socket->outbound.flying == 0)
         tell(socket, POLLOUT, 0);
 }
 
@@ -308,6 +330,16 @@ static void tellFailure(struct FastSocket* socket)
     tell(socket, POLLERR, socket->error);
 }
 
+/* The end of input after a swallowed error is none. */
+static void reconsiderEnd(struct FastSocket* socket)
+{
+    if (socket->hangupTold || socket->failed || !socket->inbound.ended || socket->inbound.paused)
+        return;
+    int error = swallowedError(socket);
+    if (error != 0)
+        FastSocketFail(socket, error);
+}
+
 static void tellHangup(struct FastSocket* socket)
 {
     if (socket->hangupTold)
@@ -320,7 +352,8 @@ static void tellHangup(struct FastSocket* socket)
 
 static bool runNotice(struct FastTask* task)
 {
-    static void (*const phases[])(struct FastSocket*) = {tellInput, tellOutput, tellFailure, tellHangup};
+    static void (*const phases[])(struct FastSocket*) = {reconsiderEnd, tellInput, tellOutput, tellFailure,
+                                                         tellHangup};
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, notice);
     for (size_t index = 0; index < sizeof(phases) / sizeof(phases[0]); index++)
         if (socket->stage == SOCKET_LIVE && !socket->shell)
@@ -422,9 +455,15 @@ static int findKind(struct FastSocket* socket)
     }
 }
 
+static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* ring)
+{
+    const struct FastRing* owner = pool != NULL ? FastPoolRing(pool) : NULL;
+    return owner != NULL && owner != ring;
+}
+
 static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* provider,
-                          struct FastBufferPool* inbound, int handle, const struct msghdr* message,
-                          int flags, int mode)
+                          struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle,
+                          const struct msghdr* message, int flags, int mode)
 {
     int result = FastRingCheckCreate(ring);
     if (result < 0)
@@ -436,7 +475,8 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
     if (mode & FASTSOCKET_MODE_FILE_IO)
         return -EOPNOTSUPP;
     if (provider == NULL || inbound == NULL || FastProviderRing(provider) != ring ||
-        !FastProviderMakes(provider, AllocateRingFastBuffer))
+        !FastProviderMakes(provider, AllocateRingFastBuffer) || isForeign(inbound, ring) ||
+        isForeign(outbound, ring))
         return -EINVAL;
     uint64_t room = sizeof(struct io_uring_recvmsg_out);
     if (message != NULL)
@@ -479,7 +519,7 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
                                     uint32_t limit, HandleFastSocketEvent function, void* closure)
 {
     struct FastSocket* socket = NULL;
-    int result = checkArguments(ring, provider, inbound, handle, message, flags, mode);
+    int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);
     if (result < 0)
         goto failed;
     socket = calloc(1, sizeof(*socket));

@@ -31,7 +31,7 @@ LAYERS = {
     'event': ['ring'],
     'buffer-provider': ['ring', 'uring-compat'],
     'ring-pool': ['ring', 'pool'],
-    'socket': ['ring', 'buffer-provider', 'pool', 'descriptor', 'uring-compat'],
+    'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'uring-compat'],
     'listener': ['ring', 'uring-compat'],
 }
 
