@@ -514,7 +514,12 @@ void FastRingStart(struct FastRing* ring)
 static int runTurn(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
     ring->statistics.turns++;
+    size_t pending = ring->pending;
     runWork(ring);
+    /* Programs wait, without a limit, for GetFastRingPending to reach 0: it may have done so just now,
+     * and nothing else be left to wake us. */
+    if (ring->pending < pending)
+        interval = 0;
     int result = submitAndWait(ring, interval, mask);
     if (result < 0 && result != -EINTR)
         return result == -EEXIST ? -EOWNERDEAD : result;
