@@ -276,12 +276,18 @@ static void tell(struct FastSocket* socket, int event, int parameter)
         socket->function(socket, event, parameter);
 }
 
+static bool hasInputToTell(const struct FastSocket* socket)
+{
+    return socket->inbound.news && !socket->inbound.paused && socket->inbound.first != NULL;
+}
+
 static void tellInput(struct FastSocket* socket)
 {
-    if (!socket->inbound.news || socket->inbound.paused)
+    bool due = hasInputToTell(socket);
+    if (socket->inbound.paused)
         return;
     socket->inbound.news = false;
-    if (socket->inbound.first != NULL)
+    if (due)
         tell(socket, POLLIN, socket->inbound.length < INT_MAX ? (int)socket->inbound.length : INT_MAX);
 }
 
@@ -323,7 +329,7 @@ static void tellFailure(struct FastSocket* socket)
         tellDatagramFailures(socket);
     if (socket->stage != SOCKET_LIVE)
         return;
-    if (!FastSocketFailureIsDue(socket))
+    if (!FastSocketFailureIsDue(socket) || hasInputToTell(socket))
         return;
     socket->failureTold = true;
     socket->outbound.news = false;
@@ -340,9 +346,11 @@ static void reconsiderEnd(struct FastSocket* socket)
         FastSocketFail(socket, error);
 }
 
+/* Input comes before the end, also when a handler of this round has just resumed: resuming has queued
+ * another round. */
 static void tellHangup(struct FastSocket* socket)
 {
-    if (socket->hangupTold)
+    if (socket->hangupTold || hasInputToTell(socket))
         return;
     if (socket->failed ? !socket->failureTold : !socket->inbound.ended || socket->inbound.paused)
         return;

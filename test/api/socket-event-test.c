@@ -557,6 +557,35 @@ START_TEST(holdsEndOfPause)
 }
 END_TEST
 
+static void answerAndPause(struct FastSocket* socket, int event, int parameter, struct Recorder* seen)
+{
+    (void)parameter;
+    if ((event == POLLIN) && (seen->in == 1)) {
+        ck_assert_int_eq(PauseFastSocket(socket), 0);
+        transmitText(socket, "answer");
+    } else if (event == POLLOUT) {
+        ck_assert_int_eq(ResumeFastSocket(socket), 0);
+    }
+}
+
+/* paused socket: input comes before the end also when the handler of POLLOUT resumes */
+START_TEST(tellsInputBeforeEndOfPause)
+{
+    recorder.then = answerAndPause;
+    openStream();
+    sendText(pair[1], "question");
+    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    waitHangup(&recorder);
+    ck_assert_int_eq(recorder.order[0], POLLIN);
+    ck_assert_int_eq(recorder.order[1], POLLOUT);
+    ck_assert_int_eq(recorder.order[2], POLLIN);
+    ck_assert_int_eq(recorder.order[3], POLLHUP);
+    receiveText(&recorder, "question");
+    release();
+    recorder.then = NULL;
+}
+END_TEST
+
 /* paused socket: so is a reset behind the pause */
 START_TEST(holdsResetOfPause)
 {
@@ -864,6 +893,7 @@ int main(void)
     tcase_add_test(area, keepsInputOfPause);
     tcase_add_test(area, pauseStopsReceiving);
     tcase_add_test(area, holdsEndOfPause);
+    tcase_add_test(area, tellsInputBeforeEndOfPause);
     tcase_add_test(area, holdsResetOfPause);
     tcase_add_test(area, tellsSendErrorInPause);
     tcase_add_test(area, tellsLocalShutdown);
