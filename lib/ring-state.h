@@ -81,6 +81,7 @@ struct FastRing
         uint64_t length;
         uint64_t limit;
         struct FastWaiterList waiting;
+        bool tight; /* members were told of the limit, since there was room */
     } inbound;
 
     struct

@@ -205,15 +205,23 @@ bool FastWaiterServe(struct FastWaiterList* list)
 void FastRingAddInbound(struct FastRing* ring, size_t length)
 {
     ring->inbound.length += length;
+    if (ring->inbound.length < ring->inbound.limit || ring->inbound.tight)
+        return;
+    ring->inbound.tight = true;
+    for (struct FastRingMember* member = ring->members; member != NULL; member = member->next)
+        if (member->functions->tighten != NULL)
+            member->functions->tighten(member);
 }
 
 void FastRingTakeInbound(struct FastRing* ring, size_t length)
 {
     ring->inbound.length -= length;
     /* A quarter below the limit, so that the sockets don't stop and go with every buffer. */
-    if (ring->inbound.length <= ring->inbound.limit - ring->inbound.limit / 4)
-        while (FastWaiterServe(&ring->inbound.waiting))
-            continue;
+    if (ring->inbound.length > ring->inbound.limit - ring->inbound.limit / 4)
+        return;
+    ring->inbound.tight = false;
+    while (FastWaiterServe(&ring->inbound.waiting))
+        continue;
 }
 
 bool FastRingInboundIsFull(const struct FastRing* ring)

@@ -52,6 +52,9 @@ struct FastRingMemberFunctions
      * shell, or is freed if its user has released it. Must drop the member's use of timers. */
     void (*close)(struct FastRingMember* member, bool orderly);
 
+    /* The ring's inbound limit is reached: receive no more than must be. May be NULL. */
+    void (*tighten)(struct FastRingMember* member);
+
     /* Adds the member's share to the ring's statistics. May be NULL. */
     void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
 };

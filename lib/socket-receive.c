@@ -32,6 +32,8 @@ enum
     RECEIVE_HIGH = 1 << 20,
     RECEIVE_LOW = 256 << 10,
     RECEIVE_TURN_LIMIT = 256 << 10,
+    RECEIVE_ROOMY_SHARE = 4, /* messages are put into buffers of their size when the queue's memory
+                                reaches 1/4 of the high mark */
     RECEIVE_FILL_SHARE = 8, /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
@@ -155,6 +157,19 @@ static size_t fillTail(struct FastSocket* socket, const uint8_t* data, size_t le
     return room;
 }
 
+/* A message in a buffer of its own size, when the queue holds much memory for its bytes; or NULL. */
+static struct FastBuffer* shrinkMessage(struct FastSocket* socket, const uint8_t* data, size_t length)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    if (inbound->headroom == 0 || inbound->footprint < inbound->high / RECEIVE_ROOMY_SHARE ||
+        length > FastProviderLength(inbound->provider) / 2)
+        return NULL;
+    struct FastBuffer* chunk = AllocateFastBuffer(inbound->pool, length, 0);
+    if (chunk != NULL)
+        memcpy(GetFastBufferData(chunk), data, length);
+    return chunk;
+}
+
 /* Queues length bytes of a filled slot, and gives the kernel a buffer in its place. */
 static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
@@ -174,7 +189,15 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     }
     if (copied > 0)
         memmove(data, data + copied, length - copied);
-    FastProviderReplace(provider, id, AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
+    struct FastBuffer* small = shrinkMessage(socket, data, length);
+    if (small != NULL)
+    {
+        chunk = small;
+        FastProviderReturn(provider, id);
+    }
+    else
+        FastProviderReplace(provider, id,
+                            AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
     SetFastBufferLength(chunk, length - copied);
     *FastBufferNote(chunk) = payload;
     pushChunk(socket, chunk);
@@ -182,18 +205,17 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 
 /* A message's length beyond its buffer is told by the kernel (MSG_TRUNC among our flags); what the user
  * sees is the length that is there. */
-static void noteTruncation(struct FastSocket* socket, uint16_t id, size_t length)
+static void takeMessage(struct FastSocket* socket, uint16_t id, size_t length)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
     struct io_uring_recvmsg_out* out = FastProviderPeek(inbound->provider, id);
-    struct FastBuffer* chunk = GetFastBuffer(out);
     size_t real = out->payloadlen;
     size_t stored = length - inbound->headroom;
     if (out->flags & MSG_TRUNC && real > stored)
         socket->statistics.receivedTruncated++;
     out->payloadlen = (uint32_t)stored;
     takeSlot(socket, id, length);
-    *FastBufferNote(chunk) = real > stored ? real : stored;
+    *FastBufferNote(inbound->last) = real > stored ? real : stored;
 }
 
 static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
@@ -220,7 +242,7 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
         if (inbound->discard)
             discardSlot(socket, (uint16_t)slot, length);
         else if (isMessages(socket))
-            noteTruncation(socket, (uint16_t)slot, length);
+            takeMessage(socket, (uint16_t)slot, length);
         else
             takeSlot(socket, (uint16_t)slot, length);
         slot = next;
@@ -272,7 +294,7 @@ static void onReceiveError(struct FastSocket* socket, int error)
     case EINTR:
         return;
     case ECANCELED:
-        if (inbound->canceling || socket->stage > SOCKET_LIVE)
+        if (inbound->canceled)
             return;
         if (!inbound->forgiven)
         {
@@ -361,15 +383,15 @@ static void onServed(struct FastWaiter* waiter)
 
 /* ---- arming ---- */
 
-/* Stops at the high mark, goes on at the low one. Messages count with the memory that they hold: many
- * small ones would hold far more than their bytes. A waiting MSG_WAITALL is never kept from its
+/* Stops at the high mark, goes on at the low one. Messages count with half of the memory that they
+ * hold: many small ones hold far more than their bytes. A waiting MSG_WAITALL is never kept from its
  * bytes by memory alone. */
 static void updateFull(struct FastSocket* socket)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
     size_t level = inbound->length;
-    if (inbound->headroom > 0 && inbound->length >= inbound->wanted && inbound->footprint > level)
-        level = inbound->footprint;
+    if (inbound->headroom > 0 && inbound->length >= inbound->wanted && inbound->footprint / 2 > level)
+        level = inbound->footprint / 2;
     if (!inbound->full && level >= inbound->high && inbound->first != NULL)
     {
         inbound->full = true;
@@ -437,6 +459,15 @@ static void boundReceive(const struct FastSocket* socket, struct io_uring_sqe* e
     entry->splice_fd_in = left < INT_MAX ? (int)left : 0; /* optlen: bytes until the receive ends */
 }
 
+void FastSocketTightenReceive(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    if (!inbound->armed || inbound->modest || inbound->headroom > 0)
+        return;
+    inbound->renew = true;
+    FastSocketDefer(socket);
+}
+
 static bool arm(struct FastSocket* socket)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
@@ -455,7 +486,11 @@ static bool arm(struct FastSocket* socket)
     if (entry == NULL)
         return false;
     uint64_t owner = entry->user_data;
-    if (messages)
+    inbound->modest = !messages && !inbound->discard && FastRingInboundIsFull(socket->ring);
+    if (inbound->modest)
+        io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider),
+                           inbound->flags);
+    else if (messages)
         io_uring_prep_recvmsg_multishot(entry, socket->handle, template,
                                         (unsigned)inbound->flags | (isMessages(socket) ? MSG_TRUNC : 0));
     else
@@ -463,10 +498,11 @@ static bool arm(struct FastSocket* socket)
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = GetFastRingBufferGroup(inbound->provider);
-    if (!messages)
+    if (!messages && !inbound->modest)
         boundReceive(socket, entry);
     inbound->armed = true;
-    inbound->renew = false;
+    inbound->canceled = false;
+    inbound->renew = false; /* this one is what was asked for */
     FastSocketHold(socket);
     return true;
 }
@@ -483,7 +519,10 @@ bool FastSocketStepReceive(struct FastSocket* socket)
     }
     bool wanted = wantsReceive(socket);
     if (inbound->armed && (!wanted || inbound->renew))
+    {
+        inbound->canceled = true;
         return FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
+    }
     if (wanted && !inbound->armed && !inbound->canceling)
         return arm(socket);
     return true;

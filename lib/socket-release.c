@@ -59,8 +59,22 @@ static void makeCloseQuick(const struct FastSocket* socket)
     (void)setsockopt(socket->handle, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
+/* Ends it for everyone: a forked child may have the descriptor too, and close() alone says nothing then. */
+static void endConnection(const struct FastSocket* socket)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    if (!socket->resetting)
+    {
+        (void)shutdown(socket->handle, SHUT_RDWR);
+        makeCloseQuick(socket);
+    }
+    else if (socket->tcp)
+        (void)connect(socket->handle, &nobody, sizeof(nobody)); /* disconnects, by a reset */
+}
+
 static void reset(struct FastSocket* socket)
 {
+    socket->resetting = true;
     makeCloseReset(socket);
     enterStage(socket, SOCKET_CANCELING);
     FastSocketDropOutput(socket);
@@ -128,8 +142,7 @@ static void becomeShell(struct FastSocket* socket, bool leak)
     FastRingStopTimer(socket->ring, &socket->timer);
     FastWaiterRemove(&socket->inbound.waiter);
     FastSocketDropInput(socket);
-    (void)shutdown(socket->handle, SHUT_RDWR);
-    makeCloseQuick(socket);
+    endConnection(socket);
     close(socket->handle);
     enterStage(socket, SOCKET_CLOSED);
     FastSocketDropItems(socket, leak);
@@ -221,7 +234,7 @@ int ShutdownFastSocket(struct FastSocket* socket)
     if (socket->failed)
         return -EPIPE;
     socket->shutdown = true;
-    FastSocketDefer(socket);
+    FastSocketEndOutput(socket);
     return 0;
 }
 
@@ -271,6 +284,11 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastSocketDrop(socket);
 }
 
+static void tightenMember(struct FastRingMember* member)
+{
+    FastSocketTightenReceive(FAST_CONTAINER(member, struct FastSocket, member));
+}
+
 static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
 {
     (void)member;
@@ -280,5 +298,6 @@ static void countMember(const struct FastRingMember* member, struct FastRingStat
 const struct FastRingMemberFunctions FastSocketMember = {
     .end = endMember,
     .close = closeMember,
+    .tighten = tightenMember,
     .count = countMember,
 };

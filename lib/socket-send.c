@@ -93,7 +93,7 @@ static bool isTransient(struct FastSocket* socket, int error)
         socket->outbound.pollFirst = true;
         return true;
     case EINTR:
-    case ECANCELED:
+    case ECANCELED: /* ours, or a link's */
         return true;
     case ENOMEM:
     case ENOBUFS:
@@ -104,9 +104,20 @@ static bool isTransient(struct FastSocket* socket, int error)
     }
 }
 
+void FastSocketEndOutput(struct FastSocket* socket)
+{
+    const struct FastSocketOutbound* outbound = &socket->outbound;
+    if (!socket->shutdown || socket->shutdownDone || socket->connecting || socket->failed ||
+        outbound->first != NULL || outbound->flying > 0)
+        return;
+    socket->shutdownDone = true;
+    (void)shutdown(socket->handle, SHUT_WR);
+}
+
 /* Something is over: whatever is due now is done by the step. */
 static void goOn(struct FastSocket* socket)
 {
+    FastSocketEndOutput(socket);
     if (socket->failed || socket->stage >= SOCKET_CANCELING)
         FastSocketDropOutput(socket);
     FastSocketCountPending(socket);
@@ -141,20 +152,35 @@ static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
     goOn(socket);
 }
 
+/*
+ * A datagram to an AF_UNIX socket whose queue is full: the kernel builds the message before it finds
+ * out, and a request that is tried again inside (6.18 at least) then sends an empty one. So these are
+ * never made to wait there: they come back, and so does what is linked behind them.
+ */
+static bool waitsForPeer(const struct FastSocket* socket)
+{
+    return socket->local && socket->kind == SOCKET_DATAGRAM;
+}
+
+/* A connected socket polls writable when its peer has room; of others only time tells. */
+static void waitForPeer(struct FastSocket* socket, const struct FastItem* item)
+{
+    socket->outbound.burst = 1; /* those behind would only come back too */
+    if (item->nameLength > 0)
+        retryLater(socket);
+    else
+        socket->outbound.blocked = true;
+}
+
 /* A pending error of an earlier datagram is told to the next send, which is then not made. */
 static bool isEarlierError(const struct FastSocket* socket, const struct FastItem* item, int error)
 {
     return error == ECONNREFUSED && !socket->local && item->tries == 0;
 }
 
-static bool isRecordEnd(const struct FastSocket* socket, int error)
-{
-    return socket->kind == SOCKET_RECORD && error != EMSGSIZE;
-}
-
 static void failMessage(struct FastSocket* socket, struct FastItem* item, int error)
 {
-    if (isRecordEnd(socket, error))
+    if (socket->kind == SOCKET_RECORD)
     {
         FastSocketFail(socket, error);
         return;
@@ -192,6 +218,8 @@ static void finishMessage(struct FastSocket* socket, struct FastItem* item, int 
     }
     else if (zeroCopy && fallsBack(socket, -result))
         (void)0; /* again, by copying */
+    else if (result == -EAGAIN && waitsForPeer(socket))
+        waitForPeer(socket, item);
     else if (!isTransient(socket, -result))
         failMessage(socket, item, -result);
     else if ((result == -ENOMEM || result == -ENOBUFS) && ++item->tries > SEND_MOST_TRIES)
@@ -387,6 +415,8 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
     int flags = (parts->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
     if (socket->kind == SOCKET_STREAM)
         flags |= MSG_WAITALL;
+    if (waitsForPeer(socket))
+        flags |= MSG_DONTWAIT;
     unsigned report = FastRingEngine(socket->ring)->features & FASTRING_FEATURE_ZERO_COPY_REPORT
                           ? FAST_URING_SEND_ZC_REPORT_USAGE
                           : 0;
@@ -402,7 +432,7 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
                               flags, report);
     else
         io_uring_prep_send(entry, socket->handle, parts->vector->iov_base, parts->vector->iov_len, flags);
-    if (socket->outbound.pollFirst)
+    if (socket->outbound.pollFirst && !waitsForPeer(socket))
         entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
     entry->user_data = owner;
     if (zeroCopy)
@@ -556,11 +586,15 @@ static struct io_uring_sqe* prepareMessage(struct FastSocket* socket, struct Fas
     return entry;
 }
 
-/* A chain of messages. Each starts when the one before is over, whatever became of it. */
+/* A chain of messages. Each starts when the one before is over, whatever became of it; where that may
+ * have to be sent again, only when it was sent. */
 static bool sendMessages(struct FastSocket* socket)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
-    uint32_t most = outbound->most > 0 && outbound->most < SEND_CHAIN ? outbound->most : SEND_CHAIN;
+    uint32_t most = outbound->burst;
+    if (outbound->most > 0 && outbound->most < most)
+        most = outbound->most;
+    outbound->burst = most * 2 < SEND_CHAIN ? most * 2 : SEND_CHAIN;
     struct io_uring_sqe* last = NULL;
     bool zeroCopy = false;
     for (struct FastItem* item = outbound->first;
@@ -573,7 +607,7 @@ static bool sendMessages(struct FastSocket* socket)
         if (entry == NULL)
             break;
         if (last != NULL)
-            last->flags |= IOSQE_IO_HARDLINK;
+            last->flags |= waitsForPeer(socket) ? IOSQE_IO_LINK : IOSQE_IO_HARDLINK;
         last = entry;
     }
     return last != NULL;
@@ -657,18 +691,14 @@ bool FastSocketStepSend(struct FastSocket* socket)
     if (outbound->flying > 0)
         return stepCancel(socket);
     /* A cancellation in flight must not hit what we would send now. */
-    if (outbound->holding || outbound->canceling || socket->connecting || socket->failed ||
+    if (outbound->holding || outbound->blocked || outbound->canceling || socket->connecting || socket->failed ||
         socket->stage >= SOCKET_CANCELING)
         return true;
     while (outbound->first != NULL && outbound->first->kind == ITEM_MARKER)
         FastSocketPopItem(socket);
     if (outbound->first != NULL)
         return sendFirst(socket);
-    if (socket->shutdown && !socket->shutdownDone)
-    {
-        socket->shutdownDone = true;
-        (void)shutdown(socket->handle, SHUT_WR);
-    }
+    FastSocketEndOutput(socket);
     return true;
 }
 
@@ -679,4 +709,5 @@ void FastSocketInitializeSend(struct FastSocket* socket)
     outbound->cancel.function = onSendCancel;
     outbound->retry.function = onRetry;
     outbound->threshold = SEND_THRESHOLD;
+    outbound->burst = SEND_CHAIN;
 }

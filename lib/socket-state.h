@@ -59,12 +59,14 @@ struct FastSocketInbound
     int flags;         /* of the receive operation */
     bool armed;        /* the operation is in flight */
     bool canceling;    /* a cancellation of it is in flight */
+    bool canceled;     /* its end by cancellation is ours */
     bool renew;        /* to be ended and armed anew: it may have missed the end of input */
     bool forgiven;     /* it ended although nobody cancelled it: once */
     bool paused;       /* by the user */
     bool full;         /* stopped at the high mark, until the low one */
     bool limited;      /* stopped by the ring's limit */
     bool starved;      /* stopped for lack of buffers */
+    bool modest;       /* armed for one buffer only, since the ring's limit is reached */
     bool discard;      /* what comes is dropped */
     bool ended;        /* nothing comes any more */
     bool news;         /* POLLIN is due */
@@ -83,6 +85,7 @@ struct FastSocketOutbound
     uint64_t limit;            /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
     uint64_t threshold;        /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
     uint32_t most;             /* messages handed over at once */
+    uint32_t burst;            /* messages in the next chain */
     uint32_t flying;           /* operations in flight */
     size_t requested;          /* bytes of the stream's send in flight */
     struct FastTask retry;     /* work, after a refusal for want of memory */
@@ -91,6 +94,7 @@ struct FastSocketOutbound
     bool pollFirst;            /* the last send could not go on */
     bool cutShort;             /* a send ended before its last byte, although nobody cancelled it */
     bool holding;              /* until the retry */
+    bool blocked;              /* until a poll tells that there is room */
     bool canceling;
     bool cancelWanted; /* what is in flight, to see how far it came */
     bool never; /* zero copy does not work here */
@@ -125,6 +129,7 @@ struct FastSocket
     bool usedZeroCopy;
     bool released;   /* the user's reference is the release's now */
     bool flushTried; /* the send in flight was cancelled once to see whether it moves */
+    bool resetting;  /* the close shall be one: no orderly end before it */
     bool shell;      /* nothing is left but memory */
     uint8_t kind;  /* enum FastSocketKind */
     uint8_t stage; /* enum FastSocketStage */
@@ -166,6 +171,7 @@ bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* ca
 void FastSocketInitializeReceive(struct FastSocket* socket);
 bool FastSocketStepReceive(struct FastSocket* socket); /* false: no submission entry free */
 void FastSocketBalanceReceive(struct FastSocket* socket); /* after reading, pausing, options */
+void FastSocketTightenReceive(struct FastSocket* socket); /* the ring's limit is reached */
 void FastSocketDropInput(struct FastSocket* socket);
 
 /* ---- socket-queue.c ---- */
@@ -180,6 +186,7 @@ void FastSocketFinishCanceled(struct FastSocket* socket);
 
 void FastSocketInitializeSend(struct FastSocket* socket);
 bool FastSocketStepSend(struct FastSocket* socket);
+void FastSocketEndOutput(struct FastSocket* socket); /* carries ShutdownFastSocket out, once nothing is queued */
 
 /* ---- socket-release.c ---- */
 

@@ -154,7 +154,9 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     bool over = !(completion->flags & IORING_CQE_F_MORE);
     if (over)
         socket->poll.armed = false;
-    if (completion->res > 0 && socket->stage == SOCKET_LIVE)
+    if (over && socket->outbound.blocked)
+        socket->outbound.blocked = false;
+    else if (completion->res > 0 && socket->stage == SOCKET_LIVE)
     {
         if (socket->connecting)
             onConnectPoll(socket, completion->res);
@@ -170,8 +172,9 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
 
 static bool stepPoll(struct FastSocket* socket)
 {
+    bool writable = socket->connecting || socket->outbound.blocked;
     bool wanted = socket->stage < SOCKET_CANCELING && !socket->failureTold &&
-                  (socket->connecting || (socket->poll.wanted && socket->stage == SOCKET_LIVE));
+                  (writable || (socket->poll.wanted && socket->stage == SOCKET_LIVE));
     if (!wanted && socket->poll.armed)
         return FastSocketPrepareCancel(socket, &socket->poll.cancel, &socket->poll.operation,
                                        &socket->poll.canceling);
@@ -181,7 +184,7 @@ static bool stepPoll(struct FastSocket* socket)
     if (entry == NULL)
         return false;
     uint64_t owner = entry->user_data;
-    if (socket->connecting)
+    if (writable)
         io_uring_prep_poll_add(entry, socket->handle, POLLOUT);
     else
         io_uring_prep_poll_multishot(entry, socket->handle, socket->inbound.ended ? 0 : POLLRDHUP);
@@ -278,7 +281,8 @@ static void tell(struct FastSocket* socket, int event, int parameter)
 
 static bool hasInputToTell(const struct FastSocket* socket)
 {
-    return socket->inbound.news && !socket->inbound.paused && socket->inbound.first != NULL;
+    return socket->inbound.news && !socket->inbound.paused && socket->inbound.first != NULL &&
+           !socket->failureTold;
 }
 
 static void tellInput(struct FastSocket* socket)
