@@ -23,6 +23,8 @@ void* __real_aligned_alloc(size_t alignment, size_t size);
 void* __real_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset);
 void* __wrap_aligned_alloc(size_t alignment, size_t size);
 void* __wrap_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset);
+/* Its name in the object, where off_t was asked to have 64 bits. */
+void* __wrap_mmap64(void* address, size_t length, int protection, int flags, int handle, off_t offset);
 
 static bool refuse(void)
 {
@@ -41,6 +43,11 @@ void* __wrap_aligned_alloc(size_t alignment, size_t size)
 void* __wrap_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset)
 {
     return refuse() ? MAP_FAILED : __real_mmap(address, length, protection, flags, handle, offset);
+}
+
+void* __wrap_mmap64(void* address, size_t length, int protection, int flags, int handle, off_t offset)
+{
+    return __wrap_mmap(address, length, protection, flags, handle, offset);
 }
 
 /* ---- an owner ---- */
