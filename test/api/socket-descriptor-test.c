@@ -70,7 +70,7 @@ static void expectPattern(uint64_t size, uint64_t position)
         ssize_t length = recv(pair[1], data, sizeof(data), MSG_DONTWAIT);
         if (length < 0) {
             ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
             continue;
         }
         ck_assert_int_gt(length, 0);
@@ -490,7 +490,7 @@ START_TEST(sendsDatagrams)
         transmitWay((index % 2) ? WAY_SEND : WAY_SENDMSG, 100 + (size_t)index, (uint64_t)index);
     for (int index = 0; index < 60; index++) {
         while (recv(pair[1], data, sizeof(data), MSG_DONTWAIT | MSG_PEEK) < 0)
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
         ck_assert_int_eq(recv(pair[1], data, sizeof(data), 0), 100 + index);
         ck_assert(checkPattern(data, 100 + (size_t)index, (uint64_t)index));
     }
@@ -535,7 +535,7 @@ START_TEST(releasesQueued)
             for (ssize_t size = 1; size != 0;) {
                 size = recv(pair[1], data, sizeof(data), MSG_DONTWAIT);
                 if (size < 0) {
-                    ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+                    ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
                     continue;
                 }
                 ck_assert(checkPattern(data, (size_t)size, checked));

@@ -86,7 +86,7 @@ static void expect(enum Kind kind, size_t size, uint64_t position)
         ssize_t result = recv(pair[1], data, (typeKind(kind) == SOCK_STREAM) ? size - done : sizeof(data), MSG_DONTWAIT);
         if (result < 0) {
             ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
             continue;
         }
         if (typeKind(kind) != SOCK_STREAM)

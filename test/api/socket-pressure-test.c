@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 static struct Fixture fixture;
@@ -213,6 +214,38 @@ START_TEST(keepsPausesApart)
     waitInput(&recorder, 1000);
     AbortFastSocket(recorder.socket);
     close(pair[1]);
+}
+END_TEST
+
+/* a reset behind much input comes after it: the kernel doesn't tell a receive that is in flight when
+ * the reset came before the receive had reached the end of the input */
+START_TEST(tellsResetBehindInput)
+{
+    reopen(256, 16384);
+    for (uint64_t much = 300000; much < 2000000; much += 100000) {
+        uint64_t taken = 0;
+        uint64_t sent = 0;
+        int waiting = 0;
+        openKind(KIND_TCP);
+        setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, (uint64_t)64 << 20);
+        /* The kernel's buffer grows with what goes through it. */
+        while (sent < 3000000) {
+            sent += stuff(pair[1], sent, 3000000 - sent);
+            taken = takeAll(&recorder, taken);
+        }
+        ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+        runIdle(fixture.ring);
+        sent += stuff(pair[1], sent, much);
+        ck_assert_int_eq(ioctl(pair[0], FIONREAD, &waiting), 0);
+        closeReset(pair[1]);
+        pair[1] = -1;
+        ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+        waitHangup(&recorder);
+        ck_assert_int_eq(recorder.lastError, ECONNRESET);
+        ck_assert_int_eq(recorder.lastHangup, ECONNRESET);
+        ck_assert_uint_ge(GetFastSocketInboundLength(recorder.socket), (uint64_t)waiting);
+        release();
+    }
 }
 END_TEST
 
@@ -522,6 +555,7 @@ int main(void)
     tcase_add_test(area, boundsMemoryWhenNobodyReads);
     tcase_add_test(area, boundsMemoryOfDatagrams);
     tcase_add_test(area, keepsPausesApart);
+    tcase_add_test(area, tellsResetBehindInput);
     tcase_add_test(area, tellsEndBehindHighMark);
     tcase_add_test(area, goesOnWhenMarkRises);
     tcase_add_test(area, obeysRingLimit);
