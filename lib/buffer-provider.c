@@ -112,8 +112,7 @@ static void vacate(struct FastRingBufferProvider* provider, uint16_t id)
 /* Fills vacant slots as far as memory goes. */
 static bool fillSlots(struct FastRingBufferProvider* provider)
 {
-    while (provider->vacant.count > 0)
-    {
+    while (provider->vacant.count > 0) {
         void* buffer = provider->create(provider->length, provider->closure);
         if (buffer == NULL)
             return false;
@@ -151,8 +150,7 @@ static bool serveWaiters(struct FastTask* task)
                 break;
     if (provider->waiting.list.first == NULL || available == 0)
         provider->waiting.batch = 0;
-    else if (!provider->waiting.again.queued)
-    {
+    else if (!provider->waiting.again.queued) {
         FastProviderHold(provider);
         FastRingNotify(provider->ring, &provider->waiting.again);
     }
@@ -218,8 +216,7 @@ void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id)
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
     provider->available--;
-    if (buffer != NULL)
-    {
+    if (buffer != NULL) {
         put(provider, id, buffer);
         return;
     }
@@ -263,8 +260,7 @@ void FastProviderDrop(struct FastRingBufferProvider* provider)
     struct FastRing* ring = provider->ring;
     if (--provider->references > 0)
         return;
-    if (!provider->closed)
-    {
+    if (!provider->closed) {
         struct FastEngine* engine = FastRingEngine(ring);
         engine->functions->unregisterBuffers(engine, provider->group);
         FastRingUnlink(ring, &provider->member);
@@ -306,8 +302,7 @@ static int registerGroup(struct FastRingBufferProvider* provider, uint16_t group
     struct FastEngine* engine = FastRingEngine(provider->ring);
     uint32_t last = group != 0 ? group : PROVIDER_LAST_GROUP;
     int result = -EEXIST;
-    for (uint32_t next = group != 0 ? group : PROVIDER_FIRST_GROUP; result == -EEXIST && next <= last; next++)
-    {
+    for (uint32_t next = group != 0 ? group : PROVIDER_FIRST_GROUP; result == -EEXIST && next <= last; next++) {
         provider->group = (uint16_t)next;
         result = engine->functions->registerBuffers(engine, provider->group, provider->entries,
                                                     provider->count);
@@ -352,8 +347,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
     if (result < 0)
         goto failed;
     provider = calloc(1, sizeof(*provider));
-    if (provider == NULL)
-    {
+    if (provider == NULL) {
         result = -ENOMEM;
         goto failed;
     }
@@ -374,8 +368,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
 
     /* With one buffer the provider works, and those missing come when memory does; without any, it
      * is of no use, and there is nothing to be given back. */
-    if (!fillSlots(provider) && provider->available == 0)
-    {
+    if (!fillSlots(provider) && provider->available == 0) {
         struct FastEngine* engine = FastRingEngine(ring);
         engine->functions->unregisterBuffers(engine, provider->group);
         result = -ENOMEM;
@@ -442,8 +435,7 @@ int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uri
     int result = FastRingCheck(provider->ring);
     if (result < 0)
         return result;
-    if (function == NULL)
-    {
+    if (function == NULL) {
         FastProviderReturn(provider, (uint16_t)id);
         return 0;
     }

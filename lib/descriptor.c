@@ -63,6 +63,7 @@ struct FastRingDescriptor
     enum DescriptorState state;
     bool cancelling; /* a cancellation is in flight */
     bool released;   /* the user has let go */
+    bool leaked;     /* the kernel may still write into the data */
 };
 
 static void holdDescriptor(struct FastRingDescriptor* descriptor)
@@ -74,7 +75,10 @@ static void freeDescriptor(struct FastRingDescriptor* descriptor)
 {
     FastRingUnlink(descriptor->ring, &descriptor->member);
     FastRingDrop(descriptor->ring);
-    free(descriptor);
+    if (descriptor->leaked)
+        FastRingLeak(descriptor);
+    else
+        free(descriptor);
 }
 
 static void dropDescriptor(struct FastRingDescriptor* descriptor)
@@ -246,17 +250,15 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(member, struct FastRingDescriptor, member);
     bool taken = descriptor->state == DESCRIPTOR_TAKEN;
-    bool leaked = !orderly && descriptor->state == DESCRIPTOR_FLYING;
 
-    /* Nothing runs any more that held a reference, but for the user, a socket that has taken the
-     * descriptor and will discard it, and the kernel, which may still write into the data. */
-    descriptor->references = 0u + !descriptor->released + taken + leaked;
+    /* Nothing runs any more that held a reference, but for the user and a socket that has taken the
+     * descriptor and will discard it. */
+    descriptor->leaked = !orderly && (taken || descriptor->state == DESCRIPTOR_FLYING);
+    descriptor->references = 0u + !descriptor->released + taken;
     if (!taken)
         descriptor->state = DESCRIPTOR_IDLE;
     if (descriptor->references == 0)
         freeDescriptor(descriptor);
-    else if (leaked)
-        FastRingLeak(descriptor);
 }
 
 static const struct FastRingMemberFunctions memberFunctions = {

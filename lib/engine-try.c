@@ -22,8 +22,8 @@ enum
 {
     TRIAL_GROUP = 1,
     TRIAL_BUFFERS = 8,
-    TRIAL_LENGTH = 16,  /* bytes in a buffer */
-    TRIAL_TURNS = 64,   /* enters before a trial gives up */
+    TRIAL_LENGTH = 16, /* bytes in a buffer */
+    TRIAL_TURNS = 64,  /* enters before a trial gives up */
 };
 
 struct trial
@@ -38,11 +38,9 @@ struct trial
 /* One completion of one operation; false when none comes although asked for long enough. */
 static bool nextCompletion(struct trial* trial, struct io_uring_cqe* completion)
 {
-    for (int turn = 0; turn < TRIAL_TURNS; turn++)
-    {
+    for (int turn = 0; turn < TRIAL_TURNS; turn++) {
         const struct io_uring_cqe* entry = FastEnginePeek(trial->engine);
-        if (entry != NULL)
-        {
+        if (entry != NULL) {
             *completion = *entry;
             FastEngineAdvance(trial->engine);
             return true;
@@ -59,8 +57,7 @@ static void endOperation(struct trial* trial)
     struct io_uring_cqe completion = {.flags = IORING_CQE_F_MORE};
     shutdown(trial->pair[0], SHUT_RDWR);
     shutdown(trial->pair[1], SHUT_RDWR);
-    while (completion.flags & IORING_CQE_F_MORE)
-    {
+    while (completion.flags & IORING_CQE_F_MORE) {
         if (!nextCompletion(trial, &completion))
             break;
     }
@@ -68,8 +65,7 @@ static void endOperation(struct trial* trial)
 
 static bool renewPair(struct trial* trial)
 {
-    if (trial->pair[0] >= 0)
-    {
+    if (trial->pair[0] >= 0) {
         close(trial->pair[0]);
         close(trial->pair[1]);
         trial->pair[0] = -1;
@@ -102,8 +98,7 @@ static int checkBytes(struct trial* trial, const struct io_uring_cqe* completion
         return -1;
     if (completion->flags >> IORING_CQE_BUFFER_SHIFT != trial->next)
         return -1;
-    for (int offset = 0; offset < completion->res; offset++, expected++)
-    {
+    for (int offset = 0; offset < completion->res; offset++, expected++) {
         int place = trial->next + offset / TRIAL_LENGTH;
         if (place >= TRIAL_BUFFERS || trial->memory[place][offset % TRIAL_LENGTH] != expected)
             return -1;
@@ -115,8 +110,7 @@ static int checkBytes(struct trial* trial, const struct io_uring_cqe* completion
 /* Takes in what a write brought; restarts a receive that ended. *over: it ended with the last byte. */
 static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received, size_t until, bool* over)
 {
-    while (*received < until)
-    {
+    while (*received < until) {
         struct io_uring_cqe completion;
         if (!nextCompletion(trial, &completion))
             return false;
@@ -125,8 +119,7 @@ static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received
         if (count < 0)
             return false;
         *received += (size_t)count;
-        if (*over && *received < TRIAL_BUFFERS * TRIAL_LENGTH)
-        {
+        if (*over && *received < TRIAL_BUFFERS * TRIAL_LENGTH) {
             startReceive(trial, priority, 0);
             *over = false;
         }
@@ -150,8 +143,7 @@ static bool receivesInOrder(struct trial* trial, uint16_t priority)
     bool over = false;
     size_t sent = 0;
     size_t received = 0;
-    for (size_t index = 0; good && index < sizeof(writes) / sizeof(writes[0]); index++)
-    {
+    for (size_t index = 0; good && index < sizeof(writes) / sizeof(writes[0]); index++) {
         ssize_t size = send(trial->pair[1], bytes + sent, writes[index], MSG_NOSIGNAL);
         sent += writes[index];
         good = size == (ssize_t)writes[index] && receiveSome(trial, priority, &received, sent, &over);
@@ -224,8 +216,7 @@ int64_t FastEngineTry(struct FastEngine* engine)
     if (page == MAP_FAILED)
         return -ENOMEM;
     trial.buffers = page;
-    if (!renewPair(&trial))
-    {
+    if (!renewPair(&trial)) {
         features = -errno;
         goto done;
     }

@@ -22,7 +22,7 @@
 
 enum
 {
-    ENGINE_LEAST_LENGTH = 64,      /* halving stops here */
+    ENGINE_LEAST_LENGTH = 64, /* halving stops here */
     ENGINE_MOST_COMPLETIONS = 65536,
     ENGINE_COMPLETIONS_PER_ENTRY = 16, /* multishot operations complete often; overflow ends them */
     NANOSECONDS = 1000000000,
@@ -49,8 +49,7 @@ void FastEngineMask(uint64_t features)
 
 static uint64_t maskedFeatures(void)
 {
-    if (!atomic_load(&maskKnown))
-    {
+    if (!atomic_load(&maskKnown)) {
         const char* text = secure_getenv("FASTSOCKET_FEATURES_OFF");
         FastEngineMask(text != NULL ? strtoull(text, NULL, 0) : 0);
     }
@@ -75,8 +74,7 @@ static int enableRing(struct uringEngine* engine)
 static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
 {
     struct uringEngine* engine = uring(base);
-    if (!engine->enabled)
-    {
+    if (!engine->enabled) {
         int result = enableRing(engine);
         if (result < 0)
             return result;
@@ -188,8 +186,7 @@ static int openRing(struct uringEngine* engine, uint32_t length, const struct se
     if (handle < 0)
         return handle;
     int result = io_uring_queue_mmap(handle, &parameters, &engine->ring);
-    if (result < 0)
-    {
+    if (result < 0) {
         close(handle);
         return result;
     }
@@ -201,8 +198,7 @@ static int openRing(struct uringEngine* engine, uint32_t length, const struct se
 static int openBestRing(struct uringEngine* engine, uint32_t length, uint64_t unwanted)
 {
     int result = -EINVAL;
-    for (size_t index = 0; index < sizeof(setups) / sizeof(setups[0]); index++)
-    {
+    for (size_t index = 0; index < sizeof(setups) / sizeof(setups[0]); index++) {
         if (setups[index].features & unwanted)
             continue;
         result = openRing(engine, length, &setups[index]);
@@ -241,8 +237,7 @@ static void exposeQueues(struct uringEngine* engine)
 static void findWaitFlags(struct uringEngine* engine, uint64_t unwanted)
 {
     engine->enterFlags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT && !(unwanted & FASTRING_FEATURE_NO_IOWAIT))
-    {
+    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT && !(unwanted & FASTRING_FEATURE_NO_IOWAIT)) {
         engine->enterFlags |= FAST_URING_ENTER_NO_IOWAIT;
         engine->base.features |= FASTRING_FEATURE_NO_IOWAIT;
     }
@@ -272,8 +267,7 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
         return -ENOMEM;
 
     int error = openBestRing(engine, length, unwanted);
-    while (error == -ENOMEM && length > ENGINE_LEAST_LENGTH)
-    {
+    while (error == -ENOMEM && length > ENGINE_LEAST_LENGTH) {
         length /= 2;
         error = openBestRing(engine, length, unwanted);
     }
@@ -281,8 +275,7 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
         goto failed;
 
     engine->wakeHandle = eventfd(0, EFD_CLOEXEC);
-    if (engine->wakeHandle < 0)
-    {
+    if (engine->wakeHandle < 0) {
         error = -errno;
         io_uring_queue_exit(&engine->ring);
         goto failed;

@@ -26,6 +26,7 @@
  * from then on every thread is a stranger, and whoever brings the sum to zero ends the pool.
  */
 #include "pool.h"
+#include "thread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -108,23 +109,9 @@ struct FastBufferPool
     _Atomic size_t returnedBytes;
 };
 
-/* ---- threads ---- */
-
-/* A number of its own for each thread. The address of a thread-local variable would not do: it may
- * come back in a thread that starts after the owner has exited. */
-static uint64_t currentThread(void)
-{
-    static _Atomic uint64_t last;
-    static _Thread_local uint64_t current;
-
-    if (current == 0)
-        current = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
-    return current;
-}
-
 static bool isOwn(struct FastBufferPool* pool)
 {
-    return atomic_load_explicit(&pool->thread, memory_order_relaxed) == currentThread();
+    return atomic_load_explicit(&pool->thread, memory_order_relaxed) == FastThreadNumber();
 }
 
 static bool isClosed(struct FastBufferPool* pool)
@@ -455,7 +442,7 @@ struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool)
 void FastPoolAdopt(struct FastBufferPool* pool)
 {
     if (!isClosed(pool))
-        atomic_store_explicit(&pool->thread, currentThread(), memory_order_relaxed);
+        atomic_store_explicit(&pool->thread, FastThreadNumber(), memory_order_relaxed);
 }
 
 void FastPoolHold(struct FastBufferPool* pool)

@@ -14,6 +14,7 @@
  * and hands it over as room comes; the next wait doesn't sleep until then.
  */
 #include "ring-state.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,10 +25,10 @@
 enum
 {
     LOOP_MILLISECOND = 1000000,
-    LOOP_REFUSED_MS = 10,      /* pause when the kernel lacks memory */
-    LOOP_MEMORY_MS = 10,       /* work that lacks memory is tried again after */
-    LOOP_SPIN_RETRY = 64,      /* waits until spinning that did not pay is tried again */
-    LOOP_DRAIN_MS = 5000,      /* without any completion, before an operation is given up at the end */
+    LOOP_REFUSED_MS = 10, /* pause when the kernel lacks memory */
+    LOOP_MEMORY_MS = 10,  /* work that lacks memory is tried again after */
+    LOOP_SPIN_RETRY = 64, /* waits until spinning that did not pay is tried again */
+    LOOP_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
 
 struct FastRingFlusher
@@ -195,8 +196,7 @@ static bool flushSubmissions(struct FastRing* ring)
 static void runWork(struct FastRing* ring)
 {
     struct FastTask* task;
-    while ((task = takeTask(&ring->tasks.work)) != NULL)
-    {
+    while ((task = takeTask(&ring->tasks.work)) != NULL) {
         if (task->function(task))
             continue;
         if (!task->queued)
@@ -222,8 +222,7 @@ static int64_t sleepTime(struct FastRing* ring, uint32_t interval)
         return 0;
     int64_t limit = interval == UINT32_MAX ? INT64_MAX : (int64_t)interval * LOOP_MILLISECOND;
     const struct FastTimer* timer = FastTimerFirst(&ring->timers);
-    if (timer != NULL)
-    {
+    if (timer != NULL) {
         int64_t left = timer->deadline - FastRingNow(ring);
         if (left < limit)
             limit = left > 0 ? left : 0;
@@ -238,8 +237,7 @@ static int64_t sleepTime(struct FastRing* ring, uint32_t interval)
  */
 static bool spin(struct FastRing* ring, int64_t timeout, int* result)
 {
-    if (ring->spinWindowUs == 0)
-    {
+    if (ring->spinWindowUs == 0) {
         if (++ring->spinSkipped < LOOP_SPIN_RETRY)
             return false;
         ring->spinSkipped = 0;
@@ -249,11 +247,9 @@ static bool spin(struct FastRing* ring, int64_t timeout, int* result)
     if (timeout > 0 && timeout < window)
         window = timeout;
     int64_t end = FastRingNow(ring) + window;
-    do
-    {
+    do {
         *result = enterOnce(ring, 0, NULL);
-        if (*result != 0 || FastEnginePeek(ring->engine) != NULL)
-        {
+        if (*result != 0 || FastEnginePeek(ring->engine) != NULL) {
             ring->spinWindowUs = ring->options.spinUs;
             return true;
         }
@@ -276,8 +272,7 @@ static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_
     else
         result = enterOnce(ring, timeout, mask);
 
-    if (isRefusal(result) && timeout != 0 && FastEnginePeek(ring->engine) == NULL)
-    {
+    if (isRefusal(result) && timeout != 0 && FastEnginePeek(ring->engine) == NULL) {
         /* The kernel lacks memory and nothing is there to be handled: not again at once. */
         struct timespec pause = {.tv_nsec = (long)LOOP_REFUSED_MS * LOOP_MILLISECOND};
         (void)nanosleep(&pause, NULL);
@@ -292,8 +287,7 @@ static unsigned reap(struct FastRing* ring)
 {
     unsigned count = 0;
     ring->turn.yielded = false;
-    while (count < ring->options.turnLimit && !ring->turn.yielded)
-    {
+    while (count < ring->options.turnLimit && !ring->turn.yielded) {
         const struct io_uring_cqe* entry = FastEnginePeek(ring->engine);
         if (entry == NULL)
             break;
@@ -317,8 +311,7 @@ static unsigned reap(struct FastRing* ring)
 static void runNotices(struct FastRing* ring)
 {
     struct FastTask* last = ring->tasks.notices.last;
-    while (last != NULL)
-    {
+    while (last != NULL) {
         struct FastTask* task = takeTask(&ring->tasks.notices);
         bool wasLast = task == last;
         task->function(task);
@@ -335,8 +328,7 @@ static void expireTimers(struct FastRing* ring)
     int64_t now = FastRingNow(ring);
     uint64_t order = ring->timers.order;
     while ((timer = FastTimerFirst(&ring->timers)) != NULL && timer->deadline <= now &&
-           timer->order <= order)
-    {
+           timer->order <= order) {
         FastTimerStop(&ring->timers, timer);
         timer->function(timer);
     }
@@ -376,15 +368,13 @@ static bool runCalls(struct FastTask* task)
     struct FastRing* ring = FAST_CONTAINER(task, struct FastRing, calls.run);
     struct FastRingCall* taken = atomic_exchange(&ring->calls.first, NULL);
     struct FastRingCall* ordered = NULL;
-    while (taken != NULL)
-    {
+    while (taken != NULL) {
         struct FastRingCall* next = atomic_load_explicit(&taken->next, memory_order_relaxed);
         atomic_store_explicit(&taken->next, ordered, memory_order_relaxed);
         ordered = taken;
         taken = next;
     }
-    while (ordered != NULL)
-    {
+    while (ordered != NULL) {
         struct FastRingCall* call = ordered;
         ordered = atomic_load_explicit(&call->next, memory_order_relaxed);
         atomic_store(&call->pending, false); /* from here on it may be submitted, or freed, again */
@@ -432,13 +422,11 @@ struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring,
 {
     int result = function != NULL ? FastRingCheckCreate(ring) : -EINVAL;
     struct FastRingFlusher* flusher = NULL;
-    if (result == 0)
-    {
+    if (result == 0) {
         flusher = malloc(sizeof(*flusher));
         result = flusher != NULL ? 0 : -ENOMEM;
     }
-    if (result < 0)
-    {
+    if (result < 0) {
         errno = -result;
         return NULL;
     }
@@ -484,8 +472,7 @@ int RemoveFastRingFlushHandler(struct FastRing* ring, struct FastRingFlusher* fl
 void FastRingRunFlushers(struct FastRing* ring, int reason)
 {
     uint64_t round = ring->flushers.round++;
-    while (ring->flushers.first != NULL && ring->flushers.first->round <= round)
-    {
+    while (ring->flushers.first != NULL && ring->flushers.first->round <= round) {
         struct FastRingFlusher* flusher = ring->flushers.first;
         HandleFastRingFlushFunction function = flusher->function;
         void* closure = flusher->closure;
@@ -499,12 +486,11 @@ void FastRingRunFlushers(struct FastRing* ring, int reason)
 
 void FastRingStart(struct FastRing* ring)
 {
-    ring->thread.self = pthread_self();
+    ring->thread.number = FastThreadNumber();
     ring->thread.id = gettid();
     atomic_store(&ring->state, RING_RUNNING);
     FastRingDefer(ring, &ring->calls.arm);
-    while (ring->starters != NULL)
-    {
+    while (ring->starters != NULL) {
         struct FastRingStarter* starter = ring->starters;
         ring->starters = starter->next;
         starter->function(starter);
@@ -543,8 +529,7 @@ int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask)
     ring->turn.running = true;
     result = runTurn(ring, interval, mask);
     ring->turn.running = false;
-    if (ring->turn.releaseWanted)
-    {
+    if (ring->turn.releaseWanted) {
         FastRingEnd(ring);
         return -ECANCELED;
     }
@@ -560,8 +545,7 @@ void FastRingDrain(struct FastRing* ring)
     int64_t last = FastRingNow(ring);
     if (ring->calls.armed)
         ring->engine->functions->wake(ring->engine);
-    for (;;)
-    {
+    for (;;) {
         runWork(ring);
         if (ring->statistics.operations == 0 && ring->tasks.work.first == NULL &&
             ring->tasks.notices.first == NULL)

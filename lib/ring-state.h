@@ -6,7 +6,7 @@
 
 #include "ring.h"
 
-#include <pthread.h>
+#include <sys/types.h>
 
 enum
 {
@@ -29,15 +29,15 @@ struct FastRing
 
     struct
     {
-        pthread_t self;
-        pid_t id;
+        uint64_t number; /* see thread.h */
+        pid_t id;        /* the kernel's */
     } thread;
 
     struct
     {
-        bool running;         /* inside WaitForFastRing */
-        bool yielded;         /* reap no more */
-        bool releaseWanted;   /* ReleaseFastRing was called inside */
+        bool running;       /* inside WaitForFastRing */
+        bool yielded;       /* reap no more */
+        bool releaseWanted; /* ReleaseFastRing was called inside */
     } turn;
 
     struct
@@ -97,12 +97,12 @@ struct FastRing
 };
 
 /* ring-loop.c */
-void FastRingStart(struct FastRing* ring);                /* the calling thread becomes the ring's */
-void FastRingPrepareCalls(struct FastRing* ring);         /* at creation */
-void FastRingDrain(struct FastRing* ring);                /* at the end: until nothing is in flight */
+void FastRingStart(struct FastRing* ring);        /* the calling thread becomes the ring's */
+void FastRingPrepareCalls(struct FastRing* ring); /* at creation */
+void FastRingDrain(struct FastRing* ring);        /* at the end: until nothing is in flight */
 void FastRingRunFlushers(struct FastRing* ring, int reason);
 void FastRingMakeMemoryTimer(struct FastRing* ring);
-bool FastRingHasWork(const struct FastRing* ring);        /* something to do without waiting */
+bool FastRingHasWork(const struct FastRing* ring); /* something to do without waiting */
 
 /* ring.c */
 void FastRingEnd(struct FastRing* ring); /* what ReleaseFastRing does, on the ring's thread */

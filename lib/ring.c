@@ -11,6 +11,7 @@
  * kernel may still write to.
  */
 #include "ring-state.h"
+#include "thread.h"
 
 #include <Ring/FastSocket.h>
 #include <errno.h>
@@ -38,7 +39,7 @@ enum
 static bool isOwner(const struct FastRing* ring)
 {
     return atomic_load_explicit(&ring->state, memory_order_acquire) == RING_NEW ||
-           pthread_equal(ring->thread.self, pthread_self());
+           ring->thread.number == FastThreadNumber();
 }
 
 bool FastRingIsReleased(const struct FastRing* ring)
@@ -288,21 +289,16 @@ failed:
 
 /* ---- release ---- */
 
-/* Whether the thread that the ring belongs to is no more. A thread's pthread_t may have been given to
- * another one since, its kernel id hardly so. */
+/* Whether the thread that the ring belongs to is no more. */
 static bool ownerIsGone(const struct FastRing* ring)
 {
-    if (!FastRingIsStarted(ring) || gettid() == ring->thread.id)
-        return false;
-    return pthread_equal(ring->thread.self, pthread_self()) ||
-           (syscall(SYS_tgkill, getpid(), ring->thread.id, 0) < 0 && errno == ESRCH);
+    return !isOwner(ring) && syscall(SYS_tgkill, getpid(), ring->thread.id, 0) < 0 && errno == ESRCH;
 }
 
 static void endMembers(struct FastRing* ring)
 {
     ring->nextToEnd = ring->members;
-    while (ring->nextToEnd != NULL)
-    {
+    while (ring->nextToEnd != NULL) {
         struct FastRingMember* member = ring->nextToEnd;
         ring->nextToEnd = member->next;
         if (member->functions->end != NULL)
@@ -312,8 +308,7 @@ static void endMembers(struct FastRing* ring)
 
 static void closeMembers(struct FastRing* ring, bool orderly)
 {
-    while (ring->members != NULL)
-    {
+    while (ring->members != NULL) {
         struct FastRingMember* member = ring->members;
         const struct FastRingMemberFunctions* functions = member->functions;
         FastRingUnlink(ring, member);
@@ -401,8 +396,7 @@ int SetFastRingOption(struct FastRing* ring, int option, uint64_t value)
     int result = FastRingCheck(ring);
     if (result < 0)
         return result;
-    switch (option)
-    {
+    switch (option) {
     case FASTRING_OPTION_INBOUND_LIMIT:
         if (value < RING_LEAST_INBOUND)
             return -EINVAL;
@@ -430,8 +424,7 @@ int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value)
     int result = value != NULL ? FastRingCheck(ring) : -EINVAL;
     if (result < 0)
         return result;
-    switch (option)
-    {
+    switch (option) {
     case FASTRING_OPTION_INBOUND_LIMIT:
         *value = ring->inbound.limit;
         return 0;
@@ -472,7 +465,7 @@ int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* stat
 
 const char* GetFastSocketVersion(void)
 {
-#define TEXT(value) #value
+#define TEXT(value)                  #value
 #define VERSION(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
     return VERSION(FASTSOCKET_VERSION_MAJOR, FASTSOCKET_VERSION_MINOR, FASTSOCKET_VERSION_PATCH);
 #undef VERSION

@@ -9,7 +9,7 @@
 
 #include <Ring/FastRing.h>
 
-#define FAST_CONTAINER(pointer, type, field) ((type*)((char*)(pointer) - offsetof(type, field)))
+#define FAST_CONTAINER(pointer, type, field) ((type*)((char*)(pointer)-offsetof(type, field)))
 
 /*
  * Something that waits for completions: embedded in its owner, its address is the user_data. It is
@@ -117,7 +117,7 @@ void FastRingYield(struct FastRing* ring);                         /* reap no mo
 
 /* ---- timers: functions run after the notices ---- */
 
-int64_t FastRingNow(struct FastRing* ring); /* nanoseconds, CLOCK_MONOTONIC */
+int64_t FastRingNow(struct FastRing* ring);                                                 /* nanoseconds, CLOCK_MONOTONIC */
 void FastRingSetTimer(struct FastRing* ring, struct FastTimer* timer, int64_t nanoseconds); /* from now */
 void FastRingStopTimer(struct FastRing* ring, struct FastTimer* timer);
 

@@ -12,11 +12,11 @@
 
 enum FastItemKind
 {
-    ITEM_BYTES,      /* of a stream: gathered with neighbours */
-    ITEM_MESSAGE,    /* a datagram, a record, bytes with control data, or the user's own send: an operation of its own */
-    ITEM_SPLICE,     /* the user's own splice into the socket */
-    ITEM_BARRIER,    /* the user's own operation that is no send */
-    ITEM_MARKER,     /* nothing: gives a POLLOUT when everything before is accepted */
+    ITEM_BYTES,   /* of a stream: gathered with neighbours */
+    ITEM_MESSAGE, /* a datagram, a record, bytes with control data, or the user's own send: an operation of its own */
+    ITEM_SPLICE,  /* the user's own splice into the socket */
+    ITEM_BARRIER, /* the user's own operation that is no send */
+    ITEM_MARKER,  /* nothing: gives a POLLOUT when everything before is accepted */
 };
 
 struct FastItem

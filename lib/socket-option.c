@@ -27,8 +27,7 @@ static int setLow(struct FastSocketInbound* inbound, uint64_t value)
 
 static int set(struct FastSocket* socket, int option, uint64_t value)
 {
-    switch (option)
-    {
+    switch (option) {
     case FASTSOCKET_OPTION_INBOUND_HIGH:
         return setHigh(&socket->inbound, value);
     case FASTSOCKET_OPTION_INBOUND_LOW:
@@ -71,8 +70,7 @@ int GetFastSocketOption(struct FastSocket* socket, int option, uint64_t* value)
     int result = value != NULL ? FastSocketCheck(socket) : -EINVAL;
     if (result < 0)
         return result;
-    switch (option)
-    {
+    switch (option) {
     case FASTSOCKET_OPTION_INBOUND_HIGH:
         *value = socket->inbound.high;
         return 0;

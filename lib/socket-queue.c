@@ -23,20 +23,20 @@
 
 enum
 {
-    QUEUE_MOST = 1 << 30,           /* bytes in one call */
-    QUEUE_LEAST_PIECE = 4096,       /* memory of a copy, small bursts */
+    QUEUE_MOST = 1 << 30,            /* bytes in one call */
+    QUEUE_LEAST_PIECE = 4096,        /* memory of a copy, small bursts */
     QUEUE_LARGEST_SHARED = 64 << 10, /* … and large ones */
     QUEUE_LARGEST_PIECE = 256 << 10, /* a long message is cut, so that its memory returns as it is sent */
-    QUEUE_COPY = 4096,              /* handed-over buffers below are copied: cheaper than a gather */
-    QUEUE_CLASS_SLACK = 64,         /* pools have classes of powers of two and this much more */
+    QUEUE_COPY = 4096,               /* handed-over buffers below are copied: cheaper than a gather */
+    QUEUE_CLASS_SLACK = 64,          /* pools have classes of powers of two and this much more */
     QUEUE_MOST_CONTROL = 65536,
-    QUEUE_LOCAL_CHECK = 2 << 10,    /* AF_UNIX messages from here on are compared with SO_SNDBUF */
+    QUEUE_LOCAL_CHECK = 2 << 10, /* AF_UNIX messages from here on are compared with SO_SNDBUF */
     QUEUE_LOCAL_OVERHEAD = 32,
-    QUEUE_MOST_RIGHTS = 253,        /* SCM_MAX_FD */
+    QUEUE_MOST_RIGHTS = 253, /* SCM_MAX_FD */
 };
 
-#define QUEUE_SEND_FLAGS                                                                             \
-    (MSG_MORE | MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY | MSG_NOSIGNAL |      \
+#define QUEUE_SEND_FLAGS                                                                        \
+    (MSG_MORE | MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY | MSG_NOSIGNAL | \
      MSG_WAITALL | MSG_DONTWAIT)
 
 /* ---- items ---- */
@@ -46,14 +46,12 @@ static int eachRight(struct FastItem* item, int (*function)(int* handle, void* c
 {
     struct msghdr message = {.msg_control = item->control, .msg_controllen = item->controlLength};
     for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
-         entry = CMSG_NXTHDR(&message, entry))
-    {
+         entry = CMSG_NXTHDR(&message, entry)) {
         if (entry->cmsg_len < CMSG_LEN(0))
             return -EINVAL;
         if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
             continue;
-        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int))
-        {
+        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int)) {
             int handle;
             memcpy(&handle, CMSG_DATA(entry) + offset, sizeof(handle));
             int result = function(&handle, closure);
@@ -106,13 +104,11 @@ void FastItemCloseRights(struct FastItem* item)
 void FastItemAdvance(struct FastItem* item, size_t count)
 {
     item->length -= count;
-    if (item->vector == NULL)
-    {
+    if (item->vector == NULL) {
         item->data += count;
         return;
     }
-    while (item->vectorFirst < item->vectorCount)
-    {
+    while (item->vectorFirst < item->vectorCount) {
         struct iovec* part = &item->vector[item->vectorFirst];
         size_t taken = part->iov_len < count ? part->iov_len : count;
         part->iov_base = (uint8_t*)part->iov_base + taken;
@@ -177,8 +173,7 @@ void FastSocketPopItem(struct FastSocket* socket)
     struct FastSocketOutbound* outbound = &socket->outbound;
     struct FastItem* item = outbound->first;
     outbound->first = item->next;
-    if (outbound->first == NULL)
-    {
+    if (outbound->first == NULL) {
         outbound->last = NULL;
         outbound->news = true;
         FastSocketNotify(socket);
@@ -192,8 +187,7 @@ void FastSocketConsume(struct FastSocket* socket, size_t size)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
     socket->statistics.sentBytes += size;
-    while (size > 0)
-    {
+    while (size > 0) {
         struct FastItem* item = outbound->first;
         size_t count = item->length < size ? item->length : size;
         FastItemAdvance(item, count);
@@ -209,8 +203,7 @@ static void dropItem(struct FastSocket* socket, struct FastItem* item)
 {
     socket->statistics.droppedBytes += item->length;
     socket->outbound.length -= item->length;
-    if (item->kind == ITEM_BARRIER)
-    {
+    if (item->kind == ITEM_BARRIER) {
         item->next = socket->outbound.canceled;
         socket->outbound.canceled = item;
         FastSocketNotify(socket);
@@ -229,19 +222,16 @@ void FastSocketDropOutput(struct FastSocket* socket)
         return;
     outbound->first = NULL;
     outbound->last = NULL;
-    while (item != NULL)
-    {
+    while (item != NULL) {
         struct FastItem* next = item->next;
         item->next = NULL;
-        if (item->flying)
-        {
+        if (item->flying) {
             if (outbound->last != NULL)
                 outbound->last->next = item;
             else
                 outbound->first = item;
             outbound->last = item;
-        }
-        else
+        } else
             dropItem(socket, item);
         item = next;
     }
@@ -253,8 +243,7 @@ void FastSocketDropItems(struct FastSocket* socket, bool leak)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
     struct FastItem* item = outbound->first;
-    while (item != NULL)
-    {
+    while (item != NULL) {
         struct FastItem* next = item->next;
         socket->statistics.droppedBytes += item->length;
         if (leak && outbound->flying > 0)
@@ -266,8 +255,7 @@ void FastSocketDropItems(struct FastSocket* socket, bool leak)
     outbound->first = NULL;
     outbound->last = NULL;
     outbound->length = 0;
-    while (outbound->canceled != NULL)
-    {
+    while (outbound->canceled != NULL) {
         item = outbound->canceled;
         outbound->canceled = item->next;
         freeItem(item);
@@ -276,8 +264,7 @@ void FastSocketDropItems(struct FastSocket* socket, bool leak)
 
 void FastSocketFinishCanceled(struct FastSocket* socket)
 {
-    while (socket->outbound.canceled != NULL)
-    {
+    while (socket->outbound.canceled != NULL) {
         struct FastItem* item = socket->outbound.canceled;
         struct FastRingDescriptor* descriptor = item->descriptor;
         socket->outbound.canceled = item->next;
@@ -370,11 +357,9 @@ static int itemFlags(int flags)
 
 static void copyVector(uint8_t* target, const struct iovec* vector, size_t offset, size_t size)
 {
-    while (size > 0)
-    {
+    while (size > 0) {
         size_t length = vector->iov_len;
-        if (offset < length)
-        {
+        if (offset < length) {
             size_t count = length - offset < size ? length - offset : size;
             memcpy(target, (const uint8_t*)vector->iov_base + offset, count);
             target += count;
@@ -414,8 +399,7 @@ static struct FastItem* makePieces(struct FastSocket* socket, size_t size, int f
 {
     struct FastItem* first = NULL;
     struct FastItem** place = &first;
-    while (size > 0)
-    {
+    while (size > 0) {
         struct FastItem* item = makeItem(socket, ITEM_BYTES, pieceSize(socket, size));
         if (item == NULL)
             break;
@@ -425,8 +409,7 @@ static struct FastItem* makePieces(struct FastSocket* socket, size_t size, int f
         place = &item->next;
         size -= item->room < size ? item->room : size;
     }
-    while (size > 0 && first != NULL)
-    {
+    while (size > 0 && first != NULL) {
         struct FastItem* next = first->next;
         freeItem(first);
         first = next;
@@ -456,24 +439,22 @@ static int appendBytes(struct FastSocket* socket, const struct iovec* vector, si
     if (size == 0)
         return appendMarker(socket);
     struct FastItem* growing = growingItem(socket, flags);
-    size_t head = growing == NULL ? 0 : growing->room < size ? growing->room : size;
+    size_t head = growing == NULL ? 0 : growing->room < size ? growing->room
+                                                             : size;
     struct FastItem* piece = NULL;
-    if (head < size)
-    {
+    if (head < size) {
         piece = makePieces(socket, size - head, flags);
         if (piece == NULL)
             return -ENOMEM;
     }
-    if (head > 0)
-    {
+    if (head > 0) {
         fillItem(growing, vector, 0, head);
         growing->flags = itemFlags(flags);
         growing->messages += head == size;
         socket->outbound.length += head;
         FastSocketDefer(socket);
     }
-    for (size_t offset = head; piece != NULL;)
-    {
+    for (size_t offset = head; piece != NULL;) {
         struct FastItem* next = piece->next;
         size_t count = piece->room < size - offset ? piece->room : size - offset;
         piece->next = NULL;
@@ -530,18 +511,15 @@ static int appendMessage(struct FastSocket* socket, const struct parts* parts, i
     uint8_t* place = item->data;
     item->flags = itemFlags(flags);
     item->room = 0;
-    if (parts->nameLength > 0)
-    {
+    if (parts->nameLength > 0) {
         item->name = memcpy(place, parts->name, parts->nameLength);
         item->nameLength = (socklen_t)parts->nameLength;
     }
-    if (parts->controlLength > 0)
-    {
+    if (parts->controlLength > 0) {
         item->control = memcpy(place + nameRoom, parts->control, parts->controlLength);
         item->controlLength = (uint32_t)parts->controlLength;
         int result = duplicateRights(item);
-        if (result < 0)
-        {
+        if (result < 0) {
             freeItem(item);
             return result;
         }
@@ -585,8 +563,7 @@ static int checkVector(const struct msghdr* message, size_t* size)
     if ((message->msg_control == NULL && message->msg_controllen > 0) ||
         message->msg_controllen > QUEUE_MOST_CONTROL)
         return -EINVAL;
-    for (size_t index = 0; index < message->msg_iovlen; index++)
-    {
+    for (size_t index = 0; index < message->msg_iovlen; index++) {
         const struct iovec* part = &message->msg_iov[index];
         if (part->iov_base == NULL && part->iov_len > 0)
             return -EINVAL;
@@ -634,8 +611,7 @@ static int appendBuffer(struct FastSocket* socket, const struct sockaddr* addres
                                      address != NULL ? length : 0);
     if (item == NULL)
         return -ENOMEM;
-    if (address != NULL && length > 0)
-    {
+    if (address != NULL && length > 0) {
         item->name = memcpy(item->data, address, length);
         item->nameLength = length;
     }
@@ -659,13 +635,10 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
     if ((result == 0 || result == -EPIPE || result == -EAGAIN) &&
         (offset > capacity || size > capacity - offset))
         result = -EINVAL;
-    if (result == 0 && socket->kind == SOCKET_STREAM && size < QUEUE_COPY)
-    {
+    if (result == 0 && socket->kind == SOCKET_STREAM && size < QUEUE_COPY) {
         struct iovec vector = {.iov_base = GetFastBufferData(buffer) + offset, .iov_len = size};
         result = appendBytes(socket, &vector, size, flags);
-    }
-    else if (result == 0)
-    {
+    } else if (result == 0) {
         result = appendBuffer(socket, address, length, buffer, offset, size, flags);
         if (result == 0)
             return 0;
@@ -678,8 +651,7 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
 
 static bool sendsFromBuffer(uint8_t opcode)
 {
-    switch (opcode)
-    {
+    switch (opcode) {
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
     case IORING_OP_SEND_ZC:
@@ -696,8 +668,7 @@ static bool sendsFromBuffer(uint8_t opcode)
 
 static bool needsNoBuffer(const struct io_uring_sqe* entry)
 {
-    switch (entry->opcode)
-    {
+    switch (entry->opcode) {
     case IORING_OP_POLL_ADD:
         return entry->len == 0; /* one shot: a barrier must come to an end */
     case IORING_OP_URING_CMD:
@@ -735,8 +706,7 @@ static int readEntry(struct FastItem* item, const struct io_uring_sqe* entry)
     const struct msghdr* message = (const struct msghdr*)(uintptr_t)entry->addr;
     if (entry->opcode == IORING_OP_SEND_ZC || entry->opcode == IORING_OP_SENDMSG_ZC)
         item->flags |= MSG_ZEROCOPY;
-    switch (entry->opcode)
-    {
+    switch (entry->opcode) {
     case IORING_OP_SENDMSG:
     case IORING_OP_SENDMSG_ZC:
         item->flags |= itemFlags((int)entry->msg_flags);
@@ -750,8 +720,7 @@ static int readEntry(struct FastItem* item, const struct io_uring_sqe* entry)
     case IORING_OP_WRITEV:
         return copyEntryVector(item, (const struct iovec*)(uintptr_t)entry->addr, entry->len);
     default:
-        if (sends)
-        {
+        if (sends) {
             item->flags |= itemFlags((int)entry->msg_flags);
             item->name = (struct sockaddr*)(uintptr_t)entry->addr2;
             item->nameLength = item->name != NULL ? entry->addr_len : 0;
@@ -782,8 +751,9 @@ static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor
         result = checkLimit(socket);
     if (result < 0)
         return result;
-    uint8_t kind = buffer == NULL ? ITEM_BARRIER
-                   : entry->opcode == IORING_OP_SPLICE ? ITEM_SPLICE : ITEM_MESSAGE;
+    uint8_t kind = buffer == NULL                      ? ITEM_BARRIER
+                   : entry->opcode == IORING_OP_SPLICE ? ITEM_SPLICE
+                                                       : ITEM_MESSAGE;
     struct FastItem* item = makeItem(socket, kind, 0);
     if (item == NULL)
         return -ENOMEM;
@@ -792,8 +762,7 @@ static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor
         item->length = entry->len;
     else if (kind == ITEM_MESSAGE)
         result = readEntry(item, entry);
-    if (result < 0)
-    {
+    if (result < 0) {
         freeItem(item);
         return result;
     }
@@ -808,8 +777,7 @@ int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescr
                                  struct FastBuffer* buffer)
 {
     int result = checkState(socket);
-    if (result == -EINVAL || result == -EPERM)
-    {
+    if (result == -EINVAL || result == -EPERM) {
         /* Without a socket we can't tell whose descriptor it is: only a foreign thread's is spared. */
         if (result == -EINVAL && descriptor != NULL)
             ReleaseFastRingDescriptor(descriptor);
@@ -818,11 +786,9 @@ int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescr
     }
     if (descriptor == NULL)
         result = -EINVAL;
-    else
-    {
+    else {
         result = FastDescriptorTake(descriptor, socket->ring);
-        if (result == 0)
-        {
+        if (result == 0) {
             result = appendDescriptor(socket, descriptor, buffer);
             if (result == 0)
                 return 0;

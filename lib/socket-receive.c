@@ -34,7 +34,7 @@ enum
     RECEIVE_TURN_LIMIT = 256 << 10,
     RECEIVE_ROOMY_SHARE = 4, /* messages are put into buffers of their size when the queue's memory
                                 reaches 1/4 of the high mark */
-    RECEIVE_FILL_SHARE = 8, /* tail room of at least 1/8 of a buffer is filled by copying */
+    RECEIVE_FILL_SHARE = 8,  /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
 #define RECEIVE_MOST (UINT64_C(1) << 40)
@@ -69,12 +69,10 @@ static void closePassedDescriptors(const struct FastSocketInbound* inbound, stru
                               : inbound->header->msg_controllen,
     };
     for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
-         entry = CMSG_NXTHDR(&message, entry))
-    {
+         entry = CMSG_NXTHDR(&message, entry)) {
         if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
             continue;
-        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int))
-        {
+        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int)) {
             int handle;
             memcpy(&handle, CMSG_DATA(entry) + offset, sizeof(handle));
             close(handle);
@@ -182,20 +180,17 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     size_t copied = fillTail(socket, data, length);
     socket->statistics.receivedMessages++;
     countIn(socket, payload);
-    if (copied == length && copied > 0)
-    {
+    if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
         return;
     }
     if (copied > 0)
         memmove(data, data + copied, length - copied);
     struct FastBuffer* small = shrinkMessage(socket, data, length);
-    if (small != NULL)
-    {
+    if (small != NULL) {
         chunk = small;
         FastProviderReturn(provider, id);
-    }
-    else
+    } else
         FastProviderReplace(provider, id,
                             AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
     SetFastBufferLength(chunk, length - copied);
@@ -233,8 +228,7 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
     struct FastSocketInbound* inbound = &socket->inbound;
     size_t most = FastProviderLength(inbound->provider);
     int slot = id;
-    while (total > 0 && slot >= 0)
-    {
+    while (total > 0 && slot >= 0) {
         size_t length = total < most ? total : most;
         total -= length;
         /* Asked before this slot is put back, which gives it a new place in the order. */
@@ -282,8 +276,7 @@ static bool isLasting(int error)
 static void onReceiveError(struct FastSocket* socket, int error)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
-    switch (error)
-    {
+    switch (error) {
     case ENOBUFS:
         inbound->starved = true;
         socket->statistics.receiveStarvations++;
@@ -296,8 +289,7 @@ static void onReceiveError(struct FastSocket* socket, int error)
     case ECANCELED:
         if (inbound->canceled)
             return;
-        if (!inbound->forgiven)
-        {
+        if (!inbound->forgiven) {
             inbound->forgiven = true;
             return;
         }
@@ -319,20 +311,17 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
     bool empty = length == inbound->headroom;
 
     inbound->forgiven = false;
-    if (FastProviderPeek(inbound->provider, id) == NULL || length < inbound->headroom)
-    {
+    if (FastProviderPeek(inbound->provider, id) == NULL || length < inbound->headroom) {
         failInput(socket, EIO);
         return;
     }
     if (empty && (socket->kind == SOCKET_STREAM ||
-                  (socket->kind == SOCKET_RECORD && peerHasEnded(socket))))
-    {
+                  (socket->kind == SOCKET_RECORD && peerHasEnded(socket)))) {
         FastProviderReturn(inbound->provider, id);
         endInput(socket);
         return;
     }
-    if (inbound->turn != FastRingTurn(socket->ring))
-    {
+    if (inbound->turn != FastRingTurn(socket->ring)) {
         inbound->turn = FastRingTurn(socket->ring);
         inbound->turnLength = 0;
     }
@@ -356,8 +345,7 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
         (void)0; /* nothing was delivered, and a datagram socket has no end */
     else
         endInput(socket);
-    if (over)
-    {
+    if (over) {
         FastSocketDefer(socket);
         FastSocketDrop(socket);
     }
@@ -392,12 +380,10 @@ static void updateFull(struct FastSocket* socket)
     size_t level = inbound->length;
     if (inbound->headroom > 0 && inbound->length >= inbound->wanted && inbound->footprint / 2 > level)
         level = inbound->footprint / 2;
-    if (!inbound->full && level >= inbound->high && inbound->first != NULL)
-    {
+    if (!inbound->full && level >= inbound->high && inbound->first != NULL) {
         inbound->full = true;
         socket->statistics.receivePauses++;
-    }
-    else if (inbound->full && (level <= inbound->low || inbound->first == NULL))
+    } else if (inbound->full && (level <= inbound->low || inbound->first == NULL))
         inbound->full = false;
 }
 
@@ -432,8 +418,7 @@ void FastSocketBalanceReceive(struct FastSocket* socket)
     updateFull(socket);
     updateLimited(socket);
     /* A queue that was emptied must not wait for others: its first buffer is never denied. */
-    if (socket->inbound.limited && socket->inbound.first == NULL)
-    {
+    if (socket->inbound.limited && socket->inbound.first == NULL) {
         FastWaiterRemove(&socket->inbound.waiter);
         socket->inbound.limited = false;
     }
@@ -473,8 +458,7 @@ static bool arm(struct FastSocket* socket)
     struct FastSocketInbound* inbound = &socket->inbound;
     struct msghdr* template = NULL;
     bool messages = inbound->headroom > 0;
-    if (messages)
-    {
+    if (messages) {
         template = FastRingScratch(socket->ring, sizeof(*template));
         if (template == NULL)
             return false;
@@ -512,14 +496,12 @@ bool FastSocketStepReceive(struct FastSocket* socket)
     struct FastSocketInbound* inbound = &socket->inbound;
     if (socket->shell)
         return true;
-    if (socket->stage == SOCKET_LIVE)
-    {
+    if (socket->stage == SOCKET_LIVE) {
         updateFull(socket);
         updateLimited(socket);
     }
     bool wanted = wantsReceive(socket);
-    if (inbound->armed && (!wanted || inbound->renew))
-    {
+    if (inbound->armed && (!wanted || inbound->renew)) {
         inbound->canceled = true;
         return FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
     }
@@ -553,16 +535,14 @@ static size_t copyBytes(struct FastSocket* socket, uint8_t* data, size_t size, b
     struct FastBuffer* chunk = inbound->first;
     size_t offset = inbound->offset;
     size_t copied = 0;
-    while (chunk != NULL && copied < size)
-    {
+    while (chunk != NULL && copied < size) {
         size_t length = payloadLength(inbound, chunk) - offset;
         size_t count = length < size - copied ? length : size - copied;
         memcpy(data + copied, payloadOf(inbound, chunk) + offset, count);
         copied += count;
         offset += count;
         struct FastBuffer* next = *FastBufferLink(chunk);
-        if (!peek)
-        {
+        if (!peek) {
             inbound->offset = offset;
             countOut(socket, count);
             if (count == length)
@@ -594,8 +574,7 @@ static int raiseMarks(struct FastSocket* socket, size_t size)
     if (size > FastRingInboundLimit(socket->ring))
         return -ENOBUFS;
     inbound->wanted = size;
-    if (size > inbound->high)
-    {
+    if (size > inbound->high) {
         inbound->high = size;
         inbound->full = false;
     }
@@ -654,8 +633,7 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
     int result = FastSocketCheck(socket);
     if (result == 0 && socket->inbound.first == NULL)
         result = -EAGAIN;
-    if (result < 0)
-    {
+    if (result < 0) {
         errno = -result;
         return NULL;
     }

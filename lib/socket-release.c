@@ -63,12 +63,10 @@ static void makeCloseQuick(const struct FastSocket* socket)
 static void endConnection(const struct FastSocket* socket)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    if (!socket->resetting)
-    {
+    if (!socket->resetting) {
         (void)shutdown(socket->handle, SHUT_RDWR);
         makeCloseQuick(socket);
-    }
-    else if (socket->tcp)
+    } else if (socket->tcp)
         (void)connect(socket->handle, &nobody, sizeof(nobody)); /* disconnects, by a reset */
 }
 
@@ -93,15 +91,13 @@ void FastSocketProgress(struct FastSocket* socket)
 static void onTimer(struct FastTimer* timer)
 {
     struct FastSocket* socket = FAST_CONTAINER(timer, struct FastSocket, timer);
-    if (socket->stage == SOCKET_DRAINING)
-    {
+    if (socket->stage == SOCKET_DRAINING) {
         enterStage(socket, SOCKET_CANCELING);
         return;
     }
     if (socket->stage != SOCKET_FLUSHING)
         return;
-    if (socket->flushTried || socket->outbound.flying == 0)
-    {
+    if (socket->flushTried || socket->outbound.flying == 0) {
         reset(socket);
         return;
     }
@@ -117,8 +113,7 @@ static void onTimer(struct FastTimer* timer)
 static void startDraining(struct FastSocket* socket)
 {
     FastRingStopTimer(socket->ring, &socket->timer);
-    if (socket->kind == SOCKET_DATAGRAM || socket->failed || socket->inbound.ended)
-    {
+    if (socket->kind == SOCKET_DATAGRAM || socket->failed || socket->inbound.ended) {
         enterStage(socket, SOCKET_CANCELING);
         return;
     }
@@ -165,8 +160,7 @@ bool FastSocketStepRelease(struct FastSocket* socket)
         startDraining(socket);
     if (socket->stage == SOCKET_DRAINING && (socket->failed || socket->inbound.ended))
         enterStage(socket, SOCKET_CANCELING);
-    if (socket->stage == SOCKET_CANCELING && isQuiet(socket))
-    {
+    if (socket->stage == SOCKET_CANCELING && isQuiet(socket)) {
         FastSocketFinishCanceled(socket);
         becomeShell(socket, false);
     }
@@ -188,8 +182,7 @@ static void startRelease(struct FastSocket* socket)
 /* Whether a release has nothing to start: a foreign thread's, a second one, or that of a shell. */
 static bool isOver(struct FastSocket* socket)
 {
-    if (socket->shell)
-    {
+    if (socket->shell) {
         FastSocketDrop(socket);
         return true;
     }
@@ -201,8 +194,7 @@ void ReleaseFastSocket(struct FastSocket* socket)
     if (socket == NULL || isOver(socket))
         return;
     startRelease(socket);
-    if (socket->connecting || FastRingIsEnding(socket->ring))
-    {
+    if (socket->connecting || FastRingIsEnding(socket->ring)) {
         enterStage(socket, SOCKET_CANCELING);
         FastSocketDropOutput(socket);
         return;
@@ -250,8 +242,7 @@ static void endMember(struct FastRingMember* member)
 {
     struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, member);
     FastSocketHold(socket);
-    if (socket->stage == SOCKET_LIVE && !socket->hangupTold)
-    {
+    if (socket->stage == SOCKET_LIVE && !socket->hangupTold) {
         socket->hangupTold = true;
         if (socket->function != NULL)
             socket->function(socket, POLLHUP, ECANCELED);

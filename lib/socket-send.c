@@ -23,13 +23,13 @@
 
 enum
 {
-    SEND_MOST_BYTES = 1 << 20,  /* of one operation */
-    SEND_MOST_VECTOR = 1024,    /* the kernel's limit */
-    SEND_CHAIN = 64,            /* messages in flight at once */
+    SEND_MOST_BYTES = 1 << 20, /* of one operation */
+    SEND_MOST_VECTOR = 1024,   /* the kernel's limit */
+    SEND_CHAIN = 64,           /* messages in flight at once */
     SEND_THRESHOLD = 16 << 10,
-    SEND_REST = 64,             /* operations without zero copy after a refusal for want of memory */
-    SEND_MOST_COPIED = 8,       /* in a row, until zero copy is given up */
-    SEND_MOST_TRIES = 100,      /* of a message that the kernel has no memory for */
+    SEND_REST = 64,        /* operations without zero copy after a refusal for want of memory */
+    SEND_MOST_COPIED = 8,  /* in a row, until zero copy is given up */
+    SEND_MOST_TRIES = 100, /* of a message that the kernel has no memory for */
 };
 
 /* The buffers of one operation with zero copy, until the kernel gives them back. */
@@ -69,8 +69,7 @@ static bool onRetry(struct FastTask* task)
 static bool fallsBack(struct FastSocket* socket, int error)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
-    switch (error)
-    {
+    switch (error) {
     case EOPNOTSUPP:
     case EINVAL:
         outbound->never = true;
@@ -87,8 +86,7 @@ static bool fallsBack(struct FastSocket* socket, int error)
 /* Whether a send is simply done again. */
 static bool isTransient(struct FastSocket* socket, int error)
 {
-    switch (error)
-    {
+    switch (error) {
     case EAGAIN:
         socket->outbound.pollFirst = true;
         return true;
@@ -129,15 +127,13 @@ static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
     struct FastSocketOutbound* outbound = &socket->outbound;
     outbound->flying--;
     outbound->current = NULL;
-    if (result >= 0)
-    {
+    if (result >= 0) {
         struct FastItem* first = outbound->first;
         outbound->pollFirst = (size_t)result < outbound->requested;
         outbound->cutShort = outbound->pollFirst && !outbound->canceling;
         socket->statistics.sentOperations++;
         socket->statistics.sentZeroCopy += zeroCopy;
-        if (result > 0 || outbound->requested == 0)
-        {
+        if (result > 0 || outbound->requested == 0) {
             FastItemCloseRights(first); /* they went with the first byte */
             first->controlLength = 0;
             FastSocketProgress(socket);
@@ -146,8 +142,7 @@ static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
             FastSocketPopItem(socket);
         else
             FastSocketConsume(socket, (size_t)result);
-    }
-    else if (!(zeroCopy && fallsBack(socket, -result)) && !isTransient(socket, -result))
+    } else if (!(zeroCopy && fallsBack(socket, -result)) && !isTransient(socket, -result))
         FastSocketFail(socket, -result);
     goOn(socket);
 }
@@ -180,15 +175,13 @@ static bool isEarlierError(const struct FastSocket* socket, const struct FastIte
 
 static void failMessage(struct FastSocket* socket, struct FastItem* item, int error)
 {
-    if (socket->kind == SOCKET_RECORD)
-    {
+    if (socket->kind == SOCKET_RECORD) {
         FastSocketFail(socket, error);
         return;
     }
     if (isEarlierError(socket, item, error))
         item->tries++;
-    else
-    {
+    else {
         item->done = true;
         socket->statistics.failedMessages++;
     }
@@ -207,16 +200,14 @@ static void finishMessage(struct FastSocket* socket, struct FastItem* item, int 
     outbound->flying--;
     outbound->current = NULL;
     item->flying = false;
-    if (result >= 0)
-    {
+    if (result >= 0) {
         socket->statistics.sentBytes += item->length;
         socket->statistics.sentOperations++;
         socket->statistics.sentZeroCopy += zeroCopy;
         outbound->pollFirst = false;
         item->done = true;
         FastSocketProgress(socket);
-    }
-    else if (zeroCopy && fallsBack(socket, -result))
+    } else if (zeroCopy && fallsBack(socket, -result))
         (void)0; /* again, by copying */
     else if (result == -EAGAIN && waitsForPeer(socket))
         waitForPeer(socket, item);
@@ -252,22 +243,17 @@ static void onSplice(struct FastOperation* operation, const struct io_uring_cqe*
     int result = completion->res;
     item->flying = false;
     socket->outbound.flying--;
-    if (result > 0)
-    {
+    if (result > 0) {
         socket->statistics.sentOperations++;
         FastSocketConsume(socket, (size_t)result < item->length ? (size_t)result : item->length);
         FastSocketProgress(socket);
-    }
-    else if (result == 0)
+    } else if (result == 0)
         FastSocketPopItem(socket); /* the pipe has ended */
-    else if (!isTransient(socket, -result))
-    {
-        if (socket->kind == SOCKET_DATAGRAM)
-        {
+    else if (!isTransient(socket, -result)) {
+        if (socket->kind == SOCKET_DATAGRAM) {
             FastSocketFailDatagram(socket, -result);
             FastSocketPopItem(socket);
-        }
-        else
+        } else
             FastSocketFail(socket, -result);
     }
     goOn(socket);
@@ -301,8 +287,7 @@ static void freeBatch(struct batch* batch)
 static void noteUsage(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
-    if (!((uint32_t)completion->res & FAST_URING_NOTIF_USAGE_ZC_COPIED))
-    {
+    if (!((uint32_t)completion->res & FAST_URING_NOTIF_USAGE_ZC_COPIED)) {
         outbound->copied = 0;
         return;
     }
@@ -319,8 +304,7 @@ static void onZeroCopy(struct FastOperation* operation, const struct io_uring_cq
     bool over = !(completion->flags & IORING_CQE_F_MORE);
     if (completion->flags & IORING_CQE_F_NOTIF)
         noteUsage(socket, completion);
-    else if (!batch->accepted)
-    {
+    else if (!batch->accepted) {
         batch->accepted = true;
         if (batch->item != NULL)
             finishMessage(socket, batch->item, completion->res, true);
@@ -345,8 +329,7 @@ static bool choosesZeroCopy(struct FastSocket* socket, size_t size, int flags, b
                   (socket->mode & FASTSOCKET_MODE_ZERO_COPY && size >= outbound->threshold);
     if (!wanted || size == 0 || socket->local || outbound->never || !(features & needed))
         return false;
-    if (outbound->rest > 0)
-    {
+    if (outbound->rest > 0) {
         outbound->rest--;
         return false;
     }
@@ -394,13 +377,11 @@ static struct msghdr* makeHeader(struct FastSocket* socket, const struct parts* 
     if (header == NULL)
         return NULL;
     *header = (struct msghdr){.msg_iov = parts->vector, .msg_iovlen = parts->count};
-    if (parts->item != NULL && parts->item->nameLength > 0)
-    {
+    if (parts->item != NULL && parts->item->nameLength > 0) {
         header->msg_name = parts->item->name;
         header->msg_namelen = parts->item->nameLength;
     }
-    if (parts->item != NULL && parts->item->controlLength > 0)
-    {
+    if (parts->item != NULL && parts->item->controlLength > 0) {
         header->msg_control = parts->item->control;
         header->msg_controllen = parts->item->controlLength;
     }
@@ -420,12 +401,10 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
     unsigned report = FastRingEngine(socket->ring)->features & FASTRING_FEATURE_ZERO_COPY_REPORT
                           ? FAST_URING_SEND_ZC_REPORT_USAGE
                           : 0;
-    if (header != NULL && zeroCopy)
-    {
+    if (header != NULL && zeroCopy) {
         io_uring_prep_sendmsg_zc(entry, socket->handle, header, (unsigned)flags);
         entry->ioprio = (uint16_t)report;
-    }
-    else if (header != NULL)
+    } else if (header != NULL)
         io_uring_prep_sendmsg(entry, socket->handle, header, (unsigned)flags);
     else if (zeroCopy)
         io_uring_prep_send_zc(entry, socket->handle, parts->vector->iov_base, parts->vector->iov_len,
@@ -450,8 +429,7 @@ static size_t countGather(const struct FastSocket* socket)
     size_t count = 0;
     size_t bytes = 0;
     uint32_t messages = 0;
-    for (const struct FastItem* item = outbound->first; item != NULL; item = item->next)
-    {
+    for (const struct FastItem* item = outbound->first; item != NULL; item = item->next) {
         if (item->kind != ITEM_BYTES || count == SEND_MOST_VECTOR || bytes >= SEND_MOST_BYTES)
             break;
         if (count > 0 && (item->flags & ITEM_KIND_FLAGS) != (outbound->first->flags & ITEM_KIND_FLAGS))
@@ -472,8 +450,7 @@ static void gather(const struct FastSocket* socket, struct parts* parts)
 {
     const struct FastItem* item = socket->outbound.first;
     const struct FastItem* last = item;
-    for (size_t index = 0; index < parts->count; index++, item = item->next)
-    {
+    for (size_t index = 0; index < parts->count; index++, item = item->next) {
         size_t left = SEND_MOST_BYTES - parts->size;
         size_t length = item->length < left ? item->length : left;
         parts->vector[index] = (struct iovec){.iov_base = item->data, .iov_len = length};
@@ -496,8 +473,7 @@ static bool submitStream(struct FastSocket* socket, const struct parts* parts, c
     struct msghdr* header = NULL;
     if (FastRingRoom(socket->ring) == 0)
         return false;
-    if (needsHeader(parts))
-    {
+    if (needsHeader(parts)) {
         header = makeHeader(socket, parts);
         if (header == NULL)
             return false;
@@ -565,8 +541,7 @@ static struct io_uring_sqe* prepareMessage(struct FastSocket* socket, struct Fas
     *zeroCopy = false;
     if (FastRingRoom(socket->ring) == 0 || !itemParts(socket, item, &parts))
         return NULL;
-    if (needsHeader(&parts))
-    {
+    if (needsHeader(&parts)) {
         header = makeHeader(socket, &parts);
         if (header == NULL)
             return NULL;
@@ -599,8 +574,7 @@ static bool sendMessages(struct FastSocket* socket)
     bool zeroCopy = false;
     for (struct FastItem* item = outbound->first;
          item != NULL && item->kind == ITEM_MESSAGE && outbound->flying < most && !zeroCopy;
-         item = item->next)
-    {
+         item = item->next) {
         if (item->done)
             continue;
         struct io_uring_sqe* entry = prepareMessage(socket, item, last == NULL, &zeroCopy);
@@ -623,8 +597,8 @@ static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
     uint64_t owner = entry->user_data;
     *entry = *GetFastRingDescriptorSubmission(item->descriptor);
     entry->user_data = owner;
-    entry->flags &= (uint8_t)~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN |
-                               IOSQE_CQE_SKIP_SUCCESS);
+    entry->flags &= (uint8_t) ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN |
+                                IOSQE_CQE_SKIP_SUCCESS);
     if (item->kind == ITEM_SPLICE)
         entry->len = (uint32_t)item->length;
     item->operation.function = item->kind == ITEM_SPLICE ? onSplice : onBarrier;
@@ -639,8 +613,7 @@ static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
 static bool sendFirst(struct FastSocket* socket)
 {
     struct FastItem* item = socket->outbound.first;
-    switch (item->kind)
-    {
+    switch (item->kind) {
     case ITEM_BYTES:
         return sendBytes(socket);
     case ITEM_MESSAGE:

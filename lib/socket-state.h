@@ -61,6 +61,7 @@ struct FastSocketInbound
     bool canceling;    /* a cancellation of it is in flight */
     bool canceled;     /* its end by cancellation is ours */
     bool renew;        /* to be ended and armed anew: it may have missed the end of input */
+    bool ending;       /* the connection is over, behind what is still to be received */
     bool forgiven;     /* it ended although nobody cancelled it: once */
     bool paused;       /* by the user */
     bool full;         /* stopped at the high mark, until the low one */
@@ -97,8 +98,8 @@ struct FastSocketOutbound
     bool blocked;              /* until a poll tells that there is room */
     bool canceling;
     bool cancelWanted; /* what is in flight, to see how far it came */
-    bool never; /* zero copy does not work here */
-    bool news;  /* POLLOUT is due, if nothing is queued then */
+    bool never;        /* zero copy does not work here */
+    bool news;         /* POLLOUT is due, if nothing is queued then */
 };
 
 struct FastSocket
@@ -112,9 +113,9 @@ struct FastSocket
     uint32_t references;
     int handle;
     int mode;
-    uint32_t largest;       /* payload of a datagram; 0 = not known */
-    int error;              /* the first fatal one that says something */
-    uint64_t failures[3];   /* of datagrams: a bit for each errno, until told */
+    uint32_t largest;     /* payload of a datagram; 0 = not known */
+    int error;            /* the first fatal one that says something */
+    uint64_t failures[3]; /* of datagrams: a bit for each errno, until told */
 
     bool tcp;
     bool local; /* AF_UNIX */
@@ -131,8 +132,8 @@ struct FastSocket
     bool flushTried; /* the send in flight was cancelled once to see whether it moves */
     bool resetting;  /* the close shall be one: no orderly end before it */
     bool shell;      /* nothing is left but memory */
-    uint8_t kind;  /* enum FastSocketKind */
-    uint8_t stage; /* enum FastSocketStage */
+    uint8_t kind;    /* enum FastSocketKind */
+    uint8_t stage;   /* enum FastSocketStage */
 
     struct
     {
@@ -158,7 +159,7 @@ void FastSocketDrop(struct FastSocket* socket);
 void FastSocketDefer(struct FastSocket* socket);  /* runs the step */
 void FastSocketNotify(struct FastSocket* socket); /* tells the user what is due */
 int FastSocketCheck(const struct FastSocket* socket);
-void FastSocketFail(struct FastSocket* socket, int error); /* positive; a stream's or record socket's end */
+void FastSocketFail(struct FastSocket* socket, int error);    /* positive; a stream's or record socket's end */
 bool FastSocketFailureIsDue(const struct FastSocket* socket); /* POLLERR can be told now */
 void FastSocketFailDatagram(struct FastSocket* socket, int error);
 int FastSocketTakeError(struct FastSocket* socket); /* SO_ERROR, positive; 0 = none */
@@ -169,7 +170,7 @@ bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* ca
 /* ---- socket-receive.c ---- */
 
 void FastSocketInitializeReceive(struct FastSocket* socket);
-bool FastSocketStepReceive(struct FastSocket* socket); /* false: no submission entry free */
+bool FastSocketStepReceive(struct FastSocket* socket);    /* false: no submission entry free */
 void FastSocketBalanceReceive(struct FastSocket* socket); /* after reading, pausing, options */
 void FastSocketTightenReceive(struct FastSocket* socket); /* the ring's limit is reached */
 void FastSocketDropInput(struct FastSocket* socket);

@@ -136,15 +136,13 @@ static void onConnectPoll(struct FastSocket* socket, int events)
  * tell an armed receive of the end, which a new receive finds. */
 static void onStatePoll(struct FastSocket* socket, int events)
 {
-    if (socket->inbound.ended && events & POLLERR)
-    {
+    if (socket->inbound.ended && events & POLLERR) {
         int error = FastSocketTakeError(socket);
         if (error != 0)
             FastSocketFail(socket, error);
         else if (socket->outbound.flying == 0)
             FastSocketFail(socket, EPIPE);
-    }
-    else if (!socket->inbound.ended && events & (POLLRDHUP | POLLHUP))
+    } else if (!socket->inbound.ended && events & (POLLRDHUP | POLLHUP))
         socket->inbound.renew = true;
 }
 
@@ -156,14 +154,12 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
         socket->poll.armed = false;
     if (over && socket->outbound.blocked)
         socket->outbound.blocked = false;
-    else if (completion->res > 0 && socket->stage == SOCKET_LIVE)
-    {
+    else if (completion->res > 0 && socket->stage == SOCKET_LIVE) {
         if (socket->connecting)
             onConnectPoll(socket, completion->res);
         else
             onStatePoll(socket, completion->res);
-    }
-    else if (completion->res > 0 && socket->connecting)
+    } else if (completion->res > 0 && socket->connecting)
         socket->connecting = false;
     FastSocketDefer(socket);
     if (over)
@@ -253,8 +249,7 @@ void FastSocketFail(struct FastSocket* socket, int error)
         error = betterError(socket, error);
     if (!socket->failureTold && isVague(socket->error) && (socket->error == 0 || !isVague(error)))
         socket->error = error != 0 ? error : EPIPE;
-    if (!socket->failed)
-    {
+    if (!socket->failed) {
         socket->failed = true;
         socket->expectsEnd = inputWillEnd(socket);
         FastSocketDropOutput(socket);
@@ -306,12 +301,10 @@ static void tellOutput(struct FastSocket* socket)
 
 static void tellDatagramFailures(struct FastSocket* socket)
 {
-    for (int word = 0; word < 3; word++)
-    {
+    for (int word = 0; word < 3; word++) {
         uint64_t bits = socket->failures[word];
         socket->failures[word] = 0;
-        for (int bit = 0; bit < 64 && bits != 0 && socket->stage == SOCKET_LIVE; bit++)
-        {
+        for (int bit = 0; bit < 64 && bits != 0 && socket->stage == SOCKET_LIVE; bit++) {
             if (bits >> bit & 1)
                 tell(socket, POLLERR, word * 64 + bit);
         }
@@ -418,8 +411,7 @@ static int findConnection(struct FastSocket* socket)
 {
     struct sockaddr_storage peer;
     socklen_t length = sizeof(peer);
-    if (socket->tcp && isConnecting(socket->handle))
-    {
+    if (socket->tcp && isConnecting(socket->handle)) {
         socket->connecting = true;
         return 0;
     }
@@ -447,8 +439,7 @@ static int findKind(struct FastSocket* socket)
     socket->tcp = internet && traits.type == SOCK_STREAM && traits.protocol == IPPROTO_TCP;
     if (!internet && !socket->local)
         return -EOPNOTSUPP;
-    switch (traits.type)
-    {
+    switch (traits.type) {
     case SOCK_STREAM:
         if (!socket->tcp && !socket->local)
             return -EOPNOTSUPP;
@@ -459,8 +450,9 @@ static int findKind(struct FastSocket* socket)
         return socket->local ? 0 : -EOPNOTSUPP;
     case SOCK_DGRAM:
         socket->kind = SOCKET_DATAGRAM;
-        socket->largest = traits.domain == AF_INET ? SOCKET_UDP4_MOST
-                          : traits.domain == AF_INET6 ? SOCKET_UDP6_MOST : 0;
+        socket->largest = traits.domain == AF_INET    ? SOCKET_UDP4_MOST
+                          : traits.domain == AF_INET6 ? SOCKET_UDP6_MOST
+                                                      : 0;
         return 0;
     default:
         return -EOPNOTSUPP;
@@ -564,8 +556,7 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     if (outbound != NULL)
         FastPoolHold(outbound);
     FastRingLink(ring, &socket->member, &FastSocketMember);
-    if (socket->error != 0)
-    {
+    if (socket->error != 0) {
         socket->failed = true;
         socket->expectsEnd = true;
     }
