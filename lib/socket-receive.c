@@ -326,6 +326,7 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
         inbound->turnLength = 0;
     }
     takeCompletion(socket, id, length);
+    inbound->renew = inbound->renew || inbound->ending; /* the end is behind this, and may be missed */
     if (inbound->turnLength >= inbound->turnLimit)
         FastRingYield(socket->ring); /* the answers first, and the others */
     FastSocketNotify(socket);
