@@ -69,7 +69,7 @@ def same(found, expected, what='data'):
                      min(len(found), len(expected)))
         raise AssertionError(f"{what}: {len(found)} bytes instead of {len(expected)}, different from byte {place} on: "
                              f"{bytes(found[place:place + 60])!r} instead of {bytes(expected[place:place + 60])!r}")
-    raise AssertionError(f"{what}: {found!r} instead of {expected!r}")
+    raise AssertionError(f"{what}: {repr(found)[:1000]} instead of {repr(expected)[:1000]}")
 
 
 def waitFor(process, condition, what):
