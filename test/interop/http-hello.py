@@ -27,10 +27,11 @@ def curl(server, *arguments, path='/'):
 def parseReplies(data, heads=()):
     """Takes replies apart, strictly: [(status, fields, body)]. heads: indices of replies without a body."""
     replies = []
-    while data:
-        head, mark, data = data.partition(b'\r\n\r\n')
-        assert mark, f"an incomplete reply: {head!r}"
-        first, *lines = head.decode().split('\r\n')
+    place = 0  # the bytes may be many: none is moved
+    while place < len(data):
+        end = data.find(b'\r\n\r\n', place)
+        assert end >= 0, f"an incomplete reply: {data[place:]!r}"
+        first, *lines = data[place:end].decode().split('\r\n')
         match = re.fullmatch(r'HTTP/1\.1 (\d{3}) [A-Za-z ]+', first)
         assert match, f"not a status line: {first!r}"
         fields = {}
@@ -39,9 +40,10 @@ def parseReplies(data, heads=()):
             assert mark and name.lower() not in fields, f"a wrong field: {line!r}"
             fields[name.lower()] = value
         length = 0 if len(replies) in heads else int(fields['content-length'])
-        assert len(data) >= length, "an incomplete body"
-        replies.append((int(match[1]), fields, data[:length]))
-        data = data[length:]
+        body = end + 4
+        place = body + length
+        assert len(data) >= place, "an incomplete body"
+        replies.append((int(match[1]), fields, data[body:place]))
     return replies
 
 
