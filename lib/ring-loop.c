@@ -328,7 +328,7 @@ static void expireTimers(struct FastRing* ring)
     int64_t now = FastRingNow(ring);
     uint64_t order = ring->timers.order;
     while ((timer = FastTimerFirst(&ring->timers)) != NULL && timer->deadline <= now &&
-           timer->order <= order) {
+           timer->order < order) {
         FastTimerStop(&ring->timers, timer);
         timer->function(timer);
     }
