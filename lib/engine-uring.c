@@ -36,6 +36,7 @@ struct uringEngine
     bool enabled;
     int wakeHandle; /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
     uint64_t wakeValue;
+    atomic_int notifyHandle; /* eventfd that the kernel signals for a foreign loop; negative: none */
 };
 
 static atomic_uint_fast64_t masked;
@@ -125,13 +126,71 @@ static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission
     submission->user_data = owner;
 }
 
+static void signalHandle(int handle)
+{
+    uint64_t one = 1;
+    ssize_t result = write(handle, &one, sizeof(one));
+    (void)result; /* the counters can't be full: they are read at every wake */
+}
+
 static void wake(struct FastEngine* base)
 {
     int error = errno; /* a signal handler's caller must not see ours */
-    uint64_t one = 1;
-    ssize_t result = write(uring(base)->wakeHandle, &one, sizeof(one));
-    (void)result; /* the counter can't be full: it is read at every wake */
+    struct uringEngine* engine = uring(base);
+    int notify = atomic_load(&engine->notifyHandle);
+    signalHandle(engine->wakeHandle);
+    if (notify >= 0)
+        signalHandle(notify);
     errno = error;
+}
+
+/*
+ * The handle for a foreign loop.
+ *
+ * A ring with deferred task work does not wake those who sleep in a poll of it: completions are made
+ * only when its thread enters (6.18, seen with epoll and another thread's write; a poll that begins
+ * later sees them). The kernel does signal an eventfd that is registered with the ring at the moment
+ * work is deferred. One case needs help: when that work comes from a write to another eventfd, the
+ * signal takes a way around by RCU, and takes it once for a registration; so it is registered anew
+ * after each signal. Rings of other kinds poll as they should.
+ */
+static int registerNotify(struct uringEngine* engine, int handle)
+{
+    return io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_EVENTFD, &handle, 1);
+}
+
+static int getHandle(struct FastEngine* base)
+{
+    struct uringEngine* engine = uring(base);
+    int handle = atomic_load(&engine->notifyHandle);
+    if (!(base->features & FASTRING_FEATURE_DEFER_TASKRUN))
+        return engine->ring.ring_fd;
+    if (handle >= 0)
+        return handle;
+    handle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK); /* one turn to begin with: work may be there */
+    if (handle < 0)
+        return -errno;
+    int result = registerNotify(engine, handle);
+    if (result < 0) {
+        close(handle);
+        return result;
+    }
+    atomic_store(&engine->notifyHandle, handle);
+    base->embedded = true;
+    return handle;
+}
+
+static void quiet(struct FastEngine* base)
+{
+    struct uringEngine* engine = uring(base);
+    int handle = atomic_load(&engine->notifyHandle);
+    uint64_t value;
+    if (read(handle, &value, sizeof(value)) < 0)
+        return;
+    (void)io_uring_register((unsigned)engine->ring.ring_fd, IORING_UNREGISTER_EVENTFD, NULL, 0);
+    (void)registerNotify(engine, handle);
+    if (FastEngineHasMore(base))
+        signalHandle(handle); /* work that came while nobody listened */
 }
 
 static void closeEngine(struct FastEngine* base)
@@ -141,6 +200,9 @@ static void closeEngine(struct FastEngine* base)
 
 static void destroyEngine(struct FastEngine* base)
 {
+    int notify = atomic_load(&uring(base)->notifyHandle);
+    if (notify >= 0)
+        close(notify);
     close(uring(base)->wakeHandle);
     free(base);
 }
@@ -151,6 +213,8 @@ static const struct FastEngineFunctions uringFunctions = {
     .unregisterBuffers = unregisterBuffers,
     .prepareWake = prepareWake,
     .wake = wake,
+    .getHandle = getHandle,
+    .quiet = quiet,
     .close = closeEngine,
     .destroy = destroyEngine,
 };
@@ -166,9 +230,10 @@ struct setup
 /* Best first. Each starts disabled, see enter. */
 static const struct setup setups[] = {
     {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-         FAST_URING_SETUP_NO_SQARRAY,
+         IORING_SETUP_TASKRUN_FLAG | FAST_URING_SETUP_NO_SQARRAY,
      FASTRING_FEATURE_SINGLE_ISSUER | FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_NO_SQARRAY},
-    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+         IORING_SETUP_TASKRUN_FLAG,
      FASTRING_FEATURE_SINGLE_ISSUER | FASTRING_FEATURE_DEFER_TASKRUN},
     {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
      FASTRING_FEATURE_COOP_TASKRUN},
@@ -222,7 +287,6 @@ static void exposeQueues(struct uringEngine* engine)
     struct FastEngine* base = &engine->base;
     struct io_uring* ring = &engine->ring;
     base->functions = &uringFunctions;
-    base->handle = ring->ring_fd;
     base->submission.entries = ring->sq.sqes;
     base->submission.head = ring->sq.khead;
     base->submission.tail = *ring->sq.ktail;
@@ -266,6 +330,7 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     if (engine == NULL)
         return -ENOMEM;
 
+    atomic_init(&engine->notifyHandle, -1);
     int error = openBestRing(engine, length, unwanted);
     while (error == -ENOMEM && length > ENGINE_LEAST_LENGTH) {
         length /= 2;

@@ -43,6 +43,14 @@ struct FastEngineFunctions
     /* Any thread, async-signal-safe; harmless after close. */
     void (*wake)(struct FastEngine* engine);
 
+    /* A descriptor that polls readable when an enter would find completions, for a foreign loop. Made
+     * at the first call; negative errno if that fails. */
+    int (*getHandle)(struct FastEngine* engine);
+
+    /* Makes the handle unreadable after a turn, if it was ever asked for. What comes from now on makes
+     * it readable; what came before shows in FastEngineHasMore. */
+    void (*quiet)(struct FastEngine* engine);
+
     void (*close)(struct FastEngine* engine);   /* ends every operation; no completion comes any more */
     void (*destroy)(struct FastEngine* engine); /* after close: frees the engine */
 };
@@ -51,7 +59,7 @@ struct FastEngine
 {
     const struct FastEngineFunctions* functions;
     uint64_t features; /* FASTRING_FEATURE_* */
-    int handle;        /* polls readable when enter would find completions */
+    bool embedded;     /* getHandle was called: call quiet */
 
     struct
     {
@@ -66,7 +74,7 @@ struct FastEngine
         struct io_uring_cqe* entries;
         unsigned* head;
         const unsigned* tail;
-        const unsigned* flags; /* IORING_SQ_CQ_OVERFLOW */
+        const unsigned* flags; /* IORING_SQ_CQ_OVERFLOW, IORING_SQ_TASKRUN */
         unsigned mask;
     } completion;
 };
@@ -125,6 +133,13 @@ static inline void FastEngineAdvance(struct FastEngine* engine)
 static inline bool FastEngineOverflown(const struct FastEngine* engine)
 {
     return __atomic_load_n(engine->completion.flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;
+}
+
+/* An enter would find completions that are not in the array yet. */
+static inline bool FastEngineHasMore(const struct FastEngine* engine)
+{
+    return __atomic_load_n(engine->completion.flags, __ATOMIC_ACQUIRE) &
+           (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN);
 }
 
 #endif

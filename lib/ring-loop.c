@@ -210,7 +210,7 @@ bool FastRingHasWork(const struct FastRing* ring)
 {
     return ring->tasks.work.first != NULL || ring->tasks.notices.first != NULL ||
            ring->flushers.first != NULL || FastEngineReserved(ring->engine) > 0 ||
-           FastEnginePeek(ring->engine) != NULL || FastEngineOverflown(ring->engine);
+           FastEnginePeek(ring->engine) != NULL || FastEngineHasMore(ring->engine);
 }
 
 /* How long the kernel may let us sleep, in nanoseconds; negative: without limit. */
@@ -513,6 +513,8 @@ static int runTurn(struct FastRing* ring, uint32_t interval, const sigset_t* mas
     runNotices(ring);
     expireTimers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_COMPLETE);
+    if (ring->engine->embedded)
+        ring->engine->functions->quiet(ring->engine);
     return 0;
 }
 

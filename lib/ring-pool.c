@@ -12,6 +12,7 @@
 #include "ring-pool.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 struct PoolBinding
@@ -21,7 +22,9 @@ struct PoolBinding
     struct FastRingStarter starter;
     struct FastRingCall home;
     struct FastRingCall farewell;
-    struct FastRing* ring;
+    struct FastRing* origin; /* only to be compared */
+    pthread_mutex_t lock;    /* of what follows, for threads that are not the ring's */
+    struct FastRing* ring;   /* NULL after the ring: it need not wait for the last buffer */
     struct FastBufferPool* pool;
     atomic_int holders;
     atomic_bool started; /* from now on IsFastRingThread tells threads apart */
@@ -34,8 +37,22 @@ static void dropBinding(struct PoolBinding* binding)
     if (atomic_fetch_sub_explicit(&binding->holders, 1, memory_order_acq_rel) > 1)
         return;
     FastPoolFree(binding->pool);
-    FastRingDrop(binding->ring);
+    pthread_mutex_destroy(&binding->lock);
     free(binding);
+}
+
+/* The ring's thread, or whoever releases the ring after it. */
+static void forgetRing(struct PoolBinding* binding)
+{
+    struct FastRing* ring = binding->ring;
+
+    binding->left = true;
+    FastRingRemoveStarter(ring, &binding->starter);
+    pthread_mutex_lock(&binding->lock);
+    binding->ring = NULL;
+    pthread_mutex_unlock(&binding->lock);
+    FastRingDrop(ring);
+    dropBinding(binding);
 }
 
 /* The ring's thread: ends the ring's part. */
@@ -47,10 +64,25 @@ static void leaveRing(struct PoolBinding* binding)
         binding->leaving = true;
         return;
     }
-    binding->left = true;
-    FastRingRemoveStarter(binding->ring, &binding->starter);
     FastRingUnlink(binding->ring, &binding->member);
-    dropBinding(binding);
+    forgetRing(binding);
+}
+
+static bool isRingThread(struct PoolBinding* binding)
+{
+    pthread_mutex_lock(&binding->lock);
+    bool result = atomic_load(&binding->started) && IsFastRingThread(binding->ring);
+    pthread_mutex_unlock(&binding->lock);
+    return result;
+}
+
+/* Without a ring nobody waits for the call. */
+static void submitCall(struct PoolBinding* binding, struct FastRingCall* call)
+{
+    pthread_mutex_lock(&binding->lock);
+    if (binding->ring != NULL)
+        (void)FastRingSubmitCall(binding->ring, call);
+    pthread_mutex_unlock(&binding->lock);
 }
 
 /* ---- what the pool calls, in any thread ---- */
@@ -59,17 +91,17 @@ static void tellHome(struct FastPoolOwner* owner)
 {
     struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
 
-    (void)FastRingSubmitCall(binding->ring, &binding->home); /* without a ring nobody waits */
+    submitCall(binding, &binding->home);
 }
 
 static void tellGone(struct FastPoolOwner* owner)
 {
     struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
 
-    if (atomic_load(&binding->started) && IsFastRingThread(binding->ring))
+    if (isRingThread(binding))
         leaveRing(binding);
     else
-        (void)FastRingSubmitCall(binding->ring, &binding->farewell); /* refused: closeMember leaves */
+        submitCall(binding, &binding->farewell); /* not run before the ring ends: closeMember leaves */
     dropBinding(binding);
 }
 
@@ -102,10 +134,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     struct PoolBinding* binding = FAST_CONTAINER(member, struct PoolBinding, member);
 
     (void)orderly; /* buffers that the kernel may still own are leaked by those who gave them to it */
-    binding->left = true;
-    FastRingRemoveStarter(binding->ring, &binding->starter);
     FastPoolClose(binding->pool);
-    dropBinding(binding);
+    forgetRing(binding);
 }
 
 static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
@@ -140,6 +170,8 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
     binding->farewell.function = onFarewell;
     binding->starter.function = onStart;
     binding->ring = ring;
+    binding->origin = ring;
+    pthread_mutex_init(&binding->lock, NULL);
     atomic_init(&binding->holders, 2);
     FastRingLink(ring, &binding->member, &memberFunctions);
     if (FastRingIsStarted(ring))
@@ -162,20 +194,27 @@ struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring)
     return createBoundPool(ring);
 }
 
+/* After the ring, any thread may. */
+static bool mayRelease(struct PoolBinding* binding)
+{
+    pthread_mutex_lock(&binding->lock);
+    bool result = binding->ring == NULL || FastRingCheck(binding->ring) != -EPERM;
+    pthread_mutex_unlock(&binding->lock);
+    return result;
+}
+
 void ReleaseFastBufferPool(struct FastBufferPool* pool)
 {
     if (pool == NULL)
         return;
 
     struct FastPoolOwner* owner = FastPoolGetOwner(pool);
-    if (owner != NULL &&
-        FastRingCheck(FAST_CONTAINER(owner, struct PoolBinding, owner)->ring) == -EPERM)
-        return;
-    FastPoolDrop(pool);
+    if (owner == NULL || mayRelease(FAST_CONTAINER(owner, struct PoolBinding, owner)))
+        FastPoolDrop(pool);
 }
 
 struct FastRing* FastPoolRing(const struct FastBufferPool* pool)
 {
     struct FastPoolOwner* owner = FastPoolGetOwner(pool);
-    return owner != NULL ? FAST_CONTAINER(owner, struct PoolBinding, owner)->ring : NULL;
+    return owner != NULL ? FAST_CONTAINER(owner, struct PoolBinding, owner)->origin : NULL;
 }

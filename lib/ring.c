@@ -356,7 +356,7 @@ void ReleaseFastRing(struct FastRing* ring)
 int GetFastRingHandle(struct FastRing* ring)
 {
     int result = FastRingCheck(ring);
-    return result < 0 ? result : ring->engine->handle;
+    return result < 0 ? result : ring->engine->functions->getHandle(ring->engine);
 }
 
 int GetFastRingInterval(struct FastRing* ring)

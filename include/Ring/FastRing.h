@@ -93,7 +93,8 @@ int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
  * to a foreign event loop, and call WaitForFastRing(ring, 0, NULL) when it is readable or when
  * GetFastRingInterval has passed. It belongs to the ring: never read or close it.
  *
- * Returns:   the descriptor, or -EINVAL, -EPERM.
+ * Returns:   the descriptor, the same at each call; or -EINVAL, -EPERM, -ECANCELED, -EMFILE, -ENFILE,
+ *            -ENOMEM.
  */
 int GetFastRingHandle(struct FastRing* ring);
 
