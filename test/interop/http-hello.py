@@ -27,10 +27,10 @@ def curl(server, *arguments, path='/'):
 def parseReplies(data, heads=()):
     """Takes replies apart, strictly: [(status, fields, body)]. heads: indices of replies without a body."""
     replies = []
-    place = 0  # the bytes may be many: none is moved
+    place = 0
     while place < len(data):
         end = data.find(b'\r\n\r\n', place)
-        assert end >= 0, f"an incomplete reply: {data[place:]!r}"
+        assert end >= 0, f"an incomplete reply: {data[place:place + 200]!r}"
         first, *lines = data[place:end].decode().split('\r\n')
         match = re.fullmatch(r'HTTP/1\.1 (\d{3}) [A-Za-z ]+', first)
         assert match, f"not a status line: {first!r}"
@@ -39,11 +39,11 @@ def parseReplies(data, heads=()):
             name, mark, value = line.partition(': ')
             assert mark and name.lower() not in fields, f"a wrong field: {line!r}"
             fields[name.lower()] = value
+        place = end + 4
         length = 0 if len(replies) in heads else int(fields['content-length'])
-        body = end + 4
-        place = body + length
-        assert len(data) >= place, "an incomplete body"
-        replies.append((int(match[1]), fields, data[body:place]))
+        assert len(data) >= place + length, "an incomplete body"
+        replies.append((int(match[1]), fields, data[place:place + length]))
+        place += length
     return replies
 
 
