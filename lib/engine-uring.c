@@ -34,7 +34,7 @@ struct uringEngine
     struct io_uring ring;
     unsigned enterFlags;
     bool enabled;
-    int wakeHandle; /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
+    atomic_int wakeHandle; /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
     uint64_t wakeValue;
     atomic_int notifyHandle; /* eventfd that the kernel signals for a foreign loop; negative: none */
 };
@@ -121,7 +121,7 @@ static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission
 {
     struct uringEngine* engine = uring(base);
     uint64_t owner = submission->user_data;
-    io_uring_prep_read(submission, engine->wakeHandle, &engine->wakeValue,
+    io_uring_prep_read(submission, atomic_load(&engine->wakeHandle), &engine->wakeValue,
                        sizeof(engine->wakeValue), 0);
     submission->user_data = owner;
 }
@@ -129,6 +129,8 @@ static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission
 static void signalHandle(int handle)
 {
     uint64_t one = 1;
+    if (handle < 0)
+        return;
     ssize_t result = write(handle, &one, sizeof(one));
     (void)result; /* the counters can't be full: they are read at every wake */
 }
@@ -137,10 +139,8 @@ static void wake(struct FastEngine* base)
 {
     int error = errno; /* a signal handler's caller must not see ours */
     struct uringEngine* engine = uring(base);
-    int notify = atomic_load(&engine->notifyHandle);
-    signalHandle(engine->wakeHandle);
-    if (notify >= 0)
-        signalHandle(notify);
+    signalHandle(atomic_load(&engine->wakeHandle));
+    signalHandle(atomic_load(&engine->notifyHandle));
     errno = error;
 }
 
@@ -198,12 +198,22 @@ static void closeEngine(struct FastEngine* base)
     io_uring_queue_exit(&uring(base)->ring);
 }
 
+static void closeHandle(atomic_int* place)
+{
+    int handle = atomic_exchange(place, -1);
+    if (handle >= 0)
+        close(handle);
+}
+
+static void deafen(struct FastEngine* base)
+{
+    closeHandle(&uring(base)->notifyHandle);
+    closeHandle(&uring(base)->wakeHandle);
+}
+
 static void destroyEngine(struct FastEngine* base)
 {
-    int notify = atomic_load(&uring(base)->notifyHandle);
-    if (notify >= 0)
-        close(notify);
-    close(uring(base)->wakeHandle);
+    deafen(base);
     free(base);
 }
 
@@ -216,6 +226,7 @@ static const struct FastEngineFunctions uringFunctions = {
     .getHandle = getHandle,
     .quiet = quiet,
     .close = closeEngine,
+    .deafen = deafen,
     .destroy = destroyEngine,
 };
 
@@ -339,8 +350,8 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     if (error < 0)
         goto failed;
 
-    engine->wakeHandle = eventfd(0, EFD_CLOEXEC);
-    if (engine->wakeHandle < 0) {
+    atomic_init(&engine->wakeHandle, eventfd(0, EFD_CLOEXEC));
+    if (atomic_load(&engine->wakeHandle) < 0) {
         error = -errno;
         io_uring_queue_exit(&engine->ring);
         goto failed;

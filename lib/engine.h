@@ -52,6 +52,7 @@ struct FastEngineFunctions
     void (*quiet)(struct FastEngine* engine);
 
     void (*close)(struct FastEngine* engine);   /* ends every operation; no completion comes any more */
+    void (*deafen)(struct FastEngine* engine);  /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
     void (*destroy)(struct FastEngine* engine); /* after close: frees the engine */
 };
 

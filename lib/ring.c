@@ -322,6 +322,8 @@ static void closeRing(struct FastRing* ring, bool orderly)
     closeMembers(ring, orderly);
     atomic_store(&ring->state, RING_RELEASED);
     ring->engine->functions->close(ring->engine);
+    if (!orderly)
+        ring->engine->functions->deafen(ring->engine); /* what is leaked may hold the ring for ever */
     FastRingDrop(ring);
 }
 
