@@ -89,6 +89,7 @@ enum Way
     WAY_SENDMSG_ZC,
     WAY_WRITE,
     WAY_WRITEV,
+    WAY_WRITE_FIXED,
     WAY_COUNT,
 };
 
@@ -115,6 +116,7 @@ static void prepareWay(struct FastRingDescriptor* descriptor, enum Way way, stru
         case WAY_SEND_ZC: io_uring_prep_send_zc(submission, pair[0], data, size, 0, 0); break;
         case WAY_SENDMSG_ZC: io_uring_prep_sendmsg_zc(submission, pair[0], message, 0); break;
         case WAY_WRITE: io_uring_prep_write(submission, pair[0], data, (unsigned)size, 0); break;
+        case WAY_WRITE_FIXED: io_uring_prep_write_fixed(submission, pair[0], data, (unsigned)size, 0, 0); break;
         default: io_uring_prep_writev(submission, pair[0], vectors, 3, 0); break;
     }
 }
@@ -325,6 +327,104 @@ START_TEST(runsManyBarriers)
 }
 END_TEST
 
+/* barriers: a command of the socket; its result, or that the kernel has none, is the function's */
+START_TEST(runsSocketCommand)
+{
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, noteBarrier, NULL);
+    struct io_uring_sqe* submission = GetFastRingDescriptorSubmission(descriptor);
+
+    openKind(KIND_TCP);
+    transmitText(recorder.socket, "before");
+    io_uring_prep_rw(IORING_OP_URING_CMD, submission, pair[0], NULL, 0, 0);
+    submission->off = 1; /* SIOCOUTQ */
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, NULL), 0);
+    transmitText(recorder.socket, "behind");
+    waitCount(fixture.ring, &barrierCalls, 1);
+    ck_assert_msg((barrierResult >= 0) || (barrierResult == -EOPNOTSUPP) || (barrierResult == -EINVAL), "%d",
+                  barrierResult);
+    waitDrained(&recorder);
+    expectText(pair[1], "beforebehind");
+    ck_assert_int_eq(recorder.err, 0);
+    release();
+}
+END_TEST
+
+/* barriers behind output that a fatal error drops: their functions hear of it, once */
+START_TEST(cancelsBarrierAtFailure)
+{
+    openKind(KIND_TCP);
+    transmitPattern(recorder.socket, 20000000, 0);
+    for (int count = 0; count < 3; count++) {
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, noteBarrier, NULL);
+        io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+        GetFastRingDescriptorSubmission(descriptor)->fd = pair[0];
+        ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, NULL), 0);
+    }
+    transmitText(recorder.socket, "behind");
+    runIdle(fixture.ring);
+    ck_assert_int_eq(barrierCalls, 0);
+    closeReset(pair[1]);
+    pair[1] = -1;
+    waitHangup(&recorder);
+    waitCount(fixture.ring, &barrierCalls, 3);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(barrierCalls, 3);
+    ck_assert_int_eq(barrierResult, -ECANCELED);
+    release();
+}
+END_TEST
+
+/* barriers: one in flight when the connection dies */
+START_TEST(endsBarrierInFlight)
+{
+    struct FastRingDescriptor* descriptor = NULL;
+
+    openKind(KIND_TCP);
+    runIdle(fixture.ring);
+    descriptor = AllocateFastRingDescriptor(fixture.ring, noteBarrier, NULL);
+    io_uring_prep_poll_add(GetFastRingDescriptorSubmission(descriptor), pair[0], POLLPRI);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, NULL), 0);
+    transmitText(recorder.socket, "behind");
+    runIdle(fixture.ring);
+    ck_assert_int_eq(barrierCalls, 0);
+    closeReset(pair[1]);
+    pair[1] = -1;
+    waitHangup(&recorder);
+    waitCount(fixture.ring, &barrierCalls, 1);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(barrierCalls, 1);
+    release();
+}
+END_TEST
+
+/* SPLICE: a pipe that has ended ends the operation alone; one that is none is the socket's failure */
+START_TEST(endsSplice)
+{
+    struct FastRingDescriptor* descriptor = allocate();
+    int pipes[2];
+
+    openKind(KIND_UNIX_STREAM);
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    ck_assert_int_eq(write(pipes[1], "ab", 2), 2);
+    close(pipes[1]);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1, 100, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, makeBuffer(0, 0)), 0);
+    transmitText(recorder.socket, "cd");
+    waitDrained(&recorder);
+    expectText(pair[1], "abcd");
+    ck_assert_int_eq(recorder.err, 0);
+    close(pipes[0]);
+
+    descriptor = allocate();
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pair[1], -1, pair[0], -1, 100, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, makeBuffer(0, 0)), 0);
+    waitHangup(&recorder);
+    ck_assert_int_eq(recorder.err, 1);
+    ck_assert_int_eq(recorder.lastError, EINVAL);
+    release();
+}
+END_TEST
+
 static uint64_t heldBuffers(void)
 {
     return readRing(fixture.ring).buffers;
@@ -397,6 +497,49 @@ START_TEST(consumesOnError)
     ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
     expectPattern(10, 0);
     runIdle(fixture.ring);
+    ck_assert_uint_eq(heldBuffers(), held);
+    release();
+}
+END_TEST
+
+/* what holds for all transmits: sizes, addresses, the limit, and the shutdown; consumed all the same */
+START_TEST(refusesLikeOtherCalls)
+{
+    struct sockaddr_storage address = {.ss_family = AF_INET};
+    struct msghdr message = {.msg_name = &address, .msg_namelen = sizeof(address)};
+    struct FastRingDescriptor* descriptor = NULL;
+    struct FastBuffer* buffer = NULL;
+    uint64_t held = 0;
+
+    openKind(KIND_TCP);
+    held = heldBuffers();
+    descriptor = allocate();
+    buffer = makeBuffer(10, 0);
+    io_uring_prep_send(GetFastRingDescriptorSubmission(descriptor), pair[0], GetFastBufferData(buffer), (1u << 30) + 1, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), -EMSGSIZE);
+    ck_assert_uint_eq(heldBuffers(), held);
+
+    descriptor = allocate();
+    buffer = makeBuffer(10, 0);
+    io_uring_prep_sendmsg(GetFastRingDescriptorSubmission(descriptor), pair[0], &message, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), -EISCONN);
+    ck_assert_uint_eq(heldBuffers(), held);
+
+    setOption(recorder.socket, FASTSOCKET_OPTION_OUTBOUND_LIMIT, 10);
+    transmitWay(WAY_SEND, 20, 0);
+    descriptor = allocate();
+    buffer = makeBuffer(10, 0);
+    prepareWay(descriptor, WAY_SEND, buffer);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), -EAGAIN);
+    expectPattern(20, 0);
+    runIdle(fixture.ring);
+    ck_assert_uint_eq(heldBuffers(), held);
+
+    ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
+    descriptor = allocate();
+    buffer = makeBuffer(10, 0);
+    prepareWay(descriptor, WAY_SEND, buffer);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), -EPIPE);
     ck_assert_uint_eq(heldBuffers(), held);
     release();
 }
@@ -586,7 +729,12 @@ int main(void)
     tcase_add_test(area, shutsDownInOrder);
     tcase_add_test(area, keepsFailureToItself);
     tcase_add_test(area, runsManyBarriers);
+    tcase_add_test(area, runsSocketCommand);
+    tcase_add_test(area, cancelsBarrierAtFailure);
+    tcase_add_test(area, endsBarrierInFlight);
+    tcase_add_test(area, endsSplice);
     tcase_add_test(area, consumesOnError);
+    tcase_add_test(area, refusesLikeOtherCalls);
     tcase_add_test(area, consumesOnDeadSocket);
     tcase_add_test(area, refusesForeignDescriptor);
     tcase_add_test(area, refusesBusyDescriptor);

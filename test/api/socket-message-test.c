@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -610,6 +611,68 @@ START_TEST(survivesMalformedControlData)
 }
 END_TEST
 
+/* control data without a byte: nothing on a stream to carry it; a datagram carries it */
+START_TEST(needsBytesOnStream)
+{
+    union Control control;
+    struct msghdr message = {0};
+    struct msghdr incoming = {.msg_control = control.data, .msg_controllen = ROOM};
+    int handle = -1;
+
+    openMessages(KIND_UNIX_STREAM, 0, 0);
+    putRights(&message, &control, &pair[1], 1);
+    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
+    release();
+    openMessages(KIND_UNIX_DATAGRAM, 0, 0);
+    putRights(&message, &control, &pair[1], 1);
+    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
+    waitDrained(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq((int)recvmsg(pair[1], &incoming, MSG_CMSG_CLOEXEC), 0);
+    ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&incoming));
+    memcpy(&handle, CMSG_DATA(CMSG_FIRSTHDR(&incoming)), sizeof(handle));
+    close(handle);
+    release();
+}
+END_TEST
+
+/* more descriptors than the kernel takes, and none left for the duplicates */
+START_TEST(refusesTooManyDescriptors)
+{
+    static union {
+        struct cmsghdr align;
+        char data[CMSG_SPACE(400 * sizeof(int))];
+    } control;
+    struct iovec vector = {"x", 1};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.data};
+    struct rlimit limit;
+    int before = 0;
+
+    openMessages(KIND_UNIX_STREAM, 0, 0);
+    before = countDescriptors();
+    message.msg_controllen = sizeof(control.data);
+    CMSG_FIRSTHDR(&message)->cmsg_level = SOL_SOCKET;
+    CMSG_FIRSTHDR(&message)->cmsg_type = SCM_RIGHTS;
+    CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(400 * sizeof(int));
+    for (int index = 0; index < 400; index++)
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)) + (size_t)index * sizeof(int), &pair[1], sizeof(int));
+    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
+    ck_assert_int_eq(countDescriptors(), before);
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = (rlim_t)pair[1] + 3;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(20 * sizeof(int));
+    message.msg_controllen = CMSG_SPACE(20 * sizeof(int));
+    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EMFILE);
+    limit.rlim_cur = limit.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(countDescriptors(), before);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
+    release();
+}
+END_TEST
+
 /* Message: name, vectors and control data at once; credentials need no descriptors */
 START_TEST(sendsWholeMessage)
 {
@@ -672,6 +735,8 @@ int main(void)
     tcase_add_test(area, dropsQueuedDescriptors);
     tcase_add_test(area, refusesBadDescriptors);
     tcase_add_test(area, survivesMalformedControlData);
+    tcase_add_test(area, needsBytesOnStream);
+    tcase_add_test(area, refusesTooManyDescriptors);
     tcase_add_test(area, sendsWholeMessage);
     suite_add_tcase(suite, area);
     return runSuite(suite);

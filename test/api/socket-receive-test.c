@@ -471,6 +471,33 @@ START_TEST(sharesProviderWithOperations)
 }
 END_TEST
 
+static void cancelByNumber(void)
+{
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
+
+    ck_assert_ptr_nonnull(descriptor);
+    io_uring_prep_cancel_fd(GetFastRingDescriptorSubmission(descriptor), pair[0], IORING_ASYNC_CANCEL_ALL);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    runIdle(fixture.ring);
+}
+
+/* -ECANCELED without our cancel (the user's, by number): armed again once; then an end, never a loop */
+START_TEST(survivesForeignCancel)
+{
+    openKind(KIND_TCP);
+    runIdle(fixture.ring);
+    cancelByNumber();
+    sendText(pair[1], "still received");
+    receiveText(&recorder, "still received");
+    ck_assert_int_eq(recorder.err + recorder.hup, 0);
+    for (int count = 0; count < 5; count++)
+        cancelByNumber();
+    ck_assert_int_le(recorder.err, 1);
+    ck_assert_int_eq(recorder.hup, recorder.err);
+    release();
+}
+END_TEST
+
 /* nothing queued after a fatal error: that error, again and again (also for a buffer) */
 START_TEST(repeatsError)
 {
@@ -528,6 +555,7 @@ int main(void)
     tcase_add_test(area, countsTruncation);
     tcase_add_test(area, livesOnOneBuffer);
     tcase_add_test(area, sharesProviderWithOperations);
+    tcase_add_test(area, survivesForeignCancel);
     tcase_add_test(area, repeatsError);
     tcase_add_test(area, countsUnread);
     suite_add_tcase(suite, area);

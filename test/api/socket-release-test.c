@@ -277,6 +277,21 @@ START_TEST(boundsWaitForEnd)
 }
 END_TEST
 
+/* 5: a linger that the user set must not block the loop at the close */
+START_TEST(doesNotLinger)
+{
+    openKind(KIND_TCP);
+    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &(struct linger){1, 30000}, sizeof(struct linger)), 0);
+    ck_assert_int_eq(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &(int){1}, sizeof(int)), 0);
+    transmitPattern(recorder.socket, 30000, 0);
+    waitDrained(&recorder);
+    release();
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    ck_assert_uint_eq(readToEnd(pair[1]), 30000);
+    close(pair[1]);
+}
+END_TEST
+
 /* 5: a forked child with a copy of the descriptor does not keep the connection (F18) */
 START_TEST(endsConnectionOfForkedCopy)
 {
@@ -304,6 +319,32 @@ START_TEST(endsConnectionOfForkedCopy)
     close(hold[1]);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert(WIFEXITED(status));
+}
+END_TEST
+
+/* 6: nor when it is aborted */
+START_TEST(resetsConnectionOfForkedCopy)
+{
+    int hold[2];
+    pid_t child = 0;
+    char byte = 0;
+
+    openKind(KIND_TCP);
+    ck_assert_int_eq(pipe(hold), 0);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        close(hold[1]);
+        close(pair[1]);
+        _exit((read(hold[0], &byte, 1) == 0) ? 0 : 1);
+    }
+    close(hold[0]);
+    runIdle(fixture.ring);
+    AbortFastSocket(recorder.socket);
+    ck_assert_int_eq(readToError(pair[1]), ECONNRESET);
+    close(pair[1]);
+    close(hold[1]);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
 }
 END_TEST
 
@@ -525,7 +566,9 @@ int main(void)
     tcase_add_test(area, sparesSentDataFromUnreadInput);
     tcase_add_test(area, sparesSentDataFromPause);
     tcase_add_test(area, boundsWaitForEnd);
+    tcase_add_test(area, doesNotLinger);
     tcase_add_test(area, endsConnectionOfForkedCopy);
+    tcase_add_test(area, resetsConnectionOfForkedCopy);
     tcase_add_test(area, closesInAnyState);
     tcase_add_test(area, survivesResetWhileFlushing);
     tcase_add_test(area, abortsWithReset);
