@@ -2,36 +2,37 @@
 # Runs a line of the README, word for word, in a fresh minimal Debian 12 root: only apt and a shell,
 # and a clean clone of this repository's HEAD. Needs root, mmdebstrap and this machine's apt sources.
 #
-# usage: fresh-root.sh demo|tests|ci|package
+# usage: fresh-root.sh demo|tests|both|ci|package
 #
-# ci runs .ci/run, package builds the Debian packages without running the tests once more.
+# both runs one after the other, and again; ci runs .ci/run, package builds the Debian packages without running the tests once more.
 # Before each command of the line its start is printed, in seconds.
 
 set -eu
 
+source=$(cd "$(dirname "$0")/../.." && pwd)
+
+# The one line of the README that has $1 in it.
+readmeLine()
+{
+    local lines
+    mapfile -t lines < <(grep "^    apt-get .*$1" "$source/README.md" | sed 's/^    //')
+    [ "${#lines[@]}" -eq 1 ] || { echo "README.md has ${#lines[@]} lines with «$1»" >&2; exit 1; }
+    echo "${lines[0]}"
+}
+
+demo=$(readmeLine 'ninja -C build demo')
+tests=$(readmeLine 'meson test')
 case "${1-}" in
-demo) pattern='ninja -C build demo' ;;
-tests) pattern='meson test' ;;
-ci)
-    pattern=
-    line=.ci/run
-    ;;
-package)
-    pattern=
-    line='apt-get update && apt-get build-dep -y ./ && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b'
-    ;;
+demo) line=$demo ;;
+tests) line=$tests ;;
+both) line="$demo && $tests && $demo && $tests" ;;
+ci) line=.ci/run ;;
+package) line='apt-get update && apt-get build-dep -y ./ && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b' ;;
 *)
     sed -n 's/^# \(usage: .*\)/\1/p' "$0"
     exit 2
     ;;
 esac
-
-source=$(cd "$(dirname "$0")/../.." && pwd)
-if [ -n "$pattern" ]; then
-    mapfile -t lines < <(grep "^    apt-get .*$pattern" "$source/README.md" | sed 's/^    //')
-    [ "${#lines[@]}" -eq 1 ] || { echo "README.md has ${#lines[@]} such lines"; exit 1; }
-    line=${lines[0]}
-fi
 
 root=$(mktemp -d "${TMPDIR:-/tmp}/fresh-root.XXXXXX")
 # What is mounted below is gone with its namespace by then.
