@@ -368,36 +368,42 @@ failed:
     return error;
 }
 
-/* The kernel does not change while we run: tried once in a process, on a small ring of its own. */
-static uint64_t featuresInUse(void)
+/*
+ * The kernel does not change while we run: tried once in a process, on a small ring of its own.
+ * Returns false when trying is not possible now.
+ */
+static bool findFeatures(uint64_t* features)
 {
     static atomic_uint_fast64_t known;
     static atomic_bool isKnown;
 
-    if (atomic_load(&isKnown))
-        return atomic_load(&known);
-    struct uringEngine* engine;
-    if (openEngine(&engine, 8, 0) < 0)
-        return 0; /* no memory now; asked again with the next ring */
-    int64_t features = FastEngineTry(&engine->base);
-    closeEngine(&engine->base);
-    destroyEngine(&engine->base);
-    if (features < 0)
-        return 0;
-    atomic_store(&known, (uint64_t)features);
-    atomic_store(&isKnown, true);
-    return (uint64_t)features;
+    if (!atomic_load(&isKnown)) {
+        struct uringEngine* engine;
+        if (openEngine(&engine, 8, 0) < 0)
+            return false;
+        int64_t found = FastEngineTry(&engine->base);
+        closeEngine(&engine->base);
+        destroyEngine(&engine->base);
+        if (found < 0)
+            return false;
+        atomic_store(&known, (uint64_t)found);
+        atomic_store(&isKnown, true);
+    }
+    *features = atomic_load(&known);
+    return true;
 }
 
 int FastEngineOpen(struct FastEngine** result, uint32_t length)
 {
     uint64_t unwanted = maskedFeatures();
-    uint64_t found = featuresInUse() & ~unwanted;
+    uint64_t found = FASTRING_FEATURE_RECEIVE_MULTISHOT;
+    if (findFeatures(&found) && !(found & FASTRING_FEATURE_RECEIVE_MULTISHOT))
+        return -ENOSYS; /* older than 6.0: what everything above is built on is missing */
     struct uringEngine* engine;
     int error = openEngine(&engine, length, unwanted);
     if (error < 0)
         return error;
-    engine->base.features |= found;
+    engine->base.features |= found & ~unwanted;
     *result = &engine->base;
     return 0;
 }
