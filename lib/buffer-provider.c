@@ -228,11 +228,15 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
 
 static void releaseBuffers(struct FastRingBufferProvider* provider)
 {
-    if (provider->leaked || provider->release == NULL)
-        return;
-    for (uint32_t id = 0; id < provider->count; id++)
-        if (provider->slots[id].buffer != NULL)
-            provider->release(provider->slots[id].buffer);
+    for (uint32_t id = 0; id < provider->count; id++) {
+        void* buffer = provider->slots[id].buffer;
+        if (buffer == NULL || provider->release == NULL)
+            continue;
+        if (provider->leaked)
+            FastRingLeak(buffer);
+        else
+            provider->release(buffer);
+    }
 }
 
 static size_t entriesSize(const struct FastRingBufferProvider* provider)
