@@ -84,7 +84,8 @@ END_TEST
 
 START_TEST(refusesOtherPlaces)
 {
-    const enum AutomatonContext places[] = {AUTOMATON_OUTSIDE, AUTOMATON_CALL, AUTOMATON_HANDLER, AUTOMATON_END};
+    const enum AutomatonContext places[] = {AUTOMATON_OUTSIDE, AUTOMATON_CALL, AUTOMATON_HANDLER,
+                                            AUTOMATON_END};
 
     for (size_t index = 0; index < sizeof(places) / sizeof(places[0]); index++) {
         openAutomaton(SOCK_STREAM);

@@ -90,7 +90,13 @@ END_TEST
 /* the buffer's length does not matter, its size does */
 START_TEST(checksRange)
 {
-    const size_t bad[][2] = {{0, 101}, {101, 0}, {100, 1}, {1, 100}, {SIZE_MAX, 1}, {1, SIZE_MAX}, {SIZE_MAX, SIZE_MAX},
+    const size_t bad[][2] = {{0, 101},
+                             {101, 0},
+                             {100, 1},
+                             {1, 100},
+                             {SIZE_MAX, 1},
+                             {1, SIZE_MAX},
+                             {SIZE_MAX, SIZE_MAX},
                              {SIZE_MAX - 50, 60}};
     uint64_t held = 0;
 
@@ -119,13 +125,18 @@ START_TEST(consumesOnError)
     ck_assert_int_eq(transmit(NULL, 0, 0), -EINVAL);
     ck_assert_int_eq(TransmitFastSocketBuffer(NULL, NULL, 0, makeBuffer(10, 0), 0, 10, 0), -EINVAL);
     ck_assert_uint_eq(heldBuffers(), held);
-    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, makeBuffer(10, 0), 0, 10, MSG_PEEK), -EINVAL);
+    ck_assert_int_eq(
+        TransmitFastSocketBuffer(recorder.socket, NULL, 0, makeBuffer(10, 0), 0, 10, MSG_PEEK),
+        -EINVAL);
     ck_assert_uint_eq(heldBuffers(), held);
-    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, (struct sockaddr*)&address, sizeof(struct sockaddr_in),
-                                              makeBuffer(10, 0), 0, 10, 0), -EISCONN);
+    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, (struct sockaddr*)&address,
+                                              sizeof(struct sockaddr_in), makeBuffer(10, 0), 0, 10,
+                                              0),
+                     -EISCONN);
     ck_assert_uint_eq(heldBuffers(), held);
-    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, (struct sockaddr*)&address, sizeof(address) + 1,
-                                              makeBuffer(10, 0), 0, 10, 0), -EINVAL);
+    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, (struct sockaddr*)&address,
+                                              sizeof(address) + 1, makeBuffer(10, 0), 0, 10, 0),
+                     -EINVAL);
     ck_assert_uint_eq(heldBuffers(), held);
     closeReset(pair[1]);
     pair[1] = -1;
@@ -150,7 +161,9 @@ START_TEST(sendsHeldBufferAgain)
     held = heldBuffers();
     for (int round = 0; round < 5; round++) {
         ck_assert_int_eq(transmit(HoldFastBuffer(buffer), 0, 100000), 0);
-        ck_assert_int_eq(TransmitFastSocketBuffer(second.socket, NULL, 0, HoldFastBuffer(buffer), 0, 100000, 0), 0);
+        ck_assert_int_eq(
+            TransmitFastSocketBuffer(second.socket, NULL, 0, HoldFastBuffer(buffer), 0, 100000, 0),
+            0);
         expectPattern(pair[1], 100000, 0);
         expectPattern(more[1], 100000, 0);
     }
@@ -173,7 +186,9 @@ static void passOn(struct FastSocket* socket, int event, int parameter, struct R
     if (event != POLLIN)
         return;
     while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL)
-        ck_assert_int_eq(TransmitFastSocketBuffer(other->socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer), 0), 0);
+        ck_assert_int_eq(TransmitFastSocketBuffer(other->socket, NULL, 0, buffer, 0,
+                                                  GetFastBufferLength(buffer), 0),
+                         0);
 }
 
 /* received buffers are passed on without copying, both ways, in order */
@@ -235,7 +250,8 @@ static void* readShelf(void* closure)
         memmove(shelf->first, shelf->first + 1, (size_t)shelf->count * sizeof(shelf->first[0]));
         pthread_cond_broadcast(&shelf->changed);
         pthread_mutex_unlock(&shelf->lock);
-        shelf->good &= checkPattern(GetFastBufferData(buffer), GetFastBufferLength(buffer), shelf->checked);
+        shelf->good &= checkPattern(GetFastBufferData(buffer), GetFastBufferLength(buffer),
+                                    shelf->checked);
         shelf->checked += GetFastBufferLength(buffer);
         ReleaseFastBuffer(HoldFastBuffer(buffer));
         ReleaseFastBuffer(buffer);
@@ -245,7 +261,8 @@ static void* readShelf(void* closure)
 /* a worker thread keeps received buffers and gives them back: starved receives go on */
 START_TEST(workerKeepsBuffers)
 {
-    struct Shelf shelf = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .good = true};
+    struct Shelf shelf = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .good = true};
     static uint8_t data[8192];
     pthread_t worker;
     uint64_t sent = 0;

@@ -31,9 +31,9 @@ struct Reader
 {
     pthread_t thread;
     int handle;
-    uint64_t period;   /* 0: none */
-    int stall;         /* stops reading now and then until the ring's thread has run some turns */
-    const int* turns;  /* counted by the ring's thread */
+    uint64_t period;  /* 0: none */
+    int stall;        /* stops reading now and then until the ring's thread has run some turns */
+    const int* turns; /* counted by the ring's thread */
     uint64_t received;
     bool good;
     int ended;
@@ -95,7 +95,9 @@ static uint8_t* mapRepeated(size_t size)
     region = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ck_assert_ptr_ne(region, MAP_FAILED);
     for (size_t offset = 0; offset < size; offset += BLOCK)
-        ck_assert_ptr_ne(mmap(region + offset, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0), MAP_FAILED);
+        ck_assert_ptr_ne(
+            mmap(region + offset, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0),
+            MAP_FAILED);
     close(file);
     fillPattern(region, BLOCK, 0);
     return region;
@@ -122,7 +124,9 @@ static void sendAtOnce(enum Kind kind, int mode, size_t size, bool small)
         size_t before = GetFastSocketOutboundLength(recorder.socket);
         for (int turn = 0; (turn < 100000) && (recorder.out < 2); turn++)
             ck_assert_int_eq(WaitForFastRing(fixture.ring, 100, NULL), 0);
-        ck_assert_msg((recorder.out == 2) || (GetFastSocketOutboundLength(recorder.socket) < before), "nothing moves");
+        ck_assert_msg((recorder.out == 2) ||
+                          (GetFastSocketOutboundLength(recorder.socket) < before),
+                      "nothing moves");
     }
     ck_assert_uint_eq(readSocket(recorder.socket).sentBytes, size);
     ck_assert_int_eq(recorder.err, 0);
@@ -161,7 +165,8 @@ END_TEST
 /* random sizes over all transmit calls, read by one who stalls: byte-exact order */
 START_TEST(mixesCallsAndSizes)
 {
-    const int modes[] = {FASTSOCKET_MODE_REGULAR, FASTSOCKET_MODE_ZERO_COPY, FASTSOCKET_MODE_AUTO_CORK,
+    const int modes[] = {FASTSOCKET_MODE_REGULAR, FASTSOCKET_MODE_ZERO_COPY,
+                         FASTSOCKET_MODE_AUTO_CORK,
                          FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK};
 
     for (size_t index = 0; index < sizeof(modes) / sizeof(modes[0]); index++) {
@@ -185,17 +190,19 @@ START_TEST(mixesCallsAndSizes)
             vectors[1] = (struct iovec){NULL, 0};
             vectors[2] = (struct iovec){data + size / 2, size - size / 2};
             switch (rand_r(&seed) % 3) {
-                case 0:
-                    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, size, 0), 0);
-                    ReleaseFastBuffer(buffer);
-                    break;
-                case 1:
-                    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
-                    ReleaseFastBuffer(buffer);
-                    break;
-                default:
-                    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, size, 0), 0);
-                    break;
+            case 0:
+                ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, size, 0),
+                                 0);
+                ReleaseFastBuffer(buffer);
+                break;
+            case 1:
+                ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
+                ReleaseFastBuffer(buffer);
+                break;
+            default:
+                ck_assert_int_eq(
+                    TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, size, 0), 0);
+                break;
             }
             sent += size;
             for (int count = rand_r(&seed) % 4; count > 0; count--) {
@@ -286,12 +293,17 @@ START_TEST(receivesMuch)
         uint16_t buffers;
         uint32_t length;
     } cases[] = {
-        {KIND_TCP, 64, 4096}, {KIND_TCP, 4, 100}, {KIND_TCP, 256, 65536}, {KIND_TCP, 1, 64},
-        {KIND_UNIX_STREAM, 64, 4096}, {KIND_UNIX_STREAM, 2, 1000},
+        {KIND_TCP, 64, 4096},
+        {KIND_TCP, 4, 100},
+        {KIND_TCP, 256, 65536},
+        {KIND_TCP, 1, 64},
+        {KIND_UNIX_STREAM, 64, 4096},
+        {KIND_UNIX_STREAM, 2, 1000},
     };
 
     for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
-        struct Writer writer = {.size = (cases[index].length < 2000) ? 4 << 20 : 64 << 20, .seed = 7};
+        struct Writer writer = {.size = (cases[index].length < 2000) ? 4 << 20 : 64 << 20,
+                                .seed = 7};
         fixtureClose(&fixture);
         fixtureOpen(&fixture, 0, cases[index].buffers, cases[index].length);
         taken = 0;

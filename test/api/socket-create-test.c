@@ -21,8 +21,8 @@ static void tearDown(void)
 
 static struct FastSocket* create(int handle, struct msghdr* message, int flags, int mode)
 {
-    return CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, handle, message, flags,
-                            mode, 0, recordEvent, &recorder);
+    return CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound,
+                            handle, message, flags, mode, 0, recordEvent, &recorder);
 }
 
 /* Expects NULL and errno, and the descriptor as it was. */
@@ -51,14 +51,14 @@ static void expectUnharmed(void)
 START_TEST(refusesNull)
 {
     pairStream(pair);
-    ck_assert_ptr_null(CreateFastSocket(NULL, fixture.provider, fixture.inbound, fixture.outbound, pair[0], NULL, 0, 0,
-                                        0, recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(NULL, fixture.provider, fixture.inbound, fixture.outbound,
+                                        pair[0], NULL, 0, 0, 0, recordEvent, &recorder));
     ck_assert_int_eq(errno, EINVAL);
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, NULL, fixture.inbound, fixture.outbound, pair[0], NULL, 0, 0, 0,
-                                        recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(fixture.ring, NULL, fixture.inbound, fixture.outbound,
+                                        pair[0], NULL, 0, 0, 0, recordEvent, &recorder));
     ck_assert_int_eq(errno, EINVAL);
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, NULL, fixture.outbound, pair[0], NULL, 0, 0, 0,
-                                        recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, NULL, fixture.outbound,
+                                        pair[0], NULL, 0, 0, 0, recordEvent, &recorder));
     ck_assert_int_eq(errno, EINVAL);
     runIdle(fixture.ring);
     expectUnharmed();
@@ -72,11 +72,13 @@ START_TEST(refusesForeignRing)
 
     pairStream(pair);
     fixtureOpen(&other, 0, 0, 0);
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, other.provider, fixture.inbound, fixture.outbound, pair[0], NULL,
-                                        0, 0, 0, recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(fixture.ring, other.provider, fixture.inbound,
+                                        fixture.outbound, pair[0], NULL, 0, 0, 0, recordEvent,
+                                        &recorder));
     ck_assert_int_eq(errno, EINVAL);
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, other.inbound, fixture.outbound, pair[0], NULL,
-                                        0, 0, 0, recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, other.inbound,
+                                        fixture.outbound, pair[0], NULL, 0, 0, 0, recordEvent,
+                                        &recorder));
     ck_assert_int_eq(errno, EINVAL);
     fixtureClose(&other);
     expectUnharmed();
@@ -90,8 +92,8 @@ START_TEST(takesPoolOfItsOwn)
     struct FastBuffer* buffer = NULL;
 
     pairStream(pair);
-    recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, pool, pool, pair[0], NULL, 0, 0, 0, recordEvent,
-                                       &recorder);
+    recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, pool, pool, pair[0], NULL, 0,
+                                       0, 0, recordEvent, &recorder);
     ck_assert_ptr_nonnull(recorder.socket);
     for (int round = 0; round < 200; round++) {
         sendText(pair[1], "in");
@@ -121,12 +123,13 @@ static void* allocatePlain(size_t size, void* closure)
 /* provider: made with AllocateRingFastBuffer */
 START_TEST(refusesProviderOfOtherMemory)
 {
-    struct FastRingBufferProvider* plain = CreateFastRingBufferProvider(fixture.ring, 0, 4, 4096, allocatePlain, NULL);
+    struct FastRingBufferProvider* plain = CreateFastRingBufferProvider(fixture.ring, 0, 4, 4096,
+                                                                        allocatePlain, NULL);
 
     ck_assert_ptr_nonnull(plain);
     pairStream(pair);
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, plain, fixture.inbound, fixture.outbound, pair[0], NULL, 0, 0, 0,
-                                        recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(fixture.ring, plain, fixture.inbound, fixture.outbound,
+                                        pair[0], NULL, 0, 0, 0, recordEvent, &recorder));
     ck_assert_int_eq(errno, EINVAL);
     ReleaseFastRingBufferProvider(plain, free);
     expectUnharmed();
@@ -141,8 +144,8 @@ START_TEST(receivesWithoutOutbound)
     struct FastBuffer* buffer = NULL;
 
     pairStream(pair);
-    recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, NULL, pair[0], NULL, 0, 0, 0,
-                                       recordEvent, &recorder);
+    recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, NULL,
+                                       pair[0], NULL, 0, 0, 0, recordEvent, &recorder);
     ck_assert_ptr_nonnull(recorder.socket);
     ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0), -EINVAL);
     ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
@@ -396,7 +399,8 @@ END_TEST
 /* flags (receive) */
 START_TEST(checksFlags)
 {
-    const int refused[] = {MSG_PEEK, MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE, MSG_DONTROUTE, MSG_MORE, MSG_EOR, 1 << 24};
+    const int refused[] = {MSG_PEEK, MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE,
+                           MSG_DONTROUTE, MSG_MORE, MSG_EOR, 1 << 24};
     const int accepted[] = {MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_DONTWAIT, MSG_WAITALL,
                             MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL};
 
@@ -446,8 +450,9 @@ START_TEST(takesAnyLimit)
     for (size_t index = 0; index < sizeof(limits) / sizeof(limits[0]); index++) {
         uint8_t data[100];
         pairTcp(pair);
-        recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, pair[0],
-                                           NULL, 0, 0, limits[index], recordEvent, &recorder);
+        recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound,
+                                           fixture.outbound, pair[0], NULL, 0, 0, limits[index],
+                                           recordEvent, &recorder);
         ck_assert_ptr_nonnull(recorder.socket);
         for (uint64_t message = 0; message < 3000; message++)
             transmitPattern(recorder.socket, 10, message * 10);
@@ -468,7 +473,8 @@ START_TEST(setsCloseOnExec)
 {
     for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
         int status = 0;
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | (nonblocking ? SOCK_NONBLOCK : 0), 0, pair), 0);
+        ck_assert_int_eq(
+            socketpair(AF_UNIX, SOCK_STREAM | (nonblocking ? SOCK_NONBLOCK : 0), 0, pair), 0);
         status = fcntl(pair[0], F_GETFL);
         openRecorded(&fixture, pair[0], NULL, 0, &recorder);
         ck_assert_int_eq(fcntl(pair[0], F_GETFD), FD_CLOEXEC);
@@ -504,8 +510,8 @@ START_TEST(worksWithoutHandler)
     char data[8] = "";
 
     pairStream(pair);
-    recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, pair[0], NULL,
-                                       0, 0, 0, NULL, NULL);
+    recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound,
+                                       fixture.outbound, pair[0], NULL, 0, 0, 0, NULL, NULL);
     ck_assert_ptr_nonnull(recorder.socket);
     ck_assert_ptr_null(GetFastSocketClosure(recorder.socket));
     sendText(pair[1], "polled");

@@ -77,11 +77,15 @@ START_TEST(sendsToAddresses)
         scratch = addresses[index];
         if (round & 1) {
             struct iovec vector = {text, strlen(text)};
-            struct msghdr message = {.msg_name = &scratch, .msg_namelen = sizeof(scratch), .msg_iov = &vector, .msg_iovlen = 1};
+            struct msghdr message = {.msg_name = &scratch,
+                                     .msg_namelen = sizeof(scratch),
+                                     .msg_iov = &vector,
+                                     .msg_iovlen = 1};
             ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
         } else {
-            ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&scratch, sizeof(scratch), text,
-                                                    strlen(text), 0), 0);
+            ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&scratch,
+                                                    sizeof(scratch), text, strlen(text), 0),
+                             0);
         }
         memset(&scratch, 0, sizeof(scratch));
     }
@@ -107,15 +111,17 @@ static void answer(struct FastSocket* socket, int event, int parameter, struct R
     if (event != POLLIN)
         return;
     while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL) {
-        struct io_uring_recvmsg_out* out =
-            io_uring_recvmsg_validate(GetFastBufferData(buffer), (int)GetFastBufferLength(buffer), header);
+        struct io_uring_recvmsg_out* out = io_uring_recvmsg_validate(
+            GetFastBufferData(buffer), (int)GetFastBufferLength(buffer), header);
         size_t size = 0;
         uint8_t* payload = NULL;
         ck_assert_ptr_nonnull(out);
         payload = io_uring_recvmsg_payload(out, header);
         size = io_uring_recvmsg_payload_length(out, (int)GetFastBufferLength(buffer), header);
-        ck_assert_int_eq(TransmitFastSocketBuffer(socket, io_uring_recvmsg_name(out), out->namelen, buffer,
-                                                  (size_t)(payload - GetFastBufferData(buffer)), size, 0), 0);
+        ck_assert_int_eq(
+            TransmitFastSocketBuffer(socket, io_uring_recvmsg_name(out), out->namelen, buffer,
+                                     (size_t)(payload - GetFastBufferData(buffer)), size, 0),
+            0);
     }
 }
 
@@ -155,7 +161,8 @@ START_TEST(keepsOrder)
 
     openKind(KIND_UNIX_DATAGRAM);
     for (uint32_t index = 0; index < 2000; index++)
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, &index, sizeof(index), 0), 0);
+        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, &index, sizeof(index), 0),
+                         0);
     while (expected < 2000) {
         uint32_t got = 0;
         if (recv(pair[1], &got, sizeof(got), MSG_DONTWAIT) < 0) {
@@ -183,8 +190,10 @@ START_TEST(sendsEmptyDatagrams)
         openKind(kinds[index]);
         ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, NULL, 0, 0), 0);
         ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
-        ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, AllocateFastBuffer(fixture.outbound, 0, 0), 0,
-                                                  0, 0), 0);
+        ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0,
+                                                  AllocateFastBuffer(fixture.outbound, 0, 0), 0, 0,
+                                                  0),
+                         0);
         transmitText(recorder.socket, "x");
         waitDrained(&recorder);
         runIdle(fixture.ring);
@@ -244,7 +253,8 @@ START_TEST(refusesOversize)
 
     openKind(KIND_UDP);
     ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, 65536, 0), -EMSGSIZE);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0), -EMSGSIZE);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+                     -EMSGSIZE);
     ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
     ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, 65507, 0), 0);
     waitDrained(&recorder);
@@ -284,7 +294,8 @@ START_TEST(failsAlone)
     expectText(pair[1], "behind");
     expectText(pair[1], "last");
     /* From now on the size is known, and refused at once. */
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0), -EMSGSIZE);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+                     -EMSGSIZE);
     expectAlive();
     release();
 }
@@ -299,7 +310,8 @@ START_TEST(failsRecordAlone)
     openRecorded(&fixture, pair[0], NULL, 0, &recorder);
     transmitText(recorder.socket, "before");
     ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0), -EMSGSIZE);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+                     -EMSGSIZE);
     transmitText(recorder.socket, "behind");
     waitDrained(&recorder);
     expectText(pair[1], "before");
@@ -316,7 +328,8 @@ START_TEST(mergesFailures)
 
     openKind(KIND_UNIX_DATAGRAM);
     for (int index = 0; index < 10; index++)
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0), 0);
+        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+                         0);
     shrink();
     waitDrained(&recorder);
     runIdle(fixture.ring);
@@ -361,7 +374,9 @@ START_TEST(receivesDuringRefusals)
     ck_assert_int_eq(connect(pair[1], (struct sockaddr*)&own, sizeof(own)), 0);
     ck_assert_int_eq(setsockopt(handle, IPPROTO_IP, IP_RECVERR, &(int){0}, sizeof(int)), 0);
     for (int round = 0; round < 100; round++) {
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&nobody, sizeof(nobody), "x", 1, 0), 0);
+        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&nobody,
+                                                sizeof(nobody), "x", 1, 0),
+                         0);
         snprintf(text, sizeof(text), "%05d", round);
         sendText(pair[1], text);
         receiveText(&recorder, text);
@@ -403,14 +418,17 @@ START_TEST(survivesBadAddresses)
 {
     struct sockaddr_in address;
     struct sockaddr_in zero = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct sockaddr_in broadcast = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = INADDR_BROADCAST};
+    struct sockaddr_in broadcast = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = INADDR_BROADCAST};
     int before = 0;
 
     pair[1] = bindLoopback(&address);
     openRecorded(&fixture, socket(AF_INET, SOCK_DGRAM, 0), NULL, 0, &recorder);
     waitCount(fixture.ring, &recorder.out, 1);
     for (int bad = 0; bad < 4; bad++) {
-        struct sockaddr* to = (bad == 0) ? (struct sockaddr*)&zero : (bad == 1) ? (struct sockaddr*)&broadcast : NULL;
+        struct sockaddr* to = (bad == 0)   ? (struct sockaddr*)&zero
+                              : (bad == 1) ? (struct sockaddr*)&broadcast
+                                           : NULL;
         socklen_t length = (to != NULL) ? sizeof(zero) : 0;
         int result = 0;
         if (bad == 3) {
@@ -423,8 +441,9 @@ START_TEST(survivesBadAddresses)
             waitCount(fixture.ring, &recorder.err, before + 1);
         else
             ck_assert_int_eq(result, -EINVAL);
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address, sizeof(address), "fine", 4,
-                                                0), 0);
+        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address,
+                                                sizeof(address), "fine", 4, 0),
+                         0);
         waitDrained(&recorder);
         expectText(pair[1], "fine");
     }

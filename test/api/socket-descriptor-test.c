@@ -33,7 +33,8 @@ static void release(void)
 }
 
 /* A descriptor's own function must not be called when the socket sends it. */
-static int refuseCall(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int refuseCall(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                      int reason)
 {
     (void)descriptor;
     (void)completion;
@@ -44,7 +45,8 @@ static int refuseCall(struct FastRingDescriptor* descriptor, struct io_uring_cqe
 
 static struct FastRingDescriptor* allocate(void)
 {
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, refuseCall, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, refuseCall,
+                                                                       NULL);
 
     ck_assert_ptr_nonnull(descriptor);
     return descriptor;
@@ -94,7 +96,8 @@ enum Way
 };
 
 /* Scratch of the descriptor holds header and vectors, as documented. */
-static void prepareWay(struct FastRingDescriptor* descriptor, enum Way way, struct FastBuffer* buffer)
+static void prepareWay(struct FastRingDescriptor* descriptor, enum Way way,
+                       struct FastBuffer* buffer)
 {
     struct io_uring_sqe* submission = GetFastRingDescriptorSubmission(descriptor);
     uint8_t* data = GetFastBufferData(buffer);
@@ -111,13 +114,27 @@ static void prepareWay(struct FastRingDescriptor* descriptor, enum Way way, stru
     message->msg_iov = vectors;
     message->msg_iovlen = 3;
     switch (way) {
-        case WAY_SEND: io_uring_prep_send(submission, pair[0], data, size, 0); break;
-        case WAY_SENDMSG: io_uring_prep_sendmsg(submission, pair[0], message, 0); break;
-        case WAY_SEND_ZC: io_uring_prep_send_zc(submission, pair[0], data, size, 0, 0); break;
-        case WAY_SENDMSG_ZC: io_uring_prep_sendmsg_zc(submission, pair[0], message, 0); break;
-        case WAY_WRITE: io_uring_prep_write(submission, pair[0], data, (unsigned)size, 0); break;
-        case WAY_WRITE_FIXED: io_uring_prep_write_fixed(submission, pair[0], data, (unsigned)size, 0, 0); break;
-        default: io_uring_prep_writev(submission, pair[0], vectors, 3, 0); break;
+    case WAY_SEND:
+        io_uring_prep_send(submission, pair[0], data, size, 0);
+        break;
+    case WAY_SENDMSG:
+        io_uring_prep_sendmsg(submission, pair[0], message, 0);
+        break;
+    case WAY_SEND_ZC:
+        io_uring_prep_send_zc(submission, pair[0], data, size, 0, 0);
+        break;
+    case WAY_SENDMSG_ZC:
+        io_uring_prep_sendmsg_zc(submission, pair[0], message, 0);
+        break;
+    case WAY_WRITE:
+        io_uring_prep_write(submission, pair[0], data, (unsigned)size, 0);
+        break;
+    case WAY_WRITE_FIXED:
+        io_uring_prep_write_fixed(submission, pair[0], data, (unsigned)size, 0, 0);
+        break;
+    default:
+        io_uring_prep_writev(submission, pair[0], vectors, 3, 0);
+        break;
     }
 }
 
@@ -138,10 +155,12 @@ START_TEST(sendsEveryOpcode)
     for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
         for (enum Way way = 0; way < WAY_COUNT; way++) {
             bool zeroCopy = (way == WAY_SEND_ZC) || (way == WAY_SENDMSG_ZC);
-            if (zeroCopy && !(GetFastRingFeatures(fixture.ring) & FASTRING_FEATURE_SENDMSG_ZERO_COPY))
+            if (zeroCopy &&
+                !(GetFastRingFeatures(fixture.ring) & FASTRING_FEATURE_SENDMSG_ZERO_COPY))
                 continue;
             openKind(kinds[index]);
-            ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
+            ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)),
+                             0);
             transmitWay(way, 10, 0);
             expectPattern(10, 0);
             transmitWay(way, 1000000, 10);
@@ -168,7 +187,8 @@ START_TEST(splices)
     fillPattern(data, sizeof(data), 6);
     ck_assert_int_eq(write(pipes[1], data, sizeof(data)), sizeof(data));
     transmitPattern(recorder.socket, 6, 0);
-    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1, sizeof(data), 0);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1,
+                         sizeof(data), 0);
     ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
     transmitPattern(recorder.socket, 1000, 3006);
     expectPattern(4006, 0);
@@ -197,7 +217,9 @@ START_TEST(keepsOrder)
         else if (choice == WAY_COUNT)
             transmitPattern(recorder.socket, size, position);
         else
-            ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, makeBuffer(size, position), 0, size, 0), 0);
+            ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0,
+                                                      makeBuffer(size, position), 0, size, 0),
+                             0);
         position += size;
     }
     ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), position);
@@ -210,7 +232,8 @@ static int barrierResult;
 static int barrierCalls;
 static size_t barrierOutbound;
 
-static int noteBarrier(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int noteBarrier(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                       int reason)
 {
     int* received = GetFastRingDescriptorClosure(descriptor);
 
@@ -316,7 +339,8 @@ START_TEST(runsManyBarriers)
 {
     openKind(KIND_TCP);
     for (uint64_t index = 0; index < 100; index++) {
-        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL,
+                                                                           NULL);
         io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
         GetFastRingDescriptorSubmission(descriptor)->fd = pair[0];
         transmitPattern(recorder.socket, 100, index * 100);
@@ -330,7 +354,8 @@ END_TEST
 /* barriers: a command of the socket; its result, or that the kernel has none, is the function's */
 START_TEST(runsSocketCommand)
 {
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, noteBarrier, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, noteBarrier,
+                                                                       NULL);
     struct io_uring_sqe* submission = GetFastRingDescriptorSubmission(descriptor);
 
     openKind(KIND_TCP);
@@ -340,8 +365,9 @@ START_TEST(runsSocketCommand)
     ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, NULL), 0);
     transmitText(recorder.socket, "behind");
     waitCount(fixture.ring, &barrierCalls, 1);
-    ck_assert_msg((barrierResult >= 0) || (barrierResult == -EOPNOTSUPP) || (barrierResult == -EINVAL), "%d",
-                  barrierResult);
+    ck_assert_msg((barrierResult >= 0) || (barrierResult == -EOPNOTSUPP) ||
+                      (barrierResult == -EINVAL),
+                  "%d", barrierResult);
     waitDrained(&recorder);
     expectText(pair[1], "beforebehind");
     ck_assert_int_eq(recorder.err, 0);
@@ -355,7 +381,8 @@ START_TEST(cancelsBarrierAtFailure)
     openKind(KIND_TCP);
     transmitPattern(recorder.socket, 20000000, 0);
     for (int count = 0; count < 3; count++) {
-        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, noteBarrier, NULL);
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring,
+                                                                           noteBarrier, NULL);
         io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
         GetFastRingDescriptorSubmission(descriptor)->fd = pair[0];
         ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, NULL), 0);
@@ -407,8 +434,10 @@ START_TEST(endsSplice)
     ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
     ck_assert_int_eq(write(pipes[1], "ab", 2), 2);
     close(pipes[1]);
-    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1, 100, 0);
-    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, makeBuffer(0, 0)), 0);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1,
+                         100, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, makeBuffer(0, 0)),
+                     0);
     transmitText(recorder.socket, "cd");
     waitDrained(&recorder);
     expectText(pair[1], "abcd");
@@ -416,8 +445,10 @@ START_TEST(endsSplice)
     close(pipes[0]);
 
     descriptor = allocate();
-    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pair[1], -1, pair[0], -1, 100, 0);
-    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, makeBuffer(0, 0)), 0);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pair[1], -1, pair[0], -1, 100,
+                         0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, makeBuffer(0, 0)),
+                     0);
     waitHangup(&recorder);
     ck_assert_int_eq(recorder.err, 1);
     ck_assert_int_eq(recorder.lastError, EINVAL);
@@ -442,7 +473,8 @@ START_TEST(consumesOnError)
     held = heldBuffers();
 
     /* no descriptor: the buffer is released */
-    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, NULL, makeBuffer(10, 0)), -EINVAL);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, NULL, makeBuffer(10, 0)),
+                     -EINVAL);
     ck_assert_uint_eq(heldBuffers(), held);
     ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, NULL, NULL), -EINVAL);
 
@@ -463,11 +495,12 @@ START_TEST(consumesOnError)
 
     /* opcodes that are not allowed, or not without, or not with a buffer */
     for (int opcode = 0; opcode < 60; opcode++) {
-        bool data = (opcode == IORING_OP_SEND) || (opcode == IORING_OP_SENDMSG) || (opcode == IORING_OP_SEND_ZC) ||
-                    (opcode == IORING_OP_SENDMSG_ZC) || (opcode == IORING_OP_WRITE) || (opcode == IORING_OP_WRITEV) ||
+        bool data = (opcode == IORING_OP_SEND) || (opcode == IORING_OP_SENDMSG) ||
+                    (opcode == IORING_OP_SEND_ZC) || (opcode == IORING_OP_SENDMSG_ZC) ||
+                    (opcode == IORING_OP_WRITE) || (opcode == IORING_OP_WRITEV) ||
                     (opcode == IORING_OP_WRITE_FIXED) || (opcode == IORING_OP_SPLICE);
-        bool barrier = (opcode == IORING_OP_POLL_ADD) || (opcode == IORING_OP_URING_CMD) || (opcode == IORING_OP_NOP) ||
-                       (opcode == IORING_OP_SHUTDOWN);
+        bool barrier = (opcode == IORING_OP_POLL_ADD) || (opcode == IORING_OP_URING_CMD) ||
+                       (opcode == IORING_OP_NOP) || (opcode == IORING_OP_SHUTDOWN);
         for (int with = 0; with < 2; with++) {
             if (with ? data : barrier)
                 continue;
@@ -477,7 +510,9 @@ START_TEST(consumesOnError)
             GetFastRingDescriptorSubmission(descriptor)->opcode = (uint8_t)opcode;
             if (!with)
                 ReleaseFastBuffer(buffer);
-            ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, with ? buffer : NULL), -EINVAL);
+            ck_assert_int_eq(
+                TransmitFastSocketDescriptor(recorder.socket, descriptor, with ? buffer : NULL),
+                -EINVAL);
             ck_assert_uint_eq(heldBuffers(), held);
         }
     }
@@ -515,7 +550,8 @@ START_TEST(refusesLikeOtherCalls)
     held = heldBuffers();
     descriptor = allocate();
     buffer = makeBuffer(10, 0);
-    io_uring_prep_send(GetFastRingDescriptorSubmission(descriptor), pair[0], GetFastBufferData(buffer), (1u << 30) + 1, 0);
+    io_uring_prep_send(GetFastRingDescriptorSubmission(descriptor), pair[0],
+                       GetFastBufferData(buffer), (1u << 30) + 1, 0);
     ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), -EMSGSIZE);
     ck_assert_uint_eq(heldBuffers(), held);
 
@@ -590,7 +626,8 @@ START_TEST(refusesForeignDescriptor)
 }
 END_TEST
 
-static int keepAlive(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int keepAlive(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                     int reason)
 {
     (void)descriptor;
     (void)completion;
@@ -601,7 +638,8 @@ static int keepAlive(struct FastRingDescriptor* descriptor, struct io_uring_cqe*
 /* -EBUSY: a descriptor in flight is left alone */
 START_TEST(refusesBusyDescriptor)
 {
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, keepAlive, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, keepAlive,
+                                                                       NULL);
     struct FastBuffer* buffer = NULL;
     uint64_t held = 0;
 

@@ -347,7 +347,8 @@ START_TEST(dropsQueueAtReset)
         if (counts[index] == 1000)
             ck_assert_uint_gt(total, 10000000);
         ck_assert_uint_eq(readSocket(recorder.socket).droppedBytes, total);
-        ck_assert_uint_eq(readSocket(recorder.socket).sentBytes + total, (size_t)counts[index] * 20000);
+        ck_assert_uint_eq(readSocket(recorder.socket).sentBytes + total,
+                          (size_t)counts[index] * 20000);
         release();
     }
 }
@@ -451,7 +452,8 @@ START_TEST(sendsAfterHalfClose)
     ck_assert_int_eq(recorder.hup, 1);
     ck_assert_int_eq(recorder.lastHangup, 0);
     ck_assert_int_eq(GetFastSocketError(recorder.socket), recorder.lastError);
-    ck_assert_msg((recorder.lastError == EPIPE) || (recorder.lastError == ECONNRESET), "%d", recorder.lastError);
+    ck_assert_msg((recorder.lastError == EPIPE) || (recorder.lastError == ECONNRESET), "%d",
+                  recorder.lastError);
     release();
 }
 END_TEST
@@ -557,7 +559,8 @@ START_TEST(holdsEndOfPause)
 }
 END_TEST
 
-static void answerAndPause(struct FastSocket* socket, int event, int parameter, struct Recorder* seen)
+static void answerAndPause(struct FastSocket* socket, int event, int parameter,
+                           struct Recorder* seen)
 {
     (void)parameter;
     if ((event == POLLIN) && (seen->in == 1)) {
@@ -631,7 +634,8 @@ START_TEST(tellsLocalShutdown)
     for (int how = 0; how < 2; how++) {
         openTcp();
         runIdle(fixture.ring);
-        ck_assert_int_eq(shutdown(GetFastSocketHandle(recorder.socket), how ? SHUT_RDWR : SHUT_RD), 0);
+        ck_assert_int_eq(shutdown(GetFastSocketHandle(recorder.socket), how ? SHUT_RDWR : SHUT_RD),
+                         0);
         waitHangup(&recorder);
         runIdle(fixture.ring);
         ck_assert_int_eq(recorder.lastHangup, 0);
@@ -698,7 +702,8 @@ START_TEST(refusesNestedTurn)
 }
 END_TEST
 
-static void callEverything(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+static void callEverything(struct FastSocket* socket, int event, int parameter,
+                           struct Recorder* self)
 {
     struct FastBuffer* buffer = NULL;
     char byte = 0;

@@ -52,20 +52,21 @@ static int transmit(enum Call call, size_t size, uint64_t position)
     ck_assert_ptr_nonnull(buffer);
     fillPattern(data, size, position);
     switch (call) {
-        case CALL_DATA:
-            result = TransmitFastSocketData(recorder.socket, NULL, 0, data, size, 0);
-            ReleaseFastBuffer(buffer);
-            return result;
-        case CALL_MESSAGE:
-            result = TransmitFastSocketMessage(recorder.socket, &message, 0);
-            ReleaseFastBuffer(buffer);
-            return result;
-        case CALL_BUFFER: return TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, size, 0);
-        default:
-            descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
-            ck_assert_ptr_nonnull(descriptor);
-            io_uring_prep_send(GetFastRingDescriptorSubmission(descriptor), pair[0], data, size, 0);
-            return TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer);
+    case CALL_DATA:
+        result = TransmitFastSocketData(recorder.socket, NULL, 0, data, size, 0);
+        ReleaseFastBuffer(buffer);
+        return result;
+    case CALL_MESSAGE:
+        result = TransmitFastSocketMessage(recorder.socket, &message, 0);
+        ReleaseFastBuffer(buffer);
+        return result;
+    case CALL_BUFFER:
+        return TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, size, 0);
+    default:
+        descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
+        ck_assert_ptr_nonnull(descriptor);
+        io_uring_prep_send(GetFastRingDescriptorSubmission(descriptor), pair[0], data, size, 0);
+        return TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer);
     }
 }
 
@@ -83,7 +84,9 @@ static void expect(enum Kind kind, size_t size, uint64_t position)
     size_t done = 0;
 
     while (done < size) {
-        ssize_t result = recv(pair[1], data, (typeKind(kind) == SOCK_STREAM) ? size - done : sizeof(data), MSG_DONTWAIT);
+        ssize_t result = recv(pair[1], data,
+                              (typeKind(kind) == SOCK_STREAM) ? size - done : sizeof(data),
+                              MSG_DONTWAIT);
         if (result < 0) {
             ck_assert_int_eq(errno, EAGAIN);
             ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
@@ -186,11 +189,13 @@ START_TEST(goesRound)
                 size_t size = sizeOf(index);
                 ck_assert_int_eq(transmit(CALL_DATA, size, position), 0);
                 waitInput(&other, size);
-                ck_assert_int_eq(ReceiveFastSocketData(other.socket, data, sizeof(data), 0), (ssize_t)size);
+                ck_assert_int_eq(ReceiveFastSocketData(other.socket, data, sizeof(data), 0),
+                                 (ssize_t)size);
                 ck_assert(checkPattern(data, size, position));
                 ck_assert_int_eq(TransmitFastSocketData(other.socket, NULL, 0, data, size, 0), 0);
                 waitInput(&recorder, size);
-                ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), (ssize_t)size);
+                ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0),
+                                 (ssize_t)size);
                 ck_assert(checkPattern(data, size, position));
                 position += size;
             }

@@ -17,7 +17,8 @@ enum
     ROOM = 256,
 };
 
-union Control {
+union Control
+{
     struct cmsghdr align;
     char data[ROOM];
 };
@@ -119,7 +120,8 @@ static int receiveRights(int handle, const char* text)
     union Control control;
     char data[64] = "";
     struct iovec vector = {data, strlen(text)};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = ROOM};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = ROOM};
     struct cmsghdr* entry = NULL;
     int received = -1;
 
@@ -328,8 +330,9 @@ START_TEST(setsCloseOnExec)
         struct cmsghdr* entry = NULL;
         int handle = -1;
         pairStream(pair);
-        recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, pair[0],
-                                           &message, flag ? MSG_CMSG_CLOEXEC : 0, 0, 0, recordEvent, &recorder);
+        recorder.socket = CreateFastSocket(
+            fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, pair[0], &message,
+            flag ? MSG_CMSG_CLOEXEC : 0, 0, 0, recordEvent, &recorder);
         ck_assert_ptr_nonnull(recorder.socket);
         sendRights(pair[1], "x", &pair[1], 1);
         waitInput(&recorder, 1);
@@ -409,9 +412,10 @@ START_TEST(cutsControlData)
     parts = takeParts();
     ck_assert_int_eq((int)(parts.out->flags & MSG_CTRUNC), MSG_CTRUNC);
     ck_assert_int_eq(memcmp(parts.payload, "many", 4), 0);
-    for (struct cmsghdr* entry = io_uring_recvmsg_cmsg_firsthdr(parts.out, parts.header); entry != NULL;
-         entry = io_uring_recvmsg_cmsg_nexthdr(parts.out, parts.header, entry)) {
-        for (size_t offset = CMSG_LEN(0); offset + sizeof(int) <= entry->cmsg_len; offset += sizeof(int)) {
+    for (struct cmsghdr* entry = io_uring_recvmsg_cmsg_firsthdr(parts.out, parts.header);
+         entry != NULL; entry = io_uring_recvmsg_cmsg_nexthdr(parts.out, parts.header, entry)) {
+        for (size_t offset = CMSG_LEN(0); offset + sizeof(int) <= entry->cmsg_len;
+             offset += sizeof(int)) {
             int handle = -1;
             memcpy(&handle, (char*)entry + offset, sizeof(handle));
             close(handle);
@@ -499,7 +503,8 @@ START_TEST(sendsDescriptorsOnce)
     ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
     while (checked < sizeof(back)) {
         struct iovec into = {data, sizeof(data)};
-        struct msghdr incoming = {.msg_iov = &into, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = ROOM};
+        struct msghdr incoming = {
+            .msg_iov = &into, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = ROOM};
         ssize_t size = recvmsg(pair[1], &incoming, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (size < 0) {
             ck_assert_int_eq(errno, EAGAIN);
@@ -586,7 +591,8 @@ END_TEST
 /* control data that is no control data: refused at once, or a failure told by POLLERR; no crash */
 START_TEST(survivesMalformedControlData)
 {
-    const size_t lengths[] = {0, 1, sizeof(struct cmsghdr) - 1, sizeof(struct cmsghdr) + 1, 1000, SIZE_MAX};
+    const size_t lengths[] = {0, 1, sizeof(struct cmsghdr) - 1, sizeof(struct cmsghdr) + 1,
+                              1000, SIZE_MAX};
 
     for (size_t index = 0; index < sizeof(lengths) / sizeof(lengths[0]); index++) {
         union Control control;
@@ -639,7 +645,8 @@ END_TEST
 /* more descriptors than the kernel takes, and none left for the duplicates */
 START_TEST(refusesTooManyDescriptors)
 {
-    static union {
+    static union
+    {
         struct cmsghdr align;
         char data[CMSG_SPACE(400 * sizeof(int))];
     } control;
@@ -655,7 +662,8 @@ START_TEST(refusesTooManyDescriptors)
     CMSG_FIRSTHDR(&message)->cmsg_type = SCM_RIGHTS;
     CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(400 * sizeof(int));
     for (int index = 0; index < 400; index++)
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)) + (size_t)index * sizeof(int), &pair[1], sizeof(int));
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)) + (size_t)index * sizeof(int), &pair[1],
+               sizeof(int));
     ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
     ck_assert_int_eq(countDescriptors(), before);
 

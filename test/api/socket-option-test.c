@@ -62,10 +62,12 @@ START_TEST(refusesUnknown)
 
     for (size_t index = 0; index < sizeof(unknown) / sizeof(unknown[0]); index++) {
         ck_assert_int_eq(set(unknown[index], 1), -ENOPROTOOPT);
-        ck_assert_int_eq(GetFastSocketOption(recorder.socket, unknown[index], &value), -ENOPROTOOPT);
+        ck_assert_int_eq(GetFastSocketOption(recorder.socket, unknown[index], &value),
+                         -ENOPROTOOPT);
     }
     ck_assert_uint_eq(value, 42);
-    ck_assert_int_eq(GetFastSocketOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, NULL), -EINVAL);
+    ck_assert_int_eq(GetFastSocketOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, NULL),
+                     -EINVAL);
 }
 END_TEST
 

@@ -442,7 +442,8 @@ START_TEST(restsWhileHoarded)
         waitInput(&recorder, 1);
         hoard[count] = ReceiveFastSocketBuffer(recorder.socket);
         ck_assert_ptr_nonnull(hoard[count]);
-        ck_assert(checkPattern(GetFastBufferData(hoard[count]), GetFastBufferLength(hoard[count]), taken));
+        ck_assert(checkPattern(GetFastBufferData(hoard[count]), GetFastBufferLength(hoard[count]),
+                               taken));
         taken += GetFastBufferLength(hoard[count]);
         ck_assert_int_lt(++count, 512);
     }
@@ -494,8 +495,9 @@ static void relay(struct FastSocket* socket, int event, int parameter, struct Re
         if (event != POLLIN)
             return;
         while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL)
-            ck_assert_int_eq(TransmitFastSocketBuffer(state->to->socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer),
-                                                      0), 0);
+            ck_assert_int_eq(TransmitFastSocketBuffer(state->to->socket, NULL, 0, buffer, 0,
+                                                      GetFastBufferLength(buffer), 0),
+                             0);
         if (GetFastSocketOutboundLength(state->to->socket) > state->most)
             state->most = GetFastSocketOutboundLength(state->to->socket);
         if (isOverOutbound(state->to->socket))

@@ -44,7 +44,8 @@ static int receive(void* data, size_t size, int flags)
 /* size 0 or NULL; flags */
 START_TEST(refusesBadArguments)
 {
-    const int refused[] = {MSG_OOB, MSG_ERRQUEUE, MSG_CMSG_CLOEXEC, MSG_DONTROUTE, MSG_MORE, 1 << 30};
+    const int refused[] = {MSG_OOB, MSG_ERRQUEUE, MSG_CMSG_CLOEXEC,
+                           MSG_DONTROUTE, MSG_MORE, 1 << 30};
     char data[8];
 
     openKind(KIND_UNIX_STREAM);
@@ -88,7 +89,8 @@ START_TEST(readsOverBorders)
     openKind(KIND_TCP);
     fillPattern(data, sizeof(data), 0);
     sendAll(pair[1], data, sizeof(data));
-    for (size_t position = 0, size = 1; position < sizeof(data); position += size, size = (size * 7 + 3) % 1000 + 1) {
+    for (size_t position = 0, size = 1; position < sizeof(data);
+         position += size, size = (size * 7 + 3) % 1000 + 1) {
         uint8_t piece[1001];
         if (size > sizeof(data) - position)
             size = sizeof(data) - position;
@@ -251,7 +253,8 @@ START_TEST(waitsForMoreThanHighMark)
     waitInput(&recorder, 4096);
     runIdle(fixture.ring);
     ck_assert_int_eq(receive(data, sizeof(data), MSG_WAITALL), 0);
-    ck_assert_int_eq(GetFastSocketOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, &high), 0);
+    ck_assert_int_eq(GetFastSocketOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, &high),
+                     0);
     ck_assert_uint_ge(high, sizeof(data));
     waitInput(&recorder, 50000);
     sendAll(pair[1], data + 50000, 50000);
@@ -414,7 +417,8 @@ START_TEST(livesOnOneBuffer)
 }
 END_TEST
 
-static int takeShared(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int takeShared(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                      int reason)
 {
     int* count = GetFastRingDescriptorClosure(descriptor);
     uint8_t* data = NULL;
@@ -476,7 +480,8 @@ static void cancelByNumber(void)
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
 
     ck_assert_ptr_nonnull(descriptor);
-    io_uring_prep_cancel_fd(GetFastRingDescriptorSubmission(descriptor), pair[0], IORING_ASYNC_CANCEL_ALL);
+    io_uring_prep_cancel_fd(GetFastRingDescriptorSubmission(descriptor), pair[0],
+                            IORING_ASYNC_CANCEL_ALL);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     runIdle(fixture.ring);
 }

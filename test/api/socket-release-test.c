@@ -41,7 +41,8 @@ static uint64_t readToEnd(int handle)
 
     while ((size = recv(handle, data, sizeof(data), MSG_DONTWAIT)) != 0) {
         if (size < 0) {
-            ck_assert_msg(errno == EAGAIN, "%s after %llu bytes", strerror(errno), (unsigned long long)checked);
+            ck_assert_msg(errno == EAGAIN, "%s after %llu bytes", strerror(errno),
+                          (unsigned long long)checked);
             ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
             continue;
         }
@@ -281,7 +282,9 @@ END_TEST
 START_TEST(doesNotLinger)
 {
     openKind(KIND_TCP);
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &(struct linger){1, 30000}, sizeof(struct linger)), 0);
+    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &(struct linger){1, 30000},
+                                sizeof(struct linger)),
+                     0);
     ck_assert_int_eq(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &(int){1}, sizeof(int)), 0);
     transmitPattern(recorder.socket, 30000, 0);
     waitDrained(&recorder);
@@ -355,12 +358,29 @@ START_TEST(closesInAnyState)
         openKind(KIND_TCP);
         runIdle(fixture.ring);
         switch (state) {
-            case 0: ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0); waitHangup(&recorder); break;
-            case 1: closeReset(pair[1]); pair[1] = -1; waitHangup(&recorder); break;
-            case 2: ck_assert_int_eq(PauseFastSocket(recorder.socket), 0); break;
-            case 3: ck_assert_int_eq(PauseFastSocket(recorder.socket), 0); runIdle(fixture.ring); break;
-            case 4: ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0); break;
-            case 5: ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0); runIdle(fixture.ring); break;
+        case 0:
+            ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+            waitHangup(&recorder);
+            break;
+        case 1:
+            closeReset(pair[1]);
+            pair[1] = -1;
+            waitHangup(&recorder);
+            break;
+        case 2:
+            ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+            break;
+        case 3:
+            ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+            runIdle(fixture.ring);
+            break;
+        case 4:
+            ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
+            break;
+        case 5:
+            ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
+            runIdle(fixture.ring);
+            break;
         }
         release();
         if (pair[1] >= 0)

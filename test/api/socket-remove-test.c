@@ -35,7 +35,7 @@ struct Scene
     int event;
     enum Act act;
     struct Recorder* victim;
-    int peer;      /* of a socket that ACT_REPLACE made */
+    int peer; /* of a socket that ACT_REPLACE made */
     bool done;
     struct Recorder spare;
 };
@@ -46,30 +46,38 @@ static void act(struct Scene* scene)
     int pair[2];
 
     switch (scene->act) {
-        case ACT_RELEASE:
-            ReleaseFastSocket(victim->socket);
-            victim->socket = NULL;
-            break;
-        case ACT_ABORT:
-            AbortFastSocket(victim->socket);
-            victim->socket = NULL;
-            break;
-        case ACT_SHUTDOWN: (void)ShutdownFastSocket(victim->socket); break;
-        case ACT_PAUSE: ck_assert_int_eq(PauseFastSocket(victim->socket), 0); break;
-        case ACT_PAUSE_RESUME:
-            ck_assert_int_eq(PauseFastSocket(victim->socket), 0);
-            ck_assert_int_eq(ResumeFastSocket(victim->socket), 0);
-            break;
-        case ACT_HANDLER: ck_assert_int_eq(SetFastSocketHandler(victim->socket, recordEvent, &scene->spare), 0); break;
-        case ACT_NO_HANDLER: ck_assert_int_eq(SetFastSocketHandler(victim->socket, NULL, NULL), 0); break;
-        default:
-            AbortFastSocket(victim->socket);
-            victim->socket = NULL;
-            pairStream(pair);
-            openRecorded(&fixture, pair[0], NULL, 0, &scene->spare);
-            transmitText(scene->spare.socket, "replacement");
-            scene->peer = pair[1];
-            break;
+    case ACT_RELEASE:
+        ReleaseFastSocket(victim->socket);
+        victim->socket = NULL;
+        break;
+    case ACT_ABORT:
+        AbortFastSocket(victim->socket);
+        victim->socket = NULL;
+        break;
+    case ACT_SHUTDOWN:
+        (void)ShutdownFastSocket(victim->socket);
+        break;
+    case ACT_PAUSE:
+        ck_assert_int_eq(PauseFastSocket(victim->socket), 0);
+        break;
+    case ACT_PAUSE_RESUME:
+        ck_assert_int_eq(PauseFastSocket(victim->socket), 0);
+        ck_assert_int_eq(ResumeFastSocket(victim->socket), 0);
+        break;
+    case ACT_HANDLER:
+        ck_assert_int_eq(SetFastSocketHandler(victim->socket, recordEvent, &scene->spare), 0);
+        break;
+    case ACT_NO_HANDLER:
+        ck_assert_int_eq(SetFastSocketHandler(victim->socket, NULL, NULL), 0);
+        break;
+    default:
+        AbortFastSocket(victim->socket);
+        victim->socket = NULL;
+        pairStream(pair);
+        openRecorded(&fixture, pair[0], NULL, 0, &scene->spare);
+        transmitText(scene->spare.socket, "replacement");
+        scene->peer = pair[1];
+        break;
     }
 }
 
@@ -184,7 +192,8 @@ START_TEST(replaceInsideHandler)
 }
 END_TEST
 
-static void releaseEverything(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+static void releaseEverything(struct FastSocket* socket, int event, int parameter,
+                              struct Recorder* self)
 {
     (void)socket;
     (void)event;
@@ -277,7 +286,8 @@ static void drop(struct Actor* actor)
 
 static void fill(struct Actor* actor)
 {
-    enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET, KIND_UDP};
+    enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET,
+                         KIND_UDP};
     int modes[] = {0, FASTSOCKET_MODE_ZERO_COPY, FASTSOCKET_MODE_AUTO_CORK};
     struct msghdr message = {.msg_namelen = 32, .msg_controllen = 32};
     int pair[2];
@@ -309,43 +319,60 @@ static void stir(void)
         return;
     }
     switch (roll(16)) {
-        case 0: drop(actor); break;
-        case 1: drop(actor); fill(actor); break;
-        case 2: (void)PauseFastSocket(socket); break;
-        case 3: (void)ResumeFastSocket(socket); break;
-        case 4: (void)ShutdownFastSocket(socket); break;
-        case 5: (void)TransmitFastSocketData(socket, NULL, 0, data, (size_t)roll(sizeof(data)), 0); break;
-        case 6: (void)TransmitFastSocketData(socket, NULL, 0, data, (size_t)roll(100), 0); break;
-        case 7:
-            buffer = AllocateFastBuffer(fixture.outbound, 10000, 0);
-            (void)TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, (size_t)roll(10000), 0);
-            break;
-        case 8:
-        case 9:
-            while (ReceiveFastSocketData(socket, data, sizeof(data), 0) > 0)
-                ;
-            break;
-        case 10: ReleaseFastBuffer(ReceiveFastSocketBuffer(socket)); break;
-        case 11:
-            if (actor->peer >= 0)
-                close(actor->peer);
-            actor->peer = -1;
-            break;
-        case 12:
-            if (actor->peer >= 0)
-                closeReset(actor->peer);
-            actor->peer = -1;
-            break;
-        case 13:
-            if (actor->peer >= 0)
-                (void)shutdown(actor->peer, SHUT_WR);
-            break;
-        default:
-            if (actor->peer >= 0) {
-                (void)send(actor->peer, data, (size_t)roll(20000), MSG_DONTWAIT | MSG_NOSIGNAL);
-                (void)recv(actor->peer, data, sizeof(data), MSG_DONTWAIT);
-            }
-            break;
+    case 0:
+        drop(actor);
+        break;
+    case 1:
+        drop(actor);
+        fill(actor);
+        break;
+    case 2:
+        (void)PauseFastSocket(socket);
+        break;
+    case 3:
+        (void)ResumeFastSocket(socket);
+        break;
+    case 4:
+        (void)ShutdownFastSocket(socket);
+        break;
+    case 5:
+        (void)TransmitFastSocketData(socket, NULL, 0, data, (size_t)roll(sizeof(data)), 0);
+        break;
+    case 6:
+        (void)TransmitFastSocketData(socket, NULL, 0, data, (size_t)roll(100), 0);
+        break;
+    case 7:
+        buffer = AllocateFastBuffer(fixture.outbound, 10000, 0);
+        (void)TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, (size_t)roll(10000), 0);
+        break;
+    case 8:
+    case 9:
+        while (ReceiveFastSocketData(socket, data, sizeof(data), 0) > 0)
+            ;
+        break;
+    case 10:
+        ReleaseFastBuffer(ReceiveFastSocketBuffer(socket));
+        break;
+    case 11:
+        if (actor->peer >= 0)
+            close(actor->peer);
+        actor->peer = -1;
+        break;
+    case 12:
+        if (actor->peer >= 0)
+            closeReset(actor->peer);
+        actor->peer = -1;
+        break;
+    case 13:
+        if (actor->peer >= 0)
+            (void)shutdown(actor->peer, SHUT_WR);
+        break;
+    default:
+        if (actor->peer >= 0) {
+            (void)send(actor->peer, data, (size_t)roll(20000), MSG_DONTWAIT | MSG_NOSIGNAL);
+            (void)recv(actor->peer, data, sizeof(data), MSG_DONTWAIT);
+        }
+        break;
     }
 }
 

@@ -49,7 +49,8 @@ static void expectShell(struct FastSocket* socket)
     ck_assert_int_eq(ResumeFastSocket(socket), -ECANCELED);
     ck_assert_int_eq(SetFastSocketHandler(socket, NULL, NULL), -ECANCELED);
     ck_assert_int_eq(SetFastSocketOption(socket, FASTSOCKET_OPTION_INBOUND_HIGH, 1000), -ECANCELED);
-    ck_assert_int_eq(GetFastSocketOption(socket, FASTSOCKET_OPTION_INBOUND_HIGH, &value), -ECANCELED);
+    ck_assert_int_eq(GetFastSocketOption(socket, FASTSOCKET_OPTION_INBOUND_HIGH, &value),
+                     -ECANCELED);
     ck_assert_uint_eq(value, 7);
     ck_assert_int_eq(GetFastSocketStatistics(socket, &statistics, sizeof(statistics)), -ECANCELED);
     ck_assert_int_eq(GetFastSocketHandle(socket), -ECANCELED);
@@ -182,7 +183,8 @@ START_TEST(endsReleasedSockets)
 }
 END_TEST
 
-static void releaseAtHangup(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+static void releaseAtHangup(struct FastSocket* socket, int event, int parameter,
+                            struct Recorder* self)
 {
     struct Recorder* other = self->closure;
 
@@ -214,7 +216,9 @@ START_TEST(releasesDuringEnd)
         pairStream(pair);
         peers[index] = pair[1];
         many[index].then = releaseAtHangup;
-        many[index].closure = (index % 4 == 1) ? &many[index + 1] : (index % 4 == 3) ? &many[index - 1] : NULL;
+        many[index].closure = (index % 4 == 1)   ? &many[index + 1]
+                              : (index % 4 == 3) ? &many[index - 1]
+                                                 : NULL;
         openRecorded(&fixture, pair[0], NULL, 0, &many[index]);
     }
     runIdle(fixture.ring);
@@ -316,10 +320,21 @@ START_TEST(endsInAnyOrder)
             rest /= count;
             left[which] = left[count - 1];
             switch (choice) {
-                case 0: ReleaseFastRing(own.ring); own.ring = NULL; break;
-                case 1: ReleaseFastRingBufferProvider(own.provider, ReleaseRingFastBuffer); own.provider = NULL; break;
-                case 2: ReleaseFastBufferPool(own.inbound); own.inbound = NULL; break;
-                case 3: ReleaseFastSocket(recorder.socket); break;
+            case 0:
+                ReleaseFastRing(own.ring);
+                own.ring = NULL;
+                break;
+            case 1:
+                ReleaseFastRingBufferProvider(own.provider, ReleaseRingFastBuffer);
+                own.provider = NULL;
+                break;
+            case 2:
+                ReleaseFastBufferPool(own.inbound);
+                own.inbound = NULL;
+                break;
+            case 3:
+                ReleaseFastSocket(recorder.socket);
+                break;
             }
         }
         close(pair[1]);

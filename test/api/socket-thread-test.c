@@ -53,8 +53,9 @@ static void* callEverything(void* closure)
     ck_assert_uint_eq(value, 7);
     ck_assert_int_eq(GetFastSocketStatistics(socket, &statistics, sizeof(statistics)), -EPERM);
     pairStream(other);
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, other[0], NULL,
-                                        0, 0, 0, recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound,
+                                        fixture.outbound, other[0], NULL, 0, 0, 0, recordEvent,
+                                        &recorder));
     ck_assert_int_eq(errno, EPERM);
     sendText(other[0], "mine");
     expectText(other[1], "mine");
@@ -97,8 +98,11 @@ static void* transmitOwned(void* closure)
 {
     struct Given* given = closure;
 
-    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, HoldFastBuffer(given->buffer), 0, 10, 0), -EPERM);
-    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, given->descriptor, given->buffer), -EPERM);
+    ck_assert_int_eq(
+        TransmitFastSocketBuffer(recorder.socket, NULL, 0, HoldFastBuffer(given->buffer), 0, 10, 0),
+        -EPERM);
+    ck_assert_int_eq(
+        TransmitFastSocketDescriptor(recorder.socket, given->descriptor, given->buffer), -EPERM);
     return NULL;
 }
 
@@ -114,7 +118,8 @@ START_TEST(consumesBufferOnly)
     held = readRing(fixture.ring).buffers;
     given.buffer = AllocateFastBuffer(fixture.outbound, 10, 0);
     given.descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
-    io_uring_prep_send(GetFastRingDescriptorSubmission(given.descriptor), pair[0], GetFastBufferData(given.buffer), 10, 0);
+    io_uring_prep_send(GetFastRingDescriptorSubmission(given.descriptor), pair[0],
+                       GetFastBufferData(given.buffer), 10, 0);
     inThread(transmitOwned, &given);
     runIdle(fixture.ring);
     ck_assert_uint_eq(readRing(fixture.ring).buffers, held);
@@ -214,7 +219,8 @@ static void* echoMuch(void* closure)
     ck_assert_ptr_nonnull(made.ring);
     made.inbound = CreateFastBufferPool(made.ring);
     made.outbound = CreateFastBufferPool(made.ring);
-    made.provider = CreateFastRingBufferProvider(made.ring, 0, 16, 4096, AllocateRingFastBuffer, made.inbound);
+    made.provider = CreateFastRingBufferProvider(made.ring, 0, 16, 4096, AllocateRingFastBuffer,
+                                                 made.inbound);
     pairStream(two);
     openRecorded(&made, two[0], NULL, 0, &own);
     for (int round = 0; round < 200; round++) {

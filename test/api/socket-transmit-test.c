@@ -50,7 +50,8 @@ static int transmitVectors(struct iovec* vectors, size_t count, int flags)
 /* -EINVAL: pointers, addresses, flags; nothing is queued */
 START_TEST(refusesBadArguments)
 {
-    const int refused[] = {MSG_PEEK, MSG_TRUNC, MSG_ERRQUEUE, MSG_FASTOPEN, MSG_CMSG_CLOEXEC, MSG_CTRUNC, 1 << 24};
+    const int refused[] = {MSG_PEEK, MSG_TRUNC, MSG_ERRQUEUE, MSG_FASTOPEN,
+                           MSG_CMSG_CLOEXEC, MSG_CTRUNC, 1 << 24};
     struct sockaddr_storage address = {.ss_family = AF_UNIX};
     struct iovec vector = {NULL, 5};
     struct msghdr message = {.msg_iov = NULL, .msg_iovlen = 1};
@@ -63,7 +64,8 @@ START_TEST(refusesBadArguments)
         vector.iov_len = 1;
         ck_assert_int_eq(transmitVectors(&vector, 1, refused[index]), -EINVAL);
     }
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address, sizeof(address) + 1, "x", 1, 0),
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address,
+                                            sizeof(address) + 1, "x", 1, 0),
                      -EINVAL);
     ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 16, "x", 1, 0), -EINVAL);
     ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, NULL, 0), -EINVAL);
@@ -99,12 +101,15 @@ END_TEST
 /* address: on a connected stream -EISCONN; NULL and 0 are none */
 START_TEST(refusesAddressOnStream)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct iovec vector = {"x", 1};
-    struct msghdr message = {.msg_name = &address, .msg_namelen = sizeof(address), .msg_iov = &vector, .msg_iovlen = 1};
+    struct msghdr message = {
+        .msg_name = &address, .msg_namelen = sizeof(address), .msg_iov = &vector, .msg_iovlen = 1};
 
     openKind(KIND_TCP);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address, sizeof(address), "x", 1, 0),
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address,
+                                            sizeof(address), "x", 1, 0),
                      -EISCONN);
     ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EISCONN);
     ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
@@ -234,7 +239,8 @@ END_TEST
 /* flags (send): those that pass or have no effect */
 START_TEST(takesFlags)
 {
-    const int accepted[] = {MSG_CONFIRM, MSG_DONTROUTE, MSG_ZEROCOPY, MSG_NOSIGNAL, MSG_WAITALL, MSG_DONTWAIT, MSG_EOR};
+    const int accepted[] = {MSG_CONFIRM, MSG_DONTROUTE, MSG_ZEROCOPY, MSG_NOSIGNAL,
+                            MSG_WAITALL, MSG_DONTWAIT, MSG_EOR};
 
     openKind(KIND_TCP);
     for (size_t index = 0; index < sizeof(accepted) / sizeof(accepted[0]); index++) {
@@ -301,7 +307,8 @@ START_TEST(refusesAfterShutdown)
         ck_assert_int_eq(transmit("x", 1, 0), -EPIPE);
         ck_assert_int_eq(transmitVectors(&vector, 1, 0), -EPIPE);
         buffer = AllocateFastBuffer(fixture.outbound, 10, 0);
-        ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, 1, 0), -EPIPE);
+        ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, 1, 0),
+                         -EPIPE);
         waitDrained(&recorder);
         runIdle(fixture.ring);
         expectText(pair[1], "last");

@@ -15,11 +15,16 @@ void automatonOpen(struct Automaton* automaton, int type)
 static int orderOf(int event)
 {
     switch (event) {
-        case POLLIN: return 1;
-        case POLLOUT: return 2;
-        case POLLERR: return 3;
-        case POLLHUP: return 4;
-        default: return 0;
+    case POLLIN:
+        return 1;
+    case POLLOUT:
+        return 2;
+    case POLLERR:
+        return 3;
+    case POLLHUP:
+        return 4;
+    default:
+        return 0;
     }
 }
 
@@ -45,13 +50,15 @@ static const char* checkPlace(const struct Automaton* automaton, const struct Au
 
 static const char* checkOrder(struct Automaton* automaton, const struct AutomatonView* view)
 {
-    bool several = (view->event == POLLERR) && (automaton->last == POLLERR) && (automaton->type == SOCK_DGRAM);
+    bool several = (view->event == POLLERR) && (automaton->last == POLLERR) &&
+                   (automaton->type == SOCK_DGRAM);
 
     if (view->turn != automaton->turn) {
         automaton->errorCount = 0;
     } else if ((orderOf(view->event) <= orderOf(automaton->last)) && !several) {
-        return (view->event == automaton->last) ? "at most one event of a kind in a turn"
-                                                : "the order in a turn is POLLIN, POLLOUT, POLLERR, POLLHUP";
+        return (view->event == automaton->last)
+                   ? "at most one event of a kind in a turn"
+                   : "the order in a turn is POLLIN, POLLOUT, POLLERR, POLLHUP";
     }
     automaton->turn = view->turn;
     automaton->last = view->event;
@@ -159,10 +166,14 @@ const char* automatonEvent(struct Automaton* automaton, const struct AutomatonVi
         return "POLLHUP follows a fatal POLLERR";
 
     switch (view->event) {
-        case POLLIN: return checkInput(automaton, view);
-        case POLLOUT: return checkOutput(automaton, view);
-        case POLLERR: return checkError(automaton, view);
-        default: return checkHangup(automaton, view);
+    case POLLIN:
+        return checkInput(automaton, view);
+    case POLLOUT:
+        return checkOutput(automaton, view);
+    case POLLERR:
+        return checkError(automaton, view);
+    default:
+        return checkHangup(automaton, view);
     }
 }
 

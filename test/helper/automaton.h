@@ -48,8 +48,8 @@ struct Automaton
     uint64_t received; /* at the last POLLIN */
     int fatal;         /* errno of a fatal POLLERR */
     bool hungUp;
-    int hangup;        /* parameter of POLLHUP */
-    int expected;      /* POLLHUP with this errno must come before the turn ends */
+    int hangup;         /* parameter of POLLHUP */
+    int expected;       /* POLLHUP with this errno must come before the turn ends */
     uint64_t errors[8]; /* errnos of a datagram socket told in this turn */
     int errorCount;
 };

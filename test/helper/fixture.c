@@ -40,9 +40,9 @@ void fixtureOpen(struct Fixture* fixture, uint32_t length, uint16_t buffers, uin
     fixture->outbound = CreateFastBufferPool(fixture->ring);
     ck_assert_ptr_nonnull(fixture->inbound);
     ck_assert_ptr_nonnull(fixture->outbound);
-    fixture->provider = CreateFastRingBufferProvider(fixture->ring, 0, buffers ? buffers : DEFAULT_BUFFERS,
-                                                     bufferLength ? bufferLength : DEFAULT_LENGTH,
-                                                     AllocateRingFastBuffer, fixture->inbound);
+    fixture->provider = CreateFastRingBufferProvider(
+        fixture->ring, 0, buffers ? buffers : DEFAULT_BUFFERS,
+        bufferLength ? bufferLength : DEFAULT_LENGTH, AllocateRingFastBuffer, fixture->inbound);
     ck_assert_msg(fixture->provider != NULL, "CreateFastRingBufferProvider: %s", strerror(errno));
 }
 
@@ -54,8 +54,8 @@ static bool isEmpty(void* closure)
 void fixtureClose(struct Fixture* fixture)
 {
     if (fixture->ring != NULL) {
-        ck_assert_msg(runUntil(fixture->ring, isNothingPending, fixture->ring), "%zu sockets stay pending",
-                      GetFastRingPending(fixture->ring));
+        ck_assert_msg(runUntil(fixture->ring, isNothingPending, fixture->ring),
+                      "%zu sockets stay pending", GetFastRingPending(fixture->ring));
         ReleaseFastRingBufferProvider(fixture->provider, ReleaseRingFastBuffer);
         ck_assert_msg(runUntil(fixture->ring, isEmpty, fixture->ring), "%llu buffers stay live",
                       (unsigned long long)readRing(fixture->ring).buffers);
@@ -113,7 +113,9 @@ void runIdle(struct FastRing* ring)
     for (int quiet = 0; quiet < IDLE_TURNS;) {
         uint64_t before = readRing(ring).completions;
         ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
-        quiet = ((readRing(ring).completions == before) && (GetFastRingInterval(ring) != 0)) ? quiet + 1 : 0;
+        quiet = ((readRing(ring).completions == before) && (GetFastRingInterval(ring) != 0))
+                    ? quiet + 1
+                    : 0;
         ck_assert_msg(secondsNow() <= end, "the ring never becomes idle");
     }
 }
@@ -141,19 +143,21 @@ void recordEvent(struct FastSocket* socket, int event, int parameter)
     struct Recorder* recorder = GetFastSocketClosure(socket);
 
     switch (event) {
-        case POLLIN:
-            recorder->in++;
-            recorder->parameterIn = parameter;
-            break;
-        case POLLOUT: recorder->out++; break;
-        case POLLERR:
-            recorder->err++;
-            recorder->lastError = parameter;
-            break;
-        case POLLHUP:
-            recorder->hup++;
-            recorder->lastHangup = parameter;
-            break;
+    case POLLIN:
+        recorder->in++;
+        recorder->parameterIn = parameter;
+        break;
+    case POLLOUT:
+        recorder->out++;
+        break;
+    case POLLERR:
+        recorder->err++;
+        recorder->lastError = parameter;
+        break;
+    case POLLHUP:
+        recorder->hup++;
+        recorder->lastHangup = parameter;
+        break;
     }
     if (recorder->events < (int)(sizeof(recorder->order) / sizeof(recorder->order[0])))
         recorder->order[recorder->events] = event;
@@ -163,13 +167,16 @@ void recordEvent(struct FastSocket* socket, int event, int parameter)
         recorder->then(socket, event, parameter, recorder);
 }
 
-struct FastSocket* openRecorded(struct Fixture* fixture, int handle, struct msghdr* message, int mode, struct Recorder* recorder)
+struct FastSocket* openRecorded(struct Fixture* fixture, int handle, struct msghdr* message,
+                                int mode, struct Recorder* recorder)
 {
-    struct Recorder fresh = {.then = recorder->then, .closure = recorder->closure, .lastHangup = -1};
+    struct Recorder fresh = {
+        .then = recorder->then, .closure = recorder->closure, .lastHangup = -1};
 
     *recorder = fresh;
-    recorder->socket = CreateFastSocket(fixture->ring, fixture->provider, fixture->inbound, fixture->outbound, handle,
-                                        message, 0, mode, 0, recordEvent, recorder);
+    recorder->socket = CreateFastSocket(fixture->ring, fixture->provider, fixture->inbound,
+                                        fixture->outbound, handle, message, 0, mode, 0, recordEvent,
+                                        recorder);
     ck_assert_msg(recorder->socket != NULL, "CreateFastSocket: %s", strerror(errno));
     return recorder->socket;
 }
@@ -241,8 +248,8 @@ void waitInput(struct Recorder* recorder, size_t bytes)
 {
     struct InputGoal goal = {recorder->socket, bytes};
 
-    ck_assert_msg(runUntil(GetFastSocketRing(recorder->socket), hasBytes, &goal), "%zu of %zu bytes came",
-                  GetFastSocketInboundLength(recorder->socket), bytes);
+    ck_assert_msg(runUntil(GetFastSocketRing(recorder->socket), hasBytes, &goal),
+                  "%zu of %zu bytes came", GetFastSocketInboundLength(recorder->socket), bytes);
 }
 
 void waitDrained(struct Recorder* recorder)
@@ -276,7 +283,8 @@ void receiveText(struct Recorder* recorder, const char* text)
 
     ck_assert_uint_lt(strlen(text), sizeof(data));
     waitInput(recorder, strlen(text));
-    ck_assert_int_eq(ReceiveFastSocketData(recorder->socket, data, strlen(text), 0), (ssize_t)strlen(text));
+    ck_assert_int_eq(ReceiveFastSocketData(recorder->socket, data, strlen(text), 0),
+                     (ssize_t)strlen(text));
     ck_assert_str_eq(data, text);
 }
 
@@ -319,7 +327,13 @@ void setOption(struct FastSocket* socket, int option, uint64_t value)
 const char* nameKind(enum Kind kind)
 {
     static const char* const names[KIND_COUNT] = {
-        "TCP", "TCP6", "UDP", "UDP6", "UNIX stream", "UNIX datagram", "UNIX seqpacket",
+        "TCP",
+        "TCP6",
+        "UDP",
+        "UDP6",
+        "UNIX stream",
+        "UNIX datagram",
+        "UNIX seqpacket",
     };
 
     return names[kind];
@@ -328,22 +342,28 @@ const char* nameKind(enum Kind kind)
 int typeKind(enum Kind kind)
 {
     switch (kind) {
-        case KIND_UDP:
-        case KIND_UDP6:
-        case KIND_UNIX_DATAGRAM: return SOCK_DGRAM;
-        case KIND_UNIX_SEQPACKET: return SOCK_SEQPACKET;
-        default: return SOCK_STREAM;
+    case KIND_UDP:
+    case KIND_UDP6:
+    case KIND_UNIX_DATAGRAM:
+        return SOCK_DGRAM;
+    case KIND_UNIX_SEQPACKET:
+        return SOCK_SEQPACKET;
+    default:
+        return SOCK_STREAM;
     }
 }
 
 static int domainKind(enum Kind kind)
 {
     switch (kind) {
-        case KIND_TCP:
-        case KIND_UDP: return AF_INET;
-        case KIND_TCP6:
-        case KIND_UDP6: return AF_INET6;
-        default: return AF_UNIX;
+    case KIND_TCP:
+    case KIND_UDP:
+        return AF_INET;
+    case KIND_TCP6:
+    case KIND_UDP6:
+        return AF_INET6;
+    default:
+        return AF_UNIX;
     }
 }
 

@@ -34,11 +34,11 @@
 int runSuite(Suite* suite);
 
 /* Ends the running test as skipped; the line lets runSuite find it. */
-#define skipTest(reason)                         \
-    do {                                         \
-        mark_point();                            \
-        noteSkip(__FILE__, __LINE__, (reason));  \
-        return;                                  \
+#define skipTest(reason)                        \
+    do {                                        \
+        mark_point();                           \
+        noteSkip(__FILE__, __LINE__, (reason)); \
+        return;                                 \
     } while (0)
 
 void noteSkip(const char* file, int line, const char* reason);
@@ -78,7 +78,7 @@ typedef bool (*Condition)(void* closure);
 bool runUntil(struct FastRing* ring, Condition condition, void* closure);
 
 /* Conditions of runUntil. */
-bool isPositive(void* closure);    /* int: is above 0 */
+bool isPositive(void* closure);       /* int: is above 0 */
 bool isNothingPending(void* closure); /* struct FastRing: GetFastRingPending is 0 */
 
 /* Turns that don't wait. */
@@ -133,7 +133,7 @@ void waitHangup(struct Recorder* recorder);
 /* Short forms that fail the test if the call fails. */
 void transmitText(struct FastSocket* socket, const char* text);
 void transmitPattern(struct FastSocket* socket, size_t size, uint64_t position); /* by TransmitFastSocketData */
-void receiveText(struct Recorder* recorder, const char* text); /* waits for that many bytes */
+void receiveText(struct Recorder* recorder, const char* text);                   /* waits for that many bytes */
 void sendText(int handle, const char* text);
 void expectText(int handle, const char* text); /* blocks */
 void expectNothing(int handle);
@@ -156,12 +156,12 @@ enum Kind
 };
 
 const char* nameKind(enum Kind kind);
-int typeKind(enum Kind kind);            /* SOCK_* */
-bool hasKind(enum Kind kind);            /* false: the machine has no IPv6 */
+int typeKind(enum Kind kind);               /* SOCK_* */
+bool hasKind(enum Kind kind);               /* false: the machine has no IPv6 */
 void pairKind(enum Kind kind, int pair[2]); /* two connected blocking sockets */
-void pairStream(int pair[2]);            /* AF_UNIX stream */
+void pairStream(int pair[2]);               /* AF_UNIX stream */
 void pairUnix(int pair[2], int type);
-void pairTcp(int pair[2]);               /* over loopback */
+void pairTcp(int pair[2]); /* over loopback */
 void pairUdp(int pair[2]);
 
 int listenTcp(struct sockaddr_storage* address, socklen_t* length); /* on 127.0.0.1 */

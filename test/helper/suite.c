@@ -80,7 +80,8 @@ static void printLine(const char* line, int number, TestResult* result)
         sscanf(start + strlen(key), "%199[^:]", promise);
     if (tr_rtype(result) == CK_PASS) {
         reason = reasonOfSkip(result);
-        printf("ok %d - %s/%s%s%s\n", number, area, promise, reason ? " # SKIP " : "", reason ? reason : "");
+        printf("ok %d - %s/%s%s%s\n", number, area, promise, reason ? " # SKIP " : "",
+               reason ? reason : "");
         return;
     }
     printf("not ok %d - %s/%s\n", number, area, promise);
@@ -123,7 +124,8 @@ int runSuite(Suite* suite)
     int handle = -1;
     int failed = 1;
 
-    skips = mmap(NULL, SKIP_CAPACITY * sizeof(struct Skip), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    skips = mmap(NULL, SKIP_CAPACITY * sizeof(struct Skip), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     snprintf(path, sizeof(path), "%s/fastsocket-test-XXXXXX", directory ? directory : "/tmp");
     handle = mkstemp(path);
     if ((skips == MAP_FAILED) || (handle < 0)) {
