@@ -48,14 +48,14 @@
 #ifdef POOL_POISONS
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
 
 enum
 {
-    POOL_SHIFT = 8,    /* the smallest class: 256 bytes */
-    POOL_CLASSES = 14, /* the largest: 2 MiB */
+    POOL_SHIFT = 8,            /* the smallest class: 256 bytes */
+    POOL_CLASSES = 14,         /* the largest: 2 MiB */
     POOL_LOOSE = POOL_CLASSES, /* the class of blocks cut to measure */
     POOL_MAPPED = 32 << 10,
     POOL_RESERVE = 4 << 20,
@@ -210,7 +210,7 @@ static void dropFree(struct FastBufferPool* pool, uint32_t class)
 
 static void dropAllFree(struct FastBufferPool* pool)
 {
-    for (uint32_t class = 0; class < POOL_CLASSES; class++) {
+    for (uint32_t class = 0; class < POOL_CLASSES; class ++) {
         while (pool->own.classes[class].first != NULL)
             dropFree(pool, class);
     }
@@ -225,7 +225,7 @@ static size_t totalMemory(const struct FastBufferPool* pool)
 static uint32_t fattestClass(const struct FastBufferPool* pool)
 {
     uint32_t fattest = 0;
-    for (uint32_t class = 1; class < POOL_CLASSES; class++) {
+    for (uint32_t class = 1; class < POOL_CLASSES; class ++) {
         if (pool->own.classes[class].footprint > pool->own.classes[fattest].footprint)
             fattest = class;
     }

@@ -61,7 +61,7 @@ struct FastRingWatch
         bool cancelled; /* the kernel was asked to */
         uint32_t mask;
     } armed;
-    bool cancelling; /* that request is in flight */
+    bool cancelling;     /* that request is in flight */
     bool waitsForChange; /* nothing but what nobody asked for holds */
     bool reported;       /* and FASTRING_WATCH_ONCE: rests until the update */
     bool dead;           /* after an error */

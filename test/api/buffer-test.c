@@ -113,17 +113,24 @@ static void* releaseInThread(void* closure)
 static void releasePart(int part)
 {
     switch (part) {
-        case 0: ReleaseFastBufferPool(pool); break;
-        case 1: ReleaseFastRing(ring); break;
-        case 2: ReleaseFastBuffer(buffer); break;
-        default: inThread(releaseInThread, buffer); break;
+    case 0:
+        ReleaseFastBufferPool(pool);
+        break;
+    case 1:
+        ReleaseFastRing(ring);
+        break;
+    case 2:
+        ReleaseFastBuffer(buffer);
+        break;
+    default:
+        inThread(releaseInThread, buffer);
+        break;
     }
 }
 
 START_TEST(goInAnyOrder)
 {
-    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0},
-                                    {0, 1, 3}, {0, 3, 1}, {1, 0, 3}, {1, 3, 0}, {3, 0, 1}, {3, 1, 0}};
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}, {0, 1, 3}, {0, 3, 1}, {1, 0, 3}, {1, 3, 0}, {3, 0, 1}, {3, 1, 0}};
     for (size_t index = 0; index < sizeof(orders) / sizeof(orders[0]); index++) {
         for (int turns = 0; turns < 2; turns++) {
             ring = CreateFastRing(8);

@@ -13,7 +13,7 @@ static struct Fixture fixture;
 static struct FastRingBufferProvider* provider;
 static int pair[2];
 static int made;
-static int given; /* back */
+static int given;  /* back */
 static int failAt; /* the n-th making from now fails; negative: all */
 
 static void setUp(void)
@@ -177,10 +177,10 @@ END_TEST
 
 enum Answer
 {
-    GIVE_BACK,  /* the same buffer */
-    REPLACE,    /* another one; we keep the old one */
-    FAIL,       /* another one, which can't be made */
-    NEGLECT,    /* nothing: the slot stays taken */
+    GIVE_BACK, /* the same buffer */
+    REPLACE,   /* another one; we keep the old one */
+    FAIL,      /* another one, which can't be made */
+    NEGLECT,   /* nothing: the slot stays taken */
 };
 
 static enum Answer answers;
@@ -205,18 +205,21 @@ static int onReceive(struct FastRingDescriptor* descriptor, struct io_uring_cqe*
     text[completion->res] = '\0';
     received++;
     switch (answers) {
-        case GIVE_BACK: ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), 0); break;
-        case REPLACE:
-            kept[keptCount++] = buffer;
-            ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, make, &made), 0);
-            break;
-        case FAIL:
-            kept[keptCount++] = buffer;
-            ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, make, &made), -ENOMEM);
-            /* no longer there */
-            ck_assert_ptr_null(GetFastRingBuffer(provider, completion));
-            break;
-        case NEGLECT: break;
+    case GIVE_BACK:
+        ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), 0);
+        break;
+    case REPLACE:
+        kept[keptCount++] = buffer;
+        ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, make, &made), 0);
+        break;
+    case FAIL:
+        kept[keptCount++] = buffer;
+        ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, make, &made), -ENOMEM);
+        /* no longer there */
+        ck_assert_ptr_null(GetFastRingBuffer(provider, completion));
+        break;
+    case NEGLECT:
+        break;
     }
     return 1;
 }

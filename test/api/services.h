@@ -27,11 +27,11 @@ static inline int64_t nowNs(void)
 }
 
 /* expect(errno, pointer): a call that fails as told. */
-#define refuses(error, call)                 \
-    do {                                     \
-        errno = 0;                           \
-        ck_assert_ptr_null(call);            \
-        ck_assert_int_eq(errno, (error));    \
+#define refuses(error, call)              \
+    do {                                  \
+        errno = 0;                        \
+        ck_assert_ptr_null(call);         \
+        ck_assert_int_eq(errno, (error)); \
     } while (0)
 
 #endif

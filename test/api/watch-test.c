@@ -372,7 +372,8 @@ START_TEST(formerMaskIsForgotten)
 {
     pairStream(pair);
     for (int round = 0; round < 3; round++) {
-        uint32_t flags = round == 1 ? FASTRING_WATCH_EDGE : round == 2 ? FASTRING_WATCH_ONCE : 0;
+        uint32_t flags = round == 1 ? FASTRING_WATCH_EDGE : round == 2 ? FASTRING_WATCH_ONCE
+                                                                       : 0;
         calls = 0;
         add(pair[0], POLLIN, flags, count);
         runIdle(fixture.ring);

@@ -113,8 +113,8 @@ static void* releaseIt(void* buffer)
 
 START_TEST(headerStandsBeforeData)
 {
-    static const size_t sizes[] = {0,     1,     64,      255,         256,           257,           4096,
-                                   4097,  32767, 32768,   32769,       65536,         1 << 20,       (2 << 20) - 1,
+    static const size_t sizes[] = {0, 1, 64, 255, 256, 257, 4096,
+                                   4097, 32767, 32768, 32769, 65536, 1 << 20, (2 << 20) - 1,
                                    2 << 20, (2 << 20) + 1, 3000000, (size_t)64 << 20};
     openPool();
     for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++) {
@@ -171,7 +171,10 @@ END_TEST
 
 START_TEST(burstIsGivenBack)
 {
-    enum { COUNT = 1024 };
+    enum
+    {
+        COUNT = 1024
+    };
     static const size_t sizes[] = {1000, 16384, 65536, 200000};
     static struct FastBuffer* buffers[COUNT];
 
@@ -426,7 +429,11 @@ static void* releaseAtBarrier(void* closure)
 /* Threads release while the owner closes: one end, no matter who is last. */
 START_TEST(closeRacesWithReleases)
 {
-    enum { RACES = 300, EACH = 8 };
+    enum
+    {
+        RACES = 300,
+        EACH = 8
+    };
     pthread_barrier_init(&barrier, NULL, THREADS + 1);
     for (int race = 0; race < RACES; race++) {
         pthread_t threads[THREADS];
@@ -459,7 +466,10 @@ static void* allocateInThread(void* closure)
 START_TEST(everyRefusalIsSurvived)
 {
     static const size_t sizes[] = {100, 70000, 3 << 20, 5000, 0};
-    enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
+    enum
+    {
+        COUNT = sizeof(sizes) / sizeof(sizes[0])
+    };
     int refusals = 0;
 
     for (int call = 1;; call++) {
