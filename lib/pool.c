@@ -73,7 +73,7 @@ struct FastBuffer
     size_t length;
     size_t footprint; /* bytes from the system */
     _Atomic uint32_t references;
-    uint32_t class;
+    uint32_t kind;
     uint64_t note; /* its holder's */
 };
 
@@ -130,13 +130,13 @@ static uint32_t classOf(size_t size)
 {
     if (size <= (size_t)1 << POOL_SHIFT)
         return 0;
-    uint32_t class = (uint32_t)(64 - __builtin_clzll(size - 1)) - POOL_SHIFT;
-    return class < POOL_CLASSES ? class : (uint32_t)POOL_LOOSE;
+    uint32_t kind = (uint32_t)(64 - __builtin_clzll(size - 1)) - POOL_SHIFT;
+    return kind < POOL_CLASSES ? kind : (uint32_t)POOL_LOOSE;
 }
 
-static struct FastBuffer* takeBlock(struct FastBufferPool* pool, size_t size, uint32_t class)
+static struct FastBuffer* takeBlock(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    size_t capacity = class < POOL_CLASSES ? (size_t)1 << (class + POOL_SHIFT) : size;
+    size_t capacity = kind < POOL_CLASSES ? (size_t)1 << (kind + POOL_SHIFT) : size;
     size_t footprint = sizeof(struct FastBuffer) + capacity;
     struct FastBuffer* buffer;
 
@@ -153,7 +153,7 @@ static struct FastBuffer* takeBlock(struct FastBufferPool* pool, size_t size, ui
     buffer->pool = pool;
     buffer->next = NULL;
     buffer->footprint = footprint;
-    buffer->class = class;
+    buffer->kind = kind;
     return buffer;
 }
 
@@ -175,9 +175,9 @@ static void giveBlock(struct FastBuffer* buffer)
 
 /* ---- free lists: the own thread, or under the lock ---- */
 
-static struct FastBuffer* popFree(struct FastBufferPool* pool, uint32_t class)
+static struct FastBuffer* popFree(struct FastBufferPool* pool, uint32_t kind)
 {
-    struct PoolClass* list = &pool->own.classes[class];
+    struct PoolClass* list = &pool->own.classes[kind];
     struct FastBuffer* buffer = list->first;
 
     if (buffer == NULL)
@@ -191,7 +191,7 @@ static struct FastBuffer* popFree(struct FastBufferPool* pool, uint32_t class)
 
 static void pushFree(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    struct PoolClass* list = &pool->own.classes[buffer->class];
+    struct PoolClass* list = &pool->own.classes[buffer->kind];
 
     ASAN_POISON_MEMORY_REGION(buffer + 1, buffer->footprint - sizeof(*buffer));
     buffer->next = list->first;
@@ -200,9 +200,9 @@ static void pushFree(struct FastBufferPool* pool, struct FastBuffer* buffer)
     pool->own.free += buffer->footprint;
 }
 
-static void dropFree(struct FastBufferPool* pool, uint32_t class)
+static void dropFree(struct FastBufferPool* pool, uint32_t kind)
 {
-    struct FastBuffer* buffer = popFree(pool, class);
+    struct FastBuffer* buffer = popFree(pool, kind);
 
     pool->own.memory -= (int64_t)buffer->footprint;
     giveBlock(buffer);
@@ -210,9 +210,9 @@ static void dropFree(struct FastBufferPool* pool, uint32_t class)
 
 static void dropAllFree(struct FastBufferPool* pool)
 {
-    for (uint32_t class = 0; class < POOL_CLASSES; class ++) {
-        while (pool->own.classes[class].first != NULL)
-            dropFree(pool, class);
+    for (uint32_t kind = 0; kind < POOL_CLASSES; kind++) {
+        while (pool->own.classes[kind].first != NULL)
+            dropFree(pool, kind);
     }
 }
 
@@ -225,9 +225,9 @@ static size_t totalMemory(const struct FastBufferPool* pool)
 static uint32_t fattestClass(const struct FastBufferPool* pool)
 {
     uint32_t fattest = 0;
-    for (uint32_t class = 1; class < POOL_CLASSES; class ++) {
-        if (pool->own.classes[class].footprint > pool->own.classes[fattest].footprint)
-            fattest = class;
+    for (uint32_t kind = 1; kind < POOL_CLASSES; kind++) {
+        if (pool->own.classes[kind].footprint > pool->own.classes[fattest].footprint)
+            fattest = kind;
     }
     return fattest;
 }
@@ -240,7 +240,7 @@ static void trimFree(struct FastBufferPool* pool)
 
 static void storeFree(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    if (buffer->class == POOL_LOOSE) {
+    if (buffer->kind == POOL_LOOSE) {
         pool->own.memory -= (int64_t)buffer->footprint;
         giveBlock(buffer);
     } else {
@@ -249,16 +249,16 @@ static void storeFree(struct FastBufferPool* pool, struct FastBuffer* buffer)
     trimFree(pool);
 }
 
-static struct FastBuffer* allocateFree(struct FastBufferPool* pool, size_t size, uint32_t class)
+static struct FastBuffer* allocateFree(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    struct FastBuffer* buffer = class < POOL_CLASSES ? popFree(pool, class) : NULL;
+    struct FastBuffer* buffer = kind < POOL_CLASSES ? popFree(pool, kind) : NULL;
 
     if (buffer != NULL)
         return buffer;
-    buffer = takeBlock(pool, size, class);
+    buffer = takeBlock(pool, size, kind);
     if (buffer == NULL && pool->own.free > 0) {
         dropAllFree(pool);
-        buffer = takeBlock(pool, size, class);
+        buffer = takeBlock(pool, size, kind);
     }
     if (buffer != NULL)
         pool->own.memory += (int64_t)buffer->footprint;
@@ -344,29 +344,29 @@ static void addLife(struct FastBufferPool* pool, int64_t change)
 
 /* ---- allocation and release, in each kind of thread ---- */
 
-static struct FastBuffer* allocateOwn(struct FastBufferPool* pool, size_t size, uint32_t class)
+static struct FastBuffer* allocateOwn(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    if (class == POOL_LOOSE || pool->own.classes[class].first == NULL)
+    if (kind == POOL_LOOSE || pool->own.classes[kind].first == NULL)
         collectReturned(pool);
-    struct FastBuffer* buffer = allocateFree(pool, size, class);
+    struct FastBuffer* buffer = allocateFree(pool, size, kind);
     if (buffer != NULL)
         pool->own.buffers++;
     return buffer;
 }
 
-static struct FastBuffer* allocateShared(struct FastBufferPool* pool, size_t size, uint32_t class)
+static struct FastBuffer* allocateShared(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
     pthread_mutex_lock(&pool->lock);
-    struct FastBuffer* buffer = allocateFree(pool, size, class);
+    struct FastBuffer* buffer = allocateFree(pool, size, kind);
     pthread_mutex_unlock(&pool->lock);
     if (buffer != NULL)
         addLife(pool, 1);
     return buffer;
 }
 
-static struct FastBuffer* allocateForeign(struct FastBufferPool* pool, size_t size, uint32_t class)
+static struct FastBuffer* allocateForeign(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    struct FastBuffer* buffer = takeBlock(pool, size, class);
+    struct FastBuffer* buffer = takeBlock(pool, size, kind);
 
     if (buffer != NULL) {
         atomic_fetch_add_explicit(&pool->memory, (int64_t)buffer->footprint, memory_order_relaxed);
@@ -404,7 +404,7 @@ static void releaseShared(struct FastBufferPool* pool, struct FastBuffer* buffer
 
 static void releaseForeign(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    if (isClosed(pool) || buffer->class == POOL_LOOSE || !pushReturned(pool, buffer))
+    if (isClosed(pool) || buffer->kind == POOL_LOOSE || !pushReturned(pool, buffer))
         giveForeign(pool, buffer);
     tellHome(pool);
     addLife(pool, -1);
@@ -529,14 +529,14 @@ struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, 
         return NULL;
     }
 
-    uint32_t class = classOf(size);
+    uint32_t kind = classOf(size);
     struct FastBuffer* buffer;
     if (isOwn(pool))
-        buffer = allocateOwn(pool, size, class);
+        buffer = allocateOwn(pool, size, kind);
     else if (pool->owner != NULL)
-        buffer = allocateForeign(pool, size, class);
+        buffer = allocateForeign(pool, size, kind);
     else
-        buffer = allocateShared(pool, size, class);
+        buffer = allocateShared(pool, size, kind);
     if (buffer == NULL) {
         atomic_store_explicit(&pool->wanted, true, memory_order_release);
         errno = ENOMEM;
