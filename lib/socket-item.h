@@ -48,6 +48,22 @@ struct FastItem
     uint8_t tries;
 };
 
+/* ---- socket-queue.c, for socket-descriptor.c too ---- */
+
+/* What every transmit asks first. State: 0, -EINVAL (no socket), -EPERM, -EPIPE. Transmit: arguments,
+ * then the state, then the limit. */
+int FastSocketCheckState(const struct FastSocket* socket);
+int FastSocketCheckTransmit(const struct FastSocket* socket, const void* address, socklen_t length,
+                            size_t size, int flags);
+
+/* An item in a buffer of its own, with room for size bytes behind it; NULL without memory. */
+struct FastItem* FastItemMake(struct FastSocket* socket, uint8_t kind, size_t size);
+void FastItemFree(struct FastItem* item);
+void FastItemAppend(struct FastSocket* socket, struct FastItem* item);
+
+/* Those of a call's flags that its item keeps. */
+int FastItemFlags(int flags);
+
 /* Moves an item's beginning over bytes that the kernel accepted. */
 void FastItemAdvance(struct FastItem* item, size_t count);
 

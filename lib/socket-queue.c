@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,7 +119,7 @@ void FastItemAdvance(struct FastItem* item, size_t count)
     }
 }
 
-static void freeItem(struct FastItem* item)
+void FastItemFree(struct FastItem* item)
 {
     struct FastBuffer* home = item->home;
     struct FastBuffer* payload = item->payload;
@@ -134,7 +133,7 @@ static void freeItem(struct FastItem* item)
 }
 
 /* An item in a buffer of its own with room for size bytes behind it. */
-static struct FastItem* makeItem(struct FastSocket* socket, uint8_t kind, size_t size)
+struct FastItem* FastItemMake(struct FastSocket* socket, uint8_t kind, size_t size)
 {
     struct FastBufferPool* pool = socket->outbound.pool;
     if (pool == NULL)
@@ -155,7 +154,7 @@ static struct FastItem* makeItem(struct FastSocket* socket, uint8_t kind, size_t
     return item;
 }
 
-static void appendItem(struct FastSocket* socket, struct FastItem* item)
+void FastItemAppend(struct FastSocket* socket, struct FastItem* item)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
     if (outbound->last != NULL)
@@ -179,7 +178,7 @@ void FastSocketPopItem(struct FastSocket* socket)
         FastSocketNotify(socket);
     }
     outbound->length -= item->length;
-    freeItem(item);
+    FastItemFree(item);
     FastSocketCountPending(socket);
 }
 
@@ -209,7 +208,7 @@ static void dropItem(struct FastSocket* socket, struct FastItem* item)
         FastSocketNotify(socket);
         return;
     }
-    freeItem(item);
+    FastItemFree(item);
 }
 
 void FastSocketDropOutput(struct FastSocket* socket)
@@ -249,7 +248,7 @@ void FastSocketDropItems(struct FastSocket* socket, bool leak)
         if (leak && outbound->flying > 0)
             FastRingLeak(item->home);
         else
-            freeItem(item);
+            FastItemFree(item);
         item = next;
     }
     outbound->first = NULL;
@@ -258,7 +257,7 @@ void FastSocketDropItems(struct FastSocket* socket, bool leak)
     while (outbound->canceled != NULL) {
         item = outbound->canceled;
         outbound->canceled = item->next;
-        freeItem(item);
+        FastItemFree(item);
     }
 }
 
@@ -269,7 +268,7 @@ void FastSocketFinishCanceled(struct FastSocket* socket)
         struct FastRingDescriptor* descriptor = item->descriptor;
         socket->outbound.canceled = item->next;
         item->descriptor = NULL;
-        freeItem(item);
+        FastItemFree(item);
         FastDescriptorFinish(descriptor, -ECANCELED);
     }
 }
@@ -277,7 +276,7 @@ void FastSocketFinishCanceled(struct FastSocket* socket)
 /* ---- checks ---- */
 
 /* What every transmit asks first: 0 or the errno to return. */
-static int checkState(const struct FastSocket* socket)
+int FastSocketCheckState(const struct FastSocket* socket)
 {
     if (socket == NULL)
         return -EINVAL;
@@ -332,10 +331,10 @@ static int checkLimit(const struct FastSocket* socket)
 }
 
 /* Arguments first, then the state, then the limit. */
-static int checkTransmit(const struct FastSocket* socket, const void* address, socklen_t length,
-                         size_t size, int flags)
+int FastSocketCheckTransmit(const struct FastSocket* socket, const void* address, socklen_t length,
+                            size_t size, int flags)
 {
-    int state = checkState(socket);
+    int state = FastSocketCheckState(socket);
     if (state != 0 && state != -EPIPE)
         return state;
     int result = checkFlags(socket, flags);
@@ -350,7 +349,7 @@ static int checkTransmit(const struct FastSocket* socket, const void* address, s
 
 /* ---- copying ---- */
 
-static int itemFlags(int flags)
+int FastItemFlags(int flags)
 {
     return flags & (MSG_MORE | ITEM_KIND_FLAGS);
 }
@@ -400,10 +399,10 @@ static struct FastItem* makePieces(struct FastSocket* socket, size_t size, int f
     struct FastItem* first = NULL;
     struct FastItem** place = &first;
     while (size > 0) {
-        struct FastItem* item = makeItem(socket, ITEM_BYTES, pieceSize(socket, size));
+        struct FastItem* item = FastItemMake(socket, ITEM_BYTES, pieceSize(socket, size));
         if (item == NULL)
             break;
-        item->flags = itemFlags(flags);
+        item->flags = FastItemFlags(flags);
         item->messages = 0;
         *place = item;
         place = &item->next;
@@ -411,7 +410,7 @@ static struct FastItem* makePieces(struct FastSocket* socket, size_t size, int f
     }
     while (size > 0 && first != NULL) {
         struct FastItem* next = first->next;
-        freeItem(first);
+        FastItemFree(first);
         first = next;
     }
     return first;
@@ -426,10 +425,10 @@ static void fillItem(struct FastItem* item, const struct iovec* vector, size_t o
 
 static int appendMarker(struct FastSocket* socket)
 {
-    struct FastItem* item = makeItem(socket, ITEM_MARKER, 0);
+    struct FastItem* item = FastItemMake(socket, ITEM_MARKER, 0);
     if (item == NULL)
         return -ENOMEM;
-    appendItem(socket, item);
+    FastItemAppend(socket, item);
     return 0;
 }
 
@@ -449,7 +448,7 @@ static int appendBytes(struct FastSocket* socket, const struct iovec* vector, si
     }
     if (head > 0) {
         fillItem(growing, vector, 0, head);
-        growing->flags = itemFlags(flags);
+        growing->flags = FastItemFlags(flags);
         growing->messages += head == size;
         socket->outbound.length += head;
         FastSocketDefer(socket);
@@ -460,7 +459,7 @@ static int appendBytes(struct FastSocket* socket, const struct iovec* vector, si
         piece->next = NULL;
         piece->messages = next == NULL;
         fillItem(piece, vector, offset, count);
-        appendItem(socket, piece);
+        FastItemAppend(socket, piece);
         offset += count;
         piece = next;
     }
@@ -505,11 +504,11 @@ static int appendMessage(struct FastSocket* socket, const struct parts* parts, i
 {
     size_t nameRoom = align(parts->nameLength);
     size_t controlRoom = align(parts->controlLength);
-    struct FastItem* item = makeItem(socket, ITEM_MESSAGE, nameRoom + controlRoom + parts->size);
+    struct FastItem* item = FastItemMake(socket, ITEM_MESSAGE, nameRoom + controlRoom + parts->size);
     if (item == NULL)
         return -ENOMEM;
     uint8_t* place = item->data;
-    item->flags = itemFlags(flags);
+    item->flags = FastItemFlags(flags);
     item->room = 0;
     if (parts->nameLength > 0) {
         item->name = memcpy(place, parts->name, parts->nameLength);
@@ -520,14 +519,14 @@ static int appendMessage(struct FastSocket* socket, const struct parts* parts, i
         item->controlLength = (uint32_t)parts->controlLength;
         int result = duplicateRights(item);
         if (result < 0) {
-            freeItem(item);
+            FastItemFree(item);
             return result;
         }
     }
     item->data = place + nameRoom + controlRoom;
     item->length = parts->size;
     copyVector(item->data, parts->vector, 0, parts->size);
-    appendItem(socket, item);
+    FastItemAppend(socket, item);
     return 0;
 }
 
@@ -536,7 +535,7 @@ static int appendMessage(struct FastSocket* socket, const struct parts* parts, i
 int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length,
                            const void* data, size_t size, int flags)
 {
-    int result = checkTransmit(socket, address, length, size, flags);
+    int result = FastSocketCheckTransmit(socket, address, length, size, flags);
     if (result != 0 && result != -EPIPE && result != -EAGAIN)
         return result;
     if ((data == NULL && size > 0) || socket->outbound.pool == NULL)
@@ -577,14 +576,14 @@ static int checkVector(const struct msghdr* message, size_t* size)
 int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message, int flags)
 {
     size_t size;
-    int state = checkState(socket);
+    int state = FastSocketCheckState(socket);
     if (state != 0 && state != -EPIPE)
         return state;
     int result = checkVector(message, &size);
     if (result == 0 && socket->outbound.pool == NULL)
         result = -EINVAL;
     if (result == 0)
-        result = checkTransmit(socket, message->msg_name, message->msg_namelen, size, flags);
+        result = FastSocketCheckTransmit(socket, message->msg_name, message->msg_namelen, size, flags);
     if (result < 0)
         return result;
     if (socket->kind == SOCKET_STREAM && message->msg_controllen == 0)
@@ -607,20 +606,20 @@ static int appendBuffer(struct FastSocket* socket, const struct sockaddr* addres
                         struct FastBuffer* buffer, size_t offset, size_t size, int flags)
 {
     bool stream = socket->kind == SOCKET_STREAM;
-    struct FastItem* item = makeItem(socket, stream ? ITEM_BYTES : ITEM_MESSAGE,
-                                     address != NULL ? length : 0);
+    struct FastItem* item = FastItemMake(socket, stream ? ITEM_BYTES : ITEM_MESSAGE,
+                                         address != NULL ? length : 0);
     if (item == NULL)
         return -ENOMEM;
     if (address != NULL && length > 0) {
         item->name = memcpy(item->data, address, length);
         item->nameLength = length;
     }
-    item->flags = itemFlags(flags);
+    item->flags = FastItemFlags(flags);
     item->payload = buffer;
     item->data = GetFastBufferData(buffer) + offset;
     item->length = size;
     item->room = 0;
-    appendItem(socket, item);
+    FastItemAppend(socket, item);
     return 0;
 }
 
@@ -628,7 +627,7 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
                              socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size,
                              int flags)
 {
-    int result = checkTransmit(socket, address, length, size, flags);
+    int result = FastSocketCheckTransmit(socket, address, length, size, flags);
     if (buffer == NULL)
         return result != 0 && result != -EPIPE && result != -EAGAIN ? result : -EINVAL;
     size_t capacity = GetFastBufferSize(buffer);
@@ -642,158 +641,6 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
         result = appendBuffer(socket, address, length, buffer, offset, size, flags);
         if (result == 0)
             return 0;
-    }
-    ReleaseFastBuffer(buffer);
-    return result;
-}
-
-/* ---- descriptors ---- */
-
-static bool sendsFromBuffer(uint8_t opcode)
-{
-    switch (opcode) {
-    case IORING_OP_SEND:
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_SENDMSG_ZC:
-    case IORING_OP_WRITE:
-    case IORING_OP_WRITEV:
-    case IORING_OP_WRITE_FIXED:
-    case IORING_OP_SPLICE:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool needsNoBuffer(const struct io_uring_sqe* entry)
-{
-    switch (entry->opcode) {
-    case IORING_OP_POLL_ADD:
-        return entry->len == 0; /* one shot: a barrier must come to an end */
-    case IORING_OP_URING_CMD:
-    case IORING_OP_NOP:
-    case IORING_OP_SHUTDOWN:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Our own copy of the vector, which short counts advance. */
-static int copyEntryVector(struct FastItem* item, const struct iovec* vector, size_t count)
-{
-    if (count > IOV_MAX || (vector == NULL && count > 0))
-        return -EINVAL;
-    item->vector = malloc((count > 0 ? count : 1) * sizeof(*vector));
-    if (item->vector == NULL)
-        return -ENOMEM;
-    if (count > 0)
-        memcpy(item->vector, vector, count * sizeof(*vector));
-    item->vectorCount = (uint32_t)count;
-    for (size_t index = 0; index < count; index++)
-        item->length += vector[index].iov_len;
-    return 0;
-}
-
-/*
- * The user's send as an item. Every kind of write becomes a send: a write would raise SIGPIPE, and
- * short counts, flags and zero copy are then as for everything else.
- */
-static int readEntry(struct FastItem* item, const struct io_uring_sqe* entry)
-{
-    bool sends = entry->opcode == IORING_OP_SEND || entry->opcode == IORING_OP_SEND_ZC;
-    const struct msghdr* message = (const struct msghdr*)(uintptr_t)entry->addr;
-    if (entry->opcode == IORING_OP_SEND_ZC || entry->opcode == IORING_OP_SENDMSG_ZC)
-        item->flags |= MSG_ZEROCOPY;
-    switch (entry->opcode) {
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SENDMSG_ZC:
-        item->flags |= itemFlags((int)entry->msg_flags);
-        if (message == NULL)
-            return -EINVAL;
-        item->name = message->msg_name;
-        item->nameLength = message->msg_name != NULL ? message->msg_namelen : 0;
-        item->control = message->msg_control;
-        item->controlLength = (uint32_t)message->msg_controllen;
-        return copyEntryVector(item, message->msg_iov, message->msg_iovlen);
-    case IORING_OP_WRITEV:
-        return copyEntryVector(item, (const struct iovec*)(uintptr_t)entry->addr, entry->len);
-    default:
-        if (sends) {
-            item->flags |= itemFlags((int)entry->msg_flags);
-            item->name = (struct sockaddr*)(uintptr_t)entry->addr2;
-            item->nameLength = item->name != NULL ? entry->addr_len : 0;
-        }
-        item->data = (uint8_t*)(uintptr_t)entry->addr;
-        item->length = entry->len;
-        return 0;
-    }
-}
-
-static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe* entry, bool buffer)
-{
-    if (entry->opcode != IORING_OP_NOP && entry->fd != socket->handle)
-        return -EINVAL;
-    if (entry->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE))
-        return -EINVAL;
-    return buffer ? (sendsFromBuffer(entry->opcode) ? 0 : -EINVAL) : (needsNoBuffer(entry) ? 0 : -EINVAL);
-}
-
-static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
-                            struct FastBuffer* buffer)
-{
-    const struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
-    int result = checkEntry(socket, entry, buffer != NULL);
-    if (result == 0)
-        result = checkState(socket);
-    if (result == 0)
-        result = checkLimit(socket);
-    if (result < 0)
-        return result;
-    uint8_t kind = buffer == NULL                      ? ITEM_BARRIER
-                   : entry->opcode == IORING_OP_SPLICE ? ITEM_SPLICE
-                                                       : ITEM_MESSAGE;
-    struct FastItem* item = makeItem(socket, kind, 0);
-    if (item == NULL)
-        return -ENOMEM;
-    item->room = 0;
-    if (kind == ITEM_SPLICE)
-        item->length = entry->len;
-    else if (kind == ITEM_MESSAGE)
-        result = readEntry(item, entry);
-    if (result < 0) {
-        freeItem(item);
-        return result;
-    }
-    item->descriptor = descriptor;
-    if (buffer != NULL)
-        item->payload = buffer;
-    appendItem(socket, item);
-    return 0;
-}
-
-int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
-                                 struct FastBuffer* buffer)
-{
-    int result = checkState(socket);
-    if (result == -EINVAL || result == -EPERM) {
-        /* Without a socket we can't tell whose descriptor it is: only a foreign thread's is spared. */
-        if (result == -EINVAL && descriptor != NULL)
-            ReleaseFastRingDescriptor(descriptor);
-        ReleaseFastBuffer(buffer);
-        return result;
-    }
-    if (descriptor == NULL)
-        result = -EINVAL;
-    else {
-        result = FastDescriptorTake(descriptor, socket->ring);
-        if (result == 0) {
-            result = appendDescriptor(socket, descriptor, buffer);
-            if (result == 0)
-                return 0;
-            FastDescriptorDiscard(descriptor);
-        }
     }
     ReleaseFastBuffer(buffer);
     return result;
