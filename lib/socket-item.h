@@ -67,7 +67,12 @@ int FastItemFlags(int flags);
 /* Moves an item's beginning over bytes that the kernel accepted. */
 void FastItemAdvance(struct FastItem* item, size_t count);
 
-/* Closes the duplicates in an item's control data, once it was sent or will not be. */
+/* ---- socket-control.c ---- */
+
+/* Duplicates the descriptors in an item's copied control data, in place. 0, -EBADF, -EMFILE, -EINVAL. */
+int FastItemDuplicateRights(struct FastItem* item);
+
+/* Closes the duplicates, once they were sent or will not be. */
 void FastItemCloseRights(struct FastItem* item);
 
 /* Flags that make bytes an operation of their own kind: neighbours must have the same. */

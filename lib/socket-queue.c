@@ -31,7 +31,6 @@ enum
     QUEUE_MOST_CONTROL = 65536,
     QUEUE_LOCAL_CHECK = 2 << 10, /* AF_UNIX messages from here on are compared with SO_SNDBUF */
     QUEUE_LOCAL_OVERHEAD = 32,
-    QUEUE_MOST_RIGHTS = 253, /* SCM_MAX_FD */
 };
 
 #define QUEUE_SEND_FLAGS                                                                        \
@@ -39,66 +38,6 @@ enum
      MSG_WAITALL | MSG_DONTWAIT)
 
 /* ---- items ---- */
-
-/* Walks the descriptors in control data; each may be changed in place. Stops at the first error. */
-static int eachRight(struct FastItem* item, int (*function)(int* handle, void* closure), void* closure)
-{
-    struct msghdr message = {.msg_control = item->control, .msg_controllen = item->controlLength};
-    for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
-         entry = CMSG_NXTHDR(&message, entry)) {
-        if (entry->cmsg_len < CMSG_LEN(0))
-            return -EINVAL;
-        if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int)) {
-            int handle;
-            memcpy(&handle, CMSG_DATA(entry) + offset, sizeof(handle));
-            int result = function(&handle, closure);
-            if (result < 0)
-                return result;
-            memcpy(CMSG_DATA(entry) + offset, &handle, sizeof(handle));
-        }
-    }
-    return 0;
-}
-
-struct rights
-{
-    int handles[QUEUE_MOST_RIGHTS];
-    size_t count;
-};
-
-static int checkRight(int* handle, void* closure)
-{
-    struct rights* rights = closure;
-    if (rights->count++ == QUEUE_MOST_RIGHTS)
-        return -EINVAL;
-    return fcntl(*handle, F_GETFD) < 0 ? -EBADF : 0;
-}
-
-static int duplicateRight(int* handle, void* closure)
-{
-    struct rights* rights = closure;
-    *handle = fcntl(*handle, F_DUPFD_CLOEXEC, 0);
-    if (*handle < 0)
-        return -errno;
-    rights->handles[rights->count++] = *handle;
-    return 0;
-}
-
-static int closeRight(int* handle, void* closure)
-{
-    (void)closure;
-    close(*handle);
-    return 0;
-}
-
-void FastItemCloseRights(struct FastItem* item)
-{
-    if (item->ownsRights)
-        (void)eachRight(item, closeRight, NULL);
-    item->ownsRights = false;
-}
 
 void FastItemAdvance(struct FastItem* item, size_t count)
 {
@@ -473,22 +412,6 @@ static size_t align(size_t size)
     return (size + 15) & ~(size_t)15;
 }
 
-/* Duplicates the descriptors in copied control data, in place. On failure none is left open. All are
- * looked at before the first is duplicated, since a duplicate may take the number of a closed one. */
-static int duplicateRights(struct FastItem* item)
-{
-    struct rights rights = {.count = 0};
-    int result = eachRight(item, checkRight, &rights);
-    if (result < 0)
-        return result;
-    rights.count = 0;
-    result = eachRight(item, duplicateRight, &rights);
-    while (result < 0 && rights.count > 0)
-        close(rights.handles[--rights.count]);
-    item->ownsRights = result == 0;
-    return result;
-}
-
 struct parts
 {
     const void* name;
@@ -517,7 +440,7 @@ static int appendMessage(struct FastSocket* socket, const struct parts* parts, i
     if (parts->controlLength > 0) {
         item->control = memcpy(place + nameRoom, parts->control, parts->controlLength);
         item->controlLength = (uint32_t)parts->controlLength;
-        int result = duplicateRights(item);
+        int result = FastItemDuplicateRights(item);
         if (result < 0) {
             FastItemFree(item);
             return result;

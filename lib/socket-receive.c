@@ -41,17 +41,17 @@ enum
 
 /* ---- chunks ---- */
 
-static uint8_t* payloadOf(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
+uint8_t* FastChunkPayload(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
 {
     return GetFastBufferData(chunk) + inbound->headroom;
 }
 
-static size_t payloadLength(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
+size_t FastChunkLength(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
 {
     return GetFastBufferLength(chunk) - inbound->headroom;
 }
 
-static bool isMessages(const struct FastSocket* socket)
+bool FastSocketHasMessages(const struct FastSocket* socket)
 {
     return socket->kind != SOCKET_STREAM;
 }
@@ -101,14 +101,14 @@ static void countIn(struct FastSocket* socket, size_t length)
     FastRingAddInbound(socket->ring, length);
 }
 
-static void countOut(struct FastSocket* socket, size_t length)
+void FastSocketCountOut(struct FastSocket* socket, size_t length)
 {
     socket->inbound.length -= length;
     FastRingTakeInbound(socket->ring, length);
 }
 
 /* Takes the first chunk off, whatever of it is unread. */
-static struct FastBuffer* popChunk(struct FastSocket* socket)
+struct FastBuffer* FastSocketPopChunk(struct FastSocket* socket)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
     struct FastBuffer* chunk = inbound->first;
@@ -117,14 +117,14 @@ static struct FastBuffer* popChunk(struct FastSocket* socket)
         inbound->last = NULL;
     *FastBufferLink(chunk) = NULL;
     inbound->footprint -= FastBufferFootprint(chunk);
-    countOut(socket, payloadLength(inbound, chunk) - inbound->offset);
+    FastSocketCountOut(socket, FastChunkLength(inbound, chunk) - inbound->offset);
     inbound->offset = 0;
     return chunk;
 }
 
-static void dropChunk(struct FastSocket* socket)
+void FastSocketDropChunk(struct FastSocket* socket)
 {
-    struct FastBuffer* chunk = popChunk(socket);
+    struct FastBuffer* chunk = FastSocketPopChunk(socket);
     closePassedDescriptors(&socket->inbound, chunk);
     ReleaseFastBuffer(chunk);
 }
@@ -132,7 +132,7 @@ static void dropChunk(struct FastSocket* socket)
 void FastSocketDropInput(struct FastSocket* socket)
 {
     while (socket->inbound.first != NULL)
-        dropChunk(socket);
+        FastSocketDropChunk(socket);
     socket->inbound.news = false;
 }
 
@@ -235,7 +235,7 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
         int next = total > 0 ? FastProviderNext(inbound->provider, (uint16_t)slot) : -1;
         if (inbound->discard)
             discardSlot(socket, (uint16_t)slot, length);
-        else if (isMessages(socket))
+        else if (FastSocketHasMessages(socket))
             takeMessage(socket, (uint16_t)slot, length);
         else
             takeSlot(socket, (uint16_t)slot, length);
@@ -477,7 +477,7 @@ static bool arm(struct FastSocket* socket)
                            inbound->flags);
     else if (messages)
         io_uring_prep_recvmsg_multishot(entry, socket->handle, template,
-                                        (unsigned)inbound->flags | (isMessages(socket) ? MSG_TRUNC : 0));
+                                        (unsigned)inbound->flags | (FastSocketHasMessages(socket) ? MSG_TRUNC : 0));
     else
         io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
     entry->user_data = owner;
@@ -523,154 +523,6 @@ void FastSocketInitializeReceive(struct FastSocket* socket)
     if (inbound->header != NULL)
         inbound->headroom = (uint32_t)(sizeof(struct io_uring_recvmsg_out) +
                                        inbound->header->msg_namelen + inbound->header->msg_controllen);
-    else if (isMessages(socket))
+    else if (FastSocketHasMessages(socket))
         inbound->headroom = sizeof(struct io_uring_recvmsg_out);
-}
-
-/* ---- reading ---- */
-
-/* Copies a stream's bytes over the borders of chunks. */
-static size_t copyBytes(struct FastSocket* socket, uint8_t* data, size_t size, bool peek)
-{
-    struct FastSocketInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = inbound->first;
-    size_t offset = inbound->offset;
-    size_t copied = 0;
-    while (chunk != NULL && copied < size) {
-        size_t length = payloadLength(inbound, chunk) - offset;
-        size_t count = length < size - copied ? length : size - copied;
-        memcpy(data + copied, payloadOf(inbound, chunk) + offset, count);
-        copied += count;
-        offset += count;
-        struct FastBuffer* next = *FastBufferLink(chunk);
-        if (!peek) {
-            inbound->offset = offset;
-            countOut(socket, count);
-            if (count == length)
-                dropChunk(socket);
-        }
-        chunk = next;
-        offset = 0;
-    }
-    return copied;
-}
-
-static size_t copyMessage(struct FastSocket* socket, uint8_t* data, size_t size, int flags)
-{
-    struct FastSocketInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = inbound->first;
-    size_t length = payloadLength(inbound, chunk);
-    size_t count = length < size ? length : size;
-    size_t real = (size_t)*FastBufferNote(chunk);
-    memcpy(data, payloadOf(inbound, chunk), count);
-    if (!(flags & MSG_PEEK))
-        dropChunk(socket);
-    return flags & MSG_TRUNC ? real : count;
-}
-
-/* Makes sure that a MSG_WAITALL for size bytes can be satisfied. */
-static int raiseMarks(struct FastSocket* socket, size_t size)
-{
-    struct FastSocketInbound* inbound = &socket->inbound;
-    if (size > FastRingInboundLimit(socket->ring))
-        return -ENOBUFS;
-    inbound->wanted = size;
-    if (size > inbound->high) {
-        inbound->high = size;
-        inbound->full = false;
-    }
-    FastSocketBalanceReceive(socket);
-    return 0;
-}
-
-static ssize_t emptyResult(const struct FastSocket* socket)
-{
-    return socket->failed ? -socket->error : 0;
-}
-
-ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags)
-{
-    int known = MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT | MSG_NOSIGNAL;
-    int result = FastSocketCheck(socket);
-    if (result < 0)
-        return result;
-    if (isMessages(socket))
-        known |= MSG_TRUNC;
-    if (data == NULL || size == 0 || flags & ~known)
-        return -EINVAL;
-
-    struct FastSocketInbound* inbound = &socket->inbound;
-    bool more = !inbound->ended && !socket->failed;
-    if (flags & MSG_WAITALL && !isMessages(socket) && inbound->length < size && more)
-        return raiseMarks(socket, size);
-    inbound->wanted = 0;
-    if (inbound->first == NULL)
-        return emptyResult(socket);
-    size_t count = isMessages(socket) ? copyMessage(socket, data, size, flags)
-                                      : copyBytes(socket, data, size, flags & MSG_PEEK);
-    FastSocketBalanceReceive(socket);
-    return count < SSIZE_MAX ? (ssize_t)count : SSIZE_MAX;
-}
-
-/* A chunk as its new owner sees it: without what was read of it, and without a header that only we
- * asked for. */
-static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk, size_t offset)
-{
-    const struct FastSocketInbound* inbound = &socket->inbound;
-    size_t strip = inbound->header == NULL ? inbound->headroom : 0;
-    uint8_t* data = GetFastBufferData(chunk) + (strip > 0 ? 0 : inbound->headroom);
-    size_t length = GetFastBufferLength(chunk);
-    if (strip + offset == 0)
-        return;
-    size_t kept = payloadLength(inbound, chunk) - offset;
-    memmove(data, payloadOf(inbound, chunk) + offset, kept);
-    SetFastBufferLength(chunk, length - strip - offset);
-    if (inbound->header != NULL)
-        ((struct io_uring_recvmsg_out*)GetFastBufferData(chunk))->payloadlen = (uint32_t)kept;
-}
-
-struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
-{
-    int result = FastSocketCheck(socket);
-    if (result == 0 && socket->inbound.first == NULL)
-        result = -EAGAIN;
-    if (result < 0) {
-        errno = -result;
-        return NULL;
-    }
-    size_t offset = socket->inbound.offset;
-    struct FastBuffer* chunk = popChunk(socket);
-    trimChunk(socket, chunk, offset);
-    socket->inbound.wanted = 0;
-    FastSocketBalanceReceive(socket);
-    return chunk;
-}
-
-struct msghdr* GetFastSocketMessageHeader(struct FastSocket* socket)
-{
-    return socket != NULL ? socket->inbound.header : NULL;
-}
-
-/* ---- pausing ---- */
-
-int PauseFastSocket(struct FastSocket* socket)
-{
-    int result = FastSocketCheck(socket);
-    if (result < 0)
-        return result;
-    socket->inbound.paused = true;
-    FastSocketBalanceReceive(socket);
-    return 0;
-}
-
-int ResumeFastSocket(struct FastSocket* socket)
-{
-    int result = FastSocketCheck(socket);
-    if (result < 0)
-        return result;
-    socket->inbound.paused = false;
-    socket->inbound.news = socket->inbound.first != NULL;
-    FastSocketNotify(socket); /* what is queued, and an end that the pause has hidden */
-    FastSocketBalanceReceive(socket);
-    return 0;
 }

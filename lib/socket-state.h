@@ -154,6 +154,7 @@ struct FastSocket
 
 /* ---- socket.c ---- */
 
+void FastSocketInitialize(struct FastSocket* socket); /* creation: tasks and operations */
 void FastSocketHold(struct FastSocket* socket);
 void FastSocketDrop(struct FastSocket* socket);
 void FastSocketDefer(struct FastSocket* socket);  /* runs the step */
@@ -174,6 +175,14 @@ bool FastSocketStepReceive(struct FastSocket* socket);    /* false: no submissio
 void FastSocketBalanceReceive(struct FastSocket* socket); /* after reading, pausing, options */
 void FastSocketTightenReceive(struct FastSocket* socket); /* the ring's limit is reached */
 void FastSocketDropInput(struct FastSocket* socket);
+
+/* … for socket-read.c: chunks and their payload */
+bool FastSocketHasMessages(const struct FastSocket* socket);
+uint8_t* FastChunkPayload(const struct FastSocketInbound* inbound, struct FastBuffer* chunk);
+size_t FastChunkLength(const struct FastSocketInbound* inbound, struct FastBuffer* chunk);
+void FastSocketCountOut(struct FastSocket* socket, size_t length); /* bytes were read */
+struct FastBuffer* FastSocketPopChunk(struct FastSocket* socket);  /* the first, the caller's now */
+void FastSocketDropChunk(struct FastSocket* socket);               /* the first */
 
 /* ---- socket-queue.c ---- */
 

@@ -1,0 +1,216 @@
+/*
+ * The creation of a socket: what the descriptor is, and whether it may become one of ours.
+ *
+ * Good path: the arguments are checked, the descriptor's kind and connection looked at once, and the
+ * first step and notice queued; nothing is armed before the loop runs, so that options set meanwhile
+ * are in force before the first byte.
+ *
+ * Failures: NULL and errno, the descriptor unchanged. A connect that has failed already is not one: it
+ * is told by the first turn, since the kernel tells its errno only once and this look has taken it.
+ */
+#include "ring-pool.h"
+#include "socket-state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+
+enum
+{
+    SOCKET_MOST_MESSAGES = 1024,
+    SOCKET_UDP4_MOST = 65535 - 20 - 8, /* payload of a datagram */
+    SOCKET_UDP6_MOST = 65535 - 8,
+    SOCKET_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK | FASTSOCKET_MODE_FILE_IO,
+};
+
+struct traits
+{
+    int type;
+    int domain;
+    int protocol;
+    int listening;
+};
+
+static int readTrait(int handle, int option, int* value)
+{
+    socklen_t length = sizeof(*value);
+    return getsockopt(handle, SOL_SOCKET, option, value, &length) < 0 ? -errno : 0;
+}
+
+static int readTraits(int handle, struct traits* traits)
+{
+    int result = readTrait(handle, SO_TYPE, &traits->type);
+    if (result == 0)
+        result = readTrait(handle, SO_DOMAIN, &traits->domain);
+    if (result == 0)
+        result = readTrait(handle, SO_PROTOCOL, &traits->protocol);
+    if (result == 0)
+        result = readTrait(handle, SO_ACCEPTCONN, &traits->listening);
+    return result;
+}
+
+static bool isConnecting(int handle)
+{
+    struct tcp_info information = {0};
+    socklen_t length = sizeof(information);
+    return getsockopt(handle, IPPROTO_TCP, TCP_INFO, &information, &length) == 0 &&
+           (information.tcpi_state == TCP_SYN_SENT || information.tcpi_state == TCP_SYN_RECV);
+}
+
+/* Connected, connecting, failed (the error is kept for the first turn) or never connected. */
+static int findConnection(struct FastSocket* socket)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+    if (socket->tcp && isConnecting(socket->handle)) {
+        socket->connecting = true;
+        return 0;
+    }
+    if (getpeername(socket->handle, (struct sockaddr*)&peer, &length) == 0)
+        return 0;
+    socket->error = FastSocketTakeError(socket);
+    if (socket->error != 0)
+        return 0;
+    /* A reset connection whose error was read before still has its input, or the end of it. */
+    struct pollfd state = {.fd = socket->handle, .events = POLLIN};
+    bool never = poll(&state, 1, 0) <= 0 || !(state.revents & POLLIN);
+    return never ? -ENOTCONN : 0;
+}
+
+static int findKind(struct FastSocket* socket)
+{
+    struct traits traits;
+    int result = readTraits(socket->handle, &traits);
+    if (result < 0)
+        return result;
+    if (traits.listening)
+        return -EOPNOTSUPP;
+    bool internet = traits.domain == AF_INET || traits.domain == AF_INET6;
+    socket->local = traits.domain == AF_UNIX;
+    socket->tcp = internet && traits.type == SOCK_STREAM && traits.protocol == IPPROTO_TCP;
+    if (!internet && !socket->local)
+        return -EOPNOTSUPP;
+    switch (traits.type) {
+    case SOCK_STREAM:
+        if (!socket->tcp && !socket->local)
+            return -EOPNOTSUPP;
+        socket->kind = SOCKET_STREAM;
+        return 0;
+    case SOCK_SEQPACKET:
+        socket->kind = SOCKET_RECORD;
+        return socket->local ? 0 : -EOPNOTSUPP;
+    case SOCK_DGRAM:
+        socket->kind = SOCKET_DATAGRAM;
+        socket->largest = traits.domain == AF_INET    ? SOCKET_UDP4_MOST
+                          : traits.domain == AF_INET6 ? SOCKET_UDP6_MOST
+                                                      : 0;
+        return 0;
+    default:
+        return -EOPNOTSUPP;
+    }
+}
+
+static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* ring)
+{
+    const struct FastRing* owner = pool != NULL ? FastPoolRing(pool) : NULL;
+    return owner != NULL && owner != ring;
+}
+
+static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* provider,
+                          struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle,
+                          const struct msghdr* message, int flags, int mode)
+{
+    int result = FastRingCheckCreate(ring);
+    if (result < 0)
+        return result;
+    if (mode & ~SOCKET_KNOWN_MODES || (mode & FASTSOCKET_MODE_FILE_IO && mode & FASTSOCKET_MODE_ZERO_COPY))
+        return -EINVAL;
+    if (flags & ~(MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL))
+        return -EINVAL;
+    if (mode & FASTSOCKET_MODE_FILE_IO)
+        return -EOPNOTSUPP;
+    if (provider == NULL || inbound == NULL || FastProviderRing(provider) != ring ||
+        !FastProviderMakes(provider, AllocateRingFastBuffer) || isForeign(inbound, ring) ||
+        isForeign(outbound, ring))
+        return -EINVAL;
+    uint64_t room = sizeof(struct io_uring_recvmsg_out);
+    if (message != NULL)
+        room += (uint64_t)message->msg_namelen + message->msg_controllen;
+    if (message != NULL && (message->msg_controllen > INT_MAX || message->msg_namelen > INT_MAX))
+        return -EINVAL;
+    if (message != NULL && room >= FastProviderLength(provider))
+        return -EINVAL;
+    return fcntl(handle, F_GETFD) < 0 ? -EBADF : 0;
+}
+
+static int copyHeader(struct FastSocket* socket, const struct msghdr* message)
+{
+    if (message == NULL)
+        return 0;
+    socket->inbound.header = calloc(1, sizeof(*socket->inbound.header));
+    if (socket->inbound.header == NULL)
+        return -ENOMEM;
+    socket->inbound.header->msg_namelen = message->msg_namelen;
+    socket->inbound.header->msg_controllen = message->msg_controllen;
+    return 0;
+}
+
+struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider,
+                                    struct FastBufferPool* inbound, struct FastBufferPool* outbound,
+                                    int handle, struct msghdr* message, int flags, int mode,
+                                    uint32_t limit, HandleFastSocketEvent function, void* closure)
+{
+    struct FastSocket* socket = NULL;
+    int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);
+    if (result < 0)
+        goto failed;
+    socket = calloc(1, sizeof(*socket));
+    result = socket != NULL ? 0 : -ENOMEM;
+    if (result == 0)
+        result = copyHeader(socket, message);
+    if (result < 0)
+        goto failed;
+
+    socket->ring = ring;
+    socket->handle = handle;
+    socket->mode = mode;
+    socket->function = function;
+    socket->closure = closure;
+    socket->inbound.provider = provider;
+    socket->inbound.pool = inbound;
+    socket->inbound.flags = flags & MSG_CMSG_CLOEXEC;
+    socket->outbound.pool = outbound;
+    socket->outbound.most = limit < SOCKET_MOST_MESSAGES ? limit : SOCKET_MOST_MESSAGES;
+    result = findKind(socket);
+    if (result == 0 && socket->kind != SOCKET_DATAGRAM)
+        result = findConnection(socket);
+    if (result < 0)
+        goto failed;
+
+    (void)fcntl(handle, F_SETFD, fcntl(handle, F_GETFD) | FD_CLOEXEC);
+    FastSocketInitialize(socket);
+    FastProviderHold(provider);
+    FastPoolHold(inbound);
+    if (outbound != NULL)
+        FastPoolHold(outbound);
+    FastRingLink(ring, &socket->member, &FastSocketMember);
+    if (socket->error != 0) {
+        socket->failed = true;
+        socket->expectsEnd = true;
+    }
+    socket->outbound.news = !socket->failed && !socket->connecting;
+    FastSocketNotify(socket);
+    FastSocketDefer(socket);
+    return socket;
+
+failed:
+    if (socket != NULL)
+        free(socket->inbound.header);
+    free(socket);
+    errno = -result;
+    return NULL;
+}
