@@ -367,6 +367,12 @@ static int domainKind(enum Kind kind)
     }
 }
 
+/* Many connections in a minute must not use up the ports by those that linger in TIME_WAIT. */
+static void reuseAddress(int handle)
+{
+    ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
+}
+
 static int openLoopback(int domain, int type, struct sockaddr_storage* address, socklen_t* length)
 {
     struct sockaddr_in* four = (struct sockaddr_in*)address;
@@ -375,6 +381,8 @@ static int openLoopback(int domain, int type, struct sockaddr_storage* address, 
 
     if (handle < 0)
         return -1;
+    if (type == SOCK_STREAM)
+        reuseAddress(handle);
     memset(address, 0, sizeof(*address));
     address->ss_family = (sa_family_t)domain;
     if (domain == AF_INET) {
@@ -416,6 +424,7 @@ static void pairListening(int domain, int pair[2])
     ck_assert_int_eq(listen(listener, 1), 0);
     pair[0] = socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(pair[0], 0);
+    reuseAddress(pair[0]);
     /* Segments as of an Ethernet. With loopback's own of 64 KiB and a small send buffer, each waits for
      * a delayed acknowledgement: some 2 MB/s. */
     ck_assert_int_eq(setsockopt(pair[0], IPPROTO_TCP, TCP_MAXSEG, &(int){1440}, sizeof(int)), 0);
