@@ -15,13 +15,11 @@
 #include "socket-state.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- references and tasks ---- */
 

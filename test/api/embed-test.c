@@ -3,6 +3,7 @@
 
 #include <liburing.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 static struct Fixture fixture;
 static int loop;
@@ -172,6 +173,41 @@ START_TEST(eventBeforeTheFirstTurnIsTold)
 }
 END_TEST
 
+static void onForeignCounter(struct FastRingWatch* watch, int result, void* closure)
+{
+    uint64_t value;
+    (void)watch;
+    ck_assert_int_eq(result, POLLIN);
+    ck_assert_int_eq(read(*(int*)closure, &value, sizeof(value)), sizeof(value));
+    calls++;
+}
+
+static void* count(void* closure)
+{
+    uint64_t one = 1;
+    ck_assert_int_eq(write(*(int*)closure, &one, sizeof(one)), sizeof(one));
+    return NULL;
+}
+
+/* A wake-up that comes out of an eventfd takes another way through the kernel, to an eventfd again. */
+START_TEST(watchedCounterWakesTheLoop)
+{
+    int counter = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct FastRingWatch* watch =
+        AddFastRingWatch(fixture.ring, counter, POLLIN, 0, onForeignCounter, &counter);
+    for (int round = 1; round <= 20; round++) {
+        pthread_t thread;
+        settle();
+        ck_assert_int_eq(pthread_create(&thread, NULL, count, &counter), 0);
+        runForeign(&calls, round);
+        pthread_join(thread, NULL);
+    }
+    RemoveFastRingWatch(watch);
+    settle();
+    close(counter);
+}
+END_TEST
+
 static void echo(struct FastSocket* socket, int event, int parameter, struct Recorder* recorder)
 {
     char data[256];
@@ -266,6 +302,7 @@ int main(void)
     tcase_add_test(tcase, completionWakesTheLoop);
     tcase_add_test(tcase, eventWakesTheLoop);
     tcase_add_test(tcase, eventBeforeTheFirstTurnIsTold);
+    tcase_add_test(tcase, watchedCounterWakesTheLoop);
     tcase_add_test(tcase, socketsWorkInTheLoop);
     tcase_add_test(tcase, idleRingIsQuiet);
     tcase_add_test(tcase, ringInsideARing);
