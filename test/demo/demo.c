@@ -53,7 +53,8 @@ struct Server
 {
     struct Party party;
     struct FastListener* listener;
-    struct FastRingEvent* event; /* rung by the client when all is over */
+    struct FastRingEvent* event;      /* rung by the client when all is over */
+    struct FastRingTimeout* patience; /* with connections that should have ended by then */
     size_t connections;
     bool stopped;
     bool failed;
@@ -248,6 +249,14 @@ static struct FastSocket* openPartySocket(struct Party* party, int handle, size_
 
 /* ---- the server: echoes without copying ------------------------------------------------------ */
 
+/* Only the first failure is worth a line: it makes others. */
+static void failServer(struct Server* server, const char* text, int reason)
+{
+    if (!server->failed)
+        complain("server: %s: %s", text, strerror(reason));
+    server->failed = true;
+}
+
 static void closeEcho(struct Echo* echo)
 {
     echo->server->connections--;
@@ -274,7 +283,7 @@ static void handleEchoEvent(struct FastSocket* socket, int event, int parameter)
         while ((result == 0) && ((buffer = ReceiveFastSocketBuffer(socket)) != NULL))
             result = echoBuffer(socket, buffer);
         if (result < 0)
-            echo->server->failed = !complain("server: transmit: %s", strerror(-result));
+            failServer(echo->server, "transmit", -result);
         if ((GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT) &&
             (PauseFastSocket(socket) == 0))
             echo->paused = true;
@@ -288,7 +297,7 @@ static void handleEchoEvent(struct FastSocket* socket, int event, int parameter)
         break;
 
     case POLLERR:
-        echo->server->failed = !complain("server: %s", strerror(parameter));
+        failServer(echo->server, "connection", parameter);
         break;
 
     case POLLHUP:
@@ -304,7 +313,7 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
 
     (void)listener;
     if (handle < 0) {
-        server->failed = !complain("accept: %s", strerror(-handle));
+        failServer(server, "accept", -handle);
         return;
     }
     echo = calloc(1, sizeof(*echo));
@@ -314,12 +323,22 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
                                        echo);
     }
     if ((echo == NULL) || (echo->socket == NULL)) {
-        server->failed = !complain("server: socket: %s", strerror(errno));
+        failServer(server, "socket", errno);
         free(echo);
         close(handle);
         return;
     }
     server->connections++;
+}
+
+static void handlePatience(struct FastRingTimeout* timeout, void* closure)
+{
+    struct Server* server = closure;
+
+    (void)timeout; /* it goes after this call: it fires only once */
+    server->patience = NULL;
+    server->connections = 0;
+    failServer(server, "ends of connections", ETIMEDOUT);
 }
 
 static void handleStop(struct FastRingEvent* event, uint32_t parameter, void* closure)
@@ -331,6 +350,10 @@ static void handleStop(struct FastRingEvent* event, uint32_t parameter, void* cl
     server->stopped = true;
     ReleaseFastListener(server->listener);
     server->listener = NULL;
+    server->patience =
+        SetFastRingTimeout(server->party.ring, NULL, STALL, 0, handlePatience, server);
+    if (server->patience == NULL)
+        failServer(server, "timeout", errno);
 }
 
 static void* runServer(void* closure)
@@ -343,8 +366,10 @@ static void* runServer(void* closure)
     while ((result == 0) && (!server->stopped || (server->connections > 0)))
         result = WaitForFastRing(server->party.ring, UINT32_MAX, NULL);
     if (result < 0)
-        server->failed = !complain("server: ring: %s", strerror(-result));
+        failServer(server, "ring", -result);
     ReleaseFastListener(server->listener);
+    if (server->patience != NULL)
+        SetFastRingTimeout(NULL, server->patience, -1, 0, NULL, NULL);
     if (!closeParty(&server->party, "server"))
         server->failed = true;
     return NULL;
@@ -354,9 +379,10 @@ static void* runServer(void* closure)
 
 static void failFlow(struct Flow* flow, const char* text, int reason)
 {
-    complain("connection %llu, byte %llu of %llu: %s%s%s", (unsigned long long)flow->number,
-             (unsigned long long)flow->received, (unsigned long long)flow->sent, text,
-             (reason != 0) ? ": " : "", (reason != 0) ? strerror(reason) : "");
+    if (!flow->client->failed)
+        complain("connection %llu, byte %llu of %llu: %s%s%s", (unsigned long long)flow->number,
+                 (unsigned long long)flow->received, (unsigned long long)flow->sent, text,
+                 (reason != 0) ? ": " : "", (reason != 0) ? strerror(reason) : "");
     flow->client->failed = true;
 }
 
@@ -607,11 +633,13 @@ int main(int count, char** arguments)
     start = getTime();
     if (runClient(&client, &address, seconds * 1000))
         printReport(&client, getTime() - start, bits);
+    /* First the client's ring: it still has to end the connections of a run that failed, and the
+     * server waits for that. */
+    if (!closeParty(&client.party, "client"))
+        client.failed = true;
     SubmitFastRingEvent(server.event, 0);
     pthread_join(thread, NULL);
     ReleaseFastRingEvent(server.event);
-    if (!closeParty(&client.party, "client"))
-        client.failed = true;
     free(client.flows);
     return (client.failed || server.failed) ? 1 : 0;
 }
