@@ -15,6 +15,7 @@
  * provider is a shell and keeps its buffers until its user releases it.
  */
 #include "buffer-provider.h"
+#include "pool.h"
 #include "uring-compat.h"
 
 #include <errno.h>
@@ -50,8 +51,9 @@ struct FastRingBufferProvider
     uint32_t count; /* a power of two */
     uint32_t length;
     struct io_uring_buf_ring* entries; /* shared with the kernel */
-    bool closed;                       /* the ring is gone */
-    bool leaked;                       /* … and the kernel may still write to our buffers */
+    bool holdsPool;
+    bool closed; /* the ring is gone */
+    bool leaked; /* … and the kernel may still write to our buffers */
 
     struct slot* slots;
     uint16_t* log;     /* ids in the order of putting, the last 2 × count */
@@ -244,8 +246,17 @@ static size_t entriesSize(const struct FastRingBufferProvider* provider)
     return provider->count * sizeof(struct io_uring_buf);
 }
 
+/* A provider refills itself from the pool that its buffers came from, also when its user has released
+ * that: the one thing that it must know of pools. */
+static struct FastBufferPool* poolOf(const struct FastRingBufferProvider* provider)
+{
+    return provider->create == AllocateRingFastBuffer ? provider->closure : NULL;
+}
+
 static void freeProvider(struct FastRingBufferProvider* provider)
 {
+    if (provider->holdsPool)
+        FastPoolDrop(poolOf(provider));
     if (provider->entries != NULL && !provider->leaked)
         munmap(provider->entries, entriesSize(provider));
     free(provider->slots);
@@ -377,6 +388,10 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
         engine->functions->unregisterBuffers(engine, provider->group);
         result = -ENOMEM;
         goto failed;
+    }
+    if (poolOf(provider) != NULL) {
+        FastPoolHold(poolOf(provider));
+        provider->holdsPool = true;
     }
     FastRingLink(ring, &provider->member, &memberFunctions);
     if (provider->vacant.count > 0)

@@ -56,27 +56,34 @@ bool FastSocketHasMessages(const struct FastSocket* socket)
     return socket->kind != SOCKET_STREAM;
 }
 
+static void closeHandles(const uint8_t* data, size_t size)
+{
+    for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
+        int handle;
+        memcpy(&handle, data + offset, sizeof(handle));
+        close(handle);
+    }
+}
+
 /* Descriptors in control data that nobody takes would stay open for ever. */
 static void closePassedDescriptors(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
 {
     if (inbound->header == NULL || inbound->header->msg_controllen == 0)
         return;
-    struct io_uring_recvmsg_out* out = (struct io_uring_recvmsg_out*)GetFastBufferData(chunk);
-    struct msghdr message = {
-        .msg_control = (uint8_t*)(out + 1) + inbound->header->msg_namelen,
-        .msg_controllen = out->controllen < inbound->header->msg_controllen
-                              ? out->controllen
-                              : inbound->header->msg_controllen,
-    };
-    for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
-         entry = CMSG_NXTHDR(&message, entry)) {
-        if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int)) {
-            int handle;
-            memcpy(&handle, CMSG_DATA(entry) + offset, sizeof(handle));
-            close(handle);
-        }
+    const struct io_uring_recvmsg_out* out = (const struct io_uring_recvmsg_out*)GetFastBufferData(chunk);
+    const uint8_t* control = (const uint8_t*)(out + 1) + inbound->header->msg_namelen;
+    size_t left = out->controllen < inbound->header->msg_controllen ? out->controllen
+                                                                    : inbound->header->msg_controllen;
+    struct cmsghdr entry;
+    while (left >= sizeof(entry)) {
+        memcpy(&entry, control, sizeof(entry)); /* behind a name of any length nothing is aligned */
+        if (entry.cmsg_len < CMSG_LEN(0) || entry.cmsg_len > left)
+            return;
+        if (entry.cmsg_level == SOL_SOCKET && entry.cmsg_type == SCM_RIGHTS)
+            closeHandles(control + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
+        size_t step = CMSG_ALIGN(entry.cmsg_len) < left ? CMSG_ALIGN(entry.cmsg_len) : left;
+        control += step;
+        left -= step;
     }
 }
 
@@ -261,11 +268,43 @@ static void failInput(struct FastSocket* socket, int error)
     FastSocketNotify(socket);
 }
 
-/* An empty record and the end of a seqpacket socket look alike. */
-static bool peerHasEnded(const struct FastSocket* socket)
+/*
+ * Whether a record is queued in the kernel: also an empty one, which reads like the end. With
+ * SO_PASSCRED every record comes with its sender's credentials, and the end with nothing. There is no
+ * room for descriptors, so none is made by looking.
+ */
+static bool hasRecord(const struct FastSocket* socket)
+{
+    union
+    {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct ucred))];
+    } control;
+    char byte;
+    struct iovec vector = {.iov_base = &byte, .iov_len = sizeof(byte)};
+    struct msghdr message = {
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    int before = 0;
+    int on = 1;
+    socklen_t length = sizeof(before);
+    if (getsockopt(socket->handle, SOL_SOCKET, SO_PASSCRED, &before, &length) < 0 ||
+        setsockopt(socket->handle, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+        return false;
+    ssize_t result = recvmsg(socket->handle, &message, MSG_PEEK | MSG_DONTWAIT);
+    (void)setsockopt(socket->handle, SOL_SOCKET, SO_PASSCRED, &before, sizeof(before));
+    return result > 0 || (result == 0 && message.msg_controllen > 0);
+}
+
+/* An empty record and the end of a seqpacket socket look alike. It is the end if the peer has ended and
+ * no record is left: only an empty record that is the very last one can't be told from it. */
+static bool recordsHaveEnded(const struct FastSocket* socket)
 {
     struct pollfd state = {.fd = socket->handle, .events = POLLRDHUP};
-    return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP);
+    return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP) && !hasRecord(socket);
 }
 
 static bool isLasting(int error)
@@ -316,7 +355,7 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
         return;
     }
     if (empty && (socket->kind == SOCKET_STREAM ||
-                  (socket->kind == SOCKET_RECORD && peerHasEnded(socket)))) {
+                  (socket->kind == SOCKET_RECORD && recordsHaveEnded(socket)))) {
         FastProviderReturn(inbound->provider, id);
         endInput(socket);
         return;
@@ -342,7 +381,7 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
         onReceiveError(socket, -completion->res);
     else if (completion->flags & IORING_CQE_F_BUFFER)
         onReceiveData(socket, completion);
-    else if (socket->kind == SOCKET_DATAGRAM || (socket->kind == SOCKET_RECORD && !peerHasEnded(socket)))
+    else if (socket->kind == SOCKET_DATAGRAM || (socket->kind == SOCKET_RECORD && !recordsHaveEnded(socket)))
         (void)0; /* nothing was delivered, and a datagram socket has no end */
     else
         endInput(socket);

@@ -97,7 +97,8 @@ static void onTimer(struct FastTimer* timer)
     }
     if (socket->stage != SOCKET_FLUSHING)
         return;
-    if (socket->flushTried || socket->outbound.flying == 0) {
+    /* A message is accepted whole or not at all: what is in flight has nothing to tell. */
+    if (socket->flushTried || socket->outbound.flying == 0 || socket->kind != SOCKET_STREAM) {
         reset(socket);
         return;
     }

@@ -3,10 +3,10 @@
  *
  * Good path, streams: one send is in flight, gathered from the head of the queue, with MSG_WAITALL, so
  * that the kernel goes on by itself as room comes; two sends at once would mix their bytes when the
- * first one blocks. Messages: each is an operation of its own, a burst is a chain of hard links, which
- * keeps the order and goes on after a message that fails. The next send starts when the kernel has
- * accepted the last one; with zero copy the memory comes back later, by a notification, for which a
- * batch of references waits on its own.
+ * first one blocks. Messages: each is an operation of its own, a burst is a chain of links, which keeps
+ * the order; a message that fails cancels those behind it, and they are sent anew. The next send starts
+ * when the kernel has accepted the last one; with zero copy the memory comes back later, by a
+ * notification, for which a batch of references waits on its own.
  *
  * Failures: a short count is resumed from where it ended. Refusals for want of memory are tried again
  * after a while; so are those for want of room, after a poll. Zero copy that the kernel does not want
@@ -561,8 +561,8 @@ static struct io_uring_sqe* prepareMessage(struct FastSocket* socket, struct Fas
     return entry;
 }
 
-/* A chain of messages. Each starts when the one before is over, whatever became of it; where that may
- * have to be sent again, only when it was sent. */
+/* A chain of messages. Each starts when the one before was sent. A failure cancels those behind it, which
+ * are then sent anew: in order, whether or not the one that failed is tried again. */
 static bool sendMessages(struct FastSocket* socket)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
@@ -581,7 +581,7 @@ static bool sendMessages(struct FastSocket* socket)
         if (entry == NULL)
             break;
         if (last != NULL)
-            last->flags |= waitsForPeer(socket) ? IOSQE_IO_LINK : IOSQE_IO_HARDLINK;
+            last->flags |= IOSQE_IO_LINK;
         last = entry;
     }
     return last != NULL;
