@@ -21,8 +21,9 @@ static int eachRight(struct FastItem* item, int (*function)(int* handle, void* c
     struct msghdr message = {.msg_control = item->control, .msg_controllen = item->controlLength};
     for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
          entry = CMSG_NXTHDR(&message, entry)) {
-        if (entry->cmsg_len < CMSG_LEN(0))
-            return -EINVAL;
+        size_t left = item->controlLength - (size_t)((uint8_t*)entry - (uint8_t*)item->control);
+        if (entry->cmsg_len < CMSG_LEN(0) || entry->cmsg_len > left)
+            return -EINVAL; /* nothing beyond the copy is ours to read or to close */
         if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
             continue;
         for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int)) {

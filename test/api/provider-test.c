@@ -54,6 +54,57 @@ static struct FastRingBufferProvider* create(uint16_t group, uint16_t count)
     return created;
 }
 
+/* ---- pools ---- */
+
+static struct FastBuffer* taken;
+
+static void* refuse(size_t length, void* closure)
+{
+    (void)length;
+    (void)closure;
+    return NULL;
+}
+
+static int takeWithoutReplacement(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                                  int reason)
+{
+    struct FastRingBufferProvider* from = GetFastRingDescriptorClosure(descriptor);
+    ck_assert_int_eq(reason, FASTRING_REASON_COMPLETE);
+    taken = GetFastBuffer(GetFastRingBuffer(from, completion));
+    ck_assert_int_eq(AdvanceFastRingBuffer(from, completion, refuse, NULL), -ENOMEM);
+    return 0;
+}
+
+static bool isRefilled(void* closure)
+{
+    (void)closure;
+    return readRing(fixture.ring).providedBuffers == 65; /* the fixture's, and the one */
+}
+
+/* A provider refills itself from its pool also when the pool was released before it. */
+START_TEST(refillsFromReleasedPool)
+{
+    struct FastBufferPool* pool = CreateFastBufferPool(fixture.ring);
+    struct FastRingBufferProvider* own =
+        CreateFastRingBufferProvider(fixture.ring, 0, 1, LENGTH, AllocateRingFastBuffer, pool);
+    struct FastRingDescriptor* descriptor =
+        AllocateFastRingDescriptor(fixture.ring, takeWithoutReplacement, own);
+
+    ck_assert_ptr_nonnull(own);
+    io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], NULL, 0, 0);
+    PrepareFastRingBuffer(own, GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    ReleaseFastBufferPool(pool);
+    taken = NULL;
+    sendText(pair[1], "x");
+    while (taken == NULL)
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 100, NULL), 0);
+    ReleaseFastBuffer(taken);
+    waitFor(fixture.ring, isRefilled, NULL);
+    ReleaseFastRingBufferProvider(own, ReleaseRingFastBuffer);
+}
+END_TEST
+
 /* ---- creation ---- */
 
 START_TEST(isFilledAtOnce)
@@ -431,6 +482,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setUp, tearDown);
     tcase_add_test(tcase, isFilledAtOnce);
+    tcase_add_test(tcase, refillsFromReleasedPool);
     tcase_add_test(tcase, groupsAreUnique);
     tcase_add_test(tcase, highestGroupWorks);
     tcase_add_test(tcase, refusesBadArguments);

@@ -302,6 +302,65 @@ START_TEST(failsAlone)
 END_TEST
 
 /* an oversize record of a seqpacket fails alone too: the connection lives */
+START_TEST(keepsEmptyRecordsBeforeEnd)
+{
+    for (int armed = 0; armed < 2; armed++) {
+        char byte = 0;
+        openKind(KIND_UNIX_SEQPACKET);
+        if (armed)
+            runIdle(fixture.ring);
+        sendText(pair[1], "a");
+        ck_assert_int_eq(send(pair[1], "", 0, 0), 0);
+        ck_assert_int_eq(send(pair[1], "", 0, 0), 0);
+        sendText(pair[1], "b");
+        close(pair[1]);
+        pair[1] = -1;
+        waitHangup(&recorder);
+        ck_assert_uint_eq(readSocket(recorder.socket).receivedMessages, 4);
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 1);
+        ck_assert_int_eq(byte, 'a');
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 1);
+        ck_assert_int_eq(byte, 'b');
+        release();
+    }
+}
+END_TEST
+
+/* order: an error of an earlier datagram, told to the first of a burst, does not put it behind the others */
+START_TEST(keepsOrderBehindRefusal)
+{
+    struct sockaddr_in address;
+    int peer = bindLoopback(&address);
+    int handle = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char text[8] = "";
+
+    close(peer);
+    ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, sizeof(address)), 0);
+    openRecorded(&fixture, handle, NULL, 0, &recorder);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    transmitText(recorder.socket, "refused");
+    runIdle(fixture.ring);
+    peer = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(peer, (struct sockaddr*)&address, sizeof(address)), 0);
+    for (int index = 0; index < 5; index++) {
+        snprintf(text, sizeof(text), "%d", index);
+        transmitText(recorder.socket, text);
+    }
+    runIdle(fixture.ring);
+    for (int index = 0; index < 5; index++) {
+        snprintf(text, sizeof(text), "%d", index);
+        expectText(peer, text);
+    }
+    close(peer);
+    pair[1] = -1;
+    release();
+}
+END_TEST
+
+/* a record that can't be sent is refused by the call */
 START_TEST(failsRecordAlone)
 {
     static char data[20000];
@@ -520,6 +579,8 @@ int main(void)
     tcase_add_test(area, refusesOversize);
     tcase_add_test(area, failsAlone);
     tcase_add_test(area, failsRecordAlone);
+    tcase_add_test(area, keepsEmptyRecordsBeforeEnd);
+    tcase_add_test(area, keepsOrderBehindRefusal);
     tcase_add_test(area, mergesFailures);
     tcase_add_test(area, survivesClosedPeer);
     tcase_add_test(area, receivesDuringRefusals);

@@ -571,6 +571,47 @@ START_TEST(dropsQueuedDescriptors)
 }
 END_TEST
 
+/* Bad input: a header that claims more than there is */
+START_TEST(refusesControlBeyondItsLength)
+{
+    union Control control;
+    struct iovec vector = {"x", 1};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    int before = 0;
+
+    pairStream(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    before = countDescriptors();
+    putRights(&message, &control, (int[]){pair[1]}, 1);
+    ((struct cmsghdr*)message.msg_control)->cmsg_len = CMSG_LEN(40 * sizeof(int));
+    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(countDescriptors(), before);
+    ck_assert_int_eq(recorder.err + recorder.hup, 0);
+    release();
+}
+END_TEST
+
+/* ancillary descriptors: those that are dropped are closed, behind a name of any length */
+START_TEST(closesDroppedDescriptorsBehindAnyName)
+{
+    for (socklen_t length = 100; length < 117; length++) {
+        struct msghdr header = {.msg_namelen = length, .msg_controllen = ROOM};
+        int before = 0;
+        pairUnix(pair, SOCK_DGRAM);
+        openRecorded(&fixture, pair[0], &header, 0, &recorder);
+        runIdle(fixture.ring);
+        before = countDescriptors();
+        sendRights(pair[1], "x", &pair[1], 1);
+        waitInput(&recorder, 1);
+        ck_assert_int_eq(countDescriptors(), before + 1);
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &(char){0}, 1, 0), 1);
+        ck_assert_int_eq(countDescriptors(), before);
+        release();
+    }
+}
+END_TEST
+
 /* -EBADF: a descriptor in SCM_RIGHTS; nothing is queued, nothing leaks */
 START_TEST(refusesBadDescriptors)
 {
@@ -742,6 +783,8 @@ int main(void)
     tcase_add_test(area, releasesQueuedDescriptors);
     tcase_add_test(area, dropsQueuedDescriptors);
     tcase_add_test(area, refusesBadDescriptors);
+    tcase_add_test(area, refusesControlBeyondItsLength);
+    tcase_add_test(area, closesDroppedDescriptorsBehindAnyName);
     tcase_add_test(area, survivesMalformedControlData);
     tcase_add_test(area, needsBytesOnStream);
     tcase_add_test(area, refusesTooManyDescriptors);

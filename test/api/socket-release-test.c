@@ -202,6 +202,30 @@ START_TEST(flushesMessages)
 }
 END_TEST
 
+/* 3: what a stuck reader finds at last is the beginning, in order */
+START_TEST(flushesRecordsInOrder)
+{
+    static char record[300];
+    ssize_t size = 0;
+    int count = 0;
+
+    openKind(KIND_UNIX_SEQPACKET);
+    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+    setOption(recorder.socket, FASTSOCKET_OPTION_RELEASE_TIMEOUT, 20);
+    for (int index = 0; index < 100; index++) {
+        snprintf(record, sizeof(record), "%d", index);
+        ck_assert_int_eq(
+            TransmitFastSocketData(recorder.socket, NULL, 0, record, sizeof(record), 0), 0);
+    }
+    release();
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    while ((size = recv(pair[1], record, sizeof(record), MSG_DONTWAIT)) > 0)
+        ck_assert_int_eq(atoi(record), count++);
+    ck_assert_int_gt(count, 0);
+    close(pair[1]);
+}
+END_TEST
+
 /* 3: bounded; then reset */
 START_TEST(givesUpOnStuckReader)
 {
@@ -583,6 +607,7 @@ int main(void)
     tcase_add_test(area, flushesToSlowReader);
     tcase_add_test(area, flushesMessages);
     tcase_add_test(area, givesUpOnStuckReader);
+    tcase_add_test(area, flushesRecordsInOrder);
     tcase_add_test(area, sparesSentDataFromUnreadInput);
     tcase_add_test(area, sparesSentDataFromPause);
     tcase_add_test(area, boundsWaitForEnd);
