@@ -317,9 +317,11 @@ static void onReceiveError(struct FastSocket* socket, int error)
     struct FastSocketInbound* inbound = &socket->inbound;
     switch (error) {
     case ENOBUFS:
-        inbound->starved = true;
         socket->statistics.receiveStarvations++;
         FastRingCountStarvation(socket->ring);
+        if (inbound->limited)
+            return; /* waits for the ring's limit; armed after that, it finds out again */
+        inbound->starved = true;
         FastProviderWait(inbound->provider, &inbound->waiter);
         return;
     case EAGAIN:

@@ -177,6 +177,7 @@ static void startRelease(struct FastSocket* socket)
     socket->closure = NULL;
     FastWaiterRemove(&socket->inbound.waiter); /* of the ring's limit, which what is discarded ignores */
     socket->inbound.starved = false;
+    socket->inbound.limited = false;
     FastSocketDropInput(socket);
 }
 

@@ -628,6 +628,68 @@ START_TEST(tellsSendErrorInPause)
 }
 END_TEST
 
+/* an error that a send swallows, since it reports the bytes before it, is told all the same */
+START_TEST(tellsSwallowedError)
+{
+    openTcp();
+    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    transmitPattern(recorder.socket, 8000000, 0);
+    runIdle(fixture.ring);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(recorder.socket), 0);
+    resetPeer();
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    expectError(ECONNRESET);
+    release();
+}
+END_TEST
+
+static uint64_t drained;
+
+static void drain(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    static uint8_t data[4096];
+    ssize_t size = 0;
+
+    (void)parameter;
+    ck_assert_int_eq(self->err, event == POLLERR || event == POLLHUP);
+    while (event == POLLIN && (size = ReceiveFastSocketData(socket, data, sizeof(data), 0)) > 0)
+        drained += (uint64_t)size;
+}
+
+/* order: what was received before the end is told before a send error that came first */
+START_TEST(tellsInputBeforeSendError)
+{
+    static char data[65536];
+    uint64_t sent = 0;
+    ssize_t size = 0;
+
+    recorder.then = drain;
+    drained = 0;
+    openTcp();
+    setOption(recorder.socket, FASTSOCKET_OPTION_TURN_LIMIT, 4096);
+    runIdle(fixture.ring);
+    while ((size = send(pair[1], data, sizeof(data), MSG_DONTWAIT)) > 0)
+        sent += (uint64_t)size;
+    ck_assert_uint_gt(sent, 65536);
+    /* What is still on its way would be lost by the reset: the kernel's loss, not ours. */
+    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    close(pair[1]);
+    pair[1] = -1;
+    for (int count = 0; count < 3; count++) {
+        (void)TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0);
+        runTurns(fixture.ring, 1);
+    }
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_uint_gt(drained, 65536);
+    release();
+}
+END_TEST
+
 /* local close: the user's own shutdown(2) of the handle */
 START_TEST(tellsLocalShutdown)
 {
@@ -901,6 +963,8 @@ int main(void)
     tcase_add_test(area, tellsInputBeforeEndOfPause);
     tcase_add_test(area, holdsResetOfPause);
     tcase_add_test(area, tellsSendErrorInPause);
+    tcase_add_test(area, tellsSwallowedError);
+    tcase_add_test(area, tellsInputBeforeSendError);
     tcase_add_test(area, tellsLocalShutdown);
     tcase_add_test(area, changesHandler);
     tcase_add_test(area, refusesNestedTurn);

@@ -294,6 +294,92 @@ enum
     SOCKETS = 20,
 };
 
+/* the ring's limit and a provider of two buffers at once, with pauses: nobody waits for ever */
+/* As much as the kernel takes, without a turn of the ring. */
+static uint64_t sendSome(int handle, uint64_t position, uint64_t end)
+{
+    static uint8_t data[16384];
+    uint64_t start = position;
+
+    while (position < end) {
+        size_t size = end - position < sizeof(data) ? (size_t)(end - position) : sizeof(data);
+        fillPattern(data, size, position);
+        ssize_t result = send(handle, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (result <= 0)
+            break;
+        position += (uint64_t)result;
+    }
+    return position - start;
+}
+
+static void playScarcity(unsigned seed)
+{
+    struct Recorder recorders[SOCKETS] = {{0}};
+    uint64_t taken[SOCKETS] = {0};
+    uint64_t sent[SOCKETS] = {0};
+    struct Fixture scarce = fixture;
+    int peers[SOCKETS];
+    const uint64_t total = 100000;
+    bool all = false;
+
+    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_INBOUND_LIMIT, 40000), 0);
+    scarce.provider = CreateFastRingBufferProvider(fixture.ring, 0, 2, 4096, AllocateRingFastBuffer,
+                                                   fixture.inbound);
+    ck_assert_ptr_nonnull(scarce.provider);
+    for (int index = 0; index < SOCKETS; index++) {
+        pairStream(pair);
+        peers[index] = pair[1];
+        openRecorded(&scarce, pair[0], NULL, 0, &recorders[index]);
+    }
+    for (int step = 0; step < 3000; step++) {
+        int index = rand_r(&seed) % SOCKETS;
+        switch (rand_r(&seed) % 8) {
+        case 0:
+        case 5:
+            sent[index] += sendSome(peers[index], sent[index], total);
+            break;
+        case 1:
+            ck_assert_int_eq(PauseFastSocket(recorders[index].socket), 0);
+            break;
+        case 2:
+            ck_assert_int_eq(ResumeFastSocket(recorders[index].socket), 0);
+            break;
+        case 3:
+            taken[index] = takeAll(&recorders[index], taken[index]);
+            break;
+        default:
+            runTurns(fixture.ring, 1);
+            break;
+        }
+    }
+    for (int index = 0; index < SOCKETS; index++)
+        ck_assert_int_eq(ResumeFastSocket(recorders[index].socket), 0);
+    for (int round = 0; !all; round++) {
+        all = true;
+        for (int index = 0; index < SOCKETS; index++) {
+            taken[index] = takeAll(&recorders[index], taken[index]);
+            if (sent[index] < total)
+                sent[index] += stuff(peers[index], sent[index], total - sent[index]);
+            all = all && (taken[index] == total);
+        }
+        runIdle(fixture.ring);
+        ck_assert_int_lt(round, 10000);
+    }
+    for (int index = 0; index < SOCKETS; index++) {
+        ReleaseFastSocket(recorders[index].socket);
+        close(peers[index]);
+    }
+    ReleaseFastRingBufferProvider(scarce.provider, ReleaseRingFastBuffer);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+}
+
+START_TEST(survivesLimitAndShortage)
+{
+    for (unsigned seed = 1; seed <= 40; seed++)
+        playScarcity(seed);
+}
+END_TEST
+
 /* the ring's limit: all sockets together; none is denied its first buffer; all goes on afterwards */
 START_TEST(obeysRingLimit)
 {
@@ -560,6 +646,7 @@ int main(void)
     tcase_add_test(area, tellsResetBehindInput);
     tcase_add_test(area, tellsEndBehindHighMark);
     tcase_add_test(area, goesOnWhenMarkRises);
+    tcase_add_test(area, survivesLimitAndShortage);
     tcase_add_test(area, obeysRingLimit);
     tcase_add_test(area, oneBufferServesThousand);
     tcase_add_test(area, fourBuffersServeThousand);
