@@ -136,6 +136,14 @@ static bool refill(struct FastTask* task)
 
 /* ---- those who wait ---- */
 
+/* Whether the first one waits in vain no longer: something was put since it was armed. What we count as
+ * available says less, since users may keep buffers that their own operations have filled. */
+static bool isServable(const struct FastRingBufferProvider* provider)
+{
+    const struct FastWaiter* first = provider->waiting.list.first;
+    return first != NULL && provider->available > 0 && first->mark != provider->sequence;
+}
+
 static bool serveWaiters(struct FastTask* task)
 {
     struct FastRingBufferProvider* provider =
@@ -146,11 +154,9 @@ static bool serveWaiters(struct FastTask* task)
     if (provider->waiting.batch < available)
         provider->waiting.batch = available;
     provider->waiting.available = available;
-    if (available > 0)
-        for (uint32_t index = 0; index < provider->waiting.batch; index++)
-            if (!FastWaiterServe(&provider->waiting.list))
-                break;
-    if (provider->waiting.list.first == NULL || available == 0)
+    for (uint32_t index = 0; index < provider->waiting.batch && isServable(provider); index++)
+        (void)FastWaiterServe(&provider->waiting.list);
+    if (!isServable(provider))
         provider->waiting.batch = 0;
     else if (!provider->waiting.again.queued) {
         FastProviderHold(provider);
@@ -164,17 +170,23 @@ static bool serveAgain(struct FastTask* task)
 {
     struct FastRingBufferProvider* provider =
         FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.again);
-    if (provider->waiting.list.first != NULL && provider->available > 0)
+    if (isServable(provider))
         deferTask(provider, &provider->waiting.serve);
     FastProviderDrop(provider);
     return true;
 }
 
-void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter)
+uint32_t FastProviderMark(const struct FastRingBufferProvider* provider)
 {
+    return provider->sequence;
+}
+
+void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter, uint32_t mark)
+{
+    waiter->mark = mark;
     FastWaiterAdd(&provider->waiting.list, waiter);
     provider->waiting.batch = 0; /* somebody found the ring empty: carefully again */
-    if (provider->available > 0)
+    if (isServable(provider))
         deferTask(provider, &provider->waiting.serve);
 }
 

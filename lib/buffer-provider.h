@@ -22,8 +22,11 @@ void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t i
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer); /* NULL: the slot is refilled later */
 
-/* A receive ended for want of buffers: the waiter is served, first come first served, when the kernel
- * has buffers again. FastWaiterRemove takes it back. */
-void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter);
+/* The puts so far: to be noted when a receive is armed. */
+uint32_t FastProviderMark(const struct FastRingBufferProvider* provider);
+
+/* A receive that was armed at mark ended for want of buffers: the waiter is served, first come first
+ * served, when one has been put back since. FastWaiterRemove takes it back. */
+void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter, uint32_t mark);
 
 #endif

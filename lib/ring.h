@@ -160,6 +160,7 @@ struct FastWaiter
     struct FastWaiterList* list; /* NULL: not waiting */
     struct FastWaiter* previous;
     void (*function)(struct FastWaiter* waiter);
+    uint32_t mark; /* the list's owner's: when the shortage was met */
 };
 
 struct FastWaiterList

@@ -322,7 +322,7 @@ static void onReceiveError(struct FastSocket* socket, int error)
         if (inbound->limited)
             return; /* waits for the ring's limit; armed after that, it finds out again */
         inbound->starved = true;
-        FastProviderWait(inbound->provider, &inbound->waiter);
+        FastProviderWait(inbound->provider, &inbound->waiter, inbound->mark);
         return;
     case EAGAIN:
     case EINTR:
@@ -527,6 +527,7 @@ static bool arm(struct FastSocket* socket)
     if (!messages && !inbound->modest)
         boundReceive(socket, entry);
     inbound->armed = true;
+    inbound->mark = FastProviderMark(inbound->provider);
     inbound->canceled = false;
     inbound->renew = false; /* this one is what was asked for */
     FastSocketHold(socket);

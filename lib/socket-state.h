@@ -55,6 +55,7 @@ struct FastSocketInbound
     uint64_t turn; /* in which turnLength was received */
     size_t turnLength;
 
+    uint32_t mark;     /* of the provider, when the operation was armed */
     uint32_t headroom; /* bytes before the payload in each chunk */
     int flags;         /* of the receive operation */
     bool armed;        /* the operation is in flight */

@@ -57,6 +57,7 @@ static struct FastRingBufferProvider* create(uint16_t group, uint16_t count)
 /* ---- pools ---- */
 
 static struct FastBuffer* taken;
+static struct io_uring_cqe firstTaken;
 
 static void* refuse(size_t length, void* closure)
 {
@@ -102,6 +103,55 @@ START_TEST(refillsFromReleasedPool)
     ReleaseFastBuffer(taken);
     waitFor(fixture.ring, isRefilled, NULL);
     ReleaseFastRingBufferProvider(own, ReleaseRingFastBuffer);
+}
+END_TEST
+
+static int keepBuffer(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+{
+    (void)descriptor;
+    if (completion != NULL && completion->res > 0)
+        made++;
+    if (made == 1)
+        firstTaken = *completion;
+    (void)reason;
+    return 1;
+}
+
+/* Every buffer kept by the user's own operation: a socket beside it waits without a turn too many. */
+START_TEST(starvesQuietlyBesideKeptBuffers)
+{
+    struct Fixture parts = fixture;
+    struct Recorder recorder = {0};
+    struct FastRingDescriptor* descriptor = NULL;
+    uint64_t before = 0;
+    int stream[2];
+
+    parts.provider = CreateFastRingBufferProvider(fixture.ring, 0, 2, LENGTH, AllocateRingFastBuffer,
+                                                  fixture.inbound);
+    descriptor = AllocateFastRingDescriptor(fixture.ring, keepBuffer, NULL);
+    io_uring_prep_recv_multishot(GetFastRingDescriptorSubmission(descriptor), pair[0], NULL, 0, 0);
+    PrepareFastRingBuffer(parts.provider, GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    sendText(pair[1], "x");
+    sendText(pair[1], "y");
+    waitCount(fixture.ring, &made, 2);
+    pairStream(stream);
+    openRecorded(&parts, stream[0], NULL, 0, &recorder);
+    sendText(stream[1], "z");
+    runIdle(fixture.ring);
+    before = readRing(fixture.ring).completions;
+    for (int turn = 0; turn < 20; turn++)
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+    ck_assert_uint_le(readRing(fixture.ring).completions - before, 2);
+    ck_assert_int_eq(recorder.in, 0);
+    ck_assert_int_eq(AdvanceFastRingBuffer(parts.provider, &firstTaken, NULL, NULL), 0);
+    waitInput(&recorder, 1);
+    ReleaseFastSocket(recorder.socket);
+    close(stream[1]);
+    ReleaseFastRingDescriptor(descriptor);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    runIdle(fixture.ring);
+    ReleaseFastRingBufferProvider(parts.provider, ReleaseRingFastBuffer);
 }
 END_TEST
 
@@ -483,6 +533,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setUp, tearDown);
     tcase_add_test(tcase, isFilledAtOnce);
     tcase_add_test(tcase, refillsFromReleasedPool);
+    tcase_add_test(tcase, starvesQuietlyBesideKeptBuffers);
     tcase_add_test(tcase, groupsAreUnique);
     tcase_add_test(tcase, highestGroupWorks);
     tcase_add_test(tcase, refusesBadArguments);

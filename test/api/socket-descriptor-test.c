@@ -198,6 +198,44 @@ START_TEST(splices)
 }
 END_TEST
 
+/* SPLICE into a non-blocking socket that is full: the kernel does not wait, and neither do we spin */
+START_TEST(splicesWhenThereIsRoom)
+{
+    struct FastRingDescriptor* descriptor = allocate();
+    struct FastBuffer* buffer = makeBuffer(0, 0);
+    char data[3000];
+    uint64_t before = 0;
+    uint64_t position = 0;
+    ssize_t size = 0;
+    int pipes[2];
+
+    openKind(KIND_TCP);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(fcntl(pair[0], F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    while ((size = send(pair[0], data, sizeof(data), MSG_DONTWAIT)) > 0)
+        position += (uint64_t)size;
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    fillPattern(data, sizeof(data), 0);
+    ck_assert_int_eq(write(pipes[1], data, sizeof(data)), sizeof(data));
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1,
+                         sizeof(data), 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
+    runTurns(fixture.ring, 5);
+    before = readRing(fixture.ring).completions;
+    runTurns(fixture.ring, 2000);
+    ck_assert_uint_le(readRing(fixture.ring).completions - before, 500);
+    for (uint64_t left = position; left > 0; left -= (uint64_t)size) {
+        static char sink[65536];
+        size = recv(pair[1], sink, left < sizeof(sink) ? (size_t)left : sizeof(sink), 0);
+        ck_assert_int_gt(size, 0);
+    }
+    expectPattern(sizeof(data), 0);
+    close(pipes[0]);
+    close(pipes[1]);
+    release();
+}
+END_TEST
+
 /* order: strictly that of the calls across all transmits */
 START_TEST(keepsOrder)
 {
@@ -761,6 +799,7 @@ int main(void)
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, sendsEveryOpcode);
     tcase_add_test(area, splices);
+    tcase_add_test(area, splicesWhenThereIsRoom);
     tcase_add_test(area, keepsOrder);
     tcase_add_test(area, waitsAtBarrier);
     tcase_add_test(area, pollsAsBarrier);
