@@ -15,7 +15,6 @@
  * provider is a shell and keeps its buffers until its user releases it.
  */
 #include "buffer-provider.h"
-#include "pool.h"
 #include "uring-compat.h"
 
 #include <errno.h>
@@ -50,10 +49,10 @@ struct FastRingBufferProvider
     uint16_t group;
     uint32_t count; /* a power of two */
     uint32_t length;
-    struct io_uring_buf_ring* entries; /* shared with the kernel */
-    bool holdsPool;
-    bool closed; /* the ring is gone */
-    bool leaked; /* … and the kernel may still write to our buffers */
+    struct io_uring_buf_ring* entries;       /* shared with the kernel */
+    const struct FastProviderKeeper* keeper; /* of closure; NULL: not kept */
+    bool closed;                             /* the ring is gone */
+    bool leaked;                             /* … and the kernel may still write to our buffers */
 
     struct slot* slots;
     uint16_t* log;     /* ids in the order of putting, the last 2 × count */
@@ -258,17 +257,27 @@ static size_t entriesSize(const struct FastRingBufferProvider* provider)
     return provider->count * sizeof(struct io_uring_buf);
 }
 
-/* A provider refills itself from the pool that its buffers came from, also when its user has released
- * that: the one thing that it must know of pools. */
-static struct FastBufferPool* poolOf(const struct FastRingBufferProvider* provider)
+static const struct FastProviderKeeper* _Atomic knownKeeper;
+
+void FastProviderSetKeeper(const struct FastProviderKeeper* keeper)
 {
-    return provider->create == AllocateRingFastBuffer ? provider->closure : NULL;
+    atomic_store(&knownKeeper, keeper);
+}
+
+/* A provider refills itself also when its user has released what its buffers came from. */
+static void keepSource(struct FastRingBufferProvider* provider)
+{
+    const struct FastProviderKeeper* keeper = atomic_load(&knownKeeper);
+    if (keeper == NULL || keeper->function != provider->create)
+        return;
+    keeper->hold(provider->closure);
+    provider->keeper = keeper;
 }
 
 static void freeProvider(struct FastRingBufferProvider* provider)
 {
-    if (provider->holdsPool)
-        FastPoolDrop(poolOf(provider));
+    if (provider->keeper != NULL)
+        provider->keeper->drop(provider->closure);
     if (provider->entries != NULL && !provider->leaked)
         munmap(provider->entries, entriesSize(provider));
     free(provider->slots);
@@ -401,10 +410,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
         result = -ENOMEM;
         goto failed;
     }
-    if (poolOf(provider) != NULL) {
-        FastPoolHold(poolOf(provider));
-        provider->holdsPool = true;
-    }
+    keepSource(provider);
     FastRingLink(ring, &provider->member, &memberFunctions);
     if (provider->vacant.count > 0)
         deferTask(provider, &provider->refill);

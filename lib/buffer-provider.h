@@ -6,6 +6,20 @@
 
 #include "ring.h"
 
+/*
+ * Keeps the source of a provider's memory alive for as long as the provider refills itself from it. The
+ * unit that has such sources names them by the function that makes buffers of them; the provider itself
+ * knows nothing of what closure is. There is one kind; setting it again does nothing.
+ */
+struct FastProviderKeeper
+{
+    CreateRingBufferFunction function;
+    void (*hold)(void* closure);
+    void (*drop)(void* closure);
+};
+
+void FastProviderSetKeeper(const struct FastProviderKeeper* keeper); /* any thread */
+
 struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider);
 uint32_t FastProviderLength(const struct FastRingBufferProvider* provider);
 bool FastProviderMakes(const struct FastRingBufferProvider* provider, CreateRingBufferFunction function);

@@ -9,6 +9,7 @@
  * and long after the ring is gone; and the ring, until it goes or hears, by the farewell call, that
  * the pool is gone. So neither has to look whether the other still lives.
  */
+#include "buffer-provider.h"
 #include "ring-pool.h"
 
 #include <errno.h>
@@ -151,7 +152,6 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .count = countMember,
 };
 
-/* ---- what users call ---- */
 
 static struct FastBufferPool* createBoundPool(struct FastRing* ring)
 {
@@ -181,8 +181,29 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
     return binding->pool;
 }
 
+/* ---- for providers whose buffers come from a pool ---- */
+
+static void holdSource(void* closure)
+{
+    FastPoolHold(closure);
+}
+
+static void dropSource(void* closure)
+{
+    FastPoolDrop(closure);
+}
+
+static const struct FastProviderKeeper poolKeeper = {
+    .function = AllocateRingFastBuffer,
+    .hold = holdSource,
+    .drop = dropSource,
+};
+
+/* ---- what users call ---- */
+
 struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring)
 {
+    FastProviderSetKeeper(&poolKeeper);
     if (ring == NULL)
         return FastPoolCreate(NULL);
 

@@ -184,6 +184,7 @@ static void failMessage(struct FastSocket* socket, struct FastItem* item, int er
     else {
         item->done = true;
         socket->statistics.failedMessages++;
+        socket->outbound.burst = 1; /* it has cancelled those behind, and they may fail like it */
     }
     FastSocketFailDatagram(socket, error);
 }

@@ -118,7 +118,9 @@ static void onConnectPoll(struct FastSocket* socket, int events)
         FastSocketFail(socket, error);
     else if (!(events & (POLLERR | POLLHUP)))
         becomeConnected(socket);
-    /* Otherwise the receive has the error: its completion is on the way. */
+    else if (!socket->inbound.armed)
+        FastSocketFail(socket, EPIPE); /* somebody else has read the errno */
+    /* Otherwise the receive has it: its completion is on the way. */
 }
 
 /* What tells that the input is over, or soon will be, and that an armed receive may miss. A multishot

@@ -628,6 +628,37 @@ START_TEST(tellsSendErrorInPause)
 }
 END_TEST
 
+/* a connect that fails while paused, its errno read by somebody else: told, and no spin */
+START_TEST(tellsStolenConnectError)
+{
+    struct sockaddr_storage address;
+    socklen_t length = 0;
+    int listening = listenTcp(&address, &length);
+    int first = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int second = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int error = 0;
+    socklen_t size = sizeof(error);
+
+    /* A backlog of 0 holds one: the second connect waits. */
+    ck_assert_int_eq(listen(listening, 0), 0);
+    ck_assert_int_eq(connect(first, (struct sockaddr*)&address, length), 0);
+    ck_assert_int_eq(connect(second, (struct sockaddr*)&address, length), -1);
+    ck_assert_int_eq(errno, EINPROGRESS);
+    openRecorded(&fixture, second, NULL, 0, &recorder);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.out + recorder.err, 0);
+    (void)shutdown(second, SHUT_RDWR);
+    (void)getsockopt(second, SOL_SOCKET, SO_ERROR, &error, &size);
+    waitHangup(&recorder);
+    ck_assert_int_eq(recorder.err, 1);
+    close(first);
+    close(listening);
+    pair[1] = -1;
+    release();
+}
+END_TEST
+
 /* an error that a send swallows, since it reports the bytes before it, is told all the same */
 START_TEST(tellsSwallowedError)
 {
@@ -963,6 +994,7 @@ int main(void)
     tcase_add_test(area, tellsInputBeforeEndOfPause);
     tcase_add_test(area, holdsResetOfPause);
     tcase_add_test(area, tellsSendErrorInPause);
+    tcase_add_test(area, tellsStolenConnectError);
     tcase_add_test(area, tellsSwallowedError);
     tcase_add_test(area, tellsInputBeforeSendError);
     tcase_add_test(area, tellsLocalShutdown);
