@@ -413,15 +413,23 @@ static void onServed(struct FastWaiter* waiter)
 
 /* ---- arming ---- */
 
-/* Stops at the high mark, goes on at the low one. Messages count with half of the memory that they
- * hold: many small ones hold far more than their bytes. A waiting MSG_WAITALL is never kept from its
- * bytes by memory alone. */
+/* Messages count with the memory that they hold beyond one turn's share, if that is more than their
+ * bytes: many small ones hold far more. A waiting MSG_WAITALL is never kept from its bytes by memory
+ * alone. */
+static size_t levelOf(const struct FastSocketInbound* inbound)
+{
+    uint64_t share = inbound->turnLimit < inbound->high ? inbound->turnLimit : inbound->high;
+    if (inbound->headroom == 0 || inbound->length < inbound->wanted || inbound->footprint < share)
+        return inbound->length;
+    size_t memory = inbound->footprint - (size_t)share;
+    return memory > inbound->length ? memory : inbound->length;
+}
+
+/* Stops at the high mark, goes on at the low one. */
 static void updateFull(struct FastSocket* socket)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
-    size_t level = inbound->length;
-    if (inbound->headroom > 0 && inbound->length >= inbound->wanted && inbound->footprint / 2 > level)
-        level = inbound->footprint / 2;
+    size_t level = levelOf(inbound);
     if (!inbound->full && level >= inbound->high && inbound->first != NULL) {
         inbound->full = true;
         socket->statistics.receivePauses++;

@@ -156,6 +156,29 @@ START_TEST(boundsMemoryWhenNobodyReads)
 }
 END_TEST
 
+/* … also of the smallest ones, which hold far more memory than bytes */
+START_TEST(boundsMemoryOfTinyDatagrams)
+{
+    const uint64_t high = 1 << 20; /* the default */
+    const uint64_t batch = 256 * 1024 + 64 * 4096;
+    struct FastRingStatistics before;
+
+    openKind(KIND_UDP);
+    runIdle(fixture.ring);
+    before = readRing(fixture.ring);
+    for (int round = 0; round < 20000; round++) {
+        (void)send(pair[1], "x", 1, MSG_DONTWAIT);
+        if (round % 16 == 0)
+            runTurns(fixture.ring, 1);
+    }
+    runIdle(fixture.ring);
+    ck_assert_uint_ge(readSocket(recorder.socket).receivePauses, 1);
+    ck_assert_uint_ge(readRing(fixture.ring).bufferBytes - before.bufferBytes, high / 2);
+    ck_assert_uint_le(readRing(fixture.ring).bufferBytes - before.bufferBytes, high + batch);
+    release();
+}
+END_TEST
+
 /* nobody reads datagrams: the same, and the kernel drops */
 START_TEST(boundsMemoryOfDatagrams)
 {
@@ -641,6 +664,7 @@ int main(void)
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, stopsAtHighMark);
     tcase_add_test(area, boundsMemoryWhenNobodyReads);
+    tcase_add_test(area, boundsMemoryOfTinyDatagrams);
     tcase_add_test(area, boundsMemoryOfDatagrams);
     tcase_add_test(area, keepsPausesApart);
     tcase_add_test(area, tellsResetBehindInput);
