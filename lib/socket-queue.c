@@ -179,6 +179,8 @@ void FastSocketDropItems(struct FastSocket* socket, bool leak)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
     struct FastItem* item = outbound->first;
+    if (leak)
+        FastSocketLeakBatches(socket);
     while (item != NULL) {
         struct FastItem* next = item->next;
         socket->statistics.droppedBytes += item->length;

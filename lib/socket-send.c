@@ -36,6 +36,7 @@ enum
 struct batch
 {
     struct FastOperation operation;
+    struct batch* next;        /* of the socket's */
     struct FastSocket* socket; /* held */
     struct FastBuffer* home;
     struct FastItem* item; /* a message's; NULL: a stream's gather */
@@ -279,10 +280,20 @@ static void onBarrier(struct FastOperation* operation, const struct io_uring_cqe
 
 static void freeBatch(struct batch* batch)
 {
+    struct batch** place = &batch->socket->outbound.batches;
+    while (*place != batch)
+        place = &(*place)->next; /* few are out at a time */
+    *place = batch->next;
     struct FastBuffer* home = batch->home;
     for (uint32_t index = 0; index < batch->count; index++)
         ReleaseFastBuffer(batch->held[index]);
     ReleaseFastBuffer(home);
+}
+
+void FastSocketLeakBatches(struct FastSocket* socket)
+{
+    for (const struct batch* batch = socket->outbound.batches; batch != NULL; batch = batch->next)
+        FastRingLeak(batch->home);
 }
 
 static void noteUsage(struct FastSocket* socket, const struct io_uring_cqe* completion)
@@ -352,7 +363,9 @@ static struct batch* makeBatch(struct FastSocket* socket, struct FastItem* item,
         .socket = socket,
         .home = home,
         .item = item,
+        .next = socket->outbound.batches,
     };
+    socket->outbound.batches = batch;
     return batch;
 }
 

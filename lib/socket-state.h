@@ -32,6 +32,7 @@ enum FastSocketStage
 };
 
 struct FastItem;
+struct batch;
 
 struct FastSocketInbound
 {
@@ -82,6 +83,7 @@ struct FastSocketOutbound
     struct FastOperation cancel;
     struct FastItem* first; /* sent next */
     struct FastItem* last;
+    struct batch* batches;     /* zero copy whose memory is not back yet */
     struct FastItem* canceled; /* barriers dropped unsent, whose users must hear of it */
     size_t length;             /* bytes not yet accepted */
     uint64_t limit;            /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
@@ -197,7 +199,8 @@ void FastSocketFinishCanceled(struct FastSocket* socket);
 
 void FastSocketInitializeSend(struct FastSocket* socket);
 bool FastSocketStepSend(struct FastSocket* socket);
-void FastSocketEndOutput(struct FastSocket* socket); /* carries ShutdownFastSocket out, once nothing is queued */
+void FastSocketLeakBatches(struct FastSocket* socket); /* their completions will never come */
+void FastSocketEndOutput(struct FastSocket* socket);   /* carries ShutdownFastSocket out, once nothing is queued */
 
 /* ---- socket-release.c ---- */
 
