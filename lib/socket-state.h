@@ -11,6 +11,7 @@
 #include "buffer-provider.h"
 #include "pool.h"
 #include "ring.h"
+#include "socket.h"
 
 #include <Ring/FastSocket.h>
 
@@ -134,6 +135,7 @@ struct FastSocket
     bool released;   /* the user's reference is the release's now */
     bool flushTried; /* the send in flight was cancelled once to see whether it moves */
     bool resetting;  /* the close shall be one: no orderly end before it */
+    bool claimed;    /* a stream releases it */
     bool shell;      /* nothing is left but memory */
     uint8_t kind;    /* enum FastSocketKind */
     uint8_t stage;   /* enum FastSocketStage */
@@ -158,11 +160,8 @@ struct FastSocket
 /* ---- socket.c ---- */
 
 void FastSocketInitialize(struct FastSocket* socket); /* creation: tasks and operations */
-void FastSocketHold(struct FastSocket* socket);
-void FastSocketDrop(struct FastSocket* socket);
 void FastSocketDefer(struct FastSocket* socket);  /* runs the step */
 void FastSocketNotify(struct FastSocket* socket); /* tells the user what is due */
-int FastSocketCheck(const struct FastSocket* socket);
 void FastSocketFail(struct FastSocket* socket, int error);    /* positive; a stream's or record socket's end */
 bool FastSocketFailureIsDue(const struct FastSocket* socket); /* POLLERR can be told now */
 void FastSocketFailDatagram(struct FastSocket* socket, int error);
@@ -180,7 +179,6 @@ void FastSocketTightenReceive(struct FastSocket* socket); /* the ring's limit is
 void FastSocketDropInput(struct FastSocket* socket);
 
 /* … for socket-read.c: chunks and their payload */
-bool FastSocketHasMessages(const struct FastSocket* socket);
 uint8_t* FastChunkPayload(const struct FastSocketInbound* inbound, struct FastBuffer* chunk);
 size_t FastChunkLength(const struct FastSocketInbound* inbound, struct FastBuffer* chunk);
 void FastSocketCountOut(struct FastSocket* socket, size_t length); /* bytes were read */

@@ -390,6 +390,23 @@ void FastSocketInitialize(struct FastSocket* socket)
 
 /* ---- questions ---- */
 
+bool FastSocketIsReleased(const struct FastSocket* socket)
+{
+    return socket->released;
+}
+
+bool FastSocketHasEnded(const struct FastSocket* socket)
+{
+    return socket->inbound.ended && !socket->failed && socket->inbound.first == NULL;
+}
+
+bool FastSocketClaim(struct FastSocket* socket)
+{
+    bool first = !socket->claimed;
+    socket->claimed = true;
+    return first;
+}
+
 int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure)
 {
     int result = FastSocketCheck(socket);

@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -310,6 +311,28 @@ struct FastSocketStatistics
  * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
  */
 int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics, size_t size);
+
+/* ---- a stream of the C library --------------------------------------------------------------------- */
+
+/*
+ * Makes a FILE* of a stream socket: fgets, getline, fread, fprintf and fwrite read from and add to the
+ * socket's queues, in any mixture. Events go on as before; POLLIN tells when to read.
+ *
+ * A read with nothing queued fails with EAGAIN: ferror() is set, feof() is not, and a later read works
+ * without clearerr(). A line that has come only in part is read in part: use the line's end to tell,
+ * or keep what getline() gave. feof() is set at the peer's end. A write takes all or fails (EAGAIN at the
+ * outbound limit, EPIPE, ENOMEM). fileno() is -1.
+ *
+ * own        non-zero: fclose() releases the socket, as ReleaseFastSocket does. One stream of a socket
+ *            may own it.
+ *
+ * Ownership: the stream is the caller's, for fclose(). The socket may be released before: calls on
+ *            the stream then fail with EPIPE, and fclose() is still due.
+ * Thread:    the ring's, also for every use of the stream.
+ * Returns:   the stream; NULL with EINVAL (also a socket of messages), EBUSY (owned already), ENOMEM,
+ *            EPERM, ECANCELED.
+ */
+FILE* GetFastSocketStream(struct FastSocket* socket, int own);
 
 /* ---- accepting connections --------------------------------------------------------------------------- */
 

@@ -87,6 +87,9 @@ void runTurns(struct FastRing* ring, int turns);
 /* Runs until several turns in a row handle no completion and no work is queued. */
 void runIdle(struct FastRing* ring);
 
+/* Tells the recorder that a socket is about to be released by fclose on its stream. */
+void noteRelease(struct FastSocket* socket);
+
 struct FastRingStatistics readRing(struct FastRing* ring);
 struct FastSocketStatistics readSocket(struct FastSocket* socket);
 

@@ -34,6 +34,7 @@ LAYERS = {
     'ring-pool': ['ring', 'buffer-provider', 'pool'],
     'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'uring-compat'],
     'listener': ['ring', 'uring-compat'],
+    'stream': ['socket'],
 }
 
 # Units of several files, which know each other: patterns of the files' names.
@@ -64,6 +65,7 @@ KNOWN = {
     'ring-pool': ['FastRing.h', 'FastBuffer.h'],
     'socket': ['FastRing.h', 'FastBuffer.h', 'FastSocket.h'],
     'listener': ['FastRing.h', 'FastSocket.h'],
+    'stream': ['FastSocket.h'],
 }
 
 # What everything above the seam may call of liburing: it fills or reads entries and touches no ring.
@@ -117,7 +119,7 @@ def findFaults(root):
             elif quote == '<' and name.startswith('Ring/'):
                 if base not in public or base not in KNOWN.get(unit, []):
                     faults.append(f"lib/{path.name}: includes {name} above it")
-            elif quote == '"' or base in headers:
+            elif quote == '"' or name in headers:
                 if name != base or base not in headers:
                     faults.append(f"lib/{path.name}: includes {name}, which is not of lib/")
                 elif unitOf(base) not in [unit] + LAYERS[unit]:
