@@ -32,6 +32,7 @@ struct trial
     struct io_uring_buf_ring* buffers;
     uint8_t memory[TRIAL_BUFFERS][TRIAL_LENGTH];
     int pair[2];
+    int error;     /* why something could not be tried: says nothing of the kernel */
     uint16_t next; /* id of the buffer that the kernel takes next, if it keeps the order */
 };
 
@@ -70,7 +71,11 @@ static bool renewPair(struct trial* trial)
         close(trial->pair[1]);
         trial->pair[0] = -1;
     }
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, trial->pair) == 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, trial->pair) == 0)
+        return true;
+    trial->error = errno;
+    trial->pair[0] = -1;
+    return false;
 }
 
 static void provideAll(struct trial* trial)
@@ -188,13 +193,16 @@ static bool inFreshGroup(struct trial* trial, bool (*function)(struct trial* tri
 {
     memset(trial->buffers, 0, sizeof(struct io_uring_buf) * TRIAL_BUFFERS);
     io_uring_buf_ring_init(trial->buffers);
-    if (trial->engine->functions->registerBuffers(trial->engine, TRIAL_GROUP, trial->buffers,
-                                                  TRIAL_BUFFERS) < 0)
+    int result = trial->engine->functions->registerBuffers(trial->engine, TRIAL_GROUP, trial->buffers,
+                                                           TRIAL_BUFFERS);
+    if (result == -ENOMEM || result == -EAGAIN)
+        trial->error = -result;
+    if (result < 0)
         return false;
     provideAll(trial);
-    bool result = function(trial);
+    bool works = function(trial);
     trial->engine->functions->unregisterBuffers(trial->engine, TRIAL_GROUP);
-    return result;
+    return works;
 }
 
 static bool multishotWorks(struct trial* trial)
@@ -228,8 +236,12 @@ int64_t FastEngineTry(struct FastEngine* engine)
         features |= FASTRING_FEATURE_RECEIVE_CAP;
     if (knowsReport(&trial))
         features |= FASTRING_FEATURE_ZERO_COPY_REPORT;
-    close(trial.pair[0]);
-    close(trial.pair[1]);
+    if (trial.pair[0] >= 0) {
+        close(trial.pair[0]);
+        close(trial.pair[1]);
+    }
+    if (trial.error != 0)
+        features = -trial.error;
 done:
     munmap(page, size);
     return features;

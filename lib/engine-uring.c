@@ -188,9 +188,9 @@ static void quiet(struct FastEngine* base)
     if (read(handle, &value, sizeof(value)) < 0)
         return;
     (void)io_uring_register((unsigned)engine->ring.ring_fd, IORING_UNREGISTER_EVENTFD, NULL, 0);
-    (void)registerNotify(engine, handle);
-    if (FastEngineHasMore(base))
-        signalHandle(handle); /* work that came while nobody listened */
+    bool deaf = registerNotify(engine, handle) < 0;
+    if (deaf || FastEngineHasMore(base))
+        signalHandle(handle); /* work that came while nobody listened, or may come; again next turn */
 }
 
 static void closeEngine(struct FastEngine* base)

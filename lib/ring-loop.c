@@ -221,7 +221,9 @@ static int64_t sleepTime(struct FastRing* ring, uint32_t interval)
         FastEngineOverflown(ring->engine))
         return 0;
     int64_t limit = interval == UINT32_MAX ? INT64_MAX : (int64_t)interval * LOOP_MILLISECOND;
-    const struct FastTimer* timer = FastTimerFirst(&ring->timers);
+    /* At the end of the ring timers don't run any more. */
+    bool ending = atomic_load(&ring->state) == RING_ENDING;
+    const struct FastTimer* timer = ending ? NULL : FastTimerFirst(&ring->timers);
     if (timer != NULL) {
         int64_t left = timer->deadline - FastRingNow(ring);
         if (left < limit)
@@ -272,7 +274,7 @@ static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_
     else
         result = enterOnce(ring, timeout, mask);
 
-    if (isRefusal(result) && timeout != 0 && FastEnginePeek(ring->engine) == NULL) {
+    if (isRefusal(result) && interval != 0 && FastEnginePeek(ring->engine) == NULL) {
         /* The kernel lacks memory and nothing is there to be handled: not again at once. */
         struct timespec pause = {.tv_nsec = (long)LOOP_REFUSED_MS * LOOP_MILLISECOND};
         (void)nanosleep(&pause, NULL);

@@ -152,7 +152,6 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .count = countMember,
 };
 
-
 static struct FastBufferPool* createBoundPool(struct FastRing* ring)
 {
     struct PoolBinding* binding = calloc(1, sizeof(*binding));

@@ -214,15 +214,19 @@ void FastRingAddInbound(struct FastRing* ring, size_t length)
             member->functions->tighten(member);
 }
 
+static void serveInbound(struct FastRing* ring)
+{
+    ring->inbound.tight = false;
+    while (FastWaiterServe(&ring->inbound.waiting))
+        continue;
+}
+
 void FastRingTakeInbound(struct FastRing* ring, size_t length)
 {
     ring->inbound.length -= length;
     /* A quarter below the limit, so that the sockets don't stop and go with every buffer. */
-    if (ring->inbound.length > ring->inbound.limit - ring->inbound.limit / 4)
-        return;
-    ring->inbound.tight = false;
-    while (FastWaiterServe(&ring->inbound.waiting))
-        continue;
+    if (ring->inbound.length <= ring->inbound.limit - ring->inbound.limit / 4)
+        serveInbound(ring);
 }
 
 bool FastRingInboundIsFull(const struct FastRing* ring)
@@ -403,7 +407,8 @@ int SetFastRingOption(struct FastRing* ring, int option, uint64_t value)
         if (value < RING_LEAST_INBOUND)
             return -EINVAL;
         ring->inbound.limit = value;
-        FastRingTakeInbound(ring, 0); /* there may be room now */
+        if (!FastRingInboundIsFull(ring))
+            serveInbound(ring);
         return 0;
     case FASTRING_OPTION_TURN_LIMIT:
         if (value < 1 || value > RING_MOST_TURN_LIMIT)

@@ -12,6 +12,7 @@ static int setHigh(struct FastSocketInbound* inbound, uint64_t value)
     if (value == 0)
         return -EINVAL;
     inbound->high = value;
+    inbound->full = false; /* decided anew */
     if (inbound->low >= value)
         inbound->low = value / 4;
     return 0;
@@ -22,6 +23,7 @@ static int setLow(struct FastSocketInbound* inbound, uint64_t value)
     if (value >= inbound->high)
         return -EINVAL;
     inbound->low = value;
+    inbound->full = false;
     return 0;
 }
 

@@ -55,10 +55,11 @@ static int raiseMarks(struct FastSocket* socket, size_t size)
     if (size > FastRingInboundLimit(socket->ring))
         return -ENOBUFS;
     inbound->wanted = size;
-    if (size > inbound->high) {
+    if (size > inbound->high)
         inbound->high = size;
-        inbound->full = false;
-    }
+    /* Stopped or not: the next bytes are waited for. */
+    inbound->full = false;
+    FastSocketRetryLimit(socket);
     FastSocketBalanceReceive(socket);
     return 0;
 }

@@ -324,8 +324,12 @@ static void onReceiveError(struct FastSocket* socket, int error)
         inbound->starved = true;
         FastProviderWait(inbound->provider, &inbound->waiter, inbound->mark);
         return;
-    case EAGAIN:
     case EINTR:
+        return;
+    case EAGAIN:
+    case ENOMEM: /* the kernel's own, for the request */
+        inbound->resting = true;
+        FastSocketRetryLater(socket);
         return;
     case ECANCELED:
         if (inbound->canceled)
@@ -430,11 +434,24 @@ static void updateFull(struct FastSocket* socket)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
     size_t level = levelOf(inbound);
+    if (inbound->length < inbound->wanted) {
+        inbound->full = false; /* who waits for all of them does not read before */
+        return;
+    }
     if (!inbound->full && level >= inbound->high && inbound->first != NULL) {
         inbound->full = true;
         socket->statistics.receivePauses++;
     } else if (inbound->full && (level <= inbound->low || inbound->first == NULL))
         inbound->full = false;
+}
+
+void FastSocketRetryLimit(struct FastSocket* socket)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    if (!inbound->limited || FastRingInboundIsFull(socket->ring))
+        return;
+    FastWaiterRemove(&inbound->waiter);
+    inbound->limited = false;
 }
 
 static void updateLimited(struct FastSocket* socket)
@@ -452,7 +469,7 @@ static void updateLimited(struct FastSocket* socket)
 static bool wantsReceive(const struct FastSocket* socket)
 {
     const struct FastSocketInbound* inbound = &socket->inbound;
-    if (inbound->ended || socket->stage >= SOCKET_CANCELING || socket->failureTold)
+    if (inbound->ended || inbound->resting || socket->stage >= SOCKET_CANCELING || socket->failureTold)
         return false;
     if (inbound->discard)
         return !inbound->starved;
@@ -489,7 +506,8 @@ static void boundReceive(const struct FastSocket* socket, struct io_uring_sqe* e
         entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
     if (!caps || inbound->discard)
         return;
-    uint64_t left = inbound->high > inbound->length ? inbound->high - inbound->length : 1;
+    uint64_t mark = inbound->high > inbound->wanted ? inbound->high : inbound->wanted;
+    uint64_t left = mark > inbound->length ? mark - inbound->length : 1;
     entry->len = inbound->turnLimit < INT_MAX ? (uint32_t)inbound->turnLimit : 0;
     entry->splice_fd_in = left < INT_MAX ? (int)left : 0; /* optlen: bytes until the receive ends */
 }

@@ -178,6 +178,8 @@ static void startRelease(struct FastSocket* socket)
     FastWaiterRemove(&socket->inbound.waiter); /* of the ring's limit, which what is discarded ignores */
     socket->inbound.starved = false;
     socket->inbound.limited = false;
+    /* A peer that writes before it reads must get on, or it will not take what is flushed. */
+    socket->inbound.discard = socket->kind != SOCKET_DATAGRAM;
     FastSocketDropInput(socket);
 }
 

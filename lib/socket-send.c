@@ -47,20 +47,26 @@ struct batch
 
 /* ---- results ---- */
 
+void FastSocketRetryLater(struct FastSocket* socket)
+{
+    if (socket->outbound.retry.queued)
+        return;
+    FastSocketHold(socket);
+    FastRingWaitMemory(socket->ring, &socket->outbound.retry);
+}
+
 static void retryLater(struct FastSocket* socket)
 {
-    struct FastSocketOutbound* outbound = &socket->outbound;
-    if (outbound->holding)
-        return;
-    outbound->holding = true;
-    FastSocketHold(socket);
-    FastRingWaitMemory(socket->ring, &outbound->retry);
+    socket->outbound.holding = true;
+    FastSocketRetryLater(socket);
 }
 
 static bool onRetry(struct FastTask* task)
 {
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, outbound.retry);
     socket->outbound.holding = false;
+    socket->inbound.resting = false;
+    socket->poll.resting = false;
     FastSocketDefer(socket);
     FastSocketDrop(socket);
     return true;
@@ -251,6 +257,8 @@ static void onSplice(struct FastOperation* operation, const struct io_uring_cqe*
         FastSocketProgress(socket);
     } else if (result == 0)
         FastSocketPopItem(socket); /* the pipe has ended */
+    else if (result == -EAGAIN)
+        retryLater(socket); /* on a non-blocking socket the kernel doesn't wait, for either end */
     else if (!isTransient(socket, -result)) {
         if (socket->kind == SOCKET_DATAGRAM) {
             FastSocketFailDatagram(socket, -result);

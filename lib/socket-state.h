@@ -70,6 +70,7 @@ struct FastSocketInbound
     bool full;         /* stopped at the high mark, until the low one */
     bool limited;      /* stopped by the ring's limit */
     bool starved;      /* stopped for lack of buffers */
+    bool resting;      /* until the retry */
     bool modest;       /* armed for one buffer only, since the ring's limit is reached */
     bool discard;      /* what comes is dropped */
     bool ended;        /* nothing comes any more */
@@ -147,6 +148,7 @@ struct FastSocket
         bool armed;
         bool canceling;
         bool multishot; /* of the poll in flight */
+        bool resting;   /* until the retry */
         bool wanted;    /* watch for what a receive does not see */
     } poll;
 
@@ -175,6 +177,7 @@ bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* ca
 void FastSocketInitializeReceive(struct FastSocket* socket);
 bool FastSocketStepReceive(struct FastSocket* socket);    /* false: no submission entry free */
 void FastSocketBalanceReceive(struct FastSocket* socket); /* after reading, pausing, options */
+void FastSocketRetryLimit(struct FastSocket* socket);     /* a reader waits: there may be room below the limit */
 void FastSocketTightenReceive(struct FastSocket* socket); /* the ring's limit is reached */
 void FastSocketDropInput(struct FastSocket* socket);
 
@@ -197,6 +200,7 @@ void FastSocketFinishCanceled(struct FastSocket* socket);
 
 void FastSocketInitializeSend(struct FastSocket* socket);
 bool FastSocketStepSend(struct FastSocket* socket);
+void FastSocketRetryLater(struct FastSocket* socket); /* sends that hold and receives that rest, after some milliseconds */
 void FastSocketLeakBatches(struct FastSocket* socket); /* their completions will never come */
 void FastSocketEndOutput(struct FastSocket* socket);   /* carries ShutdownFastSocket out, once nothing is queued */
 

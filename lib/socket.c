@@ -129,7 +129,7 @@ static void onConnectPoll(struct FastSocket* socket, int events)
  * one receive takes at once). TCP's FIN alone is safe: the kernel counts it as something to read. */
 static int endSigns(const struct FastSocket* socket)
 {
-    return socket->tcp ? POLLERR | POLLHUP : POLLRDHUP | POLLHUP;
+    return socket->tcp ? POLLHUP : POLLRDHUP | POLLHUP;
 }
 
 /* After the end of input: a reset shows as POLLERR. Before it: a new receive finds what an armed one
@@ -140,12 +140,26 @@ static void onStatePoll(struct FastSocket* socket, int events)
         int error = FastSocketTakeError(socket);
         if (error != 0)
             FastSocketFail(socket, error);
-        else if (socket->outbound.flying == 0)
+        else if (events & POLLHUP && !socket->shutdownDone && socket->outbound.flying == 0)
             FastSocketFail(socket, EPIPE);
+        /* Otherwise something is in the error queue, which is the user's. */
     } else if (!socket->inbound.ended && events & endSigns(socket)) {
         socket->inbound.ending = true;
         socket->inbound.renew = true;
     }
+}
+
+/* A descriptor that can't be polled can't be polled a moment later either. */
+static void onPollError(struct FastSocket* socket, int error)
+{
+    if (error == ENOMEM || error == EAGAIN) {
+        socket->poll.resting = true;
+        FastSocketRetryLater(socket);
+        return;
+    }
+    socket->poll.wanted = false;
+    if (socket->connecting && socket->stage == SOCKET_LIVE)
+        FastSocketFail(socket, error);
 }
 
 static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
@@ -163,6 +177,8 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
             onStatePoll(socket, completion->res);
     } else if (completion->res > 0 && socket->connecting)
         socket->connecting = false;
+    else if (completion->res < 0 && completion->res != -ECANCELED)
+        onPollError(socket, -completion->res);
     FastSocketDefer(socket);
     if (over)
         FastSocketDrop(socket);
@@ -176,7 +192,7 @@ static bool stepPoll(struct FastSocket* socket)
     if (!wanted && socket->poll.armed)
         return FastSocketPrepareCancel(socket, &socket->poll.cancel, &socket->poll.operation,
                                        &socket->poll.canceling);
-    if (!wanted || socket->poll.armed || socket->poll.canceling)
+    if (!wanted || socket->poll.armed || socket->poll.canceling || socket->poll.resting)
         return true;
     struct io_uring_sqe* entry = FastRingReserve(socket->ring, &socket->poll.operation);
     if (entry == NULL)
@@ -219,7 +235,7 @@ static bool inputWillEnd(const struct FastSocket* socket)
     struct pollfd state = {.fd = socket->handle, .events = POLLRDHUP};
     if (socket->inbound.ended || socket->connecting)
         return false;
-    return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP | POLLERR);
+    return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP);
 }
 
 /*
@@ -256,6 +272,7 @@ void FastSocketFail(struct FastSocket* socket, int error)
         socket->failed = true;
         socket->expectsEnd = inputWillEnd(socket);
         FastSocketDropOutput(socket);
+        socket->outbound.cancelWanted = true; /* what may be in flight and blocked */
     }
     FastSocketNotify(socket);
     FastSocketDefer(socket);

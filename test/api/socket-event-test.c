@@ -2,6 +2,8 @@
  * automaton of the helper, here and everywhere. */
 #include "fixture.h"
 
+#include <linux/net_tstamp.h>
+
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
@@ -659,6 +661,56 @@ START_TEST(tellsStolenConnectError)
 }
 END_TEST
 
+/* the user closes the descriptor behind our back, which is forbidden: no crash, no spin, also in a pause */
+START_TEST(survivesForeignClose)
+{
+    for (int paused = 0; paused < 2; paused++) {
+        int handle = -1;
+        uint64_t before = 0;
+        openTcp();
+        runIdle(fixture.ring);
+        if (paused)
+            ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+        runIdle(fixture.ring);
+        handle = GetFastSocketHandle(recorder.socket);
+        close(handle);
+        if (!paused) {
+            ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+            ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+        }
+        runTurns(fixture.ring, 10);
+        before = readRing(fixture.ring).completions;
+        runTurns(fixture.ring, 1000);
+        ck_assert_uint_le(readRing(fixture.ring).completions - before, 10);
+        /* Nobody else may get the number, which the socket closes. */
+        ck_assert_int_eq(dup2(pair[1], handle), handle);
+        AbortFastSocket(recorder.socket);
+        close(pair[1]);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+    }
+}
+END_TEST
+
+/* half-close: what the user finds in the error queue is no end */
+START_TEST(survivesErrorQueue)
+{
+    const int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+
+    openTcp();
+    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)), 0);
+    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    waitHangup(&recorder);
+    for (int count = 0; count < 3; count++) {
+        transmitText(recorder.socket, "still");
+        waitDrained(&recorder);
+        runIdle(fixture.ring);
+        expectText(pair[1], "still");
+    }
+    ck_assert_int_eq(recorder.err, 0);
+    release();
+}
+END_TEST
+
 /* an error that a send swallows, since it reports the bytes before it, is told all the same */
 START_TEST(tellsSwallowedError)
 {
@@ -995,6 +1047,8 @@ int main(void)
     tcase_add_test(area, holdsResetOfPause);
     tcase_add_test(area, tellsSendErrorInPause);
     tcase_add_test(area, tellsStolenConnectError);
+    tcase_add_test(area, survivesForeignClose);
+    tcase_add_test(area, survivesErrorQueue);
     tcase_add_test(area, tellsSwallowedError);
     tcase_add_test(area, tellsInputBeforeSendError);
     tcase_add_test(area, tellsLocalShutdown);

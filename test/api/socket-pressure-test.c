@@ -156,7 +156,81 @@ START_TEST(boundsMemoryWhenNobodyReads)
 }
 END_TEST
 
-/* … also of the smallest ones, which hold far more memory than bytes */
+/* MSG_WAITALL between the marks: who waits for all does not read before, so receiving goes on */
+START_TEST(satisfiesWaitAllBetweenMarks)
+{
+    static uint8_t frame[60000];
+    uint64_t sent = 0;
+    uint64_t taken = 0;
+    const uint64_t total = 10 * sizeof(frame);
+
+    openKind(KIND_TCP);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 100000);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_LOW, 20000);
+    sent = stuff(pair[1], 0, total);
+    ck_assert_uint_ge(GetFastSocketInboundLength(recorder.socket), 100000);
+    for (int round = 0; taken < total; round++) {
+        ssize_t size = ReceiveFastSocketData(recorder.socket, frame, sizeof(frame), MSG_WAITALL);
+        if (size > 0) {
+            ck_assert_int_eq(size, sizeof(frame));
+            ck_assert(checkPattern(frame, sizeof(frame), taken));
+            taken += sizeof(frame);
+        } else {
+            ck_assert_int_eq(size, 0);
+            if (sent < total)
+                sent += stuff(pair[1], sent, total - sent);
+            runIdle(fixture.ring);
+        }
+        ck_assert_int_lt(round, 10000);
+    }
+    release();
+}
+END_TEST
+
+/* … and at the ring's limit, as long as there is room below it */
+START_TEST(satisfiesWaitAllBelowLimit)
+{
+    static uint8_t data[90000];
+
+    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_INBOUND_LIMIT, 100000), 0);
+    openKind(KIND_UNIX_STREAM);
+    (void)stuff(pair[1], 0, 300000);
+    ck_assert_uint_ge(GetFastSocketInboundLength(recorder.socket), 100000);
+    while (GetFastSocketInboundLength(recorder.socket) > 80000)
+        ck_assert_int_gt(ReceiveFastSocketData(recorder.socket, data, 1000, 0), 0);
+    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), MSG_WAITALL), 0);
+    waitInput(&recorder, sizeof(data));
+    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), MSG_WAITALL), sizeof(data));
+    AbortFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
+/* a raised mark, of the socket or the ring, restarts what had stopped */
+START_TEST(goesOnWhenMarksAreRaised)
+{
+    size_t held = 0;
+
+    openKind(KIND_UNIX_STREAM);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 50000);
+    (void)stuff(pair[1], 0, 200000);
+    held = GetFastSocketInboundLength(recorder.socket);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, held + 10000);
+    waitInput(&recorder, held + 1);
+    held = readRing(fixture.ring).inboundLength;
+    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_INBOUND_LIMIT, held), 0);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 1 << 20);
+    runIdle(fixture.ring);
+    (void)stuff(pair[1], 200000, 100000);
+    held = GetFastSocketInboundLength(recorder.socket);
+    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_INBOUND_LIMIT, held + held / 10), 0);
+    waitInput(&recorder, held + 1);
+    AbortFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
+/* nobody reads the smallest datagrams, which hold far more memory than bytes */
 START_TEST(boundsMemoryOfTinyDatagrams)
 {
     const uint64_t high = 1 << 20; /* the default */
@@ -664,6 +738,9 @@ int main(void)
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, stopsAtHighMark);
     tcase_add_test(area, boundsMemoryWhenNobodyReads);
+    tcase_add_test(area, satisfiesWaitAllBetweenMarks);
+    tcase_add_test(area, satisfiesWaitAllBelowLimit);
+    tcase_add_test(area, goesOnWhenMarksAreRaised);
     tcase_add_test(area, boundsMemoryOfTinyDatagrams);
     tcase_add_test(area, boundsMemoryOfDatagrams);
     tcase_add_test(area, keepsPausesApart);

@@ -202,6 +202,39 @@ START_TEST(flushesMessages)
 }
 END_TEST
 
+/* 3: a peer that writes before it reads still gets what is flushed */
+START_TEST(flushesToWritingPeer)
+{
+    static uint8_t data[65536];
+    uint64_t received = 0;
+    uint64_t written = 0;
+    const uint64_t total = 8000000;
+
+    openKind(KIND_UNIX_STREAM);
+    setOption(recorder.socket, FASTSOCKET_OPTION_RELEASE_TIMEOUT, 240000);
+    transmitPattern(recorder.socket, total, 0);
+    release();
+    while (written < 2000000) {
+        ssize_t size = send(pair[1], data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL);
+        ck_assert(size > 0 || errno == EAGAIN);
+        written += size > 0 ? (uint64_t)size : 0;
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+    }
+    while (received < total) {
+        ssize_t size = recv(pair[1], data, sizeof(data), MSG_DONTWAIT);
+        if (size > 0) {
+            ck_assert(checkPattern(data, (size_t)size, received));
+            received += (uint64_t)size;
+        } else {
+            ck_assert_int_eq(errno, EAGAIN);
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+        }
+    }
+    close(pair[1]);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+}
+END_TEST
+
 /* 3: what a stuck reader finds at last is the beginning, in order */
 START_TEST(flushesRecordsInOrder)
 {
@@ -608,6 +641,7 @@ int main(void)
     tcase_add_test(area, flushesMessages);
     tcase_add_test(area, givesUpOnStuckReader);
     tcase_add_test(area, flushesRecordsInOrder);
+    tcase_add_test(area, flushesToWritingPeer);
     tcase_add_test(area, sparesSentDataFromUnreadInput);
     tcase_add_test(area, sparesSentDataFromPause);
     tcase_add_test(area, boundsWaitForEnd);
