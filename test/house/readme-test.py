@@ -48,6 +48,7 @@ def install():
         assert list(stage.glob(f'**/include/fastsocket/Ring/{path}')), f"{path} is not installed"
     assert list(stage.glob('**/libfastsocket.so.1')), "no libfastsocket.so.1"
     assert list(stage.glob('**/libfastsocket.a')), "no libfastsocket.a"
+    assert list(stage.glob('**/bin/fastsocket-probe')), "no fastsocket-probe"
 
 
 def packageConfig(arguments):
