@@ -319,8 +319,9 @@ int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatisti
  * socket's queues, in any mixture. Events go on as before; POLLIN tells when to read.
  *
  * A read with nothing queued fails with EAGAIN: ferror() is set, feof() is not, and a later read works
- * without clearerr(). A line that has come only in part is read in part: use the line's end to tell,
- * or keep what getline() gave. feof() is set at the peer's end. A write takes all or fails (EAGAIN at the
+ * without clearerr(), but for getline(): the C library lets that fail at once while ferror() is set, so
+ * call clearerr() before it. A line that has come only in part is read in part: use the line's end to
+ * tell, or keep what getline() gave. feof() is set at the peer's end. A write takes all or fails (EAGAIN at the
  * outbound limit, EPIPE, ENOMEM). fileno() is -1.
  *
  * own        non-zero: fclose() releases the socket, as ReleaseFastSocket does. One stream of a socket

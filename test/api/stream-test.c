@@ -68,6 +68,8 @@ END_TEST
 START_TEST(tellsNoDataYet)
 {
     char line[64] = "";
+    char* text = NULL;
+    size_t size = 0;
 
     openStream(KIND_TCP, 0);
     errno = 0;
@@ -78,6 +80,14 @@ START_TEST(tellsNoDataYet)
     sendText(pair[1], "late\n");
     waitInput(&recorder, 5);
     expectLine("late\n");
+    /* getline() alone wants the error cleared. */
+    ck_assert_int_eq(fgetc(stream), EOF);
+    sendText(pair[1], "later\n");
+    waitInput(&recorder, 6);
+    clearerr(stream);
+    ck_assert_int_eq((int)getline(&text, &size, stream), 6);
+    ck_assert_str_eq(text, "later\n");
+    free(text);
     closeBoth();
 }
 END_TEST
