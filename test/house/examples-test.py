@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
 Each example compiles alone, outside the source tree, against an installed copy, by the compiler line
-in its own opening comment, and links nothing but the shared library and libc.
+in its own opening comment, and links nothing but the shared library, libc, and what that line names.
 
 usage: examples-test.py SOURCE_ROOT BUILD_ROOT SANITIZE COMPILER...
 """
@@ -11,6 +11,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -40,8 +41,15 @@ def packageConfig(arguments):
     file = next(stage.glob('**/fastsocket.pc'))
     prefix = re.search(r'^prefix=(.*)$', file.read_text(), re.M)[1]
     environment = dict(os.environ, PKG_CONFIG_PATH=str(file.parent))
-    return tap.run(['pkg-config', f'--define-variable=prefix={stage}{prefix}', *arguments],
-                   env=environment).split()
+    ours = ['pkg-config', f'--define-variable=prefix={stage}{prefix}']
+    options = [word for word in arguments if word.startswith('-')]
+    others = [word for word in arguments if not word.startswith('-') and word != 'fastsocket']
+    for other in others:
+        if subprocess.run(['pkg-config', '--exists', other]).returncode != 0:
+            raise tap.Skip(f"{other} is missing")
+    # Apart, because the prefix is another one.
+    return (tap.run([*ours, *options, 'fastsocket'], env=environment).split() +
+            (tap.run(['pkg-config', *options, *others]).split() if others else []))
 
 
 def compileExample(name):
@@ -49,12 +57,13 @@ def compileExample(name):
     assert line, "no compiler line in the opening comment"
     assert line[1] == f'{name}.c -o {name}', line[0]
     sanitizer = [] if sanitize == 'none' else [f'-fsanitize={sanitize}']
+    flags = packageConfig(line[2].split())
     for standard in STANDARDS:
-        tap.run([*compiler, standard, *WARNINGS, *sanitizer, *line[1].split(), *packageConfig(line[2].split())],
-                cwd=source)
+        tap.run([*compiler, standard, *WARNINGS, *sanitizer, *line[1].split(), *flags], cwd=source)
     needed = set(re.findall(r'NEEDED.*\[(.*)\]', tap.run(['readelf', '-d', source / name])))
     assert 'libfastsocket.so.1' in needed, needed
-    others = {library for library in needed if not re.match(r'lib(fastsocket|c)\.so', library)}
+    allowed = ['fastsocket', 'c', *(flag[2:] for flag in flags if flag.startswith('-l'))]
+    others = {library for library in needed if library.partition('.so')[0] not in ['lib' + name for name in allowed]}
     assert sanitize != 'none' or not others, needed
 
 

@@ -92,13 +92,13 @@ class Program:
     status 0 and without a word from a sanitizer.
     """
 
-    def __init__(self, *arguments, stopSignal=signal.SIGTERM):
+    def __init__(self, *arguments, stopSignal=signal.SIGTERM, stdin=subprocess.DEVNULL):
         environment = dict(os.environ)
         # The sanitizer's quarantine would count as memory of the program.
         environment['ASAN_OPTIONS'] = environment.get('ASAN_OPTIONS', '') + ':quarantine_size_mb=4'
         self.stopSignal = stopSignal
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([str(word) for word in arguments], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([str(word) for word in arguments], stdin=stdin,
                                         stdout=subprocess.PIPE, stderr=self.errors, env=environment)
         try:
             line = self.readLine()
