@@ -97,14 +97,13 @@ def idleClientsGo():
 @case
 def stuckClientGoes():
     """Who reads nothing is dismissed at last, and the talker goes on."""
-    with Program(program, 0, 1000) as server:
+    with Program(program, 0, 4000) as server:
         talker, stuck = join(server, 2)
         line = b'z' * 999 + b'\n'
-        worker = Worker(talker.sendall, line * 64 * 1000)
-        worker.join()
+        Worker(talker.sendall, line * 64 * 1000).join()
         talker.close()
-        server.waitIdle()
         stuck.close()
+        server.waitIdle()
 
 
 @case
