@@ -18,6 +18,7 @@
 #include "uring-compat.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -244,6 +245,26 @@ static void onMessageSend(struct FastOperation* operation, const struct io_uring
     FastSocketDrop(socket);
 }
 
+static bool isWritable(const struct FastSocket* socket)
+{
+    struct pollfd state = {.fd = socket->handle, .events = POLLOUT};
+    return poll(&state, 1, 0) > 0;
+}
+
+/* On a non-blocking socket the kernel doesn't wait in a splice, for either end: it is made again after a
+ * poll of the socket, or later if not the socket but the pipe is why. */
+static void onRoom(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
+    struct FastSocket* socket = item->socket;
+    (void)completion; /* an error shows in the splice */
+    item->flying = false;
+    socket->outbound.flying--;
+    socket->outbound.pollFirst = false;
+    goOn(socket);
+    FastSocketDrop(socket);
+}
+
 static void onSplice(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
@@ -257,8 +278,8 @@ static void onSplice(struct FastOperation* operation, const struct io_uring_cqe*
         FastSocketProgress(socket);
     } else if (result == 0)
         FastSocketPopItem(socket); /* the pipe has ended */
-    else if (result == -EAGAIN)
-        retryLater(socket); /* on a non-blocking socket the kernel doesn't wait, for either end */
+    else if (result == -EAGAIN && isWritable(socket))
+        retryLater(socket);
     else if (!isTransient(socket, -result)) {
         if (socket->kind == SOCKET_DATAGRAM) {
             FastSocketFailDatagram(socket, -result);
@@ -617,13 +638,18 @@ static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
     if (entry == NULL)
         return false;
     uint64_t owner = entry->user_data;
-    *entry = *GetFastRingDescriptorSubmission(item->descriptor);
+    bool splices = item->kind == ITEM_SPLICE;
+    bool waits = splices && socket->outbound.pollFirst;
+    if (waits)
+        io_uring_prep_poll_add(entry, socket->handle, POLLOUT);
+    else
+        *entry = *GetFastRingDescriptorSubmission(item->descriptor);
     entry->user_data = owner;
     entry->flags &= (uint8_t) ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN |
                                 IOSQE_CQE_SKIP_SUCCESS);
-    if (item->kind == ITEM_SPLICE)
+    if (splices && !waits)
         entry->len = (uint32_t)item->length;
-    item->operation.function = item->kind == ITEM_SPLICE ? onSplice : onBarrier;
+    item->operation.function = waits ? onRoom : splices ? onSplice : onBarrier;
     item->flying = true;
     socket->outbound.flying++;
     FastSocketHold(socket);

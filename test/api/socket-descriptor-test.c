@@ -198,17 +198,53 @@ START_TEST(splices)
 }
 END_TEST
 
+/* A try every ten milliseconds at most, however long the turns take */
+static void triesNowAndThen(void)
+{
+    struct timespec start;
+    struct timespec end;
+    uint64_t before = readRing(fixture.ring).completions;
+    int64_t elapsedMs = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    runTurns(fixture.ring, 2000);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    elapsedMs = (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
+    ck_assert_uint_le(readRing(fixture.ring).completions - before, (uint64_t)elapsedMs / 10 + 20);
+}
+
+/* SPLICE from a non-blocking pipe that is empty: tried again now and then */
+START_TEST(splicesWhenThereIsData)
+{
+    struct FastRingDescriptor* descriptor = allocate();
+    struct FastBuffer* buffer = makeBuffer(0, 0);
+    char data[3000];
+    int pipes[2];
+
+    openKind(KIND_TCP);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1,
+                         sizeof(data), 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
+    runTurns(fixture.ring, 5);
+    triesNowAndThen();
+    fillPattern(data, sizeof(data), 0);
+    ck_assert_int_eq(write(pipes[1], data, sizeof(data)), sizeof(data));
+    expectPattern(sizeof(data), 0);
+    close(pipes[0]);
+    close(pipes[1]);
+    release();
+}
+END_TEST
+
 /* SPLICE into a non-blocking socket that is full: the kernel does not wait, and neither do we spin */
 START_TEST(splicesWhenThereIsRoom)
 {
     struct FastRingDescriptor* descriptor = allocate();
     struct FastBuffer* buffer = makeBuffer(0, 0);
     char data[3000];
-    uint64_t before = 0;
     uint64_t position = 0;
-    struct timespec start;
-    struct timespec end;
-    int64_t elapsedMs = 0;
     ssize_t size = 0;
     int pipes[2];
 
@@ -224,13 +260,7 @@ START_TEST(splicesWhenThereIsRoom)
                          sizeof(data), 0);
     ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
     runTurns(fixture.ring, 5);
-    /* A try every ten milliseconds, however long the turns take. */
-    before = readRing(fixture.ring).completions;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    runTurns(fixture.ring, 2000);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    elapsedMs = (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
-    ck_assert_uint_le(readRing(fixture.ring).completions - before, (uint64_t)elapsedMs / 10 + 20);
+    triesNowAndThen();
     for (uint64_t left = position; left > 0; left -= (uint64_t)size) {
         static char sink[65536];
         size = recv(pair[1], sink, left < sizeof(sink) ? (size_t)left : sizeof(sink), 0);
@@ -806,6 +836,7 @@ int main(void)
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, sendsEveryOpcode);
     tcase_add_test(area, splices);
+    tcase_add_test(area, splicesWhenThereIsData);
     tcase_add_test(area, splicesWhenThereIsRoom);
     tcase_add_test(area, keepsOrder);
     tcase_add_test(area, waitsAtBarrier);
