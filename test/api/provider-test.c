@@ -117,6 +117,47 @@ static int keepBuffer(struct FastRingDescriptor* descriptor, struct io_uring_cqe
     return 1;
 }
 
+/* Buffers of a bundle follow in the order of putting back, which is neither that of their numbers nor
+ * that of completions when the user's own operation has kept one for a while. */
+START_TEST(bundlesFollowTheRing)
+{
+    static uint8_t data[8 * LENGTH];
+    struct Fixture parts = fixture;
+    struct Recorder recorder = {0};
+    struct FastRingDescriptor* descriptor = NULL;
+    uint64_t position = 0;
+    int stream[2];
+
+    parts.provider = CreateFastRingBufferProvider(fixture.ring, 0, 8, LENGTH, AllocateRingFastBuffer,
+                                                  fixture.inbound);
+    descriptor = AllocateFastRingDescriptor(fixture.ring, keepBuffer, NULL);
+    io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], NULL, 0, 0);
+    PrepareFastRingBuffer(parts.provider, GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    sendText(pair[1], "x");
+    waitCount(fixture.ring, &made, 1);
+    pairStream(stream);
+    openRecorded(&parts, stream[0], NULL, 0, &recorder);
+    runIdle(fixture.ring);
+    for (int round = 0; round < 20; round++) {
+        size_t size = round == 0 ? 3 * LENGTH : (size_t)(round % 8 + 1) * LENGTH;
+        fillPattern(data, size, position);
+        sendAll(stream[1], data, size);
+        waitInput(&recorder, size);
+        ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, size, 0), size);
+        ck_assert(checkPattern(data, size, position));
+        position += size;
+        if (round == 0)
+            ck_assert_int_eq(AdvanceFastRingBuffer(parts.provider, &firstTaken, NULL, NULL), 0);
+    }
+    ReleaseFastSocket(recorder.socket);
+    close(stream[1]);
+    ReleaseFastRingDescriptor(descriptor);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    ReleaseFastRingBufferProvider(parts.provider, ReleaseRingFastBuffer);
+}
+END_TEST
+
 /* Every buffer kept by the user's own operation: a socket beside it waits without a turn too many. */
 START_TEST(starvesQuietlyBesideKeptBuffers)
 {
@@ -534,6 +575,7 @@ int main(void)
     tcase_add_test(tcase, isFilledAtOnce);
     tcase_add_test(tcase, refillsFromReleasedPool);
     tcase_add_test(tcase, starvesQuietlyBesideKeptBuffers);
+    tcase_add_test(tcase, bundlesFollowTheRing);
     tcase_add_test(tcase, groupsAreUnique);
     tcase_add_test(tcase, highestGroupWorks);
     tcase_add_test(tcase, refusesBadArguments);
