@@ -362,14 +362,6 @@ static int allocateTables(struct FastRingBufferProvider* provider)
     return 0;
 }
 
-static uint32_t roundUp(uint32_t count)
-{
-    uint32_t result = 1;
-    while (result < count)
-        result *= 2;
-    return result;
-}
-
 struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
                                                             uint16_t count, uint32_t length,
                                                             CreateRingBufferFunction function,
@@ -391,7 +383,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
     provider->references = 1;
     provider->create = function;
     provider->closure = closure;
-    provider->count = roundUp(count != 0 ? count : PROVIDER_DEFAULT_COUNT);
+    provider->count = FastRingRoundUp(count != 0 ? count : PROVIDER_DEFAULT_COUNT);
     provider->length = length;
     provider->refill.function = refill;
     provider->waiting.serve.function = serveWaiters;

@@ -256,7 +256,7 @@ void FastRingCountStarvation(struct FastRing* ring)
 
 /* ---- creation ---- */
 
-static uint32_t roundUp(uint32_t length)
+uint32_t FastRingRoundUp(uint32_t length)
 {
     uint32_t result = 1;
     while (result < length)
@@ -273,7 +273,7 @@ struct FastRing* CreateFastRing(uint32_t length)
     ring->scratch.memory = malloc(RING_SCRATCH);
     if (ring->scratch.memory == NULL)
         goto failed;
-    result = FastEngineOpen(&ring->engine, length != 0 ? roundUp(length) : RING_DEFAULT_LENGTH);
+    result = FastEngineOpen(&ring->engine, length != 0 ? FastRingRoundUp(length) : RING_DEFAULT_LENGTH);
     if (result < 0)
         goto failed;
 

@@ -181,6 +181,9 @@ bool FastRingInboundIsFull(const struct FastRing* ring);
 uint64_t FastRingInboundLimit(const struct FastRing* ring);
 void FastRingWaitInbound(struct FastRing* ring, struct FastWaiter* waiter);
 
+/* The next power of two; length is at most 2^31. */
+uint32_t FastRingRoundUp(uint32_t length);
+
 /* What every Get…Statistics does: min(size, known) bytes, the rest of size zeroed. */
 void FastCopyStatistics(void* target, size_t size, const void* source, size_t known);
 

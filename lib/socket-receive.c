@@ -37,8 +37,6 @@ enum
     RECEIVE_FILL_SHARE = 8,  /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
-#define RECEIVE_MOST (UINT64_C(1) << 40)
-
 /* ---- chunks ---- */
 
 uint8_t* FastChunkPayload(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)

@@ -10,7 +10,6 @@
  * The socket may be released before the stream is closed: the stream holds what is left of it, and
  * every call on it fails with EPIPE.
  */
-#define _GNU_SOURCE
 #include "socket.h"
 
 #include <errno.h>
