@@ -188,6 +188,18 @@ static bool knowsReport(struct trial* trial)
     return completion.res == -EOPNOTSUPP || completion.res == 1;
 }
 
+/* A write that raises no SIGPIPE; an older kernel doesn't know the flag and says so. */
+static bool writesWithoutSignal(struct trial* trial)
+{
+    struct io_uring_cqe completion;
+    if (!renewPair(trial))
+        return false;
+    struct io_uring_sqe* entry = FastEngineReserve(trial->engine);
+    io_uring_prep_write(entry, trial->pair[1], "a", 1, UINT64_MAX);
+    entry->rw_flags = FAST_RWF_NOSIGNAL;
+    return nextCompletion(trial, &completion) && completion.res == 1;
+}
+
 /* A fresh group for each trial, so that none is misled by the buffers of the one before. */
 static bool inFreshGroup(struct trial* trial, bool (*function)(struct trial* trial))
 {
@@ -236,6 +248,8 @@ int64_t FastEngineTry(struct FastEngine* engine)
         features |= FASTRING_FEATURE_RECEIVE_CAP;
     if (knowsReport(&trial))
         features |= FASTRING_FEATURE_ZERO_COPY_REPORT;
+    if (writesWithoutSignal(&trial))
+        features |= FASTRING_FEATURE_WRITE_NO_SIGNAL;
     if (trial.pair[0] >= 0) {
         close(trial.pair[0]);
         close(trial.pair[1]);

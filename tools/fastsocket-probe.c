@@ -78,6 +78,8 @@ static const struct Feature features[] = {
      "an idle loop doesn't count as waiting for a disk", "an idle loop shows as iowait in statistics"},
     {FASTRING_FEATURE_RECEIVE_CAP, "RECEIVE_CAP", "6.17",
      "the kernel ends a receive at the socket's limit", "the library cancels a receive at the limit"},
+    {FASTRING_FEATURE_WRITE_NO_SIGNAL, "WRITE_NO_SIGNAL", "6.18",
+     "writes to pipes raise no SIGPIPE", "SIGPIPE is blocked while the kernel writes to a pipe"},
 };
 
 enum

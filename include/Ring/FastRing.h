@@ -138,6 +138,7 @@ int IsFastRingThread(struct FastRing* ring);
 #define FASTRING_FEATURE_SENDMSG_ZERO_COPY  (UINT64_C(1) << 10) /* 6.1 */
 #define FASTRING_FEATURE_ZERO_COPY_REPORT   (UINT64_C(1) << 11) /* 6.2: tells when data was copied after all */
 #define FASTRING_FEATURE_READ_MULTISHOT     (UINT64_C(1) << 12) /* 6.7 */
+#define FASTRING_FEATURE_WRITE_NO_SIGNAL    (UINT64_C(1) << 13) /* 6.18: writes to pipes raise no SIGPIPE */
 
 /*
  * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL.

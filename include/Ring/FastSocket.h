@@ -2,7 +2,8 @@
  * Ring/FastSocket.h: asynchronous sockets with callback events.
  *
  * A socket takes over a connected or connecting TCP or AF_UNIX stream socket, an AF_UNIX seqpacket
- * socket, or a UDP or AF_UNIX datagram socket. Input arrives in buffers that the kernel fills, is
+ * socket, or a UDP or AF_UNIX datagram socket; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or
+ * another file. Input arrives in buffers that the kernel fills, is
  * queued, and told by POLLIN; output is copied or handed over, queued, gathered and sent at the end
  * of the turn.
  *
@@ -42,7 +43,29 @@ struct FastListener;
 #define FASTSOCKET_MODE_REGULAR    0          /* copied by the kernel */
 #define FASTSOCKET_MODE_ZERO_COPY  0x4000000  /* MSG_ZEROCOPY: large sends without a copy, where the kernel can */
 #define FASTSOCKET_MODE_AUTO_CORK  0x8000     /* MSG_MORE: TCP bursts that need several operations leave in full segments */
-#define FASTSOCKET_MODE_FILE_IO    0x4        /* MSG_DONTROUTE: any pollable descriptor; refused with EOPNOTSUPP by this version */
+#define FASTSOCKET_MODE_FILE_IO    0x4        /* MSG_DONTROUTE: any descriptor that can be read or written, see below */
+
+/*
+ * FASTSOCKET_MODE_FILE_IO takes pipes, FIFOs, terminals, eventfd, timerfd, signalfd and other devices,
+ * regular files, and sockets too. What is no socket is a stream of bytes:
+ *
+ * Direction  As the descriptor was opened. Without reading: receives give -EBADF, and neither provider
+ *            nor inbound is needed (but one pool of the two). Without writing: transmits give -EBADF.
+ * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a terminal
+ *            gave an end of file (^D) or was hung up.
+ * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
+ *            without a reader is POLLERR with EPIPE. Calls are gathered; where each must be a write
+ *            of its own, limit 1 keeps them apart. A regular file is read and written at its position.
+ * Arguments  message must be NULL. Transmits take no address, no control data, and no flags but
+ *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and those
+ *            without a buffer. The same holds for a socket in this mode, which otherwise works as it
+ *            does without (operations as for sockets).
+ * Left alone FD_CLOEXEC, O_NONBLOCK, and the settings of a terminal. ShutdownFastSocket is refused
+ *            with -EOPNOTSUPP (release the handle to end its output). A release writes what is queued,
+ *            reads nothing more, and closes.
+ *
+ * With ZERO_COPY it is refused with EINVAL; AUTO_CORK has no effect on what is no TCP socket.
+ */
 
 /*
  * Called on the ring's thread, from inside WaitForFastRing only (and, for the last POLLHUP,
@@ -74,7 +97,8 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  * inbound    pool that replaces received buffers; of the same ring, or of none.
  * outbound   pool for copies of what is sent; NULL: TransmitFastSocketData and
  *            TransmitFastSocketMessage return -EINVAL.
- * handle     an open socket, blocking or not: connected, connecting, or of datagrams.
+ * handle     an open socket, blocking or not: connected, connecting, or of datagrams; with
+ *            FASTSOCKET_MODE_FILE_IO any descriptor to read or write.
  * message    NULL: buffers hold payload alone. Otherwise input comes with its metadata as from
  *            recvmsg: msg_namelen and msg_controllen tell how much room for address and control data
  *            (all else is ignored); 16 + msg_namelen + msg_controllen must be less than the
@@ -90,12 +114,13 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  * a buffer of length bytes receives datagrams up to length - 16 whole.
  * Options set before control returns to the loop are in force before the first byte is received.
  *
- * Ownership: on success the socket owns handle, sets FD_CLOEXEC on it and closes it in the end. On
- *            failure the caller keeps it, unchanged. Provider and pools may be released before the
- *            socket.
- * Returns:   the socket, or NULL with EINVAL (an argument), EBADF, ENOTSOCK, ENOTCONN (a stream that
- *            was never connected), EOPNOTSUPP (a listening socket: see CreateFastListener; FILE_IO;
- *            or a kind of socket that is not supported), ENOMEM, EPERM, ECANCELED. A connect that
+ * Ownership: on success the socket owns handle, sets FD_CLOEXEC on it (not with FILE_IO) and closes it
+ *            in the end. On failure the caller keeps it, unchanged. Provider and pools may be released
+ *            before the socket.
+ * Returns:   the socket, or NULL with EINVAL (an argument), EBADF (also a descriptor opened with
+ *            O_PATH), ENOTSOCK (no socket, and no FILE_IO), ENOTCONN (a stream that was never
+ *            connected), EOPNOTSUPP (a listening socket: see CreateFastListener; a directory; or a kind
+ *            of socket that is not supported), ENOMEM, EPERM, ECANCELED. A connect that
  *            has failed is no failure here: it is told by POLLERR and POLLHUP in the first turn.
  */
 struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
@@ -113,8 +138,8 @@ void AbortFastSocket(struct FastSocket* socket);
 /*
  * Sends what is queued, then tells the peer the end of output (SHUT_WR). Receiving goes on.
  *
- * Returns:   0 (also when repeated), -EINVAL, -EOPNOTSUPP (datagram socket), -EPIPE (socket in error
- *            state), -EPERM, -ECANCELED. Later transmits give -EPIPE.
+ * Returns:   0 (also when repeated), -EINVAL, -EOPNOTSUPP (datagram socket, or no socket at all), -EPIPE
+ *            (socket in error state), -EPERM, -ECANCELED. Later transmits give -EPIPE.
  */
 int ShutdownFastSocket(struct FastSocket* socket);
 
@@ -140,7 +165,7 @@ int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent functi
  *            return the true length), MSG_DONTWAIT and MSG_NOSIGNAL (no effect).
  *
  * Returns:   bytes copied; 0 = no data yet, or an empty message, or the end of input (POLLHUP tells);
- *            -EINVAL; -ENOBUFS (MSG_WAITALL beyond the ring's inbound limit); -EPERM; -ECANCELED;
+ *            -EINVAL; -EBADF (FILE_IO: not open for reading); -ENOBUFS (MSG_WAITALL beyond the ring's inbound limit); -EPERM; -ECANCELED;
  *            once the queue is empty after a fatal error, that error, negative.
  */
 ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags);
@@ -154,7 +179,8 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
  * Descriptors in the control data are the caller's from now on.
  *
  * Ownership: the buffer is the caller's: ReleaseFastBuffer, in any thread.
- * Returns:   the buffer; NULL with EAGAIN (nothing queued), EINVAL, EPERM, ECANCELED.
+ * Returns:   the buffer; NULL with EAGAIN (nothing queued), EBADF (FILE_IO: not open for reading), EINVAL,
+ *            EPERM, ECANCELED.
  */
 struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket);
 
@@ -187,6 +213,7 @@ size_t GetFastSocketInboundLength(struct FastSocket* socket);
  * Returns of all:
  *   0           accepted
  *  -EINVAL      an argument, a flag that is not allowed, or no outbound pool
+ *  -EBADF       FILE_IO: not open for writing
  *  -EMSGSIZE    more than 1 GiB, or more than a datagram can hold
  *  -EISCONN     an address on a connected stream
  *  -ENOMEM      no memory
