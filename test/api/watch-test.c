@@ -188,14 +188,28 @@ static void runQuiet(int turns)
     ck_assert_uint_le(readRing(fixture.ring).completions - before, 6);
 }
 
+/* Fills a TCP connection that nobody reads, until the kernel has nothing left to move either: its
+ * buffers don't grow, and what it takes after a refusal is filled up again. */
+static void fillConnection(int handles[2])
+{
+    static char block[65536];
+    struct pollfd state = {.fd = handles[0], .events = POLLOUT};
+    int size = 16384;
+
+    ck_assert_int_eq(setsockopt(handles[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+    ck_assert_int_eq(setsockopt(handles[1], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+    do
+        while (send(handles[0], block, sizeof(block), MSG_DONTWAIT) > 0)
+            continue;
+    while (poll(&state, 1, 300) > 0);
+}
+
 /* POLLRDHUP holds for ever, and nobody asked for it. */
 static void checkHalfClosed(uint32_t flags)
 {
     pairTcp(pair);
     fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    static char block[65536];
-    while (send(pair[0], block, sizeof(block), MSG_DONTWAIT) > 0)
-        continue;
+    fillConnection(pair);
     shutdown(pair[1], SHUT_WR);
     add(pair[0], POLLOUT, flags, count);
     runTurns(fixture.ring, 20);
