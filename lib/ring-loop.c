@@ -13,6 +13,7 @@
  * a refusal can't become a spin. The completion queue overflowed: the kernel keeps what did not fit
  * and hands it over as room comes; the next wait doesn't sleep until then.
  */
+#include "pipe-signal.h"
 #include "ring-state.h"
 #include "thread.h"
 
@@ -171,14 +172,37 @@ int64_t FastRingNow(struct FastRing* ring)
     return (int64_t)now.tv_sec * 1000 * LOOP_MILLISECOND + now.tv_nsec;
 }
 
+void FastRingGuardPipe(struct FastRing* ring)
+{
+    ring->guarded = true;
+}
+
+static int enterGuarded(struct FastRing* ring, int64_t timeout, const sigset_t* mask)
+{
+    struct FastPipeSignal guard;
+    sigset_t without; /* the caller's mask would let the signal in while the kernel waits */
+    if (mask != NULL) {
+        without = *mask;
+        sigaddset(&without, SIGPIPE);
+        mask = &without;
+    }
+    FastPipeSignalBlock(&guard);
+    int result = ring->engine->functions->enter(ring->engine, timeout, mask);
+    FastPipeSignalRestore(&guard);
+    return result;
+}
+
 static int enterOnce(struct FastRing* ring, int64_t timeout, const sigset_t* mask)
 {
     ring->statistics.systemCalls++;
     if (FastEngineOverflown(ring->engine))
         ring->statistics.overflows++;
-    int result = ring->engine->functions->enter(ring->engine, timeout, mask);
-    if (FastEngineReserved(ring->engine) == 0)
+    int result = ring->guarded ? enterGuarded(ring, timeout, mask)
+                               : ring->engine->functions->enter(ring->engine, timeout, mask);
+    if (FastEngineReserved(ring->engine) == 0) {
         ring->scratch.used = 0;
+        ring->guarded = false;
+    }
     return result;
 }
 
@@ -550,6 +574,7 @@ void FastRingDrain(struct FastRing* ring)
     if (ring->calls.armed)
         ring->engine->functions->wake(ring->engine);
     for (;;) {
+        FastRingMemoryReturned(ring); /* its timer runs no more, and who waits holds its owner */
         runWork(ring);
         if (ring->statistics.operations == 0 && ring->tasks.work.first == NULL &&
             ring->tasks.notices.first == NULL)

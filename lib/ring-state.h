@@ -33,6 +33,8 @@ struct FastRing
         pid_t id;        /* the kernel's */
     } thread;
 
+    bool guarded; /* entries that may raise SIGPIPE are reserved */
+
     struct
     {
         bool running;       /* inside WaitForFastRing */

@@ -103,6 +103,9 @@ unsigned FastRingRoom(struct FastRing* ring);
  * enter. NULL when it is used up: return false from the work function. At most 64 KiB each. */
 void* FastRingScratch(struct FastRing* ring, size_t size);
 
+/* Until what is reserved by now has entered the kernel, its SIGPIPE does not reach the program. */
+void FastRingGuardPipe(struct FastRing* ring);
+
 /* Prepares the cancellation of what has target as its user_data. operation reports the result, which
  * means nothing: only the target's own final completion counts. Returns false when the queue is
  * full. Only in work. While a cancellation is in flight, target must not be submitted again. */

@@ -1,7 +1,8 @@
 /*
  * The creation of a socket: what the descriptor is, and whether it may become one of ours.
  *
- * Good path: the arguments are checked, the descriptor's kind and connection looked at once, and the
+ * Good path: the arguments are checked, the descriptor's kind and connection looked at once (files: see
+ * socket-file.c), and the
  * first step and notice queued; nothing is armed before the loop runs, so that options set meanwhile
  * are in force before the first byte.
  *
@@ -120,6 +121,11 @@ static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* 
     return owner != NULL && owner != ring;
 }
 
+static bool isSuitable(const struct FastRingBufferProvider* provider, const struct FastRing* ring)
+{
+    return FastProviderRing(provider) == ring && FastProviderMakes(provider, AllocateRingFastBuffer);
+}
+
 static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* provider,
                           struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle,
                           const struct msghdr* message, int flags, int mode)
@@ -131,11 +137,14 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
         return -EINVAL;
     if (flags & ~(MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL))
         return -EINVAL;
-    if (mode & FASTSOCKET_MODE_FILE_IO)
-        return -EOPNOTSUPP;
-    if (provider == NULL || inbound == NULL || FastProviderRing(provider) != ring ||
-        !FastProviderMakes(provider, AllocateRingFastBuffer) || isForeign(inbound, ring) ||
-        isForeign(outbound, ring))
+    if (mode & FASTSOCKET_MODE_FILE_IO && message != NULL)
+        return -EINVAL;
+    bool reads = !(mode & FASTSOCKET_MODE_FILE_IO) || FastFileIsReadable(handle);
+    if (reads && (provider == NULL || inbound == NULL))
+        return -EINVAL;
+    if (!reads && inbound == NULL && outbound == NULL)
+        return -EINVAL; /* one pool is needed for whatever is queued */
+    if (isForeign(inbound, ring) || isForeign(outbound, ring) || (provider != NULL && !isSuitable(provider, ring)))
         return -EINVAL;
     uint64_t room = sizeof(struct io_uring_recvmsg_out);
     if (message != NULL)
@@ -185,16 +194,23 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     socket->inbound.flags = flags & MSG_CMSG_CLOEXEC;
     socket->outbound.pool = outbound;
     socket->outbound.most = limit < SOCKET_MOST_MESSAGES ? limit : SOCKET_MOST_MESSAGES;
-    result = findKind(socket);
-    if (result == 0 && socket->kind != SOCKET_DATAGRAM)
+    socket->readable = true;
+    socket->writable = true;
+    result = mode & FASTSOCKET_MODE_FILE_IO ? FastSocketFindFile(socket) : 0;
+    if (result == 0)
+        result = findKind(socket);
+    if (result == 0 && !socket->file && socket->kind != SOCKET_DATAGRAM)
         result = findConnection(socket);
     if (result < 0)
         goto failed;
 
-    (void)fcntl(handle, F_SETFD, fcntl(handle, F_GETFD) | FD_CLOEXEC);
+    if (!(mode & FASTSOCKET_MODE_FILE_IO))
+        (void)fcntl(handle, F_SETFD, fcntl(handle, F_GETFD) | FD_CLOEXEC);
     FastSocketInitialize(socket);
-    FastProviderHold(provider);
-    FastPoolHold(inbound);
+    if (provider != NULL)
+        FastProviderHold(provider);
+    if (inbound != NULL)
+        FastPoolHold(inbound);
     if (outbound != NULL)
         FastPoolHold(outbound);
     FastRingLink(ring, &socket->member, &FastSocketMember);
@@ -202,7 +218,7 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
         socket->failed = true;
         socket->expectsEnd = true;
     }
-    socket->outbound.news = !socket->failed && !socket->connecting;
+    socket->outbound.news = !socket->failed && !socket->connecting && socket->writable;
     FastSocketNotify(socket);
     FastSocketDefer(socket);
     return socket;

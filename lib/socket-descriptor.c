@@ -17,13 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool sendsFromBuffer(uint8_t opcode)
+static bool sendsFromBuffer(const struct FastSocket* socket, uint8_t opcode)
 {
     switch (opcode) {
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
     case IORING_OP_SEND_ZC:
     case IORING_OP_SENDMSG_ZC:
+        return !socket->file;
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
     case IORING_OP_WRITE_FIXED:
@@ -73,8 +74,8 @@ static int copyEntryVector(struct FastItem* item, const struct iovec* vector, si
 }
 
 /*
- * The user's send as an item. Every kind of write becomes a send: a write would raise SIGPIPE, and
- * short counts, flags and zero copy are then as for everything else.
+ * The user's send as an item. On a socket every kind of write becomes a send: a write would raise
+ * SIGPIPE, and short counts, flags and zero copy are then as for everything else.
  */
 static int readEntry(struct FastItem* item, const struct io_uring_sqe* entry)
 {
@@ -94,12 +95,17 @@ static int readEntry(struct FastItem* item, const struct io_uring_sqe* entry)
         item->controlLength = (uint32_t)message->msg_controllen;
         return copyEntryVector(item, message->msg_iov, message->msg_iovlen);
     case IORING_OP_WRITEV:
+        item->position = entry->off;
+        item->writeFlags = entry->rw_flags;
         return copyEntryVector(item, (const struct iovec*)(uintptr_t)entry->addr, entry->len);
     default:
         if (sends) {
             item->flags |= FastItemFlags(entryFlags(entry));
             item->name = (struct sockaddr*)(uintptr_t)entry->addr2;
             item->nameLength = item->name != NULL ? entry->addr_len : 0;
+        } else {
+            item->position = entry->off;
+            item->writeFlags = entry->rw_flags;
         }
         item->data = (uint8_t*)(uintptr_t)entry->addr;
         item->length = entry->len;
@@ -113,7 +119,8 @@ static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe
         return -EINVAL;
     if (entry->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE))
         return -EINVAL;
-    return buffer ? (sendsFromBuffer(entry->opcode) ? 0 : -EINVAL) : (needsNoBuffer(entry) ? 0 : -EINVAL);
+    bool allowed = buffer ? sendsFromBuffer(socket, entry->opcode) : needsNoBuffer(entry);
+    return allowed ? 0 : -EINVAL;
 }
 
 static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,

@@ -35,11 +35,15 @@ enum
     (MSG_MORE | MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY | MSG_NOSIGNAL | \
      MSG_WAITALL | MSG_DONTWAIT)
 
+#define QUEUE_FILE_FLAGS (MSG_MORE | MSG_NOSIGNAL)
+
 /* ---- items ---- */
 
 void FastItemAdvance(struct FastItem* item, size_t count)
 {
     item->length -= count;
+    if (item->position != UINT64_MAX)
+        item->position += count;
     if (item->vector == NULL) {
         item->data += count;
         return;
@@ -87,6 +91,7 @@ struct FastItem* FastItemMake(struct FastSocket* socket, uint8_t kind, size_t si
         .kind = kind,
         .socket = socket,
         .messages = 1,
+        .position = UINT64_MAX,
     };
     return item;
 }
@@ -224,12 +229,15 @@ int FastSocketCheckState(const struct FastSocket* socket)
     int result = FastRingCheck(socket->ring);
     if (result < 0)
         return result;
+    if (!socket->writable)
+        return -EBADF;
     return socket->failed || socket->shutdown || FastRingIsEnding(socket->ring) ? -EPIPE : 0;
 }
 
 static int checkFlags(const struct FastSocket* socket, int flags)
 {
-    if (flags & ~QUEUE_SEND_FLAGS)
+    int known = socket->mode & FASTSOCKET_MODE_FILE_IO ? QUEUE_FILE_FLAGS : QUEUE_SEND_FLAGS;
+    if (flags & ~known)
         return -EINVAL;
     return flags & MSG_OOB && socket->kind != SOCKET_STREAM ? -EINVAL : 0;
 }
@@ -240,7 +248,7 @@ static int checkAddress(const struct FastSocket* socket, const void* address, so
         return -EINVAL;
     if (address == NULL || length == 0)
         return 0;
-    if (length < sizeof(sa_family_t))
+    if (length < sizeof(sa_family_t) || socket->mode & FASTSOCKET_MODE_FILE_IO)
         return -EINVAL;
     return socket->kind == SOCKET_DATAGRAM ? 0 : -EISCONN;
 }
@@ -511,6 +519,8 @@ int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message,
         return result;
     if (socket->kind == SOCKET_STREAM && message->msg_controllen == 0)
         return appendBytes(socket, message->msg_iov, size, flags);
+    if (message->msg_controllen > 0 && socket->mode & FASTSOCKET_MODE_FILE_IO)
+        return -EINVAL;
     if (socket->kind == SOCKET_STREAM && size == 0)
         return -EINVAL; /* a stream carries control data with bytes only */
     struct parts parts = {

@@ -75,6 +75,8 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
     int result = FastSocketCheck(socket);
     if (result < 0)
         return result;
+    if (!socket->readable)
+        return -EBADF;
     if (FastSocketHasMessages(socket))
         known |= MSG_TRUNC;
     if (data == NULL || size == 0 || flags & ~known)
@@ -114,7 +116,7 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
 {
     int result = FastSocketCheck(socket);
     if (result == 0 && socket->inbound.first == NULL)
-        result = -EAGAIN;
+        result = socket->readable ? -EAGAIN : -EBADF;
     if (result < 0) {
         errno = -result;
         return NULL;

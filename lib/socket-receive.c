@@ -252,14 +252,14 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
 
 /* ---- ends of the receive ---- */
 
-static void endInput(struct FastSocket* socket)
+void FastSocketEndInput(struct FastSocket* socket)
 {
     socket->inbound.ended = true;
-    socket->poll.wanted = true; /* to hear of a later reset */
+    socket->poll.wanted = !socket->file; /* to hear of a later reset */
     FastSocketNotify(socket);
 }
 
-static void failInput(struct FastSocket* socket, int error)
+void FastSocketFailInput(struct FastSocket* socket, int error)
 {
     socket->inbound.ended = true;
     FastSocketFail(socket, error);
@@ -343,7 +343,7 @@ static void onReceiveError(struct FastSocket* socket, int error)
     if (socket->kind == SOCKET_DATAGRAM && !isLasting(error) && error != ECANCELED)
         FastSocketFailDatagram(socket, error);
     else
-        failInput(socket, error);
+        FastSocketFailInput(socket, error);
 }
 
 static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* completion)
@@ -355,13 +355,13 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
 
     inbound->forgiven = false;
     if (FastProviderPeek(inbound->provider, id) == NULL || length < inbound->headroom) {
-        failInput(socket, EIO);
+        FastSocketFailInput(socket, EIO);
         return;
     }
     if (empty && (socket->kind == SOCKET_STREAM ||
                   (socket->kind == SOCKET_RECORD && recordsHaveEnded(socket)))) {
         FastProviderReturn(inbound->provider, id);
-        endInput(socket);
+        FastSocketEndInput(socket);
         return;
     }
     if (inbound->turn != FastRingTurn(socket->ring)) {
@@ -375,6 +375,14 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
     FastSocketNotify(socket);
 }
 
+/* A read that fails may have taken a buffer all the same. */
+static void returnUnused(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    uint16_t id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
+    if (completion->flags & IORING_CQE_F_BUFFER && FastProviderPeek(socket->inbound.provider, id) != NULL)
+        FastProviderReturn(socket->inbound.provider, id);
+}
+
 static void onReceive(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, inbound.operation);
@@ -382,13 +390,17 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
     if (over)
         socket->inbound.armed = false;
     if (completion->res < 0)
+        returnUnused(socket, completion);
+    if (socket->file && FastSocketTakeRead(socket, completion))
+        (void)0;
+    else if (completion->res < 0)
         onReceiveError(socket, -completion->res);
     else if (completion->flags & IORING_CQE_F_BUFFER)
         onReceiveData(socket, completion);
     else if (socket->kind == SOCKET_DATAGRAM || (socket->kind == SOCKET_RECORD && !recordsHaveEnded(socket)))
         (void)0; /* nothing was delivered, and a datagram socket has no end */
     else
-        endInput(socket);
+        FastSocketEndInput(socket);
     if (over) {
         FastSocketDefer(socket);
         FastSocketDrop(socket);
@@ -467,7 +479,7 @@ static void updateLimited(struct FastSocket* socket)
 static bool wantsReceive(const struct FastSocket* socket)
 {
     const struct FastSocketInbound* inbound = &socket->inbound;
-    if (inbound->ended || inbound->resting || socket->stage >= SOCKET_CANCELING || socket->failureTold)
+    if (!socket->readable || inbound->ended || inbound->resting || socket->stage >= SOCKET_CANCELING || socket->failureTold)
         return false;
     if (inbound->discard)
         return !inbound->starved;
@@ -537,7 +549,9 @@ static bool arm(struct FastSocket* socket)
         return false;
     uint64_t owner = entry->user_data;
     inbound->modest = !messages && !inbound->discard && FastRingInboundIsFull(socket->ring);
-    if (inbound->modest)
+    if (socket->file)
+        FastSocketPrepareRead(socket, entry);
+    else if (inbound->modest)
         io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider),
                            inbound->flags);
     else if (messages)
@@ -546,9 +560,11 @@ static bool arm(struct FastSocket* socket)
     else
         io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
     entry->user_data = owner;
-    entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
-    if (!messages && !inbound->modest)
+    if (!socket->file) {
+        entry->flags |= IOSQE_BUFFER_SELECT;
+        entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    }
+    if (!socket->file && !messages && !inbound->modest)
         boundReceive(socket, entry);
     inbound->armed = true;
     inbound->mark = FastProviderMark(inbound->provider);

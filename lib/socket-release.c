@@ -43,6 +43,8 @@ static void setTimer(struct FastSocket* socket, uint64_t milliseconds)
 /* close() then drops what the kernel has queued, and a TCP peer sees a reset. */
 static void makeCloseReset(const struct FastSocket* socket)
 {
+    if (socket->file)
+        return;
     struct linger linger = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(socket->handle, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
@@ -62,6 +64,8 @@ static void makeCloseQuick(const struct FastSocket* socket)
 /* Ends it for everyone: a forked child may have the descriptor too, and close() alone says nothing then. */
 static void endConnection(const struct FastSocket* socket)
 {
+    if (socket->file)
+        return;
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     if (!socket->resetting) {
         (void)shutdown(socket->handle, SHUT_RDWR);
@@ -114,7 +118,7 @@ static void onTimer(struct FastTimer* timer)
 static void startDraining(struct FastSocket* socket)
 {
     FastRingStopTimer(socket->ring, &socket->timer);
-    if (socket->kind == SOCKET_DATAGRAM || socket->failed || socket->inbound.ended) {
+    if (socket->kind == SOCKET_DATAGRAM || socket->file || socket->failed || socket->inbound.ended) {
         enterStage(socket, SOCKET_CANCELING);
         return;
     }
@@ -142,8 +146,10 @@ static void becomeShell(struct FastSocket* socket, bool leak)
     close(socket->handle);
     enterStage(socket, SOCKET_CLOSED);
     FastSocketDropItems(socket, leak);
-    FastProviderDrop(socket->inbound.provider);
-    FastPoolDrop(socket->inbound.pool);
+    if (socket->inbound.provider != NULL)
+        FastProviderDrop(socket->inbound.provider);
+    if (socket->inbound.pool != NULL)
+        FastPoolDrop(socket->inbound.pool);
     if (socket->outbound.pool != NULL)
         FastPoolDrop(socket->outbound.pool);
     FastRingUnlink(socket->ring, &socket->member);
@@ -178,8 +184,9 @@ static void startRelease(struct FastSocket* socket)
     FastWaiterRemove(&socket->inbound.waiter); /* of the ring's limit, which what is discarded ignores */
     socket->inbound.starved = false;
     socket->inbound.limited = false;
-    /* A peer that writes before it reads must get on, or it will not take what is flushed. */
-    socket->inbound.discard = socket->kind != SOCKET_DATAGRAM;
+    /* A peer that writes before it reads must get on, or it will not take what is flushed. What a file
+     * still holds may be read by others. */
+    socket->inbound.discard = socket->kind != SOCKET_DATAGRAM && !socket->file;
     FastSocketDropInput(socket);
 }
 
@@ -225,7 +232,7 @@ int ShutdownFastSocket(struct FastSocket* socket)
     int result = FastSocketCheck(socket);
     if (result < 0)
         return result;
-    if (socket->kind == SOCKET_DATAGRAM)
+    if (socket->kind == SOCKET_DATAGRAM || socket->file)
         return -EOPNOTSUPP;
     if (socket->failed)
         return -EPIPE;

@@ -56,7 +56,7 @@ void FastSocketRetryLater(struct FastSocket* socket)
     FastRingWaitMemory(socket->ring, &socket->outbound.retry);
 }
 
-static void retryLater(struct FastSocket* socket)
+void FastSocketHoldOutput(struct FastSocket* socket)
 {
     socket->outbound.holding = true;
     FastSocketRetryLater(socket);
@@ -94,6 +94,8 @@ static bool fallsBack(struct FastSocket* socket, int error)
 /* Whether a send is simply done again. */
 static bool isTransient(struct FastSocket* socket, int error)
 {
+    if (socket->file && FastSocketWritesAgain(socket, error))
+        return true;
     switch (error) {
     case EAGAIN:
         socket->outbound.pollFirst = true;
@@ -103,7 +105,7 @@ static bool isTransient(struct FastSocket* socket, int error)
         return true;
     case ENOMEM:
     case ENOBUFS:
-        retryLater(socket);
+        FastSocketHoldOutput(socket);
         return true;
     default:
         return false;
@@ -150,6 +152,8 @@ static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
             FastSocketPopItem(socket);
         else
             FastSocketConsume(socket, (size_t)result);
+        if (result == 0 && outbound->requested > 0)
+            FastSocketHoldOutput(socket); /* a device that takes nothing just now */
     } else if (!(zeroCopy && fallsBack(socket, -result)) && !isTransient(socket, -result))
         FastSocketFail(socket, -result);
     goOn(socket);
@@ -170,7 +174,7 @@ static void waitForPeer(struct FastSocket* socket, const struct FastItem* item)
 {
     socket->outbound.burst = 1; /* those behind would only come back too */
     if (item->nameLength > 0)
-        retryLater(socket);
+        FastSocketHoldOutput(socket);
     else
         socket->outbound.blocked = true;
 }
@@ -279,7 +283,7 @@ static void onSplice(struct FastOperation* operation, const struct io_uring_cqe*
     } else if (result == 0)
         FastSocketPopItem(socket); /* the pipe has ended */
     else if (result == -EAGAIN && isWritable(socket))
-        retryLater(socket);
+        FastSocketHoldOutput(socket);
     else if (!isTransient(socket, -result)) {
         if (socket->kind == SOCKET_DATAGRAM) {
             FastSocketFailDatagram(socket, -result);
@@ -368,7 +372,7 @@ static bool choosesZeroCopy(struct FastSocket* socket, size_t size, int flags, b
     uint64_t needed = vector ? FASTRING_FEATURE_SENDMSG_ZERO_COPY : FASTRING_FEATURE_SEND_ZERO_COPY;
     bool wanted = flags & MSG_ZEROCOPY ||
                   (socket->mode & FASTSOCKET_MODE_ZERO_COPY && size >= outbound->threshold);
-    if (!wanted || size == 0 || socket->local || outbound->never || !(features & needed))
+    if (!wanted || size == 0 || socket->local || socket->file || outbound->never || !(features & needed))
         return false;
     if (outbound->rest > 0) {
         outbound->rest--;
@@ -431,10 +435,18 @@ static struct msghdr* makeHeader(struct FastSocket* socket, const struct parts* 
     return header;
 }
 
-/* Fills a reserved entry with a send of parts. */
+/* Fills a reserved entry with a send, or a file's write, of parts. */
 static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, const struct parts* parts,
                       struct msghdr* header, bool zeroCopy)
 {
+    FastSocketHold(socket);
+    socket->outbound.flying++;
+    if (socket->file) {
+        FastSocketPrepareWrite(socket, entry, parts->vector, parts->count,
+                               parts->item != NULL ? parts->item->position : UINT64_MAX,
+                               parts->item != NULL ? parts->item->writeFlags : 0);
+        return;
+    }
     uint64_t owner = entry->user_data;
     int flags = (parts->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
     if (socket->kind == SOCKET_STREAM)
@@ -459,8 +471,6 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
     entry->user_data = owner;
     if (zeroCopy)
         socket->usedZeroCopy = true;
-    FastSocketHold(socket);
-    socket->outbound.flying++;
 }
 
 /* ---- streams ---- */
@@ -516,7 +526,7 @@ static bool submitStream(struct FastSocket* socket, const struct parts* parts, c
     struct msghdr* header = NULL;
     if (FastRingRoom(socket->ring) == 0)
         return false;
-    if (needsHeader(parts)) {
+    if (needsHeader(parts) && !socket->file) {
         header = makeHeader(socket, parts);
         if (header == NULL)
             return false;

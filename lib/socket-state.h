@@ -73,6 +73,11 @@ struct FastSocketInbound
     bool resting;      /* until the retry */
     bool modest;       /* armed for one buffer only, since the ring's limit is reached */
     bool discard;      /* what comes is dropped */
+    bool single;       /* of a file: no multishot reads */
+    bool many;         /* … the read in flight is one */
+    bool polls;        /* … a poll comes before each read */
+    bool waits;        /* … and is what is in flight */
+    bool ready;        /* … and has come */
     bool ended;        /* nothing comes any more */
     bool news;         /* POLLIN is due */
 };
@@ -104,6 +109,7 @@ struct FastSocketOutbound
     bool canceling;
     bool cancelWanted; /* what is in flight, to see how far it came */
     bool never;        /* zero copy does not work here */
+    bool patient;      /* a pipe that can't be written without waiting */
     bool news;         /* POLLOUT is due, if nothing is queued then */
 };
 
@@ -123,7 +129,12 @@ struct FastSocket
     uint64_t failures[3]; /* of datagrams: a bit for each errno, until told */
 
     bool tcp;
-    bool local; /* AF_UNIX */
+    bool local;    /* AF_UNIX */
+    bool file;     /* no socket: read and written */
+    bool pipe;     /* … with or without a name */
+    bool terminal; /* … */
+    bool readable; /* opened for reading; sockets are */
+    bool writable;
     bool connecting;
     bool failed;      /* error is fatal */
     bool expectsEnd;  /* … and the input will end by itself: the error is told after it */
@@ -180,6 +191,8 @@ void FastSocketBalanceReceive(struct FastSocket* socket); /* after reading, paus
 void FastSocketRetryLimit(struct FastSocket* socket);     /* a reader waits: there may be room below the limit */
 void FastSocketTightenReceive(struct FastSocket* socket); /* the ring's limit is reached */
 void FastSocketDropInput(struct FastSocket* socket);
+void FastSocketEndInput(struct FastSocket* socket);
+void FastSocketFailInput(struct FastSocket* socket, int error);
 
 /* … for socket-read.c: chunks and their payload */
 uint8_t* FastChunkPayload(const struct FastSocketInbound* inbound, struct FastBuffer* chunk);
@@ -187,6 +200,16 @@ size_t FastChunkLength(const struct FastSocketInbound* inbound, struct FastBuffe
 void FastSocketCountOut(struct FastSocket* socket, size_t length); /* bytes were read */
 struct FastBuffer* FastSocketPopChunk(struct FastSocket* socket);  /* the first, the caller's now */
 void FastSocketDropChunk(struct FastSocket* socket);               /* the first */
+
+/* ---- socket-file.c: what FILE_IO takes beside sockets ---- */
+
+int FastSocketFindFile(struct FastSocket* socket); /* 1: a file, 0: a socket, or negative errno */
+bool FastFileIsReadable(int handle);
+void FastSocketPrepareRead(struct FastSocket* socket, struct io_uring_sqe* entry);
+bool FastSocketTakeRead(struct FastSocket* socket, const struct io_uring_cqe* completion); /* true: no more to do */
+void FastSocketPrepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry, const struct iovec* vector,
+                            size_t count, uint64_t position, int flags);
+bool FastSocketWritesAgain(struct FastSocket* socket, int error);
 
 /* ---- socket-queue.c ---- */
 
@@ -201,6 +224,7 @@ void FastSocketFinishCanceled(struct FastSocket* socket);
 void FastSocketInitializeSend(struct FastSocket* socket);
 bool FastSocketStepSend(struct FastSocket* socket);
 void FastSocketRetryLater(struct FastSocket* socket); /* sends that hold and receives that rest, after some milliseconds */
+void FastSocketHoldOutput(struct FastSocket* socket); /* until then */
 void FastSocketLeakBatches(struct FastSocket* socket); /* their completions will never come */
 void FastSocketEndOutput(struct FastSocket* socket);   /* carries ShutdownFastSocket out, once nothing is queued */
 

@@ -132,11 +132,14 @@ static int endSigns(const struct FastSocket* socket)
     return socket->tcp ? POLLHUP : POLLRDHUP | POLLHUP;
 }
 
-/* After the end of input: a reset shows as POLLERR. Before it: a new receive finds what an armed one
+/* A terminal that isn't read is hung up. A socket, after the end of input: a reset shows as POLLERR. Before it: a new receive finds what an armed one
  * may have missed. */
 static void onStatePoll(struct FastSocket* socket, int events)
 {
-    if (socket->inbound.ended && events & POLLERR) {
+    if (socket->file) {
+        if (!socket->inbound.ended && events & (POLLERR | POLLHUP))
+            FastSocketEndInput(socket);
+    } else if (socket->inbound.ended && events & POLLERR) {
         int error = FastSocketTakeError(socket);
         if (error != 0)
             FastSocketFail(socket, error);
@@ -168,9 +171,11 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     bool over = !(completion->flags & IORING_CQE_F_MORE);
     if (over)
         socket->poll.armed = false;
-    if (over && socket->outbound.blocked)
+    if (over && socket->outbound.blocked && !socket->poll.multishot) {
         socket->outbound.blocked = false;
-    else if (completion->res > 0 && socket->stage == SOCKET_LIVE) {
+        if (completion->res < 0 && completion->res != -ECANCELED)
+            FastSocketHoldOutput(socket); /* what can't be polled is tried again after a while */
+    } else if (completion->res > 0 && socket->stage == SOCKET_LIVE) {
         if (socket->connecting)
             onConnectPoll(socket, completion->res);
         else
@@ -189,6 +194,9 @@ static bool stepPoll(struct FastSocket* socket)
     bool writable = socket->connecting || socket->outbound.blocked;
     bool wanted = socket->stage < SOCKET_CANCELING && !socket->failureTold &&
                   (writable || (socket->poll.wanted && socket->stage == SOCKET_LIVE));
+    /* Room, and the state, are not waited for at once. */
+    if (socket->poll.armed && writable && socket->poll.multishot)
+        wanted = false;
     if (!wanted && socket->poll.armed)
         return FastSocketPrepareCancel(socket, &socket->poll.cancel, &socket->poll.operation,
                                        &socket->poll.canceling);
@@ -205,6 +213,7 @@ static bool stepPoll(struct FastSocket* socket)
                                      socket->tcp || socket->inbound.ended ? 0 : POLLRDHUP);
     entry->user_data = owner;
     socket->poll.armed = true;
+    socket->poll.multishot = !writable;
     FastSocketHold(socket);
     return true;
 }
@@ -233,7 +242,7 @@ static bool isVague(int error)
 static bool inputWillEnd(const struct FastSocket* socket)
 {
     struct pollfd state = {.fd = socket->handle, .events = POLLRDHUP};
-    if (socket->inbound.ended || socket->connecting)
+    if (socket->inbound.ended || socket->connecting || !socket->readable)
         return false;
     return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP);
 }
@@ -399,7 +408,7 @@ void FastSocketInitialize(struct FastSocket* socket)
     socket->notice.function = runNotice;
     socket->poll.operation.function = onPoll;
     socket->poll.cancel.function = onPollCancel;
-    socket->poll.wanted = socket->kind != SOCKET_DATAGRAM;
+    socket->poll.wanted = socket->file ? socket->terminal && !socket->readable : socket->kind != SOCKET_DATAGRAM;
     FastSocketInitializeReceive(socket);
     FastSocketInitializeSend(socket);
     FastSocketInitializeRelease(socket);

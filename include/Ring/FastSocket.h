@@ -54,8 +54,9 @@ struct FastListener;
  * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a terminal
  *            gave an end of file (^D) or was hung up.
  * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
- *            without a reader is POLLERR with EPIPE. Calls are gathered; where each must be a write
- *            of its own, limit 1 keeps them apart. A regular file is read and written at its position.
+ *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and regular
+ *            files (limit 1 keeps them apart); elsewhere, as for an eventfd, each is a write of its
+ *            own. A regular file is read and written at its position.
  * Arguments  message must be NULL. Transmits take no address, no control data, and no flags but
  *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and those
  *            without a buffer. The same holds for a socket in this mode, which otherwise works as it

@@ -114,7 +114,7 @@ START_TEST(tellsFeatures)
     ck_assert(features & FASTRING_FEATURE_ACCEPT_MULTISHOT);
     ck_assert(features & FASTRING_FEATURE_SEND_ZERO_COPY);
     ck_assert(features & (FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN));
-    ck_assert_uint_eq(features >> 13, 0);
+    ck_assert_uint_eq(features >> 14, 0);
     ck_assert_uint_eq(GetFastRingFeatures(NULL), 0);
 }
 END_TEST

@@ -191,21 +191,6 @@ START_TEST(refusesFiles)
 }
 END_TEST
 
-/* mode: FILE_IO is defined, its support decided at run time */
-START_TEST(refusesFileMode)
-{
-    int pipes[2];
-
-    ck_assert_int_eq(pipe(pipes), 0);
-    refuse(EOPNOTSUPP, pipes[0], NULL, 0, FASTSOCKET_MODE_FILE_IO);
-    close(pipes[0]);
-    close(pipes[1]);
-    pairStream(pair);
-    refuse(EOPNOTSUPP, pair[0], NULL, 0, FASTSOCKET_MODE_FILE_IO);
-    expectUnharmed();
-}
-END_TEST
-
 /* handle kinds: listening */
 START_TEST(refusesListener)
 {
@@ -607,7 +592,6 @@ int main(void)
     tcase_add_test(area, receivesWithoutOutbound);
     tcase_add_test(area, refusesBadHandle);
     tcase_add_test(area, refusesFiles);
-    tcase_add_test(area, refusesFileMode);
     tcase_add_test(area, refusesListener);
     tcase_add_test(area, refusesOtherKinds);
     tcase_add_test(area, refusesNeverConnected);

@@ -7,6 +7,7 @@
 #include "automaton.h"
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 
 enum
@@ -21,7 +22,7 @@ struct Record
     struct FastRing* ring;
     struct Automaton automaton;
     HandleFastSocketEvent function; /* the test's */
-    bool outbound;                  /* has a pool to send from */
+    bool outbound;                  /* can be sent to, and has a pool to send from */
     bool moved;                     /* the handler was NULL for a while: events may have been missed */
 };
 
@@ -292,7 +293,7 @@ struct FastSocket* __wrap_CreateFastSocket(struct FastRing* ring, struct FastRin
     struct Running saved = enter(AUTOMATON_CALL, ring);
     struct Record* record = NULL;
     struct FastSocket* socket = NULL;
-    int type = 0;
+    int type = SOCK_STREAM; /* as which a file behaves */
     socklen_t length = sizeof(type);
 
     (void)getsockopt(handle, SOL_SOCKET, SO_TYPE, &type, &length);
@@ -308,7 +309,7 @@ struct FastSocket* __wrap_CreateFastSocket(struct FastRing* ring, struct FastRin
     record->socket = socket;
     record->ring = ring;
     record->function = function;
-    record->outbound = (outbound != NULL);
+    record->outbound = (outbound != NULL) && ((fcntl(handle, F_GETFL) & O_ACCMODE) != O_RDONLY);
     record->moved = (function == NULL);
     automatonOpen(&record->automaton, type);
     addRecord(record);

@@ -1,0 +1,21 @@
+/*
+ * SIGPIPE, kept from the calling thread while the kernel may raise it there.
+ */
+#ifndef FASTSOCKET_PIPE_SIGNAL_H
+#define FASTSOCKET_PIPE_SIGNAL_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+struct FastPipeSignal
+{
+    sigset_t before; /* the thread's mask */
+    bool pending;    /* one was waiting already, and is not ours */
+};
+
+void FastPipeSignalBlock(struct FastPipeSignal* guard);
+
+/* Takes off what was raised since, and gives the thread its mask back. */
+void FastPipeSignalRestore(const struct FastPipeSignal* guard);
+
+#endif

@@ -1,0 +1,217 @@
+/*
+ * Descriptors that are no sockets, as FASTSOCKET_MODE_FILE_IO takes them: streams of bytes that are read
+ * and written instead of received and sent.
+ *
+ * Good path: creation looks at the file once. A pipe has one multishot read armed, where the kernel has
+ * it; everything else is read once at a time, into a provided buffer just the same. What is queued is
+ * gathered into one write, and a short count is resumed like that of a send.
+ *
+ * Only anonymous pipes are read by a multishot: they are what it is for, and files whose reads may wait
+ * have shown completions without their buffer (before 6.12), or were refused in the middle.
+ *
+ * Terminals claim to serve reads and writes that don't wait, and wait all the same (6.18): submitted as
+ * usual they would stop the loop, for as long as somebody holds the output by ^S. So their operations
+ * run on a thread of the kernel's; and a read is submitted after a poll only, since one that waits there
+ * keeps a provided buffer. The poll also sees the hang-up, which an armed multishot read never does.
+ *
+ * Failures: a file that doesn't want to wait (EAGAIN) is polled first. A hung-up terminal reads as EIO,
+ * which is the end of its input. A read that fails may bring its buffer back all the same.
+ *
+ * SIGPIPE comes of writes to pipes alone: sockets are sent to. Where the kernel knows RWF_NOSIGNAL, that
+ * is all. Elsewhere the write must happen inside the enter that submits it, where the signal is blocked:
+ * so it is not allowed to wait, and made again after a poll. A pipe that can't be written without
+ * waiting (before 6.4, or one with a name) is written by a thread of the kernel's, where the signal
+ * hits nobody.
+ */
+#include "socket-state.h"
+#include "uring-compat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum
+{
+    FILE_PIPEFS_MAGIC = 0x50495045, /* of <linux/magic.h> */
+};
+
+#define FILE_HERE UINT64_MAX /* offset of an operation: the file's own position */
+
+/* ---- creation ---- */
+
+static bool isAnonymousPipe(int handle)
+{
+    struct statfs information;
+    return fstatfs(handle, &information) == 0 && (unsigned long)information.f_type == FILE_PIPEFS_MAGIC;
+}
+
+/* 1: a file; 0: a socket, to be looked at as such; or negative errno. */
+int FastSocketFindFile(struct FastSocket* socket)
+{
+    struct stat status;
+    int flags = fcntl(socket->handle, F_GETFL);
+    if (flags < 0 || flags & O_PATH || fstat(socket->handle, &status) < 0)
+        return -EBADF;
+    if (S_ISSOCK(status.st_mode))
+        return 0;
+    if (S_ISDIR(status.st_mode))
+        return -EOPNOTSUPP;
+    socket->kind = SOCKET_STREAM;
+    socket->file = true;
+    socket->pipe = S_ISFIFO(status.st_mode);
+    socket->terminal = isatty(socket->handle) == 1;
+    socket->readable = (flags & O_ACCMODE) != O_WRONLY;
+    socket->writable = (flags & O_ACCMODE) != O_RDONLY;
+    socket->inbound.single = !socket->pipe || !isAnonymousPipe(socket->handle);
+    socket->inbound.polls = socket->terminal;
+    if (!socket->pipe && !socket->terminal && !S_ISREG(status.st_mode))
+        socket->outbound.most = 1; /* a device may take a write for a message */
+    return 1;
+}
+
+/* Whether a descriptor needs something to read into. */
+bool FastFileIsReadable(int handle)
+{
+    int flags = fcntl(handle, F_GETFL);
+    return flags < 0 || (flags & O_ACCMODE) != O_WRONLY;
+}
+
+/* ---- reading ---- */
+
+static bool readsMany(const struct FastSocket* socket)
+{
+    const struct FastSocketInbound* inbound = &socket->inbound;
+    return !inbound->single && !inbound->modest &&
+           FastRingEngine(socket->ring)->features & FASTRING_FEATURE_READ_MULTISHOT;
+}
+
+/* Fills a reserved entry with the next read, or with the poll that comes before it. */
+void FastSocketPrepareRead(struct FastSocket* socket, struct io_uring_sqe* entry)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    uint64_t owner = entry->user_data;
+    inbound->waits = inbound->polls && !inbound->ready;
+    inbound->many = !inbound->waits && readsMany(socket);
+    inbound->ready = false;
+    if (inbound->waits)
+        io_uring_prep_poll_add(entry, socket->handle, POLLIN);
+    else {
+        uint32_t length = inbound->many ? 0 : FastProviderLength(inbound->provider);
+        io_uring_prep_read(entry, socket->handle, NULL, length, FILE_HERE);
+        if (inbound->many)
+            entry->opcode = FAST_URING_OP_READ_MULTISHOT;
+        entry->flags |= IOSQE_BUFFER_SELECT;
+        if (socket->terminal)
+            entry->flags |= IOSQE_ASYNC;
+        entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    }
+    entry->user_data = owner;
+}
+
+static bool isHungUp(const struct FastSocket* socket)
+{
+    struct pollfd state = {.fd = socket->handle};
+    return poll(&state, 1, 0) > 0 && state.revents & POLLHUP;
+}
+
+/* What can't be polled is read without. */
+static void onReadable(struct FastSocketInbound* inbound, int result)
+{
+    inbound->waits = false;
+    inbound->ready = result >= 0;
+    if (result < 0 && result != -ECANCELED)
+        inbound->polls = false;
+}
+
+/* A failed read; returns whether it is one of those that only a file has. */
+static bool onReadError(struct FastSocket* socket, int error)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    switch (error) {
+    case EAGAIN:
+        inbound->polls = true;
+        return true;
+    case EBADFD:
+    case EINVAL:
+    case EOPNOTSUPP: /* no multishot here: once at a time, which tells if it was something else */
+        if (!inbound->many)
+            return false;
+        inbound->single = true;
+        return true;
+    case EIO:
+        if (!socket->terminal || !isHungUp(socket))
+            return false;
+        FastSocketEndInput(socket);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Looks at a completion of the receive first; returns whether nothing is left to do with it. */
+bool FastSocketTakeRead(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    if (socket->inbound.waits) {
+        onReadable(&socket->inbound, completion->res);
+        return true;
+    }
+    if (completion->res < 0)
+        return onReadError(socket, -completion->res);
+    if (completion->res == 0 || completion->flags & IORING_CQE_F_BUFFER)
+        return false;
+    FastSocketFailInput(socket, EIO); /* UNTESTED: bytes in a buffer that the kernel does not name */
+    return true;
+}
+
+/* ---- writing ---- */
+
+static int writeFlags(struct FastSocket* socket)
+{
+    if (!socket->pipe)
+        return 0;
+    if (FastRingEngine(socket->ring)->features & FASTRING_FEATURE_WRITE_NO_SIGNAL)
+        return FAST_RWF_NOSIGNAL;
+    if (socket->outbound.patient)
+        return 0;
+    FastRingGuardPipe(socket->ring);
+    return RWF_NOWAIT;
+}
+
+/* Fills a reserved entry with a write. position: FILE_HERE, or where the user's own write goes. */
+void FastSocketPrepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry, const struct iovec* vector,
+                            size_t count, uint64_t position, int flags)
+{
+    uint64_t owner = entry->user_data;
+    if (count == 1)
+        io_uring_prep_write(entry, socket->handle, vector->iov_base, (unsigned)vector->iov_len, position);
+    else
+        io_uring_prep_writev(entry, socket->handle, vector, (unsigned)count, position);
+    entry->rw_flags = flags | writeFlags(socket);
+    if (socket->terminal || socket->outbound.patient)
+        entry->flags |= IOSQE_ASYNC;
+    entry->user_data = owner;
+}
+
+/* Whether a write that failed is simply done again. */
+bool FastSocketWritesAgain(struct FastSocket* socket, int error)
+{
+    struct FastSocketOutbound* outbound = &socket->outbound;
+    switch (error) {
+    case EAGAIN:
+        outbound->blocked = true;
+        FastSocketDefer(socket);
+        return true;
+    case EOPNOTSUPP:
+        if (!socket->pipe || outbound->patient)
+            return false;
+        outbound->patient = true;
+        return true;
+    default:
+        return false;
+    }
+}
