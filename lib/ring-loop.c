@@ -180,7 +180,9 @@ void FastRingGuardPipe(struct FastRing* ring)
 static int enterGuarded(struct FastRing* ring, int64_t timeout, const sigset_t* mask)
 {
     struct FastPipeSignal guard;
-    sigset_t without; /* the caller's mask would let the signal in while the kernel waits */
+    /* UNTESTED: the caller's mask would let the signal in while the kernel waits, but it does not wait
+     * when a write has failed, since that is a completion. */
+    sigset_t without;
     if (mask != NULL) {
         without = *mask;
         sigaddset(&without, SIGPIPE);

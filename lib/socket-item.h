@@ -46,7 +46,7 @@ struct FastItem
     uint32_t vectorCount;
     uint64_t position; /* of the user's own write to a file; UINT64_MAX: the file's own */
     int writeFlags;    /* RWF_*, of the same */
-    bool ownsRights; /* descriptors in the control data are our duplicates */
+    bool ownsRights;   /* descriptors in the control data are our duplicates */
     uint8_t tries;
 };
 

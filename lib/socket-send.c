@@ -659,7 +659,8 @@ static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
                                 IOSQE_CQE_SKIP_SUCCESS);
     if (splices && !waits)
         entry->len = (uint32_t)item->length;
-    item->operation.function = waits ? onRoom : splices ? onSplice : onBarrier;
+    item->operation.function = waits ? onRoom : splices ? onSplice
+                                                        : onBarrier;
     item->flying = true;
     socket->outbound.flying++;
     FastSocketHold(socket);

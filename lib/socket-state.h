@@ -172,9 +172,9 @@ struct FastSocket
 
 /* ---- socket.c ---- */
 
-void FastSocketInitialize(struct FastSocket* socket); /* creation: tasks and operations */
-void FastSocketDefer(struct FastSocket* socket);  /* runs the step */
-void FastSocketNotify(struct FastSocket* socket); /* tells the user what is due */
+void FastSocketInitialize(struct FastSocket* socket);         /* creation: tasks and operations */
+void FastSocketDefer(struct FastSocket* socket);              /* runs the step */
+void FastSocketNotify(struct FastSocket* socket);             /* tells the user what is due */
 void FastSocketFail(struct FastSocket* socket, int error);    /* positive; a stream's or record socket's end */
 bool FastSocketFailureIsDue(const struct FastSocket* socket); /* POLLERR can be told now */
 void FastSocketFailDatagram(struct FastSocket* socket, int error);
@@ -223,8 +223,8 @@ void FastSocketFinishCanceled(struct FastSocket* socket);
 
 void FastSocketInitializeSend(struct FastSocket* socket);
 bool FastSocketStepSend(struct FastSocket* socket);
-void FastSocketRetryLater(struct FastSocket* socket); /* sends that hold and receives that rest, after some milliseconds */
-void FastSocketHoldOutput(struct FastSocket* socket); /* until then */
+void FastSocketRetryLater(struct FastSocket* socket);  /* sends that hold and receives that rest, after some milliseconds */
+void FastSocketHoldOutput(struct FastSocket* socket);  /* until then */
 void FastSocketLeakBatches(struct FastSocket* socket); /* their completions will never come */
 void FastSocketEndOutput(struct FastSocket* socket);   /* carries ShutdownFastSocket out, once nothing is queued */
 

@@ -413,14 +413,18 @@ START_TEST(keepsBuffers)
 }
 END_TEST
 
-/* §2.5 kinds: one buffer serves several pipes */
+/* §2.5 kinds: one buffer serves several pipes, and an idle terminal beside them doesn't keep it */
 START_TEST(sharesBuffers)
 {
     struct Recorder recorders[5] = {0};
+    int terminal[2];
     int writers[5];
 
     fixtureClose(&fixture);
     fixtureOpen(&fixture, 0, 1, 64);
+    openTerminal(terminal, true);
+    openFile(&fixture, terminal[0], &recorder);
+    runIdle(fixture.ring);
     for (int index = 0; index < 5; index++) {
         ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
         openFile(&fixture, ends[0], &recorders[index]);
@@ -438,6 +442,10 @@ START_TEST(sharesBuffers)
         expectOrderlyEnd(&recorders[index]);
         ReleaseFastSocket(recorders[index].socket);
     }
+    writeText(terminal[1], "at last");
+    receiveText(&recorder, "at last");
+    ReleaseFastSocket(recorder.socket);
+    close(terminal[1]);
 }
 END_TEST
 
@@ -600,6 +608,39 @@ START_TEST(leavesRestToOthers)
 }
 END_TEST
 
+static bool isWritten(void* closure)
+{
+    char data[4096];
+
+    while (read(ends[1], data, sizeof(data)) > 0)
+        continue;
+    return isNothingPending(closure);
+}
+
+/* §2.6 1: nor is a byte read while a release still writes */
+START_TEST(leavesRestWhileFlushing)
+{
+    int reader = -1;
+
+    openTerminal(ends, true);
+    reader = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
+    openFile(&fixture, ends[0], &recorder);
+    PauseFastSocket(recorder.socket);
+    runIdle(fixture.ring);
+    transmitPattern(recorder.socket, MEBIBYTE, 0);
+    ReleaseFastSocket(recorder.socket);
+    runIdle(fixture.ring);
+    ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
+    writeText(ends[1], "yours");
+    runIdle(fixture.ring);
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    waitFor(fixture.ring, isWritten, fixture.ring);
+    expectRead(reader, "yours");
+    close(reader);
+    close(ends[1]);
+}
+END_TEST
+
 /* §2.1 ring released with live sockets: files hear of it, with reads, writes and polls in flight */
 START_TEST(endsWithRing)
 {
@@ -710,6 +751,7 @@ int main(void)
     tcase_add_test(area, leavesFlagsAlone);
     tcase_add_test(area, stopsAtMark);
     tcase_add_test(area, leavesRestToOthers);
+    tcase_add_test(area, leavesRestWhileFlushing);
     tcase_add_test(area, endsWithRing);
     tcase_add_test(area, releasesInsideHandler);
     tcase_add_test(area, readsTerminalAsStream);

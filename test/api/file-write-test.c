@@ -91,6 +91,29 @@ START_TEST(resumesShortWrites)
 }
 END_TEST
 
+/* §2.5 writes: a full pipe is waited for, not tried again and again */
+START_TEST(doesNotSpinWhenFull)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        uint64_t before = 0;
+
+        openPipe(kind);
+        openFile(&fixture, ends[1], &recorder);
+        transmitPattern(recorder.socket, MEBIBYTE, 0);
+        for (uint64_t length = MEBIBYTE + 1; GetFastSocketOutboundLength(recorder.socket) < length;) {
+            length = GetFastSocketOutboundLength(recorder.socket);
+            runIdle(fixture.ring);
+        }
+        before = readRing(fixture.ring).completions;
+        runTurns(fixture.ring, 200);
+        ck_assert_uint_le(readRing(fixture.ring).completions - before, 4);
+        close(ends[0]);
+        waitHangup(&recorder);
+        ReleaseFastSocket(recorder.socket);
+    }
+}
+END_TEST
+
 /* §2.5 writes: a terminal that nobody reads doesn't stop the loop, nor those beside it */
 START_TEST(goesOnBesideStoppedTerminal)
 {
@@ -538,6 +561,7 @@ int main(void)
 
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, resumesShortWrites);
+    tcase_add_test(area, doesNotSpinWhenFull);
     tcase_add_test(area, goesOnBesideStoppedTerminal);
     tcase_add_test(area, keepsOrder);
     tcase_add_test(area, gathersWrites);

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/un.h>
 
 static struct Fixture fixture;
 static struct Recorder recorder;
@@ -368,6 +369,27 @@ START_TEST(endsAfterThread)
 }
 END_TEST
 
+/* §2.1 ring released with live sockets: one that waits to try again keeps nothing of the ring */
+START_TEST(endsWhileTryingAgain)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof(sa_family_t) + (socklen_t)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "fastsocket-end-%d", (int)getpid()) + 1;
+
+    pair[0] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    pair[1] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(pair[1], (struct sockaddr*)&address, length), 0);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    for (int index = 0; index < 5000; index++) /* more than any queue takes; nobody reads */
+        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address, length, "x", 1, 0), 0);
+    runIdle(fixture.ring);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(recorder.socket), 0);
+    endRing();
+    ck_assert_int_eq(recorder.lastHangup, ECANCELED);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
 static void leave(void)
 {
     _exit(0);
@@ -390,6 +412,7 @@ int main(void)
     tcase_add_test(area, endsInsideEvent);
     tcase_add_test(area, leavesShells);
     tcase_add_test(area, endsInAnyOrder);
+    tcase_add_test(area, endsWhileTryingAgain);
     suite_add_tcase(suite, area);
     /* Leaks on purpose: ends before a leak checker looks. */
     tcase_add_checked_fixture(alone, setUp, leave);
