@@ -9,21 +9,17 @@ usage: readme-test.py SOURCE_ROOT BUILD_ROOT SANITIZE COMPILER...
 import os
 import pathlib
 import re
-import select
 import shlex
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 
+import echo
 import tap
 
 root, build, sanitize = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 compiler = sys.argv[4:]
 readme = (root / 'README.md').read_text()
 WARNINGS = ['-Wall', '-Wextra', '-Werror']
-PATIENCE = 120  # seconds; bounds a hang only
 
 work = tempfile.TemporaryDirectory(prefix='fastsocket-readme-')
 stage = pathlib.Path(work.name) / 'stage'
@@ -80,55 +76,17 @@ def compileLine(static):
     return found[0]
 
 
-def readLine(stream):
-    ready, _, _ = select.select([stream], [], [], PATIENCE)
-    assert ready, "the program says nothing"
-    return stream.readline()
-
-
-def exchange(port):
-    """Sends a few hundred KiB, ends its output, and reads until the end."""
-    data = bytes(range(256)) * 1024
-    with socket.create_connection(('127.0.0.1', port), timeout=PATIENCE) as client:
-        client.sendall(b'hello\n')
-        assert client.recv(6, socket.MSG_WAITALL) == b'hello\n'
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        received = bytearray()
-        while piece := client.recv(65536):
-            received += piece
-    assert received == data, f"{len(received)} of {len(data)} bytes, or others"
-
-
-def echo(executable, environment):
-    process = subprocess.Popen([executable], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               text=True, env=environment)
-    try:
-        port = int(re.match(r'listening on port (\d+)', readLine(process.stdout)).group(1))
-        for _ in range(3):
-            exchange(port)
-        with socket.create_connection(('127.0.0.1', port), timeout=PATIENCE) as client:
-            client.sendall(b'still here\n')
-            assert client.recv(11, socket.MSG_WAITALL) == b'still here\n'
-            process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 0, f"exit status {process.returncode}"
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
 def shared():
     directory = next(stage.glob('**/libfastsocket.so.1')).parent
     executable = compileProgram(compileLine(False), pathlib.Path(work.name) / 'echo-shared')
     assert 'libfastsocket.so.1' in tap.run(['readelf', '-d', executable]), "not linked with the library"
-    echo(executable, dict(os.environ, LD_LIBRARY_PATH=str(directory)))
+    echo.serve(executable, dict(os.environ, LD_LIBRARY_PATH=str(directory)))
 
 
 def static():
     executable = compileProgram(compileLine(True), pathlib.Path(work.name) / 'echo-static')
     assert 'libfastsocket' not in tap.run(['readelf', '-d', executable]), "linked with the shared library"
-    echo(executable, None)
+    echo.serve(executable, None)
 
 
 def commands():
