@@ -25,6 +25,42 @@ def declaredFunctions(text):
     return names
 
 
+def flatten(text):
+    """A declaration on one line, without the space that its breaks leave."""
+    return re.sub(r'(?<=\() | (?=[),])', '', ' '.join(text.split()))
+
+
+class Declaration:
+    """A function or a function's type of a public header, with the comment that promises it."""
+
+    def __init__(self, name, text, comment, section):
+        self.name, self.text, self.comment, self.section = name, text, comment, section
+        self.isType = text.startswith('typedef')
+
+
+def readHeader(text):
+    """A public header's ([Declaration], [(section, comment of no declaration)]). Sections are numbered from
+    0, which is what stands before the first; declarations that follow each other share a comment."""
+    declarations, others = [], []
+    section, comment, fresh = 0, '', False
+    for part in re.finditer(r'^[ \t]*#.*?(?<!\\)$|/\*.*?\*/|extern\s+"C"|struct\s+\w+\s*\{[^}]*\}|[^;{}/#]+;',
+                            text, re.M | re.S):
+        word = part[0].strip()
+        if fresh and (word.startswith(('/*', '#', 'extern')) or '{' in word):
+            others.append((section, comment))
+            comment, fresh = '', False
+        if word.startswith('/* ----'):
+            section, comment = section + 1, ''
+        elif word.startswith('/*'):
+            comment, fresh = word, True
+        elif name := re.search(r'\(\*(\w+)\)|(\w+)\(', withoutComments(word)) if word.endswith(';') else None:
+            declarations.append(Declaration(name[1] or name[2], flatten(word), comment, section))
+            fresh = False
+        else:
+            comment, fresh = '', False
+    return declarations, others
+
+
 def versionNodes(text):
     """The nodes of a version script: {node: {'global': [...], 'local': [...]}}."""
     nodes = {}
