@@ -62,7 +62,7 @@ struct FastListener;
  *            without a buffer. The same holds for a socket in this mode, which otherwise works as it
  *            does without (operations as for sockets).
  * Left alone FD_CLOEXEC, O_NONBLOCK, and the settings of a terminal. ShutdownFastSocket is refused
- *            with -EOPNOTSUPP (release the handle to end its output). A release writes what is queued,
+ *            with -EOPNOTSUPP (release the socket to end its output). A release writes what is queued,
  *            reads nothing more, and closes.
  *
  * With ZERO_COPY it is refused with EINVAL; AUTO_CORK has no effect on what is no TCP socket.
@@ -202,7 +202,7 @@ int PauseFastSocket(struct FastSocket* socket);
  * -EINVAL, -EPERM, -ECANCELED. */
 int ResumeFastSocket(struct FastSocket* socket);
 
-/* Returns the unread payload bytes in the queue. */
+/* Returns the unread payload bytes in the queue; 0 where it can't be told: NULL, a shell, another thread. */
 size_t GetFastSocketInboundLength(struct FastSocket* socket);
 
 /* ---- transmitting ------------------------------------------------------------------------------- */
@@ -272,25 +272,26 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
  *            before was accepted, later sends wait for it, and its own function gets the completion.
  * buffer     owns the memory that the entry points to; released when the kernel is done with it.
  *
- * Ownership: descriptor and buffer are consumed in every case, also on error, except that with -EPERM
- *            and -EXDEV the descriptor is left alone (the buffer is released).
- * Returns:   also -EXDEV (descriptor of another ring), -EBUSY (descriptor in flight: left alone too).
+ * Ownership: descriptor and buffer are consumed in every case, also on error, except that with -EPERM,
+ *            -EXDEV and -EBUSY the descriptor is left alone (the buffer is released).
+ * Returns:   also -EXDEV (descriptor of another ring), -EBUSY (descriptor in flight).
  */
 int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
 
 /* Returns the bytes accepted from the caller and not yet by the kernel; after a fatal error, those
- * that were dropped. */
+ * that were dropped; 0 where it can't be told: NULL, a shell, another thread. */
 size_t GetFastSocketOutboundLength(struct FastSocket* socket);
 
 /* ---- questions and settings ------------------------------------------------------------------------ */
 
-/* Return what the socket was created with; NULL, or -EINVAL, for NULL. The handle stays the
- * socket's: never close it. GetFastSocketHandle of a shell gives -ECANCELED. */
+/* Return what the socket was created with, or its handler was set with; the handle stays the socket's:
+ * never close it. NULL gives NULL, or -EINVAL. A shell still has its closure and ring, in any thread;
+ * its handle is -ECANCELED, and -EPERM in another thread. */
 void* GetFastSocketClosure(struct FastSocket* socket);
 int GetFastSocketHandle(struct FastSocket* socket);
 struct FastRing* GetFastSocketRing(struct FastSocket* socket);
 
-/* Returns the first fatal errno of the socket, positive; 0 = none. */
+/* Returns the first fatal errno of the socket, positive, also of a shell; 0 = none, or NULL. */
 int GetFastSocketError(struct FastSocket* socket);
 
 #define FASTSOCKET_OPTION_INBOUND_HIGH         1  /* bytes unread at which receiving stops, from 1, default 1 MiB */
