@@ -77,6 +77,24 @@ int FastItemDuplicateRights(struct FastItem* item);
 /* Closes the duplicates, once they were sent or will not be. */
 void FastItemCloseRights(struct FastItem* item);
 
+/* ---- socket-send.c ---- */
+
+/* What the kernel accepted, or the errno: of a message, or (NULL) of a stream's one send. */
+void FastSocketFinishSend(struct FastSocket* socket, struct FastItem* message, int result, bool zeroCopy);
+
+/* ---- socket-zero-copy.c ---- */
+
+/* Whether to try; counts the operations of a rest down. vector: the send has a message header. */
+bool FastZeroCopyIsChosen(struct FastSocket* socket, size_t size, int flags, bool vector);
+
+/* Keeps the payloads of count items, from the first, until the kernel gives their memory back. Returns
+ * the operation to submit; its first completion comes by FastSocketFinishSend. NULL without memory. */
+struct FastOperation* FastZeroCopyBegin(struct FastSocket* socket, struct FastItem* message,
+                                        const struct FastItem* items, uint32_t count);
+
+/* Whether a failure is zero copy's alone: then the same goes out by copying. */
+bool FastZeroCopyFallsBack(struct FastSocket* socket, int error);
+
 /* Flags that make bytes an operation of their own kind: neighbours must have the same. */
 enum
 {

@@ -5,13 +5,10 @@
  * that the kernel goes on by itself as room comes; two sends at once would mix their bytes when the
  * first one blocks. Messages: each is an operation of its own, a burst is a chain of links, which keeps
  * the order; a message that fails cancels those behind it, and they are sent anew. The next send starts
- * when the kernel has accepted the last one; with zero copy the memory comes back later, by a
- * notification, for which a batch of references waits on its own.
+ * when the kernel has accepted the last one, also with zero copy (socket-zero-copy.c).
  *
  * Failures: a short count is resumed from where it ended. Refusals for want of memory are tried again
- * after a while; so are those for want of room, after a poll. Zero copy that the kernel does not want
- * is done by copying, for ever or for a while; when it copies all the same, zero copy is given up.
- * Other errors are a stream's end, or one datagram's.
+ * after a while; so are those for want of room, after a poll. Other errors are a stream's end, or one datagram's.
  */
 #include "descriptor.h"
 #include "socket-item.h"
@@ -28,22 +25,7 @@ enum
     SEND_MOST_VECTOR = 1024,   /* the kernel's limit */
     SEND_CHAIN = 64,           /* messages in flight at once */
     SEND_THRESHOLD = 16 << 10,
-    SEND_REST = 64,        /* operations without zero copy after a refusal for want of memory */
-    SEND_MOST_COPIED = 8,  /* in a row, until zero copy is given up */
     SEND_MOST_TRIES = 100, /* of a message that the kernel has no memory for */
-};
-
-/* The buffers of one operation with zero copy, until the kernel gives them back. */
-struct batch
-{
-    struct FastOperation operation;
-    struct batch* next;        /* of the socket's */
-    struct FastSocket* socket; /* held */
-    struct FastBuffer* home;
-    struct FastItem* item; /* a message's; NULL: a stream's gather */
-    bool accepted;         /* the first completion is in */
-    uint32_t count;
-    struct FastBuffer* held[];
 };
 
 /* ---- results ---- */
@@ -71,24 +53,6 @@ static bool onRetry(struct FastTask* task)
     FastSocketDefer(socket);
     FastSocketDrop(socket);
     return true;
-}
-
-/* Whether a failure is zero copy's alone: then the same goes out by copying. */
-static bool fallsBack(struct FastSocket* socket, int error)
-{
-    struct FastSocketOutbound* outbound = &socket->outbound;
-    switch (error) {
-    case EOPNOTSUPP:
-    case EINVAL:
-        outbound->never = true;
-        return true;
-    case ENOMEM:
-    case ENOBUFS:
-        outbound->rest = SEND_REST;
-        return true;
-    default:
-        return false;
-    }
 }
 
 /* Whether a send is simply done again. */
@@ -154,7 +118,7 @@ static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
             FastSocketConsume(socket, (size_t)result);
         if (result == 0 && outbound->requested > 0)
             FastSocketHoldOutput(socket); /* a device that takes nothing just now */
-    } else if (!(zeroCopy && fallsBack(socket, -result)) && !isTransient(socket, -result))
+    } else if (!(zeroCopy && FastZeroCopyFallsBack(socket, -result)) && !isTransient(socket, -result))
         FastSocketFail(socket, -result);
     goOn(socket);
 }
@@ -220,7 +184,7 @@ static void finishMessage(struct FastSocket* socket, struct FastItem* item, int 
         outbound->pollFirst = false;
         item->done = true;
         FastSocketProgress(socket);
-    } else if (zeroCopy && fallsBack(socket, -result))
+    } else if (zeroCopy && FastZeroCopyFallsBack(socket, -result))
         (void)0; /* again, by copying */
     else if (result == -EAGAIN && waitsForPeer(socket))
         waitForPeer(socket, item);
@@ -230,6 +194,14 @@ static void finishMessage(struct FastSocket* socket, struct FastItem* item, int 
         failMessage(socket, item, -result);
     popDone(socket);
     goOn(socket);
+}
+
+void FastSocketFinishSend(struct FastSocket* socket, struct FastItem* message, int result, bool zeroCopy)
+{
+    if (message != NULL)
+        finishMessage(socket, message, result, zeroCopy);
+    else
+        finishStream(socket, result, zeroCopy);
 }
 
 /* ---- completions ---- */
@@ -311,96 +283,7 @@ static void onBarrier(struct FastOperation* operation, const struct io_uring_cqe
     FastSocketDrop(socket);
 }
 
-static void freeBatch(struct batch* batch)
-{
-    struct batch** place = &batch->socket->outbound.batches;
-    while (*place != batch)
-        place = &(*place)->next; /* few are out at a time */
-    *place = batch->next;
-    struct FastBuffer* home = batch->home;
-    for (uint32_t index = 0; index < batch->count; index++)
-        ReleaseFastBuffer(batch->held[index]);
-    ReleaseFastBuffer(home);
-}
-
-void FastSocketLeakBatches(struct FastSocket* socket)
-{
-    for (const struct batch* batch = socket->outbound.batches; batch != NULL; batch = batch->next)
-        FastRingLeak(batch->home);
-}
-
-static void noteUsage(struct FastSocket* socket, const struct io_uring_cqe* completion)
-{
-    struct FastSocketOutbound* outbound = &socket->outbound;
-    if (!((uint32_t)completion->res & FAST_URING_NOTIF_USAGE_ZC_COPIED)) {
-        outbound->copied = 0;
-        return;
-    }
-    socket->statistics.copiedZeroCopy++;
-    if (++outbound->copied >= SEND_MOST_COPIED)
-        outbound->never = true;
-}
-
-/* Two completions: bytes or errno, then memory back; or an error alone. Only the flags tell. */
-static void onZeroCopy(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct batch* batch = FAST_CONTAINER(operation, struct batch, operation);
-    struct FastSocket* socket = batch->socket;
-    bool over = !(completion->flags & IORING_CQE_F_MORE);
-    if (completion->flags & IORING_CQE_F_NOTIF)
-        noteUsage(socket, completion);
-    else if (!batch->accepted) {
-        batch->accepted = true;
-        if (batch->item != NULL)
-            finishMessage(socket, batch->item, completion->res, true);
-        else
-            finishStream(socket, completion->res, true);
-    }
-    if (!over)
-        return;
-    freeBatch(batch);
-    FastSocketDrop(socket);
-}
-
 /* ---- preparing ---- */
-
-/* Whether to try zero copy; counts operations of a rest down. */
-static bool choosesZeroCopy(struct FastSocket* socket, size_t size, int flags, bool vector)
-{
-    struct FastSocketOutbound* outbound = &socket->outbound;
-    uint64_t features = FastRingEngine(socket->ring)->features;
-    uint64_t needed = vector ? FASTRING_FEATURE_SENDMSG_ZERO_COPY : FASTRING_FEATURE_SEND_ZERO_COPY;
-    bool wanted = flags & MSG_ZEROCOPY ||
-                  (socket->mode & FASTSOCKET_MODE_ZERO_COPY && size >= outbound->threshold);
-    if (!wanted || size == 0 || socket->local || socket->file || outbound->never || !(features & needed))
-        return false;
-    if (outbound->rest > 0) {
-        outbound->rest--;
-        return false;
-    }
-    return true;
-}
-
-static struct batch* makeBatch(struct FastSocket* socket, struct FastItem* item, uint32_t count)
-{
-    struct FastBufferPool* pool = socket->outbound.pool;
-    if (pool == NULL)
-        pool = socket->inbound.pool;
-    struct FastBuffer* home =
-        AllocateFastBuffer(pool, sizeof(struct batch) + count * sizeof(struct FastBuffer*), 0);
-    if (home == NULL)
-        return NULL;
-    struct batch* batch = (struct batch*)GetFastBufferData(home);
-    *batch = (struct batch){
-        .operation.function = onZeroCopy,
-        .socket = socket,
-        .home = home,
-        .item = item,
-        .next = socket->outbound.batches,
-    };
-    socket->outbound.batches = batch;
-    return batch;
-}
 
 /* Name, control data and vector of one operation. */
 struct parts
@@ -531,14 +414,11 @@ static bool submitStream(struct FastSocket* socket, const struct parts* parts, c
         if (header == NULL)
             return false;
     }
-    struct batch* batch = NULL;
-    uint32_t count = items->kind == ITEM_BYTES ? (uint32_t)parts->count : 1;
-    if (choosesZeroCopy(socket, parts->size, parts->flags, header != NULL))
-        batch = makeBatch(socket, NULL, count);
-    for (const struct FastItem* item = items; batch != NULL && batch->count < count; item = item->next)
-        batch->held[batch->count++] = HoldFastBuffer(item->payload);
-
-    outbound->current = batch != NULL ? &batch->operation : &outbound->operation;
+    struct FastOperation* batch = NULL;
+    if (FastZeroCopyIsChosen(socket, parts->size, parts->flags, header != NULL))
+        batch = FastZeroCopyBegin(socket, NULL, items,
+                                  items->kind == ITEM_BYTES ? (uint32_t)parts->count : 1);
+    outbound->current = batch != NULL ? batch : &outbound->operation;
     outbound->requested = parts->size;
     struct io_uring_sqe* entry = FastRingReserve(socket->ring, outbound->current);
     fillEntry(socket, entry, parts, header, batch != NULL);
@@ -599,17 +479,14 @@ static struct io_uring_sqe* prepareMessage(struct FastSocket* socket, struct Fas
         if (header == NULL)
             return NULL;
     }
-    struct batch* batch = NULL;
-    if (alone && choosesZeroCopy(socket, parts.size, parts.flags, header != NULL))
-        batch = makeBatch(socket, item, 1);
-    if (batch != NULL)
-        batch->held[batch->count++] = HoldFastBuffer(item->payload);
+    struct FastOperation* batch = NULL;
+    if (alone && FastZeroCopyIsChosen(socket, parts.size, parts.flags, header != NULL))
+        batch = FastZeroCopyBegin(socket, item, item, 1);
     item->operation.function = onMessageSend;
     item->flying = true;
     *zeroCopy = batch != NULL;
-    socket->outbound.current = batch != NULL ? &batch->operation : NULL;
-    struct io_uring_sqe* entry =
-        FastRingReserve(socket->ring, batch != NULL ? &batch->operation : &item->operation);
+    socket->outbound.current = batch;
+    struct io_uring_sqe* entry = FastRingReserve(socket->ring, batch != NULL ? batch : &item->operation);
     fillEntry(socket, entry, &parts, header, batch != NULL);
     return entry;
 }

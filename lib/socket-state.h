@@ -223,10 +223,13 @@ void FastSocketFinishCanceled(struct FastSocket* socket);
 
 void FastSocketInitializeSend(struct FastSocket* socket);
 bool FastSocketStepSend(struct FastSocket* socket);
-void FastSocketRetryLater(struct FastSocket* socket);  /* sends that hold and receives that rest, after some milliseconds */
-void FastSocketHoldOutput(struct FastSocket* socket);  /* until then */
+void FastSocketRetryLater(struct FastSocket* socket); /* sends that hold and receives that rest, after some milliseconds */
+void FastSocketHoldOutput(struct FastSocket* socket); /* until then */
+void FastSocketEndOutput(struct FastSocket* socket);  /* carries ShutdownFastSocket out, once nothing is queued */
+
+/* ---- socket-zero-copy.c ---- */
+
 void FastSocketLeakBatches(struct FastSocket* socket); /* their completions will never come */
-void FastSocketEndOutput(struct FastSocket* socket);   /* carries ShutdownFastSocket out, once nothing is queued */
 
 /* ---- socket-release.c ---- */
 
