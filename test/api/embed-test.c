@@ -64,6 +64,7 @@ static void onTimeout(struct FastRingTimeout* timeout, void* closure)
     calls++;
 }
 
+/* §2.8 GetFastRingInterval: a timeout when nothing else comes */
 START_TEST(timeoutWithoutTraffic)
 {
     settle();
@@ -88,6 +89,7 @@ START_TEST(repeatingTimeoutWithoutTraffic)
 }
 END_TEST
 
+/* §2.8 GetFastRingInterval: queued work asks for a turn at once */
 START_TEST(queuedWorkIsTold)
 {
     settle();
@@ -114,6 +116,7 @@ static void* sendLater(void* closure)
     return NULL;
 }
 
+/* §2.8 handle: a completion */
 START_TEST(completionWakesTheLoop)
 {
     static char input[16];
@@ -189,7 +192,8 @@ static void* count(void* closure)
     return NULL;
 }
 
-/* A wake-up that comes out of an eventfd takes another way through the kernel, to an eventfd again. */
+/* §2.8 handle: A wake-up that comes out of an eventfd takes another way through the kernel, to
+ * an eventfd again. */
 START_TEST(watchedCounterWakesTheLoop)
 {
     int counter = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -231,6 +235,7 @@ static void* pingPong(void* closure)
     return NULL;
 }
 
+/* §2.8 handle, §2.8 GetFastRingInterval: sockets in a foreign loop */
 START_TEST(socketsWorkInTheLoop)
 {
     struct Recorder recorder = {.then = echo};
@@ -247,7 +252,8 @@ START_TEST(socketsWorkInTheLoop)
 }
 END_TEST
 
-/* Nothing happens, and the loop sleeps: no turn is asked for. */
+/* §2.8 GetFastRingInterval, §2.8 handle: nothing happens, and the loop sleeps: no turn is asked
+ * for */
 START_TEST(idleRingIsQuiet)
 {
     struct Recorder recorder = {.then = NULL};

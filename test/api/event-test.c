@@ -119,6 +119,7 @@ static void* submitWhileSleeping(void* closure)
     return submitOnce(closure);
 }
 
+/* §2.8 interval UINT32_MAX: it ends when something comes */
 START_TEST(endsAnEndlessWait)
 {
     pthread_t thread;

@@ -117,8 +117,9 @@ static int keepBuffer(struct FastRingDescriptor* descriptor, struct io_uring_cqe
     return 1;
 }
 
-/* Buffers of a bundle follow in the order of putting back, which is neither that of their numbers nor
- * that of completions when the user's own operation has kept one for a while. */
+/* §2.3 bundles: Buffers of a bundle follow in the order of putting back, which is neither that
+ * of their numbers nor that of completions when the user's own operation has kept one for a
+ * while. */
 START_TEST(bundlesFollowTheRing)
 {
     static uint8_t data[8 * LENGTH];
@@ -158,7 +159,8 @@ START_TEST(bundlesFollowTheRing)
 }
 END_TEST
 
-/* Every buffer kept by the user's own operation: a socket beside it waits without a turn too many. */
+/* §2.3 ReceiveFastSocketBuffer: every buffer kept by the user's own operation, a socket beside
+ * it waits without a turn too many. */
 START_TEST(starvesQuietlyBesideKeptBuffers)
 {
     struct Fixture parts = fixture;
@@ -428,7 +430,8 @@ START_TEST(receivesAndReplaces)
 }
 END_TEST
 
-/* The slot stays out, and the provider fills it by itself when it can. */
+/* §2.3 buffers and provider: The slot stays out, and the provider fills it by itself when it
+ * can. */
 START_TEST(refillsAfterShortage)
 {
     provider = create(0, COUNT);

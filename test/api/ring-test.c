@@ -119,6 +119,7 @@ START_TEST(tellsFeatures)
 }
 END_TEST
 
+/* §2.8 set-up flags: without each of them the ring works */
 START_TEST(masksFeatures)
 {
     for (int bit = 0; bit < 13; bit++) {
@@ -143,6 +144,7 @@ END_TEST
 
 /* ---- waiting ---- */
 
+/* §2.8 wait gives 0: an interval of 0 does not wait */
 START_TEST(zeroDoesNotWait)
 {
     runIdle(ring);
@@ -151,6 +153,7 @@ START_TEST(zeroDoesNotWait)
 }
 END_TEST
 
+/* §2.8 wait gives 0: the interval passed */
 START_TEST(waitsForTheInterval)
 {
     runIdle(ring);
@@ -174,6 +177,7 @@ static void startAlarm(long delayUs)
     ck_assert_int_eq(setitimer(ITIMER_REAL, &timer, NULL), 0);
 }
 
+/* §2.8 signal, §2.8 interval UINT32_MAX: it ends a wait that has no other end */
 START_TEST(aSignalEndsTheWait)
 {
     runIdle(ring);
@@ -205,7 +209,7 @@ START_TEST(aMaskedSignalDoesNot)
 }
 END_TEST
 
-/* Blocked outside and let through inside, as with ppoll: no signal falls between. */
+/* §2.8 signal: blocked outside and let through inside, as with ppoll: no signal falls between */
 START_TEST(maskLetsSignalsIn)
 {
     sigset_t blocked;
@@ -232,6 +236,7 @@ static void waitInside(void* closure, int reason)
     calls++;
 }
 
+/* §2.8 -EBUSY: in its own turn */
 START_TEST(refusesNestedWaits)
 {
     ck_assert_ptr_nonnull(SetFastRingFlushHandler(ring, waitInside, ring));
@@ -381,6 +386,7 @@ static void releaseRing(void* closure, int reason)
     calls++;
 }
 
+/* §2.8 -ECANCELED: released inside, once more too */
 START_TEST(releaseInsideTakesEffectAtTheEndOfTheTurn)
 {
     SetFastRingFlushHandler(ring, releaseRing, NULL);

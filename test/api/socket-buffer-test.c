@@ -70,7 +70,7 @@ static void expectPattern(int handle, uint64_t size, uint64_t position)
     ck_assert_uint_eq(checked, size);
 }
 
-/* sends size bytes from offset, small and large */
+/* §2.4 TransmitFastSocketBuffer: sends size bytes from offset, small and large */
 START_TEST(sendsPart)
 {
     const size_t sizes[] = {1, 100, 4095, 4096, 4097, 16384, 1000000};
@@ -87,7 +87,8 @@ START_TEST(sendsPart)
 }
 END_TEST
 
-/* the buffer's length does not matter, its size does */
+/* §2.4 TransmitFastSocketBuffer, §2.4 -EINVAL: the buffer's length does not matter, its size
+ * does */
 START_TEST(checksRange)
 {
     const size_t bad[][2] = {{0, 101},
@@ -114,7 +115,7 @@ START_TEST(checksRange)
 }
 END_TEST
 
-/* consumes one reference in every case */
+/* §2.4 TransmitFastSocketBuffer: consumes one reference in every case */
 START_TEST(consumesOnError)
 {
     struct sockaddr_storage address = {.ss_family = AF_INET};
@@ -147,7 +148,8 @@ START_TEST(consumesOnError)
 }
 END_TEST
 
-/* released when sent; the caller may hold it and send it again, to several sockets */
+/* §2.4 TransmitFastSocketBuffer: released when sent; the caller may hold it and send it again,
+ * to several sockets */
 START_TEST(sendsHeldBufferAgain)
 {
     struct FastBuffer* buffer = makeBuffer(100000, 0);
@@ -258,7 +260,8 @@ static void* readShelf(void* closure)
     }
 }
 
-/* a worker thread keeps received buffers and gives them back: starved receives go on */
+/* §2.3 ReceiveFastSocketBuffer: a worker thread keeps received buffers and gives them back,
+ * starved receives go on */
 START_TEST(workerKeepsBuffers)
 {
     struct Shelf shelf = {

@@ -141,7 +141,7 @@ static void sendAtOnce(enum Kind kind, int mode, size_t size, bool small)
     close(pair[1]);
 }
 
-/* 16 MiB in one call, with the smallest send buffer */
+/* §2.4 short count: 16 MiB in one call, with the smallest send buffer */
 START_TEST(sends16MiB)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
@@ -168,7 +168,7 @@ START_TEST(sends1GiB)
 }
 END_TEST
 
-/* random sizes over all transmit calls, read by one who stalls: byte-exact order */
+/* §2.4 order: random sizes over all transmit calls, read by one who stalls: byte-exact */
 START_TEST(mixesCallsAndSizes)
 {
     const int modes[] = {FASTSOCKET_MODE_REGULAR, FASTSOCKET_MODE_ZERO_COPY,

@@ -47,7 +47,7 @@ static void expectUnharmed(void)
     close(pair[1]);
 }
 
-/* ring, provider, inbound */
+/* §2.2 ring, provider, inbound, §2.2 returns: each of them is needed */
 START_TEST(refusesNull)
 {
     pairStream(pair);
@@ -65,7 +65,7 @@ START_TEST(refusesNull)
 }
 END_TEST
 
-/* ring, provider, inbound: of the same ring */
+/* §2.2 ring, provider, inbound: of the same ring */
 START_TEST(refusesForeignRing)
 {
     struct Fixture other;
@@ -85,7 +85,7 @@ START_TEST(refusesForeignRing)
 }
 END_TEST
 
-/* inbound: a pool of no ring serves as well */
+/* §2.2 ring, provider, inbound: a pool of no ring serves as well */
 START_TEST(takesPoolOfItsOwn)
 {
     struct FastBufferPool* pool = CreateFastBufferPool(NULL);
@@ -120,7 +120,7 @@ static void* allocatePlain(size_t size, void* closure)
     return malloc(size);
 }
 
-/* provider: made with AllocateRingFastBuffer */
+/* §2.2 ring, provider, inbound: the provider is made with AllocateRingFastBuffer */
 START_TEST(refusesProviderOfOtherMemory)
 {
     struct FastRingBufferProvider* plain = CreateFastRingBufferProvider(fixture.ring, 0, 4, 4096,
@@ -136,7 +136,7 @@ START_TEST(refusesProviderOfOtherMemory)
 }
 END_TEST
 
-/* outbound: may be NULL */
+/* §2.2 outbound: may be NULL */
 START_TEST(receivesWithoutOutbound)
 {
     struct iovec vector = {"x", 1};
@@ -161,7 +161,7 @@ START_TEST(receivesWithoutOutbound)
 }
 END_TEST
 
-/* handle: an open descriptor */
+/* §2.2 handle, §2.2 returns: an open descriptor */
 START_TEST(refusesBadHandle)
 {
     int handle = dup(0);
@@ -176,7 +176,7 @@ START_TEST(refusesBadHandle)
 }
 END_TEST
 
-/* handle kinds: not a socket */
+/* §2.2 handle kinds, §2.2 returns: not a socket */
 START_TEST(refusesFiles)
 {
     int file = open("/dev/null", O_RDWR);
@@ -191,7 +191,7 @@ START_TEST(refusesFiles)
 }
 END_TEST
 
-/* handle kinds: listening */
+/* §2.2 handle kinds, §2.2 returns: listening */
 START_TEST(refusesListener)
 {
     struct sockaddr_storage address;
@@ -203,7 +203,7 @@ START_TEST(refusesListener)
 }
 END_TEST
 
-/* handle kinds: what we don't know */
+/* §2.2 handle kinds: what we don't know */
 START_TEST(refusesOtherKinds)
 {
     int handle = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -215,7 +215,7 @@ START_TEST(refusesOtherKinds)
 }
 END_TEST
 
-/* not yet connected */
+/* §2.2 not yet connected TCP, §2.2 returns: never connected */
 START_TEST(refusesNeverConnected)
 {
     int handle = socket(AF_INET, SOCK_STREAM, 0);
@@ -231,6 +231,7 @@ START_TEST(refusesNeverConnected)
 }
 END_TEST
 
+/* §2.2 handle kinds: a datagram socket needs no connection */
 START_TEST(takesUnconnectedDatagram)
 {
     int handle = socket(AF_INET, SOCK_DGRAM, 0);
@@ -247,7 +248,8 @@ START_TEST(takesUnconnectedDatagram)
 }
 END_TEST
 
-/* connecting: nothing comes before it resolves, what is queued is sent then */
+/* §2.2 not yet connected TCP, §2.4 before connect completes: nothing comes before it resolves,
+ * what is queued is sent then */
 START_TEST(takesConnecting)
 {
     struct sockaddr_storage address;
@@ -314,21 +316,22 @@ static void refusedConnect(struct FastRing* ring, bool transmit)
     close(bound);
 }
 
-/* connect refused before Create; connect failure */
+/* §2.1 connect refused before Create: told in the first turn */
 START_TEST(tellsRefusedConnect)
 {
     refusedConnect(fixture.ring, false);
 }
 END_TEST
 
-/* before connect completes: dropped with the connect error */
+/* §2.4 before connect completes, §2.1 connect refused before Create: dropped with the connect
+ * error */
 START_TEST(dropsOutputOfRefusedConnect)
 {
     refusedConnect(fixture.ring, true);
 }
 END_TEST
 
-/* message: only the two lengths are used */
+/* §2.2 message, §2.3 GetFastSocketMessageHeader: only the two lengths are used */
 START_TEST(copiesMessage)
 {
     struct msghdr message;
@@ -357,7 +360,7 @@ START_TEST(copiesMessage)
 }
 END_TEST
 
-/* message: room for it and one byte at least */
+/* §2.2 message: room for it and one byte at least */
 START_TEST(bordersOfMessage)
 {
     struct msghdr message = {.msg_namelen = 2048, .msg_controllen = 2032};
@@ -381,7 +384,7 @@ START_TEST(bordersOfMessage)
 }
 END_TEST
 
-/* flags (receive) */
+/* §2.2 flags (receive): taken, dropped or refused */
 START_TEST(checksFlags)
 {
     const int refused[] = {MSG_PEEK, MSG_TRUNC, MSG_OOB, MSG_ERRQUEUE,
@@ -411,7 +414,7 @@ START_TEST(checksFlags)
 }
 END_TEST
 
-/* mode */
+/* §2.2 mode: known bits that fit together */
 START_TEST(checksMode)
 {
     const int refused[] = {1, 2, 8, 0x10, 0x4000, 0x10000, 0x2000000, INT32_MIN, -1};
@@ -427,7 +430,7 @@ START_TEST(checksMode)
 }
 END_TEST
 
-/* limit: from one message at a time to whatever is allowed */
+/* §2.2 limit: from one message at a time to whatever is allowed */
 START_TEST(takesAnyLimit)
 {
     const uint32_t limits[] = {1, 2, 1024, 1025, UINT32_MAX};
@@ -453,7 +456,7 @@ START_TEST(takesAnyLimit)
 }
 END_TEST
 
-/* handle: CLOEXEC is set; blocking or not makes no difference and is not changed */
+/* §2.2 handle: CLOEXEC is set; blocking or not makes no difference and is not changed */
 START_TEST(setsCloseOnExec)
 {
     for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
@@ -476,7 +479,7 @@ START_TEST(setsCloseOnExec)
 }
 END_TEST
 
-/* handle: ours on success */
+/* §2.2 handle: ours on success */
 START_TEST(ownsHandle)
 {
     pairStream(pair);
@@ -489,7 +492,7 @@ START_TEST(ownsHandle)
 }
 END_TEST
 
-/* function: may be NULL */
+/* §2.2 function: may be NULL */
 START_TEST(worksWithoutHandler)
 {
     char data[8] = "";
@@ -512,7 +515,7 @@ START_TEST(worksWithoutHandler)
 }
 END_TEST
 
-/* start: nothing before Create returns; what came before is received */
+/* §2.2 start: nothing before Create returns; what came before is received */
 START_TEST(startsWithFirstTurn)
 {
     pairStream(pair);
@@ -530,7 +533,7 @@ START_TEST(startsWithFirstTurn)
 }
 END_TEST
 
-/* closure: and the other questions */
+/* §2.2 closure, §2.3 GetFastSocketMessageHeader: given back, among the other questions */
 START_TEST(answersQuestions)
 {
     pairStream(pair);
@@ -548,6 +551,7 @@ START_TEST(answersQuestions)
 }
 END_TEST
 
+/* §2.6 NULL: release and abort do nothing, the others refuse it */
 START_TEST(answersNull)
 {
     struct FastSocketStatistics statistics;

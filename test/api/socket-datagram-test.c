@@ -60,7 +60,7 @@ static void expectAlive(void)
     ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
 }
 
-/* address: copied, one for each datagram */
+/* §2.4 address: copied, one for each datagram */
 START_TEST(sendsToAddresses)
 {
     struct sockaddr_in addresses[3];
@@ -125,7 +125,8 @@ static void answer(struct FastSocket* socket, int event, int parameter, struct R
     }
 }
 
-/* the answer goes to where the question came from: with the received name, inside the buffer sent */
+/* §2.4 address, §2.4 TransmitFastSocketBuffer: the answer goes to where the question came from:
+ * with the received name, inside the buffer sent */
 START_TEST(answersToSender)
 {
     struct msghdr message = {.msg_namelen = sizeof(struct sockaddr_in6)};
@@ -154,7 +155,7 @@ START_TEST(answersToSender)
 }
 END_TEST
 
-/* order: that of the calls, also when the receiver is slow */
+/* §2.4 order: that of the calls, also when the receiver is slow */
 START_TEST(keepsOrder)
 {
     uint32_t expected = 0;
@@ -179,7 +180,7 @@ START_TEST(keepsOrder)
 }
 END_TEST
 
-/* empty: sends an empty datagram, by each call */
+/* §2.4 empty: sends an empty datagram, by each call */
 START_TEST(sendsEmptyDatagrams)
 {
     const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM};
@@ -220,7 +221,7 @@ static int takeEmpty(void)
     return count;
 }
 
-/* a flood of empty datagrams is delivered and ends nothing */
+/* §2.3 empty datagram: a flood of them is delivered and ends nothing */
 START_TEST(survivesEmptyFlood)
 {
     char byte = 0;
@@ -246,7 +247,7 @@ START_TEST(survivesEmptyFlood)
 }
 END_TEST
 
-/* -EMSGSIZE: more than any datagram can hold; POLLERR(EMSGSIZE): more than this path takes */
+/* §2.4 -EMSGSIZE: more than any datagram can hold */
 START_TEST(refusesOversize)
 {
     static char data[70000];
@@ -271,7 +272,8 @@ static void shrink(void)
     ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
 }
 
-/* an oversize datagram fails alone: those before and behind it arrive */
+/* §2.1 POLLERR non-fatal (datagram): an oversize datagram fails alone: those before and behind
+ * it arrive */
 START_TEST(failsAlone)
 {
     static char data[20000];
@@ -301,7 +303,7 @@ START_TEST(failsAlone)
 }
 END_TEST
 
-/* an oversize record of a seqpacket fails alone too: the connection lives */
+/* §2.3 SEQPACKET: empty records in front of others are all delivered, also before the end */
 START_TEST(keepsEmptyRecordsBeforeEnd)
 {
     for (int armed = 0; armed < 2; armed++) {
@@ -328,7 +330,8 @@ START_TEST(keepsEmptyRecordsBeforeEnd)
 }
 END_TEST
 
-/* order: an error of an earlier datagram, told to the first of a burst, does not put it behind the others */
+/* §2.4 order: an error of an earlier datagram, told to the first of a burst, does not put it
+ * behind the others */
 START_TEST(keepsOrderBehindRefusal)
 {
     struct sockaddr_in address;
@@ -360,7 +363,7 @@ START_TEST(keepsOrderBehindRefusal)
 }
 END_TEST
 
-/* a record that can't be sent is refused by the call */
+/* §2.4 -EMSGSIZE: a record that can't be sent is refused by the call */
 START_TEST(failsRecordAlone)
 {
     static char data[20000];
@@ -380,7 +383,8 @@ START_TEST(failsRecordAlone)
 }
 END_TEST
 
-/* failures of one turn and errno are one POLLERR (the automaton counts), and none is lost count of */
+/* §2.1 POLLERR non-fatal (datagram): failures of one turn and errno are one POLLERR (the
+ * automaton counts), and none is lost count of */
 START_TEST(mergesFailures)
 {
     static char data[20000];
@@ -401,7 +405,8 @@ START_TEST(mergesFailures)
 }
 END_TEST
 
-/* a peer that went away: ECONNREFUSED, and the socket may talk to others */
+/* §2.1 POLLERR non-fatal (datagram): a peer that went away: ECONNREFUSED, and the socket may
+ * talk to others */
 START_TEST(survivesClosedPeer)
 {
     openKind(KIND_UNIX_DATAGRAM);
@@ -418,7 +423,8 @@ START_TEST(survivesClosedPeer)
 }
 END_TEST
 
-/* refusals while datagrams come in from elsewhere: nothing that arrived is lost */
+/* §2.1 POLLERR non-fatal (datagram): refusals while datagrams come in from elsewhere: nothing
+ * that arrived is lost */
 START_TEST(receivesDuringRefusals)
 {
     struct sockaddr_in own;
@@ -445,7 +451,7 @@ START_TEST(receivesDuringRefusals)
 }
 END_TEST
 
-/* connected, refused, and received at the same time */
+/* §2.1 POLLERR non-fatal (datagram): connected, refused, and received at the same time */
 START_TEST(receivesAfterRefusal)
 {
     struct sockaddr_in mine;
@@ -472,7 +478,7 @@ START_TEST(receivesAfterRefusal)
 }
 END_TEST
 
-/* bad addresses fail alone */
+/* §2.1 POLLERR non-fatal (datagram), §2.4 -EINVAL: bad addresses fail alone */
 START_TEST(survivesBadAddresses)
 {
     struct sockaddr_in address;
@@ -553,12 +559,14 @@ static void waitForQueue(bool connected)
     release();
 }
 
+/* §2.4 transient send results: a full AF_UNIX queue is waited for, a name for each datagram */
 START_TEST(waitsForFullQueue)
 {
     waitForQueue(false);
 }
 END_TEST
 
+/* §2.4 transient send results: a full AF_UNIX queue is waited for, connected */
 START_TEST(waitsForFullConnectedQueue)
 {
     waitForQueue(true);

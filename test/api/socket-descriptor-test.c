@@ -147,7 +147,7 @@ static void transmitWay(enum Way way, size_t size, uint64_t position)
     ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
 }
 
-/* every opcode, small and with short counts */
+/* §2.4 descriptor short count: every opcode, small and with short counts */
 START_TEST(sendsEveryOpcode)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
@@ -174,7 +174,7 @@ START_TEST(sendsEveryOpcode)
 }
 END_TEST
 
-/* SPLICE out of a pipe */
+/* §2.4 TransmitFastSocketDescriptor ownership: SPLICE out of a pipe */
 START_TEST(splices)
 {
     struct FastRingDescriptor* descriptor = allocate();
@@ -273,7 +273,7 @@ START_TEST(splicesWhenThereIsRoom)
 }
 END_TEST
 
-/* order: strictly that of the calls across all transmits */
+/* §2.4 order: strictly that of the calls across all transmits */
 START_TEST(keepsOrder)
 {
     unsigned seed = 3;
@@ -323,7 +323,7 @@ static int noteBarrier(struct FastRingDescriptor* descriptor, struct io_uring_cq
     return 0;
 }
 
-/* barriers: start when everything before was accepted, later sends wait */
+/* §2.4 order: barriers start when everything before was accepted, later sends wait */
 START_TEST(waitsAtBarrier)
 {
     int received = 0;
@@ -347,7 +347,8 @@ START_TEST(waitsAtBarrier)
 }
 END_TEST
 
-/* barriers: a poll that waits for the peer holds back what follows; its failure is its own */
+/* §2.4 order: a poll as a barrier that waits for the peer holds back what follows; its failure
+ * is its own */
 START_TEST(pollsAsBarrier)
 {
     struct FastRingDescriptor* descriptor = NULL;
@@ -371,7 +372,7 @@ START_TEST(pollsAsBarrier)
 }
 END_TEST
 
-/* barriers: SHUTDOWN in its place */
+/* §2.4 order: SHUTDOWN as a barrier, in its place */
 START_TEST(shutsDownInOrder)
 {
     struct FastRingDescriptor* descriptor = NULL;
@@ -426,7 +427,8 @@ START_TEST(runsManyBarriers)
 }
 END_TEST
 
-/* barriers: a command of the socket; its result, or that the kernel has none, is the function's */
+/* §2.4 order: a command of the socket as a barrier; its result, or that the kernel has none, is
+ * the function's */
 START_TEST(runsSocketCommand)
 {
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, noteBarrier,
@@ -536,7 +538,8 @@ static uint64_t heldBuffers(void)
     return readRing(fixture.ring).buffers;
 }
 
-/* ownership: descriptor and buffer are consumed in every case; ASan tells the rest */
+/* §2.4 TransmitFastSocketDescriptor ownership: descriptor and buffer are consumed in every
+ * case; ASan tells the rest */
 START_TEST(consumesOnError)
 {
     struct FastRingDescriptor* descriptor = NULL;
@@ -612,7 +615,8 @@ START_TEST(consumesOnError)
 }
 END_TEST
 
-/* what holds for all transmits: sizes, addresses, the limit, and the shutdown; consumed all the same */
+/* §2.4 TransmitFastSocketDescriptor ownership: what holds for all transmits: sizes, addresses,
+ * the limit, and the shutdown; consumed all the same */
 START_TEST(refusesLikeOtherCalls)
 {
     struct sockaddr_storage address = {.ss_family = AF_INET};
@@ -656,7 +660,8 @@ START_TEST(refusesLikeOtherCalls)
 }
 END_TEST
 
-/* -EPIPE: after a fatal error, consumed all the same */
+/* §2.4 TransmitFastSocketDescriptor ownership, §2.4 -EPIPE: after a fatal error, consumed all
+ * the same */
 START_TEST(consumesOnDeadSocket)
 {
     struct FastRingDescriptor* descriptor = NULL;
@@ -678,7 +683,8 @@ START_TEST(consumesOnDeadSocket)
 }
 END_TEST
 
-/* -EXDEV: a descriptor of another ring is left alone, the buffer released */
+/* §2.4 descriptor of another ring, §2.4 TransmitFastSocketDescriptor ownership: -EXDEV, it is
+ * left alone, the buffer released */
 START_TEST(refusesForeignDescriptor)
 {
     struct Fixture other;
@@ -755,7 +761,8 @@ START_TEST(sendsDatagrams)
 }
 END_TEST
 
-/* the caller keeps a buffer by holding it; HoldFastBuffer first */
+/* §2.4 TransmitFastSocketDescriptor ownership: the caller keeps a buffer by holding it;
+ * HoldFastBuffer first */
 START_TEST(leavesHeldBuffer)
 {
     struct FastRingDescriptor* descriptor = allocate();

@@ -55,7 +55,7 @@ static void expectError(int error)
     ck_assert_int_eq(GetFastSocketError(recorder.socket), error);
 }
 
-/* POLLIN: all completions of a turn are merged */
+/* §2.1 POLLIN: all completions of a turn are merged */
 START_TEST(mergesInput)
 {
     pairUnix(pair, SOCK_DGRAM);
@@ -71,7 +71,7 @@ START_TEST(mergesInput)
 }
 END_TEST
 
-/* POLLIN: parameter is the payload, without headers of messages */
+/* §2.1 POLLIN: parameter is the payload, without headers of messages */
 START_TEST(countsPayload)
 {
     struct msghdr message = {.msg_namelen = 100, .msg_controllen = 100};
@@ -86,7 +86,7 @@ START_TEST(countsPayload)
 }
 END_TEST
 
-/* POLLIN: 0 when nothing but empty datagrams is queued */
+/* §2.1 POLLIN: 0 when nothing but empty datagrams is queued */
 START_TEST(tellsEmptyDatagram)
 {
     char byte = 0;
@@ -125,7 +125,7 @@ static void drainBoth(struct FastSocket* socket, int event, int parameter, struc
         ;
 }
 
-/* POLLIN: not at all if an earlier callback of the turn has drained the queue */
+/* §2.1 POLLIN: not at all if an earlier callback of the turn has drained the queue */
 START_TEST(dropsInputDrainedBefore)
 {
     struct Recorder second = {0};
@@ -154,7 +154,7 @@ START_TEST(dropsInputDrainedBefore)
 }
 END_TEST
 
-/* POLLIN for unread data: an edge, with the full count when more comes */
+/* §2.1 POLLIN for unread data: an edge, with the full count when more comes */
 START_TEST(tellsUnreadDataOnce)
 {
     openStream();
@@ -172,7 +172,7 @@ START_TEST(tellsUnreadDataOnce)
 }
 END_TEST
 
-/* POLLIN for unread data: again on resume */
+/* §2.1 POLLIN for unread data: again on resume */
 START_TEST(tellsUnreadDataOnResume)
 {
     openStream();
@@ -192,7 +192,7 @@ START_TEST(tellsUnreadDataOnResume)
 }
 END_TEST
 
-/* POLLOUT (a): once when writable with an empty queue */
+/* §2.1 POLLOUT: (a) once when writable with an empty queue */
 START_TEST(tellsFirstWritable)
 {
     for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
@@ -210,7 +210,7 @@ START_TEST(tellsFirstWritable)
 }
 END_TEST
 
-/* POLLOUT (a): only if the queue is empty; then (b) it is */
+/* §2.1 POLLOUT: (a) only if the queue is empty; then (b) it is */
 START_TEST(mergesFirstWritableAndDrain)
 {
     openTcp();
@@ -223,7 +223,7 @@ START_TEST(mergesFirstWritableAndDrain)
 }
 END_TEST
 
-/* POLLOUT (b): each time the queue becomes empty */
+/* §2.1 POLLOUT: (b) each time the queue becomes empty */
 START_TEST(tellsEachDrain)
 {
     openTcp();
@@ -239,7 +239,7 @@ START_TEST(tellsEachDrain)
 }
 END_TEST
 
-/* POLLOUT during a burst */
+/* §2.1 POLLOUT during a burst of queueing: one for all of it */
 START_TEST(tellsBurstOnce)
 {
     openStream();
@@ -253,7 +253,7 @@ START_TEST(tellsBurstOnce)
 }
 END_TEST
 
-/* POLLOUT: an empty transmit is a flush marker */
+/* §2.1 POLLOUT, §2.4 empty: an empty transmit is a flush marker */
 START_TEST(tellsFlushMarker)
 {
     openStream();
@@ -274,7 +274,7 @@ START_TEST(tellsFlushMarker)
 }
 END_TEST
 
-/* POLLOUT with zero copy: at the first completion, not the notification */
+/* §2.1 POLLOUT: with zero copy at the first completion, not the notification */
 START_TEST(tellsDrainBeforeNotification)
 {
     pairTcp(pair);
@@ -287,7 +287,8 @@ START_TEST(tellsDrainBeforeNotification)
 }
 END_TEST
 
-/* POLLERR fatal, POLLHUP(errno): after a reset, once each, with the data before it */
+/* §2.1 POLLERR fatal (stream), §2.1 POLLHUP, §2.1 queued input at POLLHUP, §2.4 -EPIPE: after a
+ * reset, once each, with the data before it */
 START_TEST(tellsResetAfterData)
 {
     char data[16] = "";
@@ -311,7 +312,7 @@ START_TEST(tellsResetAfterData)
 }
 END_TEST
 
-/* data and RST together, before the receive was ever armed */
+/* §2.1 data and RST together: before the receive was ever armed */
 START_TEST(tellsResetBeforeStart)
 {
     pairTcp(pair);
@@ -326,7 +327,8 @@ START_TEST(tellsResetBeforeStart)
 }
 END_TEST
 
-/* peer reset with 0, 1 and 1000 sends queued: the queue is dropped silently, its length kept */
+/* §2.1 POLLERR fatal (stream): peer reset with 0, 1 and 1000 sends queued: the queue is dropped
+ * silently, its length kept */
 START_TEST(dropsQueueAtReset)
 {
     const int counts[] = {0, 1, 1000};
@@ -356,7 +358,8 @@ START_TEST(dropsQueueAtReset)
 }
 END_TEST
 
-/* send error first: ECONNRESET by whichever path, never the end of input, never EPIPE */
+/* §2.1 send error first, §2.1 EPIPE from send while recv has an errno pending: ECONNRESET by
+ * whichever path, never the end of input, never EPIPE */
 START_TEST(prefersResetWhileSending)
 {
     for (int round = 0; round < 50; round++) {
@@ -375,7 +378,7 @@ START_TEST(prefersResetWhileSending)
 }
 END_TEST
 
-/* AF_UNIX: a peer that closes with unread input resets */
+/* §2.1 POLLERR fatal (stream): AF_UNIX: a peer that closes with unread input resets */
 START_TEST(tellsUnixReset)
 {
     openStream();
@@ -390,7 +393,8 @@ START_TEST(tellsUnixReset)
 }
 END_TEST
 
-/* POLLHUP(0): the orderly end, after all data, once; receiving then gives 0 */
+/* §2.1 POLLHUP, §2.1 queued input at POLLHUP, §2.3 nothing queued after orderly EOF: the
+ * orderly end, after all data, once; receiving then gives 0 */
 START_TEST(tellsEnd)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
@@ -418,7 +422,7 @@ START_TEST(tellsEnd)
 }
 END_TEST
 
-/* POLLHUP: the end of a connection that said nothing */
+/* §2.1 POLLHUP: the end of a connection that said nothing */
 START_TEST(tellsEndWithoutData)
 {
     openTcp();
@@ -432,7 +436,8 @@ START_TEST(tellsEndWithoutData)
 }
 END_TEST
 
-/* half-close: sending goes on after POLLHUP(0); a later reset is told by POLLERR alone */
+/* §2.1 half-close, §2.4 after POLLHUP(0): sending goes on after POLLHUP(0); a later reset is
+ * told by POLLERR alone */
 START_TEST(sendsAfterHalfClose)
 {
     int drains = 0;
@@ -460,7 +465,7 @@ START_TEST(sendsAfterHalfClose)
 }
 END_TEST
 
-/* half-close: the poll that waits for a reset must not spin on RDHUP */
+/* §2.1 half-close: the poll that waits for a reset must not spin on RDHUP */
 START_TEST(restsAfterHalfClose)
 {
     uint64_t completions = 0;
@@ -477,7 +482,7 @@ START_TEST(restsAfterHalfClose)
 }
 END_TEST
 
-/* half-close both ways, then a reset */
+/* §2.1 half-close: both ways, then a reset */
 START_TEST(survivesResetAfterBothEnds)
 {
     openTcp();
@@ -495,7 +500,7 @@ START_TEST(survivesResetAfterBothEnds)
 }
 END_TEST
 
-/* user pause: no POLLIN, bytes in flight are kept and told on resume */
+/* §2.1 user pause: no POLLIN, bytes in flight are kept and told on resume */
 START_TEST(keepsInputOfPause)
 {
     openStream();
@@ -516,7 +521,7 @@ START_TEST(keepsInputOfPause)
 }
 END_TEST
 
-/* user pause: no more is read, the peer feels it */
+/* §2.1 user pause: no more is read, the peer feels it */
 START_TEST(pauseStopsReceiving)
 {
     char block[4096] = "";
@@ -541,7 +546,7 @@ START_TEST(pauseStopsReceiving)
 }
 END_TEST
 
-/* paused socket: the end behind the pause is told after resume */
+/* §2.1 paused socket: the end behind the pause is told after resume */
 START_TEST(holdsEndOfPause)
 {
     openStream();
@@ -573,7 +578,7 @@ static void answerAndPause(struct FastSocket* socket, int event, int parameter,
     }
 }
 
-/* paused socket: input comes before the end also when the handler of POLLOUT resumes */
+/* §2.1 paused socket: input comes before the end also when the handler of POLLOUT resumes */
 START_TEST(tellsInputBeforeEndOfPause)
 {
     recorder.then = answerAndPause;
@@ -591,7 +596,7 @@ START_TEST(tellsInputBeforeEndOfPause)
 }
 END_TEST
 
-/* paused socket: so is a reset behind the pause */
+/* §2.1 paused socket: so is a reset behind the pause */
 START_TEST(holdsResetOfPause)
 {
     openTcp();
@@ -611,7 +616,7 @@ START_TEST(holdsResetOfPause)
 }
 END_TEST
 
-/* paused socket: a fatal send error is told at once, queued input kept */
+/* §2.1 paused socket: a fatal send error is told at once, queued input kept */
 START_TEST(tellsSendErrorInPause)
 {
     openTcp();
@@ -630,7 +635,7 @@ START_TEST(tellsSendErrorInPause)
 }
 END_TEST
 
-/* a connect that fails while paused, its errno read by somebody else: told, and no spin */
+/* §2.1 connect failure: while paused, its errno read by somebody else: told, and no spin */
 START_TEST(tellsStolenConnectError)
 {
     struct sockaddr_storage address;
@@ -691,7 +696,7 @@ START_TEST(survivesForeignClose)
 }
 END_TEST
 
-/* half-close: what the user finds in the error queue is no end */
+/* §2.1 half-close: what the user finds in the error queue is no end */
 START_TEST(survivesErrorQueue)
 {
     const int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
@@ -711,7 +716,8 @@ START_TEST(survivesErrorQueue)
 }
 END_TEST
 
-/* an error that a send swallows, since it reports the bytes before it, is told all the same */
+/* §2.1 POLLERR fatal (stream): an error that a send swallows, since it reports the bytes before
+ * it, is told all the same */
 START_TEST(tellsSwallowedError)
 {
     openTcp();
@@ -743,7 +749,7 @@ static void drain(struct FastSocket* socket, int event, int parameter, struct Re
         drained += (uint64_t)size;
 }
 
-/* order: what was received before the end is told before a send error that came first */
+/* §2.1 order: what was received before the end is told before a send error that came first */
 START_TEST(tellsInputBeforeSendError)
 {
     static char data[65536];
@@ -773,7 +779,7 @@ START_TEST(tellsInputBeforeSendError)
 }
 END_TEST
 
-/* local close: the user's own shutdown(2) of the handle */
+/* §2.1 local close: the user's own shutdown(2) of the handle */
 START_TEST(tellsLocalShutdown)
 {
     for (int how = 0; how < 2; how++) {
@@ -800,7 +806,8 @@ static void handOver(struct FastSocket* socket, int event, int parameter, struct
         ck_assert_int_eq(SetFastSocketHandler(socket, recordEvent, &next), 0);
 }
 
-/* SetFastSocketHandler: from the next event on, inside and outside of an event */
+/* §2.2 function, §2.2 closure: SetFastSocketHandler, from the next event on, inside and outside
+ * of an event */
 START_TEST(changesHandler)
 {
     next.lastHangup = -1;
@@ -833,7 +840,7 @@ static void waitInside(struct FastSocket* socket, int event, int parameter, stru
     *(int*)self->closure = WaitForFastRing(GetFastSocketRing(socket), 0, NULL);
 }
 
-/* re-entrancy: no turn inside a turn */
+/* §2.1 re-entrancy: no turn inside a turn */
 START_TEST(refusesNestedTurn)
 {
     int result = 1;
@@ -868,7 +875,7 @@ static void callEverything(struct FastSocket* socket, int event, int parameter,
     (void)ShutdownFastSocket(socket);
 }
 
-/* re-entrancy: any other call, in every event */
+/* §2.1 re-entrancy: any other call, in every event */
 START_TEST(allowsCallsInside)
 {
     for (int reset = 0; reset < 2; reset++) {
@@ -914,7 +921,7 @@ static void countInTurn(struct FastSocket* socket, int event, int parameter, str
         mostInTurn = inTurn;
 }
 
-/* starvation: the ring handles no more than its limit of completions in a turn */
+/* §2.1 starvation: the ring handles no more than its limit of completions in a turn */
 START_TEST(boundsTurn)
 {
     int peers[FLOOD];
@@ -942,7 +949,7 @@ START_TEST(boundsTurn)
 }
 END_TEST
 
-/* starvation: a flooding socket leaves turns to the others */
+/* §2.1 starvation: a flooding socket leaves turns to the others */
 START_TEST(boundsSocketInTurn)
 {
     struct Recorder quiet = {0};
@@ -978,7 +985,8 @@ static void countRefusal(struct FastSocket* socket, int event, int parameter, st
     polls += (event == POLLERR);
 }
 
-/* POLLERR non-fatal: a refused datagram, coalesced in a turn, and the socket works on */
+/* §2.1 POLLERR non-fatal (datagram): a refused datagram, coalesced in a turn, and the socket
+ * works on */
 START_TEST(survivesRefusal)
 {
     struct sockaddr_in address;

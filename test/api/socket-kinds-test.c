@@ -207,7 +207,7 @@ START_TEST(goesRound)
 }
 END_TEST
 
-/* three AUTO_CORK datagrams arrive as three */
+/* §2.4 AUTO_CORK: three AUTO_CORK datagrams arrive as three */
 START_TEST(corksNoDatagrams)
 {
     const enum Kind kinds[] = {KIND_UDP, KIND_UDP6, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
@@ -233,7 +233,7 @@ START_TEST(corksNoDatagrams)
 }
 END_TEST
 
-/* ZERO_COPY on AF_UNIX arrives, and is not tried again and again */
+/* §2.4 ZERO_COPY choice: on AF_UNIX it arrives, and zero copy is not tried again and again */
 START_TEST(copiesForUnix)
 {
     const enum Kind kinds[] = {KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};

@@ -145,7 +145,7 @@ static bool isSameFile(int one, int two)
     return (first.st_dev == second.st_dev) && (first.st_ino == second.st_ino);
 }
 
-/* recvmsg layout: header, name, control data, payload; liburing's helpers fit (F8) */
+/* §2.3 recvmsg layout: header, name, control data, payload; liburing's helpers fit (F8) */
 START_TEST(laysOutMessage)
 {
     struct sockaddr_in peer;
@@ -170,7 +170,7 @@ START_TEST(laysOutMessage)
 }
 END_TEST
 
-/* recvmsg layout: lengths are the real ones, what does not fit is cut */
+/* §2.3 recvmsg layout, §2.3 truncation: lengths are the real ones, what does not fit is cut */
 START_TEST(cutsNameAndPayload)
 {
     static char data[5000];
@@ -195,7 +195,7 @@ START_TEST(cutsNameAndPayload)
 }
 END_TEST
 
-/* recvmsg layout: control data */
+/* §2.3 recvmsg layout: control data */
 START_TEST(bringsControlData)
 {
     struct Parts parts;
@@ -219,7 +219,7 @@ START_TEST(bringsControlData)
 }
 END_TEST
 
-/* recvmsg mode: ReceiveFastSocketData gives payload only, on every kind */
+/* §2.3 recvmsg mode: ReceiveFastSocketData gives payload only, on every kind */
 START_TEST(skipsMetadata)
 {
     for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
@@ -235,7 +235,8 @@ START_TEST(skipsMetadata)
 }
 END_TEST
 
-/* recvmsg mode on a stream: chunks, partial reads, the end */
+/* §2.3 recvmsg layout, §2.1 queued input at POLLHUP: on a stream: chunks, partial reads, the
+ * end */
 START_TEST(readsStreamOfMessages)
 {
     static uint8_t data[20000];
@@ -269,7 +270,7 @@ START_TEST(readsStreamOfMessages)
 }
 END_TEST
 
-/* empty datagram with metadata */
+/* §2.3 empty datagram: with metadata */
 START_TEST(bringsEmptyMessage)
 {
     struct Parts parts;
@@ -290,7 +291,7 @@ END_TEST
 
 static const enum Kind rightsKinds[] = {KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
 
-/* ancillary descriptors: with ReceiveFastSocketBuffer they are the caller's */
+/* §2.3 ancillary descriptors: with ReceiveFastSocketBuffer they are the caller's */
 START_TEST(receivesDescriptors)
 {
     for (size_t index = 0; index < 3; index++) {
@@ -320,7 +321,7 @@ START_TEST(receivesDescriptors)
 }
 END_TEST
 
-/* MSG_CMSG_CLOEXEC */
+/* §2.3 ancillary descriptors, §2.2 flags (receive): MSG_CMSG_CLOEXEC */
 START_TEST(setsCloseOnExec)
 {
     struct msghdr message = {.msg_controllen = ROOM};
@@ -348,7 +349,7 @@ START_TEST(setsCloseOnExec)
 }
 END_TEST
 
-/* ancillary descriptors: closed with data that is dropped or whose control data is skipped */
+/* §2.3 ancillary descriptors: closed with data that is dropped or whose control data is skipped */
 START_TEST(closesDroppedDescriptors)
 {
     for (size_t index = 0; index < 3; index++) {
@@ -383,7 +384,8 @@ START_TEST(closesDroppedDescriptors)
 }
 END_TEST
 
-/* ancillary descriptors: what lies unread in the kernel, or comes while a released socket drains */
+/* §2.3 ancillary descriptors, §2.6 mark released: what lies unread in the kernel, or comes
+ * while a released socket drains */
 START_TEST(closesDescriptorsAfterRelease)
 {
     int before = countDescriptors();
@@ -400,7 +402,8 @@ START_TEST(closesDescriptorsAfterRelease)
 }
 END_TEST
 
-/* truncated control data: told by MSG_CTRUNC, no descriptor leaks */
+/* §2.3 recvmsg layout, §2.3 ancillary descriptors: truncated control data is told by
+ * MSG_CTRUNC, no descriptor leaks */
 START_TEST(cutsControlData)
 {
     int before = countDescriptors();
@@ -430,7 +433,7 @@ START_TEST(cutsControlData)
 }
 END_TEST
 
-/* Message control data: SCM_RIGHTS is duplicated at queue time, and the duplicates closed */
+/* §2.4 Message control data: SCM_RIGHTS is duplicated at queue time, and the duplicates closed */
 START_TEST(sendsDescriptors)
 {
     for (size_t index = 0; index < 3; index++) {
@@ -462,7 +465,7 @@ START_TEST(sendsDescriptors)
 }
 END_TEST
 
-/* Message control data: an operation of its own, never gathered with neighbours */
+/* §2.4 Message control data: an operation of its own, never gathered with neighbours */
 START_TEST(keepsControlDataApart)
 {
     int received = -1;
@@ -485,7 +488,8 @@ START_TEST(keepsControlDataApart)
 }
 END_TEST
 
-/* Message control data with more payload than fits: the descriptors are sent once */
+/* §2.4 Message control data, §2.4 short count: with more payload than fits the descriptors are
+ * sent once */
 START_TEST(sendsDescriptorsOnce)
 {
     static uint8_t data[65536];
@@ -525,7 +529,8 @@ START_TEST(sendsDescriptorsOnce)
 }
 END_TEST
 
-/* descriptors queued at release are sent, at abort closed */
+/* §2.4 Message control data, §2.6 flush: descriptors queued at release are sent, at abort
+ * closed */
 START_TEST(releasesQueuedDescriptors)
 {
     for (int abort = 0; abort < 2; abort++) {
@@ -550,7 +555,7 @@ START_TEST(releasesQueuedDescriptors)
 }
 END_TEST
 
-/* descriptors queued when the connection dies are closed */
+/* §2.4 Message control data: descriptors queued when the connection dies are closed */
 START_TEST(dropsQueuedDescriptors)
 {
     int before = countDescriptors();
@@ -571,7 +576,7 @@ START_TEST(dropsQueuedDescriptors)
 }
 END_TEST
 
-/* Bad input: a header that claims more than there is */
+/* §2.4 -EINVAL: a header that claims more than there is */
 START_TEST(refusesControlBeyondItsLength)
 {
     union Control control;
@@ -592,7 +597,7 @@ START_TEST(refusesControlBeyondItsLength)
 }
 END_TEST
 
-/* ancillary descriptors: those that are dropped are closed, behind a name of any length */
+/* §2.3 ancillary descriptors: those that are dropped are closed, behind a name of any length */
 START_TEST(closesDroppedDescriptorsBehindAnyName)
 {
     for (socklen_t length = 100; length < 117; length++) {
@@ -612,7 +617,8 @@ START_TEST(closesDroppedDescriptorsBehindAnyName)
 }
 END_TEST
 
-/* -EBADF: a descriptor in SCM_RIGHTS; nothing is queued, nothing leaks */
+/* §2.4 Message control data: -EBADF for a descriptor in SCM_RIGHTS; nothing is queued, nothing
+ * leaks */
 START_TEST(refusesBadDescriptors)
 {
     int before = 0;
@@ -629,7 +635,8 @@ START_TEST(refusesBadDescriptors)
 }
 END_TEST
 
-/* control data that is no control data: refused at once, or a failure told by POLLERR; no crash */
+/* §2.4 -EINVAL: control data that is no control data: refused at once, or a failure told by
+ * POLLERR; no crash */
 START_TEST(survivesMalformedControlData)
 {
     const size_t lengths[] = {0, 1, sizeof(struct cmsghdr) - 1, sizeof(struct cmsghdr) + 1,
@@ -658,7 +665,8 @@ START_TEST(survivesMalformedControlData)
 }
 END_TEST
 
-/* control data without a byte: nothing on a stream to carry it; a datagram carries it */
+/* §2.4 Message control data: without a byte there is nothing on a stream to carry it; a
+ * datagram carries it */
 START_TEST(needsBytesOnStream)
 {
     union Control control;
@@ -683,7 +691,8 @@ START_TEST(needsBytesOnStream)
 }
 END_TEST
 
-/* more descriptors than the kernel takes, and none left for the duplicates */
+/* §2.4 Message control data: more descriptors than the kernel takes, and none left for the
+ * duplicates */
 START_TEST(refusesTooManyDescriptors)
 {
     static union
@@ -722,7 +731,8 @@ START_TEST(refusesTooManyDescriptors)
 }
 END_TEST
 
-/* Message: name, vectors and control data at once; credentials need no descriptors */
+/* §2.4 Message control data, §2.4 address: name, vectors and control data at once; credentials
+ * need no descriptors */
 START_TEST(sendsWholeMessage)
 {
     union Control control;

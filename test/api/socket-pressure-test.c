@@ -78,7 +78,8 @@ static uint64_t takeAll(struct Recorder* from, uint64_t position)
     return position;
 }
 
-/* back-pressure: at the high mark receiving stops, soon after; below the low one it goes on, no loss */
+/* §2.3 back-pressure: at the high mark receiving stops, soon after; below the low one it goes
+ * on, no loss */
 START_TEST(stopsAtHighMark)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
@@ -124,7 +125,8 @@ START_TEST(stopsAtHighMark)
 }
 END_TEST
 
-/* nobody reads: memory stays under the high mark plus one batch, and the loop rests */
+/* §2.3 back-pressure: nobody reads, so memory stays under the high mark plus one batch, and the
+ * loop rests */
 START_TEST(boundsMemoryWhenNobodyReads)
 {
     struct FastRingStatistics before;
@@ -156,7 +158,8 @@ START_TEST(boundsMemoryWhenNobodyReads)
 }
 END_TEST
 
-/* MSG_WAITALL between the marks: who waits for all does not read before, so receiving goes on */
+/* §2.3 MSG_WAITALL: between the marks, who waits for all does not read before, so receiving
+ * goes on */
 START_TEST(satisfiesWaitAllBetweenMarks)
 {
     static uint8_t frame[60000];
@@ -287,8 +290,8 @@ START_TEST(boundsMemoryOfDatagrams)
 }
 END_TEST
 
-/* the automatic pause is not the user's: ResumeFastSocket clears only the latter, and does not let
- * more in */
+/* §2.1 user pause, §2.3 back-pressure: the automatic pause is not the user's: ResumeFastSocket
+ * clears only the latter, and does not let more in */
 START_TEST(keepsPausesApart)
 {
     size_t held = 0;
@@ -318,8 +321,9 @@ START_TEST(keepsPausesApart)
 }
 END_TEST
 
-/* a reset behind much input comes after it: the kernel doesn't tell a receive that is in flight when
- * the reset came before the receive had reached the end of the input */
+/* §2.1 data and RST together: a reset behind much input comes after it: the kernel doesn't tell
+ * a receive that is in flight when the reset came before the receive had reached the end of the
+ * input */
 START_TEST(tellsResetBehindInput)
 {
     reopen(256, 16384);
@@ -350,7 +354,7 @@ START_TEST(tellsResetBehindInput)
 }
 END_TEST
 
-/* the end behind a full queue comes when there is room again */
+/* §2.3 back-pressure: the end behind a full queue comes when there is room again */
 START_TEST(tellsEndBehindHighMark)
 {
     uint64_t sent = 0;
@@ -481,7 +485,8 @@ START_TEST(survivesLimitAndShortage)
 }
 END_TEST
 
-/* the ring's limit: all sockets together; none is denied its first buffer; all goes on afterwards */
+/* §2.3 back-pressure: the ring's limit holds for all sockets together; none is denied its first
+ * buffer; all goes on afterwards */
 START_TEST(obeysRingLimit)
 {
     static struct Recorder recorders[SOCKETS];

@@ -41,7 +41,8 @@ static int receive(void* data, size_t size, int flags)
     return (int)ReceiveFastSocketData(recorder.socket, data, size, flags);
 }
 
-/* size 0 or NULL; flags */
+/* §2.3 ReceiveFastSocketData(size 0 or NULL), §2.3 MSG_DONTWAIT, MSG_NOSIGNAL: size 0 or NULL;
+ * flags */
 START_TEST(refusesBadArguments)
 {
     const int refused[] = {MSG_OOB, MSG_ERRQUEUE, MSG_CMSG_CLOEXEC,
@@ -62,7 +63,8 @@ START_TEST(refusesBadArguments)
 }
 END_TEST
 
-/* MSG_DONTWAIT, MSG_NOSIGNAL: no effect; nothing queued: 0 */
+/* §2.3 nothing queued, connection fine, §2.3 MSG_DONTWAIT, MSG_NOSIGNAL: no effect; nothing
+ * queued: 0 */
 START_TEST(ignoresHarmlessFlags)
 {
     char data[8];
@@ -80,7 +82,7 @@ START_TEST(ignoresHarmlessFlags)
 }
 END_TEST
 
-/* stream: over the borders of buffers */
+/* §2.3 stream: over the borders of buffers */
 START_TEST(readsOverBorders)
 {
     uint8_t data[10000];
@@ -103,7 +105,7 @@ START_TEST(readsOverBorders)
 }
 END_TEST
 
-/* datagram: one for each call, excess dropped */
+/* §2.3 datagram: one for each call, excess dropped */
 START_TEST(readsOneDatagram)
 {
     const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
@@ -128,7 +130,7 @@ START_TEST(readsOneDatagram)
 }
 END_TEST
 
-/* MSG_TRUNC with MSG_PEEK asks for the length */
+/* §2.3 datagram, §2.3 MSG_PEEK: MSG_TRUNC with MSG_PEEK asks for the length */
 START_TEST(peeksDatagram)
 {
     char data[64] = "";
@@ -144,7 +146,7 @@ START_TEST(peeksDatagram)
 }
 END_TEST
 
-/* empty datagram: consumed, 0 */
+/* §2.3 datagram, §2.3 empty datagram, §2.3 ReceiveFastSocketBuffer: consumed, 0 */
 START_TEST(readsEmptyDatagram)
 {
     char data[8] = "";
@@ -169,7 +171,7 @@ START_TEST(readsEmptyDatagram)
 }
 END_TEST
 
-/* SEQPACKET: an empty record is no end; the end is */
+/* §2.3 SEQPACKET: an empty record is no end; the end is */
 START_TEST(tellsEmptyRecordFromEnd)
 {
     char data[8] = "";
@@ -193,7 +195,7 @@ START_TEST(tellsEmptyRecordFromEnd)
 }
 END_TEST
 
-/* MSG_WAITALL: all or nothing while more can come */
+/* §2.3 MSG_WAITALL, §2.3 MSG_PEEK: all or nothing while more can come */
 START_TEST(waitsForAll)
 {
     char data[16] = "";
@@ -213,7 +215,8 @@ START_TEST(waitsForAll)
 }
 END_TEST
 
-/* MSG_WAITALL: after the end or an error, what is left */
+/* §2.3 MSG_WAITALL, §2.3 nothing queued after orderly EOF: after the end or an error, what is
+ * left */
 START_TEST(waitsForAllUntilEnd)
 {
     char data[16] = "";
@@ -238,7 +241,7 @@ START_TEST(waitsForAllUntilEnd)
 }
 END_TEST
 
-/* MSG_WAITALL: more than the high mark raises the marks */
+/* §2.3 MSG_WAITALL: more than the high mark raises the marks */
 START_TEST(waitsForMoreThanHighMark)
 {
     static uint8_t data[100000];
@@ -266,7 +269,7 @@ START_TEST(waitsForMoreThanHighMark)
 }
 END_TEST
 
-/* MSG_WAITALL: more than the ring's inbound limit can never come */
+/* §2.3 MSG_WAITALL: more than the ring's inbound limit can never come */
 START_TEST(refusesMoreThanRingLimit)
 {
     static char data[16384];
@@ -282,7 +285,7 @@ START_TEST(refusesMoreThanRingLimit)
 }
 END_TEST
 
-/* MSG_PEEK: copies without consuming, over borders too */
+/* §2.3 MSG_PEEK: copies without consuming, over borders too */
 START_TEST(peeksStream)
 {
     char data[1000];
@@ -306,7 +309,7 @@ START_TEST(peeksStream)
 }
 END_TEST
 
-/* ReceiveFastSocketBuffer: one chunk; after a partial read the rest */
+/* §2.3 ReceiveFastSocketBuffer: one chunk; after a partial read the rest */
 START_TEST(takesChunks)
 {
     struct FastBuffer* buffer = NULL;
@@ -331,7 +334,7 @@ START_TEST(takesChunks)
 }
 END_TEST
 
-/* buffers and provider: what the user keeps is replaced at once */
+/* §2.3 buffers and provider: what the user keeps is replaced at once */
 START_TEST(replacesKeptBuffers)
 {
     enum
@@ -360,7 +363,7 @@ START_TEST(replacesKeptBuffers)
 }
 END_TEST
 
-/* truncation: plain datagrams are cut at length - 16, seen and counted */
+/* §2.3 truncation: plain datagrams are cut at length - 16, seen and counted */
 START_TEST(countsTruncation)
 {
     const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
@@ -434,7 +437,8 @@ static int takeShared(struct FastRingDescriptor* descriptor, struct io_uring_cqe
     return 1;
 }
 
-/* bundles: completion order is not the buffers' order when a user's own receive has one of them */
+/* §2.3 bundles: completion order is not the buffers' order when a user's own receive has one of
+ * them */
 START_TEST(sharesProviderWithOperations)
 {
     struct FastRingDescriptor* descriptor = NULL;
@@ -486,7 +490,8 @@ static void cancelByNumber(void)
     runIdle(fixture.ring);
 }
 
-/* -ECANCELED without our cancel (the user's, by number): armed again once; then an end, never a loop */
+/* §2.3 -ECANCELED without our cancel: the user's, by number: armed again once; then an end,
+ * never a loop */
 START_TEST(survivesForeignCancel)
 {
     openKind(KIND_TCP);
@@ -503,7 +508,7 @@ START_TEST(survivesForeignCancel)
 }
 END_TEST
 
-/* nothing queued after a fatal error: that error, again and again (also for a buffer) */
+/* §2.3 nothing queued after fatal error: that error, again and again (also for a buffer) */
 START_TEST(repeatsError)
 {
     char byte = 0;

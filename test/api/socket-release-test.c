@@ -69,7 +69,8 @@ static int readToError(int handle)
     }
 }
 
-/* 1: counted as pending until closed, then really closed */
+/* §2.6 GetFastRingPending, §2.6 shutdown and close: counted as pending until closed, then
+ * really closed */
 START_TEST(closesInBackground)
 {
     for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
@@ -109,7 +110,7 @@ static void refuseEvent(struct FastSocket* socket, int event, int parameter, str
     ck_abort_msg("event %d after the release", event);
 }
 
-/* local close: no callback ever, the closure is not touched */
+/* §2.1 local close, §2.6 mark released: no callback ever, the closure is not touched */
 START_TEST(isSilent)
 {
     struct Recorder* gone = calloc(1, sizeof(*gone));
@@ -131,7 +132,7 @@ START_TEST(isSilent)
 }
 END_TEST
 
-/* 2: a pending connect is cancelled and closed within the turn */
+/* §2.6 connect pending: cancelled and closed within the turn */
 START_TEST(closesPendingConnect)
 {
     struct sockaddr_storage address;
@@ -162,7 +163,7 @@ START_TEST(closesPendingConnect)
 }
 END_TEST
 
-/* 3: what is queued is sent, to a slow reader too */
+/* §2.6 flush: what is queued is sent, to a slow reader too */
 START_TEST(flushesToSlowReader)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
@@ -181,7 +182,7 @@ START_TEST(flushesToSlowReader)
 }
 END_TEST
 
-/* 3: queued messages of every kind */
+/* §2.6 flush: queued messages of every kind */
 START_TEST(flushesMessages)
 {
     for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
@@ -202,7 +203,7 @@ START_TEST(flushesMessages)
 }
 END_TEST
 
-/* 3: a peer that writes before it reads still gets what is flushed */
+/* §2.6 flush: a peer that writes before it reads still gets what is flushed */
 START_TEST(flushesToWritingPeer)
 {
     static uint8_t data[65536];
@@ -235,7 +236,7 @@ START_TEST(flushesToWritingPeer)
 }
 END_TEST
 
-/* 3: what a stuck reader finds at last is the beginning, in order */
+/* §2.6 flush: what a stuck reader finds at last is the beginning, in order */
 START_TEST(flushesRecordsInOrder)
 {
     static char record[300];
@@ -259,7 +260,7 @@ START_TEST(flushesRecordsInOrder)
 }
 END_TEST
 
-/* 3: bounded; then reset */
+/* §2.6 flush: bounded; then reset */
 START_TEST(givesUpOnStuckReader)
 {
     const uint64_t timeouts[] = {0, 1, 50};
@@ -281,7 +282,7 @@ START_TEST(givesUpOnStuckReader)
 }
 END_TEST
 
-/* 4: unread input must not destroy what the peer has not yet read (F19) */
+/* §2.6 drain: unread input must not destroy what the peer has not yet read (F19) */
 START_TEST(sparesSentDataFromUnreadInput)
 {
     static char noise[20000];
@@ -301,7 +302,7 @@ START_TEST(sparesSentDataFromUnreadInput)
 }
 END_TEST
 
-/* 4: so for input beyond the high mark, and behind a pause */
+/* §2.6 drain: so for input beyond the high mark, and behind a pause */
 START_TEST(sparesSentDataFromPause)
 {
     static char noise[200000];
@@ -322,7 +323,7 @@ START_TEST(sparesSentDataFromPause)
 }
 END_TEST
 
-/* 4: a peer that never ends is not waited for for ever */
+/* §2.6 drain: a peer that never ends is not waited for for ever */
 START_TEST(boundsWaitForEnd)
 {
     openKind(KIND_TCP);
@@ -335,7 +336,7 @@ START_TEST(boundsWaitForEnd)
 }
 END_TEST
 
-/* 5: a linger that the user set must not block the loop at the close */
+/* §2.6 shutdown and close: a linger that the user set must not block the loop at the close */
 START_TEST(doesNotLinger)
 {
     openKind(KIND_TCP);
@@ -352,7 +353,7 @@ START_TEST(doesNotLinger)
 }
 END_TEST
 
-/* 5: a forked child with a copy of the descriptor does not keep the connection (F18) */
+/* §2.6 shutdown and close: a forked child with a copy of the descriptor does not keep the connection (F18) */
 START_TEST(endsConnectionOfForkedCopy)
 {
     int hold[2];
@@ -382,7 +383,7 @@ START_TEST(endsConnectionOfForkedCopy)
 }
 END_TEST
 
-/* 6: nor when it is aborted */
+/* §2.6 AbortFastSocket, §2.6 shutdown and close: nor does one keep it when it is aborted */
 START_TEST(resetsConnectionOfForkedCopy)
 {
     int hold[2];
@@ -463,7 +464,7 @@ START_TEST(survivesResetWhileFlushing)
 }
 END_TEST
 
-/* 6: abort drops all and resets */
+/* §2.6 AbortFastSocket: drops all and resets */
 START_TEST(abortsWithReset)
 {
     for (int turns = 0; turns < 3; turns++) {
@@ -479,6 +480,7 @@ START_TEST(abortsWithReset)
 }
 END_TEST
 
+/* §2.6 AbortFastSocket: every kind, after any turn */
 START_TEST(abortsEveryKind)
 {
     for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
@@ -499,7 +501,8 @@ START_TEST(abortsEveryKind)
 }
 END_TEST
 
-/* zero copy: the descriptor goes at once, buffers when the kernel has done */
+/* §2.4 ZC and Release, §2.6 shutdown and close: the descriptor goes at once, buffers when the
+ * kernel has done */
 START_TEST(leavesBuffersToNotifications)
 {
     uint64_t held = 0;
@@ -541,7 +544,7 @@ START_TEST(outlivesProviderAndPools)
 }
 END_TEST
 
-/* many at once, more than the queue of the ring holds */
+/* §2.6 submission queue full: many at once, more than the queue of the ring holds */
 START_TEST(closesManyInOneTurn)
 {
     enum
@@ -575,7 +578,8 @@ START_TEST(closesManyInOneTurn)
 }
 END_TEST
 
-/* a program that waits without a limit until nothing is pending does not hang */
+/* §2.6 GetFastRingPending: a program that waits without a limit until nothing is pending does
+ * not hang */
 START_TEST(wakesWhenNothingIsPending)
 {
     for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {

@@ -26,7 +26,7 @@ enum Act
     ACT_PAUSE_RESUME,
     ACT_HANDLER,
     ACT_NO_HANDLER,
-    ACT_REPLACE, /* release, and a new socket that takes the descriptor's number */
+    ACT_REPLACE, /* abort, and a new socket at once */
     ACT_COUNT,
 };
 
@@ -144,12 +144,14 @@ static void playAll(enum Act what)
     }
 }
 
+/* §2.1 release inside a callback: the socket's own and another's, in every event */
 START_TEST(releaseInsideHandler)
 {
     playAll(ACT_RELEASE);
 }
 END_TEST
 
+/* §2.1 release inside a callback: by abort */
 START_TEST(abortInsideHandler)
 {
     playAll(ACT_ABORT);
@@ -174,18 +176,21 @@ START_TEST(resumeInsideHandler)
 }
 END_TEST
 
+/* §2.2 function, §2.2 closure: changed inside every event */
 START_TEST(changeHandlerInsideHandler)
 {
     playAll(ACT_HANDLER);
 }
 END_TEST
 
+/* §2.2 function: taken away inside every event */
 START_TEST(removeHandlerInsideHandler)
 {
     playAll(ACT_NO_HANDLER);
 }
 END_TEST
 
+/* §2.1 release inside a callback: and a new socket made at once */
 START_TEST(replaceInsideHandler)
 {
     playAll(ACT_REPLACE);
@@ -407,7 +412,8 @@ static void churn(unsigned start, uint32_t length, uint16_t buffers)
     ck_assert_int_gt(created, 100);
 }
 
-/* everything at random, also inside events, with seeds that are always the same */
+/* §2.1 release inside a callback, §2.1 re-entrancy: everything at random, also inside events,
+ * with seeds that are always the same */
 START_TEST(churnsAtRandom)
 {
     churn(1, 0, 64);

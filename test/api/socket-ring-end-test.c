@@ -57,7 +57,7 @@ static void expectShell(struct FastSocket* socket)
     ck_assert_int_eq(GetFastSocketHandle(socket), -ECANCELED);
 }
 
-/* every kind, before and after its first turn */
+/* §2.1 ring released with live sockets: every kind, before and after its first turn */
 START_TEST(tellsEverySocket)
 {
     for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
@@ -100,7 +100,8 @@ START_TEST(endsUnstarted)
 }
 END_TEST
 
-/* one that had its POLLHUP gets no second; a paused one is told all the same */
+/* §2.1 ring released with live sockets, §2.1 POLLHUP: one that had its POLLHUP gets no second;
+ * a paused one is told all the same */
 START_TEST(tellsOnce)
 {
     struct Recorder paused = {0};
@@ -201,7 +202,8 @@ static void releaseAtHangup(struct FastSocket* socket, int event, int parameter,
     self->socket = NULL;
 }
 
-/* handlers may call Release during the end: of their own socket, and of the next one */
+/* §2.1 ring released with live sockets: handlers may call Release during the end, of their own
+ * socket and of the next one */
 START_TEST(releasesDuringEnd)
 {
     enum
@@ -245,7 +247,8 @@ static bool turnEnds(void)
     return WaitForFastRing(fixture.ring, 100, NULL) == -ECANCELED;
 }
 
-/* ring released inside each event: takes effect at the end of the turn, which returns -ECANCELED */
+/* §2.1 re-entrancy, §2.8 -ECANCELED: ring released inside each event: takes effect at the end
+ * of the turn, which returns -ECANCELED */
 START_TEST(endsInsideEvent)
 {
     const int events[] = {POLLIN, POLLOUT, POLLERR, POLLHUP};
@@ -280,7 +283,7 @@ START_TEST(endsInsideEvent)
 }
 END_TEST
 
-/* shells: every call but Release fails, however often */
+/* §2.1 ring released with live sockets: shells: every call but Release fails, however often */
 START_TEST(leavesShells)
 {
     struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, 10, 0);
@@ -352,7 +355,8 @@ static void* runTurnAndExit(void* closure)
     return NULL;
 }
 
-/* the ring's thread is gone: anyone may release the ring, nothing is delivered, no crash */
+/* §2.8 thread exited: when the ring's thread is gone, anyone may release the ring, nothing is
+ * delivered, no crash */
 START_TEST(endsAfterThread)
 {
     pthread_t thread;

@@ -67,7 +67,8 @@ static void* callEverything(void* closure)
     return NULL;
 }
 
-/* every call from another thread is refused and changes nothing */
+/* §2.8 -EPERM, §2.2 ring, provider, inbound, §2.2 returns: every call from another thread is
+ * refused and changes nothing */
 START_TEST(refusesOtherThread)
 {
     pairStream(pair);
@@ -106,7 +107,8 @@ static void* transmitOwned(void* closure)
     return NULL;
 }
 
-/* -EPERM: the buffer is released, the descriptor left alone */
+/* §2.4 TransmitFastSocketDescriptor ownership: -EPERM: the buffer is released, the descriptor
+ * left alone */
 START_TEST(consumesBufferOnly)
 {
     struct Given given;
@@ -143,7 +145,7 @@ static void* createAll(void* closure)
     return NULL;
 }
 
-/* created in a thread that ends, run in this one */
+/* §2.8 first wait: created in a thread that ends, run in this one */
 START_TEST(createsElsewhere)
 {
     static uint8_t data[100000];

@@ -47,7 +47,7 @@ static int transmitVectors(struct iovec* vectors, size_t count, int flags)
     return TransmitFastSocketMessage(recorder.socket, &message, flags);
 }
 
-/* -EINVAL: pointers, addresses, flags; nothing is queued */
+/* §2.4 -EINVAL, §2.4 flags (send): pointers, addresses, flags; nothing is queued */
 START_TEST(refusesBadArguments)
 {
     const int refused[] = {MSG_PEEK, MSG_TRUNC, MSG_ERRQUEUE, MSG_FASTOPEN,
@@ -83,7 +83,7 @@ START_TEST(refusesBadArguments)
 }
 END_TEST
 
-/* -EMSGSIZE: more than 1 GiB, before anything is read */
+/* §2.4 -EMSGSIZE: more than 1 GiB, before anything is read */
 START_TEST(refusesHugeMessages)
 {
     struct iovec vectors[3] = {{"a", (size_t)1 << 30}, {"b", 1}, {"c", SIZE_MAX}};
@@ -98,7 +98,7 @@ START_TEST(refusesHugeMessages)
 }
 END_TEST
 
-/* address: on a connected stream -EISCONN; NULL and 0 are none */
+/* §2.4 address: on a connected stream -EISCONN; NULL and 0 are none */
 START_TEST(refusesAddressOnStream)
 {
     struct sockaddr_in address = {
@@ -122,7 +122,7 @@ START_TEST(refusesAddressOnStream)
 }
 END_TEST
 
-/* return 0: accepted and copied; nothing enters the kernel before the turn */
+/* §2.4 return 0: accepted and copied; nothing enters the kernel before the turn */
 START_TEST(copiesData)
 {
     char data[6] = "first";
@@ -188,7 +188,7 @@ START_TEST(takesManyVectors)
 }
 END_TEST
 
-/* empty: sends nothing on a stream, in the form of a message too */
+/* §2.4 empty: sends nothing on a stream, in the form of a message too */
 START_TEST(sendsNothingForEmpty)
 {
     openKind(KIND_TCP);
@@ -202,7 +202,8 @@ START_TEST(sendsNothingForEmpty)
 }
 END_TEST
 
-/* order: strictly that of the calls, whatever the sizes, with small socket buffers and short counts */
+/* §2.4 order, §2.4 short count: strictly that of the calls, whatever the sizes, with small
+ * socket buffers and short counts */
 START_TEST(keepsOrder)
 {
     static uint8_t data[4096];
@@ -236,7 +237,7 @@ START_TEST(keepsOrder)
 }
 END_TEST
 
-/* flags (send): those that pass or have no effect */
+/* §2.4 flags (send): those that pass or have no effect */
 START_TEST(takesFlags)
 {
     const int accepted[] = {MSG_CONFIRM, MSG_DONTROUTE, MSG_ZEROCOPY, MSG_NOSIGNAL,
@@ -255,7 +256,7 @@ START_TEST(takesFlags)
 }
 END_TEST
 
-/* flags (send): MSG_MORE holds back until more comes, MSG_EOR with a seqpacket */
+/* §2.4 flags (send): MSG_MORE holds back until more comes, MSG_EOR with a seqpacket */
 START_TEST(passesMore)
 {
     openKind(KIND_TCP);
@@ -273,7 +274,7 @@ START_TEST(passesMore)
 }
 END_TEST
 
-/* flags (send): MSG_OOB is an operation of its own, in its place */
+/* §2.4 flags (send): MSG_OOB is an operation of its own, in its place */
 START_TEST(passesUrgentData)
 {
     openKind(KIND_TCP);
@@ -292,8 +293,7 @@ START_TEST(passesUrgentData)
 }
 END_TEST
 
-/* before connect completes: see create/takesConnecting. After POLLHUP(0): see event/sendsAfterHalfClose.
- * -EPIPE: after our own shutdown, with everything before it sent */
+/* §2.4 -EPIPE: after our own shutdown, with everything before it sent */
 START_TEST(refusesAfterShutdown)
 {
     struct iovec vector = {"x", 1};
@@ -361,7 +361,7 @@ START_TEST(shutsDownAfterQueue)
 }
 END_TEST
 
-/* -EAGAIN: at the outbound limit, and POLLOUT follows */
+/* §2.4 -EAGAIN: at the outbound limit, and POLLOUT follows */
 START_TEST(refusesAtLimit)
 {
     static char data[1000];
@@ -438,7 +438,7 @@ START_TEST(leavesNothingCorked)
 }
 END_TEST
 
-/* zero copy asked for by the call alone, with the mode off */
+/* §2.4 ZERO_COPY choice, §2.4 flags (send): asked for by the call alone, with the mode off */
 START_TEST(takesZeroCopyForCall)
 {
     static uint8_t data[100000];
@@ -462,7 +462,7 @@ START_TEST(takesZeroCopyForCall)
 }
 END_TEST
 
-/* ZERO_COPY choice: below the threshold no zero copy, from it on yes */
+/* §2.4 ZERO_COPY choice: below the threshold no zero copy, from it on yes */
 START_TEST(obeysThreshold)
 {
     uint64_t needed = FASTRING_FEATURE_SEND_ZERO_COPY | FASTRING_FEATURE_SENDMSG_ZERO_COPY;
@@ -488,7 +488,7 @@ static bool hasCopied(void* closure)
     return readSocket(((struct Recorder*)closure)->socket).copiedZeroCopy >= 1;
 }
 
-/* ZC adaptivity: loopback always copies, and is given up after some tries */
+/* §2.4 ZC adaptivity: loopback always copies, and is given up after some tries */
 START_TEST(givesUpZeroCopyThatCopies)
 {
     static uint8_t data[32768];
@@ -515,7 +515,7 @@ START_TEST(givesUpZeroCopyThatCopies)
 }
 END_TEST
 
-/* ZC results: without locked memory the same goes out by copying, all of it */
+/* §2.4 ZC results: without locked memory the same goes out by copying, all of it */
 START_TEST(copiesWithoutLockedMemory)
 {
     static uint8_t data[65536];
@@ -549,7 +549,8 @@ START_TEST(copiesWithoutLockedMemory)
 }
 END_TEST
 
-/* the first errno of a dead connection, whatever the size of what was queued */
+/* §2.4 -EPIPE, §2.1 POLLERR fatal (stream): the first errno of a dead connection, whatever the
+ * size of what was queued */
 START_TEST(failsAfterReset)
 {
     const size_t sizes[] = {1, 100, 10000, 1000000};
@@ -569,7 +570,7 @@ START_TEST(failsAfterReset)
 }
 END_TEST
 
-/* a closed AF_UNIX peer: EPIPE told by events, no signal */
+/* §2.4 flags (send): a closed AF_UNIX peer: EPIPE told by events, no signal */
 START_TEST(raisesNoSignal)
 {
     openKind(KIND_UNIX_STREAM);

@@ -42,7 +42,7 @@ static void expectLine(const char* expected)
     ck_assert_str_eq(line, expected);
 }
 
-/* mode, write: reading and writing in turns keeps every line */
+/* §2.7 mode, §2.7 write: reading and writing in turns keeps every line */
 START_TEST(keepsLinesInTurns)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
@@ -64,7 +64,7 @@ START_TEST(keepsLinesInTurns)
 }
 END_TEST
 
-/* read, no data: −1, EAGAIN; ferror set, feof clear; a retry works without clearerr */
+/* §2.7 read, no data: −1, EAGAIN; ferror set, feof clear; a retry works without clearerr */
 START_TEST(tellsNoDataYet)
 {
     char line[64] = "";
@@ -106,7 +106,7 @@ START_TEST(readsPartsOfLines)
 }
 END_TEST
 
-/* read at EOF: 0, also after what was left unread */
+/* §2.7 read at EOF: 0, also after what was left unread */
 START_TEST(tellsEnd)
 {
     char line[64] = "";
@@ -125,7 +125,7 @@ START_TEST(tellsEnd)
 }
 END_TEST
 
-/* fatal error: −1 and its errno; write: EPIPE */
+/* §2.7 read at EOF, §2.7 write: a fatal error: −1 and its errno; write: EPIPE */
 START_TEST(tellsFatalError)
 {
     char byte = 0;
@@ -145,7 +145,7 @@ START_TEST(tellsFatalError)
 }
 END_TEST
 
-/* write: whole size or an error */
+/* §2.7 write: whole size or an error */
 START_TEST(refusesAtLimit)
 {
     static char data[5000];
@@ -161,7 +161,7 @@ START_TEST(refusesAtLimit)
 }
 END_TEST
 
-/* coalescing happens in the send queue: many small writes are one operation */
+/* §2.7 mode: coalescing happens in the send queue: many small writes are one operation */
 START_TEST(gathersWrites)
 {
     uint64_t before = 0;
@@ -204,7 +204,7 @@ START_TEST(readsMuch)
 }
 END_TEST
 
-/* fclose own≠0: flush, release */
+/* §2.7 fclose own≠0: flush, release */
 START_TEST(fcloseReleasesOwned)
 {
     openStream(KIND_TCP, 1);
@@ -220,7 +220,7 @@ START_TEST(fcloseReleasesOwned)
 }
 END_TEST
 
-/* fclose own=0: the socket stays */
+/* §2.7 fclose own=0: the socket stays */
 START_TEST(fcloseLeavesOthers)
 {
     openStream(KIND_TCP, 0);
@@ -233,7 +233,7 @@ START_TEST(fcloseLeavesOthers)
 }
 END_TEST
 
-/* Release before fclose is safe: later I/O fails with EPIPE */
+/* §2.7 fclose own=0: Release before fclose is safe: later I/O fails with EPIPE */
 START_TEST(survivesReleaseBeforeFclose)
 {
     for (int own = 0; own < 2; own++) {
@@ -257,7 +257,7 @@ START_TEST(survivesReleaseBeforeFclose)
 }
 END_TEST
 
-/* second stream: allowed, own only once */
+/* §2.7 second stream on one socket: allowed, own only once */
 START_TEST(letsOneOwn)
 {
     FILE* second = NULL;
@@ -280,7 +280,8 @@ START_TEST(letsOneOwn)
 }
 END_TEST
 
-/* NULL socket, datagram mode, fileno, shells */
+/* §2.7 NULL socket, §2.7 read in datagram mode, §2.7 fileno(): NULL socket, datagram mode,
+ * fileno, shells */
 START_TEST(refusesOthers)
 {
     const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};

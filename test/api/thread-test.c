@@ -70,6 +70,7 @@ static void* runAndRelease(void* closure)
     return NULL;
 }
 
+/* §2.8 first wait: what was made in one thread runs in another */
 START_TEST(runsInAnotherThread)
 {
     int expected = 5;
@@ -136,6 +137,7 @@ static void* tryEverything(void* closure)
     return NULL;
 }
 
+/* §2.8 -EPERM: every call of the ring */
 START_TEST(refusesOtherThreads)
 {
     runTurns(ring, 1);
@@ -218,6 +220,7 @@ static void inherit(struct Estate* estate)
 
 static int heardBefore;
 
+/* §2.8 thread exited, §2.8 dead ring: nothing is delivered, and shells are left */
 START_TEST(isReleasedAfterItsThread)
 {
     static struct Estate estate;
@@ -239,6 +242,7 @@ static void* releaseIt(void* closure)
     return NULL;
 }
 
+/* §2.8 thread exited: by a third thread */
 START_TEST(isReleasedAfterItsThreadByAnyThread)
 {
     static struct Estate estate;
@@ -334,7 +338,8 @@ static void* talk(void* closure)
     return NULL;
 }
 
-/* A worker gives buffers back in its own time, while few of them keep the receive starving. */
+/* §2.3 ReceiveFastSocketBuffer: A worker gives buffers back in its own time, while few of them
+ * keep the receive starving. */
 START_TEST(workersHoldReceivedBuffers)
 {
     struct Recorder recorder = {.then = handOut};
