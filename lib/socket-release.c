@@ -67,11 +67,12 @@ static void endConnection(const struct FastSocket* socket)
     if (socket->file)
         return;
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    if (!socket->resetting) {
-        (void)shutdown(socket->handle, SHUT_RDWR);
-        makeCloseQuick(socket);
-    } else if (socket->tcp)
+    if (socket->resetting && socket->tcp) {
         (void)connect(socket->handle, &nobody, sizeof(nobody)); /* disconnects, by a reset */
+        return;
+    }
+    (void)shutdown(socket->handle, SHUT_RDWR); /* others know no reset */
+    makeCloseQuick(socket);
 }
 
 static void reset(struct FastSocket* socket)

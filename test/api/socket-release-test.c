@@ -2,8 +2,8 @@
 #include "fixture.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/wait.h>
 
 static struct Fixture fixture;
@@ -353,59 +353,92 @@ START_TEST(doesNotLinger)
 }
 END_TEST
 
-/* §2.6 shutdown and close: a forked child with a copy of the descriptor does not keep the connection (F18) */
-START_TEST(endsConnectionOfForkedCopy)
+/* A child that has a copy of the descriptor, and lives until hold is closed. */
+static pid_t forkHolder(int* hold)
 {
-    int hold[2];
-    int status = 0;
-    pid_t child = 0;
+    int pipes[2];
     char byte = 0;
+    pid_t child = 0;
 
-    openKind(KIND_TCP);
-    ck_assert_int_eq(pipe(hold), 0);
+    ck_assert_int_eq(pipe(pipes), 0);
     child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
-        close(hold[1]);
+        close(pipes[1]);
         close(pair[1]);
-        _exit((read(hold[0], &byte, 1) == 0) ? 0 : 1);
+        _exit((read(pipes[0], &byte, 1) == 0) ? 0 : 1);
     }
-    close(hold[0]);
-    transmitText(recorder.socket, "bye");
-    release();
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
-    expectText(pair[1], "bye");
-    expectEnd(pair[1]);
-    close(pair[1]);
-    close(hold[1]);
+    close(pipes[0]);
+    *hold = pipes[1];
+    return child;
+}
+
+static void endHolder(pid_t child, int hold)
+{
+    int status = 0;
+
+    close(hold);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert(WIFEXITED(status));
+}
+
+static const enum Kind connected[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
+
+/* §2.6 shutdown and close: a forked child with a copy of the descriptor does not keep the connection (F18) */
+START_TEST(endsConnectionOfForkedCopy)
+{
+    for (size_t index = 0; index < sizeof(connected) / sizeof(connected[0]); index++) {
+        int hold = -1;
+        pid_t child = 0;
+        openKind(connected[index]);
+        child = forkHolder(&hold);
+        transmitText(recorder.socket, "bye");
+        release();
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        expectText(pair[1], "bye");
+        ck_assert_int_eq(readToError(pair[1]), 0);
+        close(pair[1]);
+        endHolder(child, hold);
+    }
 }
 END_TEST
 
 /* §2.6 AbortFastSocket, §2.6 shutdown and close: nor does one keep it when it is aborted */
 START_TEST(resetsConnectionOfForkedCopy)
 {
-    int hold[2];
-    pid_t child = 0;
-    char byte = 0;
-
-    openKind(KIND_TCP);
-    ck_assert_int_eq(pipe(hold), 0);
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        close(hold[1]);
+    for (size_t index = 0; index < sizeof(connected) / sizeof(connected[0]); index++) {
+        int hold = -1;
+        pid_t child = 0;
+        openKind(connected[index]);
+        child = forkHolder(&hold);
+        runIdle(fixture.ring);
+        AbortFastSocket(recorder.socket);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        ck_assert_int_eq(readToError(pair[1]), connected[index] == KIND_TCP ? ECONNRESET : 0);
         close(pair[1]);
-        _exit((read(hold[0], &byte, 1) == 0) ? 0 : 1);
+        endHolder(child, hold);
     }
-    close(hold[0]);
-    runIdle(fixture.ring);
-    AbortFastSocket(recorder.socket);
-    ck_assert_int_eq(readToError(pair[1]), ECONNRESET);
-    close(pair[1]);
-    close(hold[1]);
-    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+}
+END_TEST
+
+/* §2.6 flush, §2.6 shutdown and close: nor when the flush gives up */
+START_TEST(givesUpConnectionOfForkedCopy)
+{
+    for (size_t index = 0; index < sizeof(connected) / sizeof(connected[0]); index++) {
+        int hold = -1;
+        pid_t child = 0;
+        openKind(connected[index]);
+        setOption(recorder.socket, FASTSOCKET_OPTION_RELEASE_TIMEOUT, 1);
+        for (int count = 0; count < 300; count++)
+            transmitPattern(recorder.socket, 50000, 0);
+        runIdle(fixture.ring);
+        child = forkHolder(&hold);
+        release();
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        ck_assert_int_eq(readToError(pair[1]), connected[index] == KIND_TCP ? ECONNRESET : 0);
+        close(pair[1]);
+        endHolder(child, hold);
+    }
 }
 END_TEST
 
@@ -652,6 +685,7 @@ int main(void)
     tcase_add_test(area, doesNotLinger);
     tcase_add_test(area, endsConnectionOfForkedCopy);
     tcase_add_test(area, resetsConnectionOfForkedCopy);
+    tcase_add_test(area, givesUpConnectionOfForkedCopy);
     tcase_add_test(area, closesInAnyState);
     tcase_add_test(area, survivesResetWhileFlushing);
     tcase_add_test(area, abortsWithReset);
