@@ -2,8 +2,8 @@
  * automaton of the helper, here and everywhere. */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <linux/net_tstamp.h>
-
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
@@ -500,6 +500,154 @@ START_TEST(survivesResetAfterBothEnds)
 }
 END_TEST
 
+static int refusedBefore;
+
+/* At the first's POLLERR the second's error may be known already, and not yet told. */
+static void transmitToOther(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    struct Other* other = self->closure;
+    struct Recorder* victim = (self == other->first) ? other->second : other->first;
+
+    (void)socket;
+    (void)parameter;
+    if ((event != POLLERR) || (victim->err > 0) || (GetFastSocketError(victim->socket) == 0))
+        return;
+    ck_assert_int_eq(TransmitFastSocketData(victim->socket, NULL, 0, "x", 1, 0), -EPIPE);
+    ck_assert_int_eq(victim->err, 0);
+    refusedBefore++;
+}
+
+/* §2.4 -EPIPE: from the moment the error is known, before its POLLERR was told */
+START_TEST(refusesBeforeItIsTold)
+{
+    for (int round = 0; round < 20; round++) {
+        struct Recorder second = {.then = transmitToOther};
+        struct Other other = {&recorder, &second};
+        int more[2];
+        recorder.then = transmitToOther;
+        recorder.closure = &other;
+        second.closure = &other;
+        openTcp();
+        pairTcp(more);
+        openRecorded(&fixture, more[0], NULL, 0, &second);
+        runIdle(fixture.ring);
+        closeReset(more[1]);
+        resetPeer();
+        waitHangup(&recorder);
+        waitHangup(&second);
+        release();
+        ReleaseFastSocket(second.socket);
+    }
+    ck_assert_int_gt(refusedBefore, 0);
+    recorder.then = NULL;
+}
+END_TEST
+
+static void callsThatTellNothing(void)
+{
+    int events = recorder.events;
+    FILE* stream = NULL;
+    char byte = 0;
+
+    (void)TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0);
+    ck_assert_int_eq(recorder.events, events);
+    (void)ReceiveFastSocketData(recorder.socket, &byte, 1, 0);
+    ck_assert_int_eq(recorder.events, events);
+    ReleaseFastBuffer(ReceiveFastSocketBuffer(recorder.socket));
+    ck_assert_int_eq(recorder.events, events);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+    ck_assert_int_eq(recorder.events, events);
+    stream = GetFastSocketStream(recorder.socket, 0);
+    ck_assert_ptr_nonnull(stream);
+    (void)fputs("y", stream);
+    (void)fgetc(stream);
+    ck_assert_int_eq(fclose(stream), 0);
+    ck_assert_int_eq(recorder.events, events);
+}
+
+/* §2.1 when callbacks run: inside a wait and in no other call, whatever there is to be told */
+START_TEST(tellsInTurnsOnly)
+{
+    for (int reset = 0; reset < 2; reset++) {
+        int events = 0;
+        pairTcp(pair);
+        sendText(pair[1], "waits already");
+        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+        ck_assert_int_eq(recorder.events, 0);
+        callsThatTellNothing();
+        waitInput(&recorder, 13);
+        events = recorder.events;
+        ck_assert_int_gt(events, 0);
+        sendText(pair[1], "more");
+        callsThatTellNothing();
+        if (reset)
+            resetPeer();
+        else
+            ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+        callsThatTellNothing();
+        waitHangup(&recorder);
+        callsThatTellNothing();
+        events = recorder.events;
+        ReleaseFastSocket(recorder.socket);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.events, events);
+        if (pair[1] >= 0)
+            close(pair[1]);
+    }
+}
+END_TEST
+
+static void expectOneBit(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    (void)socket;
+    (void)parameter;
+    (void)self;
+    ck_assert_msg(event == POLLIN || event == POLLOUT || event == POLLERR || event == POLLHUP,
+                  "event 0x%x", (unsigned)event);
+}
+
+/* §2.1 event argument: one bit for each call, also for what is there to be told at once */
+START_TEST(tellsOneBitAtATime)
+{
+    recorder.then = expectOneBit;
+    openStream();
+    runIdle(fixture.ring);
+    recorder.events = 0;
+    recorder.out = 0;
+    sendText(pair[1], "all of it");
+    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    transmitText(recorder.socket, "at once");
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.events, 3);
+    ck_assert_int_eq(recorder.in, 1);
+    ck_assert_int_eq(recorder.out, 1);
+    ck_assert_int_eq(recorder.hup, 1);
+    recorder.then = NULL;
+    release();
+}
+END_TEST
+
+/* §2.1 order, §2.1 data and RST together: input, then the error, then the hang-up, and nothing more */
+START_TEST(tellsInOrder)
+{
+    openTcp();
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.events, 1);
+    sendText(pair[1], "last words");
+    resetPeer();
+    waitHangup(&recorder);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.events, 4);
+    ck_assert_int_eq(recorder.order[1], POLLIN);
+    ck_assert_int_eq(recorder.order[2], POLLERR);
+    ck_assert_int_eq(recorder.order[3], POLLHUP);
+    expectError(ECONNRESET);
+    release();
+}
+END_TEST
+
 /* §2.1 user pause: no POLLIN, bytes in flight are kept and told on resume */
 START_TEST(keepsInputOfPause)
 {
@@ -536,10 +684,10 @@ START_TEST(pauseStopsReceiving)
     for (int index = 0; index < 16; index++)
         sendAll(pair[1], block, sizeof(block));
     runIdle(fixture.ring);
-    /* What was armed may still bring something, not all. */
     ck_assert_int_eq(ioctl(pair[0], FIONREAD, &queued), 0);
     ck_assert_int_eq(recorder.in, 0);
-    ck_assert_uint_lt(GetFastSocketInboundLength(recorder.socket), 16 * sizeof(block) + 1);
+    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 0);
+    ck_assert_int_eq(queued, 16 * sizeof(block));
     ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
     waitInput(&recorder, 16 * sizeof(block));
     release();
@@ -696,6 +844,40 @@ START_TEST(survivesForeignClose)
 }
 END_TEST
 
+/* a new socket takes the number of a descriptor that was closed behind our back, which is forbidden: no
+ * crash, no spin */
+START_TEST(survivesSharedNumber)
+{
+    struct Recorder second = {0};
+    int more[2];
+    int number = -1;
+    uint64_t before = 0;
+
+    openTcp();
+    runIdle(fixture.ring);
+    number = GetFastSocketHandle(recorder.socket);
+    close(number);
+    pairTcp(more);
+    if (more[0] != number) {
+        ck_assert_int_eq(dup3(more[0], number, O_CLOEXEC), number);
+        close(more[0]);
+    }
+    openRecorded(&fixture, number, NULL, 0, &second);
+    sendText(pair[1], "to the first");
+    sendText(more[1], "to the second");
+    runIdle(fixture.ring);
+    before = readRing(fixture.ring).completions;
+    runTurns(fixture.ring, 500);
+    ck_assert_uint_le(readRing(fixture.ring).completions - before, 10);
+    AbortFastSocket(recorder.socket);
+    runIdle(fixture.ring);
+    AbortFastSocket(second.socket);
+    close(pair[1]);
+    close(more[1]);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+}
+END_TEST
+
 /* §2.1 half-close: what the user finds in the error queue is no end */
 START_TEST(survivesErrorQueue)
 {
@@ -830,6 +1012,80 @@ START_TEST(changesHandler)
     runIdle(fixture.ring);
     ck_assert_int_eq(next.in + next.hup, 1);
     release();
+}
+END_TEST
+
+/* Three layers of a protocol: a line of greeting, the data behind it, and whoever comes last. */
+static struct Recorder greeting;
+static struct Recorder body;
+static struct Recorder rest;
+
+static void readGreeting(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    char line[6] = "";
+
+    (void)self;
+    if ((event != POLLIN) || (parameter < (int)sizeof(line)))
+        return;
+    ck_assert_int_eq((int)ReceiveFastSocketData(socket, line, sizeof(line), 0), (int)sizeof(line));
+    ck_assert_int_eq(memcmp(line, "HELLO\n", sizeof(line)), 0);
+    ck_assert_int_eq(SetFastSocketHandler(socket, recordEvent, &body), 0);
+    ck_assert_int_eq(ResumeFastSocket(socket), 0); /* what is left is told to the next layer */
+    transmitText(socket, "welcome");
+}
+
+static void readBody(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    char data[8] = "";
+
+    (void)parameter;
+    (void)self;
+    if (event != POLLIN)
+        return;
+    ck_assert_int_eq((int)ReceiveFastSocketData(socket, data, 4, 0), 4);
+    ck_assert_str_eq(data, "body");
+    ck_assert_int_eq(SetFastSocketHandler(socket, recordEvent, &rest), 0);
+}
+
+/* §2.2 function, §2.2 closure: between layers of a protocol, each hears of its own and of nothing else */
+START_TEST(handsOverBetweenLayers)
+{
+    for (int reset = 0; reset < 2; reset++) {
+        struct Recorder fresh = {.lastHangup = -1};
+        greeting = body = rest = fresh;
+        greeting.then = readGreeting;
+        body.then = readBody;
+        pairTcp(pair);
+        openRecorded(&fixture, pair[0], NULL, 0, &greeting);
+        recorder.socket = greeting.socket;
+        waitCount(fixture.ring, &greeting.out, 1);
+        sendText(pair[1], "HELL");
+        waitInput(&greeting, 4);
+        runIdle(fixture.ring);
+        sendText(pair[1], "O\nbody, and more");
+        waitCount(fixture.ring, &body.in, 1);
+        ck_assert_int_eq(body.parameterIn, 14);
+        runIdle(fixture.ring);
+        expectText(pair[1], "welcome");
+        /* The drain of what the first layer sent is the second's or the third's to hear. */
+        ck_assert_int_eq(body.out + rest.out, 1);
+        ck_assert_int_eq(greeting.in, 2);
+        ck_assert_int_eq(greeting.out, 1);
+        if (reset) {
+            resetPeer();
+        } else {
+            close(pair[1]);
+            pair[1] = -1;
+        }
+        waitFor(fixture.ring, hasHungUp, &rest);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(greeting.err + greeting.hup + body.err + body.hup, 0);
+        ck_assert_int_eq(rest.err, reset);
+        ck_assert_int_eq(rest.hup, 1);
+        ck_assert_int_eq(body.in, 1);
+        ck_assert_ptr_eq(GetFastSocketClosure(recorder.socket), &rest);
+        release();
+    }
 }
 END_TEST
 
@@ -1048,6 +1304,10 @@ int main(void)
     tcase_add_test(area, sendsAfterHalfClose);
     tcase_add_test(area, restsAfterHalfClose);
     tcase_add_test(area, survivesResetAfterBothEnds);
+    tcase_add_test(area, refusesBeforeItIsTold);
+    tcase_add_test(area, tellsInTurnsOnly);
+    tcase_add_test(area, tellsOneBitAtATime);
+    tcase_add_test(area, tellsInOrder);
     tcase_add_test(area, keepsInputOfPause);
     tcase_add_test(area, pauseStopsReceiving);
     tcase_add_test(area, holdsEndOfPause);
@@ -1056,11 +1316,13 @@ int main(void)
     tcase_add_test(area, tellsSendErrorInPause);
     tcase_add_test(area, tellsStolenConnectError);
     tcase_add_test(area, survivesForeignClose);
+    tcase_add_test(area, survivesSharedNumber);
     tcase_add_test(area, survivesErrorQueue);
     tcase_add_test(area, tellsSwallowedError);
     tcase_add_test(area, tellsInputBeforeSendError);
     tcase_add_test(area, tellsLocalShutdown);
     tcase_add_test(area, changesHandler);
+    tcase_add_test(area, handsOverBetweenLayers);
     tcase_add_test(area, refusesNestedTurn);
     tcase_add_test(area, allowsCallsInside);
     tcase_add_test(area, boundsTurn);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 static struct Fixture fixture;
@@ -442,6 +443,58 @@ START_TEST(givesUpConnectionOfForkedCopy)
 }
 END_TEST
 
+static void runChild(int round)
+{
+    pid_t child = fork();
+    int status = 0;
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        if (round % 3 == 0)
+            _exit(0);
+        if (round % 3 == 1)
+            (void)execl("/bin/true", "true", (char*)NULL);
+        (void)raise(SIGKILL);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(round % 3 == 2 ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* §2.6 shutdown and close: children that exit, execute and are killed while the ring is busy take nothing
+ * away and add no event; the peer hears the end at the release and not before */
+START_TEST(survivesExitingChildren)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
+
+    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
+        openKind(kinds[index]);
+        waitCount(fixture.ring, &recorder.out, 1);
+        for (int round = 0; round < 12; round++) {
+            char text[16] = "";
+            snprintf(text, sizeof(text), "round %d", round);
+            sendText(pair[1], text);
+            transmitText(recorder.socket, text);
+            if (round & 1)
+                runTurns(fixture.ring, 1);
+            runChild(round);
+            receiveText(&recorder, text);
+            waitDrained(&recorder);
+            runIdle(fixture.ring);
+            expectText(pair[1], text);
+            expectNothing(pair[1]);
+            ck_assert_int_eq(recorder.in, round + 1);
+            ck_assert_int_eq(recorder.out, round + 2);
+            ck_assert_int_eq(recorder.err + recorder.hup, 0);
+        }
+        release();
+        runIdle(fixture.ring);
+        expectEnd(pair[1]);
+        close(pair[1]);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+    }
+}
+END_TEST
+
 /* after POLLHUP, after a fatal error, in a pause, when shut down */
 START_TEST(closesInAnyState)
 {
@@ -686,6 +739,7 @@ int main(void)
     tcase_add_test(area, endsConnectionOfForkedCopy);
     tcase_add_test(area, resetsConnectionOfForkedCopy);
     tcase_add_test(area, givesUpConnectionOfForkedCopy);
+    tcase_add_test(area, survivesExitingChildren);
     tcase_add_test(area, closesInAnyState);
     tcase_add_test(area, survivesResetWhileFlushing);
     tcase_add_test(area, abortsWithReset);

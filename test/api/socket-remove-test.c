@@ -1,6 +1,7 @@
 /* Anything may be removed inside any event, and nothing is delivered for it afterwards. */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 
 static struct Fixture fixture;
@@ -194,6 +195,75 @@ END_TEST
 START_TEST(replaceInsideHandler)
 {
     playAll(ACT_REPLACE);
+}
+END_TEST
+
+/* The first owner of a number: busy in all ways that leave something on the way. */
+static void openFirstOwner(struct Recorder* first, int round, int pair[2])
+{
+    static char data[100000];
+
+    pairKind(round % 3 ? KIND_TCP : KIND_UNIX_STREAM, pair);
+    openRecorded(&fixture, pair[0], NULL, round & 1 ? FASTSOCKET_MODE_ZERO_COPY : 0, first);
+    runTurns(fixture.ring, round % 4);
+    (void)send(pair[1], "old", 3, MSG_NOSIGNAL);
+    ck_assert_int_eq(TransmitFastSocketData(first->socket, NULL, 0, data, sizeof(data), 0), 0);
+    runTurns(fixture.ring, round % 3);
+    (void)send(pair[1], "older", 5, MSG_NOSIGNAL);
+    if (round % 5 == 0)
+        (void)shutdown(pair[1], SHUT_WR);
+    if (round % 7 == 0) {
+        closeReset(pair[1]);
+        pair[1] = -1;
+    }
+}
+
+/* §2.6 shutdown and close: the number is free only when all is over, so that its next owner gets neither
+ * bytes nor events of the last one */
+START_TEST(leavesNothingToTheNextOwner)
+{
+    for (int round = 0; round < 128; round++) {
+        struct Recorder first = {0};
+        struct Recorder second = {0};
+        char data[16] = "";
+        int old[2];
+        int fresh[2];
+        pairStream(fresh);
+        openFirstOwner(&first, round, old);
+        if (round % 2)
+            setOption(first.socket, FASTSOCKET_OPTION_RELEASE_TIMEOUT, 0);
+        if (round % 16 == 3) /* waits for its peer, for a second */
+            ReleaseFastSocket(first.socket);
+        else
+            AbortFastSocket(first.socket);
+        /* Taken at the first moment at which it is free. */
+        for (int turn = 0; fcntl(old[0], F_GETFD) >= 0; turn++) {
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+            ck_assert_int_lt(turn, 60000);
+        }
+        ck_assert_int_eq(fcntl(fresh[0], F_DUPFD_CLOEXEC, old[0]), old[0]);
+        close(fresh[0]);
+        openRecorded(&fixture, old[0], NULL, 0, &second);
+        if (old[1] >= 0)
+            (void)send(old[1], "oldest", 6, MSG_NOSIGNAL);
+        sendText(fresh[1], "new");
+        transmitText(second.socket, "answer");
+        waitInput(&second, 3);
+        waitDrained(&second);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(second.in, 1);
+        ck_assert_int_eq(second.out, 1);
+        ck_assert_int_eq(second.err + second.hup, 0);
+        ck_assert_int_eq((int)ReceiveFastSocketData(second.socket, data, sizeof(data), 0), 3);
+        ck_assert_str_eq(data, "new");
+        expectText(fresh[1], "answer");
+        expectNothing(fresh[1]);
+        if (old[1] >= 0)
+            close(old[1]);
+        close(fresh[1]);
+        ReleaseFastSocket(second.socket);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+    }
 }
 END_TEST
 
@@ -437,6 +507,7 @@ int main(void)
     tcase_add_test(area, changeHandlerInsideHandler);
     tcase_add_test(area, removeHandlerInsideHandler);
     tcase_add_test(area, replaceInsideHandler);
+    tcase_add_test(area, leavesNothingToTheNextOwner);
     tcase_add_test(area, releaseProviderInsideHandler);
     tcase_add_test(area, churnsAtRandom);
     suite_add_tcase(suite, area);
