@@ -159,6 +159,98 @@ START_TEST(bundlesFollowTheRing)
 }
 END_TEST
 
+/* §2.3 res 0: an end comes without a buffer, and none is put back for it, least of all the first */
+START_TEST(putsNothingBackAtAnEnd)
+{
+    static uint8_t data[20 * LENGTH];
+    struct Fixture parts = fixture;
+    struct Recorder recorder = {0};
+    struct FastRingDescriptor* descriptor = NULL;
+    uint8_t* kept = NULL;
+    int stream[2];
+
+    parts.provider = CreateFastRingBufferProvider(fixture.ring, 0, 2, LENGTH, AllocateRingFastBuffer,
+                                                  fixture.inbound);
+    descriptor = AllocateFastRingDescriptor(fixture.ring, keepBuffer, NULL);
+    io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], NULL, 0, 0);
+    PrepareFastRingBuffer(parts.provider, GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    sendText(pair[1], "kept");
+    waitCount(fixture.ring, &made, 1);
+    ck_assert_uint_eq(firstTaken.flags >> IORING_CQE_BUFFER_SHIFT, 0);
+    kept = GetFastRingBuffer(parts.provider, &firstTaken);
+    ck_assert_ptr_nonnull(kept);
+    for (int round = 0; round < 10; round++) {
+        pairKind(round % 2 ? KIND_TCP : KIND_UNIX_STREAM, stream);
+        openRecorded(&parts, stream[0], NULL, 0, &recorder);
+        runIdle(fixture.ring);
+        close(stream[1]);
+        waitHangup(&recorder);
+        ReleaseFastSocket(recorder.socket);
+    }
+    pairStream(stream);
+    openRecorded(&parts, stream[0], NULL, 0, &recorder);
+    fillPattern(data, sizeof(data), 0);
+    sendAll(stream[1], data, sizeof(data));
+    waitInput(&recorder, sizeof(data));
+    ck_assert_int_eq(memcmp(kept, "kept", 4), 0);
+    ck_assert_ptr_eq(GetFastRingBuffer(parts.provider, &firstTaken), kept);
+    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), sizeof(data));
+    ck_assert(checkPattern(data, sizeof(data), 0));
+    ck_assert_int_eq(AdvanceFastRingBuffer(parts.provider, &firstTaken, NULL, NULL), 0);
+    ReleaseFastSocket(recorder.socket);
+    close(stream[1]);
+    ReleaseFastRingDescriptor(descriptor);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    ReleaseFastRingBufferProvider(parts.provider, ReleaseRingFastBuffer);
+}
+END_TEST
+
+static uint32_t flagsTaken[3];
+static uint8_t* dataTaken[3];
+
+static int noteBuffer(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+{
+    (void)descriptor;
+    if (reason == FASTRING_REASON_RELEASED || completion->res <= 0 || made == 3)
+        return 0;
+    flagsTaken[made] = completion->flags;
+    dataTaken[made] = GetFastRingBuffer(provider, completion);
+    made++;
+    return 1;
+}
+
+/* §2.3 incremental buffers (not needed for 1.0): none; each completion has a buffer of its own, and ends it */
+START_TEST(endsABufferWithEachCompletion)
+{
+    const uint32_t more = 1U << 4; /* IORING_CQE_F_BUF_MORE */
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, noteBuffer, NULL);
+    int stream[2];
+
+    provider = CreateFastRingBufferProvider(fixture.ring, 0, 4, 4096, AllocateRingFastBuffer,
+                                            fixture.inbound);
+    ck_assert_ptr_nonnull(provider);
+    pairStream(stream);
+    io_uring_prep_recv_multishot(GetFastRingDescriptorSubmission(descriptor), stream[0], NULL, 0, 0);
+    PrepareFastRingBuffer(provider, GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    for (int count = 0; count < 3; count++) {
+        sendText(stream[1], "piece");
+        waitCount(fixture.ring, &made, count + 1);
+        ck_assert_uint_eq(flagsTaken[count] & more, 0);
+        ck_assert_ptr_nonnull(GetFastBuffer(dataTaken[count]));
+        for (int other = 0; other < count; other++)
+            ck_assert((dataTaken[count] >= dataTaken[other] + 4096) ||
+                      (dataTaken[other] >= dataTaken[count] + 4096));
+    }
+    ReleaseFastRingDescriptor(descriptor);
+    runIdle(fixture.ring);
+    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    close(stream[0]);
+    close(stream[1]);
+}
+END_TEST
+
 /* §2.3 ReceiveFastSocketBuffer: every buffer kept by the user's own operation, a socket beside
  * it waits without a turn too many. */
 START_TEST(starvesQuietlyBesideKeptBuffers)
@@ -579,6 +671,8 @@ int main(void)
     tcase_add_test(tcase, refillsFromReleasedPool);
     tcase_add_test(tcase, starvesQuietlyBesideKeptBuffers);
     tcase_add_test(tcase, bundlesFollowTheRing);
+    tcase_add_test(tcase, putsNothingBackAtAnEnd);
+    tcase_add_test(tcase, endsABufferWithEachCompletion);
     tcase_add_test(tcase, groupsAreUnique);
     tcase_add_test(tcase, highestGroupWorks);
     tcase_add_test(tcase, refusesBadArguments);

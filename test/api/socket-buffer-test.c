@@ -87,6 +87,38 @@ START_TEST(sendsPart)
 }
 END_TEST
 
+/* §2.4 TransmitFastSocketBuffer: large ones are queued as they are and gathered, small ones copied */
+START_TEST(gathersLargeCopiesSmall)
+{
+    enum
+    {
+        MANY = 50,
+    };
+    uint64_t held = 0;
+    uint64_t operations = 0;
+
+    openKind(KIND_TCP);
+    runIdle(fixture.ring);
+    held = heldBuffers();
+    for (uint64_t index = 0; index < MANY; index++)
+        ck_assert_int_eq(transmit(makeBuffer(5000, index * 5000), 0, 5000), 0);
+    ck_assert_uint_ge(heldBuffers(), held + MANY);
+    expectPattern(pair[1], MANY * 5000, 0);
+    waitDrained(&recorder);
+    operations = readSocket(recorder.socket).sentOperations;
+    ck_assert_uint_le(operations, 6); /* short counts */
+    runIdle(fixture.ring);
+    ck_assert_uint_eq(heldBuffers(), held);
+    for (uint64_t index = 0; index < MANY; index++)
+        ck_assert_int_eq(transmit(makeBuffer(200, index * 200), 0, 200), 0);
+    ck_assert_uint_le(heldBuffers(), held + 8);
+    expectPattern(pair[1], MANY * 200, 0);
+    waitDrained(&recorder);
+    ck_assert_uint_le(readSocket(recorder.socket).sentOperations - operations, 2);
+    release();
+}
+END_TEST
+
 /* §2.4 TransmitFastSocketBuffer, §2.4 -EINVAL: the buffer's length does not matter, its size
  * does */
 START_TEST(checksRange)
@@ -401,6 +433,7 @@ int main(void)
 
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, sendsPart);
+    tcase_add_test(area, gathersLargeCopiesSmall);
     tcase_add_test(area, checksRange);
     tcase_add_test(area, consumesOnError);
     tcase_add_test(area, sendsHeldBufferAgain);

@@ -331,6 +331,40 @@ START_TEST(dropsOutputOfRefusedConnect)
 }
 END_TEST
 
+/* §2.1 connect failure: one POLLERR and one POLLHUP with its errno, no POLLOUT, the queue dropped */
+START_TEST(tellsFailedConnect)
+{
+    for (int transmit = 0; transmit < 2; transmit++) {
+        struct sockaddr_storage address;
+        socklen_t length = 0;
+        int listener = listenTcp(&address, &length);
+        int first = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        /* A backlog of 0 holds one: the second connect waits, and finds nobody when it asks again. */
+        ck_assert_int_eq(listen(listener, 0), 0);
+        ck_assert_int_eq(connect(first, (struct sockaddr*)&address, length), 0);
+        ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, length), -1);
+        ck_assert_int_eq(errno, EINPROGRESS);
+        openRecorded(&fixture, handle, NULL, 0, &recorder);
+        if (transmit)
+            transmitText(recorder.socket, "never sent");
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.events, 0);
+        close(listener);
+        waitHangup(&recorder);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.events, 2);
+        ck_assert_int_eq(recorder.err, 1);
+        ck_assert_int_eq(recorder.lastError, ECONNREFUSED);
+        ck_assert_int_eq(recorder.lastHangup, ECONNREFUSED);
+        ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), transmit ? 10 : 0);
+        ck_assert_uint_eq(GetFastRingPending(fixture.ring), 0);
+        ReleaseFastSocket(recorder.socket);
+        close(first);
+    }
+}
+END_TEST
+
 /* §2.2 message, §2.3 GetFastSocketMessageHeader: only the two lengths are used */
 START_TEST(copiesMessage)
 {
@@ -422,6 +456,7 @@ START_TEST(checksMode)
     pairTcp(pair);
     for (size_t index = 0; index < sizeof(refused) / sizeof(refused[0]); index++)
         refuse(EINVAL, pair[0], NULL, 0, refused[index]);
+    refuse(EINVAL, pair[0], NULL, 0, FASTSOCKET_MODE_FILE_IO | FASTSOCKET_MODE_ZERO_COPY);
     expectUnharmed();
     ck_assert_int_eq(FASTSOCKET_MODE_REGULAR, 0);
     ck_assert_int_eq(FASTSOCKET_MODE_ZERO_COPY, MSG_ZEROCOPY);
@@ -450,6 +485,32 @@ START_TEST(takesAnyLimit)
             receiveAll(pair[1], data, sizeof(data));
             ck_assert(checkPattern(data, sizeof(data), position));
         }
+        ReleaseFastSocket(recorder.socket);
+        close(pair[1]);
+    }
+}
+END_TEST
+
+/* §2.2 limit: so many messages at once and no more; 0 leaves it to the library */
+START_TEST(handsOverNoMoreThanLimit)
+{
+    const uint32_t limits[] = {0, 1, 4};
+
+    for (size_t index = 0; index < sizeof(limits) / sizeof(limits[0]); index++) {
+        uint64_t least = limits[index] > 0 ? 40 / limits[index] : 1;
+        uint64_t operations = 0;
+        pairTcp(pair);
+        recorder.socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound,
+                                           fixture.outbound, pair[0], NULL, 0, 0, limits[index],
+                                           recordEvent, &recorder);
+        ck_assert_ptr_nonnull(recorder.socket);
+        runIdle(fixture.ring);
+        for (uint64_t message = 0; message < 40; message++)
+            transmitPattern(recorder.socket, 10, message * 10);
+        waitDrained(&recorder);
+        operations = readSocket(recorder.socket).sentOperations;
+        ck_assert_uint_ge(operations, least);
+        ck_assert_uint_le(operations, least + 3);
         ReleaseFastSocket(recorder.socket);
         close(pair[1]);
     }
@@ -603,11 +664,13 @@ int main(void)
     tcase_add_test(area, takesConnecting);
     tcase_add_test(area, tellsRefusedConnect);
     tcase_add_test(area, dropsOutputOfRefusedConnect);
+    tcase_add_test(area, tellsFailedConnect);
     tcase_add_test(area, copiesMessage);
     tcase_add_test(area, bordersOfMessage);
     tcase_add_test(area, checksFlags);
     tcase_add_test(area, checksMode);
     tcase_add_test(area, takesAnyLimit);
+    tcase_add_test(area, handsOverNoMoreThanLimit);
     tcase_add_test(area, setsCloseOnExec);
     tcase_add_test(area, ownsHandle);
     tcase_add_test(area, worksWithoutHandler);

@@ -445,6 +445,7 @@ START_TEST(runsSocketCommand)
     ck_assert_msg((barrierResult >= 0) || (barrierResult == -EOPNOTSUPP) ||
                       (barrierResult == -EINVAL),
                   "%d", barrierResult);
+    ck_assert_uint_eq(barrierOutbound, 6); /* what is behind waits for it */
     waitDrained(&recorder);
     expectText(pair[1], "beforebehind");
     ck_assert_int_eq(recorder.err, 0);

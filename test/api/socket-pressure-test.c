@@ -645,6 +645,43 @@ START_TEST(restsWhileHoarded)
 }
 END_TEST
 
+/* §2.8 overflow: more completions than the ring has room for: nothing is lost, everyone goes on receiving */
+START_TEST(losesNothingByOverflow)
+{
+    enum
+    {
+        MANY = 300,
+        ROUNDS = 4,
+    };
+    static struct Recorder recorders[MANY];
+    static int peers[MANY];
+    char text[16] = "";
+
+    raiseDescriptors(2 * MANY + 100);
+    fixtureClose(&fixture);
+    fixtureOpen(&fixture, 1, 512, 256);
+    for (int index = 0; index < MANY; index++) {
+        pairKind(index % 2 ? KIND_UNIX_DATAGRAM : KIND_UNIX_STREAM, pair);
+        peers[index] = pair[1];
+        openRecorded(&fixture, pair[0], NULL, 0, &recorders[index]);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        runIdle(fixture.ring);
+        snprintf(text, sizeof(text), "round %d", round);
+        for (int index = 0; index < MANY; index++)
+            sendText(peers[index], text);
+        for (int index = 0; index < MANY; index++)
+            receiveText(&recorders[index], text);
+    }
+    ck_assert_uint_gt(readRing(fixture.ring).overflows, 0);
+    for (int index = 0; index < MANY; index++) {
+        ck_assert_int_eq(recorders[index].err + recorders[index].hup, 0);
+        AbortFastSocket(recorders[index].socket);
+        close(peers[index]);
+    }
+}
+END_TEST
+
 /* memory goes back after a burst */
 START_TEST(returnsMemoryAfterBurst)
 {
@@ -761,6 +798,7 @@ int main(void)
     tcase_add_test(area, oneBufferServesThousand);
     tcase_add_test(area, fourBuffersServeThousand);
     tcase_add_test(area, restsWhileHoarded);
+    tcase_add_test(area, losesNothingByOverflow);
     tcase_add_test(area, returnsMemoryAfterBurst);
     tcase_add_test(area, relaysWithPauses);
     suite_add_tcase(suite, area);

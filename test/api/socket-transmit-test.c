@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -266,6 +267,16 @@ START_TEST(passesMore)
     waitDrained(&recorder);
     expectText(pair[1], "hello");
     release();
+    openKind(KIND_UDP); /* which holds back for ever */
+    ck_assert_int_eq(transmit("he", 2, MSG_MORE), 0);
+    waitDrained(&recorder);
+    runIdle(fixture.ring);
+    expectNothing(pair[1]);
+    ck_assert_int_eq(transmit("llo", 3, 0), 0);
+    waitDrained(&recorder);
+    expectText(pair[1], "hello");
+    expectNothing(pair[1]);
+    release();
     openKind(KIND_UNIX_SEQPACKET);
     ck_assert_int_eq(transmit("record", 6, MSG_EOR), 0);
     waitDrained(&recorder);
@@ -357,6 +368,54 @@ START_TEST(shutsDownAfterQueue)
         checked += (uint64_t)size;
     }
     ck_assert_uint_eq(checked, 4000000);
+    release();
+}
+END_TEST
+
+/* Bytes of address space in use. */
+static size_t addressSpace(void)
+{
+    FILE* file = fopen("/proc/self/statm", "re");
+    unsigned long pages = 0;
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%lu", &pages), 1);
+    (void)fclose(file);
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* §2.4 -ENOMEM: no memory for all of it, and nothing of it is queued or kept */
+START_TEST(refusesWithoutMemory)
+{
+    const size_t size = 300 << 20;
+    uint8_t* data = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct iovec vector = {data, size};
+    struct rlimit before;
+    struct rlimit tight;
+    uint64_t held = 0;
+    int results[2];
+
+    ck_assert_ptr_ne(data, MAP_FAILED);
+    openKind(KIND_TCP);
+    transmitText(recorder.socket, "before ");
+    held = readRing(fixture.ring).buffers;
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    tight = before;
+    tight.rlim_cur = addressSpace() + (64 << 20);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &tight), 0);
+    results[0] = transmit(data, size, 0);
+    results[1] = transmitVectors(&vector, 1, 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    ck_assert_int_eq(results[0], -ENOMEM);
+    ck_assert_int_eq(results[1], -ENOMEM);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 7);
+    ck_assert_uint_eq(readRing(fixture.ring).buffers, held);
+    transmitText(recorder.socket, "behind");
+    waitDrained(&recorder);
+    expectText(pair[1], "before behind");
+    expectNothing(pair[1]);
+    ck_assert_int_eq(recorder.err + recorder.hup, 0);
+    munmap(data, size);
     release();
 }
 END_TEST
@@ -594,6 +653,7 @@ int main(void)
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, refusesBadArguments);
     tcase_add_test(area, refusesHugeMessages);
+    tcase_add_test(area, refusesWithoutMemory);
     tcase_add_test(area, refusesAddressOnStream);
     tcase_add_test(area, copiesData);
     tcase_add_test(area, gathersBurst);
