@@ -129,7 +129,8 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
 /*
  * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
  * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
- * and the descriptor closed, in the background. GetFastRingPending counts it until then.
+ * and the descriptor closed, in the background. GetFastRingPending counts it until then. The pointer is
+ * the library's from then on: using it, also for receiving, is undefined.
  */
 void ReleaseFastSocket(struct FastSocket* socket);
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """
-Each public header compiles alone, as C11 and C++11, without a warning.
+Each public header compiles alone, as C11 and C++11, without a warning; and says what is undefined.
 
 usage: headers-test.py SOURCE_ROOT
 """
 
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -31,6 +32,13 @@ def compileAlone(compiler, standard, include, header):
         tap.run([compiler, f'-std={standard}', *WARNINGS, '-fsyntax-only', '-I', include, path])
 
 
+# §2.3 after Release: undefined, and the header says so where the release is declared
+def saysWhatIsUndefined(include):
+    text = (include / 'Ring' / 'FastSocket.h').read_text()
+    comment = re.search(r'/\*((?:[^*]|\*(?!/))*)\*/\nvoid ReleaseFastSocket\(', text).group(1)
+    assert re.search(r'using it.*?is\s+undefined', comment, re.S), comment
+
+
 def main():
     include = pathlib.Path(sys.argv[1]) / 'include'
     cases = []
@@ -40,6 +48,7 @@ def main():
                 cases.append((f'headers/{family}/{standard}/{header}',
                               lambda c=compiler, s=standard, h=header:
                               compileAlone(c, s, include, h)))
+    cases.append(('headers/saysWhatIsUndefined', lambda: saysWhatIsUndefined(include)))
     tap.runCases(cases)
 
 

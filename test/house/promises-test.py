@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""
+Every promise of the library's behaviour has a test that names it. The promises are the rows of
+test/promises. A test names its rows in a comment directly above START_TEST, or above a function of
+test/interop or test/house:
+
+    /* §2.3 truncation: what it checks */
+    # §2.4 order, §2.4 empty: of several rows
+
+usage: promises-test.py SOURCE_ROOT [--list] [BEHAVIOUR]
+
+--list prints the rows with their tests, those without first. BEHAVIOUR, or FASTSOCKET_BEHAVIOUR in the
+environment, is the specification's text of the behaviour: then the rows of its tables must be the list's.
+"""
+
+import os
+import pathlib
+import re
+import sys
+import tempfile
+
+import tap
+
+SECTION = re.compile(r'\d+\.\d+')
+ROW = re.compile(r'§(\d+\.\d+) ([^:§]+?)(?=, §|: |$)')
+GRAMMAR = re.compile(r'(?:§\d+\.\d+ [^:§]+, )*§\d+\.\d+ [^:§]+: \S.*')
+
+SECTIONS = [f'2.{number}' for number in range(1, 9)]
+
+# Rows whose tests are not written yet. A row that has its test must leave.
+OPEN = [
+    ('2.5', 'kinds'),
+    ('2.5', 'direction'),
+    ('2.5', 'EOF'),
+    ('2.5', 'writes'),
+    ('2.5', 'SIGPIPE'),
+    ('2.5', 'Message'),
+]
+
+
+def readList(path):
+    """{(section, name): wording}, and the faults of the file."""
+    rows, faults = {}, []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip() or line.startswith('#'):
+            continue
+        parts = [part.strip() for part in line.split(' | ')]
+        if len(parts) != 3 or not SECTION.fullmatch(parts[0]) or not all(parts):
+            faults.append(f"{path.name}:{number}: not «section | name | wording»")
+        elif re.search(r'[:§]', parts[1]):
+            faults.append(f"{path.name}:{number}: «:» and «§» are the grammar's")
+        elif (parts[0], parts[1]) in rows:
+            faults.append(f"{path.name}:{number}: «{parts[0]} {parts[1]}» is there twice")
+        else:
+            rows[parts[0], parts[1]] = parts[2]
+    return rows, faults
+
+
+def textOf(comment):
+    """The words of a comment, whatever its lines."""
+    lines = (re.sub(r'^\s*(?:/\*|\*(?!/)|#)?', '', line) for line in comment.splitlines())
+    return ' '.join(' '.join(lines).replace('*/', ' ').split())
+
+
+def withoutComments(text):
+    return re.sub(r'/\*.*?\*/|//[^\n]*', ' ', text, flags=re.S)
+
+
+def findTests(root):
+    """(file, test, comment above it, whether it is run) of each test; comments that belong to none."""
+    tests, strays = [], []
+    for path in sorted((root / 'test').glob('*/*-test.c')):
+        text = path.read_text()
+        name = f'{path.parent.name}/{path.name}'
+        called = set(re.findall(r'\btcase_add_(?:loop_)?test\w*\s*\(\s*\w+\s*,\s*(\w+)', withoutComments(text)))
+        spots = set()
+        for match in re.finditer(r'(/\*(?:[^*]|\*(?!/))*\*/[ \t]*\n)?START_TEST\((\w+)\)', text):
+            if match.group(1):
+                spots.add(match.start(1))
+            tests.append((name, match.group(2), textOf(match.group(1) or ''), match.group(2) in called))
+        for match in re.finditer(r'/\*(?:[^*]|\*(?!/))*\*/', text):
+            if re.match(r'§\d', textOf(match.group(0))) and match.start() not in spots:
+                strays.append(f"{name}: a row is named above no test: {textOf(match.group(0))}")
+    for path in sorted([*(root / 'test').glob('interop/*.py'), *(root / 'test').glob('house/*-test.py')]):
+        text = path.read_text()
+        name = f'{path.parent.name}/{path.name}'
+        spots = 0
+        for match in re.finditer(r'((?:^#[^\n]*\n)+)((?:@\w+\n)?)def (\w+)', text, re.M):
+            comment = textOf(match.group(1))
+            spots += comment.startswith('§')
+            # Decorated in interop; in the house its name stands in a table of cases.
+            run = '@case' in match.group(2) or len(re.findall(rf'\b{match.group(3)}\b', text)) > 1
+            tests.append((name, match.group(3), comment, run))
+        if len(re.findall(r'^# §\d', text, re.M)) != spots:
+            strays.append(f"{name}: a row is named above no test")
+    return tests, strays
+
+
+def examine(root):
+    """The rows, {row: its tests}, and all faults but rows without a test."""
+    rows, faults = readList(root / 'test' / 'promises')
+    tests, strays = findTests(root)
+    faults += strays
+    faults += [f"test/promises: there is no section {section}" for section, _ in rows if section not in SECTIONS]
+    found = {row: [] for row in rows}
+    for file, test, comment, run in tests:
+        if '§' not in comment:
+            continue
+        if not GRAMMAR.fullmatch(comment):
+            faults.append(f"{file} {test}: not «§2.3 name: what it checks»: {comment}")
+            continue
+        for row in ROW.findall(comment[:comment.index(': ')]):
+            if row not in rows:
+                faults.append(f"{file} {test}: §{row[0]} {row[1]} is no row of test/promises")
+            elif not run:
+                faults.append(f"{file} {test}: is never run, and so no test of §{row[0]} {row[1]}")
+            else:
+                found[row].append(f'{file} {test}')
+    return rows, found, faults
+
+
+def missing(found, section=None):
+    return [row for row, tests in found.items() if not tests and section in (None, row[0])]
+
+
+def checkSection(found, section):
+    assert any(row[0] == section for row in found), f"§{section} has no row"
+    lacking = [row for row in missing(found, section) if row not in OPEN]
+    assert not lacking, '\n'.join(f"§{row[0]} {row[1]}: no test" for row in lacking)
+
+
+def checkOpen(found):
+    for row in OPEN:
+        assert row in found, f"{row} is no row"
+        assert not found[row], f"{row} has its test, and is open no more: {found[row]}"
+
+
+# ---- the specification ----
+
+
+def tableRows(text):
+    """The first cells of the tables of section 2, in order."""
+    rows = set()
+    section = None
+    for line in text.splitlines():
+        heading = re.match(r'#+ (\d+(?:\.\d+)?)', line)
+        if heading:
+            section = heading.group(1)
+        if section is None or not section.startswith('2.') or not line.startswith('|'):
+            continue
+        cells = re.split(r'(?<!\\)\|', line)
+        name = cells[1].strip().strip('`')
+        if name in ('point', 'parameter') or set(name) <= {'-'}:
+            continue
+        rows.add((section, name))
+    return rows
+
+
+def checkSpecification(root, path):
+    theirs = tableRows(pathlib.Path(path).read_text())
+    ours, _ = readList(root / 'test' / 'promises')
+    sections = {section for section, _ in theirs}
+    assert theirs, f"{path} has no rows"
+    lacking = theirs - set(ours)
+    extra = {row for row in ours if row[0] in sections} - theirs
+    assert not lacking and not extra, f"not on the list: {sorted(lacking)}\nonly there: {sorted(extra)}"
+
+
+# ---- the check of the check ----
+
+LIST = "# rows\n2.1 | order | one after the other\n2.1 | end | of all\n2.3 | res 0 | nothing\n"
+GOOD = """/* §2.1 order, §2.1 end: both,
+ * on two lines */
+START_TEST(one)
+{
+}
+END_TEST
+
+/* §2.3 res 0: nothing */
+START_TEST(two)
+{
+}
+END_TEST
+
+int main(void)
+{
+    tcase_add_test(area, one);
+    tcase_add_test(area, two);
+}
+"""
+INTEROP = "# §2.1 end: by others\n@case\ndef three():\n    pass\n"
+
+# name: (what is replaced in the test, by what, what the fault must say)
+PLANTS = {
+    'rowWithoutTest': ('/* §2.3 res 0: nothing */\n', '', 'res 0: no test'),
+    'unknownRow': ('§2.3 res 0', '§2.3 res 1', 'no row of test/promises'),
+    'unknownSection': ('§2.3 res 0', '§2.4 res 0', 'no row of test/promises'),
+    'deadTest': ('    tcase_add_test(area, two);\n', '', 'is never run'),
+    'commentedTest': ('    tcase_add_test(area, two);', '    /* tcase_add_test(area, two); */', 'is never run'),
+    'otherGrammar': ('§2.3 res 0: nothing', 'res 0 of §2.3: nothing', 'not «§2.3 name'),
+    'noWording': ('§2.3 res 0: nothing', '§2.3 res 0', 'not «§2.3 name'),
+    'rowAboveNothing': ('START_TEST(two)', 'static void two(void)', 'above no test'),
+}
+
+
+def faultsOf(rows, test, interop=INTEROP):
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory)
+        for name, text in {'promises': rows, 'api/some-test.c': test, 'interop/some.py': interop}.items():
+            path = root / 'test' / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        _, found, faults = examine(root)
+        return faults + [f"§{section} {name}: no test" for section, name in missing(found)]
+
+
+def checkAccepts():
+    assert faultsOf(LIST, GOOD) == [], faultsOf(LIST, GOOD)
+
+
+def checkRefuses(old, new, said):
+    assert old in GOOD
+    faults = faultsOf(LIST, GOOD.replace(old, new))
+    assert any(said in fault for fault in faults), faults
+
+
+def checkRefusesNewRow():
+    assert faultsOf(LIST + "2.8 | invented | nobody keeps it\n", GOOD) == ["§2.8 invented: no test"]
+
+
+def checkRefusesLists():
+    for line in ("2.1 | order | again", "2.1 | order", "order | in | three", "2.1 | a: b | colon"):
+        assert faultsOf(LIST + line + '\n', GOOD), line
+
+
+def checkRefusesInterop():
+    assert faultsOf(LIST, GOOD, INTEROP.replace('@case\n', ''))
+    assert faultsOf(LIST, GOOD, INTEROP.replace('end', 'start'))
+
+
+def checkReadsTables():
+    text = ("# Title\n## 1. Other\n| no | row |\n## 2. Calls\n### 2.1 Events\n| point | decision |\n|---|---|\n"
+            "| order | a \\| b |\n| end | c |\n### 2.6 Prose\n1. nothing\n")
+    assert tableRows(text) == {('2.1', 'order'), ('2.1', 'end')}, tableRows(text)
+
+
+# ---- main ----
+
+
+def printList(found):
+    for row in missing(found):
+        print(f"§{row[0]} {row[1]}\n    no test{' yet' if row in OPEN else ''}")
+    for row, tests in found.items():
+        if tests:
+            print(f"§{row[0]} {row[1]}")
+            for test in tests:
+                print(f"    {test}")
+
+
+def main():
+    arguments = [word for word in sys.argv[1:] if word != '--list']
+    root = pathlib.Path(arguments[0])
+    specification = arguments[1] if len(arguments) > 1 else os.environ.get('FASTSOCKET_BEHAVIOUR')
+    _, found, faults = examine(root)
+    if '--list' in sys.argv:
+        printList(found)
+        return
+
+    def checkFaults():
+        assert not faults, '\n'.join(faults)
+
+    cases = [('promises/names', checkFaults), ('promises/open', lambda: checkOpen(found))]
+    for section in SECTIONS:
+        cases.append((f'promises/{section}', lambda section=section: checkSection(found, section)))
+    if specification:
+        cases.append(('promises/specification', lambda: checkSpecification(root, specification)))
+    cases.append(('promises/accepts', checkAccepts))
+    for name, plant in PLANTS.items():
+        cases.append((f'promises/refuses/{name}', lambda plant=plant: checkRefuses(*plant)))
+    cases += [
+        ('promises/refuses/newRow', checkRefusesNewRow),
+        ('promises/refuses/lists', checkRefusesLists),
+        ('promises/refuses/interop', checkRefusesInterop),
+        ('promises/readsTables', checkReadsTables),
+    ]
+    tap.runCases(cases)
+
+
+main()
