@@ -582,7 +582,7 @@ START_TEST(stopsAtMark)
 }
 END_TEST
 
-/* §2.6 1: what is unread at the release stays for others who have the file open */
+/* §2.6 mark released: what is unread at the release stays for others who have the file open */
 START_TEST(leavesRestToOthers)
 {
     int reader = -1;
@@ -617,7 +617,7 @@ static bool isWritten(void* closure)
     return isNothingPending(closure);
 }
 
-/* §2.6 1: nor is a byte read while a release still writes */
+/* §2.6 mark released: nor is a byte read while a release still writes */
 START_TEST(leavesRestWhileFlushing)
 {
     int reader = -1;

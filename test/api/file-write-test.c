@@ -215,7 +215,7 @@ START_TEST(writesRegularFile)
 }
 END_TEST
 
-/* §2.4 errors by event: a full device is POLLERR with ENOSPC, and what is queued behind is dropped */
+/* §2.4 return 0: a full device is POLLERR with ENOSPC, and what is queued behind is dropped */
 START_TEST(tellsFullDevice)
 {
     int handle = open("/dev/full", O_WRONLY | O_CLOEXEC);
@@ -490,7 +490,7 @@ END_TEST
 
 /* ---- the end ---- */
 
-/* §2.6 3: a release writes what is queued, then closes, which the reader sees as the end */
+/* §2.6 flush: a release writes what is queued, then closes, which the reader sees as the end */
 START_TEST(flushesAtRelease)
 {
     for (int kind = 0; kind < 4; kind++) {
@@ -514,7 +514,7 @@ START_TEST(flushesAtRelease)
 }
 END_TEST
 
-/* §2.6 3: nobody reads: the release gives up after its timeout, an abort at once */
+/* §2.6 flush: nobody reads: the release gives up after its timeout, an abort at once */
 START_TEST(givesUpFlushing)
 {
     for (int round = 0; round < 10; round++) {
