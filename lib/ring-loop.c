@@ -377,8 +377,9 @@ void FastRingStopTimer(struct FastRing* ring, struct FastTimer* timer)
 
 int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call)
 {
-    if (atomic_load(&ring->state) == RING_RELEASED)
-        return -ECANCELED;
+    int result = FastRingCheckCall(ring);
+    if (result < 0)
+        return result;
     if (atomic_exchange(&call->pending, true))
         return 0;
     struct FastRingCall* first = atomic_load(&ring->calls.first);

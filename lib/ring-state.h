@@ -32,6 +32,7 @@ struct FastRing
         uint64_t number; /* see thread.h */
         pid_t id;        /* the kernel's */
     } thread;
+    uint64_t forks; /* at creation: a forked child shares the kernel's ring, and must not touch it */
 
     bool guarded; /* entries that may raise SIGPIPE are reserved */
 

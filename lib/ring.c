@@ -36,8 +36,15 @@ enum
 
 /* ---- checks ---- */
 
+static bool isForked(const struct FastRing* ring)
+{
+    return ring->forks != FastForkCount();
+}
+
 static bool isOwner(const struct FastRing* ring)
 {
+    if (isForked(ring))
+        return false;
     return atomic_load_explicit(&ring->state, memory_order_acquire) == RING_NEW ||
            ring->thread.number == FastThreadNumber();
 }
@@ -64,6 +71,13 @@ int FastRingCheck(const struct FastRing* ring)
     if (FastRingIsReleased(ring))
         return -ECANCELED;
     return isOwner(ring) ? 0 : -EPERM;
+}
+
+int FastRingCheckCall(const struct FastRing* ring)
+{
+    if (FastRingIsReleased(ring))
+        return -ECANCELED;
+    return isForked(ring) ? -EPERM : 0;
 }
 
 int FastRingCheckCreate(const struct FastRing* ring)
@@ -278,6 +292,8 @@ struct FastRing* CreateFastRing(uint32_t length)
         goto failed;
 
     atomic_init(&ring->references, 1);
+    FastForkWatch();
+    ring->forks = FastForkCount();
     ring->options.turnLimit = RING_TURN_LIMIT;
     ring->inbound.limit = RING_INBOUND_LIMIT;
     FastRingMakeMemoryTimer(ring);
@@ -345,7 +361,7 @@ void FastRingEnd(struct FastRing* ring)
 
 void ReleaseFastRing(struct FastRing* ring)
 {
-    if (ring == NULL || FastRingIsReleased(ring) || atomic_load(&ring->state) == RING_ENDING)
+    if (ring == NULL || FastRingIsReleased(ring) || atomic_load(&ring->state) == RING_ENDING || isForked(ring))
         return;
     if (ownerIsGone(ring))
         closeRing(ring, false);

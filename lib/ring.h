@@ -71,6 +71,7 @@ struct FastRingMember
 
 int FastRingCheck(const struct FastRing* ring);       /* calls on what exists: refused once the ring is gone */
 int FastRingCheckCreate(const struct FastRing* ring); /* new members: refused as soon as its release began */
+int FastRingCheckCall(const struct FastRing* ring);   /* any thread: -ECANCELED, or -EPERM in a forked child */
 bool FastRingIsReleased(const struct FastRing* ring); /* the ring is gone, what lives on it is a shell */
 bool FastRingIsEnding(const struct FastRing* ring);   /* its release has begun, or is over */
 
@@ -135,7 +136,7 @@ struct FastRingCall
 };
 
 /* Any thread, async-signal-safe. The call must live until it has run; submits before that merge.
- * Returns -ECANCELED when the ring is gone. Calls pending when the ring ends are run before it is
+ * Returns -ECANCELED when the ring is gone, -EPERM in a forked child. Calls pending when the ring ends are run before it is
  * gone or are dropped (pending stays true: nothing of the ring refers to them then). */
 int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call);
 

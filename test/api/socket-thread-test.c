@@ -4,6 +4,7 @@
 
 #include <liburing.h>
 #include <pthread.h>
+#include <sys/wait.h>
 
 static struct Fixture fixture;
 static struct Recorder recorder;
@@ -84,6 +85,69 @@ START_TEST(refusesOtherThread)
     sendText(pair[1], "both ways");
     receiveText(&recorder, "both ways");
     ck_assert_int_eq(recorder.hup + recorder.err, 0);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
+static void onEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
+{
+    (void)event;
+    *(uint32_t*)closure = parameter;
+}
+
+static void childCallsEverything(struct FastRingEvent* event, struct FastBuffer* buffer)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct FastRing* own = NULL;
+        callEverything(recorder.socket);
+        ck_assert_int_eq(SubmitFastRingEvent(event, 13), -EPERM);
+        ReleaseFastRingEvent(event);
+        ck_assert_mem_eq(GetFastBufferData(buffer), "received", 8);
+        ReleaseFastBuffer(buffer);
+        ReleaseFastRingBufferProvider(fixture.provider, ReleaseRingFastBuffer);
+        ReleaseFastBufferPool(fixture.inbound);
+        ReleaseFastRing(fixture.ring);
+        own = CreateFastRing(0); /* one of its own works */
+        ck_assert_ptr_nonnull(own);
+        ck_assert_int_eq(WaitForFastRing(own, 0, NULL), 0);
+        ReleaseFastRing(own);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+/* §2.8 -EPERM, §2.6 shutdown and close: a forked child is another thread, also of a ring that has not run
+ * yet: it shares the kernel's side of it, and spoils nothing of its parent's */
+START_TEST(refusesForkedChild)
+{
+    uint32_t parameter = 0;
+    struct FastRingEvent* event = CreateFastRingEvent(fixture.ring, onEvent, &parameter);
+    struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, 8, 0);
+
+    memcpy(GetFastBufferData(buffer), "received", 8);
+    pairTcp(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    childCallsEverything(event, buffer);
+    for (int round = 0; round < 3; round++) {
+        sendText(pair[1], "question");
+        receiveText(&recorder, "question");
+        transmitText(recorder.socket, "answer");
+        childCallsEverything(event, buffer); /* with an answer queued */
+        waitDrained(&recorder);
+        expectText(pair[1], "answer");
+    }
+    ck_assert_int_eq(recorder.hup + recorder.err, 0);
+    ck_assert_int_eq(SubmitFastRingEvent(event, 12), 0);
+    runIdle(fixture.ring);
+    ck_assert_uint_eq(parameter, 12);
+    ReleaseFastBuffer(buffer);
+    ReleaseFastRingEvent(event);
     ReleaseFastSocket(recorder.socket);
     close(pair[1]);
 }
@@ -264,6 +328,7 @@ int main(void)
 
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, refusesOtherThread);
+    tcase_add_test(area, refusesForkedChild);
     tcase_add_test(area, consumesBufferOnly);
     tcase_add_test(area, createsElsewhere);
     tcase_add_test(area, runsElsewhere);
