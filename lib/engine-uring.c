@@ -266,6 +266,10 @@ static int openRing(struct uringEngine* engine, uint32_t length, const struct se
         close(handle);
         return result;
     }
+    /* liburing 2.3 does this in io_uring_queue_mmap; 2.9 leaves it to the caller, with handle 0. */
+    engine->ring.ring_fd = handle;
+    engine->ring.enter_ring_fd = handle;
+    engine->ring.flags = parameters.flags;
     engine->ring.features = parameters.features;
     engine->base.features = setup->features;
     return 0;
