@@ -1,0 +1,322 @@
+-- fastsocket: libfastsocket for LuaJIT, through its ffi.
+--
+--     LD_LIBRARY_PATH=... luajit echo-server.lua    if the library isn't where the loader looks
+--
+-- Thin on purpose: the objects are the library's own pointers with methods, each for one call, and the
+-- promises in include/Ring/*.h hold. What a loader has to take care of, and this one does:
+--
+-- - A function that calls back into Lua must not be called from compiled code: jit.off() below.
+-- - Each ffi callback takes one of few hundred slots and is never freed by itself. There is one for each
+--   kind of event, made once, which finds the Lua function in a table by the pointer that called.
+-- - An error can't pass through C. The first one that a handler raises is kept and raised by wait().
+-- - A buffer that Lua owns carries a finalizer, which is taken off when the buffer is handed on. The
+--   collector sees a pointer's few bytes only: release early what isn't handed on.
+--
+-- Functions that make something raise an error when they can't; transmits return true, or nil, the
+-- message and the errno.
+
+local ffi = require('ffi')
+
+ffi.cdef [[
+struct FastRing;
+struct FastRingWatch;
+struct FastRingBufferProvider;
+struct FastBuffer;
+struct FastBufferPool;
+struct FastSocket;
+struct FastListener;
+
+struct FastRingStatistics
+{
+    uint64_t turns, systemCalls, submissions, completions, overflows, wakes, starvations, operations,
+        sockets, inboundLength, buffers, bufferBytes, providedBuffers;
+};
+
+struct FastRing* CreateFastRing(uint32_t length);
+void ReleaseFastRing(struct FastRing* ring);
+int WaitForFastRing(struct FastRing* ring, uint32_t interval, void* mask);
+int GetFastRingHandle(struct FastRing* ring);
+int GetFastRingInterval(struct FastRing* ring);
+size_t GetFastRingPending(struct FastRing* ring);
+int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics, size_t size);
+
+typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int result, void* closure);
+struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32_t mask, uint32_t flags, HandleFastRingWatchFunction function, void* closure);
+int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask);
+void RemoveFastRingWatch(struct FastRingWatch* watch);
+
+typedef void* (*CreateRingBufferFunction)(size_t length, void* closure);
+typedef void (*ReleaseRingBufferFunction)(void* buffer);
+struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group, uint16_t count, uint32_t length, CreateRingBufferFunction function, void* closure);
+void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider, ReleaseRingBufferFunction function);
+void* AllocateRingFastBuffer(size_t size, void* closure);
+void ReleaseRingFastBuffer(void* buffer);
+
+struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring);
+void ReleaseFastBufferPool(struct FastBufferPool* pool);
+struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option);
+void ReleaseFastBuffer(struct FastBuffer* buffer);
+uint8_t* GetFastBufferData(struct FastBuffer* buffer);
+size_t GetFastBufferLength(struct FastBuffer* buffer);
+int SetFastBufferLength(struct FastBuffer* buffer, size_t length);
+size_t GetFastBufferSize(struct FastBuffer* buffer);
+
+typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int parameter);
+struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, void* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
+void ReleaseFastSocket(struct FastSocket* socket);
+void AbortFastSocket(struct FastSocket* socket);
+int ShutdownFastSocket(struct FastSocket* socket);
+struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket);
+int PauseFastSocket(struct FastSocket* socket);
+int ResumeFastSocket(struct FastSocket* socket);
+int TransmitFastSocketData(struct FastSocket* socket, void* address, uint32_t length, const void* data, size_t size, int flags);
+int TransmitFastSocketBuffer(struct FastSocket* socket, const void* address, uint32_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
+size_t GetFastSocketOutboundLength(struct FastSocket* socket);
+
+typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handle, void* closure);
+struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags, HandleFastListenerEvent function, void* closure);
+void ReleaseFastListener(struct FastListener* listener);
+const char* GetFastSocketVersion(void);
+
+char* strerror(int number);
+]]
+
+-- The name with the number of the ABI: libfastsocket.so is of the development package.
+local lib = ffi.load('libfastsocket.so.1')
+
+local fastsocket = { POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16 }
+local FOREVER = 0xffffffff
+
+function fastsocket.version()
+    return ffi.string(lib.GetFastSocketVersion())
+end
+
+function fastsocket.message(reason)
+    return ffi.string(ffi.C.strerror(reason))
+end
+
+-- A pointer that may be NULL, with errno then.
+local function found(pointer)
+    if pointer == nil then
+        error(fastsocket.message(ffi.errno()), 3)
+    end
+    return pointer
+end
+
+-- A result that is negative for an error.
+local function done(result)
+    if result < 0 then
+        return nil, fastsocket.message(-result), -result
+    end
+    return true
+end
+
+---- callbacks -----------------------------------------------------------------------------------------
+
+local handlers = {} -- by address; an entry lives from the creation of an object to its release
+local failure       -- the first error of a handler since the last wait()
+
+-- Pointers of user space fit into a number.
+local function addressOf(pointer)
+    return tonumber(ffi.cast('uintptr_t', pointer))
+end
+
+local function call(pointer, ...)
+    local good, message = xpcall(handlers[addressOf(pointer)], debug.traceback, pointer, ...)
+    if not good then
+        failure = failure or message
+    end
+end
+
+-- Kept by the functions below, and these by the module: the collector would free the callbacks.
+local onSocket = ffi.cast('HandleFastSocketEvent', call)
+local onListener = ffi.cast('HandleFastListenerEvent', call)
+local onWatch = ffi.cast('HandleFastRingWatchFunction', call)
+
+---- ring: the loop, with a pool of buffers and a provider out of which all its sockets receive ----------
+
+local Ring = {}
+Ring.__index = Ring
+
+function fastsocket.ring()
+    local self = setmetatable({}, Ring)
+    self.ring = found(lib.CreateFastRing(0))
+    self.pool = found(lib.CreateFastBufferPool(self.ring))
+    -- The library's own function: no Lua runs when the kernel needs a buffer.
+    self.provider = found(lib.CreateFastRingBufferProvider(self.ring, 0, 256, 16384, lib.AllocateRingFastBuffer, self.pool))
+    return self
+end
+
+-- Runs one turn; the handlers are called in it. timeout in milliseconds, nil for no limit.
+function Ring:wait(timeout)
+    local result = lib.WaitForFastRing(self.ring, timeout or FOREVER, nil)
+    local message = failure
+    failure = nil
+    if message then
+        error(message, 0)
+    end
+    return done(result)
+end
+jit.off(Ring.wait)
+
+-- Ends the loop; output that is still queued is dropped (see pending). Returns the statistics: sockets
+-- and buffers count what the program has forgotten to release.
+function Ring:close()
+    local statistics = ffi.new('struct FastRingStatistics')
+    lib.ReleaseFastRingBufferProvider(self.provider, lib.ReleaseRingFastBuffer)
+    lib.GetFastRingStatistics(self.ring, statistics, ffi.sizeof(statistics))
+    lib.ReleaseFastRing(self.ring) -- tells the sockets that are left
+    lib.ReleaseFastBufferPool(self.pool)
+    self.ring, self.pool, self.provider = nil, nil, nil
+    return statistics
+end
+jit.off(Ring.close)
+
+-- Sockets that still have something to send or to close.
+function Ring:pending()
+    return tonumber(lib.GetFastRingPending(self.ring))
+end
+
+-- For a foreign loop: readable when there is something to handle, and how many milliseconds until
+-- wait() is due although it stays quiet (-1: never).
+function Ring:handle()
+    return lib.GetFastRingHandle(self.ring)
+end
+
+function Ring:interval()
+    return lib.GetFastRingInterval(self.ring)
+end
+
+-- An empty buffer for that many bytes.
+function Ring:allocate(size)
+    return ffi.gc(found(lib.AllocateFastBuffer(self.pool, size, 0)), lib.ReleaseFastBuffer)
+end
+
+-- Takes a connected descriptor over. handler(socket, event, parameter) is told POLLIN, POLLOUT, POLLERR
+-- and POLLHUP.
+function Ring:socket(handle, handler)
+    local socket = found(lib.CreateFastSocket(self.ring, self.provider, self.pool, self.pool, handle, nil, 0, 0, 0, onSocket, nil))
+    handlers[addressOf(socket)] = handler
+    return socket
+end
+
+-- Takes a listening descriptor over. handler(listener, handle) gets each new connection's descriptor,
+-- or a negative errno.
+function Ring:listener(handle, handler)
+    local listener = found(lib.CreateFastListener(self.ring, handle, 0, onListener, nil))
+    handlers[addressOf(listener)] = handler
+    return listener
+end
+
+-- Calls handler(watch, result) while the condition of mask (POLLIN, POLLOUT) holds for a descriptor. As
+-- with poll(2), a read may find nothing all the same: it must not block.
+function Ring:watch(handle, mask, handler)
+    local watch = found(lib.AddFastRingWatch(self.ring, handle, mask, 0, onWatch, nil))
+    handlers[addressOf(watch)] = handler
+    return watch
+end
+
+---- what lives on a ring ----------------------------------------------------------------------------------
+
+local Socket = {}
+
+-- The next buffer of input, or nil. POLLIN comes once: take all there is.
+function Socket:receive()
+    local buffer = lib.ReceiveFastSocketBuffer(self)
+    if buffer == nil then
+        return nil
+    end
+    return ffi.gc(buffer, lib.ReleaseFastBuffer)
+end
+
+-- Queues a buffer without copying it. It is gone for the caller, also on failure.
+function Socket:transmit(buffer)
+    local length = lib.GetFastBufferLength(buffer)
+    return done(lib.TransmitFastSocketBuffer(self, nil, 0, ffi.gc(buffer, nil), 0, length, 0))
+end
+
+-- Queues a copy of a string.
+function Socket:send(text)
+    return done(lib.TransmitFastSocketData(self, nil, 0, text, #text, 0))
+end
+
+-- Bytes queued that the kernel has not yet accepted.
+function Socket:outboundLength()
+    return tonumber(lib.GetFastSocketOutboundLength(self))
+end
+
+function Socket:pause()
+    return done(lib.PauseFastSocket(self))
+end
+
+function Socket:resume()
+    return done(lib.ResumeFastSocket(self))
+end
+
+-- Ends the output, after what is queued. Input goes on.
+function Socket:shutdown()
+    return done(lib.ShutdownFastSocket(self))
+end
+
+-- Sends what is queued and closes, in the background. The handler is not called again, and the socket
+-- must not be used again.
+function Socket:release()
+    handlers[addressOf(self)] = nil
+    lib.ReleaseFastSocket(self)
+end
+
+-- Drops what is queued and resets the connection.
+function Socket:abort()
+    handlers[addressOf(self)] = nil
+    lib.AbortFastSocket(self)
+end
+
+local Listener = {}
+
+function Listener:release()
+    handlers[addressOf(self)] = nil
+    lib.ReleaseFastListener(self)
+end
+
+local Watch = {}
+
+-- mask 0 pauses.
+function Watch:update(mask)
+    return done(lib.UpdateFastRingWatch(self, mask))
+end
+
+function Watch:remove()
+    handlers[addressOf(self)] = nil
+    lib.RemoveFastRingWatch(self)
+end
+
+local Buffer = {}
+
+-- The memory, a uint8_t*, valid as long as the buffer is ours.
+function Buffer:data()
+    return lib.GetFastBufferData(self)
+end
+
+function Buffer:size()
+    return tonumber(lib.GetFastBufferSize(self))
+end
+
+function Buffer:length()
+    return tonumber(lib.GetFastBufferLength(self))
+end
+
+function Buffer:setLength(length)
+    return done(lib.SetFastBufferLength(self, length))
+end
+
+-- Drops our reference, before the collector would.
+function Buffer:release()
+    lib.ReleaseFastBuffer(ffi.gc(self, nil))
+end
+
+ffi.metatype('struct FastSocket', { __index = Socket })
+ffi.metatype('struct FastListener', { __index = Listener })
+ffi.metatype('struct FastRingWatch', { __index = Watch })
+ffi.metatype('struct FastBuffer', { __index = Buffer })
+
+return fastsocket
