@@ -14,6 +14,7 @@
  * over.
  */
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,7 +39,8 @@ enum
     MESSAGE_LIMIT = 1024 * 1024,
     WINDOW = 256 * 1024,         /* bytes of a connection on their way beyond one message */
     OUTBOUND_LIMIT = 512 * 1024, /* bytes queued at which the server pauses a connection */
-    STALL = 60000                /* milliseconds without a byte after which the run has failed */
+    STALL = 60000,               /* milliseconds without a byte after which the run has failed */
+    REFUSED = 77                 /* exit status: this system allows no io_uring */
 };
 
 /* One end of the demo: a ring and what lives on it. */
@@ -593,6 +596,17 @@ static double getTime(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Asks the kernel itself: a fault of the library must not pass for a refusal. */
+static bool isRefused(void)
+{
+    struct io_uring_params parameters = {0};
+    int handle = (int)syscall(SYS_io_uring_setup, 1, &parameters);
+
+    if (handle >= 0)
+        close(handle);
+    return (handle < 0) && ((errno == EPERM) || (errno == ENOSYS));
+}
+
 int main(int count, char** arguments)
 {
     long seconds = (count > 1) ? strtol(arguments[1], NULL, 10) : SECONDS;
@@ -621,7 +635,7 @@ int main(int count, char** arguments)
         ((server.listener = CreateFastListener(server.party.ring, handle, 0, handleConnection,
                                                &server)) == NULL)) {
         complain("start: %s", strerror(errno));
-        return 1;
+        return isRefused() ? REFUSED : 1;
     }
     result = pthread_create(&thread, NULL, runServer, &server);
     if (result != 0) {

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 
+import tap
+
 PATIENCE = 120  # seconds; bounds a hang only
 
 
@@ -30,6 +32,7 @@ def exchange(port):
 
 
 def serve(executable, environment):
+    tap.needRing()
     process = subprocess.Popen([executable], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                text=True, env=environment)
     try:

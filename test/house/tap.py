@@ -4,9 +4,24 @@ import subprocess
 import sys
 import traceback
 
+import refusal
+
 
 class Skip(Exception):
     """Raised by a case that can't hold here, with the reason."""
+
+
+def needRing():
+    """For a case that makes a ring."""
+    if refusal.reason():
+        raise Skip(refusal.reason())
+
+
+def needRingForAll():
+    """For a program all of whose cases do: ends it."""
+    if refusal.reason():
+        print(f"1..0 # SKIP {refusal.reason()}")
+        sys.exit(0)
 
 
 def runCases(cases):

@@ -11,42 +11,21 @@ does the rest.
 usage: probe-test.py SOURCE_ROOT PROBE FEATURES_PROGRAM VERSION
 """
 
-import ctypes
 import errno
 import json
 import os
 import pathlib
 import re
 import resource
-import struct
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'house'))
+import refusal
 import tap
 
 root, probe, featuresProgram, version = pathlib.Path(sys.argv[1]), *sys.argv[2:5]
-
-libc = ctypes.CDLL(None, use_errno=True)
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
-SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW = 0x00050000, 0x7fff0000
-IO_URING_SETUP = 425  # on every architecture of Debian but alpha
-LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-
-
-def refuse(error):
-    """Has io_uring_setup fail in this process and those it becomes; OSError where that's not allowed."""
-    rules = [(LOAD, 0, 0, 0),  # the system call's number
-             (JUMP_IF_EQUAL, 0, 1, IO_URING_SETUP),
-             (RETURN, 0, 0, SECCOMP_RET_ERRNO | error),
-             (RETURN, 0, 0, SECCOMP_RET_ALLOW)]
-    code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *rule) for rule in rules))
-    program = struct.pack('@HP', len(rules), ctypes.addressof(code))
-    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 or \
-            libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(program), 0, 0) < 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
 
 def start(*arguments, environment=None, before=None, prefix=()):
     return subprocess.run([*prefix, probe, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -150,7 +129,7 @@ def noDescriptor():
 def refused(name):
     number = getattr(errno, name)
     try:
-        text, data = both(1, before=lambda: refuse(number))
+        text, data = both(1, before=lambda: refusal.impose(number))
     except subprocess.SubprocessError as error:  # of preexec_fn
         raise tap.Skip("no seccomp filter can be set here") from error
     assert data['works'] is False and data['error'] == name, data
@@ -175,12 +154,12 @@ def disabled(value, hint):
         try:
             usable = switch.exists() and subprocess.run(
                 [*prefix, 'true'], stdin=subprocess.DEVNULL, capture_output=True,
-                preexec_fn=lambda: refuse(errno.EPERM), timeout=120).returncode == 0
+                preexec_fn=lambda: refusal.impose(errno.EPERM), timeout=120).returncode == 0
         except (OSError, subprocess.SubprocessError):
             usable = False
         if not usable:
             raise tap.Skip("no mount namespace, no filter, or a kernel without the switch")
-        text, data = both(1, before=lambda: refuse(errno.EPERM), prefix=prefix)
+        text, data = both(1, before=lambda: refusal.impose(errno.EPERM), prefix=prefix)
     row = limitsOf(data)['kernel.io_uring_disabled']
     assert row['value'] == value and row['good'] is False and hint in row['advice'], row
     assert f'kernel.io_uring_disabled is {value}' in data['reason'], data
@@ -205,6 +184,7 @@ def fullDisk():
             assert result.returncode == 2 and result.stderr, (arguments, result)
 
 
+tap.needRingForAll()
 tap.runCases([
     ('probe/works', works),
     ('probe/everyFeature', everyFeature),
