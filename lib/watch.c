@@ -9,6 +9,8 @@
  * socket completes for ever with nothing to tell. After such a completion a multishot poll waits
  * instead, which speaks of changes only; at its first real report the one-shot poll returns.
  *
+ * A level-triggered watch asks poll(2) before it reports: a completion may be late.
+ *
  * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends in
  * «settle»: a poll that is armed otherwise than wanted is stale, says nothing any more, and is
  * cancelled; the new one is armed after the final completion of both the poll and its cancellation.
@@ -163,12 +165,26 @@ static void onCancelCompletion(struct FastOperation* operation,
     dropWatch(watch);
 }
 
+/*
+ * A wake-up tells of what was true when it was made, and the kernel does not look again: it may be a late
+ * one, for bytes that were read since. Who reads from a blocking descriptor then waits in its handler.
+ */
+static int stillHolds(const struct FastRingWatch* watch, int result)
+{
+    struct pollfd state = {.fd = watch->handle, .events = (short)watch->mask};
+    if (poll(&state, 1, 0) < 0 || state.revents & POLLNVAL)
+        return result;
+    return state.revents;
+}
+
 static void report(struct FastRingWatch* watch, int result)
 {
     if (result < 0) {
         watch->dead = true;
     } else {
         result &= (int)watch->mask | WATCH_ALWAYS;
+        if (result != 0 && !(watch->flags & FASTRING_WATCH_EDGE))
+            result = stillHolds(watch, result);
         watch->waitsForChange = result == 0;
         if (result == 0)
             return;

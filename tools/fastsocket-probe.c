@@ -291,14 +291,15 @@ static void explainRefusal(struct Report* report)
         describe(report->reason, "kernel.io_uring_disabled is %" PRIu64 ": %s", disabled->value,
                  disabled->meaning);
         describe(report->advice, "%s", disabled->advice);
+    } else if (report->error == ENOSYS && passesSetup()) {
+        describe(report->reason, "io_uring is there, but a part of it that the library needs is not: "
+                                 "multishot receives or buffer rings%s",
+                 seccomp->good ? "" : "; or a seccomp filter refuses a part");
+        describe(report->advice, "use an unaltered Linux 6.1 or later");
     } else if (!seccomp->good) {
         describe(report->reason, "a seccomp filter on this process, as those of containers, sandboxes and "
                                  "service managers");
         describe(report->advice, "%s", seccomp->advice);
-    } else if (report->error == ENOSYS && passesSetup()) {
-        describe(report->reason, "io_uring is there, but a part of it that the library needs is not: "
-                                 "multishot receives or buffer rings");
-        describe(report->advice, "use an unaltered Linux 6.1 or later");
     } else if (report->error == ENOSYS) {
         describe(report->reason, "the kernel was built without io_uring (CONFIG_IO_URING), or what stands in "
                                  "for it has none");

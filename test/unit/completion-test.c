@@ -854,6 +854,39 @@ START_TEST(halvesWithoutMemory)
 }
 END_TEST
 
+static int reports;
+
+static void onReport(struct FastRingWatch* watch, int result, void* closure)
+{
+    (void)watch;
+    (void)closure;
+    ck_assert_int_eq(result, POLLIN);
+    reports++;
+}
+
+/* A wake-up that comes late is not reported by a level-triggered watch: its user might read, and wait. */
+START_TEST(reportsWhatStillHolds)
+{
+    for (uint32_t flags = 0; flags <= FASTRING_WATCH_ONCE; flags++) {
+        struct FastRingWatch* watch = NULL;
+        pairStream(pair);
+        reports = 0;
+        between.change = (struct Change){.opcode = IORING_OP_POLL_ADD, .times = 2, .result = POLLIN};
+        watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, flags, onReport, NULL);
+        ck_assert_ptr_nonnull(watch);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(between.change.times, 0);
+        ck_assert_int_eq(reports, 0);
+        sendText(pair[1], "now");
+        waitCount(fixture.ring, &reports, 1);
+        RemoveFastRingWatch(watch);
+        runIdle(fixture.ring);
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite* suite = suite_create("completion");
@@ -878,6 +911,7 @@ int main(void)
     tcase_add_test(area, asksForNoIoWait);
     tcase_add_test(area, triesTheBestFlagsFirst);
     tcase_add_test(area, halvesWithoutMemory);
+    tcase_add_test(area, reportsWhatStillHolds);
     suite_add_tcase(suite, area);
     return runSuite(suite);
 }
