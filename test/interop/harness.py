@@ -90,20 +90,70 @@ def waitFor(process, condition, what):
         raise AssertionError(f"ended with status {status} before: {what}")
 
 
-class Program:
-    """
-    An example as a child process. As a context it is ended with SIGTERM, and must then end with
-    status 0 and without a word from a sanitizer.
-    """
+def isListening(path):
+    """Whether somebody listens at the path of a unix socket: it is there before."""
+    with open('/proc/net/unix') as sockets:
+        return any(line.split()[3] == '00010000' and line.rstrip('\n').endswith(' ' + path) for line in sockets)
 
-    def __init__(self, *arguments, stopSignal=signal.SIGTERM, stdin=subprocess.DEVNULL):
+
+class Child:
+    """An example as a child process: what it uses, and what it has said on its standard error."""
+
+    def __init__(self, *arguments, featuresOff=None, **options):
         environment = dict(os.environ)
         # The sanitizer's quarantine would count as memory of the program.
         environment['ASAN_OPTIONS'] = environment.get('ASAN_OPTIONS', '') + ':quarantine_size_mb=4'
-        self.stopSignal = stopSignal
+        if featuresOff is not None:
+            environment['FASTSOCKET_FEATURES_OFF'] = featuresOff
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([str(word) for word in arguments], stdin=stdin,
-                                        stdout=subprocess.PIPE, stderr=self.errors, env=environment)
+        self.process = subprocess.Popen([str(word) for word in arguments], stderr=self.errors,
+                                        env=environment, **options)
+
+    def countDescriptors(self):
+        return len(os.listdir(f'/proc/{self.process.pid}/fd'))
+
+    def memory(self, field='VmHWM'):
+        """Bytes; VmHWM is the most that was ever resident."""
+        with open(f'/proc/{self.process.pid}/status') as status:
+            return int(re.search(rf'^{field}:\s*(\d+) kB$', status.read(), re.M)[1]) * 1024
+
+    def cpuTime(self):
+        """Seconds; of a child that has ended too, while nobody has waited for it."""
+        with open(f'/proc/{self.process.pid}/stat') as stat:
+            fields = stat.read().rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+    def isSanitized(self):
+        with open(f'/proc/{self.process.pid}/exe', 'rb') as program:
+            return b'__asan_init' in program.read()
+
+    def memoryBound(self):
+        """Shadow memory and red zones count as well."""
+        return (192 if self.isSanitized() else 64) * MEBIBYTE
+
+    def readErrors(self):
+        self.errors.seek(0)
+        return self.errors.read().decode(errors='replace')
+
+    def expectStatus(self, expected):
+        """Waits for the end. Returns what it has said."""
+        status = self.process.wait(timeout=LIMIT)
+        words = self.readErrors()
+        assert status == expected, f"status {status}; {words}"
+        for sign in ('Sanitizer', 'runtime error'):
+            assert sign not in words, words
+        return words
+
+
+class Program(Child):
+    """
+    A server. As a context it is ended with SIGTERM, and must then end with status 0 and without a word
+    from a sanitizer.
+    """
+
+    def __init__(self, *arguments, stopSignal=signal.SIGTERM, stdin=subprocess.DEVNULL):
+        super().__init__(*arguments, stdin=stdin, stdout=subprocess.PIPE)
+        self.stopSignal = stopSignal
         try:
             line = self.readLine()
             match = re.fullmatch(r'listening on (unix:(?P<path>.+)|\[?(?P<host>[^]]+)\]?:(?P<port>\d+))\n', line)
@@ -121,22 +171,6 @@ class Program:
         assert ready, "no word where it listens"
         return self.process.stdout.readline().decode()
 
-    def countDescriptors(self):
-        return len(os.listdir(f'/proc/{self.process.pid}/fd'))
-
-    def memory(self, field='VmHWM'):
-        """Bytes; VmHWM is the most that was ever resident."""
-        with open(f'/proc/{self.process.pid}/status') as status:
-            return int(re.search(rf'^{field}:\s*(\d+) kB$', status.read(), re.M)[1]) * 1024
-
-    def isSanitized(self):
-        with open(f'/proc/{self.process.pid}/exe', 'rb') as program:
-            return b'__asan_init' in program.read()
-
-    def memoryBound(self):
-        """Shadow memory and red zones count as well."""
-        return (192 if self.isSanitized() else 64) * MEBIBYTE
-
     def waitIdle(self):
         """Waits until every connection has left its last trace."""
         waitFor(self.process, lambda: self.countDescriptors() == self.descriptors,
@@ -147,16 +181,8 @@ class Program:
 
     def finish(self):
         """Waits for the end. The program was told to end."""
-        status = self.process.wait(timeout=LIMIT)
+        self.expectStatus(0)
         self.process.stdout.close()
-        words = self.readErrors()
-        assert status == 0, f"status {status}; {words}"
-        for sign in ('Sanitizer', 'runtime error'):
-            assert sign not in words, words
-
-    def readErrors(self):
-        self.errors.seek(0)
-        return self.errors.read().decode(errors='replace')
 
     def kill(self):
         self.process.kill()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from harness import HOST, LIMIT, MEBIBYTE, Worker, case, main, need, readAll, readExactly, same, waitFor
+from harness import HOST, LIMIT, MEBIBYTE, Worker, case, isListening, main, need, readAll, readExactly, same, waitFor
 
 program = sys.argv[1]
 text = b''.join(b'line %d %s\n' % (number, b'x' * (number % 300)) for number in range(40000))
@@ -94,7 +94,7 @@ def socat(command):
         process = subprocess.Popen(['socat', '-t', str(LIMIT), 'UNIX-LISTEN:' + path, command],
                                    stdin=subprocess.DEVNULL)
         try:
-            waitFor(process, lambda: os.path.exists(path), "a listening socket")
+            waitFor(process, lambda: isListening(path), "a listening socket")
             yield 'unix:' + path
         finally:
             process.kill()
