@@ -103,7 +103,7 @@ def names():
     """Files that the text names exist."""
     for name in re.findall(r'`((?:include|doc)/[\w./-]*|NEWS|\w+\.md)`', readme):
         assert (root / name).exists(), name
-    for name in ('echo-server', 'udp-echo', 'http-hello', 'proxy', 'lines'):
+    for name in ('echo-server', 'udp-echo', 'http-hello', 'proxy', 'lines', 'chat-server', 'chat-tty', 'copy'):
         assert name not in readme or (root / 'doc' / 'examples' / f'{name}.c').exists(), name
 
 
