@@ -102,10 +102,12 @@ int main(int count, char** arguments)
         return perror("listen"), EXIT_FAILURE;
     sigset_t blocked, during; /* signals come only while the ring waits, so that none is missed */
     sigfillset(&blocked), sigprocmask(SIG_BLOCK, &blocked, &during), signal(SIGINT, stop), signal(SIGTERM, stop);
-    ring = CreateFastRing(0), pool = CreateFastBufferPool(ring);
+    if ((ring = CreateFastRing(0)) == NULL)
+        return perror("CreateFastRing"), EXIT_FAILURE;
+    pool = CreateFastBufferPool(ring);
     provider = CreateFastRingBufferProvider(ring, 0, 256, 16384, AllocateRingFastBuffer, pool);
     struct FastListener* listener = CreateFastListener(ring, handle, 0, handleConnection, NULL);
-    if (ring == NULL || pool == NULL || provider == NULL || listener == NULL)
+    if (pool == NULL || provider == NULL || listener == NULL)
         return perror("libfastsocket"), EXIT_FAILURE;
     getsockname(handle, (struct sockaddr*)&address, &length);
     printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port)), fflush(stdout);
