@@ -15,6 +15,7 @@
 
 #include <Ring/FastRing.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -63,6 +64,19 @@ static struct uringEngine* uring(struct FastEngine* engine)
 }
 
 /* ---- the table ---- */
+
+/* In a program that was started without one of the standard descriptors, the next to be opened takes its
+ * number, and the program then reads, writes or closes ours. errno as of open(2). */
+static int awayFromStandard(int handle)
+{
+    if (handle < 0 || handle > STDERR_FILENO)
+        return handle;
+    int moved = fcntl(handle, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int error = errno;
+    close(handle);
+    errno = error;
+    return moved;
+}
 
 static int enableRing(struct uringEngine* engine)
 {
@@ -167,7 +181,7 @@ static int getHandle(struct FastEngine* base)
         return engine->ring.ring_fd;
     if (handle >= 0)
         return handle;
-    handle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK); /* one turn to begin with: work may be there */
+    handle = awayFromStandard(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)); /* one turn to begin with: work may be there */
     if (handle < 0)
         return -errno;
     int result = registerNotify(engine, handle);
@@ -261,6 +275,9 @@ static int openRing(struct uringEngine* engine, uint32_t length, const struct se
     int handle = io_uring_setup(length, &parameters);
     if (handle < 0)
         return handle;
+    handle = awayFromStandard(handle);
+    if (handle < 0)
+        return -errno;
     int result = io_uring_queue_mmap(handle, &parameters, &engine->ring);
     if (result < 0) {
         close(handle);
@@ -354,7 +371,7 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     if (error < 0)
         goto failed;
 
-    atomic_init(&engine->wakeHandle, eventfd(0, EFD_CLOEXEC));
+    atomic_init(&engine->wakeHandle, awayFromStandard(eventfd(0, EFD_CLOEXEC)));
     if (atomic_load(&engine->wakeHandle) < 0) {
         error = -errno;
         io_uring_queue_exit(&engine->ring);

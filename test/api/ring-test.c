@@ -106,6 +106,25 @@ START_TEST(manyRingsLiveTogether)
 }
 END_TEST
 
+/* A program without standard descriptors doesn't find a ring in their place. */
+START_TEST(leavesStandardDescriptors)
+{
+    struct FastRing* other = NULL;
+
+    for (int handle = 0; handle <= 2; handle++)
+        close(handle);
+    other = CreateFastRing(0);
+    ck_assert_ptr_nonnull(other);
+    ck_assert_int_gt(GetFastRingHandle(other), 2);
+    runTurns(other, 2);
+    for (int handle = 0; handle <= 2; handle++)
+        ck_assert_int_eq(fcntl(handle, F_GETFD), -1);
+    ReleaseFastRing(other);
+    for (int handle = 0; handle <= 2; handle++)
+        ck_assert_int_eq(open("/dev/null", O_RDWR), handle);
+}
+END_TEST
+
 START_TEST(tellsFeatures)
 {
     uint64_t features = GetFastRingFeatures(ring);
@@ -122,7 +141,7 @@ END_TEST
 /* §2.8 set-up flags: without each of them the ring works */
 START_TEST(masksFeatures)
 {
-    for (int bit = 0; bit < 13; bit++) {
+    for (int bit = 0; bit < 14; bit++) {
         /* read with the first ring of a process, so each in a process of its own */
         pid_t child = fork();
         if (child == 0) {
@@ -592,6 +611,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setUp, tearDown);
     tcase_add_test(tcase, anyLengthWorks);
     tcase_add_test(tcase, refusesLengths);
+    tcase_add_test(tcase, leavesStandardDescriptors);
     tcase_add_test(tcase, tellsShortageOfDescriptors);
     tcase_add_test(tcase, unusedOneIsReleased);
     tcase_add_test(tcase, manyRingsLiveTogether);
