@@ -14,6 +14,9 @@
  * run on a thread of the kernel's; and a read is submitted after a poll only, since one that waits there
  * keeps a provided buffer. The poll also sees the hang-up, which an armed multishot read never does.
  *
+ * A FIFO is polled before each read too: while nobody has opened it for writing yet, a read would give
+ * zero, which is the end of input, and a poll waits.
+ *
  * Failures: a file that doesn't want to wait (EAGAIN) is polled first. A hung-up terminal reads as EIO,
  * which is the end of its input. A read that fails may bring its buffer back all the same.
  *
@@ -68,7 +71,7 @@ int FastSocketFindFile(struct FastSocket* socket)
     socket->readable = (flags & O_ACCMODE) != O_WRONLY;
     socket->writable = (flags & O_ACCMODE) != O_RDONLY;
     socket->inbound.single = !socket->pipe || !isAnonymousPipe(socket->handle);
-    socket->inbound.polls = socket->terminal;
+    socket->inbound.polls = socket->terminal || (socket->pipe && socket->inbound.single);
     if (!socket->pipe && !socket->terminal && !S_ISREG(status.st_mode))
         socket->outbound.most = 1; /* a device may take a write for a message */
     return 1;

@@ -100,6 +100,38 @@ START_TEST(readsFifo)
 }
 END_TEST
 
+/* §2.5 EOF: a FIFO that nobody has opened for writing yet is not at its end */
+START_TEST(awaitsWriterOfFifo)
+{
+    const int flags[] = {0, O_NONBLOCK};
+    char directory[] = "/tmp/fastsocket-fifo-XXXXXX";
+    char path[sizeof(directory) + 8];
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/fifo", directory);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    for (size_t index = 0; index < sizeof(flags) / sizeof(flags[0]); index++) {
+        ends[0] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        ck_assert_int_eq(fcntl(ends[0], F_SETFL, flags[index]), 0);
+        openFile(&fixture, ends[0], &recorder);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.hup, 0);
+        ends[1] = open(path, O_WRONLY | O_CLOEXEC);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(recorder.hup, 0);
+        writeText(ends[1], "at last");
+        receiveText(&recorder, "at last");
+        ck_assert_int_eq(recorder.hup, 0);
+        close(ends[1]);
+        waitHangup(&recorder);
+        expectOrderlyEnd(&recorder);
+        ReleaseFastSocket(recorder.socket);
+    }
+    unlink(path);
+    rmdir(directory);
+}
+END_TEST
+
 /* §2.5 kinds: a regular file, until its end */
 START_TEST(readsRegularFile)
 {
@@ -731,6 +763,7 @@ int main(void)
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, readsPipe);
     tcase_add_test(area, readsFifo);
+    tcase_add_test(area, awaitsWriterOfFifo);
     tcase_add_test(area, readsRegularFile);
     tcase_add_test(area, readsFromPosition);
     tcase_add_test(area, readsDevices);
