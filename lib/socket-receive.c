@@ -410,8 +410,8 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
 static void onReceiveCancel(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, inbound.cancel);
-    (void)completion;
     socket->inbound.canceling = false;
+    socket->inbound.unmoved = FastSocketCancelRests(socket, completion);
     FastSocketDefer(socket);
     FastSocketDrop(socket);
 }
@@ -569,6 +569,7 @@ static bool arm(struct FastSocket* socket)
     inbound->armed = true;
     inbound->mark = FastProviderMark(inbound->provider);
     inbound->canceled = false;
+    inbound->unmoved = false;
     inbound->renew = false; /* this one is what was asked for */
     FastSocketHold(socket);
     return true;
@@ -586,6 +587,8 @@ bool FastSocketStepReceive(struct FastSocket* socket)
     bool wanted = wantsReceive(socket);
     if (inbound->armed && (!wanted || inbound->renew)) {
         inbound->canceled = true;
+        if (inbound->unmoved)
+            return true;
         return FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
     }
     if (wanted && !inbound->armed && !inbound->canceling)

@@ -49,6 +49,8 @@ static bool onRetry(struct FastTask* task)
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, outbound.retry);
     socket->outbound.holding = false;
     socket->inbound.resting = false;
+    socket->inbound.unmoved = false;
+    socket->outbound.unmoved = false;
     socket->poll.resting = false;
     FastSocketDefer(socket);
     FastSocketDrop(socket);
@@ -324,6 +326,7 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
 {
     FastSocketHold(socket);
     socket->outbound.flying++;
+    socket->outbound.unmoved = false;
     if (socket->file) {
         FastSocketPrepareWrite(socket, entry, parts->vector, parts->count,
                                parts->item != NULL ? parts->item->position : UINT64_MAX,
@@ -540,6 +543,7 @@ static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
                                                         : onBarrier;
     item->flying = true;
     socket->outbound.flying++;
+    socket->outbound.unmoved = false;
     FastSocketHold(socket);
     return true;
 }
@@ -573,8 +577,8 @@ static const struct FastOperation* flyingOperation(const struct FastSocket* sock
 static void onSendCancel(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, outbound.cancel);
-    (void)completion;
     socket->outbound.canceling = false;
+    socket->outbound.unmoved = FastSocketCancelRests(socket, completion);
     FastSocketDefer(socket);
     FastSocketDrop(socket);
 }
@@ -584,7 +588,7 @@ static bool stepCancel(struct FastSocket* socket)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
     const struct FastOperation* target = flyingOperation(socket);
-    if (target == NULL || outbound->canceling)
+    if (target == NULL || outbound->canceling || outbound->unmoved)
         return true;
     if (socket->stage < SOCKET_CANCELING && !outbound->cancelWanted)
         return true;

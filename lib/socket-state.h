@@ -62,6 +62,7 @@ struct FastSocketInbound
     int flags;         /* of the receive operation */
     bool armed;        /* the operation is in flight */
     bool canceling;    /* a cancellation of it is in flight */
+    bool unmoved;      /* … has come too late or not helped: not again before the retry */
     bool canceled;     /* its end by cancellation is ours */
     bool renew;        /* to be ended and armed anew: it may have missed the end of input */
     bool ending;       /* the connection is over, behind what is still to be received */
@@ -108,6 +109,7 @@ struct FastSocketOutbound
     bool blocked;              /* until a poll tells that there is room */
     bool canceling;
     bool cancelWanted; /* what is in flight, to see how far it came */
+    bool unmoved;      /* a cancellation has come too late or not helped: not again before the retry */
     bool never;        /* zero copy does not work here */
     bool patient;      /* a pipe that can't be written without waiting */
     bool news;         /* POLLOUT is due, if nothing is queued then */
@@ -180,6 +182,7 @@ bool FastSocketFailureIsDue(const struct FastSocket* socket); /* POLLERR can be 
 void FastSocketFailDatagram(struct FastSocket* socket, int error);
 int FastSocketTakeError(struct FastSocket* socket); /* SO_ERROR, positive; 0 = none */
 void FastSocketCountPending(struct FastSocket* socket);
+bool FastSocketCancelRests(struct FastSocket* socket, const struct io_uring_cqe* completion);
 bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* cancel,
                              const struct FastOperation* target, bool* canceling);
 

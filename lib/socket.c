@@ -83,6 +83,18 @@ static void onPollCancel(struct FastOperation* operation, const struct io_uring_
     FastSocketDrop(socket);
 }
 
+/* Whether a cancellation found its target at work, where nothing may move it for long: a file's server
+ * that doesn't answer. It is made again after a while, not at once; at the end of the ring, which gives
+ * up what doesn't end, not at all. */
+bool FastSocketCancelRests(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    if (completion->res != -EALREADY)
+        return false;
+    if (!FastRingIsEnding(socket->ring))
+        FastSocketRetryLater(socket);
+    return true;
+}
+
 bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* cancel,
                              const struct FastOperation* target, bool* canceling)
 {
