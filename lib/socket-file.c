@@ -13,6 +13,7 @@
  * usual they would stop the loop, for as long as somebody holds the output by ^S. So their operations
  * run on a thread of the kernel's; and a read is submitted after a poll only, since one that waits there
  * keeps a provided buffer. The poll also sees the hang-up, which an armed multishot read never does.
+ * Files of FUSE claim and wait likewise (6.18), until their server answers, and run there too.
  *
  * A FIFO is polled before each read too: while nobody has opened it for writing yet, a read would give
  * zero, which is the end of input, and a poll waits.
@@ -41,16 +42,19 @@
 enum
 {
     FILE_PIPEFS_MAGIC = 0x50495045, /* of <linux/magic.h> */
+    FILE_FUSE_MAGIC = 0x65735546,
 };
 
 #define FILE_HERE UINT64_MAX /* offset of an operation: the file's own position */
 
 /* ---- creation ---- */
 
-static bool isAnonymousPipe(int handle)
+/* The magic number of the file's file system; FUSE's where it can't be told, as that is for a server to
+ * answer there. */
+static unsigned long fileSystem(int handle)
 {
     struct statfs information;
-    return fstatfs(handle, &information) == 0 && (unsigned long)information.f_type == FILE_PIPEFS_MAGIC;
+    return fstatfs(handle, &information) == 0 ? (unsigned long)information.f_type : FILE_FUSE_MAGIC;
 }
 
 /* 1: a file; 0: a socket, to be looked at as such; or negative errno. */
@@ -68,9 +72,11 @@ int FastSocketFindFile(struct FastSocket* socket)
     socket->file = true;
     socket->pipe = S_ISFIFO(status.st_mode);
     socket->terminal = isatty(socket->handle) == 1;
+    socket->slow = socket->terminal ||
+                   (S_ISREG(status.st_mode) && fileSystem(socket->handle) == FILE_FUSE_MAGIC);
     socket->readable = (flags & O_ACCMODE) != O_WRONLY;
     socket->writable = (flags & O_ACCMODE) != O_RDONLY;
-    socket->inbound.single = !socket->pipe || !isAnonymousPipe(socket->handle);
+    socket->inbound.single = !socket->pipe || fileSystem(socket->handle) != FILE_PIPEFS_MAGIC;
     socket->inbound.polls = socket->terminal || (socket->pipe && socket->inbound.single);
     if (!socket->pipe && !socket->terminal && !S_ISREG(status.st_mode))
         socket->outbound.most = 1; /* a device may take a write for a message */
@@ -109,7 +115,7 @@ void FastSocketPrepareRead(struct FastSocket* socket, struct io_uring_sqe* entry
         if (inbound->many)
             entry->opcode = FAST_URING_OP_READ_MULTISHOT;
         entry->flags |= IOSQE_BUFFER_SELECT;
-        if (socket->terminal)
+        if (socket->slow)
             entry->flags |= IOSQE_ASYNC;
         entry->buf_group = GetFastRingBufferGroup(inbound->provider);
     }
@@ -195,7 +201,7 @@ void FastSocketPrepareWrite(struct FastSocket* socket, struct io_uring_sqe* entr
     else
         io_uring_prep_writev(entry, socket->handle, vector, (unsigned)count, position);
     entry->rw_flags = flags | writeFlags(socket);
-    if (socket->terminal || socket->outbound.patient)
+    if (socket->slow || socket->outbound.patient)
         entry->flags |= IOSQE_ASYNC;
     entry->user_data = owner;
 }

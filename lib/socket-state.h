@@ -135,6 +135,7 @@ struct FastSocket
     bool file;     /* no socket: read and written */
     bool pipe;     /* … with or without a name */
     bool terminal; /* … */
+    bool slow;     /* … whose reads and writes wait although they should not */
     bool readable; /* opened for reading; sockets are */
     bool writable;
     bool connecting;
