@@ -18,8 +18,9 @@
  * A FIFO is polled before each read too: while nobody has opened it for writing yet, a read would give
  * zero, which is the end of input, and a poll waits.
  *
- * Failures: a file that doesn't want to wait (EAGAIN) is polled first. A hung-up terminal reads as EIO,
- * which is the end of its input. A read that fails may bring its buffer back all the same.
+ * Failures: a file that doesn't want to wait (EAGAIN) is polled first, and left alone for a while if that
+ * doesn't help. A hung-up terminal reads as EIO, which is the end of its input; so does one that is
+ * another job's just now, which is waited for. A read that fails may bring its buffer back all the same.
  *
  * SIGPIPE comes of writes to pipes alone: sockets are sent to. Where the kernel knows RWF_NOSIGNAL, that
  * is all. Elsewhere the write must happen inside the enter that submits it, where the signal is blocked:
@@ -106,6 +107,7 @@ void FastSocketPrepareRead(struct FastSocket* socket, struct io_uring_sqe* entry
     uint64_t owner = entry->user_data;
     inbound->waits = inbound->polls && !inbound->ready;
     inbound->many = !inbound->waits && readsMany(socket);
+    inbound->polled = inbound->ready;
     inbound->ready = false;
     if (inbound->waits)
         io_uring_prep_poll_add(entry, socket->handle, POLLIN);
@@ -128,6 +130,14 @@ static bool isHungUp(const struct FastSocket* socket)
     return poll(&state, 1, 0) > 0 && state.revents & POLLHUP;
 }
 
+/* What is typed belongs to another job of the shell's: a thread of the kernel's gets EIO where a thread of
+ * the program's would be stopped. */
+static bool isInBackground(const struct FastSocket* socket)
+{
+    pid_t foreground = tcgetpgrp(socket->handle);
+    return foreground >= 0 && foreground != getpgrp();
+}
+
 /* What can't be polled is read without. */
 static void onReadable(struct FastSocketInbound* inbound, int result)
 {
@@ -137,12 +147,21 @@ static void onReadable(struct FastSocketInbound* inbound, int result)
         inbound->polls = false;
 }
 
+/* Not again at once: a poll says that there is something, and a read that there is nothing for us. */
+static void rest(struct FastSocket* socket)
+{
+    socket->inbound.resting = true;
+    FastSocketRetryLater(socket);
+}
+
 /* A failed read; returns whether it is one of those that only a file has. */
 static bool onReadError(struct FastSocket* socket, int error)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
     switch (error) {
     case EAGAIN:
+        if (inbound->polled)
+            rest(socket);
         inbound->polls = true;
         return true;
     case EBADFD:
@@ -153,9 +172,14 @@ static bool onReadError(struct FastSocket* socket, int error)
         inbound->single = true;
         return true;
     case EIO:
-        if (!socket->terminal || !isHungUp(socket))
+        if (!socket->terminal)
             return false;
-        FastSocketEndInput(socket);
+        if (isHungUp(socket))
+            FastSocketEndInput(socket);
+        else if (isInBackground(socket))
+            rest(socket);
+        else
+            return false;
         return true;
     default:
         return false;

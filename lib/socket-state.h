@@ -79,6 +79,7 @@ struct FastSocketInbound
     bool polls;        /* … a poll comes before each read */
     bool waits;        /* … and is what is in flight */
     bool ready;        /* … and has come */
+    bool polled;       /* … before the read in flight */
     bool ended;        /* nothing comes any more */
     bool news;         /* POLLIN is due */
 };

@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 
 enum
 {
@@ -414,6 +416,72 @@ START_TEST(hearsHangupAfterResume)
 }
 END_TEST
 
+/* A session's leader whose terminal another job has, for a while. */
+static void readInBackground(void)
+{
+    struct Fixture own;
+    uint64_t before = 0;
+    pid_t job = 0;
+
+    fixtureOpen(&own, 0, 0, 0);
+    openTerminal(ends, false);
+    ck_assert_int_ge(setsid(), 0);
+    ck_assert_int_eq(ioctl(ends[0], TIOCSCTTY, 0), 0);
+    signal(SIGTTOU, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    job = fork();
+    if (job == 0)
+        for (;;)
+            pause();
+    ck_assert_int_eq(setpgid(job, job), 0);
+    ck_assert_int_eq(tcsetpgrp(ends[0], job), 0);
+    openFile(&own, ends[0], &recorder);
+    writeText(ends[1], "typed\n");
+    before = readRing(own.ring).completions;
+    for (int turn = 0; turn < 10; turn++)
+        WaitForFastRing(own.ring, 10, NULL);
+    ck_assert_uint_lt(readRing(own.ring).completions - before, 50);
+    ck_assert_int_eq(recorder.in + recorder.err + recorder.hup, 0);
+    ck_assert_int_eq(tcsetpgrp(ends[0], getpgrp()), 0);
+    receiveText(&recorder, "typed\n");
+    kill(job, SIGKILL);
+    waitpid(job, NULL, 0);
+    ReleaseFastSocket(recorder.socket);
+    waitFor(own.ring, isNothingPending, own.ring);
+    close(ends[1]);
+    fixtureClose(&own);
+}
+
+/* §2.5 kinds: a device that polls readable and has nothing all the same is not asked over and over */
+START_TEST(restsWithoutData)
+{
+    int handle = open("/dev/hwrng", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (handle < 0)
+        skipTest("no /dev/hwrng");
+    openFile(&fixture, handle, &recorder);
+    waitCount(fixture.ring, &recorder.in, 20);
+    ck_assert_uint_lt(readRing(fixture.ring).completions, 400);
+    ReleaseFastSocket(recorder.socket);
+}
+END_TEST
+
+/* §2.5 kinds: a job in the background gets nothing of what is typed, and is no worse off for it */
+START_TEST(awaitsForeground)
+{
+    int status = -1;
+    pid_t leader = fork();
+
+    ck_assert_int_ge(leader, 0);
+    if (leader == 0) {
+        readInBackground();
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(leader, &status, 0), leader);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 /* §2.5 EOF: reads that are cancelled or fail give their buffers back: none is missing in the end */
 START_TEST(keepsBuffers)
 {
@@ -776,6 +844,8 @@ int main(void)
     tcase_add_test(area, hearsHangup);
     tcase_add_test(area, hearsHangupOfWriter);
     tcase_add_test(area, hearsHangupAfterResume);
+    tcase_add_test(area, restsWithoutData);
+    tcase_add_test(area, awaitsForeground);
     tcase_add_test(area, keepsBuffers);
     tcase_add_test(area, sharesBuffers);
     tcase_add_test(area, refusesWritingToReader);
