@@ -375,7 +375,9 @@ static size_t countGather(const struct FastSocket* socket)
             break;
         if (count > 0 && item->flags & (MSG_OOB | MSG_EOR))
             break;
-        if (outbound->most > 0 && count > 0 && messages + item->messages > outbound->most)
+        /* A long message's first pieces count nothing: the last does. */
+        if (outbound->most > 0 && count > 0 &&
+            (messages >= outbound->most || messages + item->messages > outbound->most))
             break;
         messages += item->messages;
         bytes += item->length;

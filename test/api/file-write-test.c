@@ -176,6 +176,27 @@ START_TEST(keepsOrder)
 }
 END_TEST
 
+/* §2.2 limit: a message of several pieces is kept apart from the one before it, too */
+START_TEST(keepsLongMessagesApart)
+{
+    struct FastSocket* socket = NULL;
+    char* data = calloc(1, MEBIBYTE);
+
+    ck_assert_ptr_nonnull(data);
+    openPipe(0);
+    socket = CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, ends[1], NULL, 0,
+                              FASTSOCKET_MODE_FILE_IO, 1, NULL, NULL);
+    ck_assert_ptr_nonnull(socket);
+    ck_assert_int_eq(TransmitFastSocketData(socket, NULL, 0, data, 3, 0), 0);
+    ck_assert_int_eq(TransmitFastSocketData(socket, NULL, 0, data, MEBIBYTE, 0), 0);
+    runIdle(fixture.ring); /* what a pipe holds */
+    ck_assert_uint_eq(readSocket(socket).sentOperations, 2);
+    AbortFastSocket(socket);
+    close(ends[0]);
+    free(data);
+}
+END_TEST
+
 /* §2.5 writes: many small transmits become few writes, and one POLLOUT */
 START_TEST(gathersWrites)
 {
@@ -565,6 +586,7 @@ int main(void)
     tcase_add_test(area, goesOnBesideStoppedTerminal);
     tcase_add_test(area, keepsOrder);
     tcase_add_test(area, gathersWrites);
+    tcase_add_test(area, keepsLongMessagesApart);
     tcase_add_test(area, writesRegularFile);
     tcase_add_test(area, tellsFullDevice);
     tcase_add_test(area, marksWithNothing);
