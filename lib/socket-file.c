@@ -38,6 +38,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum
@@ -186,6 +187,18 @@ static bool onReadError(struct FastSocket* socket, int error)
     }
 }
 
+/* A terminal whose settings let reads return empty-handed (VMIN of 0) says nothing by it, unless it is
+ * hung up. Everything else says that it has ended. */
+static void onNothing(struct FastSocket* socket)
+{
+    struct termios settings;
+    if (socket->terminal && tcgetattr(socket->handle, &settings) == 0 && !(settings.c_lflag & ICANON) &&
+        settings.c_cc[VMIN] == 0 && !isHungUp(socket))
+        rest(socket);
+    else
+        FastSocketEndInput(socket);
+}
+
 /* Looks at a completion of the receive first; returns whether nothing is left to do with it. */
 bool FastSocketTakeRead(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
@@ -195,7 +208,11 @@ bool FastSocketTakeRead(struct FastSocket* socket, const struct io_uring_cqe* co
     }
     if (completion->res < 0)
         return onReadError(socket, -completion->res);
-    if (completion->res == 0 || completion->flags & IORING_CQE_F_BUFFER)
+    if (completion->res == 0) {
+        onNothing(socket);
+        return true;
+    }
+    if (completion->flags & IORING_CQE_F_BUFFER)
         return false;
     FastSocketFailInput(socket, EIO); /* UNTESTED: bytes in a buffer that the kernel does not name */
     return true;
@@ -235,8 +252,11 @@ bool FastSocketWritesAgain(struct FastSocket* socket, int error)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
     switch (error) {
-    case EAGAIN:
-        outbound->blocked = true;
+    case EAGAIN: /* after a poll too: a device that says yes and means no */
+        if (outbound->polled)
+            FastSocketHoldOutput(socket);
+        else
+            outbound->blocked = true;
         FastSocketDefer(socket);
         return true;
     case EOPNOTSUPP:

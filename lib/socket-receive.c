@@ -375,7 +375,7 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
     FastSocketNotify(socket);
 }
 
-/* A read that fails may have taken a buffer all the same. */
+/* A read that fails, or reads nothing, may have taken a buffer all the same. */
 static void returnUnused(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     uint16_t id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
@@ -389,7 +389,7 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
     bool over = !(completion->flags & IORING_CQE_F_MORE);
     if (over)
         socket->inbound.armed = false;
-    if (completion->res < 0)
+    if (completion->res < 0 || (completion->res == 0 && socket->file))
         returnUnused(socket, completion);
     if (socket->file && FastSocketTakeRead(socket, completion))
         (void)0;

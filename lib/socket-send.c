@@ -106,6 +106,7 @@ static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
     if (result >= 0) {
         struct FastItem* first = outbound->first;
         outbound->pollFirst = (size_t)result < outbound->requested;
+        outbound->polled = false;
         outbound->cutShort = outbound->pollFirst && !outbound->canceling;
         socket->statistics.sentOperations++;
         socket->statistics.sentZeroCopy += zeroCopy;

@@ -108,6 +108,7 @@ struct FastSocketOutbound
     bool cutShort;             /* a send ended before its last byte, although nobody cancelled it */
     bool holding;              /* until the retry */
     bool blocked;              /* until a poll tells that there is room */
+    bool polled;               /* … which it has, and nothing was accepted since */
     bool canceling;
     bool cancelWanted; /* what is in flight, to see how far it came */
     bool unmoved;      /* a cancellation has come too late or not helped: not again before the retry */

@@ -185,6 +185,7 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
         socket->poll.armed = false;
     if (over && socket->outbound.blocked && !socket->poll.multishot) {
         socket->outbound.blocked = false;
+        socket->outbound.polled = true;
         if (completion->res < 0 && completion->res != -ECANCELED)
             FastSocketHoldOutput(socket); /* what can't be polled is tried again after a while */
     } else if (completion->res > 0 && socket->stage == SOCKET_LIVE) {

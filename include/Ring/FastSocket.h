@@ -53,8 +53,8 @@ struct FastListener;
  *            nor inbound is needed (but one pool of the two). Without writing: transmits give -EBADF.
  * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a terminal
  *            gave an end of file (^D) or was hung up. Like every end of input it is told behind what is
- *            unread, and after a pause. A job in the background that reads its terminal gets POLLERR
- *            with EIO, instead of being stopped.
+ *            unread, and after a pause. A job in the background that reads its terminal is not stopped:
+ *            it gets nothing while it is there.
  * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
  *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and regular
  *            files (limit 1 keeps them apart); elsewhere, as for an eventfd, each is a write of its

@@ -350,6 +350,40 @@ START_TEST(readsTerminal)
 }
 END_TEST
 
+/* §2.5 EOF: a terminal whose reads may return with nothing has not ended for that */
+START_TEST(readsWithoutMinimum)
+{
+    struct termios settings;
+    char byte = 0;
+    int thief = -1;
+
+    openTerminal(ends, true);
+    ck_assert_int_eq(tcgetattr(ends[0], &settings), 0);
+    settings.c_cc[VMIN] = 0;
+    settings.c_cc[VTIME] = 0;
+    ck_assert_int_eq(tcsetattr(ends[0], TCSANOW, &settings), 0);
+    thief = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
+    openFile(&fixture, ends[0], &recorder);
+    for (int round = 0; round < 200; round++) {
+        /* Sometimes the poll has told of what the other reader takes then. */
+        writeText(ends[1], "a");
+        runTurns(fixture.ring, round % 3);
+        (void)!read(thief, &byte, 1);
+        runTurns(fixture.ring, 2);
+        ck_assert_int_eq(recorder.hup, 0);
+    }
+    while (GetFastSocketInboundLength(recorder.socket) > 0)
+        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 1);
+    writeText(ends[1], "mine");
+    receiveText(&recorder, "mine");
+    close(thief);
+    close(ends[1]);
+    waitHangup(&recorder);
+    expectOrderlyEnd(&recorder);
+    ReleaseFastSocket(recorder.socket);
+}
+END_TEST
+
 /* §2.5 EOF: the hang-up of a terminal, idle or behind input, at either side, blocking or not */
 START_TEST(hearsHangup)
 {
@@ -841,6 +875,7 @@ int main(void)
     tcase_add_test(area, readsSignalfd);
     tcase_add_test(area, takesSockets);
     tcase_add_test(area, readsTerminal);
+    tcase_add_test(area, readsWithoutMinimum);
     tcase_add_test(area, hearsHangup);
     tcase_add_test(area, hearsHangupOfWriter);
     tcase_add_test(area, hearsHangupAfterResume);
