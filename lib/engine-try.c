@@ -80,8 +80,8 @@ static bool renewPair(struct trial* trial)
 
 static void provideAll(struct trial* trial)
 {
-    for (uint16_t id = 0; id < TRIAL_BUFFERS; id++)
-        io_uring_buf_ring_add(trial->buffers, trial->memory[id], TRIAL_LENGTH, id,
+    for (int id = 0; id < TRIAL_BUFFERS; id++)
+        io_uring_buf_ring_add(trial->buffers, trial->memory[id], TRIAL_LENGTH, (uint16_t)id,
                               TRIAL_BUFFERS - 1, id);
     io_uring_buf_ring_advance(trial->buffers, TRIAL_BUFFERS);
 }
@@ -124,7 +124,7 @@ static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received
         if (count < 0)
             return false;
         *received += (size_t)count;
-        if (*over && *received < TRIAL_BUFFERS * TRIAL_LENGTH) {
+        if (*over && *received < (size_t)TRIAL_BUFFERS * TRIAL_LENGTH) {
             startReceive(trial, priority, 0);
             *over = false;
         }
@@ -135,7 +135,7 @@ static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received
 /* Writes of one, three and four buffers' size, all of which must come back in order. */
 static bool receivesInOrder(struct trial* trial, uint16_t priority)
 {
-    static const size_t writes[] = {TRIAL_LENGTH, 3 * TRIAL_LENGTH, 4 * TRIAL_LENGTH};
+    static const size_t writes[] = {TRIAL_LENGTH, (size_t)3 * TRIAL_LENGTH, (size_t)4 * TRIAL_LENGTH};
     uint8_t bytes[TRIAL_BUFFERS * TRIAL_LENGTH];
     for (size_t index = 0; index < sizeof(bytes); index++)
         bytes[index] = (uint8_t)index;

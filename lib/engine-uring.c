@@ -14,6 +14,7 @@
 #include "uring-compat.h"
 
 #include <Ring/FastRing.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -385,6 +386,7 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     return 0;
 
 failed:
+    assert(error < 0); /* else the caller would use what it was not given */
     free(engine);
     return error;
 }

@@ -84,7 +84,7 @@ struct FastEngine
  * Opens the io_uring engine. length is the wanted number of submission entries, a power of two;
  * halved while memory is refused. Returns 0 or negative errno.
  */
-int FastEngineOpen(struct FastEngine** engine, uint32_t length);
+int FastEngineOpen(struct FastEngine** result, uint32_t length);
 
 /*
  * The internal switch: features that engines opened from now on behave as if the kernel lacked them.

@@ -295,9 +295,8 @@ static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_
         return 0; /* enough to do already */
 
     int result = 0;
-    if (ring->options.spinUs > 0 && timeout != 0 && mask == NULL && spin(ring, timeout, &result))
-        timeout = 0;
-    else
+    bool spins = ring->options.spinUs > 0 && timeout != 0 && mask == NULL;
+    if (!spins || !spin(ring, timeout, &result))
         result = enterOnce(ring, timeout, mask);
 
     if (isRefusal(result) && interval != 0 && FastEnginePeek(ring->engine) == NULL) {
@@ -455,7 +454,7 @@ struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring,
         flusher = malloc(sizeof(*flusher));
         result = flusher != NULL ? 0 : -ENOMEM;
     }
-    if (result < 0) {
+    if (result != 0) {
         errno = -result;
         return NULL;
     }

@@ -304,6 +304,7 @@ int FastItemFlags(int flags)
 static void copyVector(uint8_t* target, const struct iovec* vector, size_t offset, size_t size)
 {
     while (size > 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the vector has offset + size bytes */
         size_t length = vector->iov_len;
         if (offset < length) {
             size_t count = length - offset < size ? length - offset : size;

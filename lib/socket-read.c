@@ -26,7 +26,7 @@ static size_t copyBytes(struct FastSocket* socket, uint8_t* data, size_t size, b
         if (!peek) {
             inbound->offset = offset;
             FastSocketCountOut(socket, count);
-            if (count == length)
+            if (count == length) /* cppcheck-suppress knownConditionTrueFalse ; the caller's room may end before the chunk */
                 FastSocketDropChunk(socket);
         }
         chunk = next;
@@ -45,7 +45,7 @@ static size_t copyMessage(struct FastSocket* socket, uint8_t* data, size_t size,
     memcpy(data, FastChunkPayload(inbound, chunk), count);
     if (!(flags & MSG_PEEK))
         FastSocketDropChunk(socket);
-    return flags & MSG_TRUNC ? real : count;
+    return (flags & MSG_TRUNC) ? real : count;
 }
 
 /* Makes sure that a MSG_WAITALL for size bytes can be satisfied. */

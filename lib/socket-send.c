@@ -14,6 +14,7 @@
 #include "socket-item.h"
 #include "uring-compat.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -340,7 +341,7 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
         flags |= MSG_WAITALL;
     if (waitsForPeer(socket))
         flags |= MSG_DONTWAIT;
-    unsigned report = FastRingEngine(socket->ring)->features & FASTRING_FEATURE_ZERO_COPY_REPORT
+    unsigned report = (FastRingEngine(socket->ring)->features & FASTRING_FEATURE_ZERO_COPY_REPORT)
                           ? FAST_URING_SEND_ZC_REPORT_USAGE
                           : 0;
     if (header != NULL && zeroCopy) {
@@ -392,6 +393,7 @@ static void gather(const struct FastSocket* socket, struct parts* parts)
 {
     const struct FastItem* item = socket->outbound.first;
     const struct FastItem* last = item;
+    assert(parts->count > 0);
     for (size_t index = 0; index < parts->count; index++, item = item->next) {
         size_t left = SEND_MOST_BYTES - parts->size;
         size_t length = item->length < left ? item->length : left;

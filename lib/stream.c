@@ -96,7 +96,7 @@ FILE* GetFastSocketStream(struct FastSocket* socket, int own)
         stream = malloc(sizeof(*stream));
         result = stream != NULL ? 0 : -ENOMEM;
     }
-    if (result < 0)
+    if (result != 0)
         goto failed;
 
     *stream = (struct stream){.socket = socket, .owns = false};

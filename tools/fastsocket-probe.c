@@ -37,7 +37,7 @@ enum
 };
 
 /* Below these a program of ordinary size notices. */
-static const uint64_t memlockEnough = 8 * 1024 * 1024;
+static const uint64_t memlockEnough = UINT64_C(8) * 1024 * 1024;
 static const uint64_t nofileEnough = 4096;
 
 /* ---- the report ---- */
@@ -162,7 +162,7 @@ static int readDisabled(void)
     FILE* file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
     if (file == NULL)
         return -1;
-    if (fscanf(file, "%d", &value) != 1)
+    if (fscanf(file, "%d", &value) != 1) /* NOLINT(cert-err34-c): the kernel writes 0, 1 or 2 */
         value = -1;
     fclose(file);
     return value;
@@ -268,6 +268,7 @@ static bool isOld(const struct utsname* system)
 {
     int major = 0;
     int minor = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): no release of a kernel overflows an int */
     if (sscanf(system->release, "%d.%d", &major, &minor) != 2)
         return false;
     return major < OLDEST_MAJOR || (major == OLDEST_MAJOR && minor < OLDEST_MINOR);
