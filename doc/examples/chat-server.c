@@ -60,8 +60,8 @@ static void handleTimeout(struct FastRingTimeout* timeout, void* closure) { (voi
 static void handleEvent(struct FastSocket* socket, int event, int parameter)
 {
     struct Client *to, *from = GetFastSocketClosure(socket);
-    ssize_t count = parameter;
-    SetFastRingTimeout(ring, from->timeout, idleTime, 0, NULL, NULL);
+    ssize_t count;
+    (void)parameter, SetFastRingTimeout(ring, from->timeout, idleTime, 0, NULL, NULL);
     while (event == POLLIN && (count = ReceiveFastSocketData(socket, from->line + from->length, LINE_ROOM - from->length, 0)) > 0) {
         from->length += count;
         char* last = memrchr(from->line, '\n', from->length); /* whole lines only, unless too long */
@@ -98,7 +98,7 @@ int main(int count, char** arguments)
     int handle = socket(AF_INET, SOCK_STREAM, 0);
     address.sin_port = htons(count > 1 ? atoi(arguments[1]) : 0);
     idleTime = count > 2 ? atoi(arguments[2]) : idleTime;
-    if (bind(handle, (struct sockaddr*)&address, length) < 0 || listen(handle, SOMAXCONN) < 0)
+    if (handle < 0 || bind(handle, (struct sockaddr*)&address, length) < 0 || listen(handle, SOMAXCONN) < 0)
         return perror("listen"), EXIT_FAILURE;
     sigset_t blocked, during; /* signals come only while the ring waits, so that none is missed */
     sigfillset(&blocked), sigprocmask(SIG_BLOCK, &blocked, &during), signal(SIGINT, stop), signal(SIGTERM, stop);

@@ -47,7 +47,7 @@ static inline int findAddress(const char* address, const char* port, int type,
             return -1;
         }
         local->sun_family = AF_UNIX;
-        strcpy(local->sun_path, path);
+        memcpy(local->sun_path, path, strlen(path));
         *length = sizeof(*local);
         return 0;
     }
@@ -95,7 +95,7 @@ static inline int openSocket(const char* address, const char* port, int type)
 /* Tells the user, or a program that started us with port 0, where we listen. */
 static inline void printListening(int handle, const char* address)
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof(storage);
     char host[NI_MAXHOST];
     char port[NI_MAXSERV];
