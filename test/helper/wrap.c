@@ -43,6 +43,7 @@ static __thread uint64_t turn;
 static __thread struct FastRing* ending; /* ReleaseFastRing was called inside the wait */
 static __thread int expected;            /* sockets whose POLLHUP must come in this turn */
 
+/* The linker makes these names. NOLINTBEGIN(bugprone-reserved-identifier): reserved for it, that is. */
 int __real_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
 void __real_ReleaseFastRing(struct FastRing* ring);
 struct FastSocket* __real_CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
@@ -76,6 +77,7 @@ int __wrap_TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* ad
 int __wrap_TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message, int flags);
 int __wrap_TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address, socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
 int __wrap_TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
+/* NOLINTEND(bugprone-reserved-identifier): what follows has names of its own. */
 
 /* ---- records ------------------------------------------------------------------------------------ */
 
