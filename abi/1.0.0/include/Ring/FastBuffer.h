@@ -1,0 +1,99 @@
+/*
+ * Ring/FastBuffer.h: reusable, counted buffers.
+ *
+ * A buffer starts with one reference, its creator's. HoldFastBuffer adds one, ReleaseFastBuffer drops
+ * one; with the last the memory goes back to its pool, and from there to the system when a burst is
+ * over. Buffers may be held and released in any thread; their content is not guarded against use by
+ * two threads at once.
+ *
+ * Errors: functions that return a pointer give NULL and set errno; the others return 0 or a negative
+ * errno. Since 1.0.
+ */
+#ifndef RING_FASTBUFFER_H
+#define RING_FASTBUFFER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
+struct FastRing;
+struct FastBuffer;
+struct FastBufferPool;
+
+/*
+ * Creates a pool.
+ *
+ * ring       the ring whose thread uses the pool most, which then needs no locks; or NULL for a pool
+ *            of its own, shared by all threads alike.
+ *
+ * Ownership: the pool may be released before or after the ring and the sockets that use it. Released
+ *            after the ring, it is a shell meanwhile: allocation fails with ECANCELED.
+ * Thread:    the ring's; any, if ring is NULL.
+ * Returns:   the pool, or NULL with ENOMEM, EPERM, ECANCELED.
+ */
+struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring);
+
+/*
+ * Releases a pool, which may be NULL. Its memory goes with its last buffer.
+ *
+ * Thread:    the ring's; any, if it has none. No other thread may be allocating from it.
+ */
+void ReleaseFastBufferPool(struct FastBufferPool* pool);
+
+/*
+ * Allocates a buffer. Its content is undefined, its length 0.
+ *
+ * size       capacity in bytes, 0 to 1 GiB.
+ * option     must be 0.
+ *
+ * Ownership: one reference, the caller's.
+ * Thread:    any.
+ * Returns:   the buffer, or NULL with EINVAL (pool, option), EMSGSIZE (size), ENOMEM, ECANCELED (the
+ *            pool's ring is gone).
+ */
+struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option);
+
+/* Adds a reference and returns its argument, which may be NULL. Thread: any. */
+struct FastBuffer* HoldFastBuffer(struct FastBuffer* buffer);
+
+/* Drops a reference of a buffer, which may be NULL. Thread: any. */
+void ReleaseFastBuffer(struct FastBuffer* buffer);
+
+/* Returns the buffer whose GetFastBufferData() is data; NULL for NULL. Any other pointer is an error
+ * that can't be detected. Thread: any. */
+struct FastBuffer* GetFastBuffer(void* data);
+
+/* Returns the buffer's memory, 64-byte aligned; NULL for NULL. Thread: any. */
+uint8_t* GetFastBufferData(struct FastBuffer* buffer);
+
+/* Returns the bytes in use, from the start of the memory; 0 for NULL. Thread: any. */
+size_t GetFastBufferLength(struct FastBuffer* buffer);
+
+/* Sets the bytes in use. Returns 0, or -EINVAL (NULL, or length beyond the size). Thread: any. */
+int SetFastBufferLength(struct FastBuffer* buffer, size_t length);
+
+/* Returns the capacity in bytes, as asked for at allocation; 0 for NULL. Thread: any. */
+size_t GetFastBufferSize(struct FastBuffer* buffer);
+
+/*
+ * A CreateRingBufferFunction (Ring/FastRing.h) that makes the provider's buffers FastBuffers, as
+ * sockets need them.
+ *
+ * closure    the pool.
+ *
+ * Returns:   the memory of a new buffer, or NULL with errno as AllocateFastBuffer.
+ */
+void* AllocateRingFastBuffer(size_t size, void* closure);
+
+/* A ReleaseRingBufferFunction: drops the reference of the buffer with this memory. NULL is allowed. */
+void ReleaseRingFastBuffer(void* buffer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

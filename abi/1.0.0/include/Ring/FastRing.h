@@ -1,0 +1,434 @@
+/*
+ * Ring/FastRing.h: the event loop of libfastsocket.
+ *
+ * A ring is an event loop on one io_uring. It owns timeouts, watches on foreign descriptors, events
+ * that other threads submit, raw operations ("descriptors") and the buffers that the kernel
+ * receives into. Sockets (Ring/FastSocket.h) live on a ring.
+ *
+ * Rules that hold for every function here, unless its own comment says otherwise:
+ *
+ * Thread     A ring belongs to the first thread that calls WaitForFastRing. Every other function is
+ *            called on that thread; callbacks run on it and may call everything but
+ *            WaitForFastRing. Before the first wait, any one thread at a time counts as the ring's
+ *            (the caller synchronises the hand-over). From another thread a function returns -EPERM,
+ *            or NULL with errno EPERM; functions without a result do nothing.
+ * Errors     Functions that return a pointer give NULL and set errno; the others return 0 or a
+ *            count, or a negative errno. A NULL argument that may not be NULL gives EINVAL.
+ * Ownership  What a Create, Allocate, Add or Set function returns is the caller's, until given to
+ *            the matching Release or Remove, which accepts NULL. Anything may be released inside any
+ *            callback, its own included: nothing is delivered for it afterwards.
+ * Shells     When a ring is released before the objects made on it, these become shells: valid until
+ *            their own Release, and every other call on them fails with -ECANCELED.
+ * Since      1.0, where nothing else is said.
+ */
+#ifndef RING_FASTRING_H
+#define RING_FASTRING_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/select.h> /* sigset_t, also where only ISO C is asked for */
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
+struct io_uring_sqe; /* of liburing or <linux/io_uring.h>: needed only to use descriptors */
+struct io_uring_cqe;
+
+struct FastRing;
+struct FastRingDescriptor;
+struct FastRingFlusher;
+struct FastRingTimeout;
+struct FastRingWatch;
+struct FastRingEvent;
+struct FastRingBufferProvider;
+
+/* ---- the loop ------------------------------------------------------------------------------ */
+
+/*
+ * Creates a ring.
+ *
+ * length     submission entries, rounded up to a power of two, at most 32768; 0 = automatic (256).
+ *            Halved, down to 64, while the kernel refuses the memory. It bounds only what enters
+ *            the kernel at once, not the number of sockets or operations.
+ *
+ * Thread:    any.
+ * Returns:   the ring, or NULL with errno EINVAL (length), ENOMEM, EMFILE, ENFILE, or EPERM or
+ *            ENOSYS where the system refuses io_uring.
+ */
+struct FastRing* CreateFastRing(uint32_t length);
+
+/*
+ * Releases a ring: cancels every operation, waits for the kernel to give back what it holds, tells
+ * each live socket POLLHUP with ECANCELED (unless it had its POLLHUP), and turns whatever is left on
+ * the ring into shells. Queued output is dropped: to have it sent first, call WaitForFastRing until
+ * GetFastRingPending is 0.
+ *
+ * ring       may be NULL.
+ *
+ * Thread:    the ring's. Inside a callback it takes effect when the turn ends: that WaitForFastRing
+ *            returns -ECANCELED and the ring must not be touched again. When the ring's thread has
+ *            exited, any thread may call it, while no other submits events; nothing is delivered
+ *            then.
+ */
+void ReleaseFastRing(struct FastRing* ring);
+
+/*
+ * Runs one turn of the loop: gives queued work to the kernel, waits for something to happen, calls
+ * the handlers.
+ *
+ * interval   longest wait in milliseconds; 0 = don't wait; UINT32_MAX = no limit.
+ * mask       signals blocked during the wait, as in ppoll(2), or NULL.
+ *
+ * Thread:    the first caller becomes the ring's thread. Not inside a callback.
+ * Returns:   0 when a turn ran, the interval passed or a signal came; -EINVAL, -EPERM (other
+ *            thread), -EBUSY (inside a callback), -ECANCELED (the ring was released in this turn), or
+ *            another negative errno when the ring is dead (-EOWNERDEAD: its thread has exited).
+ */
+int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
+
+/*
+ * Returns a descriptor that polls readable (POLLIN) when the ring has completions to handle: add it
+ * to a foreign event loop, and call WaitForFastRing(ring, 0, NULL) when it is readable or when
+ * GetFastRingInterval has passed. It belongs to the ring: never read or close it.
+ *
+ * Returns:   the descriptor, the same at each call; or -EINVAL, -EPERM, -ECANCELED, -EMFILE, -ENFILE,
+ *            -ENOMEM.
+ */
+int GetFastRingHandle(struct FastRing* ring);
+
+/*
+ * Returns how long a foreign loop may sleep before it must run the ring although the handle stays
+ * quiet. Ask after all other work, just before sleeping.
+ *
+ * Returns:   milliseconds; 0 = work is queued, run now; -1 = nothing, sleep as you like; -EINVAL for
+ *            NULL; -EPERM, which is -1 too, in another thread.
+ */
+int GetFastRingInterval(struct FastRing* ring);
+
+/*
+ * Returns the number of sockets with output that the kernel has not accepted, plus released sockets
+ * that are not yet closed. A program that wants its data out waits until this is 0 before it
+ * releases the ring. 0 for NULL, or from another thread.
+ */
+size_t GetFastRingPending(struct FastRing* ring);
+
+/*
+ * Tells whether the calling thread is the ring's.
+ *
+ * Thread:    any.
+ * Returns:   1 or 0; 1 for everyone before the first wait; 0 for NULL.
+ */
+int IsFastRingThread(struct FastRing* ring);
+
+/* What the running kernel offers, found by trying. Without a feature the library does the same work
+ * in an older way. */
+#define FASTRING_FEATURE_SINGLE_ISSUER      (UINT64_C(1) << 0)  /* kernel 6.0 */
+#define FASTRING_FEATURE_DEFER_TASKRUN      (UINT64_C(1) << 1)  /* 6.1 */
+#define FASTRING_FEATURE_COOP_TASKRUN       (UINT64_C(1) << 2)  /* 5.19 */
+#define FASTRING_FEATURE_NO_SQARRAY         (UINT64_C(1) << 3)  /* 6.6 */
+#define FASTRING_FEATURE_NO_IOWAIT          (UINT64_C(1) << 4)  /* 6.15 */
+#define FASTRING_FEATURE_RECEIVE_MULTISHOT  (UINT64_C(1) << 5)  /* 6.0 */
+#define FASTRING_FEATURE_RECEIVE_BUNDLE     (UINT64_C(1) << 6)  /* 6.10 */
+#define FASTRING_FEATURE_RECEIVE_CAP        (UINT64_C(1) << 7)  /* 6.17: byte limit of a multishot receive */
+#define FASTRING_FEATURE_ACCEPT_MULTISHOT   (UINT64_C(1) << 8)  /* 5.19 */
+#define FASTRING_FEATURE_SEND_ZERO_COPY     (UINT64_C(1) << 9)  /* 6.0 */
+#define FASTRING_FEATURE_SENDMSG_ZERO_COPY  (UINT64_C(1) << 10) /* 6.1 */
+#define FASTRING_FEATURE_ZERO_COPY_REPORT   (UINT64_C(1) << 11) /* 6.2: tells when data was copied after all */
+#define FASTRING_FEATURE_READ_MULTISHOT     (UINT64_C(1) << 12) /* 6.7 */
+#define FASTRING_FEATURE_WRITE_NO_SIGNAL    (UINT64_C(1) << 13) /* 6.18: writes to pipes raise no SIGPIPE */
+
+/*
+ * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL.
+ *
+ * Thread:    any.
+ */
+uint64_t GetFastRingFeatures(struct FastRing* ring);
+
+#define FASTRING_OPTION_INBOUND_LIMIT  1  /* bytes of unread input of all sockets together, from 4096, default 256 MiB */
+#define FASTRING_OPTION_TURN_LIMIT     2  /* completions handled per turn, 1 to 65536, default 256 */
+#define FASTRING_OPTION_SPIN           3  /* microseconds to spin before sleeping, adaptive, at most 10000, default 0 */
+
+/*
+ * Sets an option of the ring.
+ *
+ * option     FASTRING_OPTION_*.
+ * value      see the option.
+ *
+ * Returns:   0, -EINVAL (value out of range), -ENOPROTOOPT (unknown option, so that newer programs
+ *            can ask older libraries), -EPERM, -ECANCELED.
+ */
+int SetFastRingOption(struct FastRing* ring, int option, uint64_t value);
+
+/*
+ * Reads an option into value, which is written on success only. Returns as SetFastRingOption.
+ */
+int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value);
+
+/* Counters since creation, and levels as of now. Later versions append fields. */
+struct FastRingStatistics
+{
+    uint64_t turns;            /* turns of the loop */
+    uint64_t systemCalls;      /* entries into the kernel by the loop */
+    uint64_t submissions;      /* operations given to the kernel */
+    uint64_t completions;      /* completions handled */
+    uint64_t overflows;        /* times the completion queue was found to have overflowed */
+    uint64_t wakes;            /* wake-ups from other threads */
+    uint64_t starvations;      /* receives that stopped for lack of buffers */
+    uint64_t operations;       /* now: operations in flight in the kernel */
+    uint64_t sockets;          /* now: sockets, released ones included until they are closed */
+    uint64_t inboundLength;    /* now: unread bytes of all sockets */
+    uint64_t buffers;          /* now: buffers of the ring's pools in use, by anyone */
+    uint64_t bufferBytes;      /* now: memory that the ring's pools have from the system */
+    uint64_t providedBuffers;  /* now: buffers of the ring's providers that wait for input */
+};
+
+/*
+ * Reads the statistics.
+ *
+ * statistics written up to size bytes; bytes beyond what this library knows are zeroed.
+ * size       sizeof(struct FastRingStatistics) as the caller knows it.
+ *
+ * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
+ */
+int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics, size_t size);
+
+/* ---- descriptors: raw operations, for those who know io_uring -------------------------------- */
+
+#define FASTRING_REASON_COMPLETE    0  /* the last completion of this submission */
+#define FASTRING_REASON_INCOMPLETE  1  /* more completions of this submission follow (IORING_CQE_F_MORE) */
+#define FASTRING_REASON_RELEASED    2  /* the ring is being released; completion is NULL */
+
+/*
+ * Called for each completion of a descriptor. completion is valid during the call.
+ *
+ * Returns:   non-zero keeps the descriptor (it may have been submitted again inside the call); zero
+ *            lets it go. Zero while more completions follow cancels the operation, absorbs the rest
+ *            and then frees the descriptor.
+ */
+typedef int (*HandleFastRingCompletionFunction)(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason);
+
+/*
+ * Makes a descriptor: one raw operation that can be submitted again and again.
+ *
+ * function   called for each completion, or NULL: results are discarded and the descriptor goes with
+ *            its last completion.
+ * closure    for GetFastRingDescriptorClosure.
+ *
+ * Returns:   the descriptor, its submission entry zeroed; or NULL with EINVAL, ENOMEM, EPERM,
+ *            ECANCELED.
+ */
+struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring, HandleFastRingCompletionFunction function, void* closure);
+
+/*
+ * Returns the submission entry, to be filled by liburing's io_uring_prep_* functions. It is kept
+ * from one submission to the next, and read at SubmitFastRingDescriptor. user_data belongs to the
+ * library. NULL for NULL.
+ */
+struct io_uring_sqe* GetFastRingDescriptorSubmission(struct FastRingDescriptor* descriptor);
+
+/* Returns the closure given at allocation; NULL for NULL. */
+void* GetFastRingDescriptorClosure(struct FastRingDescriptor* descriptor);
+
+/* Returns the ring; NULL for NULL. The ring may be gone if the descriptor is a shell. */
+struct FastRing* GetFastRingDescriptorRing(struct FastRingDescriptor* descriptor);
+
+/*
+ * Returns scratch memory of the caller's, for addresses, message headers and the like: 16-byte
+ * aligned, at least 256 bytes, living as long as the descriptor. size, if not NULL, receives its
+ * size in bytes. NULL for NULL.
+ */
+void* GetFastRingDescriptorData(struct FastRingDescriptor* descriptor, size_t* size);
+
+/*
+ * Queues the descriptor's operation; it enters the kernel with the next turn. What its entry points
+ * to must stay valid until the last completion.
+ *
+ * Returns:   0, -EINVAL (NULL, or IOSQE_CQE_SKIP_SUCCESS, IOSQE_IO_DRAIN, IOSQE_IO_LINK or
+ *            IOSQE_IO_HARDLINK set), -EBUSY (in flight already), -EPERM, -ECANCELED.
+ *            An opcode that the kernel lacks completes with -EINVAL or -EOPNOTSUPP.
+ */
+int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor);
+
+/*
+ * Asks the kernel to cancel the operation in flight. The function is still called with its result,
+ * which is usually -ECANCELED, but a result that was on its way wins.
+ *
+ * Returns:   0, -EINVAL, -ENOENT (not in flight), -EPERM, -ECANCELED (the ring is gone).
+ */
+int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor);
+
+/*
+ * Lets a descriptor go. One in flight is cancelled, never called back, and freed after its last
+ * completion: until then, what its entry points to must stay valid unless it lies in the
+ * descriptor's own data.
+ *
+ * descriptor may be NULL.
+ */
+void ReleaseFastRingDescriptor(struct FastRingDescriptor* descriptor);
+
+/* ---- flush handlers ---------------------------------------------------------------------------- */
+
+/* reason is FASTRING_REASON_COMPLETE, or FASTRING_REASON_RELEASED when the ring is being released. */
+typedef void (*HandleFastRingFlushFunction)(void* closure, int reason);
+
+/*
+ * Has a function called once at the end of the current turn, or of the next one when no turn is
+ * running. Handlers run in the order set; one set inside another runs a turn later.
+ *
+ * Returns:   a handle, valid until the function has run; or NULL with EINVAL, ENOMEM, EPERM,
+ *            ECANCELED.
+ */
+struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring, HandleFastRingFlushFunction function, void* closure);
+
+/*
+ * Removes a flush handler that has not run yet. flusher may be NULL.
+ *
+ * Returns:   0, -EINVAL, -EPERM.
+ */
+int RemoveFastRingFlushHandler(struct FastRing* ring, struct FastRingFlusher* flusher);
+
+/* ---- timeouts, on CLOCK_MONOTONIC --------------------------------------------------------------- */
+
+#define FASTRING_TIMEOUT_REPEAT  1  /* fires again and again */
+
+typedef void (*HandleFastRingTimeoutFunction)(struct FastRingTimeout* timeout, void* closure);
+
+/*
+ * Creates, changes or removes a timeout.
+ *
+ * ring       may be NULL only with a timeout.
+ * timeout    NULL creates. Otherwise the timeout is set to run interval from now; flags are taken
+ *            anew, function and closure too if function is not NULL.
+ * interval   milliseconds from now; 0 fires in the next turn; negative removes timeout.
+ * flags      0 or FASTRING_TIMEOUT_REPEAT (interval then counts as at least 1).
+ *
+ * Ownership: a repeating timeout lives until removed. One that fires once is freed after its function
+ *            returns, unless it was updated inside it.
+ * Returns:   the timeout; NULL after a removal; NULL with EINVAL, ENOMEM, EPERM, ECANCELED.
+ */
+struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout, int64_t interval, uint64_t flags, HandleFastRingTimeoutFunction function, void* closure);
+
+/*
+ * As SetFastRingTimeout, with an interval in nanoseconds' grain; NULL interval, or one with negative
+ * seconds, removes. tv_nsec is 0 to 999999999.
+ */
+struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring, struct FastRingTimeout* timeout, const struct timespec* interval, uint64_t flags, HandleFastRingTimeoutFunction function, void* closure);
+
+/* ---- watches on descriptors that are not sockets of ours ------------------------------------------ */
+
+#define FASTRING_WATCH_ONCE  1  /* reports once, then pauses until UpdateFastRingWatch */
+#define FASTRING_WATCH_EDGE  2  /* reports changes only */
+
+/* result: the POLL* bits asked for, POLLERR, POLLHUP or POLLNVAL among them; or a negative errno,
+ * and the watch is then dead until removed. */
+typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int result, void* closure);
+
+/*
+ * Watches a descriptor, level-triggered unless flags say otherwise: as long as the condition holds,
+ * it is reported once per turn.
+ *
+ * handle     a pollable descriptor; stays the caller's, and must stay open until the watch is removed.
+ * mask       POLLIN, POLLOUT, POLLPRI, POLLRDHUP; 0 = paused.
+ * flags      0, FASTRING_WATCH_ONCE or FASTRING_WATCH_EDGE.
+ *
+ * Returns:   the watch, or NULL with EINVAL, EBADF, ENOMEM, EPERM, ECANCELED.
+ */
+struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32_t mask, uint32_t flags, HandleFastRingWatchFunction function, void* closure);
+
+/*
+ * Changes what is watched; mask 0 pauses. Nothing of the former mask is reported afterwards.
+ *
+ * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
+ */
+int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask);
+
+/* Ends a watch, which may be NULL. Its function is never called again; the caller may close the
+ * descriptor at once. */
+void RemoveFastRingWatch(struct FastRingWatch* watch);
+
+/* ---- events: wake the loop from elsewhere ------------------------------------------------------- */
+
+typedef void (*HandleFastRingEventFunction)(struct FastRingEvent* event, uint32_t parameter, void* closure);
+
+/*
+ * Creates an event: a doorbell that other threads and signal handlers may ring.
+ *
+ * function   called on the ring's thread after one or more submits.
+ *
+ * Returns:   the event, or NULL with EINVAL, ENOMEM, EPERM, ECANCELED.
+ */
+struct FastRingEvent* CreateFastRingEvent(struct FastRing* ring, HandleFastRingEventFunction function, void* closure);
+
+/*
+ * Rings the doorbell. Submits that come before the function runs may merge; the last parameter wins.
+ *
+ * Thread:    any; async-signal-safe.
+ * Returns:   0, -EINVAL, or -ECANCELED after the ring is gone.
+ */
+int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter);
+
+/* Releases an event, which may be NULL. The caller has stopped its submitters. */
+void ReleaseFastRingEvent(struct FastRingEvent* event);
+
+/* ---- buffer provider: a kernel buffer ring --------------------------------------------------------- */
+
+/* Makes a buffer of length bytes, or returns NULL. AllocateRingFastBuffer (Ring/FastBuffer.h) is one,
+ * with the pool as closure. */
+typedef void* (*CreateRingBufferFunction)(size_t length, void* closure);
+typedef void (*ReleaseRingBufferFunction)(void* buffer);
+
+/*
+ * Creates a group of buffers that the kernel fills with received data. Many sockets share one.
+ *
+ * group      0 = the library picks; else a number not yet taken on this ring.
+ * count      buffers; rounded up to a power of two, at most 32768; 0 = 256.
+ * length     bytes in each, 64 to 1 GiB.
+ * function   called count times now; AllocateRingFastBuffer for use with sockets.
+ * closure    for function.
+ *
+ * Ownership: sockets keep what they need of a provider after its release.
+ * Returns:   the provider, or NULL with EINVAL, EEXIST (group taken), ENOMEM, ENOSPC (no group left),
+ *            EPERM, ECANCELED.
+ */
+struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group, uint16_t count, uint32_t length, CreateRingBufferFunction function, void* closure);
+
+/*
+ * Releases a provider, which may be NULL.
+ *
+ * function   takes back each buffer; ReleaseRingFastBuffer for buffers of AllocateRingFastBuffer.
+ *            NULL: they are forgotten (the caller knows where they are). It is called when the last
+ *            socket that uses the provider is gone, on the ring's thread.
+ */
+void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider, ReleaseRingBufferFunction function);
+
+/* Returns the group's number; 0 for NULL. */
+uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider);
+
+/* Has a descriptor's receive operation take its buffer from this group, one buffer per completion
+ * (a bundle flag is cleared). */
+void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission);
+
+/* Returns the buffer that a completion filled, or NULL if it has none. Valid until
+ * AdvanceFastRingBuffer. */
+uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion);
+
+/*
+ * Puts a buffer in the place of the one that a completion took.
+ *
+ * function   makes the new buffer, and the old one is the caller's from now on; NULL: the same buffer
+ *            goes back.
+ *
+ * Returns:   0; -EINVAL (NULL, or a completion without a buffer of this group); -ENOMEM: function
+ *            failed, the old buffer is the caller's all the same, and the slot stays out and is
+ *            refilled later with the provider's own function; -EPERM, -ECANCELED.
+ */
+int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion, CreateRingBufferFunction function, void* closure);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

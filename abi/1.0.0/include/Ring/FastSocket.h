@@ -1,0 +1,403 @@
+/*
+ * Ring/FastSocket.h: asynchronous sockets with callback events.
+ *
+ * A socket takes over a connected or connecting TCP or AF_UNIX stream socket, an AF_UNIX seqpacket
+ * socket, or a UDP or AF_UNIX datagram socket; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or
+ * another file. Input arrives in buffers that the kernel fills, is
+ * queued, and told by POLLIN; output is copied or handed over, queued, gathered and sent at the end
+ * of the turn.
+ *
+ * Rules that hold for every function here, unless its own comment says otherwise:
+ *
+ * Thread     The ring's own (see Ring/FastRing.h); callbacks may call everything. From another
+ *            thread a function returns -EPERM, or NULL with errno EPERM; functions without a result
+ *            do nothing.
+ * Errors     Functions that return a pointer give NULL and set errno; the others return 0 or a
+ *            count, or a negative errno. NULL for the socket gives EINVAL.
+ * Shells     When the ring is released before a socket, the socket becomes a shell: valid until
+ *            ReleaseFastSocket; transmits give -EPIPE, every other call -ECANCELED.
+ * Since      1.0, where nothing else is said.
+ */
+#ifndef RING_FASTSOCKET_H
+#define RING_FASTSOCKET_H
+
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <Ring/FastBuffer.h>
+#include <Ring/FastRing.h>
+
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
+struct FastSocket;
+struct FastListener;
+
+/* Modes: how output is sent. Any sum of them. */
+#define FASTSOCKET_MODE_REGULAR    0          /* copied by the kernel */
+#define FASTSOCKET_MODE_ZERO_COPY  0x4000000  /* MSG_ZEROCOPY: large sends without a copy, where the kernel can */
+#define FASTSOCKET_MODE_AUTO_CORK  0x8000     /* MSG_MORE: TCP bursts that need several operations leave in full segments */
+#define FASTSOCKET_MODE_FILE_IO    0x4        /* MSG_DONTROUTE: any descriptor that can be read or written, see below */
+
+/*
+ * FASTSOCKET_MODE_FILE_IO takes pipes, FIFOs, terminals, eventfd, timerfd, signalfd and other devices,
+ * regular files, and sockets too. What is no socket is a stream of bytes:
+ *
+ * Direction  As the descriptor was opened. Without reading: receives give -EBADF, and neither provider
+ *            nor inbound is needed (but one pool of the two). Without writing: transmits give -EBADF.
+ * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a terminal
+ *            gave an end of file (^D) or was hung up.
+ * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
+ *            without a reader is POLLERR with EPIPE. Calls are gathered; where each must be a write
+ *            of its own, limit 1 keeps them apart. A regular file is read and written at its position.
+ * Arguments  message must be NULL. Transmits take no address, no control data, and no flags but
+ *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and those
+ *            without a buffer. The same holds for a socket in this mode, which otherwise works as it
+ *            does without (operations as for sockets).
+ * Left alone FD_CLOEXEC, O_NONBLOCK, and the settings of a terminal. ShutdownFastSocket is refused
+ *            with -EOPNOTSUPP (release the handle to end its output). A release writes what is queued,
+ *            reads nothing more, and closes.
+ *
+ * With ZERO_COPY it is refused with EINVAL; AUTO_CORK has no effect on what is no TCP socket.
+ */
+
+/*
+ * Called on the ring's thread, from inside WaitForFastRing only (and, for the last POLLHUP,
+ * ReleaseFastRing). event is exactly one of
+ *
+ * POLLIN     new input was queued. parameter = unread payload bytes, at most INT_MAX; 0 only when
+ *            nothing but empty datagrams is queued. At most once a turn; not repeated for data left
+ *            unread.
+ * POLLOUT    the socket became writable for the first time with nothing queued, or the kernel
+ *            accepted the last queued byte. parameter = 0. At most once a turn.
+ * POLLERR    parameter = positive errno. On a stream or seqpacket socket it is fatal: told once,
+ *            queued output was dropped, POLLHUP follows (except after POLLHUP with 0: that was the
+ *            only one). On a datagram socket it concerns one datagram, and the socket works on.
+ * POLLHUP    at most once. parameter = 0: the peer ended its output, sending still works; errno: the
+ *            end after a POLLERR; ECANCELED: the ring is being released.
+ *
+ * in this order within a turn: POLLIN, POLLOUT, POLLERR, POLLHUP. Input that is queued stays
+ * readable until the socket is released.
+ */
+typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int parameter);
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/*
+ * Makes a socket of a descriptor, and starts to receive.
+ *
+ * ring       where it lives.
+ * provider   buffers to receive into, of the same ring, made with AllocateRingFastBuffer.
+ * inbound    pool that replaces received buffers; of the same ring, or of none.
+ * outbound   pool for copies of what is sent; NULL: TransmitFastSocketData and
+ *            TransmitFastSocketMessage return -EINVAL.
+ * handle     an open socket, blocking or not: connected, connecting, or of datagrams; with
+ *            FASTSOCKET_MODE_FILE_IO any descriptor to read or write.
+ * message    NULL: buffers hold payload alone. Otherwise input comes with its metadata as from
+ *            recvmsg: msg_namelen and msg_controllen tell how much room for address and control data
+ *            (all else is ignored); 16 + msg_namelen + msg_controllen must be less than the
+ *            provider's buffer length. See GetFastSocketMessageHeader.
+ * flags      for receiving: 0 or any of MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_DONTWAIT and MSG_WAITALL,
+ *            the last three without effect. Others give EINVAL.
+ * mode       a sum of FASTSOCKET_MODE_*.
+ * limit      most messages that are handed to the kernel at once; 0 = automatic; capped at 1024.
+ * function   called for each event, or NULL for a program that polls.
+ * closure    for GetFastSocketClosure.
+ *
+ * A plain datagram socket (message NULL) needs 16 bytes of each buffer for a header of the kernel's:
+ * a buffer of length bytes receives datagrams up to length - 16 whole.
+ * Options set before control returns to the loop are in force before the first byte is received.
+ *
+ * Ownership: on success the socket owns handle, sets FD_CLOEXEC on it (not with FILE_IO) and closes it
+ *            in the end. On failure the caller keeps it, unchanged. Provider and pools may be released
+ *            before the socket.
+ * Returns:   the socket, or NULL with EINVAL (an argument), EBADF (also a descriptor opened with
+ *            O_PATH), ENOTSOCK (no socket, and no FILE_IO), ENOTCONN (a stream that was never
+ *            connected), EOPNOTSUPP (a listening socket: see CreateFastListener; a directory; or a kind
+ *            of socket that is not supported), ENOMEM, EPERM, ECANCELED. A connect that
+ *            has failed is no failure here: it is told by POLLERR and POLLHUP in the first turn.
+ */
+struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
+
+/*
+ * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
+ * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
+ * and the descriptor closed, in the background. GetFastRingPending counts it until then.
+ */
+void ReleaseFastSocket(struct FastSocket* socket);
+
+/* Drops all input and output, resets the connection and releases the socket, which may be NULL. */
+void AbortFastSocket(struct FastSocket* socket);
+
+/*
+ * Sends what is queued, then tells the peer the end of output (SHUT_WR). Receiving goes on.
+ *
+ * Returns:   0 (also when repeated), -EINVAL, -EOPNOTSUPP (datagram socket, or no socket at all), -EPIPE
+ *            (socket in error state), -EPERM, -ECANCELED. Later transmits give -EPIPE.
+ */
+int ShutdownFastSocket(struct FastSocket* socket);
+
+/*
+ * Changes who is told of events, to hand a connection to another protocol layer: from the next
+ * event on, function and closure are the new ones. function may be NULL.
+ *
+ * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
+ */
+int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure);
+
+/* ---- receiving -------------------------------------------------------------------------------- */
+
+/*
+ * Copies input out of the queue. A stream gives bytes over the borders of chunks; a datagram or
+ * seqpacket socket gives one message, of which excess bytes are dropped. Metadata is skipped, and
+ * descriptors in skipped control data are closed.
+ *
+ * data       not NULL.
+ * size       bytes, at least 1.
+ * flags      0 or any of MSG_PEEK (leave it queued), MSG_WAITALL (streams: all or nothing while more
+ *            can come; a size beyond the high mark raises the marks), MSG_TRUNC (message sockets:
+ *            return the true length), MSG_DONTWAIT and MSG_NOSIGNAL (no effect).
+ *
+ * Returns:   bytes copied; 0 = no data yet, or an empty message, or the end of input (POLLHUP tells);
+ *            -EINVAL; -EBADF (FILE_IO: not open for reading); -ENOBUFS (MSG_WAITALL beyond the ring's inbound limit); -EPERM; -ECANCELED;
+ *            once the queue is empty after a fatal error, that error, negative.
+ */
+ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags);
+
+/*
+ * Takes the first chunk (of a stream) or message out of the queue, without copying.
+ *
+ * The bytes are GetFastBufferData()[0 .. GetFastBufferLength()). With a message header they are laid
+ * out as struct io_uring_recvmsg_out (four uint32_t: lengths of name, control data and payload;
+ * flags), name, control data, payload, with the room given at creation for name and control data.
+ * Descriptors in the control data are the caller's from now on.
+ *
+ * Ownership: the buffer is the caller's: ReleaseFastBuffer, in any thread.
+ * Returns:   the buffer; NULL with EAGAIN (nothing queued), EBADF (FILE_IO: not open for reading), EINVAL,
+ *            EPERM, ECANCELED.
+ */
+struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket);
+
+/*
+ * Returns the template that received buffers follow: msg_namelen and msg_controllen are the room for
+ * name and control data, all else is zero; for liburing's io_uring_recvmsg_* helpers.
+ *
+ * Ownership: the socket's; address and content are constant until its release.
+ * Returns:   the header; NULL for a socket created without one.
+ */
+struct msghdr* GetFastSocketMessageHeader(struct FastSocket* socket);
+
+/* Stops receiving: no POLLIN until ResumeFastSocket. Input on its way is kept. The end of input is
+ * told after the resume. Returns 0, -EINVAL, -EPERM, -ECANCELED. */
+int PauseFastSocket(struct FastSocket* socket);
+
+/* Goes on receiving after PauseFastSocket, and tells what is queued by a new POLLIN. Returns 0,
+ * -EINVAL, -EPERM, -ECANCELED. */
+int ResumeFastSocket(struct FastSocket* socket);
+
+/* Returns the unread payload bytes in the queue. */
+size_t GetFastSocketInboundLength(struct FastSocket* socket);
+
+/* ---- transmitting ------------------------------------------------------------------------------- */
+
+/*
+ * All transmits queue; nothing enters the kernel before the turn ends. On a stream, bytes arrive
+ * whole and in the order of the calls. 0 means accepted: a later failure is told by POLLERR.
+ *
+ * Returns of all:
+ *   0           accepted
+ *  -EINVAL      an argument, a flag that is not allowed, or no outbound pool
+ *  -EBADF       FILE_IO: not open for writing
+ *  -EMSGSIZE    more than 1 GiB, or more than a datagram can hold
+ *  -EISCONN     an address on a connected stream
+ *  -ENOMEM      no memory
+ *  -EAGAIN      FASTSOCKET_OPTION_OUTBOUND_LIMIT is reached; POLLOUT follows
+ *  -EPIPE       the socket is in error state, or ShutdownFastSocket was called
+ *  -EPERM       another thread than the ring's
+ *
+ * Flags of all: MSG_MORE, MSG_EOR, MSG_OOB (streams), MSG_CONFIRM, MSG_DONTROUTE, MSG_ZEROCOPY (ask
+ * for zero copy for this call); MSG_NOSIGNAL, MSG_WAITALL, MSG_DONTWAIT have no effect.
+ */
+
+/*
+ * Copies data and queues it.
+ *
+ * address    destination, or NULL on a connected socket.
+ * length     bytes of address, at most sizeof(struct sockaddr_storage).
+ * data       may be NULL if size is 0.
+ * size       bytes, at most 1 GiB. 0 sends an empty datagram; on a stream it sends nothing and
+ *            gives one POLLOUT when everything before was accepted.
+ *
+ * Ownership: address and data are copied; the caller keeps them either way.
+ */
+int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length, const void* data, size_t size, int flags);
+
+/*
+ * Copies a message and queues it: msg_name, the bytes of msg_iov, and msg_control.
+ *
+ * message    descriptors in SCM_RIGHTS are duplicated now and the duplicates closed after the send;
+ *            msg_flags is ignored.
+ *
+ * Ownership: everything is copied; the caller keeps it either way.
+ * Returns:   also -EBADF (a descriptor in SCM_RIGHTS), -EMFILE.
+ */
+int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message, int flags);
+
+/*
+ * Queues bytes of a buffer without copying (small pieces are copied all the same).
+ *
+ * address    as for TransmitFastSocketData.
+ * buffer     any FastBuffer, received ones included. Its bytes must not change before they are sent.
+ * offset     first byte.
+ * size       bytes; offset + size is at most the buffer's size.
+ *
+ * Ownership: one reference of buffer is consumed in every case, also on error.
+ */
+int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address, socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
+
+/*
+ * Queues a prepared operation in the order of the other transmits.
+ *
+ * descriptor of the same ring, not in flight, with a submission entry whose fd is the socket's.
+ *            With a buffer: SEND, SENDMSG, SEND_ZC, SENDMSG_ZC, WRITE, WRITEV, WRITE_FIXED or SPLICE;
+ *            its function is not called, short counts are resumed, failures are the socket's. With
+ *            buffer NULL: POLL_ADD (one shot), URING_CMD, NOP or SHUTDOWN; it starts when everything
+ *            before was accepted, later sends wait for it, and its own function gets the completion.
+ * buffer     owns the memory that the entry points to; released when the kernel is done with it.
+ *
+ * Ownership: descriptor and buffer are consumed in every case, also on error, except that with -EPERM
+ *            and -EXDEV the descriptor is left alone (the buffer is released).
+ * Returns:   also -EXDEV (descriptor of another ring), -EBUSY (descriptor in flight: left alone too).
+ */
+int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
+
+/* Returns the bytes accepted from the caller and not yet by the kernel; after a fatal error, those
+ * that were dropped. */
+size_t GetFastSocketOutboundLength(struct FastSocket* socket);
+
+/* ---- questions and settings ------------------------------------------------------------------------ */
+
+/* Return what the socket was created with; NULL, or -EINVAL, for NULL. The handle stays the
+ * socket's: never close it. GetFastSocketHandle of a shell gives -ECANCELED. */
+void* GetFastSocketClosure(struct FastSocket* socket);
+int GetFastSocketHandle(struct FastSocket* socket);
+struct FastRing* GetFastSocketRing(struct FastSocket* socket);
+
+/* Returns the first fatal errno of the socket, positive; 0 = none. */
+int GetFastSocketError(struct FastSocket* socket);
+
+#define FASTSOCKET_OPTION_INBOUND_HIGH         1  /* bytes unread at which receiving stops, from 1, default 1 MiB */
+#define FASTSOCKET_OPTION_INBOUND_LOW          2  /* bytes unread at which it goes on, below the high mark, default 256 KiB */
+#define FASTSOCKET_OPTION_OUTBOUND_LIMIT       3  /* bytes queued at which transmits return -EAGAIN, default 0 = unlimited */
+#define FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD  4  /* bytes of an operation from which zero copy is tried, default 16 KiB */
+#define FASTSOCKET_OPTION_RELEASE_TIMEOUT      5  /* ms without progress after which a released socket gives up flushing, default 30000, 0 = at once */
+#define FASTSOCKET_OPTION_TURN_LIMIT           6  /* bytes received per turn before others get theirs, from 1, default 256 KiB */
+
+/*
+ * Sets an option. The marks count unread bytes; on a socket of messages, or with a message header, they
+ * count the memory of the queue beyond one turn's share (TURN_LIMIT) where that is more, so that many
+ * small messages don't hold a multiple of the mark. Setting the high mark below the low one lowers
+ * that to a quarter of it; a low mark at or above the high one is -EINVAL.
+ *
+ * Returns:   0, -EINVAL (value out of range, or beyond 1 TiB), -ENOPROTOOPT (unknown option, so that
+ *            newer programs can ask older libraries), -EPERM, -ECANCELED.
+ */
+int SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value);
+
+/* Reads an option into value, which is written on success only. Returns as SetFastSocketOption. */
+int GetFastSocketOption(struct FastSocket* socket, int option, uint64_t* value);
+
+/* Counters since creation. Later versions append fields. */
+struct FastSocketStatistics
+{
+    uint64_t receivedBytes;       /* payload */
+    uint64_t receivedMessages;    /* datagrams or records; chunks of a stream */
+    uint64_t receivedTruncated;   /* datagrams that did not fit their buffer */
+    uint64_t receiveStarvations;  /* times receiving stopped for lack of buffers */
+    uint64_t receivePauses;       /* times receiving stopped at the high mark or the ring's limit */
+    uint64_t sentBytes;           /* payload that the kernel accepted */
+    uint64_t sentOperations;      /* send operations completed */
+    uint64_t sentZeroCopy;        /* of these, with zero copy */
+    uint64_t copiedZeroCopy;      /* of these, copied by the kernel after all */
+    uint64_t failedMessages;      /* datagrams that could not be sent */
+    uint64_t droppedBytes;        /* output dropped after a fatal error */
+};
+
+/*
+ * Reads the statistics.
+ *
+ * statistics written up to size bytes; bytes beyond what this library knows are zeroed.
+ * size       sizeof(struct FastSocketStatistics) as the caller knows it.
+ *
+ * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
+ */
+int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics, size_t size);
+
+/* ---- a stream of the C library --------------------------------------------------------------------- */
+
+/*
+ * Makes a FILE* of a stream socket: fgets, getline, fread, fprintf and fwrite read from and add to the
+ * socket's queues, in any mixture. Events go on as before; POLLIN tells when to read.
+ *
+ * A read with nothing queued fails with EAGAIN: ferror() is set, feof() is not, and a later read works
+ * without clearerr(), but for getline(): the C library lets that fail at once while ferror() is set, so
+ * call clearerr() before it. A line that has come only in part is read in part: use the line's end to
+ * tell, or keep what getline() gave. feof() is set at the peer's end. A write takes all or fails (EAGAIN at the
+ * outbound limit, EPIPE, ENOMEM). fileno() is -1.
+ *
+ * own        non-zero: fclose() releases the socket, as ReleaseFastSocket does. One stream of a socket
+ *            may own it.
+ *
+ * Ownership: the stream is the caller's, for fclose(). The socket may be released before: calls on
+ *            the stream then fail with EPIPE, and fclose() is still due.
+ * Thread:    the ring's, also for every use of the stream.
+ * Returns:   the stream; NULL with EINVAL (also a socket of messages), EBUSY (owned already), ENOMEM,
+ *            EPERM, ECANCELED.
+ */
+FILE* GetFastSocketStream(struct FastSocket* socket, int own);
+
+/* ---- accepting connections --------------------------------------------------------------------------- */
+
+/*
+ * handle >= 0: a new connection, the callee's to keep. Negative: an errno. -EMFILE, -ENFILE, -ENOMEM
+ * and -ENOBUFS are told once, the listener rests 100 ms and tries again by itself; any other is final.
+ */
+typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handle, void* closure);
+
+/*
+ * Accepts connections on a listening socket.
+ *
+ * handle     a listening stream or seqpacket socket.
+ * flags      for the new connections: 0, SOCK_NONBLOCK, SOCK_CLOEXEC (always added).
+ * function   not NULL.
+ *
+ * Ownership: handle is the listener's on success, the caller's on failure.
+ * Returns:   the listener, or NULL with EINVAL (argument, or not listening), EBADF, ENOTSOCK, ENOMEM,
+ *            EPERM, ECANCELED.
+ */
+struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags, HandleFastListenerEvent function, void* closure);
+
+/* Stops listening and closes the socket. listener may be NULL. Connections that the kernel accepted
+ * meanwhile are closed. */
+void ReleaseFastListener(struct FastListener* listener);
+
+/* ---- version -------------------------------------------------------------------------------------------- */
+
+#define FASTSOCKET_VERSION_MAJOR 1
+#define FASTSOCKET_VERSION_MINOR 0
+#define FASTSOCKET_VERSION_PATCH 0
+
+/* Returns the version of the loaded library, "1.0.0". Thread: any. */
+const char* GetFastSocketVersion(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,48 @@
+"""No declaration and no macro of a frozen release is lost or changed."""
+
+import declarations
+import policy
+from words import Finding, ADD, APPEND, KEEP
+
+from checks import eachRelease
+
+BREAKS = {
+    'macro': "the old value is compiled into every program, which would then ask for something else",
+    'include': "programs that rely on that header's names no longer compile",
+    'function': "programs pass arguments and take results in the old way",
+    'typedef': "programs' callbacks are called, or their values read, in another way than they were compiled for",
+    'struct': "programs read and write the fields where they were",
+    'union': "programs read and write the members as they were",
+    'enum': "the old values are compiled into every program",
+    'variable': "programs read it as it was",
+}
+
+
+def findings(place, release):
+    then = declarations.parse((release.path / 'declarations').read_text())
+    now = declarations.read(place, place.include)
+    for key in sorted(then):
+        kind, name = key.split(' ', 1)
+        if kind == 'macro' and declarations.VERSION.match(name):
+            continue
+        if key not in now:
+            yield Finding(subject(kind, name), f"the {kind} {name} is gone from the headers",
+                          "programs that use it no longer compile", KEEP)
+        elif now[key] != then[key] and not hasGrown(name, then[key], now[key]):
+            yield Finding(subject(kind, name), f"the {kind} {name}\n"
+                          f"                  was    {then[key]}\n"
+                          f"                  is now {now[key]}", BREAKS[kind], APPEND if name in policy.GROWING else ADD)
+
+
+def subject(kind, name):
+    return name.replace(' ', '') if kind == 'include' else name
+
+
+def hasGrown(name, then, now):
+    """A struct of those that grow has the old fields first, and more behind them."""
+    start = then.rpartition('}')[0]
+    return name in policy.GROWING and now.startswith(start) and now.rpartition('}')[2] == then.rpartition('}')[2]
+
+
+def cases(place):
+    return eachRelease(place, 'header', findings)

@@ -1,0 +1,74 @@
+"""
+The frozen consumer, compiled with the frozen headers and linked with the twin, runs on today's library;
+and it still compiles with today's headers.
+"""
+
+import os
+import subprocess
+
+import place as places
+import stub
+import tap
+from words import Finding, judge, shortened, ADD, VERSION
+
+SKIPPED = 77
+
+
+def flags(release):
+    return ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror']
+
+
+def build(place, release):
+    """The consumer as it was on the day of the release."""
+    twin = stub.build(place, release)
+
+    def make(work):
+        place.compile([*flags(release), '-I', release.include, *sources(release), twin, '-o', work / 'consumer'])
+    return place.made('consumer', [twin, *release.headers, *release.consumer], make)
+
+
+def sources(release):
+    return [path for path in release.consumer if path.suffix == '.c']
+
+
+def run(place, program, library):
+    """Runs a program on a library; its exit status and what it said."""
+    directory = place.made(place.soname, [library],
+                           lambda work: (work / place.soname).write_bytes(library.read_bytes())).parent
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(('LD_', 'FASTSOCKET_'))}
+    environment.update(LD_LIBRARY_PATH=str(directory), LD_BIND_NOW='1')
+    try:
+        result = subprocess.run([program], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                timeout=places.PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None, "it hangs"
+    return result.returncode, result.stdout + result.stderr
+
+
+def oldProgram(place, release):
+    if place.sanitize != 'none':
+        raise tap.Skip("a library with sanitizers can't be loaded by a program without")
+    status, text = run(place, build(place, release), place.library)
+    if status == SKIPPED:
+        raise tap.Skip(text.strip())
+    if status != 0:
+        yield Finding('consumer', f"a program linked with {release.version} no longer gets its results (status {status}):\n"
+                      f"                  {shortened(text)}",
+                      "programs that rely on that promise, as the headers of then make it", VERSION)
+
+
+def oldSource(place, release):
+    status, text = place.tryCompile([*flags(release), '-fsyntax-only', '-I', place.include, *sources(release)])
+    if status != 0:
+        yield Finding('source', f"the source of a program for {release.version} no longer compiles without a warning:\n"
+                      f"                  {shortened(text)}", "programs that are built anew", ADD)
+
+
+def cases(place):
+    found = []
+    for release in place.releases():
+        for name, findings in (('program', oldProgram), ('source', oldSource)):
+            found.append((f'upgrade/{release.version}/{name}', lambda release=release, findings=findings: judge(
+                place.root, release.version, 'upgrade', findings(place, release))))
+    return found

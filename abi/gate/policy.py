@@ -1,0 +1,25 @@
+"""What may change compatibly, beside what is new."""
+
+# Structs whose size the caller passes with each call: fields may be appended.
+GROWING = {
+    'FastRingStatistics': 'GetFastRingStatistics takes the size the caller knows',
+    'FastSocketStatistics': 'GetFastSocketStatistics takes the size the caller knows',
+}
+
+# Families of constants, by the beginning of their names: no two of a family are the same.
+FAMILIES = [
+    'FASTRING_OPTION_',
+    'FASTRING_REASON_',
+    'FASTSOCKET_OPTION_',
+]
+
+# Families whose members are added up: no two share a bit.
+BIT_FAMILIES = [
+    'FASTRING_FEATURE_',
+    'FASTRING_TIMEOUT_',
+    'FASTRING_WATCH_',
+    'FASTSOCKET_MODE_',
+]
+
+# Libraries that ours may need; anything else is a new dependency of every program.
+NEEDED = r'(liburing|libc|ld-linux[\w-]*|ld64)\.so\.\d+'

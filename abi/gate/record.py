@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""
+Freezes a release as text in abi/VERSION/. A frozen folder never changes again: for another processor its
+files are added, everything else is refused but with --force, for the days before the release.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+
+import place
+import declarations
+import dumps
+import layouts
+import objects
+from checks import rules, witness
+from checks import abidiff
+
+
+def record(here, target):
+    """Writes a release's folder."""
+    known = declarations.read(here, here.include)
+    shutil.copytree(here.include, target / 'include')
+    shutil.copytree(here.root / 'abi' / 'consumer', target / 'consumer')
+    (target / 'declarations').write_text(declarations.format(known))
+    (target / 'symbols').write_text(objects.format(objects.symbols(here.library)))
+    (target / 'elf').write_text(elf(here))
+    recordCpu(here, target, known)
+
+
+def recordCpu(here, target, known):
+    """Writes the files of this processor."""
+    (target / f'layout-{here.cpu}.c').write_text(layouts.write(here, here.include, known, here.version))
+    shutil.copy(abidiff.today(here), target / f'types-{here.cpu}.xml')
+    text = witness.write(known, declarations.headerNames(here.include))
+    shutil.copy(witness.build(here, here.include, text), target / f'witness-{here.cpu}.xml')
+
+
+def elf(here):
+    entries = objects.dynamic(here.library)
+    needed = sorted(name for name in objects.names(entries, 'NEEDED') if not name.startswith('ld'))
+    return ''.join(f'{key} {name}\n' for key, names in
+                   (('soname', objects.names(entries, 'SONAME')), ('needed', needed)) for name in names)
+
+
+def seal(target):
+    (target / 'digests').write_text(''.join(f'{digest} {name}\n' for name, digest in rules.digests(target).items()))
+    for path in target.rglob('*'):
+        os.chmod(path, 0o755 if path.is_dir() else 0o644)
+
+
+def addCpu(here, target):
+    """To a frozen release, this processor's files, if everything else is as recorded."""
+    release = place.Release(target)
+    for name, now in (('declarations', declarations.format(declarations.read(here, here.include))),
+                      ('symbols', objects.format(objects.symbols(here.library)))):
+        if (release.path / name).read_text() != now:
+            sys.exit(f"abi/{here.version}/{name} is frozen, and this build is another: check out the release")
+    recordCpu(here, target, declarations.read(here, here.include))
+
+
+def main():
+    parser = place.parser(__doc__)
+    parser.add_argument('--force', action='store_true', help="overwrite a folder, before the release is out")
+    options = parser.parse_args()
+    force = options.force or os.environ.get('FORCE') == '1'
+    here = place.Place(options)
+    if not re.fullmatch(r'\d+\.\d+\.\d+', here.version):
+        sys.exit(f"{here.version} is no release")
+    if here.without or here.sanitize != 'none':
+        sys.exit(f"not from this build: {here.without or 'sanitizers'}")
+    target = here.root / 'abi' / here.version
+    if target.exists() and not force:
+        if (target / f'layout-{here.cpu}.c').exists():
+            sys.exit(f"abi/{here.version}/ is frozen. A release that is out never changes; before that, FORCE=1 makes it anew.")
+        addCpu(here, target)
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            work = pathlib.Path(directory) / here.version
+            work.mkdir()
+            record(here, work)
+            if target.exists():
+                shutil.rmtree(target)
+            shutil.copytree(work, target)
+    seal(target)
+    print(f"abi/{here.version}/ is recorded: {len(list(target.rglob('*')))} files")
+
+
+main()
