@@ -13,7 +13,6 @@ import tempfile
 
 import place
 import declarations
-import dumps
 import layouts
 import objects
 from checks import rules, witness

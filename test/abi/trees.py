@@ -1,0 +1,126 @@
+"""A copy of the tree that is changed and built: what the tests of the gate work on."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'house'))
+import tap  # noqa: E402
+
+PARTS = ['NEWS', 'abi', 'debian', 'fastsocket.pc.in', 'include', 'lib', 'meson.build', 'meson_options.txt', 'test', 'tools']
+OPTIONS = ['-Dtests=disabled', '-Dexamples=disabled', '-Dinterop=disabled']
+PATIENCE = 300
+
+
+class Copy:
+    """A copy below a directory, its build beside it."""
+
+    def __init__(self, root, directory, compiler, options=()):
+        self.source = root
+        self.root = directory / 'tree'
+        self.build = directory / 'build'
+        self.compiler = compiler
+        for part in PARTS:
+            source, target = root / part, self.root / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', 'build*'))
+            else:
+                shutil.copy2(source, target)
+        meson = os.environ.get('MESONINTROSPECT', 'meson introspect').rpartition(' ')[0].split()
+        tap.run([*meson, 'setup', str(self.build), str(self.root), *OPTIONS, *options], env=dict(os.environ, CC=compiler))
+
+    @property
+    def version(self):
+        return re.search(r"^    version: '([\d.]+)'", self.read('meson.build'), re.M).group(1)
+
+    @property
+    def library(self):
+        return self.build / 'lib' / f'libfastsocket.so.{self.version}'
+
+    def read(self, name):
+        return (self.root / name).read_text()
+
+    def write(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def replace(self, name, old, new):
+        """Replaces a text that is there exactly once."""
+        text = self.read(name)
+        assert text.count(old) == 1, f"{name} has {text.count(old)} times: {old}"
+        self.write(name, text.replace(old, new))
+
+    def substitute(self, name, pattern, new):
+        """Replaces what matches a pattern exactly once; new as for re.sub."""
+        text = self.read(name)
+        changed, count = re.subn(pattern, new, text, flags=re.M)
+        assert count == 1, f"{name} matches {count} times: {pattern}"
+        assert changed != text, f"{name} stays the same: {pattern}"
+        self.write(name, changed)
+
+    def restore(self, name):
+        """Puts a file back."""
+        if (self.source / name).exists():
+            shutil.copyfile(self.source / name, self.root / name)
+        else:
+            (self.root / name).unlink(missing_ok=True)
+
+    def make(self, *targets):
+        """Builds; returns what went wrong, or an empty text."""
+        result = subprocess.run(['ninja', '-j1', '-C', str(self.build), *targets], stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=PATIENCE)
+        return '' if result.returncode == 0 else result.stdout + result.stderr
+
+    def makeLibrary(self):
+        fault = self.make(f'lib/{self.library.name}')
+        assert not fault, fault
+
+    def gate(self, program, *arguments, environment=None):
+        """Runs a program of the gate on the copy; its exit status, output and errors."""
+        result = subprocess.run(
+            [sys.executable, str(self.root / 'abi' / 'gate' / program), '--source', str(self.root),
+             '--build', str(self.build / 'made'), '--library', str(self.library), '--version', self.version,
+             f'--compiler={self.compiler}', *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+            env=dict(os.environ, PYTHONDONTWRITEBYTECODE='1', **(environment or {})))
+        return result.returncode, result.stdout, result.stderr
+
+    def nextRelease(self):
+        """Makes the copy the next minor version, without anything new yet; returns the new version node."""
+        old = self.version
+        major, minor, _ = map(int, old.split('.'))
+        new = f'{major}.{minor + 1}.0'
+        self.replace('meson.build', f"    version: '{old}'", f"    version: '{new}'")
+        self.substitute('include/Ring/FastSocket.h', r'(#define FASTSOCKET_VERSION_MINOR) \d+', rf'\1 {minor + 1}')
+        self.substitute('include/Ring/FastSocket.h', r'(#define FASTSOCKET_VERSION_PATCH) \d+$', r'\1 0') \
+            if not old.endswith('.0') else None
+        self.write('NEWS', f'libfastsocket {new} (2030-01-01)\n\nNext.\n\n' + self.read('NEWS'))
+        self.write('debian/changelog', self.read('debian/changelog').replace(f'({old}-', f'({new}-', 1))
+        return f'FASTSOCKET_{major}.{minor + 1}'
+
+    def addNode(self, node, names):
+        """Adds a version node with these functions behind the newest one."""
+        text = self.read('lib/libfastsocket.map')
+        before = re.findall(r'^(FASTSOCKET_[\d.]+)', text, re.M)[-1]
+        lines = ''.join(f'    {name};\n' for name in names)
+        self.write('lib/libfastsocket.map', f'{text}\n{node}\n{{\nglobal:\n{lines}}} {before};\n')
+        return before
+
+
+def needCompiler(compiler):
+    if not shutil.which(compiler):
+        raise tap.Skip(f"no {compiler}")
+
+
+def failedCases(output):
+    return re.findall(r'^not ok \d+ - (.*)$', output, re.M)
+
+
+def skippedCases(output):
+    """[(case, reason)]"""
+    return re.findall(r'^ok \d+ - (\S+) # SKIP (.*)$', output, re.M)
