@@ -18,11 +18,13 @@ PATIENCE = 300
 class Copy:
     """A copy below a directory, its build beside it."""
 
-    def __init__(self, root, directory, compiler, options=()):
+    def __init__(self, root, directory, compiler, options=(), made=None):
         self.source = root
         self.root = directory / 'tree'
         self.build = directory / 'build'
+        self.made = made or directory / 'made'  # what the gate keeps; copies may share it
         self.compiler = compiler
+        self.changed = set()
         for part in PARTS:
             source, target = root / part, self.root / part
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +47,7 @@ class Copy:
         return (self.root / name).read_text()
 
     def write(self, name, text):
+        self.changed.add(name)
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -63,12 +66,14 @@ class Copy:
         assert changed != text, f"{name} stays the same: {pattern}"
         self.write(name, changed)
 
-    def restore(self, name):
-        """Puts a file back."""
-        if (self.source / name).exists():
-            shutil.copyfile(self.source / name, self.root / name)
-        else:
-            (self.root / name).unlink(missing_ok=True)
+    def restore(self):
+        """Puts back what was changed."""
+        for name in self.changed:
+            if (self.source / name).exists():
+                shutil.copyfile(self.source / name, self.root / name)
+            else:
+                (self.root / name).unlink(missing_ok=True)
+        self.changed.clear()
 
     def make(self, *targets):
         """Builds; returns what went wrong, or an empty text."""
@@ -84,7 +89,7 @@ class Copy:
         """Runs a program of the gate on the copy; its exit status, output and errors."""
         result = subprocess.run(
             [sys.executable, str(self.root / 'abi' / 'gate' / program), '--source', str(self.root),
-             '--build', str(self.build / 'made'), '--library', str(self.library), '--version', self.version,
+             '--build', str(self.made), '--library', str(self.library), '--version', self.version,
              f'--compiler={self.compiler}', *arguments],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
             env=dict(os.environ, PYTHONDONTWRITEBYTECODE='1', **(environment or {})))
@@ -97,8 +102,8 @@ class Copy:
         new = f'{major}.{minor + 1}.0'
         self.replace('meson.build', f"    version: '{old}'", f"    version: '{new}'")
         self.substitute('include/Ring/FastSocket.h', r'(#define FASTSOCKET_VERSION_MINOR) \d+', rf'\1 {minor + 1}')
-        self.substitute('include/Ring/FastSocket.h', r'(#define FASTSOCKET_VERSION_PATCH) \d+$', r'\1 0') \
-            if not old.endswith('.0') else None
+        if not old.endswith('.0'):
+            self.substitute('include/Ring/FastSocket.h', r'(#define FASTSOCKET_VERSION_PATCH) \d+$', r'\1 0')
         self.write('NEWS', f'libfastsocket {new} (2030-01-01)\n\nNext.\n\n' + self.read('NEWS'))
         self.write('debian/changelog', self.read('debian/changelog').replace(f'({old}-', f'({new}-', 1))
         return f'FASTSOCKET_{major}.{minor + 1}'

@@ -2,7 +2,7 @@
 """
 Each public header compiles alone, as C11 and C++11, without a warning; and says what is undefined.
 
-usage: headers-test.py SOURCE_ROOT
+usage: headers-test.py SOURCE_ROOT [gcc or clang]
 """
 
 import pathlib
@@ -42,7 +42,10 @@ def saysWhatIsUndefined(include):
 def main():
     include = pathlib.Path(sys.argv[1]) / 'include'
     cases = []
+    chosen = sys.argv[2:] or list(COMPILERS)
     for family, drivers in COMPILERS.items():
+        if family not in chosen:
+            continue
         for standard, compiler in drivers.items():
             for header in sorted(path.name for path in (include / 'Ring').glob('*.h')):
                 cases.append((f'headers/{family}/{standard}/{header}',

@@ -21,6 +21,7 @@ BREAKS = {
 def findings(place, release):
     then = declarations.parse((release.path / 'declarations').read_text())
     now = declarations.read(place, place.include)
+    yield from hiding(then, now)
     for key in sorted(then):
         kind, name = key.split(' ', 1)
         if kind == 'macro' and declarations.VERSION.match(name):
@@ -32,6 +33,14 @@ def findings(place, release):
             yield Finding(subject(kind, name), f"the {kind} {name}\n"
                           f"                  was    {then[key]}\n"
                           f"                  is now {now[key]}", BREAKS[kind], APPEND if name in policy.GROWING else ADD)
+
+
+def hiding(then, now):
+    """Functions that a macro of the same name hides, which it did not."""
+    for key in sorted(now):
+        kind, name = key.split(' ', 1)
+        if kind == 'macro' and f'function {name}' in then and key not in then:
+            yield Finding(name, f"a macro hides the function {name}", "programs that are built anew no longer call it", ADD)
 
 
 def subject(kind, name):

@@ -38,7 +38,7 @@ def version(place):
 
 
 def headers(place):
-    failed, text = houseTest(place, 'headers', place.root)
+    failed, text = houseTest(place, 'headers', place.root, 'clang' if place.isClang else 'gcc')
     if failed:
         yield Finding('headers', f"{', '.join(failed)}: a public header no longer compiles alone\n"
                       f"                  {shortened(text)}", "programs that include it first", "include what it uses")

@@ -1,0 +1,148 @@
+"""Changes that are compatible, all of them: the gate accepts each without a waiver."""
+
+from .edits import (BUFFER, BUILD, HEADERS, MAP, RING, SOCKET, addFunction, after, codeOf, compileWith, declare, headerOf, link,
+                    typedefOf, unexport)
+
+
+def functionAdded(tree):
+    node = tree.nextRelease()
+    addFunction(tree)
+    tree.addNode(node, ['CountFastBuffer'])
+
+
+def familyAdded(tree):
+    """A new handle with a callback, an option and functions of its own."""
+    node = tree.nextRelease()
+    after(tree, r'void ReleaseFastRingEvent\(', '''
+#define FASTRING_COUNTER_DOWN 1
+struct FastRingCounter;
+typedef int (*HandleFastRingCounterFunction)(struct FastRingCounter* counter, uint64_t value, void* closure);
+
+/* New. Since 1.1. */
+struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring, HandleFastRingCounterFunction function, void* closure);
+void ReleaseFastRingCounter(struct FastRingCounter* counter);
+''')
+    tree.write('lib/event.c', tree.read('lib/event.c') + '''
+struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring, HandleFastRingCounterFunction function, void* closure)
+{
+    (void)ring, (void)function, (void)closure;
+    return NULL;
+}
+
+void ReleaseFastRingCounter(struct FastRingCounter* counter)
+{
+    (void)counter;
+}
+''')
+    tree.addNode(node, ['CreateFastRingCounter', 'ReleaseFastRingCounter'])
+    tree.replace('abi/consumer/ring.c', '    ReleaseFastRingEvent(NULL);\n',
+                 '    ReleaseFastRingEvent(NULL);\n    ReleaseFastRingCounter(CreateFastRingCounter(ring, NULL, NULL));\n')
+
+
+def behaviourVersioned(tree):
+    """A result changes for new programs, the old ones keep theirs."""
+    node = tree.nextRelease()
+    before = tree.addNode(node, ['GetFastBufferSize'])
+    file, text = codeOf(tree, 'GetFastBufferSize')
+    tree.replace(file, text + '\n{', f'FAST_SYMBOL_OLD(FastBufferGetSize_1_0, GetFastBufferSize, "{before}")\n'
+                 'size_t FastBufferGetSize_1_0(struct FastBuffer* buffer)\n{')
+    tree.write(file, tree.read(file) + f'''
+FAST_SYMBOL_DEFAULT(FastBufferGetSize_1_1, GetFastBufferSize, "{node}")
+size_t FastBufferGetSize_1_1(struct FastBuffer* buffer)
+{{
+    return buffer != NULL ? buffer->size : SIZE_MAX;
+}}
+''')
+
+
+def internals(tree):
+    """Opaque types get other fields, in another order."""
+    tree.substitute('lib/socket-state.h', r'^(struct FastSocket\n\{\n)', r'\1    uint64_t experiment[3];\n')
+    tree.substitute('lib/event.c', r'^(struct FastRingEvent\n\{\n)', r'\1    uint64_t experiment;\n')
+
+
+def sourceAdded(tree):
+    tree.write('lib/extra.c', 'void FastExtraNothing(void);\nvoid FastExtraNothing(void)\n{\n}\n')
+    tree.replace(BUILD, "    'event.c',\n", "    'event.c',\n    'extra.c',\n")
+
+
+def comments(tree):
+    """Every comment of the headers changes."""
+    for name in HEADERS:
+        text = tree.read(name)
+        assert text.count(' */') > 5
+        tree.write(name, text.replace(' */', ' (as ever) */'))
+
+
+def commentsRemoved(tree):
+    for name in HEADERS:
+        lines = tree.read(name).split('\n')
+        kept = [line for line in lines if not line.startswith(' * ')]
+        assert len(kept) < len(lines)
+        tree.write(name, '\n'.join(kept))
+
+
+def parametersRenamed(tree):
+    declare(tree, 'SetFastBufferLength', 'size_t length', 'size_t bytes')
+    declare(tree, 'CreateFastRing', 'uint32_t length', 'uint32_t entries')
+    declare(tree, 'SetFastRingPreciseTimeout', 'const struct timespec* interval', 'const struct timespec* span')
+
+
+def callbackParametersRenamed(tree):
+    file, text = typedefOf(tree, 'HandleFastSocketEvent')
+    tree.replace(file, text, text.replace('int parameter', 'int detail'))
+
+
+def reformatted(tree):
+    file, text = headerOf(tree, 'CreateFastSocket')
+    tree.replace(file, text, text.replace(', ', ',\n    ').replace('* ', ' *'))
+    tree.substitute(RING, r'^#define FASTRING_OPTION_SPIN\s+3', '#define   FASTRING_OPTION_SPIN 3')
+
+
+def moved(tree):
+    """A declaration moves within its header."""
+    file, text = headerOf(tree, 'GetFastBufferSize')
+    tree.replace(file, text + '\n', '')
+    after(tree, r'void ReleaseRingFastBuffer\(', text + '\n')
+
+
+def patchRelease(tree):
+    tree.replace('meson.build', "    version: '1.0.0'", "    version: '1.0.1'")
+    tree.substitute(SOCKET, r'^#define FASTSOCKET_VERSION_PATCH 0', '#define FASTSOCKET_VERSION_PATCH 1')
+    tree.write('NEWS', 'libfastsocket 1.0.1 (2030-01-01)\n\nFixes.\n\n' + tree.read('NEWS'))
+    tree.write('debian/changelog', tree.read('debian/changelog').replace('(1.0.0-', '(1.0.1-', 1))
+
+
+def linesOfMap(tree):
+    """The version script is sorted anew."""
+    unexport(tree, 'AddFastRingWatch')
+    tree.substitute(MAP, r'^    AbortFastSocket;\n', '    AbortFastSocket;\n    AddFastRingWatch;\n')
+
+
+ACCEPTED = {
+    'function added in a new node': functionAdded,
+    'handle, callback and functions added in a new node': familyAdded,
+    'behaviour changed under a new version, the old one kept': behaviourVersioned,
+    'next release, with nothing new': lambda tree: tree.nextRelease() and None,
+    'patch release': patchRelease,
+    'opaque internals changed': internals,
+    'source file and internal function added': sourceAdded,
+    "field appended to the ring's statistics": lambda tree: after(tree, '    uint64_t providedBuffers;', '    uint64_t lateTurns;\n'),
+    "fields appended to the socket's statistics": lambda tree: after(tree, '    uint64_t droppedBytes;', '    uint64_t a;\n    uint64_t b;\n'),
+    'option added': lambda tree: after(tree, '#define FASTSOCKET_OPTION_TURN_LIMIT', '#define FASTSOCKET_OPTION_KEEP 7\n'),
+    'option of the ring added': lambda tree: after(tree, '#define FASTRING_OPTION_SPIN', '#define FASTRING_OPTION_NAP 4\n'),
+    'mode added': lambda tree: after(tree, '#define FASTSOCKET_MODE_FILE_IO', '#define FASTSOCKET_MODE_FAST 0x10\n'),
+    'feature added': lambda tree: after(tree, '#define FASTRING_FEATURE_WRITE_NO_SIGNAL', '#define FASTRING_FEATURE_NEW (UINT64_C(1) << 14)\n'),
+    'reason added': lambda tree: after(tree, '#define FASTRING_REASON_RELEASED', '#define FASTRING_REASON_TIMEOUT 3\n'),
+    'comments of the headers edited': comments,
+    'comments of the headers removed': commentsRemoved,
+    'parameters renamed': parametersRenamed,
+    "callback's parameters renamed": callbackParametersRenamed,
+    'declarations reformatted': reformatted,
+    'declarations moved within a header': moved,
+    'include added': lambda tree: tree.replace(BUFFER, '#include <stddef.h>\n', '#include <stdbool.h>\n#include <stddef.h>\n'),
+    'guard against double inclusion renamed': lambda tree: tree.write(RING, tree.read(RING).replace('RING_FASTRING_H', 'RING_FAST_RING_H')),
+    'version script sorted': linesOfMap,
+    'optimisation raised': lambda tree: compileWith(tree, '-O2'),
+    'link: build identifier added': lambda tree: link(tree, "'-Wl,--build-id=sha1'"),
+}
