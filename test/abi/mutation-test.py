@@ -5,7 +5,7 @@ tree, which is then built and held to the frozen releases.
 
 usage: mutation-test.py SOURCE_ROOT COMPILER RESULTS [PATTERN...]
 
-RESULTS is a file that is written: {mutation: [the checks that refused it]}. PATTERNs choose mutations.
+RESULTS is a file that is written: {mutation: [the checks that refused it]}, of both kinds. PATTERNs choose mutations.
 """
 
 import fnmatch
@@ -64,9 +64,7 @@ def refuses(name):
     if isBehaviour(name) and 'upgrade' in skipped:
         raise tap.Skip(f"the consumer can't run: {skipped['upgrade']}")
     checks, text, _ = attempt(mutations.BREAKS[name])
-    with lock:
-        refused[name] = checks
-        write()
+    remember(name, checks)
     assert checks, "accepted"
     assert 'Traceback' not in text, text
     if checks != ['build']:
@@ -76,6 +74,7 @@ def refuses(name):
 
 def accepts(name):
     checks, text, _ = attempt(mutations.ACCEPTED[name])
+    remember(name, checks)
     assert not checks, f"refused by {checks}\n{text}"
 
 
@@ -111,9 +110,11 @@ def documented():
     assert not missing, f"not in abi/README.md (ninja abi-table writes it): {missing}"
 
 
-def write():
-    """The results so far; those of a part go to the ones that are there."""
-    results.write_text(json.dumps({**known, **refused}, indent=1) + '\n')
+def remember(name, checks):
+    """Writes the results so far; those of a part go to the ones that are there."""
+    with lock:
+        refused[name] = checks
+        results.write_text(json.dumps({**known, **refused}, indent=1) + '\n')
 
 
 def main():

@@ -15,8 +15,9 @@ def write(known, headers):
     lines = [f'#include <{name}>' for name in headers]
     for key in sorted(known):
         kind, name = key.split(' ', 1)
+        # By pointers, since the size of a variable is a part of its symbol, and some structs may grow.
         if kind in ('struct', 'union', 'enum') and '{' in known[key]:
-            lines.append(f'{key} witness_{name};')
+            lines.append(f'{key}* witness_{name};')
         elif kind == 'typedef':
             lines.append(f'{name}* witness_{name};')
     return '\n'.join(lines) + '\n'
@@ -26,7 +27,9 @@ def build(place, include, text):
     """The dump of the witness with these headers."""
     def make(work):
         (work / 'witness.c').write_text(text)
-        place.compile(['-std=gnu11', '-w', '-g', '-O0', '-fPIC', '-shared', '-I', include, work / 'witness.c',
+        # Clang may leave out what is only pointed to.
+        whole = ['-fstandalone-debug'] if place.isClang else []
+        place.compile(['-std=gnu11', '-w', '-g', *whole, '-O0', '-fPIC', '-shared', '-I', include, work / 'witness.c',
                        '-o', work / 'witness.so'])
     library = place.made('witness.so', [text, *sorted(include.glob('Ring/*.h'))], make)
     return dumps.dump(place, library, include)

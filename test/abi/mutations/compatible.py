@@ -75,9 +75,10 @@ def comments(tree):
 
 
 def commentsRemoved(tree):
+    """But for their beginnings and ends."""
     for name in HEADERS:
         lines = tree.read(name).split('\n')
-        kept = [line for line in lines if not line.startswith(' * ')]
+        kept = [line for line in lines if not line.startswith(' * ') or '*/' in line]
         assert len(kept) < len(lines)
         tree.write(name, '\n'.join(kept))
 
