@@ -17,6 +17,10 @@
  * Ownership  What a Create, Allocate, Add or Set function returns is the caller's, until given to
  *            the matching Release or Remove, which accepts NULL. Anything may be released inside any
  *            callback, its own included: nothing is delivered for it afterwards.
+ * Fork       A forked child is another thread than the ring's, whatever thread has forked: it gets -EPERM,
+ *            also from SubmitFastRingEvent, and ReleaseFastRing does nothing there. Buffers may be read
+ *            and released. It makes a ring of its own, or calls exec or _exit. A daemon forks before
+ *            it creates its ring.
  * Shells     When a ring is released before the objects made on it, these become shells: valid until
  *            their own Release, and every other call on them fails with -ECANCELED.
  * Since      1.0, where nothing else is said.
@@ -366,7 +370,7 @@ struct FastRingEvent* CreateFastRingEvent(struct FastRing* ring, HandleFastRingE
  * Rings the doorbell. Submits that come before the function runs may merge; the last parameter wins.
  *
  * Thread:    any; async-signal-safe.
- * Returns:   0, -EINVAL, or -ECANCELED after the ring is gone.
+ * Returns:   0, -EINVAL, -ECANCELED after the ring is gone, or -EPERM in a forked child.
  */
 int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter);
 

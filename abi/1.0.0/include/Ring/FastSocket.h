@@ -52,16 +52,19 @@ struct FastListener;
  * Direction  As the descriptor was opened. Without reading: receives give -EBADF, and neither provider
  *            nor inbound is needed (but one pool of the two). Without writing: transmits give -EBADF.
  * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a terminal
- *            gave an end of file (^D) or was hung up.
+ *            gave an end of file (^D) or was hung up. Like every end of input it is told behind what is
+ *            unread, and after a pause. A job in the background that reads its terminal is not stopped:
+ *            it gets nothing while it is there.
  * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
- *            without a reader is POLLERR with EPIPE. Calls are gathered; where each must be a write
- *            of its own, limit 1 keeps them apart. A regular file is read and written at its position.
+ *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and regular
+ *            files (limit 1 keeps them apart); elsewhere, as for an eventfd, each is a write of its
+ *            own. A regular file is read and written at its position.
  * Arguments  message must be NULL. Transmits take no address, no control data, and no flags but
  *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and those
  *            without a buffer. The same holds for a socket in this mode, which otherwise works as it
  *            does without (operations as for sockets).
  * Left alone FD_CLOEXEC, O_NONBLOCK, and the settings of a terminal. ShutdownFastSocket is refused
- *            with -EOPNOTSUPP (release the handle to end its output). A release writes what is queued,
+ *            with -EOPNOTSUPP (release the socket to end its output). A release writes what is queued,
  *            reads nothing more, and closes.
  *
  * With ZERO_COPY it is refused with EINVAL; AUTO_CORK has no effect on what is no TCP socket.
@@ -128,7 +131,8 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
 /*
  * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
  * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
- * and the descriptor closed, in the background. GetFastRingPending counts it until then.
+ * and the descriptor closed, in the background. GetFastRingPending counts it until then. The pointer is
+ * the library's from then on: using it, also for receiving, is undefined.
  */
 void ReleaseFastSocket(struct FastSocket* socket);
 
@@ -201,7 +205,7 @@ int PauseFastSocket(struct FastSocket* socket);
  * -EINVAL, -EPERM, -ECANCELED. */
 int ResumeFastSocket(struct FastSocket* socket);
 
-/* Returns the unread payload bytes in the queue. */
+/* Returns the unread payload bytes in the queue; 0 where it can't be told: NULL, a shell, another thread. */
 size_t GetFastSocketInboundLength(struct FastSocket* socket);
 
 /* ---- transmitting ------------------------------------------------------------------------------- */
@@ -271,25 +275,26 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
  *            before was accepted, later sends wait for it, and its own function gets the completion.
  * buffer     owns the memory that the entry points to; released when the kernel is done with it.
  *
- * Ownership: descriptor and buffer are consumed in every case, also on error, except that with -EPERM
- *            and -EXDEV the descriptor is left alone (the buffer is released).
- * Returns:   also -EXDEV (descriptor of another ring), -EBUSY (descriptor in flight: left alone too).
+ * Ownership: descriptor and buffer are consumed in every case, also on error, except that with -EPERM,
+ *            -EXDEV and -EBUSY the descriptor is left alone (the buffer is released).
+ * Returns:   also -EXDEV (descriptor of another ring), -EBUSY (descriptor in flight).
  */
 int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
 
 /* Returns the bytes accepted from the caller and not yet by the kernel; after a fatal error, those
- * that were dropped. */
+ * that were dropped; 0 where it can't be told: NULL, a shell, another thread. */
 size_t GetFastSocketOutboundLength(struct FastSocket* socket);
 
 /* ---- questions and settings ------------------------------------------------------------------------ */
 
-/* Return what the socket was created with; NULL, or -EINVAL, for NULL. The handle stays the
- * socket's: never close it. GetFastSocketHandle of a shell gives -ECANCELED. */
+/* Return what the socket was created with, or its handler was set with; the handle stays the socket's:
+ * never close it. NULL gives NULL, or -EINVAL. A shell still has its closure and ring, in any thread;
+ * its handle is -ECANCELED, and -EPERM in another thread. */
 void* GetFastSocketClosure(struct FastSocket* socket);
 int GetFastSocketHandle(struct FastSocket* socket);
 struct FastRing* GetFastSocketRing(struct FastSocket* socket);
 
-/* Returns the first fatal errno of the socket, positive; 0 = none. */
+/* Returns the first fatal errno of the socket, positive, also of a shell; 0 = none, or NULL. */
 int GetFastSocketError(struct FastSocket* socket);
 
 #define FASTSOCKET_OPTION_INBOUND_HIGH         1  /* bytes unread at which receiving stops, from 1, default 1 MiB */
