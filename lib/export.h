@@ -38,6 +38,8 @@
  *
  * The archive has no versions: there the public name is an alias of the newest. Clang lacks GCC's attribute,
  * and would drop a function that only assembly names.
+ *
+ * NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared can't stand in parentheses.
  */
 #ifndef FASTSOCKET_SHARED
 #define FAST_SYMBOL_OLD(function, name, node) extern __typeof__(name) function;
@@ -56,5 +58,6 @@
     extern __typeof__(name) function __attribute__((symver(symbol), visibility("default")));
 #endif
 #endif
+/* NOLINTEND(bugprone-macro-parentheses): no more of them. */
 
 #endif
