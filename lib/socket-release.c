@@ -194,7 +194,8 @@ static void startRelease(struct FastSocket* socket)
 /* Whether a release has nothing to start: a foreign thread's, a second one, or that of a shell. */
 static bool isOver(struct FastSocket* socket)
 {
-    if (socket->shell) {
+    if (socket->shell && !socket->released) {
+        socket->released = true; /* a stream may still ask */
         FastSocketDrop(socket);
         return true;
     }

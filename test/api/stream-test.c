@@ -257,6 +257,30 @@ START_TEST(survivesReleaseBeforeFclose)
 }
 END_TEST
 
+/* §2.7 fclose own=0, §2.7 fclose own≠0: the ring, then the socket, then the stream: a shell is released
+ * once, and the stream fails with EPIPE from then on */
+START_TEST(survivesReleaseOfShell)
+{
+    for (int own = 0; own < 2; own++) {
+        char byte = 0;
+        openStream(KIND_TCP, own);
+        ReleaseFastRing(fixture.ring);
+        ReleaseFastSocket(recorder.socket);
+        errno = 0;
+        ck_assert_uint_eq(fread(&byte, 1, 1, stream), 0);
+        ck_assert_int_eq(errno, EPIPE);
+        errno = 0;
+        ck_assert_uint_eq(fwrite("x", 1, 1, stream), 0);
+        ck_assert_int_eq(errno, EPIPE);
+        ck_assert_int_eq(fclose(stream), 0);
+        close(pair[1]);
+        fixture.ring = NULL;
+        fixtureClose(&fixture);
+        fixtureOpen(&fixture, 0, 0, 0);
+    }
+}
+END_TEST
+
 /* §2.7 second stream on one socket: allowed, own only once */
 START_TEST(letsOneOwn)
 {
@@ -341,6 +365,7 @@ int main(void)
     tcase_add_test(area, fcloseReleasesOwned);
     tcase_add_test(area, fcloseLeavesOthers);
     tcase_add_test(area, survivesReleaseBeforeFclose);
+    tcase_add_test(area, survivesReleaseOfShell);
     tcase_add_test(area, letsOneOwn);
     tcase_add_test(area, refusesOthers);
     tcase_add_test(area, refusesOtherThreads);
