@@ -298,11 +298,18 @@ static bool hasRecord(const struct FastSocket* socket)
 }
 
 /* An empty record and the end of a seqpacket socket look alike. It is the end if the peer has ended and
- * no record is left: only an empty record that is the very last one can't be told from it. */
+ * no record is left: only an empty record that is the very last one, and has no control data, can't be
+ * told from it. */
 static bool recordsHaveEnded(const struct FastSocket* socket)
 {
     struct pollfd state = {.fd = socket->handle, .events = POLLRDHUP};
     return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP) && !hasRecord(socket);
+}
+
+/* Control data, or word of some that had no room, comes with a record and never with the end. */
+static bool bringsControl(const struct io_uring_recvmsg_out* out)
+{
+    return out->controllen > 0 || out->flags & MSG_CTRUNC;
 }
 
 static bool isLasting(int error)
@@ -352,14 +359,15 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
     uint16_t id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
     size_t length = (size_t)completion->res;
     bool empty = length == inbound->headroom;
+    void* data = FastProviderPeek(inbound->provider, id);
 
     inbound->forgiven = false;
-    if (FastProviderPeek(inbound->provider, id) == NULL || length < inbound->headroom) {
+    if (data == NULL || length < inbound->headroom) {
         FastSocketFailInput(socket, EIO);
         return;
     }
     if (empty && (socket->kind == SOCKET_STREAM ||
-                  (socket->kind == SOCKET_RECORD && recordsHaveEnded(socket)))) {
+                  (socket->kind == SOCKET_RECORD && !bringsControl(data) && recordsHaveEnded(socket)))) {
         FastProviderReturn(inbound->provider, id);
         FastSocketEndInput(socket);
         return;

@@ -384,6 +384,26 @@ START_TEST(closesDroppedDescriptors)
 }
 END_TEST
 
+/* §2.3 SEQPACKET, §2.3 ancillary descriptors: an empty record with descriptors is no end, also as the very
+ * last; nor is one whose descriptors have no room */
+START_TEST(bringsEmptyRecordBeforeEnd)
+{
+    for (int room = 0; room < 2; room++) {
+        int before = countDescriptors();
+        openMessages(KIND_UNIX_SEQPACKET, 0, room ? ROOM : 0);
+        sendRights(pair[1], "", (int[]){STDERR_FILENO}, 1);
+        close(pair[1]);
+        waitHangup(&recorder);
+        ck_assert_int_eq(recorder.in, 1);
+        ck_assert_int_eq(recorder.lastHangup, 0);
+        ck_assert_uint_eq(readSocket(recorder.socket).receivedMessages, 1);
+        ReleaseFastSocket(recorder.socket);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        ck_assert_int_eq(countDescriptors(), before);
+    }
+}
+END_TEST
+
 /* §2.3 ancillary descriptors, §2.6 mark released: what lies unread in the kernel, or comes
  * while a released socket drains */
 START_TEST(closesDescriptorsAfterRelease)
@@ -785,6 +805,7 @@ int main(void)
     tcase_add_test(area, receivesDescriptors);
     tcase_add_test(area, setsCloseOnExec);
     tcase_add_test(area, closesDroppedDescriptors);
+    tcase_add_test(area, bringsEmptyRecordBeforeEnd);
     tcase_add_test(area, closesDescriptorsAfterRelease);
     tcase_add_test(area, cutsControlData);
     tcase_add_test(area, sendsDescriptors);
