@@ -265,6 +265,9 @@ START_TEST(survivesReleaseOfShell)
         char byte = 0;
         openStream(KIND_TCP, own);
         ReleaseFastRing(fixture.ring);
+        errno = 0;
+        ck_assert_ptr_null(GetFastSocketStream(recorder.socket, 0));
+        ck_assert_int_eq(errno, ECANCELED);
         ReleaseFastSocket(recorder.socket);
         errno = 0;
         ck_assert_uint_eq(fread(&byte, 1, 1, stream), 0);
@@ -305,7 +308,7 @@ START_TEST(letsOneOwn)
 END_TEST
 
 /* §2.7 NULL socket, §2.7 read in datagram mode, §2.7 fileno(): NULL socket, datagram mode,
- * fileno, shells */
+ * fileno */
 START_TEST(refusesOthers)
 {
     const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
