@@ -1,6 +1,5 @@
 /*
  * chat-server: each line that one client sends goes to all others. A first program of one's own.
- *
  *     cc chat-server.c -o chat-server $(pkg-config --cflags --libs fastsocket)
  *     ./chat-server [PORT [MILLISECONDS]]       any free port and ten minutes by default
  *
@@ -25,7 +24,6 @@ struct Client
     size_t length;
     char line[LINE_ROOM];
 };
-
 static LIST_HEAD(, Client) clients = LIST_HEAD_INITIALIZER(clients);
 static struct FastRing* ring;
 static struct FastBufferPool* pool;

@@ -67,5 +67,11 @@ def compileExample(name):
     assert sanitize != 'none' or not others, needed
 
 
-tap.runCases([('examples/install', install)] +
+def staysShort():
+    """The chat server is there to show how little it takes."""
+    lines = (examples / 'chat-server.c').read_text().count('\n')
+    assert lines < 120, lines
+
+
+tap.runCases([('examples/install', install), ('examples/staysShort', staysShort)] +
              [(f'examples/{name}', lambda name=name: compileExample(name)) for name in names])
