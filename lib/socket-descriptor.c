@@ -68,8 +68,11 @@ static int copyEntryVector(struct FastItem* item, const struct iovec* vector, si
     if (count > 0)
         memcpy(item->vector, vector, count * sizeof(*vector));
     item->vectorCount = (uint32_t)count;
-    for (size_t index = 0; index < count; index++)
+    for (size_t index = 0; index < count; index++) {
+        if (vector[index].iov_len > SIZE_MAX - item->length)
+            return -EMSGSIZE;
         item->length += vector[index].iov_len;
+    }
     return 0;
 }
 

@@ -661,6 +661,29 @@ START_TEST(refusesLikeOtherCalls)
 }
 END_TEST
 
+/* §2.4 TransmitFastSocketDescriptor ownership, §2.4 -EMSGSIZE: vectors whose sum is beyond what a size_t
+ * holds, and so looks small */
+START_TEST(refusesEndlessVectors)
+{
+    char text[] = "text";
+    struct iovec vector[] = {{text, SIZE_MAX / 2}, {text, SIZE_MAX / 2}, {text, 3}};
+    struct msghdr message = {.msg_iov = vector, .msg_iovlen = 3};
+
+    openKind(KIND_TCP);
+    for (int whole = 0; whole < 2; whole++) {
+        struct FastRingDescriptor* descriptor = allocate();
+        struct FastBuffer* buffer = makeBuffer(10, 0);
+        if (whole)
+            io_uring_prep_sendmsg(GetFastRingDescriptorSubmission(descriptor), pair[0], &message, 0);
+        else
+            io_uring_prep_writev(GetFastRingDescriptorSubmission(descriptor), pair[0], vector, 3, 0);
+        ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), -EMSGSIZE);
+    }
+    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
+    release();
+}
+END_TEST
+
 /* §2.4 TransmitFastSocketDescriptor ownership, §2.4 -EPIPE: after a fatal error, consumed all
  * the same */
 START_TEST(consumesOnDeadSocket)
@@ -858,6 +881,7 @@ int main(void)
     tcase_add_test(area, endsSplice);
     tcase_add_test(area, consumesOnError);
     tcase_add_test(area, refusesLikeOtherCalls);
+    tcase_add_test(area, refusesEndlessVectors);
     tcase_add_test(area, consumesOnDeadSocket);
     tcase_add_test(area, refusesForeignDescriptor);
     tcase_add_test(area, refusesBusyDescriptor);
