@@ -183,9 +183,9 @@ def endOfServer():
 def slowServer():
     """What the server doesn't take isn't read from the input; when it takes it, all comes."""
     with listening() as server, chat(server) as client, accept(server) as connection:
-        taken = fill(client.process.stdin.fileno(), 64 * MEBIBYTE)
+        taken = fill(client.process.stdin.fileno(), 64 * MEBIBYTE, client)
         with quiet(client):
-            same(fill(client.process.stdin.fileno(), 1), b'')
+            same(fill(client.process.stdin.fileno(), 1, client), b'')
         client.process.stdin.close()
         same(readAll(connection), taken)
 
@@ -195,7 +195,7 @@ def slowTerminal():
     """What the terminal doesn't take isn't read from the server; typing goes on meanwhile."""
     with listening() as server, Terminal(raw=True) as terminal, \
             chat(server, stdin=terminal.handle, stdout=terminal.handle) as client, accept(server) as connection:
-        taken = fill(connection.fileno(), 64 * MEBIBYTE)
+        taken = fill(connection.fileno(), 64 * MEBIBYTE, client)
         connection.settimeout(LIMIT)
         with quiet(client):
             terminal.type(b'enough!')
@@ -232,7 +232,7 @@ def hangUpWhilePrinting():
         with listening() as server, Terminal(raw=True) as terminal, \
                 chat(server, stdout=terminal.handle, status=1, featuresOff=featuresOff) as client, \
                 accept(server) as connection:
-            fill(connection.fileno(), 64 * MEBIBYTE)
+            fill(connection.fileno(), 64 * MEBIBYTE, client)
             with quiet(client):
                 terminal.hangUp()
                 client.waitEnd()
@@ -258,7 +258,7 @@ def hangUpWhileSending():
     with listening() as server, Terminal(raw=True) as terminal, \
             chat(server, stdin=terminal.handle, stdout=terminal.handle, status=1,
                  terminal=terminal.handle) as client, accept(server) as connection:
-        taken = fill(terminal.side, 64 * MEBIBYTE)
+        taken = fill(terminal.side, 64 * MEBIBYTE, client)
         with quiet(client):
             terminal.hangUp()
             waitFor(client.process, lambda: 'hung up' in client.readErrors(), "a report")

@@ -124,9 +124,9 @@ def emptyInput():
 def slowReader():
     """What isn't read isn't taken, and waiting costs nothing."""
     with Filter(program, stdin=PIPE, stdout=PIPE) as copy:
-        taken = fill(copy.process.stdin.fileno(), 32 * MEBIBYTE)
+        taken = fill(copy.process.stdin.fileno(), 32 * MEBIBYTE, copy)
         with quiet(copy):
-            same(fill(copy.process.stdin.fileno(), 1), b'')
+            same(fill(copy.process.stdin.fileno(), 1, copy), b'')
         assert copy.memory() < copy.memoryBound(), f"{copy.memory()} bytes of memory"
         copy.process.stdin.close()
         same(readExactly(copy.process.stdout.fileno(), len(taken)), taken)
@@ -224,9 +224,9 @@ def slowTerminal():
     """Nobody looks at what is printed: nothing more is taken of what is typed."""
     with Terminal(raw=True) as terminal, \
             Filter(program, stdin=terminal.handle, stdout=terminal.handle, status=1) as copy:
-        taken = fill(terminal.side, 32 * MEBIBYTE)
+        taken = fill(terminal.side, 32 * MEBIBYTE, copy)
         with quiet(copy):
-            same(fill(terminal.side, 1), b'')
+            same(fill(terminal.side, 1, copy), b'')
         same(terminal.see(len(taken)), taken)
         terminal.hangUp()
 
@@ -257,7 +257,7 @@ def hangUpWhileWriting():
     for featuresOff in (None, OLDER):
         with Terminal(raw=True) as terminal, \
                 Filter(program, stdin=PIPE, stdout=terminal.handle, status=1, featuresOff=featuresOff) as copy:
-            fill(copy.process.stdin.fileno(), 32 * MEBIBYTE)
+            fill(copy.process.stdin.fileno(), 32 * MEBIBYTE, copy)
             with quiet(copy):
                 terminal.hangUp()
                 copy.waitEnd()
@@ -270,7 +270,7 @@ def hangUpOfInput():
     with Terminal(raw=True) as terminal, \
             Filter(program, stdin=terminal.handle, stdout=PIPE, status=1, terminal=terminal.handle) as copy:
         os.set_blocking(terminal.side, False)
-        taken = fill(terminal.side, 32 * MEBIBYTE)
+        taken = fill(terminal.side, 32 * MEBIBYTE, copy)
         terminal.hangUp()
         # The terminal itself drops what it still has: how much, nobody knows.
         found = b''

@@ -123,12 +123,13 @@ def readEnd(handle):
     assert rest == b'', f"instead of the end: {rest[:100]}"
 
 
-def fill(handle, limit):
-    """Writes until nobody has taken anything for a second. Returns what was taken."""
+def fill(handle, limit, child):
+    """Writes until nobody has taken anything for a second, and the child, which might, is asleep all the
+    same: on a busy machine it may only have had no turn. Returns what was taken."""
     block = random.Random(limit).randbytes(64 * 1024)
     taken = bytearray()
     os.set_blocking(handle, False)
-    while select.select([], [handle], [], 1)[1]:
+    while select.select([], [handle], [], 1)[1] or not child.isAsleep():
         with contextlib.suppress(BlockingIOError):
             taken += block[:os.write(handle, block)]
         assert len(taken) < limit, f"{len(taken)} bytes were taken, and go nowhere"

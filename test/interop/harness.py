@@ -117,6 +117,14 @@ class Child:
         with open(f'/proc/{self.process.pid}/status') as status:
             return int(re.search(rf'^{field}:\s*(\d+) kB$', status.read(), re.M)[1]) * 1024
 
+    def isAsleep(self):
+        """No thread of it runs, nor waits for a processor to run on."""
+        states = []
+        for task in os.listdir(f'/proc/{self.process.pid}/task'):
+            with contextlib.suppress(OSError), open(f'/proc/{self.process.pid}/task/{task}/stat') as stat:
+                states.append(stat.read().rpartition(')')[2].split()[0])
+        return not set(states) & {'R', 'D'}
+
     def cpuTime(self):
         """Seconds; of a child that has ended too, while nobody has waited for it."""
         with open(f'/proc/{self.process.pid}/stat') as stat:
