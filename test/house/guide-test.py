@@ -181,10 +181,16 @@ def runIdle(program):
         running.process.send_signal(signal.SIGINT)
 
 
+def tryProgram(text):
+    program = compileProgram(text)
+    tap.needRing()
+    runs[nameOf(text)](program)
+
+
 runs = {'client': runClient, 'worker': runWorker, 'udp': runUdp, 'terminal': runTerminal, 'idle': runIdle}
 
 tap.runCases([('guide/found', found), ('guide/anchors', anchors), ('guide/files', files)] +
              [(f'guide/{number}', lambda text=text: compileSnippet(text))
               for number, text in enumerate(snippets[1:], 1)] +
-             [(f'guide/{nameOf(text)}', lambda text=text: runs[nameOf(text)](compileProgram(text)))
+             [(f'guide/{nameOf(text)}', lambda text=text: tryProgram(text))
               for text in programs])
