@@ -279,4 +279,56 @@ def boundedMemory(name):
         assert memory < 48, f"{memory} MiB"
 
 
+# A handler raises while the ring is closed under its socket.
+RAISES = {
+    'python': (python, """
+import socket, sys
+sys.path.insert(0, sys.argv[1])
+import fastsocket
+def handle(connection, event, parameter):
+    if event == fastsocket.POLLHUP:
+        raise ValueError('told')
+ring = fastsocket.Ring()
+ours, peer = socket.socketpair()
+connection = fastsocket.Socket(ring, ours, handle)
+ring.wait(0)
+try:
+    ring.close()
+except ValueError as error:
+    print(error)
+connection.release()
+"""),
+    'luajit': (lua, """
+package.path = arg[1] .. '/?.lua'
+local fastsocket, ffi = require('fastsocket'), require('ffi')
+ffi.cdef('int socketpair(int family, int type, int protocol, int* handles);')
+local handles = ffi.new('int[2]')
+ffi.C.socketpair(1, 1, 0, handles)
+local ring = fastsocket.ring()
+local socket = ring:socket(handles[0], function(_, event)
+    if event == fastsocket.POLLHUP then
+        error('told', 0)
+    end
+end)
+ring:wait(0)
+local good, message = pcall(ring.close, ring)
+print(not good and message:match('^told') or 'lost')
+socket:release()
+"""),
+}
+
+
+@forEach(RAISES)
+def raiseAtClose(name):
+    """What a handler raises is not lost, when it is the last."""
+    needRuntime(CLIENTS[name])
+    directory, text = RAISES[name]
+    with tempfile.NamedTemporaryFile('w') as script:
+        script.write(text)
+        script.flush()
+        result = subprocess.run([CLIENTS[name][0], script.name, directory], stdin=subprocess.DEVNULL,
+                                capture_output=True, timeout=LIMIT)
+    same(result.stdout, b'told\n')
+
+
 main('runtimes')

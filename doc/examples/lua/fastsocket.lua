@@ -8,7 +8,8 @@
 -- - A function that calls back into Lua must not be called from compiled code: jit.off() below.
 -- - Each ffi callback takes one of few hundred slots and is never freed by itself. There is one for each
 --   kind of event, made once, which finds the Lua function in a table by the pointer that called.
--- - An error can't pass through C. The first one that a handler raises is kept and raised by wait().
+-- - An error can't pass through C. The first one that a handler raises is kept and raised by wait(),
+--   or by close(), which tells the sockets that are left.
 -- - A buffer that Lua owns carries a finalizer, which is taken off when the buffer is handed on. The
 --   collector sees a pointer's few bytes only: release early what isn't handed on.
 --
@@ -121,6 +122,14 @@ local function addressOf(pointer)
     return tonumber(ffi.cast('uintptr_t', pointer))
 end
 
+local function raise()
+    local message = failure
+    failure = nil
+    if message then
+        error(message, 0)
+    end
+end
+
 local function call(pointer, ...)
     local good, message = xpcall(handlers[addressOf(pointer)], debug.traceback, pointer, ...)
     if not good then
@@ -150,11 +159,7 @@ end
 -- Runs one turn; the handlers are called in it. timeout in milliseconds, nil for no limit.
 function Ring:wait(timeout)
     local result = lib.WaitForFastRing(self.ring, timeout or FOREVER, nil)
-    local message = failure
-    failure = nil
-    if message then
-        error(message, 0)
-    end
+    raise()
     return done(result)
 end
 jit.off(Ring.wait)
@@ -168,6 +173,7 @@ function Ring:close()
     lib.ReleaseFastRing(self.ring) -- tells the sockets that are left
     lib.ReleaseFastBufferPool(self.pool)
     self.ring, self.pool, self.provider = nil, nil, nil
+    raise()
     return statistics
 end
 jit.off(Ring.close)

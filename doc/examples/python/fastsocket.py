@@ -9,7 +9,8 @@ and the promises in include/Ring/*.h hold. What a loader has to take care of, an
 - The library calls back with a pointer. There is one C callback for each kind of event, made once and
   never freed, which finds the Python object in a dictionary. That keeps the object alive, too, for as
   long as the library may call it.
-- An exception can't pass through C. The first one that a handler raises is kept and raised by wait().
+- An exception can't pass through C. The first one that a handler raises is kept and raised by wait(),
+  or by close(), which tells the sockets that are left.
 - A Buffer is one reference of a buffer, which goes with it or is handed on by transmit(). A memory view
   has a reference of its own, so that no view can outlive the memory.
 - Errors are OSError: BrokenPipeError for EPIPE, BlockingIOError for EAGAIN and so on.
@@ -169,6 +170,7 @@ class Ring:
         self._provider = None
         statistics = self.statistics()
         self._release()
+        self._raise()
         return statistics
 
     def _release(self):
@@ -185,13 +187,16 @@ class Ring:
             if self._error is None:
                 self._error = error
 
+    def _raise(self):
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
     def wait(self, timeout=None):
         """Runs one turn; the handlers are called in it. timeout in seconds, None for no limit."""
         # ctypes lets other Python threads run meanwhile.
         _lib.WaitForFastRing(self._ring, 0xffffffff if timeout is None else math.ceil(timeout * 1000), None)
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        self._raise()
 
     def fileno(self):
         """Readable when there is something to handle: for select, asyncio and other loops."""
