@@ -5,7 +5,6 @@ import functools
 import hashlib
 import os
 import pathlib
-import platform
 import re
 import shutil
 import subprocess
@@ -45,7 +44,6 @@ class Place:
         self.hardened = not options.unhardened
         self.sanitize = options.sanitize
         self.include = self.root / 'include'
-        self.cpu = platform.machine()
         self.soname = (self.root / 'abi' / 'soname').read_text().strip()
 
     def releases(self):
@@ -54,8 +52,19 @@ class Place:
         return sorted((release for release in found if release.soname == self.soname), key=lambda r: r.key)
 
     @functools.cached_property
+    def predefined(self):
+        """The compiler's own macros."""
+        return self.compile(['-E', '-dM', '-x', 'c', '/dev/null'])
+
+    @property
     def isClang(self):
-        return '__clang__' in self.compile(['-E', '-dM', '-x', 'c', '/dev/null'])
+        return '__clang__' in self.predefined
+
+    @functools.cached_property
+    def cpu(self):
+        """What is compiled for. The kernel is not asked: one of 64 bits runs programs of 32, too."""
+        name = self.compile(['-dumpmachine']).partition('-')[0]
+        return name + ('-32' if '64' in name and '__LP64__' not in self.predefined else '')
 
     def compile(self, arguments, **options):
         """Runs the compiler; returns its output, fails with its errors."""
