@@ -53,6 +53,8 @@ void useStreamSocket(void);
 void useSocketQuestions(void);
 void useSocketErrors(void);
 void useMessageSocket(void);
+void usePassing(void);
+void useFiles(void);
 void useSocketOperations(void);
 void useSocketStream(void);
 void useListener(void);

@@ -100,6 +100,8 @@ static const struct
     { "socket questions", useSocketQuestions },
     { "socket errors", useSocketErrors },
     { "message socket", useMessageSocket },
+    { "descriptors in messages", usePassing },
+    { "files", useFiles },
     { "socket operations", useSocketOperations },
     { "stream", useSocketStream },
     { "listener", useListener },

@@ -30,6 +30,32 @@ struct flush
 };
 
 static int flushes;
+static volatile sig_atomic_t signals;
+
+static void onSignal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+/* The mask is in force during the wait, and no longer. */
+static void waitMasked(struct FastRing* ring)
+{
+    sigset_t none, blocked, before;
+    sigemptyset(&none);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    signal(SIGUSR1, onSignal);
+    CHECK(sigprocmask(SIG_BLOCK, &blocked, &before) == 0);
+    CHECK(raise(SIGUSR1) == 0);
+    CHECK(WaitForFastRing(ring, 1, NULL) == 0 && signals == 0);
+    for (int turn = 0; turn < 100 && signals == 0; ++turn)
+        CHECK(WaitForFastRing(ring, 20, &none) == 0);
+    CHECK(signals == 1);
+    CHECK(raise(SIGUSR1) == 0);
+    CHECK(WaitForFastRing(ring, 1, NULL) == 0 && WaitForFastRing(ring, 1, &blocked) == 0 && signals == 1);
+    CHECK(sigprocmask(SIG_SETMASK, &before, NULL) == 0 && signals == 2);
+}
 
 static void onFlush(void* closure, int reason)
 {
@@ -88,9 +114,7 @@ void useRing(void)
     int64_t start = now();
     CHECK(WaitForFastRing(ring, 30, NULL) == 0);
     CHECK(now() - start >= 29);
-    sigset_t mask;
-    sigemptyset(&mask);
-    CHECK(WaitForFastRing(ring, 1, &mask) == 0);
+    waitMasked(ring);
 
     struct flush first = { ring, 0, 0, -1 }, second = { NULL, 0, 0, -1 }, removed = { NULL, 0, 0, -1 };
     CHECK_ERROR(SetFastRingFlushHandler(ring, NULL, NULL), EINVAL);
