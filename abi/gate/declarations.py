@@ -37,12 +37,12 @@ def headerNames(include):
     return sorted(path.relative_to(include).as_posix() for path in include.glob('Ring/*.h'))
 
 
-def read(place, include):
-    """{'KIND NAME': 'TOKENS'} of the headers below include."""
+def read(place, include, language='c'):
+    """{'KIND NAME': 'TOKENS'} of the headers below include, as c or c++ reads them."""
     program = ''.join(f'#include <{name}>\n' for name in headerNames(include))
     # Read from a file, since the compiler must not wait for an input.
     path = place.made('all.c', [program], lambda work: (work / 'all.c').write_text(program))
-    text = place.compile(['-E', '-dD', '-w', '-I', include, path])
+    text = place.compile(['-E', '-dD', '-w', '-I', include, '-x', language, path])
     found = {}
     for name in headerNames(include):
         for quote, file in source.includesOf((include / name).read_text()):
@@ -56,7 +56,7 @@ def read(place, include):
             found['macro ' + match.group(2)] = ' '.join(tokens(match.group(3)))
         elif match.group(1) == 'undef':
             found.pop('macro ' + match.group(2), None)
-    for declaration in split(tokens('\n'.join(lines))):
+    for declaration in split(withoutLinkage(tokens('\n'.join(lines)))):
         key, text = describe(declaration)
         if key and (key not in found or '{' in text):
             found[key] = text
@@ -73,6 +73,26 @@ def ownLines(text, prefix):
             inside = marker.group(1).startswith(prefix + '/')
         elif inside:
             yield line
+
+
+def withoutLinkage(words):
+    """Without the «extern "C"» of C++ and its braces. That it is there the linkage of rules tells."""
+    found, depth, ends = [], 0, set()
+    for index, word in enumerate(words):
+        if words[index:index + 2] == ['extern', '"C"'] or (word == '"C"' and words[index - 1] == 'extern'):
+            continue
+        if word == '{':
+            depth += 1
+            if words[max(0, index - 2):index] == ['extern', '"C"']:
+                ends.add(depth)
+                continue
+        if word == '}':
+            depth -= 1
+            if depth + 1 in ends:
+                ends.discard(depth + 1)
+                continue
+        found.append(word)
+    return found
 
 
 def split(words):

@@ -40,6 +40,9 @@ def linking(entries, place):
     if 'NODELETE' not in flags:
         yield Finding('nodelete', "the library can be unloaded (-z nodelete is lost)",
                       "a runtime that unloads it leaves the kernel with its buffers", BUILD)
+    for flag in sorted(set(re.findall(r'[A-Z]{3,}', ' '.join(entries.get('FLAGS_1', [])))) - policy.FLAGS):
+        yield Finding(flag.lower(), f"the loader is told {flag}, which it was not",
+                      "it treats the library in another way: with NOOPEN, for one, no runtime can load it", "link it without")
     if 'STATIC_TLS' in flags:
         yield Finding('tls', "the library uses static thread-local storage", "dlopen fails where that room is used up",
                       "compile with -fPIC, and without -ftls-model")
@@ -63,7 +66,7 @@ def findings(place, release):
         raise tap.Skip("built with sanitizers")
     known = set(release.elf['needed'])
     for name in now:
-        if name not in known and not re.match(r'ld', name):
+        if name not in known and not re.match(policy.OF_PROCESSOR, name):
             yield Finding(name, f"the library needs {name}, which {release.version} did not",
                           "every program and package gets a new dependency", KEEP)
 

@@ -1,7 +1,10 @@
 """No declaration and no macro of a frozen release is lost or changed."""
 
+import re
+
 import declarations
 import policy
+import tap
 from words import Finding, ADD, APPEND, KEEP
 
 from checks import eachRelease
@@ -20,7 +23,17 @@ BREAKS = {
 
 def findings(place, release):
     then = declarations.parse((release.path / 'declarations').read_text())
-    now = declarations.read(place, place.include)
+    yield from changes(then, declarations.read(place, place.include))
+
+
+def findingsOfCplusplus(place, release):
+    """The headers may tell C++ something else; the frozen ones are asked what they told it."""
+    if place.tryCompile(['-fsyntax-only', '-x', 'c++', '/dev/null'])[0] != 0:
+        raise tap.Skip("no C++ compiler")
+    yield from changes(declarations.read(place, release.include, 'c++'), declarations.read(place, place.include, 'c++'))
+
+
+def changes(then, now):
     yield from hiding(then, now)
     for key in sorted(then):
         kind, name = key.split(' ', 1)
@@ -48,10 +61,12 @@ def subject(kind, name):
 
 
 def hasGrown(name, then, now):
-    """A struct of those that grow has the old fields first, and more behind them."""
-    start = then.rpartition('}')[0]
-    return name in policy.GROWING and now.startswith(start) and now.rpartition('}')[2] == then.rpartition('}')[2]
+    """A struct of those that grow has the old fields first, and behind them more of the one type that leaves no gaps."""
+    start, _, end = then.rpartition('}')
+    return name in policy.GROWING and now.startswith(start) and re.fullmatch(
+        rf'({policy.GROWTH} \w+ ; )*' + re.escape('}' + end), now[len(start):]) is not None
 
 
 def cases(place):
-    return eachRelease(place, 'header', findings)
+    return eachRelease(place, 'header', findings) + [
+        (f'{case}/c++', call) for case, call in eachRelease(place, 'header', findingsOfCplusplus)]

@@ -41,6 +41,14 @@ def transparent(tree):
     lines(tree, 'struct io_uring_cqe;', 'struct io_uring_cqe { uint64_t user_data; int32_t res; uint32_t flags; };\n')
 
 
+def toldToCplusplus(tree):
+    macro(tree, 'FASTRING_WATCH_ONCE', '1\n#ifdef __cplusplus\n#undef FASTRING_WATCH_ONCE\n#define FASTRING_WATCH_ONCE 4\n#endif\n//')
+
+
+def fieldForCplusplus(tree):
+    tree.substitute(RING, r'^(struct FastRingStatistics\n\{\n)', r'\1#ifdef __cplusplus\n    uint64_t age;\n#endif\n')
+
+
 def attribute(name, text):
     def mutate(tree):
         file, declaration = headerOf(tree, name)
@@ -93,6 +101,9 @@ BREAKS = {
     'field removed from the end': fieldRemovedAtEnd,
     'field inserted': lambda tree: after(tree, '    uint64_t receivedMessages;', '    uint64_t receivedRecords;\n'),
     'field inserted first': lambda tree: tree.substitute(RING, r'^(struct FastRingStatistics\n\{\n)', r'\1    uint64_t age;\n'),
+    'field appended that leaves a gap': lambda tree: after(tree, '    uint64_t droppedBytes;', '    uint32_t lost;\n'),
+    'field that only C++ is told of': fieldForCplusplus,
+    'number that C++ is told otherwise': toldToCplusplus,
     'field renamed': lambda tree: everywhere(tree, 'bufferBytes', 'bytesOfBuffers'),
     'struct packed': structAttribute('FastRingStatistics', 'packed'),
     'struct aligned': structAttribute('FastSocketStatistics', 'aligned(64)'),
