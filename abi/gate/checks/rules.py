@@ -11,6 +11,7 @@ import sys
 
 import declarations
 import place as places
+import source
 import tap
 from words import Finding, judge, readWaivers, SAME, shortened
 
@@ -75,6 +76,11 @@ def frozen(place):
     if not releases:
         yield Finding('frozen', f"no frozen release has the soname {place.soname}", "nothing is held to anything",
                       "freeze one: ninja -C build abi-record")
+    news = re.findall(r'^libfastsocket (\d+\.\d+\.\d+)', (place.root / 'NEWS').read_text(), re.M)
+    for version in news:
+        if version != place.version and not (place.root / 'abi' / version / 'digests').exists():
+            yield Finding(version, f"NEWS tells of {version}, and there is no abi/{version}/", "nothing is held to that release",
+                          f"put the folder back, or freeze it from the tag of {version}: ninja -C build abi-record")
     for release in releases:
         known = dict(line.split()[::-1] for line in (release.path / 'digests').read_text().splitlines())
         now = digests(release.path)
@@ -85,7 +91,7 @@ def frozen(place):
 
 
 def consumer(place):
-    text = ''.join(path.read_text() for path in sorted((place.root / 'abi' / 'consumer').glob('*.[ch]')))
+    text = ''.join(source.withoutComments(path.read_text()) for path in sorted((place.root / 'abi' / 'consumer').glob('*.[ch]')))
     for key, declaration in sorted(declarations.read(place, place.include).items()):
         kind, name = key.split(' ', 1)
         if kind == 'function' and not re.search(rf'\b{name}\b', text):

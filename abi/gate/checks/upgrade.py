@@ -1,20 +1,21 @@
 """
 The frozen consumer, compiled with the frozen headers and linked with the twin, runs on today's library;
-and it still compiles with today's headers.
+and it still compiles with today's headers. The consumer that the next release will freeze gets its results, too.
 """
 
 import os
 import subprocess
 
 import place as places
+import refusal
 import stub
 import tap
-from words import Finding, judge, shortened, ADD, VERSION
+from words import Finding, judge, shortened, ADD, SAME, VERSION
 
 SKIPPED = 77
 
 
-def flags(release):
+def flags():
     return ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror']
 
 
@@ -23,7 +24,7 @@ def build(place, release):
     twin = stub.build(place, release)
 
     def make(work):
-        place.compile([*flags(release), '-I', release.include, *sources(release), twin, '-o', work / 'consumer'])
+        place.compile([*flags(), '-I', release.include, *sources(release), twin, '-o', work / 'consumer'])
     return place.made('consumer', [twin, *release.headers, *release.consumer], make)
 
 
@@ -46,12 +47,23 @@ def run(place, program, library):
     return result.returncode, result.stdout + result.stderr
 
 
-def oldProgram(place, release):
+def results(place, program):
+    """Runs a program on today's library; skips where no program can have a ring."""
+    status, text = run(place, program, place.library)
+    # The kernel is asked, too: a library that gives no ring must not pass for a system that refuses it.
+    if status == SKIPPED and refusal.reason():
+        raise tap.Skip(refusal.reason())
+    return status, text
+
+
+def needPlain(place):
     if place.sanitize != 'none':
         raise tap.Skip("a library with sanitizers can't be loaded by a program without")
-    status, text = run(place, build(place, release), place.library)
-    if status == SKIPPED:
-        raise tap.Skip(text.strip())
+
+
+def oldProgram(place, release):
+    needPlain(place)
+    status, text = results(place, build(place, release))
     if status != 0:
         yield Finding('consumer', f"a program linked with {release.version} no longer gets its results (status {status}):\n"
                       f"                  {shortened(text)}",
@@ -59,14 +71,35 @@ def oldProgram(place, release):
 
 
 def oldSource(place, release):
-    status, text = place.tryCompile([*flags(release), '-fsyntax-only', '-I', place.include, *sources(release)])
+    status, text = place.tryCompile([*flags(), '-fsyntax-only', '-I', place.include, *sources(release)])
     if status != 0:
         yield Finding('source', f"the source of a program for {release.version} no longer compiles without a warning:\n"
                       f"                  {shortened(text)}", "programs that are built anew", ADD)
 
 
+def newProgram(place):
+    """What the next release will freeze: it must hold today, or it would hold later libraries to nothing."""
+    needPlain(place)
+    directory = place.root / 'abi' / 'consumer'
+    files = sorted(directory.iterdir())
+
+    def make(work):
+        place.compile([*flags(), '-I', place.include, *(path for path in files if path.suffix == '.c'), place.library,
+                       '-o', work / 'consumer'])
+    try:
+        program = place.made('consumer', [place.library, *sorted(place.include.glob('Ring/*.h')), *files], make)
+    except AssertionError as error:
+        status, text = None, str(error)
+    else:
+        status, text = results(place, program)
+    if status != 0:
+        yield Finding('consumer', f"abi/consumer/ doesn't get the results that it asks for (status {status}):\n"
+                      f"                  {shortened(text)}",
+                      "the release that freezes it holds no later one to its promises", SAME)
+
+
 def cases(place):
-    found = []
+    found = [('upgrade/today/program', lambda: judge(place.root, 'today', 'upgrade', newProgram(place)))]
     for release in place.releases():
         for name, findings in (('program', oldProgram), ('source', oldSource)):
             found.append((f'upgrade/{release.version}/{name}', lambda release=release, findings=findings: judge(

@@ -42,6 +42,11 @@ BREAKS = {
     'error code of a wrong argument, in errno': code('CreateFastRing', '''struct FastRing* ring = INNER(length);
     errno = ring == NULL && errno == EINVAL ? ERANGE : errno;
     return ring;'''),
+    'ring refused where the kernel gives one': code('CreateFastRing', '''if (length <= 32768) {
+        errno = EPERM;
+        return NULL;
+    }
+    return INNER(length);'''),
     'error told with another sign': code('GetFastSocketError', 'return -INNER(socket);'),
     'error where the call did nothing': code('CancelFastRingDescriptor', 'int result = INNER(descriptor);\n    return result == -ENOENT ? 0 : result;'),
     'success where the call failed': code('RemoveFastRingFlushHandler', 'int result = INNER(ring, flusher);\n    return result == -EINVAL ? 0 : result;'),

@@ -46,6 +46,7 @@ def behaviourVersioned(tree):
     file, text = codeOf(tree, 'GetFastBufferSize')
     tree.replace(file, text + '\n{', f'FAST_SYMBOL_OLD(FastBufferGetSize_1_0, GetFastBufferSize, "{before}")\n'
                  'size_t FastBufferGetSize_1_0(struct FastBuffer* buffer)\n{')
+    tree.replace('abi/consumer/buffers.c', 'GetFastBufferSize(NULL) == 0', 'GetFastBufferSize(NULL) == SIZE_MAX')
     tree.write(file, tree.read(file) + f'''
 FAST_SYMBOL_DEFAULT(FastBufferGetSize_1_1, GetFastBufferSize, "{node}")
 size_t FastBufferGetSize_1_1(struct FastBuffer* buffer)

@@ -52,6 +52,10 @@ def changelog(tree):
     tree.substitute('debian/changelog', r'^libfastsocket \(1\.0\.0-', 'libfastsocket (1.1.0-')
 
 
+def consumerWrong(tree):
+    tree.replace('abi/consumer/buffers.c', 'CHECK(GetFastBuffer(NULL) == NULL);', 'CHECK(GetFastBuffer(NULL) != NULL);')
+
+
 def newNodeWithoutVersion(tree):
     tree.addNode('FASTSOCKET_1.1', ['CountFastBuffer'])
     addFunction(tree)
@@ -63,6 +67,7 @@ BREAKS = {
     'link: -z now lost': lost('-Wl,-z,now'),
     'link: RELRO lost': relro,
     'link: -z nodelete lost': lost('-Wl,-z,nodelete'),
+    'link: no dlopen': lambda tree: link(tree, "'-Wl,-z,nodlopen'"),
     'link: executable stack': executableStack,
     'link: path for the loader': lambda tree: link(tree, "'-Wl,-rpath,/opt/lib'"),
     'compile: stack protector lost': lambda tree: compileWith(tree, '-fno-stack-protector'),
@@ -72,6 +77,8 @@ BREAKS = {
     'version: NEWS differs': news,
     'version: debian/changelog differs': changelog,
     'version: new node without a new version': newNodeWithoutVersion,
+    'release without a frozen folder': lambda tree: tree.write('NEWS', tree.read('NEWS') + '\nlibfastsocket 0.9.0 (2020-01-01)\n'),
+    'consumer that expects something else': consumerWrong,
     'frozen file edited': frozenFile,
     'break, its traces in the frozen folder wiped': frozenHeader,
 }
