@@ -72,7 +72,7 @@ void useBuffers(void)
     memset(GetFastBufferData(last), 1, 50);
     ReleaseFastBuffer(last);
 
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     pool = CreateFastBufferPool(ring);
     CHECK(pool != NULL);

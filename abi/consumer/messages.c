@@ -173,7 +173,7 @@ void useSocketOperations(void)
     CHECK(TransmitFastSocketDescriptor(scene.socket, NULL, NULL) == -EINVAL);
     CHECK(TransmitFastSocketDescriptor(scene.socket, makeOperation(&scene, IORING_OP_READ, NULL), NULL) == -EINVAL);
 
-    struct FastRing* other = CreateFastRing(0);
+    struct FastRing* other = openRing();
     CHECK(other != NULL);
     struct FastRingDescriptor* foreign = AllocateFastRingDescriptor(other, NULL, NULL);
     CHECK(foreign != NULL);
@@ -238,7 +238,7 @@ static void onConnection(struct FastListener* listener, int handle, void* closur
 
 void useListener(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof(address);

@@ -153,7 +153,7 @@ static void useOption(struct FastRing* ring, int option, uint64_t initial, uint6
 
 void useOptions(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     useOption(ring, FASTRING_OPTION_INBOUND_LIMIT, UINT64_C(256) << 20, 4096, UINT64_C(1) << 30);
     useOption(ring, FASTRING_OPTION_TURN_LIMIT, 256, 1, 65536);
@@ -192,7 +192,7 @@ static void onTimeout(struct FastRingTimeout* timeout, void* closure)
 
 void useTimeouts(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     struct clock once = { ring, NULL, 0, 0 };
     struct clock repeated = { ring, NULL, 0, 3 };
@@ -259,7 +259,7 @@ static void onWatch(struct FastRingWatch* watch, int result, void* closure)
 
 void useWatches(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     int ends[2];
     CHECK(pipe(ends) == 0);
@@ -330,7 +330,7 @@ static void submitElsewhere(void* closure)
 
 void useEvents(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     CHECK(WaitForFastRing(ring, 0, NULL) == 0);
     struct bell bell = { NULL, 0, 0 };

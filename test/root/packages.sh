@@ -30,7 +30,7 @@ runIn build 'useradd builder && chown -R builder: /home/builder && cd /home/buil
     cd .. && for package in *.deb; do cmp $package /root/$package || exit 1; done'
 
 # What is left to say needs an upstream site.
-runIn build 'apt-get install -y --no-install-recommends lintian >/dev/null && cd /home/builder/another/place &&
+runIn build 'apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold lintian && cd /home/builder/another/place &&
     runuser -u builder -- lintian -EvI --pedantic --fail-on error,warning *.changes'
 
 # ---- use -----------------------------------------------------------------------------------------------

@@ -24,6 +24,10 @@
 
 void check(bool condition, const char* text, const char* file, int line);
 
+/* A ring of automatic length. The kernel counts the memory of all rings of a user together, and others of
+ * the same user may have it all just now: tried again for a while. */
+struct FastRing* openRing(void);
+
 /* Runs the ring until *count has the value; fails after too many turns. */
 void runUntil(struct FastRing* ring, const int* count, int value);
 
@@ -53,6 +57,8 @@ void useStreamSocket(void);
 void useSocketQuestions(void);
 void useSocketErrors(void);
 void useMessageSocket(void);
+void usePassing(void);
+void useFiles(void);
 void useSocketOperations(void);
 void useSocketStream(void);
 void useListener(void);

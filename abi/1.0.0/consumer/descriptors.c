@@ -70,7 +70,7 @@ static void useNothing(struct FastRing* ring)
 
 void useDescriptors(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     useNothing(ring);
 
@@ -163,7 +163,7 @@ static void releaseBuffer(void* buffer)
 
 void useProvider(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     struct FastBufferPool* pool = CreateFastBufferPool(ring);
     CHECK(pool != NULL);

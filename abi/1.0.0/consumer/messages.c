@@ -1,6 +1,7 @@
-/* Ring/FastSocket.h: messages with metadata, operations, the stream of the C library, listeners, statistics. */
+/* Ring/FastSocket.h: messages with metadata, files, operations, the stream of the C library, listeners, statistics. */
 #include "scene.h"
 
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -52,6 +53,80 @@ void useMessageSocket(void)
     sceneEnd(&scene);
 }
 
+/* ---- descriptors in control data ---- */
+
+void usePassing(void)
+{
+    struct scene scene;
+    sceneOpen(&scene, SOCK_STREAM, NULL);
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    union
+    {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = { .room = { 0 } };
+    struct iovec piece = { .iov_base = "d", .iov_len = 1 };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(&control.header), &ends[1], sizeof(int));
+    CHECK(TransmitFastSocketMessage(scene.socket, &message, 0) == 0);
+    CHECK(close(ends[1]) == 0); /* a duplicate is on its way */
+    char byte = 0;
+    piece.iov_base = &byte;
+    memset(&control, 0, sizeof(control));
+    ssize_t size = -1;
+    for (int turn = 0; turn < 200 && size < 0; ++turn) {
+        CHECK(WaitForFastRing(scene.ring, 10, NULL) == 0);
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+        size = recvmsg(scene.peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    }
+    int handle = -1;
+    CHECK(size == 1 && byte == 'd' && control.header.cmsg_type == SCM_RIGHTS);
+    memcpy(&handle, CMSG_DATA(&control.header), sizeof(int));
+    CHECK(write(handle, "p", 1) == 1 && read(ends[0], &byte, 1) == 1 && byte == 'p');
+    close(handle);
+    close(ends[0]);
+    sceneEnd(&scene);
+}
+
+/* ---- files ---- */
+
+void useFiles(void)
+{
+    struct scene scene;
+    sceneOpen(&scene, SOCK_STREAM, NULL);
+    int in[2], out[2];
+    char data[8];
+    int mode = FASTSOCKET_MODE_FILE_IO;
+    CHECK(pipe(in) == 0 && pipe(out) == 0);
+    CHECK_ERROR(CreateFastSocket(scene.ring, scene.provider, scene.pool, scene.pool, in[0], NULL, 0,
+                                 mode | FASTSOCKET_MODE_ZERO_COPY, 0, NULL, NULL), EINVAL);
+    struct FastSocket* reader = CreateFastSocket(scene.ring, scene.provider, scene.pool, NULL, in[0], NULL, 0, mode, 0, NULL, NULL);
+    struct FastSocket* writer = CreateFastSocket(scene.ring, NULL, NULL, scene.pool, out[1], NULL, 0, mode, 0, NULL, NULL);
+    CHECK(reader != NULL && writer != NULL);
+    CHECK((fcntl(in[0], F_GETFD) & FD_CLOEXEC) == 0);
+    CHECK(ReceiveFastSocketData(writer, data, sizeof(data), 0) == -EBADF);
+    CHECK(ShutdownFastSocket(writer) == -EOPNOTSUPP);
+    CHECK(write(in[1], "read", 4) == 4);
+    CHECK(TransmitFastSocketData(writer, NULL, 0, "written", 7, 0) == 0);
+    for (int turn = 0; GetFastSocketInboundLength(reader) < 4 || GetFastSocketOutboundLength(writer) > 0; ++turn) {
+        CHECK(turn < 200);
+        CHECK(WaitForFastRing(scene.ring, 10, NULL) == 0);
+    }
+    CHECK(ReceiveFastSocketData(reader, data, sizeof(data), 0) == 4 && memcmp(data, "read", 4) == 0);
+    CHECK(read(out[0], data, sizeof(data)) == 7 && memcmp(data, "written", 7) == 0);
+    ReleaseFastSocket(reader);
+    ReleaseFastSocket(writer);
+    close(in[1]);
+    close(out[0]);
+    sceneEnd(&scene);
+    CHECK(!isOpen(in[0]) && !isOpen(out[1]));
+}
+
 /* ---- operations in the order of the transmits ---- */
 
 static int completions;
@@ -98,7 +173,7 @@ void useSocketOperations(void)
     CHECK(TransmitFastSocketDescriptor(scene.socket, NULL, NULL) == -EINVAL);
     CHECK(TransmitFastSocketDescriptor(scene.socket, makeOperation(&scene, IORING_OP_READ, NULL), NULL) == -EINVAL);
 
-    struct FastRing* other = CreateFastRing(0);
+    struct FastRing* other = openRing();
     CHECK(other != NULL);
     struct FastRingDescriptor* foreign = AllocateFastRingDescriptor(other, NULL, NULL);
     CHECK(foreign != NULL);
@@ -163,7 +238,7 @@ static void onConnection(struct FastListener* listener, int handle, void* closur
 
 void useListener(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof(address);
@@ -183,6 +258,7 @@ void useListener(void)
     CHECK(connect(client, (struct sockaddr*)&address, length) == 0);
     runUntil(ring, &reception.count, 1);
     CHECK(reception.handle >= 0 && isOpen(reception.handle));
+    CHECK((fcntl(reception.handle, F_GETFD) & FD_CLOEXEC) != 0 && (fcntl(reception.handle, F_GETFL) & O_NONBLOCK) != 0);
     CHECK(send(client, "x", 1, 0) == 1);
     close(client);
     close(reception.handle);

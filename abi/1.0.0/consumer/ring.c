@@ -30,6 +30,32 @@ struct flush
 };
 
 static int flushes;
+static volatile sig_atomic_t signals;
+
+static void onSignal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+/* The mask is in force during the wait, and no longer. */
+static void waitMasked(struct FastRing* ring)
+{
+    sigset_t none, blocked, before;
+    sigemptyset(&none);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    signal(SIGUSR1, onSignal);
+    CHECK(sigprocmask(SIG_BLOCK, &blocked, &before) == 0);
+    CHECK(raise(SIGUSR1) == 0);
+    CHECK(WaitForFastRing(ring, 1, NULL) == 0 && signals == 0);
+    for (int turn = 0; turn < 100 && signals == 0; ++turn)
+        CHECK(WaitForFastRing(ring, 20, &none) == 0);
+    CHECK(signals == 1);
+    CHECK(raise(SIGUSR1) == 0);
+    CHECK(WaitForFastRing(ring, 1, NULL) == 0 && WaitForFastRing(ring, 1, &blocked) == 0 && signals == 1);
+    CHECK(sigprocmask(SIG_SETMASK, &before, NULL) == 0 && signals == 2);
+}
 
 static void onFlush(void* closure, int reason)
 {
@@ -88,9 +114,7 @@ void useRing(void)
     int64_t start = now();
     CHECK(WaitForFastRing(ring, 30, NULL) == 0);
     CHECK(now() - start >= 29);
-    sigset_t mask;
-    sigemptyset(&mask);
-    CHECK(WaitForFastRing(ring, 1, &mask) == 0);
+    waitMasked(ring);
 
     struct flush first = { ring, 0, 0, -1 }, second = { NULL, 0, 0, -1 }, removed = { NULL, 0, 0, -1 };
     CHECK_ERROR(SetFastRingFlushHandler(ring, NULL, NULL), EINVAL);
@@ -129,7 +153,7 @@ static void useOption(struct FastRing* ring, int option, uint64_t initial, uint6
 
 void useOptions(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     useOption(ring, FASTRING_OPTION_INBOUND_LIMIT, UINT64_C(256) << 20, 4096, UINT64_C(1) << 30);
     useOption(ring, FASTRING_OPTION_TURN_LIMIT, 256, 1, 65536);
@@ -168,7 +192,7 @@ static void onTimeout(struct FastRingTimeout* timeout, void* closure)
 
 void useTimeouts(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     struct clock once = { ring, NULL, 0, 0 };
     struct clock repeated = { ring, NULL, 0, 3 };
@@ -235,7 +259,7 @@ static void onWatch(struct FastRingWatch* watch, int result, void* closure)
 
 void useWatches(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     int ends[2];
     CHECK(pipe(ends) == 0);
@@ -306,7 +330,7 @@ static void submitElsewhere(void* closure)
 
 void useEvents(void)
 {
-    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     CHECK(WaitForFastRing(ring, 0, NULL) == 0);
     struct bell bell = { NULL, 0, 0 };

@@ -40,7 +40,7 @@ void sceneOpen(struct scene* scene, int type, struct msghdr* message)
     int handles[2];
     memset(scene, 0, sizeof(*scene));
     scene->output = scene->hangup = -1;
-    CHECK((scene->ring = CreateFastRing(0)) != NULL);
+    CHECK((scene->ring = openRing()) != NULL);
     CHECK((scene->pool = CreateFastBufferPool(scene->ring)) != NULL);
     scene->provider = CreateFastRingBufferProvider(scene->ring, 0, BUFFERS, BUFFER_LENGTH, AllocateRingFastBuffer, scene->pool);
     CHECK(scene->provider != NULL);
