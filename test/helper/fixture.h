@@ -143,6 +143,10 @@ void expectNothing(int handle);
 void expectEnd(int handle); /* blocks until the end of input */
 void setOption(struct FastSocket* socket, int option, uint64_t value);
 
+/* Tests wait for memory that their user's other rings still have: the kernel counts it for a user, and
+ * gives it back some time after a ring's end. False where a test is about the lack of it. */
+extern bool waitsForMemory;
+
 /* Number of the running turn on this thread, also between turns. */
 uint64_t currentTurn(void);
 

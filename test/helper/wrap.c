@@ -9,10 +9,12 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <time.h>
 
 enum
 {
     BUCKETS = 4096,
+    MOST_TRIES = 3000, /* of 20 ms: a minute, which bounds a hang */
 };
 
 struct Record
@@ -44,6 +46,7 @@ static __thread struct FastRing* ending; /* ReleaseFastRing was called inside th
 static __thread int expected;            /* sockets whose POLLHUP must come in this turn */
 
 /* The linker makes these names. NOLINTBEGIN(bugprone-reserved-identifier): reserved for it, that is. */
+struct FastRing* __real_CreateFastRing(uint32_t length);
 int __real_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
 void __real_ReleaseFastRing(struct FastRing* ring);
 struct FastSocket* __real_CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
@@ -61,6 +64,7 @@ int __real_TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* m
 int __real_TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address, socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
 int __real_TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
 
+struct FastRing* __wrap_CreateFastRing(uint32_t length);
 int __wrap_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
 void __wrap_ReleaseFastRing(struct FastRing* ring);
 struct FastSocket* __wrap_CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
@@ -176,6 +180,20 @@ static void endRing(struct FastRing* ring, bool delivered)
         }
     }
     pthread_mutex_unlock(&lock);
+}
+
+bool waitsForMemory = true;
+
+struct FastRing* __wrap_CreateFastRing(uint32_t length)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    struct FastRing* ring = __real_CreateFastRing(length);
+
+    for (int tries = 0; (ring == NULL) && (errno == ENOMEM) && waitsForMemory && (tries < MOST_TRIES); tries++) {
+        nanosleep(&pause, NULL);
+        ring = __real_CreateFastRing(length);
+    }
+    return ring;
 }
 
 int __wrap_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask)

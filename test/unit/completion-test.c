@@ -837,6 +837,7 @@ START_TEST(halvesWithoutMemory)
     struct FastRing* other = NULL;
     unsigned entries = 1024;
 
+    waitsForMemory = false;
     refuseSetups(ENOMEM, 0, 64);
     other = CreateFastRing(entries);
     ck_assert_ptr_nonnull(other);
