@@ -24,7 +24,7 @@ def fieldsSwapped(tree):
 
 def fieldRemoved(tree):
     lines(tree, '    uint64_t copiedZeroCopy;', '')
-    tree.replace('lib/socket-send.c', '    socket->statistics.copiedZeroCopy++;\n', '')
+    tree.replace('lib/socket-zero-copy.c', '    socket->statistics.copiedZeroCopy++;\n', '')
 
 
 def fieldRemovedAtEnd(tree):
