@@ -144,7 +144,8 @@ static int endSigns(const struct FastSocket* socket)
     return socket->tcp ? POLLHUP : POLLRDHUP | POLLHUP;
 }
 
-/* A terminal that isn't read is hung up. A socket, after the end of input: a reset shows as POLLERR. Before it: a new receive finds what an armed one
+/* A terminal that isn't read is hung up. A socket, after the end of input: a reset shows as POLLERR.
+ * Before it: a new receive finds what an armed one
  * may have missed. */
 static void onStatePoll(struct FastSocket* socket, int events)
 {
