@@ -22,6 +22,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* What our own signals of a foreign loop's handle count, to be told from the kernel's, which count one. */
+#define ENGINE_OWN_SIGNAL (UINT64_C(1) << 32)
+
 enum
 {
     ENGINE_LEAST_LENGTH = 64, /* halving stops here */
@@ -38,6 +41,7 @@ struct uringEngine
     bool enabled;
     atomic_int wakeHandle; /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
     uint64_t wakeValue;
+    bool deaf; /* the handle could not be registered anew */
     atomic_int notifyHandle; /* eventfd that the kernel signals for a foreign loop; negative: none */
 };
 
@@ -87,6 +91,13 @@ static int enableRing(struct uringEngine* engine)
     return result;
 }
 
+/* Whether an enter has left the queue as it was, although there should still be something to run. */
+static bool bringsNothing(const struct uringEngine* engine, unsigned before)
+{
+    return __atomic_load_n(engine->ring.cq.ktail, __ATOMIC_ACQUIRE) == before &&
+           __atomic_load_n(engine->base.completion.flags, __ATOMIC_ACQUIRE) & IORING_SQ_TASKRUN;
+}
+
 static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
 {
     struct uringEngine* engine = uring(base);
@@ -99,6 +110,7 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
     struct io_uring_sq* queue = &engine->ring.sq;
     __atomic_store_n(queue->ktail, base->submission.tail, __ATOMIC_RELEASE);
     unsigned count = FastEngineReserved(base);
+    unsigned before = __atomic_load_n(engine->ring.cq.ktail, __ATOMIC_ACQUIRE);
 
     struct __kernel_timespec limit = {
         .tv_sec = timeout / NANOSECONDS,
@@ -111,6 +123,8 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
     };
     int result = io_uring_enter2((unsigned)engine->ring.enter_ring_fd, count, timeout != 0 ? 1 : 0,
                                  engine->enterFlags, (sigset_t*)&argument, sizeof(argument));
+    base->enters++;
+    base->idle = bringsNothing(engine, before);
     return result >= 0 || result == -ETIME ? 0 : result;
 }
 
@@ -141,12 +155,11 @@ static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission
     submission->user_data = owner;
 }
 
-static void signalHandle(int handle)
+static void signalHandle(int handle, uint64_t count)
 {
-    uint64_t one = 1;
     if (handle < 0)
         return;
-    ssize_t result = write(handle, &one, sizeof(one));
+    ssize_t result = write(handle, &count, sizeof(count));
     (void)result; /* the counters can't be full: they are read at every wake */
 }
 
@@ -154,8 +167,8 @@ static void wake(struct FastEngine* base)
 {
     int error = errno; /* a signal handler's caller must not see ours */
     struct uringEngine* engine = uring(base);
-    signalHandle(atomic_load(&engine->wakeHandle));
-    signalHandle(atomic_load(&engine->notifyHandle));
+    signalHandle(atomic_load(&engine->wakeHandle), 1);
+    signalHandle(atomic_load(&engine->notifyHandle), 1);
     errno = error;
 }
 
@@ -202,10 +215,15 @@ static void quiet(struct FastEngine* base)
     uint64_t value;
     if (read(handle, &value, sizeof(value)) < 0)
         return;
-    (void)io_uring_register((unsigned)engine->ring.ring_fd, IORING_UNREGISTER_EVENTFD, NULL, 0);
-    bool deaf = registerNotify(engine, handle) < 0;
+    bool deaf = false;
+    if (value % ENGINE_OWN_SIGNAL > 0 || engine->deaf) {
+        base->idle = false; /* work may have come since the last enter */
+        (void)io_uring_register((unsigned)engine->ring.ring_fd, IORING_UNREGISTER_EVENTFD, NULL, 0);
+        deaf = registerNotify(engine, handle) < 0;
+    }
+    engine->deaf = deaf;
     if (deaf || FastEngineHasMore(base))
-        signalHandle(handle); /* work that came while nobody listened, or may come; again next turn */
+        signalHandle(handle, ENGINE_OWN_SIGNAL); /* what came while nobody listened, or may come; again next turn */
 }
 
 static void closeEngine(struct FastEngine* base)
@@ -426,6 +444,7 @@ int FastEngineOpen(struct FastEngine** result, uint32_t length)
     int error = openEngine(&engine, length, unwanted);
     if (error < 0)
         return error;
+    engine->base.features &= found | ~FASTRING_FEATURE_READ_MULTISHOT; /* the kernel says so, and use doesn't */
     engine->base.features |= found & ~unwanted;
     *result = &engine->base;
     return 0;

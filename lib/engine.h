@@ -61,6 +61,8 @@ struct FastEngine
     const struct FastEngineFunctions* functions;
     uint64_t features; /* FASTRING_FEATURE_* */
     bool embedded;     /* getHandle was called: call quiet */
+    bool idle;         /* the last enter found nothing to run, whatever IORING_SQ_TASKRUN says */
+    uint32_t enters;   /* into the kernel: what a completion tells of was given to it before the last */
 
     struct
     {
@@ -136,11 +138,15 @@ static inline bool FastEngineOverflown(const struct FastEngine* engine)
     return __atomic_load_n(engine->completion.flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;
 }
 
-/* An enter would find completions that are not in the array yet. */
+/*
+ * An enter would find completions that are not in the array yet. IORING_SQ_TASKRUN may stay set with
+ * nothing to run (7.2 and later, after a send that polls first): after an enter that brought nothing it
+ * is not believed, until the kernel signals the handle, or the next enter.
+ */
 static inline bool FastEngineHasMore(const struct FastEngine* engine)
 {
-    return __atomic_load_n(engine->completion.flags, __ATOMIC_ACQUIRE) &
-           (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN);
+    unsigned flags = __atomic_load_n(engine->completion.flags, __ATOMIC_ACQUIRE);
+    return flags & IORING_SQ_CQ_OVERFLOW || (flags & IORING_SQ_TASKRUN && !engine->idle);
 }
 
 #endif
