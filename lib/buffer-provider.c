@@ -33,20 +33,22 @@ enum
 
 struct slot
 {
-    void* buffer;      /* NULL: vacant */
-    uint32_t sequence; /* of its last put */
+    void* buffer;          /* NULL: vacant */
+    uint32_t sequence;     /* of its last put */
+    uint32_t enter : 31;   /* the kernel was entered so often before that put */
+    uint32_t claimed : 1;  /* filled for a user's own operation, and not put back yet */
 };
 
 struct FastRingBufferProvider
 {
     struct FastRingMember member;
+    struct FastRingGroup group;
     struct FastRing* ring;
     uint32_t references; /* the user's and the sockets' */
     CreateRingBufferFunction create;
     ReleaseRingBufferFunction release; /* known when the user has released the provider */
     void* closure;
 
-    uint16_t group;
     uint32_t count; /* a power of two */
     uint32_t length;
     struct io_uring_buf_ring* entries;       /* shared with the kernel */
@@ -90,10 +92,19 @@ static void deferTask(struct FastRingBufferProvider* provider, struct FastTask* 
 
 /* ---- putting buffers into the kernel's ring ---- */
 
+/* As many bits of the count of enters as a slot has room for. */
+static uint32_t enterCount(const struct FastRingBufferProvider* provider)
+{
+    return FastRingEngine(provider->ring)->enters & (UINT32_MAX >> 1);
+}
+
 static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
-    provider->slots[id].buffer = buffer;
-    provider->slots[id].sequence = provider->sequence;
+    provider->slots[id] = (struct slot){
+        .buffer = buffer,
+        .sequence = provider->sequence,
+        .enter = enterCount(provider),
+    };
     provider->log[provider->sequence & (2 * provider->count - 1)] = id;
     provider->sequence++;
     provider->available++;
@@ -107,6 +118,7 @@ static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buff
 static void vacate(struct FastRingBufferProvider* provider, uint16_t id)
 {
     provider->slots[id].buffer = NULL;
+    provider->slots[id].claimed = false;
     provider->vacant.ids[provider->vacant.count++] = id;
 }
 
@@ -196,6 +208,11 @@ struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider)
     return provider->ring;
 }
 
+uint32_t FastProviderCount(const struct FastRingBufferProvider* provider)
+{
+    return provider->count;
+}
+
 uint32_t FastProviderLength(const struct FastRingBufferProvider* provider)
 {
     return provider->length;
@@ -220,21 +237,135 @@ void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t i
     return id < provider->count ? provider->slots[id].buffer : NULL;
 }
 
+/* A slot is seen to be filled: it is no longer available, if that wasn't known. */
+static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
+{
+    provider->available -= !provider->slots[id].claimed;
+}
+
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id)
 {
-    provider->available--;
+    countTaken(provider, id);
     put(provider, id, provider->slots[id].buffer);
 }
 
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
-    provider->available--;
+    countTaken(provider, id);
     if (buffer != NULL) {
         put(provider, id, buffer);
         return;
     }
     vacate(provider, id);
     deferTask(provider, &provider->refill);
+}
+
+/* ---- what a completion can't say ---- */
+
+/* The entry of the kernel's ring by which a slot was published; NULL: another was put over it since. */
+static const struct io_uring_buf* entryOf(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    uint32_t sequence = provider->slots[id].sequence;
+    if (provider->sequence - sequence > provider->count)
+        return NULL;
+    return (const struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
+}
+
+/* Completions of deferred work are made inside an enter: they know nothing of what was put after it. */
+static bool isUnseen(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    return FastRingEngine(provider->ring)->features & FASTRING_FEATURE_DEFER_TASKRUN &&
+           provider->slots[id].enter == enterCount(provider);
+}
+
+/*
+ * Bytes that the kernel can have put into a slot; 0: it can't have filled it. The kernel may shorten an
+ * entry when it takes it for less than a buffer. Some (6.17 to 7.0.4) do so without taking it, and the
+ * next receive, whose buffers would be taken for longer than they were, then uses it as it is.
+ */
+static size_t roomOf(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    if (id >= provider->count || provider->slots[id].buffer == NULL || provider->slots[id].claimed ||
+        isUnseen(provider, id))
+        return 0;
+    const struct io_uring_buf* entry = entryOf(provider, id);
+    if (entry == NULL)
+        return provider->length;
+    if (entry->addr != (uintptr_t)provider->slots[id].buffer || entry->bid != id)
+        return 0;
+    return entry->len < provider->length ? entry->len : provider->length;
+}
+
+bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length,
+                            bool bundle)
+{
+    for (int slot = id; slot >= 0; slot = FastProviderNext(provider, (uint16_t)slot)) {
+        size_t part = length < provider->length ? length : provider->length;
+        size_t room = roomOf(provider, (uint16_t)slot);
+        if (room == 0 || part > room)
+            return false;
+        length -= part;
+        if (length == 0 || !bundle)
+            break;
+    }
+    return length == 0;
+}
+
+/* How many slots from this one on the kernel has taken from its ring, so that they may be put back; where
+ * it can't say, those that the caller believes. */
+static uint32_t takenFrom(const struct FastRingBufferProvider* provider, uint16_t id, uint32_t believed)
+{
+    struct FastEngine* engine = FastRingEngine(provider->ring);
+    int head = engine->functions->countTakenBuffers(engine, provider->group.id);
+    if (head < 0)
+        return believed;
+    uint16_t taken = (uint16_t)((uint32_t)head - provider->slots[id].sequence);
+    return taken <= provider->count ? taken : 0;
+}
+
+void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length, bool bundle)
+{
+    int slot = roomOf(provider, id) > 0 ? id : -1;
+    uint32_t taken = slot >= 0 ? takenFrom(provider, id, 1) : 0;
+    for (uint32_t index = 0; index < taken && slot >= 0; index++) {
+        size_t room = roomOf(provider, (uint16_t)slot);
+        bool more = bundle && length > room && room > 0;
+        length -= length < room ? length : room;
+        int next = more ? FastProviderNext(provider, (uint16_t)slot) : -1;
+        FastProviderReturn(provider, (uint16_t)slot);
+        slot = next;
+    }
+}
+
+/* ---- completions of users' own operations ---- */
+
+static bool claimBuffers(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
+{
+    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    if (!FastProviderIsPossible(provider, id, length, bundle)) {
+        FastProviderReject(provider, id, length, bundle);
+        return false;
+    }
+    int slot = id;
+    do {
+        provider->slots[slot].claimed = true;
+        provider->available--;
+        length -= length < provider->length ? length : provider->length;
+        slot = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
+    } while (slot >= 0);
+    return true;
+}
+
+static void unclaimBuffers(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
+{
+    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    int slot = id < provider->count ? id : -1;
+    while (slot >= 0 && provider->slots[slot].claimed) {
+        length -= length < provider->length ? length : provider->length;
+        int next = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
+        FastProviderReturn(provider, (uint16_t)slot);
+        slot = next;
+    }
 }
 
 /* ---- life ---- */
@@ -298,7 +429,8 @@ void FastProviderDrop(struct FastRingBufferProvider* provider)
         return;
     if (!provider->closed) {
         struct FastEngine* engine = FastRingEngine(ring);
-        engine->functions->unregisterBuffers(engine, provider->group);
+        engine->functions->unregisterBuffers(engine, provider->group.id);
+        FastRingRemoveGroup(ring, &provider->group);
         FastRingUnlink(ring, &provider->member);
     }
     releaseBuffers(provider);
@@ -312,6 +444,7 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     struct FastRingBufferProvider* provider = FAST_CONTAINER(member, struct FastRingBufferProvider, member);
     provider->closed = true;
     provider->leaked = !orderly;
+    FastRingRemoveGroup(provider->ring, &provider->group);
     FastProviderHold(provider);
     const struct FastTask* tasks[] = {&provider->refill, &provider->waiting.serve,
                                       &provider->waiting.again};
@@ -339,8 +472,8 @@ static int registerGroup(struct FastRingBufferProvider* provider, uint16_t group
     uint32_t last = group != 0 ? group : PROVIDER_LAST_GROUP;
     int result = -EEXIST;
     for (uint32_t next = group != 0 ? group : PROVIDER_FIRST_GROUP; result == -EEXIST && next <= last; next++) {
-        provider->group = (uint16_t)next;
-        result = engine->functions->registerBuffers(engine, provider->group, provider->entries,
+        provider->group.id = (uint16_t)next;
+        result = engine->functions->registerBuffers(engine, provider->group.id, provider->entries,
                                                     provider->count);
     }
     return result == -EEXIST && group == 0 ? -ENOSPC : result;
@@ -385,6 +518,8 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
     provider->closure = closure;
     provider->count = FastRingRoundUp(count != 0 ? count : PROVIDER_DEFAULT_COUNT);
     provider->length = length;
+    provider->group.claim = claimBuffers;
+    provider->group.unclaim = unclaimBuffers;
     provider->refill.function = refill;
     provider->waiting.serve.function = serveWaiters;
     provider->waiting.again.function = serveAgain;
@@ -398,11 +533,12 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
      * is of no use, and there is nothing to be given back. */
     if (!fillSlots(provider) && provider->available == 0) {
         struct FastEngine* engine = FastRingEngine(ring);
-        engine->functions->unregisterBuffers(engine, provider->group);
+        engine->functions->unregisterBuffers(engine, provider->group.id);
         result = -ENOMEM;
         goto failed;
     }
     keepSource(provider);
+    FastRingAddGroup(ring, &provider->group);
     FastRingLink(ring, &provider->member, &memberFunctions);
     if (provider->vacant.count > 0)
         deferTask(provider, &provider->refill);
@@ -428,7 +564,7 @@ void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,
 
 uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider)
 {
-    return provider != NULL ? provider->group : 0;
+    return provider != NULL ? provider->group.id : 0;
 }
 
 void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission)
@@ -436,7 +572,7 @@ void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_ur
     if (provider == NULL || submission == NULL)
         return;
     submission->flags |= IOSQE_BUFFER_SELECT;
-    submission->buf_group = provider->group;
+    submission->buf_group = provider->group.id;
     if (submission->opcode == IORING_OP_RECV)
         submission->ioprio &= (uint16_t)~FAST_URING_RECVSEND_BUNDLE;
 }
@@ -452,7 +588,7 @@ static int bufferOf(const struct FastRingBufferProvider* provider, const struct 
 uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion)
 {
     int id = bufferOf(provider, completion);
-    return id >= 0 ? provider->slots[id].buffer : NULL;
+    return id >= 0 && provider->slots[id].claimed ? provider->slots[id].buffer : NULL;
 }
 
 int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion,
@@ -464,6 +600,8 @@ int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uri
     int result = FastRingCheck(provider->ring);
     if (result < 0)
         return result;
+    if (!provider->slots[id].claimed)
+        return -EINVAL; /* it was advanced already */
     if (function == NULL) {
         FastProviderReturn(provider, (uint16_t)id);
         return 0;

@@ -21,6 +21,7 @@ struct FastProviderKeeper
 void FastProviderSetKeeper(const struct FastProviderKeeper* keeper); /* any thread */
 
 struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider);
+uint32_t FastProviderCount(const struct FastRingBufferProvider* provider);
 uint32_t FastProviderLength(const struct FastRingBufferProvider* provider);
 bool FastProviderMakes(const struct FastRingBufferProvider* provider, CreateRingBufferFunction function);
 
@@ -35,6 +36,17 @@ int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
 void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id);
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer); /* NULL: the slot is refilled later */
+
+/*
+ * Whether the kernel can have filled a slot, and, if it is a bundle, those behind it, with length bytes
+ * together: they are published, and still were when it was entered last, and their entries in its ring have
+ * room for what lies in each. A kernel was seen to say otherwise, and its bytes are then not where they
+ * seem to be.
+ */
+bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length, bool bundle);
+
+/* Gives the slots of such a completion back to the kernel, as far as the entries tell which they are. */
+void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length, bool bundle);
 
 /* The puts so far: to be noted when a receive is armed. */
 uint32_t FastProviderMark(const struct FastRingBufferProvider* provider);

@@ -11,19 +11,21 @@
  * its end.
  *
  * Let go of (released, or its function returned zero) in flight, the descriptor cancels and absorbs
- * the rest. When the ring ends, what is in flight is cancelled; the final completion is told with
- * FASTRING_REASON_RELEASED, but a result that was on its way is told first, since it may own
- * something.
+ * the rest; buffers of a provider that nobody hears of go back to it. When the ring ends, what is in
+ * flight is cancelled; the final completion is told with FASTRING_REASON_RELEASED, but a result that
+ * was on its way is told first, since it may own something.
  *
  * References: one each of the user, of the submission until its final completion, of every queued task,
  * of the cancellation in flight, of a call of the function, of a socket that has taken the descriptor.
  */
 #include "descriptor.h"
+#include "uring-compat.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum
 {
@@ -126,18 +128,71 @@ static void letGo(struct FastRingDescriptor* descriptor)
     dropDescriptor(descriptor);
 }
 
-static void callFunction(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+/* Returns whether there was somebody to tell. */
+static bool callFunction(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
                          int reason)
 {
     if (descriptor->released)
-        return;
+        return false;
     if (descriptor->function == NULL) {
         if (reason != FASTRING_REASON_INCOMPLETE)
             letGo(descriptor);
-        return;
+        return false;
     }
     if (descriptor->function(descriptor, completion, reason) == 0)
         letGo(descriptor);
+    return true;
+}
+
+/* ---- buffers of a provider that a completion names ---- */
+
+struct claim
+{
+    uint16_t group;
+    uint16_t id;
+    size_t length;
+    bool bundle;
+    bool made;
+};
+
+/* With MSG_TRUNC a message's length is told, whatever of it is there. */
+static bool tellsTrueLength(const struct io_uring_sqe* entry)
+{
+    return (entry->opcode == IORING_OP_RECV || entry->opcode == IORING_OP_RECVMSG) &&
+           entry->msg_flags & MSG_TRUNC;
+}
+
+/* Claims what a completion names for the user who is about to hear of it; a completion that can't be true
+ * is made an error without a buffer. */
+static struct claim claimBuffers(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion)
+{
+    const struct io_uring_sqe* entry = &descriptor->prepared;
+    struct claim claim = {
+        .group = entry->buf_group,
+        .id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT),
+        .length = completion->res > 0 && !tellsTrueLength(entry) ? (size_t)completion->res : 0,
+        .bundle = entry->opcode == IORING_OP_RECV && entry->ioprio & FAST_URING_RECVSEND_BUNDLE,
+    };
+    if (!(completion->flags & IORING_CQE_F_BUFFER) || !(entry->flags & IOSQE_BUFFER_SELECT))
+        return claim;
+    struct FastRingGroup* group = FastRingFindGroup(descriptor->ring, claim.group);
+    if (group == NULL)
+        return claim; /* the user's own */
+    claim.made = group->claim(group, claim.id, claim.length, claim.bundle);
+    if (!claim.made) {
+        FastRingDistrust(descriptor->ring);
+        completion->res = -EIO;
+        completion->flags &= IORING_CQE_F_MORE;
+    }
+    return claim;
+}
+
+/* Looked up anew, since the user may have released the provider in between. */
+static void unclaimBuffers(const struct FastRingDescriptor* descriptor, const struct claim* claim)
+{
+    struct FastRingGroup* group = claim->made ? FastRingFindGroup(descriptor->ring, claim->group) : NULL;
+    if (group != NULL)
+        group->unclaim(group, claim->id, claim->length, claim->bundle);
 }
 
 static void tellCompletion(struct FastRingDescriptor* descriptor,
@@ -150,14 +205,19 @@ static void tellCompletion(struct FastRingDescriptor* descriptor,
     };
     bool final = !(copy.flags & IORING_CQE_F_MORE);
     bool ending = final && FastRingIsEnding(descriptor->ring);
+    bool told = false;
+    struct claim claim = claimBuffers(descriptor, &copy);
 
     holdDescriptor(descriptor);
     if (!final)
-        callFunction(descriptor, &copy, FASTRING_REASON_INCOMPLETE);
+        told = callFunction(descriptor, &copy, FASTRING_REASON_INCOMPLETE);
     else if (!ending || copy.res >= 0)
-        callFunction(descriptor, &copy, FASTRING_REASON_COMPLETE);
+        told = callFunction(descriptor, &copy, FASTRING_REASON_COMPLETE);
+    /* Who was told of bytes may take them later; a buffer without any is of no use to him. */
+    if (!told || copy.res <= 0)
+        unclaimBuffers(descriptor, &claim);
     if (ending)
-        callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
+        (void)callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
     dropDescriptor(descriptor);
 }
 

@@ -146,6 +146,14 @@ static void unregisterBuffers(struct FastEngine* base, uint16_t group)
                             &registration, 1);
 }
 
+static int countTakenBuffers(struct FastEngine* base, uint16_t group)
+{
+    struct FastUringBufferStatus status = {.group = group};
+    int result = io_uring_register((unsigned)uring(base)->ring.ring_fd, FAST_URING_REGISTER_PBUF_STATUS,
+                                   &status, 1);
+    return result < 0 ? result : (int)(status.head & UINT16_MAX);
+}
+
 static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission)
 {
     struct uringEngine* engine = uring(base);
@@ -254,6 +262,7 @@ static const struct FastEngineFunctions uringFunctions = {
     .enter = enter,
     .registerBuffers = registerBuffers,
     .unregisterBuffers = unregisterBuffers,
+    .countTakenBuffers = countTakenBuffers,
     .prepareWake = prepareWake,
     .wake = wake,
     .getHandle = getHandle,

@@ -37,6 +37,10 @@ struct FastEngineFunctions
     int (*registerBuffers)(struct FastEngine* engine, uint16_t group, void* memory, uint32_t entries);
     void (*unregisterBuffers)(struct FastEngine* engine, uint16_t group);
 
+    /* Entries that were taken from a buffer ring so far, modulo 65536; negative errno if that can't be
+     * told. */
+    int (*countTakenBuffers)(struct FastEngine* engine, uint16_t group);
+
     /* Fills an entry (but for user_data) that completes once after a wake, even an earlier one. */
     void (*prepareWake)(struct FastEngine* engine, struct io_uring_sqe* submission);
 

@@ -31,13 +31,15 @@ void FastPipeSignalBlock(struct FastPipeSignal* guard)
     guard->pending = isPending();
 }
 
-void FastPipeSignalRestore(const struct FastPipeSignal* guard)
+bool FastPipeSignalRestore(const struct FastPipeSignal* guard)
 {
     sigset_t set = onlyPipe();
     const struct timespec now = {0};
     int error = errno;
-    while (!guard->pending && sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR)
-        continue;
+    int taken = guard->pending ? -1 : sigtimedwait(&set, NULL, &now);
+    while (!guard->pending && taken < 0 && errno == EINTR)
+        taken = sigtimedwait(&set, NULL, &now);
     (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
     errno = error;
+    return taken == SIGPIPE;
 }

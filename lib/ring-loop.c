@@ -190,7 +190,7 @@ static int enterGuarded(struct FastRing* ring, int64_t timeout, const sigset_t* 
     }
     FastPipeSignalBlock(&guard);
     int result = ring->engine->functions->enter(ring->engine, timeout, mask);
-    FastPipeSignalRestore(&guard);
+    (void)FastPipeSignalRestore(&guard);
     return result;
 }
 

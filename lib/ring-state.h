@@ -55,6 +55,7 @@ struct FastRing
     struct FastRingMember* members;
     struct FastRingMember* nextToEnd; /* where FastRingEnd goes on, whatever a callback unlinks */
     struct FastRingStarter* starters;
+    struct FastRingGroup* groups;
 
     struct
     {

@@ -149,6 +149,37 @@ void FastRingRemoveStarter(struct FastRing* ring, struct FastRingStarter* starte
         *place = starter->next;
 }
 
+/* ---- buffer groups: few, one for each provider ---- */
+
+void FastRingAddGroup(struct FastRing* ring, struct FastRingGroup* group)
+{
+    group->next = ring->groups;
+    ring->groups = group;
+}
+
+void FastRingRemoveGroup(struct FastRing* ring, struct FastRingGroup* group)
+{
+    struct FastRingGroup** place = &ring->groups;
+    while (*place != NULL && *place != group)
+        place = &(*place)->next;
+    if (*place != NULL)
+        *place = group->next;
+}
+
+struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id)
+{
+    struct FastRingGroup* group = ring->groups;
+    while (group != NULL && group->id != id)
+        group = group->next;
+    return group;
+}
+
+void FastRingDistrust(struct FastRing* ring)
+{
+    ring->statistics.invalidCompletions++;
+    ring->engine->features &= ~(FASTRING_FEATURE_RECEIVE_BUNDLE | FASTRING_FEATURE_RECEIVE_CAP);
+}
+
 struct FastEngine* FastRingEngine(struct FastRing* ring)
 {
     return ring->engine;

@@ -112,6 +112,32 @@ void FastRingGuardPipe(struct FastRing* ring);
  * full. Only in work. While a cancellation is in flight, target must not be submitted again. */
 bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation, const struct FastOperation* target);
 
+/* ---- buffer groups: for operations of users, whose completions name buffers of a provider ---- */
+
+struct FastRingGroup
+{
+    struct FastRingGroup* next;
+    uint16_t id;
+
+    /*
+     * A completion of a user's operation is about to be told: the buffer id, and those behind it if it is
+     * a bundle of length bytes, are the user's from now on. Returns false, with the buffers back in their
+     * ring, if the completion can't be true.
+     */
+    bool (*claim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+
+    /* Nobody has taken what was claimed so: it goes back into its ring. What was advanced is left alone. */
+    void (*unclaim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+};
+
+void FastRingAddGroup(struct FastRing* ring, struct FastRingGroup* group);
+void FastRingRemoveGroup(struct FastRing* ring, struct FastRingGroup* group); /* harmless if it was not added */
+struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id);
+
+/* A completion contradicts what was given to the kernel, and is refused: it is counted, and the ring uses
+ * neither bundles nor byte caps any more. */
+void FastRingDistrust(struct FastRing* ring);
+
 /* ---- phases of the turn ---- */
 
 void FastRingDefer(struct FastRing* ring, struct FastTask* task);  /* run before the next enter: the only place to reserve */

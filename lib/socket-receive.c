@@ -34,6 +34,7 @@ enum
     RECEIVE_TURN_LIMIT = 256 << 10,
     RECEIVE_ROOMY_SHARE = 4, /* messages are put into buffers of their size when the queue's memory
                                 reaches 1/4 of the high mark */
+    RECEIVE_RING_SHARE = 4,  /* a bundle takes 1/4 of the provider's buffers at most */
     RECEIVE_FILL_SHARE = 8,  /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
@@ -246,8 +247,17 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
             takeSlot(socket, (uint16_t)slot, length);
         slot = next;
     }
-    if (total > 0)
-        FastSocketFail(socket, EIO); /* the kernel named buffers that it does not have */
+}
+
+/* A completion that can't be true: its bytes, wherever they are, are nobody's. */
+static void refuseCompletion(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    FastProviderReject(socket->inbound.provider, id, length, socket->inbound.bundle);
+    FastRingDistrust(socket->ring);
+    if (socket->kind == SOCKET_DATAGRAM)
+        FastSocketFailDatagram(socket, EIO);
+    else
+        FastSocketFailInput(socket, EIO);
 }
 
 /* ---- ends of the receive ---- */
@@ -362,8 +372,9 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
     void* data = FastProviderPeek(inbound->provider, id);
 
     inbound->forgiven = false;
-    if (data == NULL || length < inbound->headroom) {
-        FastSocketFailInput(socket, EIO);
+    if (length < inbound->headroom ||
+        !FastProviderIsPossible(inbound->provider, id, length, inbound->bundle)) {
+        refuseCompletion(socket, id, length);
         return;
     }
     if (empty && (socket->kind == SOCKET_STREAM ||
@@ -387,8 +398,8 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
 static void returnUnused(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     uint16_t id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
-    if (completion->flags & IORING_CQE_F_BUFFER && FastProviderPeek(socket->inbound.provider, id) != NULL)
-        FastProviderReturn(socket->inbound.provider, id);
+    if (completion->flags & IORING_CQE_F_BUFFER)
+        FastProviderReject(socket->inbound.provider, id, 0, false);
 }
 
 static void onReceive(struct FastOperation* operation, const struct io_uring_cqe* completion)
@@ -513,20 +524,38 @@ void FastSocketBalanceReceive(struct FastSocket* socket)
         FastSocketNotify(socket);
 }
 
-/* A bundle takes whatever is there: it needs the kernel's bound of each receive, or a socket that does
- * not ask for less than what a bundle usually is. */
-static void boundReceive(const struct FastSocket* socket, struct io_uring_sqe* entry)
+/* What one receive may take of the ring at most. The kernel ends a multishot receive of a bundle that
+ * could take all that is left in the ring (6.17 and later), though it took a single buffer. */
+static uint64_t bundleShare(const struct FastSocketInbound* inbound)
+{
+    return FastProviderCount(inbound->provider) / RECEIVE_RING_SHARE *
+           (uint64_t)FastProviderLength(inbound->provider);
+}
+
+static bool receivesBundles(const struct FastSocket* socket)
 {
     const struct FastSocketInbound* inbound = &socket->inbound;
     uint64_t features = FastRingEngine(socket->ring)->features;
-    bool caps = features & FASTRING_FEATURE_RECEIVE_CAP;
-    if (features & FASTRING_FEATURE_RECEIVE_BUNDLE && (caps || inbound->turnLimit >= RECEIVE_TURN_LIMIT))
+    return features & FASTRING_FEATURE_RECEIVE_BUNDLE && bundleShare(inbound) > 0 &&
+           (features & FASTRING_FEATURE_RECEIVE_CAP || inbound->turnLimit >= RECEIVE_TURN_LIMIT);
+}
+
+/* A bundle takes whatever is there: it needs the kernel's bound of each receive, or a socket that does
+ * not ask for less than what a bundle usually is. */
+static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    uint64_t each = inbound->turnLimit;
+    inbound->bundle = receivesBundles(socket);
+    if (inbound->bundle) {
         entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
-    if (!caps || inbound->discard)
+        each = each < bundleShare(inbound) ? each : bundleShare(inbound);
+    }
+    if (!(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_RECEIVE_CAP) || inbound->discard)
         return;
     uint64_t mark = inbound->high > inbound->wanted ? inbound->high : inbound->wanted;
     uint64_t left = mark > inbound->length ? mark - inbound->length : 1;
-    entry->len = inbound->turnLimit < INT_MAX ? (uint32_t)inbound->turnLimit : 0;
+    entry->len = each < INT_MAX ? (uint32_t)each : 0;
     entry->splice_fd_in = left < INT_MAX ? (int)left : 0; /* optlen: bytes until the receive ends */
 }
 
@@ -572,6 +601,7 @@ static bool arm(struct FastSocket* socket)
         entry->flags |= IOSQE_BUFFER_SELECT;
         entry->buf_group = GetFastRingBufferGroup(inbound->provider);
     }
+    inbound->bundle = false;
     if (!socket->file && !messages && !inbound->modest)
         boundReceive(socket, entry);
     inbound->armed = true;

@@ -73,6 +73,7 @@ struct FastSocketInbound
     bool starved;      /* stopped for lack of buffers */
     bool resting;      /* until the retry */
     bool modest;       /* armed for one buffer only, since the ring's limit is reached */
+    bool bundle;       /* armed for several buffers a completion */
     bool discard;      /* what comes is dropped */
     bool single;       /* of a file: no multishot reads */
     bool many;         /* … the read in flight is one */

@@ -6,6 +6,7 @@
 #define FASTSOCKET_URING_COMPAT_H
 
 #include <liburing.h>
+#include <stdint.h>
 
 /*
  * Macros of the system's header, where it is new enough, must agree; enumerators can't be asked for.
@@ -55,6 +56,15 @@ _Static_assert(FAST_RWF_NOSIGNAL == RWF_NOSIGNAL, "RWF_NOSIGNAL");
 enum
 {
     FAST_URING_OP_READ_MULTISHOT = 49,
+    FAST_URING_REGISTER_PBUF_STATUS = 26, /* since 6.8 */
+};
+
+/* struct io_uring_buf_status */
+struct FastUringBufferStatus
+{
+    uint32_t group;
+    uint32_t head;
+    uint32_t reserved[8];
 };
 
 #endif

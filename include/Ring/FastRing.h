@@ -145,7 +145,8 @@ int IsFastRingThread(struct FastRing* ring);
 #define FASTRING_FEATURE_WRITE_NO_SIGNAL    (UINT64_C(1) << 13) /* 6.18: writes to pipes raise no SIGPIPE */
 
 /*
- * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL.
+ * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL. RECEIVE_BUNDLE and RECEIVE_CAP go when
+ * the kernel is caught at a completion that can't be true (invalidCompletions of the statistics).
  *
  * Thread:    any.
  */
@@ -187,6 +188,7 @@ struct FastRingStatistics
     uint64_t buffers;          /* now: buffers of the ring's pools in use, by anyone */
     uint64_t bufferBytes;      /* now: memory that the ring's pools have from the system */
     uint64_t providedBuffers;  /* now: buffers of the ring's providers that wait for input */
+    uint64_t invalidCompletions; /* since 1.1: completions that can't be true, and were refused: a fault of the kernel */
 };
 
 /*
@@ -416,7 +418,9 @@ uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider);
 void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission);
 
 /* Returns the buffer that a completion filled, or NULL if it has none. Valid until
- * AdvanceFastRingBuffer. */
+ * AdvanceFastRingBuffer. A completion with bytes is its function's, to be advanced then or later; what
+ * the function is not told, since the descriptor was let go or has none, or is told without bytes (an
+ * error, the end), goes back to the group by itself. */
 uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion);
 
 /*
@@ -425,7 +429,8 @@ uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_ur
  * function   makes the new buffer, and the old one is the caller's from now on; NULL: the same buffer
  *            goes back.
  *
- * Returns:   0; -EINVAL (NULL, or a completion without a buffer of this group); -ENOMEM: function
+ * Returns:   0; -EINVAL (NULL, a completion without a buffer of this group, or one that was advanced
+ *            already); -ENOMEM: function
  *            failed, the old buffer is the caller's all the same, and the slot stays out and is
  *            refilled later with the provider's own function; -EPERM, -ECANCELED.
  */

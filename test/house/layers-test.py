@@ -25,7 +25,7 @@ LAYERS = {
     'pipe-signal': [],
     'pool': ['thread'],
     'engine': [],
-    'engine-uring': ['engine', 'uring-compat'],
+    'engine-uring': ['engine', 'pipe-signal', 'uring-compat'],
     'ring': ['engine', 'pipe-signal', 'thread', 'timer', 'uring-compat'],
     'descriptor': ['ring', 'uring-compat'],
     'timeout': ['ring', 'timer'],

@@ -1,0 +1,330 @@
+/*
+ * Buffers of a provider that users' own operations are given: each one that a completion names is its
+ * user's, or goes back to its ring, however the operation ends. What the ring has is counted by taking it
+ * all: a receive that is sent more messages than there are buffers ends with ENOBUFS.
+ */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <liburing.h>
+
+enum
+{
+    BUFFERS = 16,
+    LENGTH = 256,
+    CONNECTIONS = 100,
+};
+
+static struct FastRing* ring;
+static struct FastBufferPool* pool;
+static struct FastRingBufferProvider* provider;
+static int descriptors;
+static int pair[2];
+
+static void setUp(void)
+{
+    descriptors = countDescriptors();
+    ring = CreateFastRing(0);
+    pool = CreateFastBufferPool(ring);
+    provider = CreateFastRingBufferProvider(ring, 0, BUFFERS, LENGTH, AllocateRingFastBuffer, pool);
+    ck_assert_ptr_nonnull(provider);
+}
+
+static void tearDown(void)
+{
+    ReleaseFastRing(ring);
+    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    ReleaseFastBufferPool(pool);
+    ck_assert_int_eq(countDescriptors(), descriptors);
+}
+
+/* ---- operations ---- */
+
+/* What a handler saw, and what it does with it. */
+static struct
+{
+    int told;     /* completions */
+    int bytes;    /* of these, with bytes in a buffer */
+    int last;     /* result of the last one */
+    bool over;    /* the last completion is in */
+    int keep;     /* completions after which the descriptor is let go; 0: never */
+    bool advance; /* puts each buffer back */
+    struct io_uring_cqe* taken; /* otherwise copies of them */
+} seen;
+
+static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+{
+    (void)descriptor;
+    if (completion == NULL)
+        return 0;
+    seen.told++;
+    seen.last = completion->res;
+    seen.over = reason == FASTRING_REASON_COMPLETE;
+    if (completion->res > 0 && GetFastRingBuffer(provider, completion) != NULL) {
+        if (seen.taken != NULL)
+            memcpy((char*)seen.taken + (size_t)seen.bytes * sizeof(*seen.taken), completion, sizeof(*completion));
+        seen.bytes++;
+        if (seen.advance)
+            ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), 0);
+    }
+    return seen.keep == 0 || seen.told < seen.keep;
+}
+
+static struct FastRingDescriptor* receiveFrom(int handle, HandleFastRingCompletionFunction function)
+{
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, function, NULL);
+    struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+    io_uring_prep_recv_multishot(entry, handle, NULL, 0, 0);
+    PrepareFastRingBuffer(provider, entry);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    return descriptor;
+}
+
+static void sendRecords(int count)
+{
+    for (int index = 0; index < count; index++)
+        ck_assert_int_eq(send(pair[1], "record", 6, MSG_NOSIGNAL), 6);
+}
+
+static void closePair(void)
+{
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static bool isIdle(void* closure)
+{
+    (void)closure;
+    return readRing(ring).operations == 0;
+}
+
+/* Until no operation is in flight; one that was just submitted is from the next turn on. */
+static void finish(void)
+{
+    runTurns(ring, 1);
+    waitFor(ring, isIdle, NULL);
+}
+
+/* Both what the statistics say and what a receive really finds. */
+static void expectAllBuffers(void)
+{
+    struct io_uring_cqe* taken = calloc(BUFFERS, sizeof(struct io_uring_cqe));
+    finish();
+    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    memset(&seen, 0, sizeof(seen));
+    seen.taken = taken;
+    pairUnix(pair, SOCK_SEQPACKET);
+    sendRecords(BUFFERS + 1);
+    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
+    finish();
+    ck_assert_int_eq(seen.last, -ENOBUFS);
+    ck_assert_int_eq(seen.bytes, BUFFERS);
+    ck_assert_uint_eq(readRing(ring).providedBuffers, 0);
+    for (int index = 0; index < BUFFERS; index++)
+        ck_assert_int_eq(AdvanceFastRingBuffer(provider, &taken[index], NULL, NULL), 0);
+    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    free(taken);
+    ReleaseFastRingDescriptor(descriptor);
+    closePair();
+}
+
+/* ---- ends ---- */
+
+/* §2.3 own operations: a handler that lets its receive go takes no more than what it saw */
+START_TEST(comeBackWhenTheHandlerLetsGo)
+{
+    for (int told = 1; told <= 3; told++) {
+        memset(&seen, 0, sizeof(seen));
+        seen.keep = told;
+        seen.advance = true;
+        pairUnix(pair, SOCK_SEQPACKET);
+        sendRecords(5);
+        receiveFrom(pair[0], onCompletion);
+        finish();
+        ck_assert_int_eq(seen.told, told);
+        closePair();
+        expectAllBuffers();
+    }
+}
+END_TEST
+
+static struct FastRingDescriptor* other;
+
+static int releaseOther(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+{
+    ReleaseFastRingDescriptor(other);
+    other = NULL;
+    return onCompletion(descriptor, completion, reason);
+}
+
+/* §2.3 own operations: a receive that is released by another's handler, with completions in the queue */
+START_TEST(comeBackFromAReleasedReceive)
+{
+    int second[2];
+
+    memset(&seen, 0, sizeof(seen));
+    seen.advance = true;
+    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(second, SOCK_SEQPACKET);
+    sendRecords(4);
+    for (int index = 0; index < 4; index++)
+        ck_assert_int_eq(send(second[1], "record", 6, 0), 6);
+    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], releaseOther);
+    other = receiveFrom(second[0], onCompletion);
+    waitCount(ring, &seen.told, 4);
+    ck_assert_ptr_null(other);
+    ReleaseFastRingDescriptor(descriptor);
+    closePair();
+    close(second[0]);
+    close(second[1]);
+    expectAllBuffers();
+}
+END_TEST
+
+/* §2.3 own operations: a receive without a handler discards what comes, not its buffers */
+START_TEST(comeBackWithoutAHandler)
+{
+    pairUnix(pair, SOCK_SEQPACKET);
+    sendRecords(BUFFERS * 3 / 2);
+    receiveFrom(pair[0], NULL);
+    runIdle(ring);
+    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    close(pair[1]);
+    finish();
+    close(pair[0]);
+    expectAllBuffers();
+}
+END_TEST
+
+/* §2.3 own operations: cancelled before it was submitted, idle, and with completions in the queue */
+START_TEST(comeBackFromACancelledReceive)
+{
+    for (int turns = 0; turns < 3; turns++) {
+        memset(&seen, 0, sizeof(seen));
+        seen.advance = true;
+        pairUnix(pair, SOCK_SEQPACKET);
+        struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
+        runTurns(ring, turns);
+        sendRecords(3);
+        ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+        finish();
+        ck_assert(seen.over);
+        ReleaseFastRingDescriptor(descriptor);
+        closePair();
+        expectAllBuffers();
+    }
+}
+END_TEST
+
+static void readOnce(int handle)
+{
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, onCompletion, NULL);
+    struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+    io_uring_prep_read(entry, handle, NULL, LENGTH, (uint64_t)-1);
+    PrepareFastRingBuffer(provider, entry);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    runTurns(ring, 2);
+    (void)CancelFastRingDescriptor(descriptor);
+    finish();
+    ReleaseFastRingDescriptor(descriptor);
+}
+
+/* §2.3 res 0: a read that ends, fails or is cancelled may bring a buffer, of which nobody hears bytes */
+START_TEST(comeBackFromAReadWithoutBytes)
+{
+    int ends[2];
+
+    memset(&seen, 0, sizeof(seen));
+    ck_assert_int_eq(pipe(ends), 0);
+    readOnce(ends[0]); /* nothing to read: cancelled */
+    ck_assert_int_lt(seen.last, 0);
+    close(ends[1]);
+    readOnce(ends[0]); /* the end */
+    ck_assert_int_eq(seen.last, 0);
+    close(ends[0]);
+    int directory = open("/", O_RDONLY | O_CLOEXEC);
+    readOnce(directory);
+    ck_assert_int_lt(seen.last, 0);
+    close(directory);
+    expectAllBuffers();
+}
+END_TEST
+
+/* §2.3 own operations: many peers that send more than their reader takes starve nobody */
+START_TEST(surviveHostileConnections)
+{
+    int handles[CONNECTIONS][2];
+
+    memset(&seen, 0, sizeof(seen));
+    seen.keep = 1; /* each is let go at its first record, as by a program that doesn't like it */
+    seen.advance = true;
+    for (int index = 0; index < CONNECTIONS; index++) {
+        pairUnix(pair, SOCK_SEQPACKET);
+        memcpy(handles[index], pair, sizeof(pair));
+        sendRecords(3);
+        seen.told = 0;
+        receiveFrom(pair[0], onCompletion);
+        finish();
+        ck_assert_int_eq(seen.told, 1);
+    }
+    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    expectAllBuffers();
+    for (int index = 0; index < CONNECTIONS; index++) {
+        close(handles[index][0]);
+        close(handles[index][1]);
+    }
+}
+END_TEST
+
+static int keepUnread(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+{
+    (void)descriptor;
+    (void)reason;
+    if (completion != NULL && completion->res > 0) {
+        memcpy(seen.taken, completion, sizeof(*completion));
+        seen.told++;
+    }
+    return completion != NULL;
+}
+
+/* §2.3 own operations: what a handler saw is its own until it is advanced, once */
+START_TEST(areTheirUsersUntilTheyAreAdvanced)
+{
+    struct io_uring_cqe* taken = calloc(1, sizeof(struct io_uring_cqe));
+
+    memset(&seen, 0, sizeof(seen));
+    seen.taken = taken;
+    pairUnix(pair, SOCK_SEQPACKET);
+    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], keepUnread);
+    sendRecords(1);
+    waitCount(ring, &seen.told, 1);
+    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS - 1);
+    ck_assert_ptr_nonnull(GetFastRingBuffer(provider, taken));
+    ck_assert_mem_eq(GetFastRingBuffer(provider, taken), "record", 6);
+    ck_assert_int_eq(AdvanceFastRingBuffer(provider, taken, NULL, NULL), 0);
+    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    ck_assert_int_eq(AdvanceFastRingBuffer(provider, taken, NULL, NULL), -EINVAL);
+    ck_assert_ptr_null(GetFastRingBuffer(provider, taken));
+    ReleaseFastRingDescriptor(descriptor);
+    closePair();
+    free(taken);
+    expectAllBuffers();
+}
+END_TEST
+
+int main(void)
+{
+    Suite* suite = suite_create("descriptor-buffer");
+    TCase* tcase = tcase_create("descriptor-buffer");
+
+    tcase_add_checked_fixture(tcase, setUp, tearDown);
+    tcase_add_test(tcase, comeBackWhenTheHandlerLetsGo);
+    tcase_add_test(tcase, comeBackFromAReleasedReceive);
+    tcase_add_test(tcase, comeBackWithoutAHandler);
+    tcase_add_test(tcase, comeBackFromACancelledReceive);
+    tcase_add_test(tcase, comeBackFromAReadWithoutBytes);
+    tcase_add_test(tcase, surviveHostileConnections);
+    tcase_add_test(tcase, areTheirUsersUntilTheyAreAdvanced);
+    suite_add_tcase(suite, tcase);
+    return runSuite(suite);
+}
