@@ -515,7 +515,7 @@ void FastRingRunFlushers(struct FastRing* ring, int reason)
 void FastRingStart(struct FastRing* ring)
 {
     ring->thread.number = FastThreadNumber();
-    ring->thread.id = gettid();
+    FastThreadBeginLife(&ring->thread.life);
     atomic_store(&ring->state, RING_RUNNING);
     FastRingDefer(ring, &ring->calls.arm);
     while (ring->starters != NULL) {

@@ -74,8 +74,8 @@ struct FastRing* CreateFastRing(uint32_t length);
  *
  * Thread:    the ring's. Inside a callback it takes effect when the turn ends: that WaitForFastRing
  *            returns -ECANCELED and the ring must not be touched again. When the ring's thread has
- *            exited, any thread may call it, while no other submits events; nothing is delivered
- *            then.
+ *            exited, any thread may call it, at once after pthread_join too, while no other submits
+ *            events; nothing is delivered then.
  */
 void ReleaseFastRing(struct FastRing* ring);
 
