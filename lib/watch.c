@@ -27,15 +27,19 @@
 #include <poll.h>
 #include <stdlib.h>
 
-/* <poll.h> has it with _GNU_SOURCE only, and tells the kernel's value. */
+/* <poll.h> has them with _GNU_SOURCE only, and tells the kernel's values. */
 #ifndef POLLRDHUP
 #define POLLRDHUP 0x2000
+#endif
+#ifndef POLLMSG
+#define POLLMSG 0x400
 #endif
 
 enum
 {
-    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP,
     WATCH_ALWAYS = POLLERR | POLLHUP | POLLNVAL, /* reported without being asked for */
+    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND |
+                 POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
 };
 
 struct FastRingWatch

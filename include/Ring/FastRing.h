@@ -326,7 +326,7 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring, struct 
 #define FASTRING_WATCH_ONCE  1  /* reports once, then pauses until UpdateFastRingWatch */
 #define FASTRING_WATCH_EDGE  2  /* reports changes only */
 
-/* result: the POLL* bits asked for, POLLERR, POLLHUP or POLLNVAL among them; or a negative errno,
+/* result: those of the POLL* bits asked for that hold, POLLERR, POLLHUP and POLLNVAL always; or a negative errno,
  * and the watch is then dead until removed. */
 typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int result, void* closure);
 
@@ -335,7 +335,9 @@ typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int res
  * it is reported once per turn.
  *
  * handle     a pollable descriptor; stays the caller's, and must stay open until the watch is removed.
- * mask       POLLIN, POLLOUT, POLLPRI, POLLRDHUP; 0 = paused.
+ * mask       a sum of POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLRDBAND, POLLWRNORM, POLLWRBAND,
+ *            POLLMSG, POLLERR, POLLHUP and POLLNVAL; the last three are reported without being asked
+ *            for, and alone they wait for nothing else; 0 = paused.
  * flags      0, FASTRING_WATCH_ONCE or FASTRING_WATCH_EDGE.
  *
  * Returns:   the watch, or NULL with EINVAL, EBADF, ENOMEM, EPERM, ECANCELED.
