@@ -208,6 +208,11 @@ static int enterOnce(struct FastRing* ring, int64_t timeout, const sigset_t* mas
     return result;
 }
 
+int FastRingEnterNow(struct FastRing* ring)
+{
+    return enterOnce(ring, 0, NULL);
+}
+
 static bool isRefusal(int result)
 {
     return result == -EAGAIN || result == -EBUSY || result == -ENOMEM;
