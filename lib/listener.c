@@ -1,19 +1,22 @@
 /*
  * Accepting connections.
  *
- * Good path: one multishot accept, armed again whenever it ends; each completion is a connection,
- * handed to the user. Where the kernel has no multishot accept (known beforehand, or told by EINVAL),
- * one accept after the other.
+ * Good path: a poll waits for connections. When it says that there are some, they are accepted and handed
+ * to the user one by one, each by an enter of its own that does not wait: whoever releases the listener in
+ * its function leaves the others in the backlog, for whoever shares the socket. An armed multishot accept
+ * would have taken them all by then.
  *
- * Failures of a single connection (ECONNABORTED and the network errors of accept(2)) are passed over.
- * Shortage of descriptors or memory is told once; the listener rests 100 ms and tries again, silently
- * until a connection has come, since a peer waits in the backlog meanwhile and would keep us
- * spinning. So does a long row of passed over failures. Any other error is told, and is the end.
+ * Failures of a single connection (whatever accept(2) calls a network error) are passed over. Shortage of
+ * descriptors or memory is told once; the listener rests 100 ms and tries again, silently until a
+ * connection has come, since a peer waits in the backlog meanwhile and would keep us spinning. So does a
+ * long row of passed over failures, after a look whether the socket still listens. An error of the listener
+ * itself is told, and is the end. A connection that somebody else has taken between poll and accept leaves
+ * an accept in flight, which is cancelled.
  *
- * Release cancels; connections that come in spite of it are closed, and the listening socket with
- * the final completion. The end of the ring does the same and leaves a shell.
+ * Release cancels what is in flight and closes the listening socket before it returns. The end of the ring
+ * leaves a shell.
  *
- * References: one each of the user, of the accept in flight, of every queued task, of the
+ * References: one each of the user, of the poll and of the accept in flight, of every queued task, of the
  * cancellation in flight, of a call of the function.
  */
 #include "ring.h"
@@ -21,20 +24,22 @@
 #include <Ring/FastSocket.h>
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 enum
 {
     LISTENER_REST_NS = 100 * 1000 * 1000,
     LISTENER_FAILURES = 16, /* passed over in a row before it rests */
+    LISTENER_BATCH = 64,    /* connections before others have their turn */
 };
 
 enum ListenerFailure
 {
     LISTENER_PASSING, /* of one connection */
     LISTENER_SHORTAGE,
-    LISTENER_UNSUPPORTED, /* maybe of multishot alone */
     LISTENER_FINAL,
 };
 
@@ -44,8 +49,9 @@ struct FastListener
     struct FastRingMember member;
     HandleFastListenerEvent function;
     void* closure;
-    struct FastOperation operation;
-    struct FastOperation cancel;
+    struct FastOperation poll;
+    struct FastOperation accept;
+    struct FastOperation cancel; /* of either: never is more than one in flight */
     struct
     {
         struct FastTask arm;
@@ -56,8 +62,8 @@ struct FastListener
     int flags;
     unsigned references;
     unsigned failures; /* in a row */
-    bool multishot;
-    bool flying;
+    bool polling;    /* the poll is in flight */
+    bool accepting;  /* the accept is */
     bool cancelling; /* a cancellation is in flight */
     bool shortage;   /* told, and no connection since */
     bool failed;     /* finally */
@@ -100,7 +106,7 @@ static bool isWanted(const struct FastListener* listener)
 /* Brings what is armed in line with what is wanted. */
 static void settle(struct FastListener* listener)
 {
-    if (listener->flying) {
+    if (listener->polling || listener->accepting) {
         if (!isWanted(listener) && !listener->cancelling)
             deferTask(listener, &listener->tasks.cancel);
         return;
@@ -111,34 +117,38 @@ static void settle(struct FastListener* listener)
         deferTask(listener, &listener->tasks.arm);
 }
 
+/* One connection wakes one listener, of all that share the socket. */
 static bool runArm(struct FastTask* task)
 {
     struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, tasks.arm);
 
-    if (isWanted(listener) && !listener->flying && !listener->cancelling) {
-        struct io_uring_sqe* entry = FastRingReserve(listener->ring, &listener->operation);
+    if (isWanted(listener) && !listener->polling && !listener->accepting && !listener->cancelling) {
+        struct io_uring_sqe* entry = FastRingReserve(listener->ring, &listener->poll);
         if (entry == NULL)
             return false;
-        if (listener->multishot)
-            io_uring_prep_multishot_accept(entry, listener->handle, NULL, NULL, listener->flags);
-        else
-            io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
-        listener->flying = true;
+        io_uring_prep_poll_add(entry, listener->handle, POLLIN | EPOLLEXCLUSIVE);
+        entry->user_data = (uintptr_t)&listener->poll;
+        listener->polling = true;
         listener->references++;
     }
     dropListener(listener);
     return true;
 }
 
+static const struct FastOperation* flyingOperation(const struct FastListener* listener)
+{
+    return listener->polling ? &listener->poll : &listener->accept;
+}
+
 static bool runCancel(struct FastTask* task)
 {
     struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, tasks.cancel);
 
-    if (!listener->flying || isWanted(listener) || listener->cancelling) {
+    if ((!listener->polling && !listener->accepting) || isWanted(listener) || listener->cancelling) {
         dropListener(listener);
         return true;
     }
-    if (!FastRingCancel(listener->ring, &listener->cancel, &listener->operation))
+    if (!FastRingCancel(listener->ring, &listener->cancel, flyingOperation(listener)))
         return false;
     listener->cancelling = true; /* the task's reference is the cancellation's from here on */
     return true;
@@ -151,9 +161,22 @@ static void onCancelCompletion(struct FastOperation* operation,
 
     (void)completion;
     listener->cancelling = false;
-    if (!listener->flying)
+    if (!listener->polling && !listener->accepting)
         settle(listener);
     dropListener(listener);
+}
+
+/* Ends what is in flight; false if its end comes later. */
+static bool letGo(struct FastListener* listener)
+{
+    bool cancelling = listener->cancelling;
+    if (!listener->polling && !listener->accepting)
+        return true;
+    bool gone = FastRingLetGo(listener->ring, &listener->cancel, &listener->cancelling,
+                              flyingOperation(listener));
+    if (listener->cancelling && !cancelling)
+        listener->references++; /* the cancellation's */
+    return gone;
 }
 
 static void onTimer(struct FastTimer* timer)
@@ -167,6 +190,13 @@ static void rest(struct FastListener* listener)
     FastRingSetTimer(listener->ring, &listener->timer, LISTENER_REST_NS);
 }
 
+static bool isListening(const struct FastListener* listener)
+{
+    int listening = 0;
+    socklen_t length = sizeof(listening);
+    return getsockopt(listener->handle, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening;
+}
+
 static enum ListenerFailure judge(int error)
 {
     switch (error) {
@@ -175,22 +205,14 @@ static enum ListenerFailure judge(int error)
     case ENOMEM:
     case ENOBUFS:
         return LISTENER_SHORTAGE;
-    case ECONNABORTED:
-    case EINTR:
-    case EAGAIN:
-    case ECANCELED: /* by somebody else, by descriptor or in bulk */
-    case EPROTO:
-    case ENOPROTOOPT:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case ENONET:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-        return LISTENER_PASSING;
-    case EINVAL: /* also of a listening socket that was shut down */
-        return LISTENER_UNSUPPORTED;
-    default:
+    case EBADF:
+    case EFAULT:
+    case EINVAL: /* of a listening socket that was shut down */
+    case ENOSYS:
+    case ENOTSOCK:
         return LISTENER_FINAL;
+    default:
+        return LISTENER_PASSING; /* a connection's own, a firewall's, or a cancellation by somebody else */
     }
 }
 
@@ -198,21 +220,18 @@ static void fail(struct FastListener* listener, int error)
 {
     switch (judge(error)) {
     case LISTENER_PASSING:
-        if (++listener->failures >= LISTENER_FAILURES)
-            rest(listener);
-        return;
+        if (++listener->failures < LISTENER_FAILURES)
+            return;
+        rest(listener);
+        if (isListening(listener))
+            return;
+        listener->failed = true;
+        break;
     case LISTENER_SHORTAGE:
         rest(listener);
         if (listener->shortage)
             return;
         listener->shortage = true;
-        break;
-    case LISTENER_UNSUPPORTED:
-        if (listener->multishot) {
-            listener->multishot = false;
-            return;
-        }
-        listener->failed = true;
         break;
     case LISTENER_FINAL:
         listener->failed = true;
@@ -221,29 +240,88 @@ static void fail(struct FastListener* listener, int error)
     listener->function(listener, -error, listener->closure);
 }
 
-static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
+/* result: a connection, or a negative errno. */
+static void deliver(struct FastListener* listener, int result)
 {
-    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, operation);
-    bool final = !(completion->flags & IORING_CQE_F_MORE);
     bool stopped = listener->released || listener->ending;
-    int result = completion->res;
+
+    if (result < 0) {
+        if (!stopped)
+            fail(listener, -result);
+        return;
+    }
+    listener->failures = 0;
+    listener->shortage = false;
+    if (stopped)
+        close(result);
+    else
+        listener->function(listener, result, listener->closure);
+}
+
+/* ---- accepting ---- */
+
+static void onAccept(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, accept);
 
     listener->references++;
-    if (final)
-        listener->flying = false;
-    if (result >= 0) {
-        listener->failures = 0;
-        listener->shortage = false;
-        if (stopped)
-            close(result);
-        else
-            listener->function(listener, result, listener->closure);
-    } else if (!stopped) {
-        fail(listener, -result);
-    }
+    listener->accepting = false;
+    deliver(listener, completion->res);
     settle(listener);
-    if (final)
-        dropListener(listener);
+    dropListener(listener); /* the accept's */
+    dropListener(listener);
+}
+
+static bool hasConnection(const struct FastListener* listener)
+{
+    struct pollfd state = {.fd = listener->handle, .events = POLLIN};
+    return poll(&state, 1, 0) > 0;
+}
+
+/* Accepts one connection; -EAGAIN if there is none, or if it is told by a completion later. */
+static int acceptNow(struct FastListener* listener)
+{
+    int result = -EAGAIN;
+    struct io_uring_sqe* entry = FastRingReserveNow(listener->ring, &listener->accept);
+    if (entry == NULL)
+        return result;
+    io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
+    entry->user_data = (uintptr_t)&listener->accept;
+    listener->accepting = true;
+    listener->references++;
+    (void)FastRingEnterNow(listener->ring);
+    if (!FastRingTakeNow(listener->ring, &listener->accept, &result)) {
+        (void)letGo(listener);
+        if (!FastRingTakeNow(listener->ring, &listener->accept, &result))
+            return result;
+    }
+    listener->accepting = false;
+    dropListener(listener);
+    return result;
+}
+
+/* Nothing is taken from the backlog that is not handed over before anybody can release the listener. */
+static void acceptWaiting(struct FastListener* listener)
+{
+    for (int count = 0; count < LISTENER_BATCH; count++) {
+        deliver(listener, acceptNow(listener));
+        if (!isWanted(listener) || listener->accepting || listener->cancelling || !hasConnection(listener))
+            return;
+    }
+}
+
+static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, poll);
+
+    listener->references++;
+    listener->polling = false;
+    if (completion->res < 0)
+        deliver(listener, completion->res);
+    else if (isWanted(listener) && !listener->cancelling)
+        acceptWaiting(listener);
+    settle(listener);
+    dropListener(listener); /* the poll's */
     dropListener(listener);
 }
 
@@ -259,11 +337,12 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 {
     struct FastListener* listener = FAST_CONTAINER(member, struct FastListener, member);
 
-    (void)orderly; /* an accept without address uses no memory of ours */
+    (void)orderly; /* a poll, and an accept without address, use no memory of ours */
     FastRingStopTimer(listener->ring, &listener->timer);
     closeHandle(listener);
     listener->ending = true;
-    listener->flying = false;
+    listener->polling = false;
+    listener->accepting = false;
     listener->references = 1;
     if (listener->released)
         dropListener(listener);
@@ -307,14 +386,14 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
     listener->ring = ring;
     listener->function = function;
     listener->closure = closure;
-    listener->operation.function = onCompletion;
+    listener->poll.function = onPoll;
+    listener->accept.function = onAccept;
     listener->cancel.function = onCancelCompletion;
     listener->tasks.arm.function = runArm;
     listener->tasks.cancel.function = runCancel;
     listener->timer.function = onTimer;
     listener->handle = handle;
     listener->flags = flags | SOCK_CLOEXEC;
-    listener->multishot = (GetFastRingFeatures(ring) & FASTRING_FEATURE_ACCEPT_MULTISHOT) != 0;
     listener->references = 1;
     FastRingLink(ring, &listener->member, &memberFunctions);
     settle(listener);
@@ -327,6 +406,8 @@ void ReleaseFastListener(struct FastListener* listener)
         return;
     listener->released = true;
     FastRingStopTimer(listener->ring, &listener->timer);
+    if (letGo(listener))
+        closeHandle(listener);
     settle(listener);
     dropListener(listener);
 }

@@ -208,6 +208,11 @@ static int enterOnce(struct FastRing* ring, int64_t timeout, const sigset_t* mas
     return result;
 }
 
+int FastRingEnterNow(struct FastRing* ring)
+{
+    return enterOnce(ring, 0, NULL);
+}
+
 static bool isRefusal(int result)
 {
     return result == -EAGAIN || result == -EBUSY || result == -ENOMEM;
@@ -515,7 +520,7 @@ void FastRingRunFlushers(struct FastRing* ring, int reason)
 void FastRingStart(struct FastRing* ring)
 {
     ring->thread.number = FastThreadNumber();
-    ring->thread.id = gettid();
+    FastThreadBeginLife(&ring->thread.life);
     atomic_store(&ring->state, RING_RUNNING);
     FastRingDefer(ring, &ring->calls.arm);
     while (ring->starters != NULL) {

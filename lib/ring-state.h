@@ -5,6 +5,7 @@
 #define FASTSOCKET_RING_STATE_H
 
 #include "ring.h"
+#include "thread.h"
 
 #include <sys/types.h>
 
@@ -30,7 +31,7 @@ struct FastRing
     struct
     {
         uint64_t number; /* see thread.h */
-        pid_t id;        /* the kernel's */
+        struct FastThreadLife life;
     } thread;
     uint64_t forks; /* at creation: a forked child shares the kernel's ring, and must not touch it */
 

@@ -11,16 +11,12 @@
  * kernel may still write to.
  */
 #include "ring-state.h"
-#include "thread.h"
 
 #include <Ring/FastSocket.h>
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum
 {
@@ -93,6 +89,7 @@ static void freeRing(struct FastRing* ring)
     if (ring->engine != NULL)
         ring->engine->functions->destroy(ring->engine);
     free(ring->scratch.memory);
+    FastThreadDestroyLife(&ring->thread.life);
     free(ring);
 }
 
@@ -315,6 +312,7 @@ struct FastRing* CreateFastRing(uint32_t length)
     struct FastRing* ring = result == -ENOMEM ? calloc(1, sizeof(*ring)) : NULL;
     if (ring == NULL)
         goto failed;
+    FastThreadMakeLife(&ring->thread.life);
     ring->scratch.memory = malloc(RING_SCRATCH);
     if (ring->scratch.memory == NULL)
         goto failed;
@@ -340,10 +338,10 @@ failed:
 
 /* ---- release ---- */
 
-/* Whether the thread that the ring belongs to is no more. */
-static bool ownerIsGone(const struct FastRing* ring)
+/* Whether the thread that the ring belongs to is no more: its end has cancelled what it had in the kernel. */
+static bool ownerIsGone(struct FastRing* ring)
 {
-    return !isOwner(ring) && syscall(SYS_tgkill, getpid(), ring->thread.id, 0) < 0 && errno == ESRCH;
+    return !isOwner(ring) && FastThreadHasDied(&ring->thread.life);
 }
 
 static void endMembers(struct FastRing* ring)
@@ -371,6 +369,8 @@ static void closeMembers(struct FastRing* ring, bool orderly)
 static void closeRing(struct FastRing* ring, bool orderly)
 {
     closeMembers(ring, orderly);
+    if (isOwner(ring))
+        FastThreadEndLife(&ring->thread.life);
     atomic_store(&ring->state, RING_RELEASED);
     ring->engine->functions->close(ring->engine);
     if (!orderly)

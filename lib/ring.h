@@ -138,6 +138,21 @@ struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id
  * neither bundles nor byte caps any more. */
 void FastRingDistrust(struct FastRing* ring);
 
+/* ---- what can't wait for the next turn: on the ring's thread, in callbacks and between turns; not in work ---- */
+
+/* Ends target in the kernel, which then holds no file of its any more; its completion comes as ever.
+ * *canceling: a cancellation is in flight, reported to cancel; becomes true if one was needed. Returns false
+ * if the end comes later, by that cancellation or the next: the kernel took nothing. */
+bool FastRingLetGo(struct FastRing* ring, struct FastOperation* cancel, bool* canceling,
+                   const struct FastOperation* target);
+
+/* Reserves as FastRingReserve, after an enter if the queue is full. */
+struct io_uring_sqe* FastRingReserveNow(struct FastRing* ring, struct FastOperation* operation);
+int FastRingEnterNow(struct FastRing* ring); /* submits and collects, handles nothing; as the engine's enter */
+
+/* Takes the final completion of an operation out of the queue: its function won't be called. */
+bool FastRingTakeNow(struct FastRing* ring, const struct FastOperation* operation, int* result);
+
 /* ---- phases of the turn ---- */
 
 void FastRingDefer(struct FastRing* ring, struct FastTask* task);  /* run before the next enter: the only place to reserve */

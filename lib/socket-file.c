@@ -80,6 +80,7 @@ int FastSocketFindFile(struct FastSocket* socket)
     socket->writable = (flags & O_ACCMODE) != O_RDONLY;
     socket->inbound.single = !socket->pipe || fileSystem(socket->handle) != FILE_PIPEFS_MAGIC;
     socket->inbound.polls = socket->terminal || (socket->pipe && socket->inbound.single);
+    socket->threaded = socket->inbound.single; /* of pipes only those with a name */
     if (!socket->pipe && !socket->terminal && !S_ISREG(status.st_mode))
         socket->outbound.most = 1; /* a device may take a write for a message */
     return 1;
@@ -123,6 +124,8 @@ void FastSocketPrepareRead(struct FastSocket* socket, struct io_uring_sqe* entry
         entry->buf_group = GetFastRingBufferGroup(inbound->provider);
     }
     entry->user_data = owner;
+    if (socket->threaded && !inbound->waits && !inbound->many)
+        FastSocketTrail(socket, entry);
 }
 
 static bool isHungUp(const struct FastSocket* socket)
@@ -245,6 +248,8 @@ void FastSocketPrepareWrite(struct FastSocket* socket, struct io_uring_sqe* entr
     if (socket->slow || socket->outbound.patient)
         entry->flags |= IOSQE_ASYNC;
     entry->user_data = owner;
+    if (socket->threaded || socket->outbound.patient)
+        FastSocketTrail(socket, entry);
 }
 
 /* Whether a write that failed is simply done again. */

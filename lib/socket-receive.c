@@ -573,6 +573,8 @@ static bool arm(struct FastSocket* socket)
     struct FastSocketInbound* inbound = &socket->inbound;
     struct msghdr* template = NULL;
     bool messages = inbound->headroom > 0;
+    if (socket->file && FastRingRoom(socket->ring) < SOCKET_TRAILED)
+        return false;
     if (messages) {
         template = FastRingScratch(socket->ring, sizeof(*template));
         if (template == NULL)

@@ -134,7 +134,8 @@ static void startDraining(struct FastSocket* socket)
 static bool isQuiet(const struct FastSocket* socket)
 {
     return !socket->inbound.armed && !socket->inbound.canceling && !socket->poll.armed &&
-           !socket->poll.canceling && socket->outbound.flying == 0 && !socket->outbound.canceling;
+           !socket->poll.canceling && socket->outbound.flying == 0 && !socket->outbound.canceling &&
+           socket->trail.flying == 0;
 }
 
 /* Gives back everything but the memory. What is left is a shell for the user who still has it. */

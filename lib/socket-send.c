@@ -415,7 +415,7 @@ static bool submitStream(struct FastSocket* socket, const struct parts* parts, c
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
     struct msghdr* header = NULL;
-    if (FastRingRoom(socket->ring) == 0)
+    if (FastRingRoom(socket->ring) < (socket->file ? SOCKET_TRAILED : 1))
         return false;
     if (needsHeader(parts) && !socket->file) {
         header = makeHeader(socket, parts);
@@ -529,9 +529,9 @@ static bool sendMessages(struct FastSocket* socket)
 
 static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
 {
-    struct io_uring_sqe* entry = FastRingReserve(socket->ring, &item->operation);
-    if (entry == NULL)
+    if (FastRingRoom(socket->ring) < SOCKET_TRAILED)
         return false;
+    struct io_uring_sqe* entry = FastRingReserve(socket->ring, &item->operation);
     uint64_t owner = entry->user_data;
     bool splices = item->kind == ITEM_SPLICE;
     bool waits = splices && socket->outbound.pollFirst;
@@ -550,6 +550,8 @@ static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
     socket->outbound.flying++;
     socket->outbound.unmoved = false;
     FastSocketHold(socket);
+    if (!waits)
+        FastSocketTrail(socket, entry); /* splices, and some others, are a thread's on sockets too */
     return true;
 }
 

@@ -139,6 +139,7 @@ struct FastSocket
     bool pipe;     /* … with or without a name */
     bool terminal; /* … */
     bool slow;     /* … whose reads and writes wait although they should not */
+    bool threaded; /* … or may be done by a thread of the kernel's */
     bool readable; /* opened for reading; sockets are */
     bool writable;
     bool connecting;
@@ -169,6 +170,12 @@ struct FastSocket
         bool wanted;    /* watch for what a receive does not see */
     } poll;
 
+    struct
+    {
+        struct FastOperation operation;
+        uint32_t flying;
+    } trail; /* what starts when the kernel has let go of the file, see FastSocketTrail */
+
     struct FastTimer timer; /* of the release */
     uint32_t releaseMs;     /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
     struct FastSocketInbound inbound;
@@ -187,6 +194,11 @@ void FastSocketFailDatagram(struct FastSocket* socket, int error);
 int FastSocketTakeError(struct FastSocket* socket); /* SO_ERROR, positive; 0 = none */
 void FastSocketCountPending(struct FastSocket* socket);
 bool FastSocketCancelRests(struct FastSocket* socket, const struct io_uring_cqe* completion);
+enum
+{
+    SOCKET_TRAILED = 2, /* entries of an operation with its trail */
+};
+void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry); /* behind the entry just reserved; room for it was seen to */
 bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* cancel,
                              const struct FastOperation* target, bool* canceling);
 

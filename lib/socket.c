@@ -14,6 +14,7 @@
  */
 #include "socket-state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -105,6 +106,32 @@ bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* ca
     *canceling = true;
     FastSocketHold(socket);
     return true;
+}
+
+/*
+ * A thread of the kernel's keeps the file a little longer than the completion takes to come (6.18: the thread
+ * and the completion have a reference each to the request; rarely, and for microseconds). A program that is
+ * written and closed then can't be executed. But what is linked behind an operation starts only when that
+ * has been given up for good: so a socket that has seen all its trails may be closed.
+ */
+void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry)
+{
+    struct io_uring_sqe* trail = FastRingReserve(socket->ring, &socket->trail.operation);
+    assert(trail != NULL);
+    io_uring_prep_nop(trail);
+    trail->user_data = (uintptr_t)&socket->trail.operation;
+    entry->flags |= IOSQE_IO_LINK;
+    socket->trail.flying++;
+    FastSocketHold(socket);
+}
+
+static void onTrail(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, trail.operation);
+    (void)completion; /* cancelled if the operation failed; at the same time */
+    socket->trail.flying--;
+    FastSocketDefer(socket);
+    FastSocketDrop(socket);
 }
 
 int FastSocketTakeError(struct FastSocket* socket)
@@ -422,6 +449,7 @@ void FastSocketInitialize(struct FastSocket* socket)
     socket->notice.function = runNotice;
     socket->poll.operation.function = onPoll;
     socket->poll.cancel.function = onPollCancel;
+    socket->trail.operation.function = onTrail;
     socket->poll.wanted = socket->file ? socket->terminal && !socket->readable : socket->kind != SOCKET_DATAGRAM;
     FastSocketInitializeReceive(socket);
     FastSocketInitializeSend(socket);

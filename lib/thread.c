@@ -1,9 +1,10 @@
 /*
- * Numbers threads in the order in which they first ask, and counts forks in the children.
+ * Numbers threads in the order in which they first ask, knows which have ended, and counts forks in the
+ * children.
  */
 #include "thread.h"
 
-#include <pthread.h>
+#include <errno.h>
 #include <stdatomic.h>
 
 uint64_t FastThreadNumber(void)
@@ -14,6 +15,40 @@ uint64_t FastThreadNumber(void)
     if (number == 0)
         number = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
     return number;
+}
+
+void FastThreadMakeLife(struct FastThreadLife* life)
+{
+    pthread_mutexattr_t attributes;
+    (void)pthread_mutexattr_init(&attributes);
+    (void)pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    (void)pthread_mutex_init(&life->mutex, &attributes);
+    (void)pthread_mutexattr_destroy(&attributes);
+}
+
+void FastThreadBeginLife(struct FastThreadLife* life)
+{
+    (void)pthread_mutex_lock(&life->mutex); /* nobody else has it */
+}
+
+void FastThreadEndLife(struct FastThreadLife* life)
+{
+    (void)pthread_mutex_unlock(&life->mutex);
+}
+
+bool FastThreadHasDied(struct FastThreadLife* life)
+{
+    int result = pthread_mutex_trylock(&life->mutex);
+    if (result == EBUSY || result == ENOTRECOVERABLE)
+        return result == ENOTRECOVERABLE;
+    /* Given up without being mended: it says the same to the next who asks. */
+    (void)pthread_mutex_unlock(&life->mutex);
+    return result == EOWNERDEAD;
+}
+
+void FastThreadDestroyLife(struct FastThreadLife* life)
+{
+    (void)pthread_mutex_destroy(&life->mutex);
 }
 
 static _Atomic uint64_t forks;

@@ -13,7 +13,8 @@
  *
  * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends in
  * «settle»: a poll that is armed otherwise than wanted is stale, says nothing any more, and is
- * cancelled; the new one is armed after the final completion of both the poll and its cancellation.
+ * cancelled; the new one is armed after the final completion of both the poll and its cancellation. A
+ * removal does not leave its cancellation to the next turn.
  * An error that we did not cause is reported, and kills the watch.
  *
  * References: one each of the user, of the poll in flight, of every queued task, of the cancellation
@@ -27,15 +28,19 @@
 #include <poll.h>
 #include <stdlib.h>
 
-/* <poll.h> has it with _GNU_SOURCE only, and tells the kernel's value. */
+/* <poll.h> has them with _GNU_SOURCE only, and tells the kernel's values. */
 #ifndef POLLRDHUP
 #define POLLRDHUP 0x2000
+#endif
+#ifndef POLLMSG
+#define POLLMSG 0x400
 #endif
 
 enum
 {
-    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP,
     WATCH_ALWAYS = POLLERR | POLLHUP | POLLNVAL, /* reported without being asked for */
+    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND |
+                 POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
 };
 
 struct FastRingWatch
@@ -114,6 +119,17 @@ static void settle(struct FastRingWatch* watch)
     } else if (isWanted(watch) && !watch->cancelling) {
         deferTask(watch, &watch->tasks.arm);
     }
+}
+
+/* No poll keeps the file when its owner closes it: whoever waits for its end hears of it then. */
+static void letGo(struct FastRingWatch* watch)
+{
+    bool cancelling = watch->cancelling;
+    if (!watch->armed.flying)
+        return;
+    watch->armed.cancelled = FastRingLetGo(watch->ring, &watch->cancel, &watch->cancelling, &watch->operation);
+    if (watch->cancelling && !cancelling)
+        watch->references++; /* the cancellation's */
 }
 
 static bool runArm(struct FastTask* task)
@@ -303,6 +319,7 @@ void RemoveFastRingWatch(struct FastRingWatch* watch)
     if (watch == NULL || watch->released || FastRingCheck(watch->ring) == -EPERM)
         return;
     watch->released = true;
+    letGo(watch);
     settle(watch);
     dropWatch(watch);
 }

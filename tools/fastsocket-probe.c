@@ -55,7 +55,7 @@ static const struct Feature features[] = {
     {FASTRING_FEATURE_COOP_TASKRUN, "COOP_TASKRUN", "5.19",
      "completions don't interrupt the program", "completions interrupt the program"},
     {FASTRING_FEATURE_ACCEPT_MULTISHOT, "ACCEPT_MULTISHOT", "5.19",
-     "one submission accepts many connections", "one submission for each connection"},
+     "a raw operation accepts many connections", "a raw operation accepts one connection"},
     {FASTRING_FEATURE_RECEIVE_MULTISHOT, "RECEIVE_MULTISHOT", "6.0",
      "one submission receives again and again", "nothing: the library needs it"},
     {FASTRING_FEATURE_SINGLE_ISSUER, "SINGLE_ISSUER", "6.0",

@@ -68,14 +68,16 @@ struct FastRing* CreateFastRing(uint32_t length);
  * Releases a ring: cancels every operation, waits for the kernel to give back what it holds, tells
  * each live socket POLLHUP with ECANCELED (unless it had its POLLHUP), and turns whatever is left on
  * the ring into shells. Queued output is dropped: to have it sent first, call WaitForFastRing until
- * GetFastRingPending is 0.
+ * GetFastRingPending is 0. When it returns, sockets and listeners are closed, and the kernel holds no file
+ * any more for the sake of the ring; unless the ring's thread has exited, or an operation could not be
+ * ended within five seconds: then that comes some time later.
  *
  * ring       may be NULL.
  *
  * Thread:    the ring's. Inside a callback it takes effect when the turn ends: that WaitForFastRing
  *            returns -ECANCELED and the ring must not be touched again. When the ring's thread has
- *            exited, any thread may call it, while no other submits events; nothing is delivered
- *            then.
+ *            exited, any thread may call it, at once after pthread_join too, while no other submits
+ *            events; nothing is delivered then.
  */
 void ReleaseFastRing(struct FastRing* ring);
 
@@ -114,8 +116,9 @@ int GetFastRingInterval(struct FastRing* ring);
 
 /*
  * Returns the number of sockets with output that the kernel has not accepted, plus released sockets
- * that are not yet closed. A program that wants its data out waits until this is 0 before it
- * releases the ring. 0 for NULL, or from another thread.
+ * whose file is not let go of yet: when it is 0, each has been closed, and no operation keeps its file (a
+ * program that was written by FILE_IO can be executed, say). A program that wants its data out waits until
+ * this is 0 before it releases the ring. 0 for NULL, or from another thread.
  */
 size_t GetFastRingPending(struct FastRing* ring);
 
@@ -137,7 +140,7 @@ int IsFastRingThread(struct FastRing* ring);
 #define FASTRING_FEATURE_RECEIVE_MULTISHOT  (UINT64_C(1) << 5)  /* 6.0 */
 #define FASTRING_FEATURE_RECEIVE_BUNDLE     (UINT64_C(1) << 6)  /* 6.10 */
 #define FASTRING_FEATURE_RECEIVE_CAP        (UINT64_C(1) << 7)  /* 6.17: byte limit of a multishot receive */
-#define FASTRING_FEATURE_ACCEPT_MULTISHOT   (UINT64_C(1) << 8)  /* 5.19 */
+#define FASTRING_FEATURE_ACCEPT_MULTISHOT   (UINT64_C(1) << 8)  /* 5.19: for raw operations, listeners do without */
 #define FASTRING_FEATURE_SEND_ZERO_COPY     (UINT64_C(1) << 9)  /* 6.0 */
 #define FASTRING_FEATURE_SENDMSG_ZERO_COPY  (UINT64_C(1) << 10) /* 6.1 */
 #define FASTRING_FEATURE_ZERO_COPY_REPORT   (UINT64_C(1) << 11) /* 6.2: tells when data was copied after all */
@@ -260,7 +263,9 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor);
 
 /*
  * Asks the kernel to cancel the operation in flight. The function is still called with its result,
- * which is usually -ECANCELED, but a result that was on its way wins.
+ * which is usually -ECANCELED, but a result that was on its way wins. The file that the operation is on
+ * may be closed before, but lives until the last completion is told (and, where a thread of the kernel's has
+ * done the work, as for regular files and splices, some microseconds longer).
  *
  * Returns:   0, -EINVAL, -ENOENT (not in flight), -EPERM, -ECANCELED (the ring is gone).
  */
@@ -269,7 +274,8 @@ int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor);
 /*
  * Lets a descriptor go. One in flight is cancelled, never called back, and freed after its last
  * completion: until then, what its entry points to must stay valid unless it lies in the
- * descriptor's own data.
+ * descriptor's own data. This and the cancellation take some turns: who needs the file let go of by a
+ * certain time cancels, and waits for the function to be called.
  *
  * descriptor may be NULL.
  */
@@ -328,7 +334,7 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring, struct 
 #define FASTRING_WATCH_ONCE  1  /* reports once, then pauses until UpdateFastRingWatch */
 #define FASTRING_WATCH_EDGE  2  /* reports changes only */
 
-/* result: the POLL* bits asked for, POLLERR, POLLHUP or POLLNVAL among them; or a negative errno,
+/* result: those of the POLL* bits asked for that hold, POLLERR, POLLHUP and POLLNVAL always; or a negative errno,
  * and the watch is then dead until removed. */
 typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int result, void* closure);
 
@@ -337,7 +343,9 @@ typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int res
  * it is reported once per turn.
  *
  * handle     a pollable descriptor; stays the caller's, and must stay open until the watch is removed.
- * mask       POLLIN, POLLOUT, POLLPRI, POLLRDHUP; 0 = paused.
+ * mask       a sum of POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLRDBAND, POLLWRNORM, POLLWRBAND,
+ *            POLLMSG, POLLERR, POLLHUP and POLLNVAL; the last three are reported without being asked
+ *            for, and alone they wait for nothing else; 0 = paused.
  * flags      0, FASTRING_WATCH_ONCE or FASTRING_WATCH_EDGE.
  *
  * Returns:   the watch, or NULL with EINVAL, EBADF, ENOMEM, EPERM, ECANCELED.
@@ -345,14 +353,16 @@ typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int res
 struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32_t mask, uint32_t flags, HandleFastRingWatchFunction function, void* closure);
 
 /*
- * Changes what is watched; mask 0 pauses. Nothing of the former mask is reported afterwards.
+ * Changes what is watched; mask 0 pauses. Nothing of the former mask is reported afterwards. A paused watch
+ * may still keep the file, until it is removed.
  *
  * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
  */
 int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask);
 
 /* Ends a watch, which may be NULL. Its function is never called again; the caller may close the
- * descriptor at once. */
+ * descriptor at once, and its peer hears of that at once, since the kernel has let go of the file on return.
+ * (Only a kernel that has no memory for the cancellation lets go of it later, in one of the next turns.) */
 void RemoveFastRingWatch(struct FastRingWatch* watch);
 
 /* ---- events: wake the loop from elsewhere ------------------------------------------------------- */

@@ -131,12 +131,14 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
 /*
  * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
  * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
- * and the descriptor closed, in the background. GetFastRingPending counts it until then. The pointer is
+ * and the descriptor closed, in the background. GetFastRingPending counts it until the file is let go of
+ * too: until then its port, lock or name may still be taken. The pointer is
  * the library's from then on: using it, also for receiving, is undefined.
  */
 void ReleaseFastSocket(struct FastSocket* socket);
 
-/* Drops all input and output, resets the connection and releases the socket, which may be NULL. */
+/* Drops all input and output, resets the connection and releases the socket, which may be NULL. It is closed
+ * within the next turns, as told by GetFastRingPending. */
 void AbortFastSocket(struct FastSocket* socket);
 
 /*
@@ -371,7 +373,9 @@ FILE* GetFastSocketStream(struct FastSocket* socket, int own);
 
 /*
  * handle >= 0: a new connection, the callee's to keep. Negative: an errno. -EMFILE, -ENFILE, -ENOMEM
- * and -ENOBUFS are told once, the listener rests 100 ms and tries again by itself; any other is final.
+ * and -ENOBUFS are told once, the listener rests 100 ms and tries again by itself; any other is final: the
+ * socket can't accept any more (-EINVAL: it was shut down). What accept(2) calls a network error, and what a
+ * firewall refuses, is the end of one connection only, and is not told.
  */
 typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handle, void* closure);
 
@@ -388,8 +392,10 @@ typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handl
  */
 struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags, HandleFastListenerEvent function, void* closure);
 
-/* Stops listening and closes the socket. listener may be NULL. Connections that the kernel accepted
- * meanwhile are closed. */
+/* Stops listening and closes the socket. listener may be NULL. The port is free on return, unless somebody
+ * shares the socket: then connections that were not handed over wait in the backlog for him, also when this
+ * is called in the listener's own function. (Only a kernel that has no memory for the cancellation lets go of
+ * the socket later, in one of the next turns.) */
 void ReleaseFastListener(struct FastListener* listener);
 
 /* ---- version -------------------------------------------------------------------------------------------- */

@@ -25,12 +25,6 @@ static void setUp(void)
     fixtureOpen(&fixture, 0, 0, 0);
 }
 
-static void setUpSingle(void)
-{
-    setenv("FASTSOCKET_FEATURES_OFF", "0x100", 1); /* FASTRING_FEATURE_ACCEPT_MULTISHOT */
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
 static void tearDown(void)
 {
     fixtureClose(&fixture);
@@ -107,7 +101,7 @@ static void expectClosed(int handle)
     ck_assert_int_eq(errno, EBADF);
 }
 
-/* ---- accepting: each with multishot and without ---- */
+/* ---- accepting ---- */
 
 START_TEST(acceptsTcp)
 {
@@ -494,11 +488,12 @@ START_TEST(refusesBadInput)
 }
 END_TEST
 
-static TCase* createCase(const char* name, void (*start)(void))
+int main(void)
 {
-    TCase* tcase = tcase_create(name);
+    Suite* suite = suite_create("listener");
+    TCase* tcase = tcase_create("listener");
 
-    tcase_add_checked_fixture(tcase, start, tearDown);
+    tcase_add_checked_fixture(tcase, setUp, tearDown);
     tcase_add_test(tcase, acceptsTcp);
     tcase_add_test(tcase, acceptsUnixAndSeqpacket);
     tcase_add_test(tcase, acceptsMany);
@@ -514,14 +509,6 @@ static TCase* createCase(const char* name, void (*start)(void))
     tcase_add_test(tcase, endsWithTheRing);
     tcase_add_test(tcase, releasesTheRingInside);
     tcase_add_test(tcase, refusesBadInput);
-    return tcase;
-}
-
-int main(void)
-{
-    Suite* suite = suite_create("listener");
-
-    suite_add_tcase(suite, createCase("listener", setUp));
-    suite_add_tcase(suite, createCase("single", setUpSingle));
+    suite_add_tcase(suite, tcase);
     return runSuite(suite);
 }

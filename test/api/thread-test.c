@@ -3,6 +3,7 @@
 
 #include <liburing.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 static struct FastRing* ring;
 static int calls;
@@ -252,6 +253,66 @@ START_TEST(isReleasedAfterItsThreadByAnyThread)
 }
 END_TEST
 
+/* The thread of a process's beginning, which the kernel counts among the living for as long as the others run. */
+static pthread_t beginner;
+static struct FastRingEvent* bell;
+
+static void* outliveBeginner(void* closure)
+{
+    (void)closure;
+    if (pthread_join(beginner, NULL) != 0)
+        _exit(2);
+    ReleaseFastRing(ring);
+    _exit(SubmitFastRingEvent(bell, 1) == -ECANCELED ? 0 : 1);
+}
+
+/* §2.8 thread exited: also the first thread of a process, whose number stays in use */
+START_TEST(isReleasedAfterTheFirstThread)
+{
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        pthread_t heir;
+        beginner = pthread_self();
+        ring = CreateFastRing(0);
+        bell = ring != NULL ? CreateFastRingEvent(ring, onEvent, NULL) : NULL;
+        if (bell == NULL || WaitForFastRing(ring, 0, NULL) != 0 ||
+            pthread_create(&heir, NULL, outliveBeginner, NULL) != 0)
+            _exit(3);
+        pthread_exit(NULL);
+    }
+    int status = -1;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ReleaseFastRing(ring);
+}
+END_TEST
+
+static void* liveShortly(void* closure)
+{
+    (void)closure;
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+    bell = CreateFastRingEvent(ring, onEvent, NULL);
+    return NULL;
+}
+
+/* §2.8 thread exited: as soon as it has been joined, however often */
+START_TEST(isReleasedOnceItsThreadIsJoined)
+{
+    ReleaseFastRing(ring);
+    int before = countDescriptors();
+    for (int round = 0; round < 500; round++) {
+        ring = CreateFastRing(64);
+        ck_assert_ptr_nonnull(ring);
+        inThread(liveShortly, NULL);
+        ReleaseFastRing(ring);
+        ck_assert_int_eq(SubmitFastRingEvent(bell, 1), -ECANCELED);
+        ReleaseFastRingEvent(bell);
+    }
+    ck_assert_int_eq(countDescriptors(), before);
+}
+END_TEST
+
 /* ---- many at once ---- */
 
 static void* liveAlone(void* closure)
@@ -385,6 +446,8 @@ int main(void)
     tcase_add_test(tcase, refusesOtherThreads);
     tcase_add_test(tcase, isReleasedAfterItsThread);
     tcase_add_test(tcase, isReleasedAfterItsThreadByAnyThread);
+    tcase_add_test(tcase, isReleasedAfterTheFirstThread);
+    tcase_add_test(tcase, isReleasedOnceItsThreadIsJoined);
     tcase_add_test(tcase, eachThreadHasItsRing);
     tcase_add_test(tcase, workersHoldReceivedBuffers);
     suite_add_tcase(suite, tcase);

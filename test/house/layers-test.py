@@ -42,6 +42,7 @@ LAYERS = {
 PARTS = {
     'engine-try': 'engine-uring',
     'ring-loop': 'ring',
+    'ring-now': 'ring',
     'ring-state': 'ring',
     'socket-*': 'socket',
 }

@@ -1,0 +1,508 @@
+/*
+ * What is let go of when, on a kernel that answers as told: an engine between the ring and the kernel
+ * changes submissions, holds completions back, and refuses to be entered.
+ */
+#include "fixture.h"
+#include "ring-state.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+
+enum
+{
+    QUEUE = 1024,
+    REST = 16, /* failures in a row before a listener rests */
+};
+
+static struct Fixture fixture;
+static struct Recorder recorder;
+
+/* ---- the engine between ---- */
+
+/* An io_uring_cqe without what may follow it. */
+struct Completion
+{
+    uint64_t user_data;
+    int32_t res;
+    uint32_t flags;
+};
+
+static struct
+{
+    struct FastEngineFunctions functions;
+    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
+    struct io_uring_cqe* kernelEntries;
+    unsigned* kernelHead;
+    const unsigned* kernelTail;
+    unsigned kernelMask;
+    struct Completion entries[QUEUE];
+    unsigned head;
+    unsigned tail;
+
+    bool refuses;          /* every enter, by EBUSY */
+    bool trips;            /* from the next completion on */
+    int opcode;            /* of operations that are not run … */
+    int times;             /* … so many of them */
+    int result;            /* … but complete with this */
+    uint64_t owners[QUEUE]; /* … theirs */
+    int count;             /* of operations of that kind, run or not */
+    int last;              /* opcode of the last entry that was submitted */
+    int linked;            /* opcode of the last entry with something linked behind it; -1: none */
+    bool holds;            /* what comes of the one behind */
+    uint64_t trail;        /* its owner */
+    struct Completion held;
+    bool isHeld;
+} between;
+
+static void deliver(struct Completion completion)
+{
+    ck_assert_uint_lt(between.tail - between.head, QUEUE);
+    between.entries[between.tail % QUEUE] = completion;
+    __atomic_store_n(&between.tail, between.tail + 1, __ATOMIC_RELEASE);
+}
+
+static void look(struct io_uring_sqe* entry, bool isBehind)
+{
+    between.last = entry->opcode;
+    if (isBehind) {
+        ck_assert_int_eq(entry->opcode, IORING_OP_NOP);
+        between.trail = entry->user_data;
+    }
+    if (entry->flags & IOSQE_IO_LINK)
+        between.linked = entry->opcode;
+    if (entry->opcode != between.opcode)
+        return;
+    between.count++;
+    if (between.times == 0)
+        return;
+    between.times--;
+    for (int index = 0; index < QUEUE; index++) {
+        if (between.owners[index] == 0) {
+            between.owners[index] = entry->user_data;
+            break;
+        }
+    }
+    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = entry->user_data};
+}
+
+static void pass(struct Completion completion)
+{
+    for (int index = 0; index < QUEUE; index++) {
+        if (between.owners[index] == 0 || between.owners[index] != completion.user_data)
+            continue;
+        between.owners[index] = 0;
+        completion.res = between.result;
+        break;
+    }
+    if (between.holds && completion.user_data == between.trail) {
+        between.held = completion;
+        between.isHeld = true;
+    } else
+        deliver(completion);
+    between.refuses = between.trips;
+}
+
+static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
+{
+    unsigned first = engine->submission.tail - FastEngineReserved(engine);
+    bool isBehind = false;
+    if (between.refuses)
+        return -EBUSY;
+    for (unsigned place = first; place != engine->submission.tail; place++) {
+        struct io_uring_sqe* entry = &engine->submission.entries[place & engine->submission.mask];
+        bool links = entry->flags & IOSQE_IO_LINK;
+        look(entry, isBehind);
+        isBehind = links;
+    }
+    int result = between.enter(engine, timeout, mask);
+    while (*between.kernelHead != __atomic_load_n(between.kernelTail, __ATOMIC_ACQUIRE)) {
+        const struct io_uring_cqe* entry = &between.kernelEntries[*between.kernelHead & between.kernelMask];
+        struct Completion copy = {entry->user_data, entry->res, entry->flags};
+        __atomic_store_n(between.kernelHead, *between.kernelHead + 1, __ATOMIC_RELEASE);
+        pass(copy);
+    }
+    return result;
+}
+
+static void setUp(void)
+{
+    fixtureOpen(&fixture, 0, 0, 0);
+    struct FastEngine* engine = fixture.ring->engine;
+    memset(&between, 0, sizeof(between));
+    between.opcode = -1;
+    between.linked = -1;
+    between.functions = *engine->functions;
+    between.enter = engine->functions->enter;
+    between.functions.enter = enterBetween;
+    between.kernelEntries = engine->completion.entries;
+    between.kernelHead = engine->completion.head;
+    between.kernelTail = engine->completion.tail;
+    between.kernelMask = engine->completion.mask;
+    engine->functions = &between.functions;
+    engine->completion.entries = (struct io_uring_cqe*)between.entries;
+    engine->completion.head = &between.head;
+    engine->completion.tail = &between.tail;
+    engine->completion.mask = QUEUE - 1;
+}
+
+static void tearDown(void)
+{
+    between.times = 0;
+    fixtureClose(&fixture);
+}
+
+/* ---- listeners ---- */
+
+static struct sockaddr_storage address;
+static socklen_t length;
+static struct FastListener* listener;
+static int accepted;
+static int failures;
+static int lastFailure;
+
+static void onConnection(struct FastListener* which, int handle, void* closure)
+{
+    ck_assert_ptr_eq(which, listener);
+    ck_assert_ptr_null(closure);
+    if (handle >= 0) {
+        ck_assert_int_gt(handle, 2); /* and not what another operation gave */
+        close(handle);
+        accepted++;
+        return;
+    }
+    failures++;
+    lastFailure = -handle;
+}
+
+static int openListener(void)
+{
+    int handle = listenTcp(&address, &length);
+    accepted = 0;
+    failures = 0;
+    listener = CreateFastListener(fixture.ring, handle, 0, onConnection, NULL);
+    ck_assert_ptr_nonnull(listener);
+    runIdle(fixture.ring);
+    return handle;
+}
+
+static int dial(void)
+{
+    int handle = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_ge(handle, 0);
+    ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, length), 0);
+    return handle;
+}
+
+static void failAccepts(int error, int times)
+{
+    between.opcode = IORING_OP_ACCEPT;
+    between.result = -error;
+    between.times = times;
+    between.count = 0;
+}
+
+static bool isEverythingTried(void* closure)
+{
+    (void)closure;
+    return between.times == 0;
+}
+
+/* What accept(2) tells of a connection that has failed already, of a firewall, and of other kernels. */
+static const int passing[] = {
+    EPERM,        EACCES,    EPROTO,          ENOPROTOOPT,  EOPNOTSUPP,      ENETDOWN,
+    ENETUNREACH,  ENETRESET, ENONET,          EHOSTDOWN,    EHOSTUNREACH,    ETIMEDOUT,
+    ECONNABORTED, EAGAIN,    ECONNRESET,      ECONNREFUSED, ENOSR,           EPIPE,
+    EINTR,        EIO,       ESOCKTNOSUPPORT, ECANCELED,    EPROTONOSUPPORT,
+};
+
+/* §2.8 accept errors: of one connection; the next is accepted, and nothing told */
+START_TEST(connectionErrorsDontEndAListener)
+{
+    openListener();
+    for (size_t index = 0; index < sizeof(passing) / sizeof(passing[0]); index++) {
+        failAccepts(passing[index], 1);
+        int client = dial();
+        waitCount(fixture.ring, &accepted, (int)index + 1);
+        ck_assert_int_eq(between.times, 0);
+        ck_assert_int_eq(failures, 0);
+        close(client);
+    }
+    ReleaseFastListener(listener);
+}
+END_TEST
+
+/* §2.8 accept errors: a long row rests, is told nobody and ends nothing */
+START_TEST(manyConnectionErrorsRest)
+{
+    openListener();
+    for (size_t index = 0; index < sizeof(passing) / sizeof(passing[0]); index += 4) {
+        failAccepts(passing[index], 2 * REST + 3);
+        int client = dial();
+        int before = accepted;
+        int rests = 0;
+        while (accepted == before) {
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1000, NULL), 0);
+            rests += between.count % REST == 0 && GetFastRingInterval(fixture.ring) > 0;
+        }
+        ck_assert_int_ge(rests, 2);
+        ck_assert_int_eq(between.count, 2 * REST + 4);
+        ck_assert_int_eq(failures, 0);
+        close(client);
+    }
+    ReleaseFastListener(listener);
+}
+END_TEST
+
+/* §2.8 accept errors: but a socket that is none, or doesn't listen, is told of, and is the end */
+START_TEST(listenersOwnErrorsAreFinal)
+{
+    static const int final[] = {EBADF, EINVAL, ENOTSOCK, EFAULT, ENOSYS};
+    for (size_t index = 0; index < sizeof(final) / sizeof(final[0]); index++) {
+        openListener();
+        failAccepts(final[index], 1);
+        int client = dial();
+        waitCount(fixture.ring, &failures, 1);
+        ck_assert_int_eq(lastFailure, final[index]);
+        runIdle(fixture.ring);
+        ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+        ck_assert_int_eq(between.count, 1);
+        ck_assert_int_eq(failures, 1);
+        ReleaseFastListener(listener);
+        close(client);
+    }
+}
+END_TEST
+
+/* §2.8 accept errors: an errno that may be a connection's, of a socket that listens no more */
+START_TEST(deafSocketIsFinal)
+{
+    int handle = openListener();
+    failAccepts(EOPNOTSUPP, 1000);
+    shutdown(handle, SHUT_RD);
+    waitCount(fixture.ring, &failures, 1);
+    ck_assert_int_eq(lastFailure, EOPNOTSUPP);
+    ck_assert_int_le(between.count, REST);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(failures, 1);
+    ReleaseFastListener(listener);
+}
+END_TEST
+
+/* §2.8 accept errors: a connection that somebody else has taken is not waited for, and costs no spin */
+START_TEST(stolenConnectionsRest)
+{
+    openListener();
+    ReleaseFastListener(listener);
+    runIdle(fixture.ring);
+    between.opcode = IORING_OP_POLL_ADD;
+    between.result = POLLIN;
+    between.times = 3 * REST;
+    openListener();
+    waitFor(fixture.ring, isEverythingTried, NULL);
+    between.opcode = IORING_OP_ACCEPT;
+    int client = dial();
+    waitCount(fixture.ring, &accepted, 1);
+    ck_assert_int_eq(failures, 0);
+    close(client);
+    ReleaseFastListener(listener);
+    runIdle(fixture.ring);
+    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+}
+END_TEST
+
+/* ---- a kernel that takes nothing ---- */
+
+static void never(struct FastRingWatch* watch, int result, void* closure)
+{
+    (void)watch;
+    (void)closure;
+    ck_abort_msg("called with %d", result);
+}
+
+/* §2.8 file let go: what has not entered the kernel never does, whatever has the number by then */
+START_TEST(withdrawsWhatHasNotEntered)
+{
+    int pair[2];
+    int other[2];
+    pairStream(pair);
+    runIdle(fixture.ring);
+    struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, never, NULL);
+    between.refuses = true;
+    runTurns(fixture.ring, 1);
+    ck_assert_uint_eq(FastEngineReserved(fixture.ring->engine), 1);
+    RemoveFastRingWatch(watch);
+    close(pair[0]);
+    expectEnd(pair[1]);
+    pairStream(other); /* has the number now */
+    sendText(other[1], "x");
+    between.refuses = false;
+    between.opcode = IORING_OP_POLL_ADD;
+    runIdle(fixture.ring);
+    ck_assert_int_eq(between.count, 0);
+    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    close(pair[1]);
+    close(other[0]);
+    close(other[1]);
+}
+END_TEST
+
+/* §2.8 file let go: as soon as the kernel takes something again, if it took nothing */
+START_TEST(removedWhileTheKernelRefuses)
+{
+    int pair[2];
+    pairStream(pair);
+    struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, never, NULL);
+    runTurns(fixture.ring, 2);
+    between.refuses = true;
+    RemoveFastRingWatch(watch);
+    close(pair[0]);
+    between.refuses = false;
+    runIdle(fixture.ring);
+    expectEnd(pair[1]);
+    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    close(pair[1]);
+}
+END_TEST
+
+/* An accept that could not enter is no connection. */
+START_TEST(acceptsOnceTheKernelTakesSomething)
+{
+    openListener();
+    between.opcode = IORING_OP_ACCEPT;
+    between.trips = true; /* the poll completes, and then nothing is taken */
+    int client = dial();
+    while (!between.refuses)
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+    runTurns(fixture.ring, 2);
+    ck_assert_int_eq(accepted, 0);
+    ck_assert_int_eq(between.count, 0);
+    between.trips = false;
+    between.refuses = false;
+    waitCount(fixture.ring, &accepted, 1);
+    ck_assert_int_eq(failures, 0);
+    close(client);
+    ReleaseFastListener(listener);
+}
+END_TEST
+
+/* ---- a thread of the kernel's ---- */
+
+static int openTemporary(void)
+{
+    char path[] = "/tmp/fastsocket-let-go-XXXXXX";
+    int handle = mkostemp(path, O_CLOEXEC);
+    ck_assert_int_ge(handle, 0);
+    unlink(path);
+    return handle;
+}
+
+static void expectHeld(int handle)
+{
+    between.holds = true;
+    ReleaseFastSocket(recorder.socket);
+    for (int turn = 0; turn < 1000 && !between.isHeld; turn++)
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+    ck_assert(between.isHeld);
+    for (int turn = 0; turn < 5; turn++)
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+    ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
+    ck_assert_int_ge(fcntl(handle, F_GETFD), 0);
+    between.holds = false;
+    between.isHeld = false;
+    deliver(between.held);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    ck_assert_int_eq(fcntl(handle, F_GETFD), -1);
+}
+
+/* §2.6 GetFastRingPending: counts a file until what follows its last write has begun, since a thread of the
+ * kernel's may have it until then */
+START_TEST(writtenFileIsPendingUntilItIsLetGo)
+{
+    int handle = openTemporary();
+    openRecorded(&fixture, handle, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
+    runIdle(fixture.ring);
+    transmitText(recorder.socket, "text");
+    expectHeld(handle);
+    ck_assert(between.linked == IORING_OP_WRITE || between.linked == IORING_OP_WRITEV);
+}
+END_TEST
+
+/* §2.6 GetFastRingPending: … or its last read */
+START_TEST(readFileIsPendingUntilItIsLetGo)
+{
+    int handle = openTemporary();
+    ck_assert_int_eq(write(handle, "text", 4), 4);
+    ck_assert_int_eq(lseek(handle, 0, SEEK_SET), 0);
+    between.holds = true;
+    openRecorded(&fixture, handle, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
+    receiveText(&recorder, "text");
+    ck_assert_int_eq(between.linked, IORING_OP_READ);
+    expectHeld(handle);
+}
+END_TEST
+
+/* §2.6 GetFastRingPending: … and a socket that was spliced to */
+START_TEST(splicedSocketIsPendingUntilItIsLetGo)
+{
+    int pair[2];
+    int pipes[2];
+    pairStream(pair);
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    ck_assert_int_eq(write(pipes[1], "text", 4), 4);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1, 4, 0);
+    struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, 1, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
+    shutdown(pair[1], SHUT_WR);
+    expectHeld(pair[0]);
+    ck_assert_int_eq(between.linked, IORING_OP_SPLICE);
+    expectText(pair[1], "text");
+    close(pair[1]);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+END_TEST
+
+/* A send is the loop's own: nothing is added to it. */
+START_TEST(sendsAndPipesHaveNothingBehind)
+{
+    int pair[2];
+    pairStream(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    transmitText(recorder.socket, "x");
+    runIdle(fixture.ring);
+    AbortFastSocket(recorder.socket);
+    close(pair[1]);
+    ck_assert_int_eq(pipe2(pair, O_CLOEXEC), 0);
+    openRecorded(&fixture, pair[1], NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
+    transmitText(recorder.socket, "x");
+    waitDrained(&recorder);
+    ReleaseFastSocket(recorder.socket);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(between.linked, -1);
+    close(pair[0]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite* suite = suite_create("let-go");
+    TCase* tcase = tcase_create("let-go");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setUp, tearDown);
+    tcase_add_test(tcase, connectionErrorsDontEndAListener);
+    tcase_add_test(tcase, manyConnectionErrorsRest);
+    tcase_add_test(tcase, listenersOwnErrorsAreFinal);
+    tcase_add_test(tcase, deafSocketIsFinal);
+    tcase_add_test(tcase, stolenConnectionsRest);
+    tcase_add_test(tcase, withdrawsWhatHasNotEntered);
+    tcase_add_test(tcase, removedWhileTheKernelRefuses);
+    tcase_add_test(tcase, acceptsOnceTheKernelTakesSomething);
+    tcase_add_test(tcase, writtenFileIsPendingUntilItIsLetGo);
+    tcase_add_test(tcase, readFileIsPendingUntilItIsLetGo);
+    tcase_add_test(tcase, splicedSocketIsPendingUntilItIsLetGo);
+    tcase_add_test(tcase, sendsAndPipesHaveNothingBehind);
+    suite_add_tcase(suite, tcase);
+    return runSuite(suite);
+}
