@@ -25,7 +25,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 enum
 {
@@ -54,15 +53,6 @@ bool FastSocketHasMessages(const struct FastSocket* socket)
     return socket->kind != SOCKET_STREAM;
 }
 
-static void closeHandles(const uint8_t* data, size_t size)
-{
-    for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
-        int handle;
-        memcpy(&handle, data + offset, sizeof(handle));
-        close(handle);
-    }
-}
-
 /* Descriptors in control data that nobody takes would stay open for ever. */
 static void closePassedDescriptors(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
 {
@@ -72,17 +62,7 @@ static void closePassedDescriptors(const struct FastSocketInbound* inbound, stru
     const uint8_t* control = (const uint8_t*)(out + 1) + inbound->header->msg_namelen;
     size_t left = out->controllen < inbound->header->msg_controllen ? out->controllen
                                                                     : inbound->header->msg_controllen;
-    struct cmsghdr entry;
-    while (left >= sizeof(entry)) {
-        memcpy(&entry, control, sizeof(entry)); /* behind a name of any length nothing is aligned */
-        if (entry.cmsg_len < CMSG_LEN(0) || entry.cmsg_len > left)
-            return;
-        if (entry.cmsg_level == SOL_SOCKET && entry.cmsg_type == SCM_RIGHTS)
-            closeHandles(control + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
-        size_t step = CMSG_ALIGN(entry.cmsg_len) < left ? CMSG_ALIGN(entry.cmsg_len) : left;
-        control += step;
-        left -= step;
-    }
+    FastControlCloseHandles(control, left);
 }
 
 static void pushChunk(struct FastSocket* socket, struct FastBuffer* chunk)

@@ -189,6 +189,11 @@ bool FastSocketCancelRests(struct FastSocket* socket, const struct io_uring_cqe*
 bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* cancel,
                              const struct FastOperation* target, bool* canceling);
 
+/* ---- socket-control.c ---- */
+
+/* Closes the descriptors in received control data, which would stay open for ever. */
+void FastControlCloseHandles(const uint8_t* control, size_t size);
+
 /* ---- socket-receive.c ---- */
 
 void FastSocketInitializeReceive(struct FastSocket* socket);

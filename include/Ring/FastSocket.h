@@ -67,6 +67,9 @@ struct FastListener;
  *            with -EOPNOTSUPP (release the socket to end its output). A release writes what is queued,
  *            reads nothing more, and closes.
  *
+ * Contents   are bytes to the library. Descriptors in what a file is read as (fanotify's events) are the
+ *            program's to close: also those in input that it never takes, so take all of it.
+ *
  * With ZERO_COPY it is refused with EINVAL; AUTO_CORK has no effect on what is no TCP socket.
  */
 
@@ -160,7 +163,7 @@ int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent functi
 /*
  * Copies input out of the queue. A stream gives bytes over the borders of chunks; a datagram or
  * seqpacket socket gives one message, of which excess bytes are dropped. Metadata is skipped, and
- * descriptors in skipped control data are closed.
+ * descriptors in skipped control data (SCM_RIGHTS, SCM_PIDFD) are closed.
  *
  * data       not NULL.
  * size       bytes, at least 1.
@@ -180,7 +183,8 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
  * The bytes are GetFastBufferData()[0 .. GetFastBufferLength()). With a message header they are laid
  * out as struct io_uring_recvmsg_out (four uint32_t: lengths of name, control data and payload;
  * flags), name, control data, payload, with the room given at creation for name and control data.
- * Descriptors in the control data are the caller's from now on.
+ * Descriptors in the control data are the caller's from now on: those of SCM_RIGHTS, and those of
+ * SCM_PIDFD where SO_PASSPIDFD is set.
  *
  * Ownership: the buffer is the caller's: ReleaseFastBuffer, in any thread.
  * Returns:   the buffer; NULL with EAGAIN (nothing queued), EBADF (FILE_IO: not open for reading), EINVAL,
