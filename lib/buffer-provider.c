@@ -192,6 +192,11 @@ uint32_t FastProviderMark(const struct FastRingBufferProvider* provider)
     return provider->sequence;
 }
 
+uint32_t FastProviderAvailable(const struct FastRingBufferProvider* provider)
+{
+    return provider->available;
+}
+
 void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter, uint32_t mark)
 {
     waiter->mark = mark;

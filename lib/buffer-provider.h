@@ -51,6 +51,9 @@ void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, si
 /* The puts so far: to be noted when a receive is armed. */
 uint32_t FastProviderMark(const struct FastRingBufferProvider* provider);
 
+/* The buffers that the kernel has, at most: put, and not yet seen taken. */
+uint32_t FastProviderAvailable(const struct FastRingBufferProvider* provider);
+
 /* A receive that was armed at mark ended for want of buffers: the waiter is served, first come first
  * served, when one has been put back since. FastWaiterRemove takes it back. */
 void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter, uint32_t mark);

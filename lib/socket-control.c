@@ -1,7 +1,10 @@
 /*
- * Descriptors in the control data of what is queued for sending (SCM_RIGHTS): duplicated when the
- * message is queued, since the caller may close its own at once, and closed when it was sent or will
- * not be.
+ * Descriptors in control data.
+ *
+ * In what is queued for sending (SCM_RIGHTS) they are duplicated when the message is queued, since the
+ * caller may close its own at once, and closed when it was sent or will not be. In what was received,
+ * and nobody takes, they are closed: SCM_RIGHTS brings the sender's, SCM_PIDFD makes one for the
+ * sender's process. Linux has no other control messages that carry something to be given back.
  */
 #include "socket-item.h"
 
@@ -90,4 +93,35 @@ int FastItemDuplicateRights(struct FastItem* item)
         close(rights.handles[--rights.count]);
     item->ownsRights = result == 0;
     return result;
+}
+
+/* ---- received ---- */
+
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04 /* newer than Debian 12's headers */
+#endif
+
+static void closeHandles(const uint8_t* data, size_t size)
+{
+    for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
+        int handle;
+        memcpy(&handle, data + offset, sizeof(handle));
+        if (handle >= 0) /* in SCM_PIDFD a negative number tells why there is none */
+            close(handle);
+    }
+}
+
+void FastControlCloseHandles(const uint8_t* control, size_t size)
+{
+    struct cmsghdr entry;
+    while (size >= sizeof(entry)) {
+        memcpy(&entry, control, sizeof(entry)); /* behind a name of any length nothing is aligned */
+        if (entry.cmsg_len < CMSG_LEN(0) || entry.cmsg_len > size)
+            return;
+        if (entry.cmsg_level == SOL_SOCKET && (entry.cmsg_type == SCM_RIGHTS || entry.cmsg_type == SCM_PIDFD))
+            closeHandles(control + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
+        size_t step = CMSG_ALIGN(entry.cmsg_len) < size ? CMSG_ALIGN(entry.cmsg_len) : size;
+        control += step;
+        size -= step;
+    }
 }

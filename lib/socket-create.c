@@ -1,9 +1,8 @@
 /*
- * The creation of a socket: what the descriptor is, and whether it may become one of ours.
+ * The creation of a socket.
  *
- * Good path: the arguments are checked, the descriptor's kind and connection looked at once (files: see
- * socket-file.c), and the
- * first step and notice queued; nothing is armed before the loop runs, so that options set meanwhile
+ * Good path: the arguments are checked, the descriptor's kind and connection looked at once
+ * (socket-kind.c; files: socket-file.c), and the first step and notice queued; nothing is armed before the loop runs, so that options set meanwhile
  * are in force before the first byte.
  *
  * Failures: NULL and errno, the descriptor unchanged. A connect that has failed already is not one: it
@@ -15,105 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 
 enum
 {
     SOCKET_MOST_MESSAGES = 1024,
-    SOCKET_UDP4_MOST = 65535 - 20 - 8, /* payload of a datagram */
-    SOCKET_UDP6_MOST = 65535 - 8,
     SOCKET_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK | FASTSOCKET_MODE_FILE_IO,
 };
-
-struct traits
-{
-    int type;
-    int domain;
-    int protocol;
-    int listening;
-};
-
-static int readTrait(int handle, int option, int* value)
-{
-    socklen_t length = sizeof(*value);
-    return getsockopt(handle, SOL_SOCKET, option, value, &length) < 0 ? -errno : 0;
-}
-
-static int readTraits(int handle, struct traits* traits)
-{
-    int result = readTrait(handle, SO_TYPE, &traits->type);
-    if (result == 0)
-        result = readTrait(handle, SO_DOMAIN, &traits->domain);
-    if (result == 0)
-        result = readTrait(handle, SO_PROTOCOL, &traits->protocol);
-    if (result == 0)
-        result = readTrait(handle, SO_ACCEPTCONN, &traits->listening);
-    return result;
-}
-
-static bool isConnecting(int handle)
-{
-    struct tcp_info information = {0};
-    socklen_t length = sizeof(information);
-    return getsockopt(handle, IPPROTO_TCP, TCP_INFO, &information, &length) == 0 &&
-           (information.tcpi_state == TCP_SYN_SENT || information.tcpi_state == TCP_SYN_RECV);
-}
-
-/* Connected, connecting, failed (the error is kept for the first turn) or never connected. */
-static int findConnection(struct FastSocket* socket)
-{
-    struct sockaddr_storage peer;
-    socklen_t length = sizeof(peer);
-    if (socket->tcp && isConnecting(socket->handle)) {
-        socket->connecting = true;
-        return 0;
-    }
-    if (getpeername(socket->handle, (struct sockaddr*)&peer, &length) == 0)
-        return 0;
-    socket->error = FastSocketTakeError(socket);
-    if (socket->error != 0)
-        return 0;
-    /* A reset connection whose error was read before still has its input, or the end of it. */
-    struct pollfd state = {.fd = socket->handle, .events = POLLIN};
-    bool never = poll(&state, 1, 0) <= 0 || !(state.revents & POLLIN);
-    return never ? -ENOTCONN : 0;
-}
-
-static int findKind(struct FastSocket* socket)
-{
-    struct traits traits;
-    int result = readTraits(socket->handle, &traits);
-    if (result < 0)
-        return result;
-    if (traits.listening)
-        return -EOPNOTSUPP;
-    bool internet = traits.domain == AF_INET || traits.domain == AF_INET6;
-    socket->local = traits.domain == AF_UNIX;
-    socket->tcp = internet && traits.type == SOCK_STREAM && traits.protocol == IPPROTO_TCP;
-    if (!internet && !socket->local)
-        return -EOPNOTSUPP;
-    switch (traits.type) {
-    case SOCK_STREAM:
-        if (!socket->tcp && !socket->local)
-            return -EOPNOTSUPP;
-        socket->kind = SOCKET_STREAM;
-        return 0;
-    case SOCK_SEQPACKET:
-        socket->kind = SOCKET_RECORD;
-        return socket->local ? 0 : -EOPNOTSUPP;
-    case SOCK_DGRAM:
-        socket->kind = SOCKET_DATAGRAM;
-        socket->largest = traits.domain == AF_INET    ? SOCKET_UDP4_MOST
-                          : traits.domain == AF_INET6 ? SOCKET_UDP6_MOST
-                                                      : 0;
-        return 0;
-    default:
-        return -EOPNOTSUPP;
-    }
-}
 
 static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* ring)
 {
@@ -198,9 +105,9 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     socket->writable = true;
     result = mode & FASTSOCKET_MODE_FILE_IO ? FastSocketFindFile(socket) : 0;
     if (result == 0)
-        result = findKind(socket);
+        result = FastSocketFindKind(socket);
     if (result == 0 && !socket->file && socket->kind != SOCKET_DATAGRAM)
-        result = findConnection(socket);
+        result = FastSocketFindConnection(socket);
     if (result < 0)
         goto failed;
 
@@ -214,10 +121,8 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     if (outbound != NULL)
         FastPoolHold(outbound);
     FastRingLink(ring, &socket->member, &FastSocketMember);
-    if (socket->error != 0) {
-        socket->failed = true;
-        socket->expectsEnd = true;
-    }
+    if (socket->error != 0)
+        FastSocketFail(socket, socket->error);
     socket->outbound.news = !socket->failed && !socket->connecting && socket->writable;
     FastSocketNotify(socket);
     FastSocketDefer(socket);

@@ -262,7 +262,7 @@ static int checkSize(const struct FastSocket* socket, size_t size)
     /* What the kind can never carry; a smaller limit of the path is the kernel's to tell. */
     if (socket->largest > 0)
         return size > socket->largest ? -EMSGSIZE : 0;
-    if (size < QUEUE_LOCAL_CHECK)
+    if (!socket->local || size < QUEUE_LOCAL_CHECK)
         return 0;
     int space = 0;
     socklen_t length = sizeof(space);

@@ -13,7 +13,8 @@
  * header of the user's only the struct is there, and is stripped. A message's true length is kept as
  * the buffer's note.
  *
- * Failures: no buffers: the socket waits at the provider; the ring's limit: at the ring; the high mark
+ * Failures: no buffers: the socket waits at the provider (netlink says ENOBUFS for lost messages too:
+ * that is a datagram's error); the ring's limit: at the ring; the high mark
  * or the user's pause: the receive is cancelled, and what was on its way is kept. The receive ends
  * with an errno, or with zero: the end of input. Completions that lack IORING_CQE_F_MORE end the
  * receive whatever they say; only those of our own making are expected, one other is forgiven.
@@ -23,9 +24,7 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 enum
 {
@@ -35,6 +34,7 @@ enum
     RECEIVE_ROOMY_SHARE = 4, /* messages are put into buffers of their size when the queue's memory
                                 reaches 1/4 of the high mark */
     RECEIVE_RING_SHARE = 4,  /* a bundle takes 1/4 of the provider's buffers at most */
+    RECEIVE_MOST_ERRORS = 16, /* in a row, without a rest */
     RECEIVE_FILL_SHARE = 8,  /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
@@ -55,15 +55,6 @@ bool FastSocketHasMessages(const struct FastSocket* socket)
     return socket->kind != SOCKET_STREAM;
 }
 
-static void closeHandles(const uint8_t* data, size_t size)
-{
-    for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
-        int handle;
-        memcpy(&handle, data + offset, sizeof(handle));
-        close(handle);
-    }
-}
-
 /* Descriptors in control data that nobody takes would stay open for ever. */
 static void closePassedDescriptors(const struct FastSocketInbound* inbound, struct FastBuffer* chunk)
 {
@@ -73,17 +64,7 @@ static void closePassedDescriptors(const struct FastSocketInbound* inbound, stru
     const uint8_t* control = (const uint8_t*)(out + 1) + inbound->header->msg_namelen;
     size_t left = out->controllen < inbound->header->msg_controllen ? out->controllen
                                                                     : inbound->header->msg_controllen;
-    struct cmsghdr entry;
-    while (left >= sizeof(entry)) {
-        memcpy(&entry, control, sizeof(entry)); /* behind a name of any length nothing is aligned */
-        if (entry.cmsg_len < CMSG_LEN(0) || entry.cmsg_len > left)
-            return;
-        if (entry.cmsg_level == SOL_SOCKET && entry.cmsg_type == SCM_RIGHTS)
-            closeHandles(control + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
-        size_t step = CMSG_ALIGN(entry.cmsg_len) < left ? CMSG_ALIGN(entry.cmsg_len) : left;
-        control += step;
-        left -= step;
-    }
+    FastControlCloseHandles(control, left);
 }
 
 static void pushChunk(struct FastSocket* socket, struct FastBuffer* chunk)
@@ -212,7 +193,7 @@ static void takeMessage(struct FastSocket* socket, uint16_t id, size_t length)
     struct io_uring_recvmsg_out* out = FastProviderPeek(inbound->provider, id);
     size_t real = out->payloadlen;
     size_t stored = length - inbound->headroom;
-    if (out->flags & MSG_TRUNC && real > stored)
+    if (out->flags & MSG_TRUNC && (real > stored || !socket->tellsLength))
         socket->statistics.receivedTruncated++;
     out->payloadlen = (uint32_t)stored;
     takeSlot(socket, id, length);
@@ -276,46 +257,6 @@ void FastSocketFailInput(struct FastSocket* socket, int error)
     FastSocketNotify(socket);
 }
 
-/*
- * Whether a record is queued in the kernel: also an empty one, which reads like the end. With
- * SO_PASSCRED every record comes with its sender's credentials, and the end with nothing. There is no
- * room for descriptors, so none is made by looking.
- */
-static bool hasRecord(const struct FastSocket* socket)
-{
-    union
-    {
-        struct cmsghdr header;
-        uint8_t bytes[CMSG_SPACE(sizeof(struct ucred))];
-    } control;
-    char byte;
-    struct iovec vector = {.iov_base = &byte, .iov_len = sizeof(byte)};
-    struct msghdr message = {
-        .msg_iov = &vector,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
-    };
-    int before = 0;
-    int on = 1;
-    socklen_t length = sizeof(before);
-    if (getsockopt(socket->handle, SOL_SOCKET, SO_PASSCRED, &before, &length) < 0 ||
-        setsockopt(socket->handle, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
-        return false;
-    ssize_t result = recvmsg(socket->handle, &message, MSG_PEEK | MSG_DONTWAIT);
-    (void)setsockopt(socket->handle, SOL_SOCKET, SO_PASSCRED, &before, sizeof(before));
-    return result > 0 || (result == 0 && message.msg_controllen > 0);
-}
-
-/* An empty record and the end of a seqpacket socket look alike. It is the end if the peer has ended and
- * no record is left: only an empty record that is the very last one, and has no control data, can't be
- * told from it. */
-static bool recordsHaveEnded(const struct FastSocket* socket)
-{
-    struct pollfd state = {.fd = socket->handle, .events = POLLRDHUP};
-    return poll(&state, 1, 0) > 0 && state.revents & (POLLRDHUP | POLLHUP) && !hasRecord(socket);
-}
-
 /* Control data, or word of some that had no room, comes with a record and never with the end. */
 static bool bringsControl(const struct io_uring_recvmsg_out* out)
 {
@@ -327,11 +268,26 @@ static bool isLasting(int error)
     return error == EBADF || error == EFAULT || error == ENOTSOCK || error == EOPNOTSUPP;
 }
 
+/* One datagram's error, told at once. A socket that gives nothing but errors (some must be bound before
+ * they receive) is asked for the next one after a while only. */
+static void failReceive(struct FastSocket* socket, int error)
+{
+    FastSocketFailDatagram(socket, error);
+    if (socket->inbound.errors < RECEIVE_MOST_ERRORS) {
+        socket->inbound.errors++;
+        return;
+    }
+    socket->inbound.resting = true;
+    FastSocketRetryLater(socket);
+}
+
 static void onReceiveError(struct FastSocket* socket, int error)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
     switch (error) {
     case ENOBUFS:
+        if (FastSocketLostMessages(socket))
+            break;
         socket->statistics.receiveStarvations++;
         FastRingCountStarvation(socket->ring);
         if (inbound->limited)
@@ -358,7 +314,7 @@ static void onReceiveError(struct FastSocket* socket, int error)
         break;
     }
     if (socket->kind == SOCKET_DATAGRAM && !isLasting(error) && error != ECANCELED)
-        FastSocketFailDatagram(socket, error);
+        failReceive(socket, error);
     else
         FastSocketFailInput(socket, error);
 }
@@ -372,13 +328,14 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
     void* data = FastProviderPeek(inbound->provider, id);
 
     inbound->forgiven = false;
+    inbound->errors = 0;
     if (length < inbound->headroom ||
         !FastProviderIsPossible(inbound->provider, id, length, inbound->bundle)) {
         refuseCompletion(socket, id, length);
         return;
     }
     if (empty && (socket->kind == SOCKET_STREAM ||
-                  (socket->kind == SOCKET_RECORD && !bringsControl(data) && recordsHaveEnded(socket)))) {
+                  (socket->kind == SOCKET_RECORD && !bringsControl(data) && FastSocketRecordsHaveEnded(socket)))) {
         FastProviderReturn(inbound->provider, id);
         FastSocketEndInput(socket);
         return;
@@ -416,7 +373,7 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
         onReceiveError(socket, -completion->res);
     else if (completion->flags & IORING_CQE_F_BUFFER)
         onReceiveData(socket, completion);
-    else if (socket->kind == SOCKET_DATAGRAM || (socket->kind == SOCKET_RECORD && !recordsHaveEnded(socket)))
+    else if (socket->kind == SOCKET_DATAGRAM || (socket->kind == SOCKET_RECORD && !FastSocketRecordsHaveEnded(socket)))
         (void)0; /* nothing was delivered, and a datagram socket has no end */
     else
         FastSocketEndInput(socket);
@@ -502,7 +459,8 @@ static bool wantsReceive(const struct FastSocket* socket)
         return false;
     if (inbound->discard)
         return !inbound->starved;
-    if (socket->stage != SOCKET_LIVE)
+    /* TCP's receive may wait for the connection too; others refuse. */
+    if (socket->stage != SOCKET_LIVE || (socket->connecting && !socket->tcp))
         return false;
     return !inbound->paused && !inbound->full && !inbound->limited && !inbound->starved;
 }
@@ -536,7 +494,7 @@ static bool receivesBundles(const struct FastSocket* socket)
 {
     const struct FastSocketInbound* inbound = &socket->inbound;
     uint64_t features = FastRingEngine(socket->ring)->features;
-    return features & FASTRING_FEATURE_RECEIVE_BUNDLE && bundleShare(inbound) > 0 &&
+    return socket->bundles && features & FASTRING_FEATURE_RECEIVE_BUNDLE && bundleShare(inbound) > 0 &&
            (features & FASTRING_FEATURE_RECEIVE_CAP || inbound->turnLimit >= RECEIVE_TURN_LIMIT);
 }
 
@@ -595,7 +553,7 @@ static bool arm(struct FastSocket* socket)
                            inbound->flags);
     else if (messages)
         io_uring_prep_recvmsg_multishot(entry, socket->handle, template,
-                                        (unsigned)inbound->flags | (FastSocketHasMessages(socket) ? MSG_TRUNC : 0));
+                                        (unsigned)inbound->flags | (socket->tellsLength ? MSG_TRUNC : 0));
     else
         io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
     entry->user_data = owner;

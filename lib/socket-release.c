@@ -15,8 +15,9 @@
 #include "socket-state.h"
 
 #include <errno.h>
+#include <linux/sctp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 enum
@@ -61,14 +62,34 @@ static void makeCloseQuick(const struct FastSocket* socket)
     (void)setsockopt(socket->handle, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
+/* SCTP knows no disconnecting; an association ends by a message that says so. */
+static void abortAssociation(const struct FastSocket* socket)
+{
+    union
+    {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct sctp_sndrcvinfo))];
+    } control = {.header = {.cmsg_level = IPPROTO_SCTP,
+                            .cmsg_type = SCTP_SNDRCV,
+                            .cmsg_len = CMSG_LEN(sizeof(struct sctp_sndrcvinfo))}};
+    const struct sctp_sndrcvinfo information = {.sinfo_flags = SCTP_ABORT};
+    const struct msghdr message = {.msg_control = &control, .msg_controllen = sizeof(control)};
+    memcpy(CMSG_DATA(&control.header), &information, sizeof(information));
+    (void)sendmsg(socket->handle, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Ends it for everyone: a forked child may have the descriptor too, and close() alone says nothing then. */
 static void endConnection(const struct FastSocket* socket)
 {
     if (socket->file)
         return;
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    if (socket->resetting && socket->tcp) {
+    if (socket->resetting && (socket->tcp || socket->mptcp)) {
         (void)connect(socket->handle, &nobody, sizeof(nobody)); /* disconnects, by a reset */
+        return;
+    }
+    if (socket->resetting && socket->sctp) {
+        abortAssociation(socket);
         return;
     }
     (void)shutdown(socket->handle, SHUT_RDWR); /* others know no reset */

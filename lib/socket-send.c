@@ -337,7 +337,7 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
     }
     uint64_t owner = entry->user_data;
     int flags = (parts->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
-    if (socket->kind == SOCKET_STREAM)
+    if (socket->waitsForAll)
         flags |= MSG_WAITALL;
     if (waitsForPeer(socket))
         flags |= MSG_DONTWAIT;

@@ -18,7 +18,7 @@
 enum FastSocketKind
 {
     SOCKET_STREAM,   /* bytes */
-    SOCKET_RECORD,   /* connected messages: AF_UNIX seqpacket */
+    SOCKET_RECORD,   /* messages of a connection: seqpacket, one-to-one SCTP */
     SOCKET_DATAGRAM, /* messages, each on its own */
 };
 
@@ -59,6 +59,8 @@ struct FastSocketInbound
 
     uint32_t mark;     /* of the provider, when the operation was armed */
     uint32_t headroom; /* bytes before the payload in each chunk */
+    uint32_t drops;    /* messages that the kernel had no room for, as far as known */
+    uint32_t errors;   /* of datagrams, in a row */
     int flags;         /* of the receive operation */
     bool armed;        /* the operation is in flight */
     bool canceling;    /* a cancellation of it is in flight */
@@ -134,7 +136,15 @@ struct FastSocket
     uint64_t failures[3]; /* of datagrams: a bit for each errno, until told */
 
     bool tcp;
-    bool local;    /* AF_UNIX */
+    bool mptcp;
+    bool sctp;
+    bool netlink;
+    bool local;       /* AF_UNIX */
+    bool waitsForAll; /* MSG_WAITALL may be asked of sends */
+    bool bundles;     /* receives may fill several buffers at once */
+    bool zeroCopies;  /* sends without a copy are known to work */
+    bool tellsLength; /* receives tell a message's true length when asked by MSG_TRUNC */
+    bool ownShortage; /* ENOBUFS of a receive may be the socket's own, not only a lack of buffers */
     bool file;     /* no socket: read and written */
     bool pipe;     /* … with or without a name */
     bool terminal; /* … */
@@ -201,6 +211,18 @@ enum
 void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry); /* behind the entry just reserved; room for it was seen to */
 bool FastSocketPrepareCancel(struct FastSocket* socket, struct FastOperation* cancel,
                              const struct FastOperation* target, bool* canceling);
+
+/* ---- socket-kind.c ---- */
+
+int FastSocketFindKind(struct FastSocket* socket);       /* kind and traits; 0, -EOPNOTSUPP, -ENOTSOCK */
+int FastSocketFindConnection(struct FastSocket* socket); /* connecting or error; 0, -ENOTCONN */
+bool FastSocketRecordsHaveEnded(const struct FastSocket* socket);
+bool FastSocketLostMessages(struct FastSocket* socket); /* says a receive's ENOBUFS */
+
+/* ---- socket-control.c ---- */
+
+/* Closes the descriptors in received control data, which would stay open for ever. */
+void FastControlCloseHandles(const uint8_t* control, size_t size);
 
 /* ---- socket-receive.c ---- */
 

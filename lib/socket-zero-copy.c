@@ -44,7 +44,7 @@ bool FastZeroCopyIsChosen(struct FastSocket* socket, size_t size, int flags, boo
     uint64_t needed = vector ? FASTRING_FEATURE_SENDMSG_ZERO_COPY : FASTRING_FEATURE_SEND_ZERO_COPY;
     bool wanted = flags & MSG_ZEROCOPY ||
                   (socket->mode & FASTSOCKET_MODE_ZERO_COPY && size >= outbound->threshold);
-    if (!wanted || size == 0 || socket->local || socket->file || outbound->never || !(features & needed))
+    if (!wanted || size == 0 || !socket->zeroCopies || outbound->never || !(features & needed))
         return false;
     if (outbound->rest > 0) {
         outbound->rest--;

@@ -1,11 +1,11 @@
 /*
  * Ring/FastSocket.h: asynchronous sockets with callback events.
  *
- * A socket takes over a connected or connecting TCP or AF_UNIX stream socket, an AF_UNIX seqpacket
- * socket, or a UDP or AF_UNIX datagram socket; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or
- * another file. Input arrives in buffers that the kernel fills, is
- * queued, and told by POLLIN; output is copied or handed over, queued, gathered and sent at the end
- * of the turn.
+ * A socket takes over a connected or connecting stream or seqpacket socket (TCP, MPTCP, AF_UNIX, vsock,
+ * SCTP …), or a socket of datagrams (UDP, AF_UNIX, netlink, packets, raw ones …): see «Kinds of sockets»
+ * below; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or another file. Input arrives in buffers
+ * that the kernel fills, is queued, and told by POLLIN; output is copied or handed over, queued, gathered
+ * and sent at the end of the turn.
  *
  * Rules that hold for every function here, unless its own comment says otherwise:
  *
@@ -67,7 +67,35 @@ struct FastListener;
  *            with -EOPNOTSUPP (release the socket to end its output). A release writes what is queued,
  *            reads nothing more, and closes.
  *
+ * Contents   are bytes to the library. Descriptors in what a file is read as (fanotify's events) are the
+ *            program's to close: also those in input that it never takes, so take all of it.
+ *
  * With ZERO_COPY it is refused with EINVAL; AUTO_CORK has no effect on what is no TCP socket.
+ */
+
+/*
+ * Kinds of sockets. The type says how one behaves. SOCK_STREAM is bytes; SOCK_SEQPACKET is messages of a
+ * connection; SOCK_DGRAM, SOCK_RAW and SOCK_RDM are messages each on its own. Tried, beside TCP, UDP and AF_UNIX:
+ *
+ * MPTCP      like TCP, whether the peer has it or not.
+ * vsock      stream and seqpacket.
+ * SCTP       one-to-one (SOCK_STREAM): a seqpacket socket here, for it keeps the borders of messages.
+ *            One-to-many (SOCK_SEQPACKET): a datagram socket here, for its messages have addresses; it may be
+ *            listening. A message larger than a buffer comes in pieces; with a message header, the last
+ *            one has MSG_EOR in its flags, and notifications have MSG_NOTIFICATION. ShutdownFastSocket ends
+ *            both directions.
+ * Netlink    ENOBUFS at POLLERR says that messages were lost, and nothing else: never a lack of buffers.
+ * Packets    AF_PACKET, SOCK_RAW and SOCK_DGRAM; not those in rings that are mapped (PACKET_RX_RING).
+ * Raw, ping  over IPv4 and IPv6: SOCK_RAW, and SOCK_DGRAM with IPPROTO_ICMP or IPPROTO_ICMPV6.
+ * UDP-Lite   like UDP.
+ * TIPC       stream and seqpacket, as an example of those that the library doesn't know.
+ *
+ * A socket of a family that isn't known here is served by its type, with nothing that only some families
+ * understand: no zero copy, no receive of several buffers at once, no waiting for all bytes of a send. A
+ * connection of such a family that can neither be read nor written yet counts as connecting. Refused with
+ * EOPNOTSUPP are AF_XDP, whose packets lie in rings of its own, and AF_ALG, whose output is made by
+ * reading it. A message that its family refuses as too long is told by POLLERR with EMSGSIZE, which is
+ * fatal on a seqpacket socket.
  */
 
 /*
@@ -81,7 +109,8 @@ struct FastListener;
  *            accepted the last queued byte. parameter = 0. At most once a turn.
  * POLLERR    parameter = positive errno. On a stream or seqpacket socket it is fatal: told once,
  *            queued output was dropped, POLLHUP follows (except after POLLHUP with 0: that was the
- *            only one). On a datagram socket it concerns one datagram, and the socket works on.
+ *            only one). On a datagram socket it concerns one datagram, and the socket works on; ENOBUFS
+ *            on a netlink socket: messages were lost.
  * POLLHUP    at most once. parameter = 0: the peer ended its output, sending still works; errno: the
  *            end after a POLLERR; ECANCELED: the ring is being released.
  *
@@ -121,9 +150,9 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  *            in the end. On failure the caller keeps it, unchanged. Provider and pools may be released
  *            before the socket.
  * Returns:   the socket, or NULL with EINVAL (an argument), EBADF (also a descriptor opened with
- *            O_PATH), ENOTSOCK (no socket, and no FILE_IO), ENOTCONN (a stream that was never
- *            connected), EOPNOTSUPP (a listening socket: see CreateFastListener; a directory; or a kind
- *            of socket that is not supported), ENOMEM, EPERM, ECANCELED. A connect that
+ *            O_PATH), ENOTSOCK (no socket, and no FILE_IO), ENOTCONN (a stream or seqpacket socket that
+ *            was never connected), EOPNOTSUPP (a listening socket: see CreateFastListener; a directory;
+ *            AF_XDP, AF_ALG), ENOMEM, EPERM, ECANCELED. A connect that
  *            has failed is no failure here: it is told by POLLERR and POLLHUP in the first turn.
  */
 struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
@@ -162,7 +191,7 @@ int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent functi
 /*
  * Copies input out of the queue. A stream gives bytes over the borders of chunks; a datagram or
  * seqpacket socket gives one message, of which excess bytes are dropped. Metadata is skipped, and
- * descriptors in skipped control data are closed.
+ * descriptors in skipped control data (SCM_RIGHTS, SCM_PIDFD) are closed.
  *
  * data       not NULL.
  * size       bytes, at least 1.
@@ -182,7 +211,8 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
  * The bytes are GetFastBufferData()[0 .. GetFastBufferLength()). With a message header they are laid
  * out as struct io_uring_recvmsg_out (four uint32_t: lengths of name, control data and payload;
  * flags), name, control data, payload, with the room given at creation for name and control data.
- * Descriptors in the control data are the caller's from now on.
+ * Descriptors in the control data are the caller's from now on: those of SCM_RIGHTS, and those of
+ * SCM_PIDFD where SO_PASSPIDFD is set.
  *
  * Ownership: the buffer is the caller's: ReleaseFastBuffer, in any thread.
  * Returns:   the buffer; NULL with EAGAIN (nothing queued), EBADF (FILE_IO: not open for reading), EINVAL,
@@ -382,7 +412,8 @@ typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handl
 /*
  * Accepts connections on a listening socket.
  *
- * handle     a listening stream or seqpacket socket.
+ * handle     a listening stream or seqpacket socket of any family. A listening one-to-many socket of SCTP
+ *            has no connections to accept: it is for CreateFastSocket.
  * flags      for the new connections: 0, SOCK_NONBLOCK, SOCK_CLOEXEC (always added).
  * function   not NULL.
  *

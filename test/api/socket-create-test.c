@@ -2,7 +2,6 @@
 #include "fixture.h"
 
 #include <fcntl.h>
-#include <linux/netlink.h>
 #include <netinet/in.h>
 
 static struct Fixture fixture;
@@ -198,18 +197,6 @@ START_TEST(refusesListener)
     socklen_t length = 0;
     int handle = listenTcp(&address, &length);
 
-    refuse(EOPNOTSUPP, handle, NULL, 0, 0);
-    close(handle);
-}
-END_TEST
-
-/* §2.2 handle kinds: what we don't know */
-START_TEST(refusesOtherKinds)
-{
-    int handle = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-
-    if (handle < 0)
-        skipTest("no netlink sockets");
     refuse(EOPNOTSUPP, handle, NULL, 0, 0);
     close(handle);
 }
@@ -658,7 +645,6 @@ int main(void)
     tcase_add_test(area, refusesBadHandle);
     tcase_add_test(area, refusesFiles);
     tcase_add_test(area, refusesListener);
-    tcase_add_test(area, refusesOtherKinds);
     tcase_add_test(area, refusesNeverConnected);
     tcase_add_test(area, takesUnconnectedDatagram);
     tcase_add_test(area, takesConnecting);

@@ -8,6 +8,7 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -308,15 +309,28 @@ static void checkedEvent(struct FastSocket* socket, int event, int parameter)
 
 /* ---- calls ------------------------------------------------------------------------------------------ */
 
+/* As which of stream, seqpacket and datagram socket a descriptor behaves; a file is a stream. */
+static int findType(int handle)
+{
+    int type = SOCK_STREAM;
+    int protocol = 0;
+    socklen_t length = sizeof(type);
+
+    if (getsockopt(handle, SOL_SOCKET, SO_TYPE, &type, &length) < 0)
+        return SOCK_STREAM;
+    (void)getsockopt(handle, SOL_SOCKET, SO_PROTOCOL, &protocol, &length);
+    if (protocol == IPPROTO_SCTP)
+        return (type == SOCK_STREAM) ? SOCK_SEQPACKET : SOCK_DGRAM;
+    return ((type == SOCK_RAW) || (type == SOCK_RDM)) ? SOCK_DGRAM : type;
+}
+
 struct FastSocket* __wrap_CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure)
 {
     struct Running saved = enter(AUTOMATON_CALL, ring);
     struct Record* record = NULL;
     struct FastSocket* socket = NULL;
-    int type = SOCK_STREAM; /* as which a file behaves */
-    socklen_t length = sizeof(type);
+    int type = findType(handle);
 
-    (void)getsockopt(handle, SOL_SOCKET, SO_TYPE, &type, &length);
     errno = 0;
     socket = __real_CreateFastSocket(ring, provider, inbound, outbound, handle, message, flags, mode, limit,
                                      (function != NULL) ? checkedEvent : NULL, closure);

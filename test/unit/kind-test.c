@@ -1,0 +1,314 @@
+/*
+ * What each kind of socket is asked for, and the errors of receives that not every kind has: the test
+ * looks at the entries on their way to the kernel, and changes some.
+ */
+#define _GNU_SOURCE
+#include "fixture.h"
+#include "ring-state.h"
+#include "uring-compat.h"
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <sys/syscall.h>
+
+enum
+{
+    STRANGE = 250,        /* a family and protocol that nobody has */
+    NO_GROUP = 0x7ffe,    /* of buffers */
+    LARGE = 64 << 10,     /* where zero copy is worth it */
+    MOST_RECEIVES = 1000, /* far more than are to be armed */
+};
+
+static struct Fixture fixture;
+static struct Recorder recorder;
+
+static struct
+{
+    struct FastEngineFunctions functions;
+    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
+    int receives;
+    int receiveFlags; /* of the last */
+    bool bundle;      /* … whether it may fill several buffers */
+    int sendFlags;
+    bool zeroCopy;
+    int starved; /* receives to come that find no buffers */
+    int place;   /* descriptor that receives go to instead; 0 = their own */
+} between;
+
+static void look(struct io_uring_sqe* entry)
+{
+    switch (entry->opcode) {
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
+        between.receives++;
+        between.receiveFlags = (int)entry->msg_flags;
+        between.bundle = entry->ioprio & FAST_URING_RECVSEND_BUNDLE;
+        if (between.starved > 0 && between.starved-- > 0)
+            entry->buf_group = NO_GROUP;
+        if (between.place > 0)
+            entry->fd = between.place;
+        break;
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
+        between.zeroCopy = true;
+        break;
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+        between.sendFlags = (int)entry->msg_flags;
+        break;
+    default:
+        break;
+    }
+}
+
+static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
+{
+    unsigned first = engine->submission.tail - FastEngineReserved(engine);
+
+    for (unsigned place = first; place != engine->submission.tail; place++)
+        look(&engine->submission.entries[place & engine->submission.mask]);
+    return between.enter(engine, timeout, mask);
+}
+
+static void setUp(void)
+{
+    fixtureOpen(&fixture, 0, 64, 16384);
+    memset(&between, 0, sizeof(between));
+    between.functions = *fixture.ring->engine->functions;
+    between.enter = between.functions.enter;
+    between.functions.enter = enterBetween;
+    fixture.ring->engine->functions = &between.functions;
+}
+
+static void tearDown(void)
+{
+    fixtureClose(&fixture);
+}
+
+/* ---- what is asked for ---- */
+
+static bool strange;
+
+/* Stands before the C library's for the library too. */
+int getsockopt(int handle, int level, int option, void* value, socklen_t* length)
+{
+    if (strange && level == SOL_SOCKET && (option == SO_DOMAIN || option == SO_PROTOCOL)) {
+        *(int*)value = STRANGE;
+        return 0;
+    }
+    return (int)syscall(SYS_getsockopt, handle, level, option, value, length);
+}
+
+/* Connected over loopback; false: the kernel has no such sockets. */
+static bool pairProtocol(int protocol, int pair[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, protocol);
+
+    if (listener < 0)
+        return false;
+    ck_assert_int_eq(bind(listener, (struct sockaddr*)&address, length), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr*)&address, &length), 0);
+    pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, protocol);
+    /* A ring's work interrupts the wait of SCTP's connect; begun again, it is connected already. */
+    ck_assert(connect(pair[0], (struct sockaddr*)&address, length) == 0 || errno == EISCONN);
+    pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(pair[1], 0);
+    close(listener);
+    return true;
+}
+
+struct Wanted
+{
+    bool waitsForAll;
+    bool bundle;
+    bool zeroCopy;
+    bool length;
+};
+
+/* Sends and receives a little, and looks at what entered the kernel. */
+static void expectAsked(int pair[2], size_t size, struct Wanted wanted)
+{
+    uint64_t features = fixture.ring->engine->features;
+
+    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
+    strange = false;
+    runIdle(fixture.ring);
+    between.sendFlags = 0;
+    between.zeroCopy = false;
+    transmitPattern(recorder.socket, size, 0);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(between.zeroCopy, wanted.zeroCopy && features & FASTRING_FEATURE_SEND_ZERO_COPY);
+    transmitText(recorder.socket, "small");
+    runIdle(fixture.ring);
+    ck_assert_int_eq((between.sendFlags & MSG_WAITALL) != 0, wanted.waitsForAll);
+    ck_assert_int_eq(between.bundle, wanted.bundle && features & FASTRING_FEATURE_RECEIVE_BUNDLE);
+    ck_assert_int_eq((between.receiveFlags & MSG_TRUNC) != 0, wanted.length);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+}
+
+/* §2.2 other kinds: the sharper tools are for those that are known to have them */
+START_TEST(asksTheKnown)
+{
+    int pair[2];
+
+    pairTcp(pair);
+    expectAsked(pair, LARGE, (struct Wanted){.waitsForAll = true, .bundle = true, .zeroCopy = true});
+    pairStream(pair);
+    expectAsked(pair, LARGE, (struct Wanted){.waitsForAll = true, .bundle = true});
+    pairUdp(pair);
+    expectAsked(pair, LARGE / 2, (struct Wanted){.zeroCopy = true, .length = true});
+    pairUnix(pair, SOCK_SEQPACKET);
+    expectAsked(pair, LARGE / 2, (struct Wanted){.length = true});
+}
+END_TEST
+
+/* §2.2 other kinds: MPTCP's sends that wait for all would hide the errno of a reset */
+START_TEST(asksMptcpForNothing)
+{
+    int pair[2];
+
+    if (!pairProtocol(IPPROTO_MPTCP, pair))
+        skipTest("no MPTCP");
+    expectAsked(pair, LARGE, (struct Wanted){0});
+}
+END_TEST
+
+/* §2.2 other kinds: SCTP is not asked for the length of a message, since what is behind it comes next */
+START_TEST(asksSctpForNothing)
+{
+    int pair[2];
+
+    if (!pairProtocol(IPPROTO_SCTP, pair))
+        skipTest("no SCTP");
+    expectAsked(pair, LARGE / 2, (struct Wanted){0});
+}
+END_TEST
+
+/* §2.2 other kinds: of a family that nobody tried nothing is asked that only some understand */
+START_TEST(asksTheUntriedForNothing)
+{
+    int pair[2];
+
+    for (int index = 0; index < 4; index++) {
+        if (index == 0)
+            pairTcp(pair);
+        else if (index == 1)
+            pairStream(pair);
+        else if (index == 2)
+            pairUdp(pair);
+        else
+            pairUnix(pair, SOCK_SEQPACKET);
+        strange = true;
+        expectAsked(pair, LARGE / 2, (struct Wanted){0});
+    }
+}
+END_TEST
+
+/* ---- errors ---- */
+
+static void openNetlink(void)
+{
+    int handle = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+    ck_assert_int_ge(handle, 0);
+    openRecorded(&fixture, handle, NULL, 0, &recorder);
+}
+
+/* A question that the kernel answers. */
+static void ask(void)
+{
+    struct
+    {
+        struct nlmsghdr header;
+        struct rtgenmsg body;
+    } request = {
+        .header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtgenmsg)),
+                   .nlmsg_type = RTM_GETLINK,
+                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+    };
+
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, &request, request.header.nlmsg_len, 0), 0);
+}
+
+/* §2.3 lost messages: ENOBUFS while there are buffers is the socket's own, and receiving goes on at once */
+START_TEST(tellsTheSocketsShortage)
+{
+    between.starved = 1;
+    openNetlink();
+    waitFor(fixture.ring, hasFailed, &recorder);
+    ck_assert_int_eq(recorder.lastError, ENOBUFS);
+    ck_assert_uint_eq(readSocket(recorder.socket).receiveStarvations, 0);
+    ask();
+    waitInput(&recorder, 1);
+    ck_assert_int_eq(recorder.err, 1);
+    ck_assert_int_eq(recorder.hup, 0);
+    ReleaseFastSocket(recorder.socket);
+}
+END_TEST
+
+/* §2.3 lost messages: also of a family that nobody tried */
+START_TEST(tellsAnUntriedShortage)
+{
+    int pair[2];
+
+    pairUdp(pair);
+    between.starved = 1;
+    strange = true;
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    strange = false;
+    waitFor(fixture.ring, hasFailed, &recorder);
+    ck_assert_int_eq(recorder.lastError, ENOBUFS);
+    sendText(pair[1], "later");
+    receiveText(&recorder, "later");
+    ck_assert_int_eq(recorder.err, 1);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
+/* §2.1 POLLERR non-fatal (datagram): a socket that gives nothing but errors keeps no turn busy, and is
+ * heard when it has something */
+START_TEST(restsWithoutAnythingButErrors)
+{
+    int never = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* not connected */
+    int pair[2];
+
+    pairUdp(pair);
+    between.place = never;
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    waitCount(fixture.ring, &recorder.err, 3);
+    ck_assert_int_eq(recorder.lastError, ENOTCONN);
+    runIdle(fixture.ring);
+    ck_assert_int_lt(between.receives, MOST_RECEIVES);
+    between.place = 0;
+    sendText(pair[1], "later");
+    receiveText(&recorder, "later");
+    ck_assert_int_eq(recorder.hup, 0);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+    close(never);
+}
+END_TEST
+
+int main(void)
+{
+    Suite* suite = suite_create("kind");
+    TCase* area = tcase_create("kind");
+
+    tcase_add_checked_fixture(area, setUp, tearDown);
+    tcase_add_test(area, asksTheKnown);
+    tcase_add_test(area, asksMptcpForNothing);
+    tcase_add_test(area, asksSctpForNothing);
+    tcase_add_test(area, asksTheUntriedForNothing);
+    tcase_add_test(area, tellsTheSocketsShortage);
+    tcase_add_test(area, tellsAnUntriedShortage);
+    tcase_add_test(area, restsWithoutAnythingButErrors);
+    suite_add_tcase(suite, area);
+    return runSuite(suite);
+}
