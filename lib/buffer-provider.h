@@ -36,6 +36,10 @@ void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t i
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer); /* NULL: the slot is refilled later */
 
+/* A completion says that the kernel has written length bytes from the start of a slot's buffer, or all of
+ * it: before anybody reads them, for checkers that can't see it. */
+void FastProviderFilled(const struct FastRingBufferProvider* provider, uint16_t id, size_t length);
+
 /* The puts so far: to be noted when a receive is armed. */
 uint32_t FastProviderMark(const struct FastRingBufferProvider* provider);
 

@@ -10,6 +10,7 @@
  * to 64. io_uring refused (seccomp, sysctl): EPERM or ENOSYS to the caller. An enter that is refused
  * for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not consumed in the array for the next one.
  */
+#include "checker.h"
 #include "engine-uring.h"
 #include "uring-compat.h"
 
@@ -87,6 +88,8 @@ static int enableRing(struct uringEngine* engine)
     return result;
 }
 
+static const struct FastEngineFunctions uringFunctions;
+
 static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
 {
     struct uringEngine* engine = uring(base);
@@ -95,6 +98,9 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
         if (result < 0)
             return result;
     }
+    int waited;
+    if (base->checked && timeout != 0 && FastEngineWaitChecked(base, &uringFunctions, timeout, mask, &waited))
+        return waited;
 
     struct io_uring_sq* queue = &engine->ring.sq;
     __atomic_store_n(queue->ktail, base->submission.tail, __ATOMIC_RELEASE);
@@ -382,6 +388,7 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     exposeQueues(engine);
     findWaitFlags(engine, unwanted);
     engine->base.features |= probeOpcodes(engine) & ~unwanted;
+    engine->base.checked = FastCheckerRuns();
     *result = engine;
     return 0;
 

@@ -61,6 +61,7 @@ struct FastEngine
     const struct FastEngineFunctions* functions;
     uint64_t features; /* FASTRING_FEATURE_* */
     bool embedded;     /* getHandle was called: call quiet */
+    bool checked;      /* valgrind watches: see checker.h */
 
     struct
     {

@@ -238,6 +238,8 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
         total -= length;
         /* Asked before this slot is put back, which gives it a new place in the order. */
         int next = total > 0 ? FastProviderNext(inbound->provider, (uint16_t)slot) : -1;
+        if (next >= 0)
+            FastProviderFilled(inbound->provider, (uint16_t)next, total);
         if (inbound->discard)
             discardSlot(socket, (uint16_t)slot, length);
         else if (FastSocketHasMessages(socket))
@@ -366,6 +368,7 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
         FastSocketFailInput(socket, EIO);
         return;
     }
+    FastProviderFilled(inbound->provider, id, length);
     if (empty && (socket->kind == SOCKET_STREAM ||
                   (socket->kind == SOCKET_RECORD && !bringsControl(data) && recordsHaveEnded(socket)))) {
         FastProviderReturn(inbound->provider, id);
