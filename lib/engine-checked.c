@@ -7,8 +7,13 @@
  * handle, the same that a foreign loop would get.
  *
  * Good path: enter, and if that brought nothing, sleep until the handle is readable, make it unreadable
- * and enter again; all else as the table in engine.h says it of a single enter. Failure: without a handle
- * (no descriptor is free) the caller waits in the kernel after all.
+ * and enter again; all else as the table in engine.h says it of a single enter.
+ *
+ * A mask of signals is set around the sleep: valgrind (3.19) answers EFAULT to a ppoll with one, when a signal
+ * that the mask blocks has interrupted it. A signal may come between the two then, and not end the sleep;
+ * so that is short, and a turn without news.
+ *
+ * Failure: without a handle (no descriptor is free) the caller waits in the kernel after all.
  */
 #include "engine-uring.h"
 
@@ -19,6 +24,7 @@
 enum
 {
     CHECKED_SECOND = 1000000000,
+    CHECKED_MASKED = 100000000, /* nanoseconds of a sleep with a mask */
 };
 
 static int64_t now(void)
@@ -29,12 +35,23 @@ static int64_t now(void)
 }
 
 /* 1: the handle is readable; 0: time is up; or negative errno. left: nanoseconds, negative: no limit. */
-static int sleepOn(int handle, int64_t left, const sigset_t* mask)
+static int sleepOn(int handle, int64_t left)
 {
     struct pollfd state = {.fd = handle, .events = POLLIN};
     struct timespec limit = {.tv_sec = left / CHECKED_SECOND, .tv_nsec = left % CHECKED_SECOND};
-    int result = ppoll(&state, 1, left >= 0 ? &limit : NULL, mask);
+    int result = ppoll(&state, 1, left >= 0 ? &limit : NULL, NULL);
     return result < 0 ? -errno : result;
+}
+
+static int sleepMasked(int handle, int64_t left, const sigset_t* mask)
+{
+    sigset_t before;
+    if (mask == NULL)
+        return sleepOn(handle, left);
+    pthread_sigmask(SIG_SETMASK, mask, &before);
+    int result = sleepOn(handle, left >= 0 && left < CHECKED_MASKED ? left : CHECKED_MASKED);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
 }
 
 bool FastEngineWaitChecked(struct FastEngine* engine, const struct FastEngineFunctions* functions,
@@ -51,7 +68,7 @@ bool FastEngineWaitChecked(struct FastEngine* engine, const struct FastEngineFun
         int64_t left = end >= 0 ? end - now() : -1;
         if (end >= 0 && left <= 0)
             return true;
-        *result = sleepOn(handle, left, mask);
+        *result = sleepMasked(handle, left, mask);
         if (*result <= 0)
             return true;
         if (engine->embedded)
