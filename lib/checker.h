@@ -26,6 +26,18 @@ static inline void FastCheckerDefine(const void* memory, size_t length)
     (void)VALGRIND_MAKE_MEM_DEFINED(memory, length);
 }
 
+/* Nobody may touch it from now on. */
+static inline void FastCheckerForbid(const void* memory, size_t length)
+{
+    (void)VALGRIND_MAKE_MEM_NOACCESS(memory, length);
+}
+
+/* It may be used, and nothing has been written to it yet. */
+static inline void FastCheckerForget(const void* memory, size_t length)
+{
+    (void)VALGRIND_MAKE_MEM_UNDEFINED(memory, length);
+}
+
 #else
 
 static inline bool FastCheckerRuns(void)
@@ -34,6 +46,18 @@ static inline bool FastCheckerRuns(void)
 }
 
 static inline void FastCheckerDefine(const void* memory, size_t length)
+{
+    (void)memory;
+    (void)length;
+}
+
+static inline void FastCheckerForbid(const void* memory, size_t length)
+{
+    (void)memory;
+    (void)length;
+}
+
+static inline void FastCheckerForget(const void* memory, size_t length)
 {
     (void)memory;
     (void)length;

@@ -7,7 +7,7 @@
  * first enter enables it and so ties it to the thread that waits.
  *
  * Failures: memory refused (RLIMIT_MEMLOCK, kernels that charge rings to it): half the entries, down
- * to 64. io_uring refused (seccomp, sysctl): EPERM or ENOSYS to the caller. An enter that is refused
+ * to 64. io_uring refused (seccomp, sysctl), or one of its three system calls: EPERM or ENOSYS to the caller. An enter that is refused
  * for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not consumed in the array for the next one.
  */
 #include "checker.h"
@@ -362,6 +362,25 @@ static uint64_t probeOpcodes(struct uringEngine* engine)
     return features;
 }
 
+static bool isRefused(int result)
+{
+    return result == -EPERM || result == -ENOSYS || result == -EACCES;
+}
+
+/*
+ * A filter of system calls may let the set-up pass and refuse the rest: told when the ring is made, not by the
+ * first wait. Neither call here can succeed: the ring is disabled yet, and has no eventfd.
+ */
+static int findRefusal(const struct uringEngine* engine)
+{
+    unsigned handle = (unsigned)engine->ring.ring_fd;
+    int result = io_uring_enter(handle, 0, 0, 0, NULL);
+    if (isRefused(result))
+        return result;
+    result = io_uring_register(handle, IORING_UNREGISTER_EVENTFD, NULL, 0);
+    return isRefused(result) ? result : 0;
+}
+
 /* What an engine has in itself; the features that only use shows are added by FastEngineOpen. */
 static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unwanted)
 {
@@ -378,9 +397,12 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     if (error < 0)
         goto failed;
 
-    atomic_init(&engine->wakeHandle, awayFromStandard(eventfd(0, EFD_CLOEXEC)));
-    if (atomic_load(&engine->wakeHandle) < 0) {
-        error = -errno;
+    error = findRefusal(engine);
+    if (error == 0) {
+        atomic_init(&engine->wakeHandle, awayFromStandard(eventfd(0, EFD_CLOEXEC)));
+        error = atomic_load(&engine->wakeHandle) < 0 ? -errno : 0;
+    }
+    if (error < 0) {
         io_uring_queue_exit(&engine->ring);
         goto failed;
     }
