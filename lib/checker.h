@@ -1,9 +1,10 @@
 /*
  * What valgrind has to be told: that memory was written by the kernel behind its back.
  *
- * Valgrind sees system calls, and io_uring's work is none: every byte that it brings would count as never
- * written. Whether we run under valgrind is its own request to answer, a few instructions that do nothing
- * otherwise. Built without valgrind's headers (see meson's summary), the answer is no.
+ * Valgrind sees system calls, and io_uring's work is none: every byte that it brings would count
+ * as never written. Whether we run under valgrind is its own request to answer, a few instructions
+ * that do nothing otherwise. Built without valgrind's headers (see meson's summary), the answer is
+ * no.
  */
 #ifndef FASTSOCKET_CHECKER_H
 #define FASTSOCKET_CHECKER_H

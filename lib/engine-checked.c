@@ -1,17 +1,17 @@
 /*
  * Waiting under valgrind.
  *
- * Valgrind runs one thread at a time, and lets go of its lock around system calls that it knows to wait.
- * io_uring_enter is none of them (3.19): a thread that sleeps there keeps all others, and the delivery of
- * signals, waiting. So the ring is entered without waiting, and the sleep is a ppoll(2) of the ring's
- * handle, the same that a foreign loop would get.
+ * Valgrind runs one thread at a time, and lets go of its lock around system calls that it knows to
+ * wait. io_uring_enter is none of them (3.19): a thread that sleeps there keeps all others, and
+ * the delivery of signals, waiting. So the ring is entered without waiting, and the sleep is a
+ * ppoll(2) of the ring's handle, the same that a foreign loop would get.
  *
- * Good path: enter, and if that brought nothing, sleep until the handle is readable, make it unreadable
- * and enter again; all else as the table in engine.h says it of a single enter.
+ * Good path: enter, and if that brought nothing, sleep until the handle is readable, make it
+ * unreadable and enter again; all else as the table in engine.h says it of a single enter.
  *
- * A mask of signals is set around the sleep: valgrind (3.19) answers EFAULT to a ppoll with one, when a signal
- * that the mask blocks has interrupted it. A signal may come between the two then, and not end the sleep;
- * so that is short, and a turn without news.
+ * A mask of signals is set around the sleep: valgrind (3.19) answers EFAULT to a ppoll with one,
+ * when a signal that the mask blocks has interrupted it. A signal may come between the two then,
+ * and not end the sleep; so that is short, and a turn without news.
  *
  * Failure: without a handle (no descriptor is free) the caller waits in the kernel after all.
  */

@@ -7,8 +7,9 @@
  * first enter enables it and so ties it to the thread that waits.
  *
  * Failures: memory refused (RLIMIT_MEMLOCK, kernels that charge rings to it): half the entries, down
- * to 64. io_uring refused (seccomp, sysctl), or one of its three system calls: EPERM or ENOSYS to the caller. An enter that is refused
- * for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not consumed in the array for the next one.
+ * to 64. io_uring refused (seccomp, sysctl), or one of its three system calls: EPERM or ENOSYS to
+ * the caller. An enter that is refused for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not
+ * consumed in the array for the next one.
  */
 #include "checker.h"
 #include "engine-uring.h"

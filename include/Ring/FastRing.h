@@ -314,7 +314,7 @@ typedef void (*HandleFastRingTimeoutFunction)(struct FastRingTimeout* timeout, v
  * Ownership: a repeating timeout lives until removed. One that fires once is freed after its function
  *            returns, unless it was updated inside it. After either the pointer is gone: using it is
  *            undefined, and it can't be removed or set again; a new timeout is made with NULL. Only
- *            inside its own function a timeout that was removed there still is one: setting it is EINVAL.
+ *            inside its own function one that was removed there may be named: setting it is EINVAL.
  * Returns:   the timeout; NULL after a removal; NULL with EINVAL, ENOMEM, EPERM, ECANCELED.
  */
 struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout, int64_t interval, uint64_t flags, HandleFastRingTimeoutFunction function, void* closure);

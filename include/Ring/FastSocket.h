@@ -134,9 +134,9 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
 /*
  * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
  * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
- * and the descriptor closed, in the background. On a stream or seqpacket socket that takes up to a second
- * after the last output, until the peer ends its own: the peer could miss the last bytes if the descriptor
- * were closed with input unread. GetFastRingPending counts it until then. The pointer is
+ * and the descriptor closed, in the background. On a stream or seqpacket socket that takes up to a
+ * second after the last output, until the peer ends its own: it could miss the last bytes if the
+ * descriptor were closed with input unread. GetFastRingPending counts it until then. The pointer is
  * the library's from then on: using it, also for receiving, is undefined.
  */
 void ReleaseFastSocket(struct FastSocket* socket);

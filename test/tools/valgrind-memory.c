@@ -1,5 +1,6 @@
 /*
- * To be run under valgrind: what the kernel has written counts as written, and what it has not does not.
+ * To be run under valgrind: what the kernel has written counts as written, and what it has not
+ * does not.
  */
 #include "fixture.h"
 

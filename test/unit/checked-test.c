@@ -1,6 +1,7 @@
 /*
- * Waiting as under valgrind, without it: an engine that believes to be watched keeps what the table in
- * engine.h says of enter. What valgrind itself says is asked by test/tools/valgrind-test.py.
+ * Waiting as under valgrind, without it: an engine that believes to be watched keeps what the
+ * table in engine.h says of enter. What valgrind itself says is asked by
+ * test/tools/valgrind-test.py.
  */
 #include "engine.h"
 #include "fixture.h"
