@@ -15,6 +15,7 @@
  * provider is a shell and keeps its buffers until its user releases it.
  */
 #include "buffer-provider.h"
+#include "checker.h"
 #include "uring-compat.h"
 
 #include <errno.h>
@@ -240,6 +241,12 @@ int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
 void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id)
 {
     return id < provider->count ? provider->slots[id].buffer : NULL;
+}
+
+void FastProviderFilled(const struct FastRingBufferProvider* provider, uint16_t id, size_t length)
+{
+    if (!provider->closed && FastRingEngine(provider->ring)->checked)
+        FastCheckerDefine(provider->slots[id].buffer, length < provider->length ? length : provider->length);
 }
 
 /* A slot is seen to be filled: it is no longer available, if that wasn't known. */
@@ -593,7 +600,11 @@ static int bufferOf(const struct FastRingBufferProvider* provider, const struct 
 uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion)
 {
     int id = bufferOf(provider, completion);
-    return id >= 0 && provider->slots[id].claimed ? provider->slots[id].buffer : NULL;
+    if (id < 0 || !provider->slots[id].claimed)
+        return NULL;
+    if (completion->res > 0)
+        FastProviderFilled(provider, (uint16_t)id, (size_t)completion->res);
+    return provider->slots[id].buffer;
 }
 
 int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion,

@@ -48,6 +48,10 @@ bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint1
 /* Gives the slots of such a completion back to the kernel, as far as the entries tell which they are. */
 void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length, bool bundle);
 
+/* A completion says that the kernel has written length bytes from the start of a slot's buffer, or all of
+ * it: before anybody reads them, for checkers that can't see it. */
+void FastProviderFilled(const struct FastRingBufferProvider* provider, uint16_t id, size_t length);
+
 /* The puts so far: to be noted when a receive is armed. */
 uint32_t FastProviderMark(const struct FastRingBufferProvider* provider);
 

@@ -18,6 +18,7 @@
  * References: one each of the user, of the submission until its final completion, of every queued task,
  * of the cancellation in flight, of a call of the function, of a socket that has taken the descriptor.
  */
+#include "checker.h"
 #include "descriptor.h"
 #include "uring-compat.h"
 
@@ -223,12 +224,26 @@ static void tellCompletion(struct FastRingDescriptor* descriptor,
 
 /* ---- what the ring calls ---- */
 
+/* For checkers: what the kernel has written where the entry itself says so. Vectors may be gone by now, and
+ * buffers of a provider are its own to tell of. */
+static void noteWritten(const struct FastRingDescriptor* descriptor, const struct io_uring_cqe* completion)
+{
+    const struct io_uring_sqe* entry = &descriptor->prepared;
+    bool reads = entry->opcode == IORING_OP_READ || entry->opcode == IORING_OP_RECV;
+    if (!reads || completion->res <= 0 || entry->flags & IOSQE_BUFFER_SELECT)
+        return;
+    uint32_t length = (uint32_t)completion->res; /* with MSG_TRUNC that of the message */
+    FastCheckerDefine((const void*)(uintptr_t)entry->addr, length < entry->len ? length : entry->len);
+}
+
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(operation, struct FastRingDescriptor, operation);
     bool final = !(completion->flags & IORING_CQE_F_MORE);
 
+    if (FastRingEngine(descriptor->ring)->checked)
+        noteWritten(descriptor, completion);
     if (final)
         descriptor->state = DESCRIPTOR_IDLE;
     tellCompletion(descriptor, completion);

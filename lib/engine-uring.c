@@ -7,9 +7,11 @@
  * first enter enables it and so ties it to the thread that waits.
  *
  * Failures: memory refused (RLIMIT_MEMLOCK, kernels that charge rings to it): half the entries, down
- * to 64. io_uring refused (seccomp, sysctl): EPERM or ENOSYS to the caller. An enter that is refused
- * for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not consumed in the array for the next one.
+ * to 64. io_uring refused (seccomp, sysctl), or one of its three system calls: EPERM or ENOSYS to
+ * the caller. An enter that is refused for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not
+ * consumed in the array for the next one.
  */
+#include "checker.h"
 #include "engine-uring.h"
 #include "uring-compat.h"
 
@@ -91,6 +93,8 @@ static int enableRing(struct uringEngine* engine)
     return result;
 }
 
+static const struct FastEngineFunctions uringFunctions;
+
 /* Whether an enter has left the queue as it was, although there should still be something to run. */
 static bool bringsNothing(const struct uringEngine* engine, unsigned before)
 {
@@ -106,6 +110,9 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
         if (result < 0)
             return result;
     }
+    int waited;
+    if (base->checked && timeout != 0 && FastEngineWaitChecked(base, &uringFunctions, timeout, mask, &waited))
+        return waited;
 
     struct io_uring_sq* queue = &engine->ring.sq;
     __atomic_store_n(queue->ktail, base->submission.tail, __ATOMIC_RELEASE);
@@ -383,6 +390,25 @@ static uint64_t probeOpcodes(struct uringEngine* engine)
     return features;
 }
 
+static bool isRefused(int result)
+{
+    return result == -EPERM || result == -ENOSYS || result == -EACCES;
+}
+
+/*
+ * A filter of system calls may let the set-up pass and refuse the rest: told when the ring is made, not by the
+ * first wait. Neither call here can succeed: the ring is disabled yet, and has no eventfd.
+ */
+static int findRefusal(const struct uringEngine* engine)
+{
+    unsigned handle = (unsigned)engine->ring.ring_fd;
+    int result = io_uring_enter(handle, 0, 0, 0, NULL);
+    if (isRefused(result))
+        return result;
+    result = io_uring_register(handle, IORING_UNREGISTER_EVENTFD, NULL, 0);
+    return isRefused(result) ? result : 0;
+}
+
 /* What an engine has in itself; the features that only use shows are added by FastEngineOpen. */
 static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unwanted)
 {
@@ -399,9 +425,12 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     if (error < 0)
         goto failed;
 
-    atomic_init(&engine->wakeHandle, awayFromStandard(eventfd(0, EFD_CLOEXEC)));
-    if (atomic_load(&engine->wakeHandle) < 0) {
-        error = -errno;
+    error = findRefusal(engine);
+    if (error == 0) {
+        atomic_init(&engine->wakeHandle, awayFromStandard(eventfd(0, EFD_CLOEXEC)));
+        error = atomic_load(&engine->wakeHandle) < 0 ? -errno : 0;
+    }
+    if (error < 0) {
         io_uring_queue_exit(&engine->ring);
         goto failed;
     }
@@ -409,6 +438,10 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     exposeQueues(engine);
     findWaitFlags(engine, unwanted);
     engine->base.features |= probeOpcodes(engine) & ~unwanted;
+    engine->base.checked = FastCheckerRuns();
+    /* cppcheck-suppress knownConditionTrueFalse ; it sees the build without valgrind's headers */
+    if (engine->base.checked)
+        (void)getHandle(&engine->base); /* now, so that waiting opens no descriptor in a program's midst */
     *result = engine;
     return 0;
 

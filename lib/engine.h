@@ -67,6 +67,7 @@ struct FastEngine
     bool embedded;     /* getHandle was called: call quiet */
     bool idle;         /* the last enter found nothing to run, whatever IORING_SQ_TASKRUN says */
     uint32_t enters;   /* into the kernel: what a completion tells of was given to it before the last */
+    bool checked;      /* valgrind watches: see checker.h */
 
     struct
     {

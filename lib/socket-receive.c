@@ -220,6 +220,8 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
         total -= length;
         /* Asked before this slot is put back, which gives it a new place in the order. */
         int next = total > 0 ? FastProviderNext(inbound->provider, (uint16_t)slot) : -1;
+        if (next >= 0)
+            FastProviderFilled(inbound->provider, (uint16_t)next, total);
         if (inbound->discard)
             discardSlot(socket, (uint16_t)slot, length);
         else if (FastSocketHasMessages(socket))
@@ -334,6 +336,7 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
         refuseCompletion(socket, id, length);
         return;
     }
+    FastProviderFilled(inbound->provider, id, length);
     if (empty && (socket->kind == SOCKET_STREAM ||
                   (socket->kind == SOCKET_RECORD && !bringsControl(data) && FastSocketRecordsHaveEnded(socket)))) {
         FastProviderReturn(inbound->provider, id);

@@ -12,6 +12,7 @@
 #include <Ring/FastSocket.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/io_uring.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,6 +25,12 @@
 
 #ifndef __NR_io_uring_setup
 #define __NR_io_uring_setup 425
+#endif
+#ifndef __NR_io_uring_enter
+#define __NR_io_uring_enter 426
+#endif
+#ifndef __NR_io_uring_register
+#define __NR_io_uring_register 427
 #endif
 
 enum
@@ -139,6 +146,10 @@ __attribute__((format(printf, 2, 3))) static void describe(char* text, const cha
 
 /* ---- the machine ---- */
 
+static const char seccompAdvice[] =
+    "allow io_uring_setup, io_uring_enter and io_uring_register: in a container by "
+    "--security-opt seccomp=PROFILE, in a systemd unit by SystemCallFilter=@aio";
+
 /* The rest of the line of /proc/self/status that begins with the name, as a number; or missing. */
 static uint64_t readStatus(const char* name, int base, uint64_t missing)
 {
@@ -176,7 +187,26 @@ static uint64_t softLimit(__rlimit_resource_t resource, uint64_t* hard)
     return limit.rlim_cur;
 }
 
-static void addMemlock(struct Limit* limit)
+/* Whether a ring's memory is charged to memlock, as some kernels do (6.16 to 6.18): then it can't be had while
+ * nothing may be locked. */
+static bool chargesRings(void)
+{
+    struct rlimit limit;
+    struct io_uring_params parameters = {0};
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+        return true;
+    const struct rlimit nothing = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_MEMLOCK, &nothing) < 0)
+        return true;
+    long handle = syscall(__NR_io_uring_setup, 1, &parameters);
+    bool charged = handle < 0 && errno == ENOMEM;
+    if (handle >= 0)
+        close((int)handle);
+    (void)setrlimit(RLIMIT_MEMLOCK, &limit);
+    return charged;
+}
+
+static void addMemlock(struct Limit* limit, bool refused)
 {
     uint64_t hard;
     bool exempt = readStatus("CapEff", 16, 0) >> CAPABILITY_IPC_LOCK & 1;
@@ -187,10 +217,16 @@ static void addMemlock(struct Limit* limit)
     if (exempt)
         describe(limit->meaning, "does not bind this process, which has CAP_IPC_LOCK");
     else if (limit->value == RLIM_INFINITY)
-        describe(limit->meaning, "rings and zero copy may take what memory there is");
-    else
+        describe(limit->meaning, "zero copy, and rings where the kernel charges them, may take what memory there is");
+    else if (refused)
+        describe(limit->meaning, "bytes for zero copy under way, of all processes of the user together, and for rings "
+                                 "where the kernel charges them");
+    else if (chargesRings())
         describe(limit->meaning, "bytes for rings and for zero copy under way, of all processes of the user "
                                  "together; beyond it rings are made smaller or refused (ENOMEM), and sends are copied");
+    else
+        describe(limit->meaning, "bytes for zero copy under way, of all processes of the user together; beyond it "
+                                 "sends are copied; this kernel doesn't charge rings to it");
     if (!limit->good)
         describe(limit->advice, "raise it: ulimit -l 8192 (KiB), LimitMEMLOCK=8M in a systemd unit, or "
                                 "memlock in /etc/security/limits.conf");
@@ -254,14 +290,28 @@ static void addSeccomp(struct Limit* limit, bool refused)
     else
         describe(limit->meaning, "system calls of this process are filtered, and io_uring passes");
     if (!limit->good)
-        describe(limit->advice, "allow io_uring_setup, io_uring_enter and io_uring_register: in a container by "
-                                "--security-opt seccomp=PROFILE, in a systemd unit by SystemCallFilter=@aio");
+        describe(limit->advice, "%s", seccompAdvice);
 }
 
-/* Without its parameters the call can't succeed, but tells whether it is let through: EFAULT. */
+/* A call that can't succeed tells whether it is let through, by an error of the kernel's own. */
 static bool passesSetup(void)
 {
     return syscall(__NR_io_uring_setup, 1, NULL) < 0 && errno == EFAULT;
+}
+
+static bool isRefusal(int error)
+{
+    return error == EPERM || error == ENOSYS || error == EACCES;
+}
+
+static bool passesEnter(void)
+{
+    return syscall(__NR_io_uring_enter, -1, 0, 0, 0, NULL, 0) < 0 && !isRefusal(errno);
+}
+
+static bool passesRegister(void)
+{
+    return syscall(__NR_io_uring_register, -1, 0, NULL, 0) < 0 && !isRefusal(errno);
 }
 
 static bool isOld(const struct utsname* system)
@@ -274,6 +324,21 @@ static bool isOld(const struct utsname* system)
     return major < OLDEST_MAJOR || (major == OLDEST_MAJOR && minor < OLDEST_MINOR);
 }
 
+/* One of the three calls is let through and another not, which no kernel does by itself. */
+static bool explainPart(struct Report* report)
+{
+    bool enter = passesEnter();
+    bool registration = passesRegister();
+    if (!passesSetup() || (enter && registration))
+        return false;
+    describe(report->reason, "io_uring_setup passes, but %s is refused: by a seccomp filter on this process, or by "
+                             "what stands in for the kernel",
+             registration ? "io_uring_enter" : enter ? "io_uring_register"
+                                                     : "io_uring_enter, as io_uring_register,");
+    describe(report->advice, "%s", seccompAdvice);
+    return true;
+}
+
 /* Most certain first. A program can't see who refused it; these are what it can see. */
 static void explainRefusal(struct Report* report)
 {
@@ -283,8 +348,11 @@ static void explainRefusal(struct Report* report)
         describe(report->reason, "no descriptor is free");
         describe(report->advice, "raise nofile: ulimit -n");
     } else if (report->error == ENOMEM) {
-        describe(report->reason, "not enough memory that may be locked");
+        describe(report->reason, "not enough memory, or, where the kernel charges rings to memlock, not enough that may "
+                                 "be locked");
         describe(report->advice, "raise memlock: ulimit -l 8192 (KiB), LimitMEMLOCK=8M in a systemd unit");
+    } else if (explainPart(report)) {
+        return;
     } else if (isOld(&report->system) && passesSetup()) {
         describe(report->reason, "this kernel's io_uring is older than 6.1 and lacks what the library needs");
         describe(report->advice, "use Linux 6.1 or later");
@@ -294,8 +362,7 @@ static void explainRefusal(struct Report* report)
         describe(report->advice, "%s", disabled->advice);
     } else if (report->error == ENOSYS && passesSetup()) {
         describe(report->reason, "io_uring is there, but a part of it that the library needs is not: "
-                                 "multishot receives or buffer rings%s",
-                 seccomp->good ? "" : "; or a seccomp filter refuses a part");
+                                 "multishot receives or buffer rings");
         describe(report->advice, "use an unaltered Linux 6.1 or later");
     } else if (!seccomp->good) {
         describe(report->reason, "a seccomp filter on this process, as those of containers, sandboxes and "
@@ -319,7 +386,7 @@ static void collect(struct Report* report)
     report->masked = getenv("FASTSOCKET_FEATURES_OFF");
     ReleaseFastRing(ring);
     (void)uname(&report->system);
-    addMemlock(&report->limits[LIMIT_MEMLOCK]);
+    addMemlock(&report->limits[LIMIT_MEMLOCK], report->error != 0);
     addNofile(&report->limits[LIMIT_NOFILE]);
     addDisabled(&report->limits[LIMIT_DISABLED]);
     addSeccomp(&report->limits[LIMIT_SECCOMP], report->error == EPERM || report->error == ENOSYS);

@@ -93,10 +93,10 @@ int main(int count, char** arguments)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof(address);
-    int handle = socket(AF_INET, SOCK_STREAM, 0);
+    int one = 1, handle = socket(AF_INET, SOCK_STREAM, 0);
     address.sin_port = htons(count > 1 ? atoi(arguments[1]) : 0);
     idleTime = count > 2 ? atoi(arguments[2]) : idleTime;
-    if (handle < 0 || bind(handle, (struct sockaddr*)&address, length) < 0 || listen(handle, SOMAXCONN) < 0)
+    if (handle < 0 || setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(handle, (struct sockaddr*)&address, length) < 0 || listen(handle, SOMAXCONN) < 0)
         return perror("listen"), EXIT_FAILURE;
     sigset_t blocked, during; /* signals come only while the ring waits, so that none is missed */
     sigfillset(&blocked), sigprocmask(SIG_BLOCK, &blocked, &during), signal(SIGINT, stop), signal(SIGTERM, stop);

@@ -13,7 +13,7 @@
  * - The library closes what it takes over. The standard descriptors aren't ours alone, so that it gets
  *   duplicates. It changes no setting of theirs: there is nothing to restore.
  * - Back-pressure without a word about it: we take input only while little output is queued. What is
- *   left stays in the socket's queue, and when that is full the library stops to read.
+ *   left stays in the socket's queue, and when that is full the library stops reading.
  * - No SIGPIPE: a pipe without a reader is an error like any other.
  * - The end of the input isn't the end of the work. We wait until the kernel has the last byte, because
  *   after a release nobody would tell us that it couldn't be written.

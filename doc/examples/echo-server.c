@@ -28,7 +28,7 @@ enum
 {
     BUFFER_COUNT = 256,
     BUFFER_LENGTH = 16 * 1024,
-    OUTBOUND_LIMIT = 1024 * 1024 /* bytes queued at which we stop to read from a connection */
+    OUTBOUND_LIMIT = 1024 * 1024 /* bytes queued at which we stop reading from a connection */
 };
 
 struct Connection
@@ -229,7 +229,7 @@ int main(int count, char** arguments)
     } else {
         printListening(handle, address);
 
-        /* Each call is one turn of the loop: handlers run inside. Once we stop to listen we go on
+        /* Each call is one turn of the loop: handlers run inside. Once we stop listening we go on
          * until what was queued has left. */
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);

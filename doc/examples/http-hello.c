@@ -31,7 +31,7 @@ enum
     BUFFER_LENGTH = 4 * 1024,
     REQUEST_LIMIT = 8 * 1024, /* bytes of a request line and its fields */
     REPLY_LIMIT = 1024,
-    OUTBOUND_LIMIT = 256 * 1024, /* bytes queued at which we stop to read from a connection */
+    OUTBOUND_LIMIT = 256 * 1024, /* bytes queued at which we stop reading from a connection */
     TICK = 1000,                 /* milliseconds */
     IDLE_LIMIT = 60              /* ticks without a complete request */
 };

@@ -14,7 +14,7 @@
  *   queue. Nothing waits, and small writes leave together when the turn ends.
  * - "No data yet" is EAGAIN, and a line that has come in part is read in part: we keep the part.
  * - The standard input is no socket of ours, so a watch tells when it can be read.
- * - When the server takes nothing, we stop to read our own input, so that memory stays bounded.
+ * - When the server takes nothing, we stop reading our own input, so that memory stays bounded.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -27,7 +27,7 @@ enum
 {
     BUFFER_COUNT = 64,
     BUFFER_LENGTH = 16 * 1024,
-    OUTBOUND_LIMIT = 256 * 1024, /* bytes queued at which we stop to read the standard input */
+    OUTBOUND_LIMIT = 256 * 1024, /* bytes queued at which we stop reading the standard input */
     LINE_LIMIT = 1024 * 1024     /* bytes of a line at which we print it although it goes on */
 };
 

@@ -29,7 +29,7 @@ enum
     MOST_SHARDS = 64,
     BUFFER_COUNT = 128,
     BUFFER_LENGTH = 16 * 1024,
-    OUTBOUND_LIMIT = 1024 * 1024 /* bytes queued at which we stop to read from a connection */
+    OUTBOUND_LIMIT = 1024 * 1024 /* bytes queued at which we stop reading from a connection */
 };
 
 struct Connection

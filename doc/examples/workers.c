@@ -29,7 +29,7 @@ enum
     MOST_WORKERS = 64,
     BUFFER_COUNT = 256,
     BUFFER_LENGTH = 16 * 1024,
-    JOB_LIMIT = 16,             /* jobs of a connection at which we stop to read from it */
+    JOB_LIMIT = 16,             /* jobs of a connection at which we stop reading from it */
     OUTBOUND_LIMIT = 512 * 1024 /* the same for bytes queued */
 };
 

@@ -55,12 +55,13 @@ struct FastRingBufferProvider;
  * Creates a ring.
  *
  * length     submission entries, rounded up to a power of two, at most 32768; 0 = automatic (256).
- *            Halved, down to 64, while the kernel refuses the memory. It bounds only what enters
- *            the kernel at once, not the number of sockets or operations.
+ *            Halved, down to 64, while the kernel refuses the memory (which Linux 6.16 to 6.18
+ *            charge to RLIMIT_MEMLOCK). It bounds only what enters the kernel at once, not the number
+ *            of sockets or operations.
  *
  * Thread:    any.
  * Returns:   the ring, or NULL with errno EINVAL (length), ENOMEM, EMFILE, ENFILE, or EPERM or
- *            ENOSYS where the system refuses io_uring.
+ *            ENOSYS where the system refuses io_uring, or one of its three system calls.
  */
 struct FastRing* CreateFastRing(uint32_t length);
 
@@ -274,8 +275,9 @@ int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor);
 /*
  * Lets a descriptor go. One in flight is cancelled, never called back, and freed after its last
  * completion: until then, what its entry points to must stay valid unless it lies in the
- * descriptor's own data. This and the cancellation take some turns: who needs the file let go of by a
- * certain time cancels, and waits for the function to be called.
+ * descriptor's own data. The pointer is the library's from then on, also after a function that has
+ * returned zero: using it is undefined. This and the cancellation take some turns: who needs the file
+ * let go of by a certain time cancels, and waits for the function to be called.
  *
  * descriptor may be NULL.
  */
@@ -318,7 +320,9 @@ typedef void (*HandleFastRingTimeoutFunction)(struct FastRingTimeout* timeout, v
  * flags      0 or FASTRING_TIMEOUT_REPEAT (interval then counts as at least 1).
  *
  * Ownership: a repeating timeout lives until removed. One that fires once is freed after its function
- *            returns, unless it was updated inside it.
+ *            returns, unless it was updated inside it. After either the pointer is gone: using it is
+ *            undefined, and it can't be removed or set again; a new timeout is made with NULL. Only
+ *            inside its own function one that was removed there may be named: setting it is EINVAL.
  * Returns:   the timeout; NULL after a removal; NULL with EINVAL, ENOMEM, EPERM, ECANCELED.
  */
 struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout, int64_t interval, uint64_t flags, HandleFastRingTimeoutFunction function, void* closure);

@@ -106,7 +106,8 @@ struct FastListener;
  *            nothing but empty datagrams is queued. At most once a turn; not repeated for data left
  *            unread.
  * POLLOUT    the socket became writable for the first time with nothing queued, or the kernel
- *            accepted the last queued byte. parameter = 0. At most once a turn.
+ *            accepted the last queued byte. parameter = 0. At most once a turn. The first one says
+ *            that a connecting socket is connected; POLLIN may have come before it.
  * POLLERR    parameter = positive errno. On a stream or seqpacket socket it is fatal: told once,
  *            queued output was dropped, POLLHUP follows (except after POLLHUP with 0: that was the
  *            only one). On a datagram socket it concerns one datagram, and the socket works on; ENOBUFS
@@ -134,7 +135,9 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  * message    NULL: buffers hold payload alone. Otherwise input comes with its metadata as from
  *            recvmsg: msg_namelen and msg_controllen tell how much room for address and control data
  *            (all else is ignored); 16 + msg_namelen + msg_controllen must be less than the
- *            provider's buffer length. See GetFastSocketMessageHeader.
+ *            provider's buffer length. Control data is aligned where msg_namelen is 0 or a multiple
+ *            of 8, as sizeof(struct sockaddr_storage) is; that of struct sockaddr_in6 (28) is not. See
+ *            GetFastSocketMessageHeader.
  * flags      for receiving: 0 or any of MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_DONTWAIT and MSG_WAITALL,
  *            the last three without effect. Others give EINVAL.
  * mode       a sum of FASTSOCKET_MODE_*.
@@ -160,7 +163,9 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
 /*
  * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
  * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
- * and the descriptor closed, in the background. GetFastRingPending counts it until the file is let go of
+ * and the descriptor closed, in the background. On a stream or seqpacket socket that takes up to a
+ * second after the last output, until the peer ends its own: it could miss the last bytes if the
+ * descriptor were closed with input unread. GetFastRingPending counts it until the file is let go of
  * too: until then its port, lock or name may still be taken. The pointer is
  * the library's from then on: using it, also for receiving, is undefined.
  */

@@ -596,15 +596,22 @@ static double getTime(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Asks the kernel itself: a fault of the library must not pass for a refusal. */
+static bool isRefusal(long result)
+{
+    return (result < 0) && ((errno == EPERM) || (errno == ENOSYS) || (errno == EACCES));
+}
+
+/* Asks the kernel itself: a fault of the library must not pass for a refusal. Each call may be refused alone. */
 static bool isRefused(void)
 {
     struct io_uring_params parameters = {0};
     int handle = (int)syscall(SYS_io_uring_setup, 1, &parameters);
+    bool refused = isRefusal(handle) || isRefusal(syscall(SYS_io_uring_enter, handle, 0, 0, 0, NULL, 0)) ||
+                   isRefusal(syscall(SYS_io_uring_register, handle, IORING_UNREGISTER_EVENTFD, NULL, 0));
 
     if (handle >= 0)
         close(handle);
-    return (handle < 0) && ((errno == EPERM) || (errno == ENOSYS));
+    return refused;
 }
 
 int main(int count, char** arguments)

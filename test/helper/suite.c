@@ -120,20 +120,29 @@ static void printResults(SRunner* runner, const char* path)
     free(results);
 }
 
+#ifdef SUITE_NEEDS_RING
+static bool isRefused(long result)
+{
+    return (result < 0) && ((errno == EPERM) || (errno == ENOSYS) || (errno == EACCES));
+}
+#endif
+
 /* Why this system makes no ring, or NULL. The kernel is asked, not the library: a fault of ours must
- * not pass for a refusal. */
+ * not pass for a refusal. Each of the three calls may be refused alone. */
 static const char* reasonOfRefusal(void)
 {
+    const char* reason = NULL;
 #ifdef SUITE_NEEDS_RING
     struct io_uring_params parameters = {0};
     int handle = (int)syscall(SYS_io_uring_setup, 1, &parameters);
 
+    if (isRefused(handle) || isRefused(syscall(SYS_io_uring_enter, handle, 0, 0, 0, NULL, 0)) ||
+        isRefused(syscall(SYS_io_uring_register, handle, IORING_UNREGISTER_EVENTFD, NULL, 0)))
+        reason = strerror(errno);
     if (handle >= 0)
         close(handle);
-    else if ((errno == EPERM) || (errno == ENOSYS) || (errno == EACCES))
-        return strerror(errno);
 #endif
-    return NULL;
+    return reason;
 }
 
 int runSuite(Suite* suite)

@@ -48,3 +48,24 @@ def serve(executable, environment):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def interruptWithClient(executable, port):
+    """Ends it by SIGINT while a client is connected, who ends later: so the port is left in TIME_WAIT. Returns it."""
+    process = subprocess.Popen([executable, port], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    try:
+        words = readLine(process.stdout)
+        match = re.match(r'listening on port (\d+)', words)
+        assert match, words
+        with socket.create_connection(('127.0.0.1', int(match.group(1))), timeout=PATIENCE) as client:
+            client.sendall(b'hello\n')
+            assert client.recv(6, socket.MSG_WAITALL) == b'hello\n'
+            process.send_signal(signal.SIGINT)
+            assert client.recv(1) == b'', "more than it was sent"
+        assert process.wait(PATIENCE) == 0, f"exit status {process.returncode}"
+        return match.group(1)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -20,18 +20,19 @@ import tap
 LAYERS = {
     'export': [],
     'uring-compat': [],
+    'checker': [],
     'timer': [],
     'thread': [],
     'pipe-signal': [],
     'pool': ['thread'],
     'engine': [],
-    'engine-uring': ['engine', 'pipe-signal', 'uring-compat'],
+    'engine-uring': ['engine', 'pipe-signal', 'uring-compat', 'checker'],
     'ring': ['engine', 'pipe-signal', 'thread', 'timer', 'uring-compat'],
-    'descriptor': ['ring', 'uring-compat'],
+    'descriptor': ['ring', 'uring-compat', 'checker'],
     'timeout': ['ring', 'timer'],
     'watch': ['ring', 'uring-compat'],
     'event': ['ring'],
-    'buffer-provider': ['ring', 'uring-compat'],
+    'buffer-provider': ['ring', 'uring-compat', 'checker'],
     'ring-pool': ['ring', 'buffer-provider', 'pool'],
     'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'uring-compat'],
     'listener': ['ring', 'uring-compat'],
@@ -40,6 +41,7 @@ LAYERS = {
 
 # Units of several files, which know each other: patterns of the files' names.
 PARTS = {
+    'engine-checked': 'engine-uring',
     'engine-try': 'engine-uring',
     'ring-loop': 'ring',
     'ring-now': 'ring',

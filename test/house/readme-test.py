@@ -89,6 +89,15 @@ def static():
     echo.serve(executable, None)
 
 
+def restarts():
+    """After Ctrl-C with a connection open the program starts again on the same port, at once."""
+    tap.needRing()
+    executable = compileProgram(compileLine(True), pathlib.Path(work.name) / 'echo-again')
+    port = '0'
+    for _ in range(3):
+        port = echo.interruptWithClient(executable, port)
+
+
 def commands():
     """Two lines for a fresh machine, one ending with the demo, one with the tests."""
     found = [line for line in lines() if line.startswith('apt-get ')]
@@ -113,4 +122,5 @@ tap.runCases([
     ('readme/install', install),
     ('readme/shared', shared),
     ('readme/static', static),
+    ('readme/restarts', restarts),
 ])

@@ -188,7 +188,7 @@ def partialLines():
 
 @case
 def slowServer():
-    """Who takes nothing isn't sent the whole input: the client stops to read it."""
+    """Who takes nothing isn't sent the whole input: the client stops reading it."""
     with listening() as server, Client(HOST, portOf(server)) as client:
         with accept(server) as connection:
             os.set_blocking(client.process.stdin.fileno(), False)

@@ -22,6 +22,9 @@ runIn build 'apt-get update && apt-get build-dep -y ./ && dpkg-buildpackage -us 
 
 # The tests of the package build where io_uring is refused, as on some build machines.
 runIn build 'test/house/refusal.py dh_auto_test --buildsystem=meson'
+for call in enter register; do
+    runIn build "test/house/refusal.py $call dh_auto_test --buildsystem=meson"
+done
 
 # Another directory, another user, without root's rights.
 git clone --quiet "file://$source" "$roots/build/home/builder/another/place/tree"

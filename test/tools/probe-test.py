@@ -126,19 +126,52 @@ def noDescriptor():
     assert 'EMFILE' in text, text
 
 
-def refused(name):
+def refused(name, call='setup'):
+    """Whichever of the three calls it is, and whatever it answers: the errno is told, and the filter."""
     number = getattr(errno, name)
     try:
-        text, data = both(1, before=lambda: refusal.impose(number))
+        text, data = both(1, before=lambda: refusal.impose(number, call))
     except subprocess.SubprocessError as error:  # of preexec_fn
         raise tap.Skip("no seccomp filter can be set here") from error
     assert data['works'] is False and data['error'] == name, data
     assert {row['state'] for row in data['features']} == {'unknown'}, data
     assert 'seccomp' in data['reason'] and 'io_uring_setup' in data['advice'], data
+    assert call == 'setup' or f'but io_uring_{call} is refused' in data['reason'], data
     assert limitsOf(data)['seccomp']['value'] == 'filter', data
     assert f"\nio_uring is refused: {name} (" in text, text
     assert f"\n  Why: {data['reason']}\n  What to do: {data['advice']}\n" in text, text
     assert not re.search(r'^  (used|absent) ', text, re.M), text
+    checkLimits(text, data)
+
+
+def skips():
+    """What asks whether io_uring is refused here sees each of the three calls."""
+    script = pathlib.Path(refusal.__file__)
+    for call in refusal.CALLS:
+        result = subprocess.run([sys.executable, script, call, sys.executable, script], stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=120)
+        if 'prctl' in result.stderr:
+            raise tap.Skip("no seccomp filter can be set here")
+        assert result.returncode == 77 and 'refused here' in result.stdout, (call, result)
+
+
+def memlock():
+    """Whether rings count is found by trying: said so just where one can't be had without."""
+    def lower():
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 22, resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]))
+    drop = ['setpriv', '--reuid', '65534', '--clear-groups', '--inh-caps', '-all', '--bounding-set', '-ipc_lock']
+    prefix = drop if os.geteuid() == 0 else []
+    script = 'import ctypes, resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 1 << 22));' \
+        'print(ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(120)))'
+    try:
+        charged = int(tap.run([*prefix, sys.executable, '-c', script], preexec_fn=lower)) < 0
+    except (OSError, AssertionError) as error:
+        raise tap.Skip("no other user can be had here") from error
+    text, data = both(0, before=lower, prefix=prefix)
+    row = limitsOf(data)['memlock']
+    assert row['value'] == 1 << 22 and row['good'] is False, row
+    assert ('bytes for rings' in row['meaning']) == charged, (charged, row)
+    assert ("doesn't charge rings" in row['meaning']) != charged, (charged, row)
     checkLimits(text, data)
 
 
@@ -194,6 +227,12 @@ tap.runCases([
     ('probe/noDescriptor', noDescriptor),
     ('probe/refused-EPERM', lambda: refused('EPERM')),
     ('probe/refused-ENOSYS', lambda: refused('ENOSYS')),
+    ('probe/refused-enter-EPERM', lambda: refused('EPERM', 'enter')),
+    ('probe/refused-enter-ENOSYS', lambda: refused('ENOSYS', 'enter')),
+    ('probe/refused-register-EPERM', lambda: refused('EPERM', 'register')),
+    ('probe/refused-register-ENOSYS', lambda: refused('ENOSYS', 'register')),
+    ('probe/skips', skips),
+    ('probe/memlock', memlock),
     ('probe/disabled-1', lambda: disabled(1, 'io_uring_group')),
     ('probe/disabled-2', lambda: disabled(2, 'sysctl')),
     ('probe/options', options),

@@ -11,7 +11,7 @@ local plain = require('plain')
 
 local INPUT, OUTPUT = 0, 1
 local BLOCK = 65536
-local OUTBOUND_LIMIT = 1024 * 1024 -- bytes queued at which we stop to read our input
+local OUTBOUND_LIMIT = 1024 * 1024 -- bytes queued at which we stop reading our input
 
 local ring = fastsocket.ring()
 local connection, input

@@ -9,7 +9,7 @@ package.path = (arg[0]:match('^.*/') or './') .. '?.lua;' .. package.path
 local fastsocket = require('fastsocket')
 local plain = require('plain')
 
-local OUTBOUND_LIMIT = 1024 * 1024 -- bytes queued at which we stop to read from a connection
+local OUTBOUND_LIMIT = 1024 * 1024 -- bytes queued at which we stop reading from a connection
 local EPIPE = 32
 local SHORTAGES = { [-12] = true, [-23] = true, [-24] = true, [-105] = true } -- the listener tries again
 

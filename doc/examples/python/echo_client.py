@@ -18,7 +18,7 @@ from fastsocket import POLLERR, POLLHUP, POLLIN, POLLOUT
 
 INPUT, OUTPUT = 0, 1
 BLOCK = 65536
-OUTBOUND_LIMIT = 1024 * 1024  # bytes queued at which we stop to read our input
+OUTBOUND_LIMIT = 1024 * 1024  # bytes queued at which we stop reading our input
 
 
 class Client:

@@ -15,7 +15,7 @@ import sys
 import fastsocket
 from fastsocket import POLLHUP, POLLIN, POLLOUT
 
-OUTBOUND_LIMIT = 1024 * 1024  # bytes queued at which we stop to read from a connection
+OUTBOUND_LIMIT = 1024 * 1024  # bytes queued at which we stop reading from a connection
 
 
 class Server:
