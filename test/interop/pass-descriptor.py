@@ -130,6 +130,9 @@ def goneClient():
 def terminateWhileConnected():
     with serve() as server:
         with join(server) as client:
+            with makeFile(data[:1]) as file: # who is still in the backlog is reset
+                socket.send_fds(client, [b'x'], [file.fileno()])
+            same(takeAnswer(client), (b'copy\n', [data[:1]]))
             server.signal(signal.SIGTERM)
             same(readAll(client), b'')
             server.finish()
