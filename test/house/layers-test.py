@@ -23,7 +23,8 @@ LAYERS = {
     'timer': [],
     'thread': [],
     'pipe-signal': [],
-    'pool': ['thread'],
+    'poison': [],
+    'pool': ['thread', 'poison'],
     'engine': [],
     'engine-uring': ['engine', 'uring-compat'],
     'ring': ['engine', 'pipe-signal', 'thread', 'timer', 'uring-compat'],
@@ -41,6 +42,7 @@ LAYERS = {
 # Units of several files, which know each other: patterns of the files' names.
 PARTS = {
     'engine-try': 'engine-uring',
+    'pool-*': 'pool',
     'ring-loop': 'ring',
     'ring-state': 'ring',
     'socket-*': 'socket',
