@@ -9,6 +9,7 @@
 #ifndef FASTSOCKET_CHECKER_H
 #define FASTSOCKET_CHECKER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -65,5 +66,23 @@ static inline void FastCheckerForget(const void* memory, size_t length)
 }
 
 #endif
+
+/* FastCheckerRuns, asked once: for what is done often. */
+static inline bool FastCheckerWatches(void)
+{
+    enum
+    {
+        UNKNOWN,
+        NO,
+        YES,
+    };
+    static _Atomic int answer; /* several threads may ask first, and hear the same */
+    int known = atomic_load_explicit(&answer, memory_order_relaxed);
+    if (known == UNKNOWN) {
+        known = FastCheckerRuns() ? YES : NO;
+        atomic_store_explicit(&answer, known, memory_order_relaxed);
+    }
+    return known == YES;
+}
 
 #endif

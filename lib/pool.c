@@ -1,21 +1,25 @@
 /*
  * Pools of counted buffers.
  *
- * A buffer is one block of memory: a header of 64 bytes, then the data, so that the way from data to
- * header is a subtraction. Blocks come in classes of 2^n bytes of data; larger ones are cut to
- * measure and never kept. From 32 KiB on they are mapped one by one, because only then does their
- * memory really return to the system.
+ * A buffer is one block of memory with a header before the data, so that the way from data to header is
+ * a subtraction. What is free lies in one of two stores (pool-store.c).
  *
  * The good path is the pool's own thread (FastPoolAdopt): allocation pops the free list of its class,
  * release pushes. Neither locks nor uses an atomic read-modify-write: a release that finds the count
  * at 1 is the only holder and needs no more than an acquire load.
  *
- * Other threads allocate from the system, and release onto a stack from which the owner takes all at
- * once, when it needs a buffer or releases one itself. What the stack may hold is bounded, since
- * an idle owner would never take it. A pool without an owner has one lock instead.
+ * All others use the shared store, under the lock: other threads, every thread before the adoption, and
+ * every thread if the pool has no owner. A buffer goes home to the store that it was taken from, or a
+ * thread that fills buffers for the owner would take each from the system, and the owner pile them up.
+ * Other threads put what is the owner's onto a stack, from which the owner takes all at once when it
+ * needs a buffer or releases one itself. The owner never waits for the lock: finding it taken, it goes on
+ * with its own store.
  *
- * Free blocks are kept up to the larger of 4 MiB and what is in use; the release that exceeds it gives
- * the surplus back, so that a burst's memory goes while the burst ebbs.
+ * What is free together is bounded by the reserve. An owner's pool keeps so much, and while it has more
+ * than a little it asks its owner for calls of FastPoolDecay, which give back half of what was not needed
+ * in the last second, in small steps, so that the owner is not kept from its work. So what turn after turn
+ * needs is never given back, and a burst's memory goes in some seconds. Pools without an owner: see
+ * pool-shared.c.
  *
  * When the system refuses memory, the free blocks of all classes are given back and it is asked once
  * more. Then the caller gets ENOMEM, and the next buffer that comes home tells the owner.
@@ -25,273 +29,109 @@
  * bias keeps the sum from zero meanwhile. FastPoolClose takes the bias out and the owner's share in;
  * from then on every thread is a stranger, and whoever brings the sum to zero ends the pool.
  */
-#include "pool.h"
-#include "thread.h"
+#include "poison.h"
+#include "pool-state.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <stdalign.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_POISONS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_POISONS 1
-#endif
-#endif
-#ifdef POOL_POISONS
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#endif
 
 enum
 {
-    POOL_SHIFT = 8,            /* the smallest class: 256 bytes */
-    POOL_CLASSES = 14,         /* the largest: 2 MiB */
-    POOL_LOOSE = POOL_CLASSES, /* the class of blocks cut to measure */
-    POOL_MAPPED = 32 << 10,
-    POOL_RESERVE = 4 << 20,
-    POOL_RETURNED = 4 << 20,
+    POOL_LITTLE = 4 << 20,   /* so much may stay free for ever */
+    POOL_RESERVE = 64 << 20, /* … and so much for a while, without an owner */
+    POOL_LOOK = 1 << 20,     /* the own store grows so much until the whole is looked at again */
+    POOL_PERIOD_MS = 1000,
+    POOL_STEP_MS = 10,     /* between the steps of a decay, */
+    POOL_STEP_COST = 4096, /* … each of so many blocks, or 4 KiB for a block */
 };
 
 static const size_t sizeLimit = (size_t)1 << 30;
 static const int64_t lifeBias = (int64_t)1 << 56;
 
-struct FastBuffer
-{
-    alignas(64) struct FastBufferPool* pool;
-    struct FastBuffer* next; /* on a free list or the stack of returned ones; in use: its holder's */
-    size_t size;             /* as asked for */
-    size_t length;
-    size_t footprint; /* bytes from the system */
-    _Atomic uint32_t references;
-    uint32_t kind;
-    uint64_t note; /* its holder's */
-};
-
-_Static_assert(sizeof(struct FastBuffer) == 64, "data begins 64 bytes behind the header");
-
-struct PoolClass
-{
-    struct FastBuffer* first;
-    size_t footprint; /* of all blocks on the list */
-};
-
-struct FastBufferPool
-{
-    struct FastPoolOwner* owner;
-    _Atomic uint64_t thread; /* the own one; 0 = none */
-    atomic_bool closed;
-    atomic_bool wanted; /* an allocation has failed since a buffer came home */
-    _Atomic uint32_t users;
-
-    /* The own thread's. Without an owner: under the lock, and buffers stays 0. */
-    struct
-    {
-        int64_t buffers;
-        int64_t memory;
-        size_t free; /* bytes on the lists */
-        struct PoolClass classes[POOL_CLASSES];
-    } own;
-    pthread_mutex_t lock; /* used without an owner only */
-
-    alignas(64) _Atomic int64_t life;
-    _Atomic int64_t memory; /* what strangers took from the system and gave back */
-    struct FastBuffer* _Atomic returned;
-    _Atomic size_t returnedBytes;
-};
-
-static bool isOwn(struct FastBufferPool* pool)
-{
-    return atomic_load_explicit(&pool->thread, memory_order_relaxed) == FastThreadNumber();
-}
-
-static bool isClosed(struct FastBufferPool* pool)
-{
-    return atomic_load_explicit(&pool->closed, memory_order_acquire);
-}
-
 /* ---- blocks, from the system and back ---- */
 
-static size_t pageSize(void)
+struct FastBuffer* FastPoolTakeBlock(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static uint32_t classOf(size_t size)
-{
-    if (size <= (size_t)1 << POOL_SHIFT)
-        return 0;
-    uint32_t kind = (uint32_t)(64 - __builtin_clzll(size - 1)) - POOL_SHIFT;
-    return kind < POOL_CLASSES ? kind : (uint32_t)POOL_LOOSE;
-}
-
-static struct FastBuffer* takeBlock(struct FastBufferPool* pool, size_t size, uint32_t kind)
-{
-    size_t capacity = kind < POOL_CLASSES ? (size_t)1 << (kind + POOL_SHIFT) : size;
-    size_t footprint = sizeof(struct FastBuffer) + capacity;
-    struct FastBuffer* buffer;
-
-    if (capacity >= POOL_MAPPED) {
-        footprint = (footprint + pageSize() - 1) & ~(pageSize() - 1);
-        buffer = mmap(NULL, footprint, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (buffer == MAP_FAILED)
-            return NULL;
-    } else {
-        buffer = aligned_alloc(alignof(struct FastBuffer), footprint);
-        if (buffer == NULL)
-            return NULL;
-    }
-    buffer->pool = pool;
-    buffer->next = NULL;
-    buffer->footprint = footprint;
-    buffer->kind = kind;
-    return buffer;
-}
-
-static void giveBlock(struct FastBuffer* buffer)
-{
-    size_t footprint = buffer->footprint;
-
-    ASAN_UNPOISON_MEMORY_REGION(buffer, footprint);
-    if (footprint < POOL_MAPPED) {
-        free(buffer);
-        return;
-    }
-    if (munmap(buffer, footprint) < 0) {
-        /* UNTESTED: it can fail where it would split a mapping and the process has no more to
-         * spare. Then only the addresses stay taken. */
-        (void)madvise(buffer, footprint, MADV_DONTNEED);
-    }
-}
-
-/* ---- free lists: the own thread, or under the lock ---- */
-
-static struct FastBuffer* popFree(struct FastBufferPool* pool, uint32_t kind)
-{
-    struct PoolClass* list = &pool->own.classes[kind];
-    struct FastBuffer* buffer = list->first;
+    struct FastBuffer* buffer = FastBlockTake(size, kind);
 
     if (buffer == NULL)
         return NULL;
-    list->first = buffer->next;
-    list->footprint -= buffer->footprint;
-    pool->own.free -= buffer->footprint;
-    ASAN_UNPOISON_MEMORY_REGION(buffer + 1, buffer->footprint - sizeof(*buffer));
+    buffer->pool = pool;
+    atomic_fetch_add_explicit(&pool->memory, buffer->footprint, memory_order_relaxed);
     return buffer;
 }
 
-static void pushFree(struct FastBufferPool* pool, struct FastBuffer* buffer)
+static void giveBlock(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    struct PoolClass* list = &pool->own.classes[buffer->kind];
-
-    ASAN_POISON_MEMORY_REGION(buffer + 1, buffer->footprint - sizeof(*buffer));
-    buffer->next = list->first;
-    list->first = buffer;
-    list->footprint += buffer->footprint;
-    pool->own.free += buffer->footprint;
+    atomic_fetch_sub_explicit(&pool->memory, buffer->footprint, memory_order_relaxed);
+    FastBlockGive(buffer);
 }
 
-static void dropFree(struct FastBufferPool* pool, uint32_t kind)
+void FastPoolGiveChain(struct FastBufferPool* pool, struct FastBuffer* chain)
 {
-    struct FastBuffer* buffer = popFree(pool, kind);
-
-    pool->own.memory -= (int64_t)buffer->footprint;
-    giveBlock(buffer);
-}
-
-static void dropAllFree(struct FastBufferPool* pool)
-{
-    for (uint32_t kind = 0; kind < POOL_CLASSES; kind++) {
-        while (pool->own.classes[kind].first != NULL)
-            dropFree(pool, kind);
+    while (chain != NULL) {
+        struct FastBuffer* next = chain->next;
+        giveBlock(pool, chain);
+        chain = next;
     }
 }
 
-static size_t totalMemory(const struct FastBufferPool* pool)
+/* Any thread, while it has a share in the pool's life, which keeps the owner alive. */
+static void startDecay(struct FastBufferPool* pool)
 {
-    return (size_t)(pool->own.memory + atomic_load_explicit(&pool->memory, memory_order_relaxed));
+    if (pool->owner == NULL || atomic_load_explicit(&pool->decaying, memory_order_relaxed))
+        return;
+    if (!atomic_exchange(&pool->decaying, true))
+        pool->owner->surplus(pool->owner);
 }
 
-/* The class with most to give, so that one which is in steady use beside a burst keeps its blocks. */
-static uint32_t fattestClass(const struct FastBufferPool* pool)
+static void limitForeign(struct FastBufferPool* pool)
 {
-    uint32_t fattest = 0;
-    for (uint32_t kind = 1; kind < POOL_CLASSES; kind++) {
-        if (pool->own.classes[kind].footprint > pool->own.classes[fattest].footprint)
-            fattest = kind;
-    }
-    return fattest;
+    if (FastPoolForeignFree(pool) > FastPoolLittle(pool))
+        startDecay(pool);
 }
 
-static void trimFree(struct FastBufferPool* pool)
+/* ---- the own store ---- */
+
+static void shedOwn(struct FastBufferPool* pool)
 {
-    while (pool->own.free > POOL_RESERVE && pool->own.free > totalMemory(pool) - pool->own.free)
-        dropFree(pool, fattestClass(pool));
+    struct FastPoolStore* store = &pool->own.store;
+    struct FastBuffer* chain = NULL;
+
+    FastStoreShed(store, FastPoolAllowance(pool, store), &chain);
+    FastPoolGiveChain(pool, chain);
 }
 
-static void storeFree(struct FastBufferPool* pool, struct FastBuffer* buffer)
+/* Looks again soon, since others may bring blocks, too. */
+static void limitOwn(struct FastBufferPool* pool)
+{
+    if (FastPoolFreeBytes(pool) > FastPoolReserve(pool))
+        shedOwn(pool);
+    size_t bytes = FastStoreFree(&pool->own.store);
+    pool->own.watch = FastPoolLittle(pool);
+    if (bytes <= pool->own.watch)
+        return;
+    size_t allowance = FastPoolAllowance(pool, &pool->own.store);
+    pool->own.watch = allowance < bytes + POOL_LOOK ? allowance : bytes + POOL_LOOK;
+    startDecay(pool);
+}
+
+static void storeOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
     if (buffer->kind == POOL_LOOSE) {
-        pool->own.memory -= (int64_t)buffer->footprint;
-        giveBlock(buffer);
-    } else {
-        pushFree(pool, buffer);
+        giveBlock(pool, buffer);
+        return;
     }
-    trimFree(pool);
-}
-
-static struct FastBuffer* allocateFree(struct FastBufferPool* pool, size_t size, uint32_t kind)
-{
-    struct FastBuffer* buffer = kind < POOL_CLASSES ? popFree(pool, kind) : NULL;
-
-    if (buffer != NULL)
-        return buffer;
-    buffer = takeBlock(pool, size, kind);
-    if (buffer == NULL && pool->own.free > 0) {
-        dropAllFree(pool);
-        buffer = takeBlock(pool, size, kind);
-    }
-    if (buffer != NULL)
-        pool->own.memory += (int64_t)buffer->footprint;
-    return buffer;
-}
-
-/* ---- what strangers return ---- */
-
-/* Tries to leave a block to the owner; false when enough is waiting for it. */
-static bool pushReturned(struct FastBufferPool* pool, struct FastBuffer* buffer)
-{
-    size_t footprint = buffer->footprint;
-    size_t waiting =
-        atomic_fetch_add_explicit(&pool->returnedBytes, footprint, memory_order_relaxed);
-
-    if (waiting + footprint > POOL_RETURNED) {
-        atomic_fetch_sub_explicit(&pool->returnedBytes, footprint, memory_order_relaxed);
-        return false;
-    }
-    struct FastBuffer* first = atomic_load_explicit(&pool->returned, memory_order_relaxed);
-    do
-        buffer->next = first;
-    while (!atomic_compare_exchange_weak_explicit(&pool->returned, &first, buffer,
-                                                  memory_order_release, memory_order_relaxed));
-    return true;
+    FastStorePush(&pool->own.store, buffer);
+    if (FastStoreFree(&pool->own.store) > pool->own.watch)
+        limitOwn(pool);
 }
 
 /* Takes the whole stack. Nothing is ever popped singly, so that no block can return to the top
  * between the look and the exchange. */
 static struct FastBuffer* takeReturned(struct FastBufferPool* pool)
 {
-    if (atomic_load_explicit(&pool->returned, memory_order_relaxed) == NULL)
-        return NULL;
     struct FastBuffer* first =
         atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
     size_t footprint = 0;
@@ -303,32 +143,69 @@ static struct FastBuffer* takeReturned(struct FastBufferPool* pool)
 
 static void collectReturned(struct FastBufferPool* pool)
 {
+    if (atomic_load_explicit(&pool->returned, memory_order_relaxed) == NULL)
+        return;
     struct FastBuffer* buffer = takeReturned(pool);
-
     while (buffer != NULL) {
         struct FastBuffer* next = buffer->next;
-        storeFree(pool, buffer);
+        storeOwn(pool, buffer);
         buffer = next;
     }
 }
 
-static void giveForeign(struct FastBufferPool* pool, struct FastBuffer* buffer)
+/* Gives back all that is free; false when nothing was. */
+static bool emptyOwn(struct FastBufferPool* pool)
 {
-    atomic_fetch_sub_explicit(&pool->memory, (int64_t)buffer->footprint, memory_order_relaxed);
-    giveBlock(buffer);
+    struct FastBuffer* chain = NULL;
+
+    FastStoreEmpty(&pool->own.store, &chain);
+    FastPoolGiveChain(pool, chain);
+    bool shared = FastPoolEmptyShared(pool, false);
+    return shared || chain != NULL;
+}
+
+/* A block that no list of the own thread's has. */
+static struct FastBuffer* fetchOwn(struct FastBufferPool* pool, size_t size, uint32_t kind)
+{
+    collectReturned(pool);
+    struct FastBuffer* buffer = FastStorePop(&pool->own.store, kind);
+    if (buffer == NULL && FastStoreFree(&pool->shared.store) > 0)
+        buffer = FastPoolPopShared(pool, kind, false); /* what lies unused there becomes the owner's */
+    if (buffer == NULL)
+        buffer = FastPoolTakeBlock(pool, size, kind);
+    if (buffer == NULL && emptyOwn(pool))
+        buffer = FastPoolTakeBlock(pool, size, kind);
+    if (buffer != NULL)
+        buffer->shared = false;
+    return buffer;
+}
+
+/* ---- what strangers return of the owner's ---- */
+
+/* Tries to leave a block to the owner; false when enough is waiting for it. */
+static bool pushReturned(struct FastBufferPool* pool, struct FastBuffer* buffer)
+{
+    size_t footprint = buffer->footprint;
+
+    atomic_fetch_add_explicit(&pool->returnedBytes, footprint, memory_order_relaxed);
+    if (FastPoolForeignFree(pool) > FastPoolLittle(pool) &&
+        FastPoolFreeBytes(pool) > FastPoolReserve(pool)) {
+        atomic_fetch_sub_explicit(&pool->returnedBytes, footprint, memory_order_relaxed);
+        return false;
+    }
+    struct FastBuffer* first = atomic_load_explicit(&pool->returned, memory_order_relaxed);
+    do
+        buffer->next = first;
+    while (!atomic_compare_exchange_weak_explicit(&pool->returned, &first, buffer,
+                                                  memory_order_release, memory_order_relaxed));
+    return true;
 }
 
 /* Nobody uses the pool any more. An owner may still want to ask it for its levels, in its own thread,
  * and frees it when that is over. */
 static void finishPool(struct FastBufferPool* pool)
 {
-    struct FastBuffer* buffer = takeReturned(pool); /* by releases that raced with the close */
-
-    while (buffer != NULL) {
-        struct FastBuffer* next = buffer->next;
-        giveForeign(pool, buffer);
-        buffer = next;
-    }
+    FastPoolGiveChain(pool, takeReturned(pool)); /* by releases that raced with the close */
     if (pool->owner != NULL)
         pool->owner->gone(pool->owner);
     else
@@ -346,66 +223,77 @@ static void addLife(struct FastBufferPool* pool, int64_t change)
 
 static struct FastBuffer* allocateOwn(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    if (kind == POOL_LOOSE || pool->own.classes[kind].first == NULL)
-        collectReturned(pool);
-    struct FastBuffer* buffer = allocateFree(pool, size, kind);
+    struct FastBuffer* buffer = FastStorePop(&pool->own.store, kind);
+
+    if (buffer == NULL)
+        buffer = fetchOwn(pool, size, kind);
     if (buffer != NULL)
         pool->own.buffers++;
     return buffer;
 }
 
-static struct FastBuffer* allocateShared(struct FastBufferPool* pool, size_t size, uint32_t kind)
+static struct FastBuffer* fetchShared(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    pthread_mutex_lock(&pool->lock);
-    struct FastBuffer* buffer = allocateFree(pool, size, kind);
-    pthread_mutex_unlock(&pool->lock);
-    if (buffer != NULL)
-        addLife(pool, 1);
+    struct FastBuffer* buffer = FastPoolTakeBlock(pool, size, kind);
+
+    if (buffer == NULL && FastPoolEmptyShared(pool, true))
+        buffer = FastPoolTakeBlock(pool, size, kind);
+    if (buffer == NULL)
+        return NULL;
+    buffer->shared = true;
+    if (kind != POOL_LOOSE)
+        FastPoolMissShared(pool, buffer->footprint);
     return buffer;
 }
 
-static struct FastBuffer* allocateForeign(struct FastBufferPool* pool, size_t size, uint32_t kind)
+static struct FastBuffer* allocateShared(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    struct FastBuffer* buffer = takeBlock(pool, size, kind);
+    struct FastBuffer* buffer = FastPoolPopShared(pool, kind, true);
 
-    if (buffer != NULL) {
-        atomic_fetch_add_explicit(&pool->memory, (int64_t)buffer->footprint, memory_order_relaxed);
+    if (buffer == NULL)
+        buffer = fetchShared(pool, size, kind);
+    if (buffer != NULL)
         addLife(pool, 1);
-    }
     return buffer;
 }
 
 /* Before the releasing thread gives up its share in the pool's life, which keeps the owner alive. */
 static void tellHome(struct FastBufferPool* pool)
 {
-    if (!atomic_load_explicit(&pool->wanted, memory_order_relaxed) || isClosed(pool))
+    if (!atomic_load_explicit(&pool->wanted, memory_order_relaxed) || FastPoolIsClosed(pool))
         return;
     if (atomic_exchange_explicit(&pool->wanted, false, memory_order_acq_rel) && pool->owner != NULL)
         pool->owner->home(pool->owner);
 }
 
+/* A buffer of another thread's goes where that finds it again, unless the owner would have to wait. */
 static void releaseOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
     pool->own.buffers--;
-    storeFree(pool, buffer);
+    if (!buffer->shared)
+        storeOwn(pool, buffer);
+    else if (FastPoolPushShared(pool, buffer, false))
+        limitForeign(pool);
+    else {
+        buffer->shared = false;
+        storeOwn(pool, buffer);
+    }
     collectReturned(pool);
     tellHome(pool);
 }
 
-static void releaseShared(struct FastBufferPool* pool, struct FastBuffer* buffer)
+static bool storeForeign(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    pthread_mutex_lock(&pool->lock);
-    storeFree(pool, buffer);
-    if (isClosed(pool))
-        dropAllFree(pool);
-    pthread_mutex_unlock(&pool->lock);
-    addLife(pool, -1);
+    if (FastPoolIsClosed(pool) || buffer->kind == POOL_LOOSE)
+        return false;
+    return buffer->shared ? FastPoolPushShared(pool, buffer, true) : pushReturned(pool, buffer);
 }
 
 static void releaseForeign(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    if (isClosed(pool) || buffer->kind == POOL_LOOSE || !pushReturned(pool, buffer))
-        giveForeign(pool, buffer);
+    if (!storeForeign(pool, buffer))
+        giveBlock(pool, buffer);
+    limitForeign(pool);
     tellHome(pool);
     addLife(pool, -1);
 }
@@ -423,6 +311,9 @@ struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner)
     memset(pool, 0, sizeof(*pool));
     pool->owner = owner;
     pthread_mutex_init(&pool->lock, NULL);
+    atomic_init(&pool->reserve, POOL_RESERVE);
+    atomic_init(&pool->little, POOL_LITTLE);
+    pool->own.watch = POOL_LITTLE;
     atomic_init(&pool->users, 1);
     atomic_init(&pool->life, lifeBias + 1);
     return pool;
@@ -441,7 +332,7 @@ struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool)
 
 void FastPoolAdopt(struct FastBufferPool* pool)
 {
-    if (!isClosed(pool))
+    if (!FastPoolIsClosed(pool))
         atomic_store_explicit(&pool->thread, FastThreadNumber(), memory_order_relaxed);
 }
 
@@ -458,20 +349,70 @@ void FastPoolDrop(struct FastBufferPool* pool)
     addLife(pool, -1);
 }
 
+void FastPoolSetReserve(struct FastBufferPool* pool, size_t bytes)
+{
+    size_t little = bytes < POOL_LITTLE ? bytes : POOL_LITTLE;
+
+    atomic_store_explicit(&pool->reserve, bytes, memory_order_relaxed);
+    atomic_store_explicit(&pool->little, little, memory_order_relaxed);
+    pool->own.watch = little;
+    if (FastPoolIsOwn(pool)) {
+        collectReturned(pool);
+        limitOwn(pool);
+    }
+    FastPoolLimitShared(pool);
+}
+
+/* Another thread may bring some just now, and find that the decay is still on. */
+static uint32_t endDecay(struct FastBufferPool* pool)
+{
+    atomic_store(&pool->decaying, false);
+    pool->own.watch = FastPoolLittle(pool);
+    if (FastPoolForeignFree(pool) <= FastPoolLittle(pool) || atomic_exchange(&pool->decaying, true))
+        return 0;
+    return POOL_PERIOD_MS;
+}
+
+/* One step; false when more of the period's are to come. */
+static bool decayStep(struct FastBufferPool* pool, bool begin)
+{
+    struct FastBuffer* chain = NULL;
+    size_t budget = POOL_STEP_COST;
+
+    if (begin)
+        FastStoreBeginPeriod(&pool->own.store);
+    bool done = FastStoreDecay(&pool->own.store, FastPoolLittle(pool), &budget, &chain);
+    FastPoolGiveChain(pool, chain);
+    return FastPoolDecayShared(pool, begin, &budget) && done;
+}
+
+uint32_t FastPoolDecay(struct FastBufferPool* pool)
+{
+    if (!FastPoolIsOwn(pool))
+        return 0;
+    collectReturned(pool);
+    bool done = decayStep(pool, !pool->own.decays);
+    pool->own.decays = !done;
+    if (!done)
+        return POOL_STEP_MS;
+    return FastPoolFreeBytes(pool) > FastPoolLittle(pool) ? POOL_PERIOD_MS : endDecay(pool);
+}
+
 void FastPoolClose(struct FastBufferPool* pool)
 {
-    if (isClosed(pool))
+    if (FastPoolIsClosed(pool))
         return;
 
     pthread_mutex_lock(&pool->lock);
     atomic_store_explicit(&pool->closed, true, memory_order_release);
     atomic_store_explicit(&pool->thread, 0, memory_order_relaxed);
-    if (pool->owner != NULL)
-        collectReturned(pool);
-    dropAllFree(pool);
+    pthread_mutex_unlock(&pool->lock);
+    FastPoolEmptyShared(pool, true);
+    struct FastBuffer* chain = takeReturned(pool);
+    FastStoreEmpty(&pool->own.store, &chain);
+    FastPoolGiveChain(pool, chain);
     int64_t buffers = pool->own.buffers;
     pool->own.buffers = 0;
-    pthread_mutex_unlock(&pool->lock);
     addLife(pool, buffers - lifeBias);
 }
 
@@ -488,13 +429,7 @@ size_t FastPoolBuffers(const struct FastBufferPool* pool)
 
 size_t FastPoolMemory(const struct FastBufferPool* pool)
 {
-    if (pool->owner != NULL)
-        return totalMemory(pool);
-    pthread_mutex_t* lock = &((struct FastBufferPool*)pool)->lock;
-    pthread_mutex_lock(lock);
-    size_t memory = totalMemory(pool);
-    pthread_mutex_unlock(lock);
-    return memory;
+    return atomic_load_explicit(&pool->memory, memory_order_relaxed);
 }
 
 size_t FastBufferFootprint(const struct FastBuffer* buffer)
@@ -524,24 +459,20 @@ struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, 
         errno = EMSGSIZE;
         return NULL;
     }
-    if (isClosed(pool)) {
+    if (FastPoolIsClosed(pool)) {
         errno = ECANCELED;
         return NULL;
     }
 
-    uint32_t kind = classOf(size);
-    struct FastBuffer* buffer;
-    if (isOwn(pool))
-        buffer = allocateOwn(pool, size, kind);
-    else if (pool->owner != NULL)
-        buffer = allocateForeign(pool, size, kind);
-    else
-        buffer = allocateShared(pool, size, kind);
+    uint32_t kind = FastBlockClass(size);
+    struct FastBuffer* buffer =
+        FastPoolIsOwn(pool) ? allocateOwn(pool, size, kind) : allocateShared(pool, size, kind);
     if (buffer == NULL) {
         atomic_store_explicit(&pool->wanted, true, memory_order_release);
         errno = ENOMEM;
         return NULL;
     }
+    FastUnpoison(buffer + 1, size);
     buffer->size = size;
     buffer->length = 0;
     atomic_store_explicit(&buffer->references, 1, memory_order_relaxed);
@@ -565,12 +496,11 @@ void ReleaseFastBuffer(struct FastBuffer* buffer)
         return;
 
     struct FastBufferPool* pool = buffer->pool;
-    if (isOwn(pool))
+    FastPoison(buffer + 1, buffer->footprint - sizeof(*buffer));
+    if (FastPoolIsOwn(pool))
         releaseOwn(pool, buffer);
-    else if (pool->owner != NULL)
-        releaseForeign(pool, buffer);
     else
-        releaseShared(pool, buffer);
+        releaseForeign(pool, buffer);
 }
 
 struct FastBuffer* GetFastBuffer(void* data)

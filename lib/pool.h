@@ -12,14 +12,14 @@ struct FastPoolOwner
 {
     void (*home)(struct FastPoolOwner* owner); /* any thread: memory came back after an allocation had failed */
     void (*gone)(struct FastPoolOwner* owner); /* any thread: closed, dropped and empty; the owner calls FastPoolFree, now or later */
+    void (*surplus)(struct FastPoolOwner* owner); /* any thread: have FastPoolDecay called in the owner's thread, soon */
 };
 
 /*
  * Makes a pool with one reference, its user's.
  *
  * owner      NULL: locked, all threads alike. Otherwise one thread, told by FastPoolAdopt, uses the
- *            pool without locks; until then, and in all other threads, buffers come straight from the
- *            system.
+ *            pool without locks.
  */
 struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner);
 struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool);
@@ -30,6 +30,13 @@ void FastPoolAdopt(struct FastBufferPool* pool);
 /* Owner's thread only: references of sockets and the like. The pool closes with the last. */
 void FastPoolHold(struct FastBufferPool* pool);
 void FastPoolDrop(struct FastBufferPool* pool);
+
+/* Bytes that the pool may keep free. Owner's thread; 64 MiB until it is called. */
+void FastPoolSetReserve(struct FastBufferPool* pool, size_t bytes);
+
+/* Owner's thread: gives back of what was not needed lately. Returns in how many milliseconds to call it
+ * again; 0 = not until surplus is called. */
+uint32_t FastPoolDecay(struct FastBufferPool* pool);
 
 /* No allocation any more (ECANCELED); buffers go back to the system, the pool itself with the last
  * reference and buffer. */

@@ -3,7 +3,8 @@
  *
  * The binding between the two is a member of the ring: it makes the ring's thread the pool's own at
  * the first wait, adds the pool's levels to the ring's statistics, wakes those who wait for memory
- * when a buffer comes home, and closes the pool when the ring goes.
+ * when a buffer comes home, has the pool's surplus decay by a timer, which stands still when there is
+ * none, and closes the pool when the ring goes.
  *
  * It has two holders: the pool, until its last buffer has come home, which may happen in any thread
  * and long after the ring is gone; and the ring, until it goes or hears, by the farewell call, that
@@ -15,6 +16,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+
+enum
+{
+    BINDING_NS_PER_MS = 1000000,
+    BINDING_DECAY_NS = 1000000000, /* until the first look at what is not needed */
+};
 
 struct PoolBinding
 {
@@ -28,6 +35,8 @@ struct PoolBinding
     struct FastRing* ring;   /* NULL after the ring: it need not wait for the last buffer */
     struct FastBufferPool* pool;
     atomic_int holders;
+    struct FastTimer decay;
+    atomic_bool surplus; /* onHome is to start it */
     atomic_bool started; /* from now on IsFastRingThread tells threads apart */
     bool leaving;        /* onHome is still to run, and leaves then */
     bool left;
@@ -49,6 +58,7 @@ static void forgetRing(struct PoolBinding* binding)
 
     binding->left = true;
     FastRingRemoveStarter(ring, &binding->starter);
+    FastRingStopTimer(ring, &binding->decay);
     pthread_mutex_lock(&binding->lock);
     binding->ring = NULL;
     pthread_mutex_unlock(&binding->lock);
@@ -95,6 +105,23 @@ static void tellHome(struct FastPoolOwner* owner)
     submitCall(binding, &binding->home);
 }
 
+static void startDecay(struct PoolBinding* binding)
+{
+    FastRingSetTimer(binding->ring, &binding->decay, BINDING_DECAY_NS);
+}
+
+static void tellSurplus(struct FastPoolOwner* owner)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
+
+    if (isRingThread(binding)) {
+        startDecay(binding);
+        return;
+    }
+    atomic_store(&binding->surplus, true);
+    submitCall(binding, &binding->home);
+}
+
 static void tellGone(struct FastPoolOwner* owner)
 {
     struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
@@ -113,6 +140,8 @@ static void onHome(struct FastRingCall* call)
     struct PoolBinding* binding = FAST_CONTAINER(call, struct PoolBinding, home);
 
     FastRingMemoryReturned(binding->ring);
+    if (atomic_exchange(&binding->surplus, false))
+        startDecay(binding);
     if (binding->leaving)
         leaveRing(binding);
 }
@@ -128,6 +157,22 @@ static void onStart(struct FastRingStarter* starter)
 
     FastPoolAdopt(binding->pool);
     atomic_store(&binding->started, true);
+}
+
+static void onDecay(struct FastTimer* timer)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(timer, struct PoolBinding, decay);
+    uint32_t milliseconds = FastPoolDecay(binding->pool);
+
+    if (milliseconds > 0)
+        FastRingSetTimer(binding->ring, timer, (int64_t)milliseconds * BINDING_NS_PER_MS);
+}
+
+static void adjustMember(struct FastRingMember* member)
+{
+    const struct PoolBinding* binding = FAST_CONTAINER(member, struct PoolBinding, member);
+
+    FastPoolSetReserve(binding->pool, FastRingPoolReserve(binding->ring));
 }
 
 static void closeMember(struct FastRingMember* member, bool orderly)
@@ -149,6 +194,7 @@ static void countMember(const struct FastRingMember* member, struct FastRingStat
 
 static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
+    .adjust = adjustMember,
     .count = countMember,
 };
 
@@ -165,6 +211,8 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
     }
     binding->owner.home = tellHome;
     binding->owner.gone = tellGone;
+    binding->owner.surplus = tellSurplus;
+    binding->decay.function = onDecay;
     binding->home.function = onHome;
     binding->farewell.function = onFarewell;
     binding->starter.function = onStart;
@@ -172,6 +220,7 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
     binding->origin = ring;
     pthread_mutex_init(&binding->lock, NULL);
     atomic_init(&binding->holders, 2);
+    FastPoolSetReserve(binding->pool, FastRingPoolReserve(ring));
     FastRingLink(ring, &binding->member, &memberFunctions);
     if (FastRingIsStarted(ring))
         onStart(&binding->starter);

@@ -93,6 +93,7 @@ struct FastRing
     {
         uint32_t turnLimit;
         uint32_t spinUs;
+        uint64_t poolReserve;
     } options;
     uint32_t spinWindowUs; /* how long spinning has been worth it lately */
     uint32_t spinSkipped;

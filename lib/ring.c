@@ -29,6 +29,7 @@ enum
 };
 
 #define RING_INBOUND_LIMIT (UINT64_C(256) << 20)
+#define RING_POOL_RESERVE  (UINT64_C(256) << 20)
 
 /* ---- checks ---- */
 
@@ -286,6 +287,19 @@ void FastRingWaitInbound(struct FastRing* ring, struct FastWaiter* waiter)
     FastWaiterAdd(&ring->inbound.waiting, waiter);
 }
 
+size_t FastRingPoolReserve(const struct FastRing* ring)
+{
+    return ring->options.poolReserve < SIZE_MAX ? (size_t)ring->options.poolReserve : SIZE_MAX;
+}
+
+static void setPoolReserve(struct FastRing* ring, uint64_t bytes)
+{
+    ring->options.poolReserve = bytes;
+    for (struct FastRingMember* member = ring->members; member != NULL; member = member->next)
+        if (member->functions->adjust != NULL)
+            member->functions->adjust(member);
+}
+
 void FastRingCountPending(struct FastRing* ring, int change)
 {
     ring->pending = (size_t)((ssize_t)ring->pending + change);
@@ -324,6 +338,7 @@ struct FastRing* CreateFastRing(uint32_t length)
     FastForkWatch();
     ring->forks = FastForkCount();
     ring->options.turnLimit = RING_TURN_LIMIT;
+    ring->options.poolReserve = RING_POOL_RESERVE;
     ring->inbound.limit = RING_INBOUND_LIMIT;
     FastRingMakeMemoryTimer(ring);
     FastRingPrepareCalls(ring);
@@ -468,6 +483,9 @@ int SetFastRingOption(struct FastRing* ring, int option, uint64_t value)
         ring->options.spinUs = (uint32_t)value;
         ring->spinWindowUs = (uint32_t)value;
         return 0;
+    case FASTRING_OPTION_POOL_RESERVE:
+        setPoolReserve(ring, value);
+        return 0;
     default:
         return -ENOPROTOOPT;
     }
@@ -487,6 +505,9 @@ int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value)
         return 0;
     case FASTRING_OPTION_SPIN:
         *value = ring->options.spinUs;
+        return 0;
+    case FASTRING_OPTION_POOL_RESERVE:
+        *value = ring->options.poolReserve;
         return 0;
     default:
         return -ENOPROTOOPT;

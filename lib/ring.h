@@ -55,6 +55,9 @@ struct FastRingMemberFunctions
     /* The ring's inbound limit is reached: receive no more than must be. May be NULL. */
     void (*tighten)(struct FastRingMember* member);
 
+    /* FastRingPoolReserve has changed. May be NULL. */
+    void (*adjust)(struct FastRingMember* member);
+
     /* Adds the member's share to the ring's statistics. May be NULL. */
     void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
 };
@@ -225,6 +228,9 @@ void FastRingTakeInbound(struct FastRing* ring, size_t length);
 bool FastRingInboundIsFull(const struct FastRing* ring);
 uint64_t FastRingInboundLimit(const struct FastRing* ring);
 void FastRingWaitInbound(struct FastRing* ring, struct FastWaiter* waiter);
+
+/* Bytes that each pool may keep free: FASTRING_OPTION_POOL_RESERVE. */
+size_t FastRingPoolReserve(const struct FastRing* ring);
 
 /* The next power of two; length is at most 2^31. */
 uint32_t FastRingRoundUp(uint32_t length);

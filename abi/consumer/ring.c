@@ -160,6 +160,7 @@ void useOptions(void)
     CHECK(SetFastRingOption(ring, FASTRING_OPTION_TURN_LIMIT, 65537) == -EINVAL);
     useOption(ring, FASTRING_OPTION_SPIN, 0, 0, 10000);
     CHECK(SetFastRingOption(ring, FASTRING_OPTION_SPIN, 10001) == -EINVAL);
+    useOption(ring, FASTRING_OPTION_POOL_RESERVE, UINT64_C(256) << 20, 0, UINT64_MAX);
 
     uint64_t value = 99;
     CHECK(SetFastRingOption(ring, UNKNOWN_OPTION, 1) == -ENOPROTOOPT);

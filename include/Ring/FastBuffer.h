@@ -2,8 +2,8 @@
  * Ring/FastBuffer.h: reusable, counted buffers.
  *
  * A buffer starts with one reference, its creator's. HoldFastBuffer adds one, ReleaseFastBuffer drops
- * one; with the last the memory goes back to its pool, and from there to the system when a burst is
- * over. Buffers may be held and released in any thread; their content is not guarded against use by
+ * one; with the last the memory goes back to its pool, and from there to the system in the seconds
+ * after a burst. Buffers may be held and released in any thread; their content is not guarded against use by
  * two threads at once.
  *
  * Errors: functions that return a pointer give NULL and set errno; the others return 0 or a negative
@@ -28,7 +28,10 @@ struct FastBufferPool;
  * Creates a pool.
  *
  * ring       the ring whose thread uses the pool most, which then needs no locks; or NULL for a pool
- *            of its own, shared by all threads alike.
+ *            of its own, shared by all threads alike. What a ring's pool keeps free is bounded by
+ *            FASTRING_OPTION_POOL_RESERVE. A pool without a ring keeps as much as is in use, or 4 MiB, or
+ *            what was missed within a second after it had been given back, at most 64 MiB; without a
+ *            clock it gives that back only when it is used.
  *
  * Ownership: the pool may be released before or after the ring and the sockets that use it. Released
  *            after the ring, it is a shell meanwhile: allocation fails with ECANCELED.

@@ -159,9 +159,15 @@ uint64_t GetFastRingFeatures(struct FastRing* ring);
 #define FASTRING_OPTION_INBOUND_LIMIT  1  /* bytes of unread input of all sockets together, from 4096, default 256 MiB */
 #define FASTRING_OPTION_TURN_LIMIT     2  /* completions handled per turn, 1 to 65536, default 256 */
 #define FASTRING_OPTION_SPIN           3  /* microseconds to spin before sleeping, adaptive, at most 10000, default 0 */
+#define FASTRING_OPTION_POOL_RESERVE   4  /* bytes of free memory that each pool may keep, default 256 MiB, 0 = none; since 1.1 */
 
 /*
  * Sets an option of the ring.
+ *
+ * FASTRING_OPTION_POOL_RESERVE is for the pools that there are and those to come; what a pool has beyond
+ * it is given back at once. A pool keeps what was released for those who allocate next. Of what nobody
+ * needed in the last second half is given back every second, down to 4 MiB; meanwhile
+ * GetFastRingInterval is at most 1000.
  *
  * option     FASTRING_OPTION_*.
  * value      see the option.

@@ -24,7 +24,8 @@ LAYERS = {
     'timer': [],
     'thread': [],
     'pipe-signal': [],
-    'pool': ['thread'],
+    'poison': ['checker'],
+    'pool': ['thread', 'poison'],
     'engine': [],
     'engine-uring': ['engine', 'pipe-signal', 'uring-compat', 'checker'],
     'ring': ['engine', 'pipe-signal', 'thread', 'timer', 'uring-compat'],
@@ -43,6 +44,7 @@ LAYERS = {
 PARTS = {
     'engine-checked': 'engine-uring',
     'engine-try': 'engine-uring',
+    'pool-*': 'pool',
     'ring-loop': 'ring',
     'ring-now': 'ring',
     'ring-state': 'ring',

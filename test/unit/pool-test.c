@@ -5,13 +5,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <time.h>
 
 enum
 {
     THREADS = 4,
     ROUNDS = 20000,
     BATCH = 64,
-    RESERVE = 4 << 20,
+    RESERVE = 4 << 20, /* stays for ever */
+    SHARED_RESERVE = 64 << 20,
 };
 
 /* ---- the system, taken over by the linker's --wrap ---- */
@@ -50,9 +52,21 @@ void* __wrap_mmap64(void* address, size_t length, int protection, int flags, int
     return __wrap_mmap(address, length, protection, flags, handle, offset);
 }
 
+static int64_t seconds; /* the time of day that pools see */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec* now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec* now)
+{
+    (void)clock;
+    *now = (struct timespec){.tv_sec = (time_t)seconds};
+    return 0;
+}
+
 /* ---- an owner ---- */
 
 static atomic_int homes;
+static atomic_int surpluses;
 static atomic_int ends;
 static struct FastBufferPool* pool;
 
@@ -70,7 +84,22 @@ static void onGone(struct FastPoolOwner* owner)
     atomic_fetch_add(&ends, 1);
 }
 
-static struct FastPoolOwner owner = {.home = onHome, .gone = onGone};
+static void onSurplus(struct FastPoolOwner* owner)
+{
+    (void)owner;
+    atomic_fetch_add(&surpluses, 1);
+}
+
+static struct FastPoolOwner owner = {.home = onHome, .gone = onGone, .surplus = onSurplus};
+
+/* What an owner does who was told of a surplus, with the time taken out. A period without a burst halves
+ * it, so the number is bounded. */
+static void decay(void)
+{
+    int calls = 0;
+    while (FastPoolDecay(pool) > 0)
+        ck_assert_int_lt(++calls, 10000);
+}
 
 static void openPool(void)
 {
@@ -169,31 +198,172 @@ END_TEST
 
 /* ---- where memory goes ---- */
 
+/* Takes COUNT buffers of a size, and releases them. */
+static void burst(struct FastBufferPool* from, int count, size_t size)
+{
+    static struct FastBuffer* buffers[1024];
+
+    for (int index = 0; index < count; index++)
+        buffers[index] = allocate(from, size);
+    for (int index = 0; index < count; index++)
+        ReleaseFastBuffer(buffers[index]);
+}
+
+static const size_t burstSizes[] = {1000, 16384, 65536, 200000};
+
 START_TEST(burstIsGivenBack)
+{
+    openPool();
+    for (int index = 0; index < 6; index++) { /* larger ones, then smaller */
+        int kind = index < 4 ? index : 6 - index;
+        int told = atomic_load(&surpluses);
+        bool large = kind > 0;
+        burst(pool, 1024, burstSizes[kind]);
+        ck_assert_int_eq(atomic_load(&surpluses) - told, large); /* once */
+        decay();
+        ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
+    }
+    closePool();
+}
+END_TEST
+
+/* Nobody would come to decay what is left of it. */
+START_TEST(burstOfASharedPoolIsGivenBack)
 {
     enum
     {
         COUNT = 1024
     };
-    static const size_t sizes[] = {1000, 16384, 65536, 200000};
     static struct FastBuffer* buffers[COUNT];
+    struct FastBufferPool* shared = FastPoolCreate(NULL);
 
-    openPool();
-    for (size_t kind = 0; kind < sizeof(sizes) / sizeof(sizes[0]); kind++) {
+    for (size_t kind = 0; kind < sizeof(burstSizes) / sizeof(burstSizes[0]); kind++) {
         size_t used = 0;
+        seconds += 100;
         for (int index = 0; index < COUNT; index++) {
-            buffers[index] = allocate(pool, sizes[kind]);
+            buffers[index] = allocate(shared, burstSizes[kind]);
             used += FastBufferFootprint(buffers[index]);
         }
-        ck_assert_uint_ge(FastPoolMemory(pool), used);
+        ck_assert_uint_ge(FastPoolMemory(shared), used);
         for (int index = 0; index < COUNT; index++) {
             used -= FastBufferFootprint(buffers[index]);
             ReleaseFastBuffer(buffers[index]);
             /* at every release, not only in the end */
-            ck_assert_uint_le(FastPoolMemory(pool) - used, used > RESERVE ? used : RESERVE);
+            ck_assert_uint_le(FastPoolMemory(shared) - used, used > RESERVE ? used : RESERVE);
         }
-        ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
+        ck_assert_uint_le(FastPoolMemory(shared), RESERVE);
     }
+    FastPoolDrop(shared);
+}
+END_TEST
+
+/* ---- what comes again and again ---- */
+
+static void expectReuse(struct FastBufferPool* from, size_t size)
+{
+    atomic_store(&systemCalls, 0);
+    burst(from, 64, size);
+    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+}
+
+START_TEST(repeatedBurstIsKept)
+{
+    static const size_t sizes[] = {20000, 262144, 1500000, 3000000};
+
+    openPool();
+    FastPoolSetReserve(pool, 1 << 30);
+    for (int index = 0; index < 4; index++) {
+        burst(pool, 64, sizes[index]);
+        for (int round = 0; round < 12; round++) {
+            expectReuse(pool, sizes[index]);
+            (void)FastPoolDecay(pool); /* many periods, and in each of them the burst */
+        }
+    }
+    closePool();
+}
+END_TEST
+
+/* … also by what is left when a larger one is over. */
+START_TEST(largestBurstDecays)
+{
+    openPool();
+    burst(pool, 256, 65536);
+    for (int round = 0; round < 1000; round++) {
+        burst(pool, 128, 65536);
+        (void)FastPoolDecay(pool);
+    }
+    atomic_store(&systemCalls, 0);
+    burst(pool, 128, 65536);
+    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    size_t kept = FastPoolMemory(pool);
+    burst(pool, 128, 65536);
+    ck_assert_uint_eq(FastPoolMemory(pool), kept);
+    ck_assert_uint_lt(kept, (size_t)130 * (65536 + 4096));
+    closePool();
+}
+END_TEST
+
+/* One call gives back a bounded amount, so that the ring goes on meanwhile. */
+START_TEST(decayGoesByPieces)
+{
+    enum
+    {
+        STEP = (16 << 20) + (1 << 20) /* a step's cost, and what the last block exceeds it by */
+    };
+    openPool();
+    FastPoolSetReserve(pool, 1 << 30);
+    burst(pool, 1024, 200000);
+    size_t before = FastPoolMemory(pool);
+    while (FastPoolDecay(pool) > 0) {
+        ck_assert_uint_le(before - FastPoolMemory(pool), STEP);
+        before = FastPoolMemory(pool);
+    }
+    closePool();
+}
+END_TEST
+
+START_TEST(reserveBoundsWhatIsKept)
+{
+    openPool();
+    for (size_t reserve = 0; reserve <= 32 << 20; reserve += 8 << 20) {
+        FastPoolSetReserve(pool, reserve);
+        burst(pool, 1024, 65536);
+        ck_assert_uint_le(FastPoolMemory(pool), reserve);
+        ck_assert_uint_ge(FastPoolMemory(pool) + 2 * 65536, reserve);
+    }
+    FastPoolSetReserve(pool, 1 << 20); /* and at once */
+    ck_assert_uint_le(FastPoolMemory(pool), 1 << 20);
+    decay();
+    ck_assert_uint_ge(FastPoolMemory(pool) + 2 * 65536, 1 << 20); /* a little stays for ever */
+    FastPoolSetReserve(pool, 0);
+    ck_assert_uint_eq(FastPoolMemory(pool), 0);
+    closePool();
+}
+END_TEST
+
+/* A ring's pool before the first wait, or one that has no ring. */
+START_TEST(poolsWithoutAnOwnersThreadReuse)
+{
+    struct FastBufferPool* pools[] = {FastPoolCreate(NULL), FastPoolCreate(&owner)};
+
+    for (int index = 0; index < 2; index++) {
+        burst(pools[index], 64, 262144);
+        burst(pools[index], 64, 262144);
+        for (int round = 0; round < 100; round++) {
+            expectReuse(pools[index], 262144);
+            seconds++;
+        }
+        /* … and are smaller, when they are used so */
+        for (int round = 0; round < 100; round++) {
+            burst(pools[index], 17, 262144);
+            seconds++;
+        }
+        ck_assert_uint_le(FastPoolMemory(pools[index]), RESERVE + 2 * (262144 + 4096));
+        burst(pools[index], 64, 262144); /* once is not again and again */
+        ck_assert_uint_le(FastPoolMemory(pools[index]), RESERVE + 2 * (262144 + 4096));
+    }
+    FastPoolDrop(pools[0]);
+    pool = pools[1];
     closePool();
 }
 END_TEST
@@ -215,14 +385,14 @@ START_TEST(burstSparesOtherClasses)
 }
 END_TEST
 
-START_TEST(largeOnesAreNeverKept)
+START_TEST(largestOnesAreNeverKept)
 {
     openPool();
     size_t before = FastPoolMemory(pool);
-    struct FastBuffer* buffer = allocate(pool, (2 << 20) + 1);
+    struct FastBuffer* buffer = allocate(pool, (64 << 20) + 1);
     ReleaseFastBuffer(buffer);
     ck_assert_uint_eq(FastPoolMemory(pool), before);
-    buffer = allocate(pool, (2 << 20) + 1);
+    buffer = allocate(pool, (64 << 20) + 1);
     inThread(releaseIt, buffer);
     ck_assert_uint_eq(FastPoolMemory(pool), before);
     closePool();
@@ -258,9 +428,77 @@ START_TEST(idleOwnerHoldsNoBurst)
     openPool();
     for (int index = 0; index < 1024; index++)
         buffers[index] = allocate(pool, 65536);
+    ck_assert_int_eq(atomic_load(&surpluses), 0);
     inThread(releaseAll, buffers);
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
+    ck_assert_int_eq(atomic_load(&surpluses), 1);
+    decay();
     ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
+    closePool();
+}
+END_TEST
+
+/* Workers release the owner's buffers, a burst in each turn. */
+START_TEST(whatStrangersReleaseIsKept)
+{
+    static struct FastBuffer* buffers[257];
+
+    openPool();
+    for (int round = 0; round < 20; round++) {
+        if (round == 1)
+            atomic_store(&systemCalls, 0);
+        for (int index = 0; index < 256; index++)
+            buffers[index] = allocate(pool, 65536);
+        inThread(releaseAll, buffers);
+    }
+    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    closePool();
+}
+END_TEST
+
+static void* allocateAll(void* closure)
+{
+    struct FastBuffer** buffers = closure;
+    for (int index = 0; index < 256; index++)
+        buffers[index] = allocate(pool, 65536);
+    return NULL;
+}
+
+/* Workers fill buffers, the owner sends and releases them: they are the workers' again, and don't pile up
+ * with the owner. */
+START_TEST(whatStrangersAllocateComesBack)
+{
+    static struct FastBuffer* buffers[257];
+    size_t memory = 0;
+
+    openPool();
+    for (int round = 0; round < 20; round++) {
+        inThread(allocateAll, buffers);
+        releaseAll(buffers);
+        if (round == 0)
+            memory = FastPoolMemory(pool);
+        if (round == 0)
+            atomic_store(&systemCalls, 0);
+    }
+    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ck_assert_uint_eq(FastPoolMemory(pool), memory);
+    decay();
+    ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
+    closePool();
+}
+END_TEST
+
+/* What was released before the ring's first wait is of use after it. */
+START_TEST(ownerTakesWhatIsShared)
+{
+    pool = FastPoolCreate(&owner);
+    struct FastBuffer* buffer = allocate(pool, 65536);
+    ReleaseFastBuffer(buffer);
+    FastPoolAdopt(pool);
+    ck_assert_ptr_eq(allocate(pool, 65536), buffer);
+    ReleaseFastBuffer(buffer);
+    ck_assert_ptr_eq(allocate(pool, 65536), buffer);
+    ReleaseFastBuffer(buffer);
     closePool();
 }
 END_TEST
@@ -297,13 +535,14 @@ static void hammer(struct FastBufferPool* from)
         ck_assert_ptr_nonnull(result);
     }
     ck_assert_uint_eq(FastPoolBuffers(from), 0);
-    ck_assert_uint_le(FastPoolMemory(from), 2 * RESERVE);
 }
 
 START_TEST(allThreadsUseAnOwnedPool)
 {
     openPool();
     hammer(pool);
+    decay(); /* how much is left depends on who of them had most, and when the owner was through */
+    ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
     closePool();
 }
 END_TEST
@@ -314,6 +553,7 @@ START_TEST(allThreadsUseASharedPool)
     ck_assert_ptr_nonnull(shared);
     ck_assert_ptr_null(FastPoolGetOwner(shared));
     hammer(shared);
+    ck_assert_uint_le(FastPoolMemory(shared), SHARED_RESERVE);
     FastPoolDrop(shared);
 }
 END_TEST
@@ -552,10 +792,19 @@ int main(void)
     tcase_add_test(tcase, reusesWithoutTheSystem);
     tcase_add_test(tcase, holdsKeepIt);
     tcase_add_test(tcase, burstIsGivenBack);
+    tcase_add_test(tcase, burstOfASharedPoolIsGivenBack);
+    tcase_add_test(tcase, repeatedBurstIsKept);
+    tcase_add_test(tcase, largestBurstDecays);
+    tcase_add_test(tcase, decayGoesByPieces);
+    tcase_add_test(tcase, reserveBoundsWhatIsKept);
+    tcase_add_test(tcase, poolsWithoutAnOwnersThreadReuse);
     tcase_add_test(tcase, burstSparesOtherClasses);
-    tcase_add_test(tcase, largeOnesAreNeverKept);
+    tcase_add_test(tcase, largestOnesAreNeverKept);
     tcase_add_test(tcase, foreignReleaseComesHome);
     tcase_add_test(tcase, idleOwnerHoldsNoBurst);
+    tcase_add_test(tcase, whatStrangersReleaseIsKept);
+    tcase_add_test(tcase, whatStrangersAllocateComesBack);
+    tcase_add_test(tcase, ownerTakesWhatIsShared);
     tcase_add_test(tcase, allThreadsUseAnOwnedPool);
     tcase_add_test(tcase, allThreadsUseASharedPool);
     tcase_add_test(tcase, buffersWanderBetweenThreads);

@@ -132,7 +132,7 @@ ACCEPTED = {
     "field appended to the ring's statistics": lambda tree: after(tree, '    uint64_t providedBuffers;', '    uint64_t lateTurns;\n'),
     "fields appended to the socket's statistics": lambda tree: after(tree, '    uint64_t droppedBytes;', '    uint64_t a;\n    uint64_t b;\n'),
     'option added': lambda tree: after(tree, '#define FASTSOCKET_OPTION_TURN_LIMIT', '#define FASTSOCKET_OPTION_KEEP 7\n'),
-    'option of the ring added': lambda tree: after(tree, '#define FASTRING_OPTION_SPIN', '#define FASTRING_OPTION_NAP 4\n'),
+    'option of the ring added': lambda tree: after(tree, '#define FASTRING_OPTION_SPIN', '#define FASTRING_OPTION_NAP 5\n'),
     'mode added': lambda tree: after(tree, '#define FASTSOCKET_MODE_FILE_IO', '#define FASTSOCKET_MODE_FAST 0x10\n'),
     'feature added': lambda tree: after(tree, '#define FASTRING_FEATURE_WRITE_NO_SIGNAL', '#define FASTRING_FEATURE_NEW (UINT64_C(1) << 14)\n'),
     'reason added': lambda tree: after(tree, '#define FASTRING_REASON_RELEASED', '#define FASTRING_REASON_TIMEOUT 3\n'),
