@@ -98,7 +98,7 @@ makeRoot()
     chmod 755 "$root"
     mkdir -p "$root"/{bin,usr/bin,proc,sys,dev,tmp,etc,root,build,cases,modules}
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for name in $(busybox --list | grep -vxE 'busybox|setpriv'); do ln -sf busybox "$root/bin/$name"; done
+    for name in $(busybox --list | grep -vxE 'busybox|setpriv|ip'); do ln -sf busybox "$root/bin/$name"; done
     (cd "$build" && { find test tools doc/examples lib -type f -perm -1 ! -name '*.py' ! -name '*.o' -print0
                       find lib -type l -print0; } | cpio -0 -pdm "$root/build" 2>/dev/null)
     for name in setpriv prlimit ip; do cp -L "$(command -v $name)" "$root/usr/bin/"; done
