@@ -345,6 +345,8 @@ static void onReceiveError(struct FastSocket* socket, int error)
         }
         break;
     default:
+        if (FastSocketStopsAtRecord(socket, error))
+            return;
         break;
     }
     if (socket->kind == SOCKET_DATAGRAM && !isLasting(error) && error != ECANCELED)
@@ -490,10 +492,10 @@ static bool wantsReceive(const struct FastSocket* socket)
     if (!socket->readable || inbound->ended || inbound->resting || socket->stage >= SOCKET_CANCELING || socket->failureTold)
         return false;
     if (inbound->discard)
-        return !inbound->starved;
+        return !inbound->starved && inbound->record == 0;
     if (socket->stage != SOCKET_LIVE)
         return false;
-    return !inbound->paused && !inbound->full && !inbound->limited && !inbound->starved;
+    return !inbound->paused && !inbound->full && !inbound->limited && !inbound->starved && inbound->record == 0;
 }
 
 void FastSocketBalanceReceive(struct FastSocket* socket)
