@@ -312,9 +312,11 @@ static bool bringsControl(const struct io_uring_recvmsg_out* out)
     return out->controllen > 0 || out->flags & MSG_CTRUNC;
 }
 
-static bool isLasting(int error)
+/* What comes again at once. Of kinds that can receive for certain EOPNOTSUPP is an earlier datagram's. */
+static bool isLasting(const struct FastSocket* socket, int error)
 {
-    return error == EBADF || error == EFAULT || error == ENOTSOCK || error == EOPNOTSUPP;
+    bool receives = socket->largest > 0 || socket->local;
+    return error == EBADF || error == EFAULT || error == ENOTSOCK || (error == EOPNOTSUPP && !receives);
 }
 
 static void onReceiveError(struct FastSocket* socket, int error)
@@ -349,7 +351,7 @@ static void onReceiveError(struct FastSocket* socket, int error)
             return;
         break;
     }
-    if (socket->kind == SOCKET_DATAGRAM && !isLasting(error) && error != ECANCELED)
+    if (socket->kind == SOCKET_DATAGRAM && !isLasting(socket, error) && error != ECANCELED)
         FastSocketFailDatagram(socket, error);
     else
         FastSocketFailInput(socket, error);
