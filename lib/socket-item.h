@@ -48,6 +48,8 @@ struct FastItem
     int writeFlags;    /* RWF_*, of the same */
     bool ownsRights;   /* descriptors in the control data are our duplicates */
     uint8_t tries;
+    uint8_t doubts; /* errnos that may have been an earlier datagram's */
+    int doubt;      /* the last one: sent again, it tells whose */
 };
 
 /* ---- socket-queue.c, for socket-descriptor.c too ---- */
@@ -77,7 +79,21 @@ int FastItemDuplicateRights(struct FastItem* item);
 /* Closes the duplicates, once they were sent or will not be. */
 void FastItemCloseRights(struct FastItem* item);
 
-/* ---- socket-send.c ---- */
+/* ---- socket-result.c ---- */
+
+/* Completions: of a stream's send, a message's, a splice's, and the user's own operation's. */
+void FastSocketSent(struct FastOperation* operation, const struct io_uring_cqe* completion);
+void FastItemSent(struct FastOperation* operation, const struct io_uring_cqe* completion);
+void FastItemSpliced(struct FastOperation* operation, const struct io_uring_cqe* completion);
+void FastItemPassed(struct FastOperation* operation, const struct io_uring_cqe* completion);
+
+bool FastSocketRetry(struct FastTask* task); /* the function of FastSocketRetryLater's */
+
+/* Whether sends are never made to wait in the kernel. */
+bool FastSocketWaitsForPeer(const struct FastSocket* socket);
+
+/* Tells what an earlier datagram left behind; before one is sent again to see whose errno it has met. */
+void FastSocketClearErrors(struct FastSocket* socket);
 
 /* What the kernel accepted, or the errno: of a message, or (NULL) of a stream's one send. */
 void FastSocketFinishSend(struct FastSocket* socket, struct FastItem* message, int result, bool zeroCopy);

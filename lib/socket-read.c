@@ -152,6 +152,7 @@ int ResumeFastSocket(struct FastSocket* socket)
     if (result < 0)
         return result;
     socket->inbound.paused = false;
+    socket->inbound.record = 0; /* read meanwhile, or met again */
     socket->inbound.news = socket->inbound.first != NULL;
     FastSocketNotify(socket); /* what is queued, and an end that the pause has hidden */
     FastSocketBalanceReceive(socket);

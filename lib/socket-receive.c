@@ -265,9 +265,11 @@ static bool bringsControl(const struct io_uring_recvmsg_out* out)
     return out->controllen > 0 || out->flags & MSG_CTRUNC;
 }
 
-static bool isLasting(int error)
+/* What comes again at once. Of kinds that can receive for certain EOPNOTSUPP is an earlier datagram's. */
+static bool isLasting(const struct FastSocket* socket, int error)
 {
-    return error == EBADF || error == EFAULT || error == ENOTSOCK || error == EOPNOTSUPP;
+    bool receives = socket->largest > 0 || socket->local;
+    return error == EBADF || error == EFAULT || error == ENOTSOCK || (error == EOPNOTSUPP && !receives);
 }
 
 /* One datagram's error, told at once. A socket that gives nothing but errors (some must be bound before
@@ -313,9 +315,11 @@ static void onReceiveError(struct FastSocket* socket, int error)
         }
         break;
     default:
+        if (FastSocketStopsAtRecord(socket, error))
+            return;
         break;
     }
-    if (socket->kind == SOCKET_DATAGRAM && !isLasting(error) && error != ECANCELED)
+    if (socket->kind == SOCKET_DATAGRAM && !isLasting(socket, error) && error != ECANCELED)
         failReceive(socket, error);
     else
         FastSocketFailInput(socket, error);
@@ -461,11 +465,11 @@ static bool wantsReceive(const struct FastSocket* socket)
     if (!socket->readable || inbound->ended || inbound->resting || socket->stage >= SOCKET_CANCELING || socket->failureTold)
         return false;
     if (inbound->discard)
-        return !inbound->starved;
+        return !inbound->starved && inbound->record == 0;
     /* TCP's receive may wait for the connection too; others refuse. */
     if (socket->stage != SOCKET_LIVE || (socket->connecting && !socket->tcp))
         return false;
-    return !inbound->paused && !inbound->full && !inbound->limited && !inbound->starved;
+    return !inbound->paused && !inbound->full && !inbound->limited && !inbound->starved && inbound->record == 0;
 }
 
 void FastSocketBalanceReceive(struct FastSocket* socket)

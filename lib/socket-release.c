@@ -207,6 +207,7 @@ static void startRelease(struct FastSocket* socket)
     FastWaiterRemove(&socket->inbound.waiter); /* of the ring's limit, which what is discarded ignores */
     socket->inbound.starved = false;
     socket->inbound.limited = false;
+    socket->inbound.record = 0;
     /* A peer that writes before it reads must get on, or it will not take what is flushed. What a file
      * still holds may be read by others. */
     socket->inbound.discard = socket->kind != SOCKET_DATAGRAM && !socket->file;

@@ -7,8 +7,7 @@
  * the order; a message that fails cancels those behind it, and they are sent anew. The next send starts
  * when the kernel has accepted the last one, also with zero copy (socket-zero-copy.c).
  *
- * Failures: a short count is resumed from where it ended. Refusals for want of memory are tried again
- * after a while; so are those for want of room, after a poll. Other errors are a stream's end, or one datagram's.
+ * Failures: socket-result.c.
  */
 #include "descriptor.h"
 #include "socket-item.h"
@@ -16,7 +15,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -26,266 +24,7 @@ enum
     SEND_MOST_VECTOR = 1024,   /* the kernel's limit */
     SEND_CHAIN = 64,           /* messages in flight at once */
     SEND_THRESHOLD = 16 << 10,
-    SEND_MOST_TRIES = 100, /* of a message that the kernel has no memory for */
 };
-
-/* ---- results ---- */
-
-void FastSocketRetryLater(struct FastSocket* socket)
-{
-    if (socket->outbound.retry.queued)
-        return;
-    FastSocketHold(socket);
-    FastRingWaitMemory(socket->ring, &socket->outbound.retry);
-}
-
-void FastSocketHoldOutput(struct FastSocket* socket)
-{
-    socket->outbound.holding = true;
-    FastSocketRetryLater(socket);
-}
-
-static bool onRetry(struct FastTask* task)
-{
-    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, outbound.retry);
-    socket->outbound.holding = false;
-    socket->inbound.resting = false;
-    socket->inbound.unmoved = false;
-    socket->outbound.unmoved = false;
-    socket->poll.resting = false;
-    FastSocketDefer(socket);
-    FastSocketDrop(socket);
-    return true;
-}
-
-/* Whether a send is simply done again. */
-static bool isTransient(struct FastSocket* socket, int error)
-{
-    if (socket->file && FastSocketWritesAgain(socket, error))
-        return true;
-    switch (error) {
-    case EAGAIN:
-        socket->outbound.pollFirst = true;
-        return true;
-    case EINTR:
-    case ECANCELED: /* ours, or a link's */
-        return true;
-    case ENOMEM:
-    case ENOBUFS:
-        FastSocketHoldOutput(socket);
-        return true;
-    default:
-        return false;
-    }
-}
-
-void FastSocketEndOutput(struct FastSocket* socket)
-{
-    const struct FastSocketOutbound* outbound = &socket->outbound;
-    if (!socket->shutdown || socket->shutdownDone || socket->connecting || socket->failed ||
-        outbound->first != NULL || outbound->flying > 0)
-        return;
-    socket->shutdownDone = true;
-    (void)shutdown(socket->handle, SHUT_WR);
-}
-
-/* Something is over: whatever is due now is done by the step. */
-static void goOn(struct FastSocket* socket)
-{
-    FastSocketEndOutput(socket);
-    if (socket->failed || socket->stage >= SOCKET_CANCELING)
-        FastSocketDropOutput(socket);
-    FastSocketCountPending(socket);
-    FastSocketDefer(socket);
-}
-
-static void finishStream(struct FastSocket* socket, int result, bool zeroCopy)
-{
-    struct FastSocketOutbound* outbound = &socket->outbound;
-    outbound->flying--;
-    outbound->current = NULL;
-    if (result >= 0) {
-        struct FastItem* first = outbound->first;
-        outbound->pollFirst = (size_t)result < outbound->requested;
-        outbound->polled = false;
-        outbound->cutShort = outbound->pollFirst && !outbound->canceling;
-        socket->statistics.sentOperations++;
-        socket->statistics.sentZeroCopy += zeroCopy;
-        if (result > 0 || outbound->requested == 0) {
-            FastItemCloseRights(first); /* they went with the first byte */
-            first->controlLength = 0;
-            FastSocketProgress(socket);
-        }
-        if (outbound->requested == 0)
-            FastSocketPopItem(socket);
-        else
-            FastSocketConsume(socket, (size_t)result);
-        if (result == 0 && outbound->requested > 0)
-            FastSocketHoldOutput(socket); /* a device that takes nothing just now */
-    } else if (!(zeroCopy && FastZeroCopyFallsBack(socket, -result)) && !isTransient(socket, -result))
-        FastSocketFail(socket, -result);
-    goOn(socket);
-}
-
-/*
- * A datagram to an AF_UNIX socket whose queue is full: the kernel builds the message before it finds
- * out, and a request that is tried again inside (6.18 at least) then sends an empty one. So these are
- * never made to wait there: they come back, and so does what is linked behind them.
- */
-static bool waitsForPeer(const struct FastSocket* socket)
-{
-    return socket->local && socket->kind == SOCKET_DATAGRAM;
-}
-
-/* A connected socket polls writable when its peer has room; of others only time tells. */
-static void waitForPeer(struct FastSocket* socket, const struct FastItem* item)
-{
-    socket->outbound.burst = 1; /* those behind would only come back too */
-    if (item->nameLength > 0)
-        FastSocketHoldOutput(socket);
-    else
-        socket->outbound.blocked = true;
-}
-
-/* A pending error of an earlier datagram is told to the next send, which is then not made. */
-static bool isEarlierError(const struct FastSocket* socket, const struct FastItem* item, int error)
-{
-    return error == ECONNREFUSED && !socket->local && item->tries == 0;
-}
-
-static void failMessage(struct FastSocket* socket, struct FastItem* item, int error)
-{
-    if (socket->kind == SOCKET_RECORD) {
-        FastSocketFail(socket, error);
-        return;
-    }
-    if (isEarlierError(socket, item, error))
-        item->tries++;
-    else {
-        item->done = true;
-        socket->statistics.failedMessages++;
-        socket->outbound.burst = 1; /* it has cancelled those behind, and they may fail like it */
-    }
-    FastSocketFailDatagram(socket, error);
-}
-
-static void popDone(struct FastSocket* socket)
-{
-    while (socket->outbound.first != NULL && socket->outbound.first->done)
-        FastSocketPopItem(socket);
-}
-
-static void finishMessage(struct FastSocket* socket, struct FastItem* item, int result, bool zeroCopy)
-{
-    struct FastSocketOutbound* outbound = &socket->outbound;
-    outbound->flying--;
-    outbound->current = NULL;
-    item->flying = false;
-    if (result >= 0) {
-        socket->statistics.sentBytes += item->length;
-        socket->statistics.sentOperations++;
-        socket->statistics.sentZeroCopy += zeroCopy;
-        outbound->pollFirst = false;
-        item->done = true;
-        FastSocketProgress(socket);
-    } else if (zeroCopy && FastZeroCopyFallsBack(socket, -result))
-        (void)0; /* again, by copying */
-    else if (result == -EAGAIN && waitsForPeer(socket))
-        waitForPeer(socket, item);
-    else if (!isTransient(socket, -result))
-        failMessage(socket, item, -result);
-    else if ((result == -ENOMEM || result == -ENOBUFS) && ++item->tries > SEND_MOST_TRIES)
-        failMessage(socket, item, -result);
-    popDone(socket);
-    goOn(socket);
-}
-
-void FastSocketFinishSend(struct FastSocket* socket, struct FastItem* message, int result, bool zeroCopy)
-{
-    if (message != NULL)
-        finishMessage(socket, message, result, zeroCopy);
-    else
-        finishStream(socket, result, zeroCopy);
-}
-
-/* ---- completions ---- */
-
-static void onStreamSend(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, outbound.operation);
-    finishStream(socket, completion->res, false);
-    FastSocketDrop(socket);
-}
-
-static void onMessageSend(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
-    struct FastSocket* socket = item->socket;
-    finishMessage(socket, item, completion->res, false);
-    FastSocketDrop(socket);
-}
-
-static bool isWritable(const struct FastSocket* socket)
-{
-    struct pollfd state = {.fd = socket->handle, .events = POLLOUT};
-    return poll(&state, 1, 0) > 0;
-}
-
-/* On a non-blocking socket the kernel doesn't wait in a splice, for either end: it is made again after a
- * poll of the socket, or later if not the socket but the pipe is why. */
-static void onRoom(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
-    struct FastSocket* socket = item->socket;
-    (void)completion; /* an error shows in the splice */
-    item->flying = false;
-    socket->outbound.flying--;
-    socket->outbound.pollFirst = false;
-    goOn(socket);
-    FastSocketDrop(socket);
-}
-
-static void onSplice(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
-    struct FastSocket* socket = item->socket;
-    int result = completion->res;
-    item->flying = false;
-    socket->outbound.flying--;
-    if (result > 0) {
-        socket->statistics.sentOperations++;
-        FastSocketConsume(socket, (size_t)result < item->length ? (size_t)result : item->length);
-        FastSocketProgress(socket);
-    } else if (result == 0)
-        FastSocketPopItem(socket); /* the pipe has ended */
-    else if (result == -EAGAIN && isWritable(socket))
-        FastSocketHoldOutput(socket);
-    else if (!isTransient(socket, -result)) {
-        if (socket->kind == SOCKET_DATAGRAM) {
-            FastSocketFailDatagram(socket, -result);
-            FastSocketPopItem(socket);
-        } else
-            FastSocketFail(socket, -result);
-    }
-    goOn(socket);
-    FastSocketDrop(socket);
-}
-
-static void onBarrier(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct FastItem* item = FAST_CONTAINER(operation, struct FastItem, operation);
-    struct FastSocket* socket = item->socket;
-    struct FastRingDescriptor* descriptor = item->descriptor;
-    if (completion->flags & IORING_CQE_F_MORE)
-        return; /* a barrier ends once */
-    item->descriptor = NULL;
-    item->flying = false;
-    socket->outbound.flying--;
-    FastSocketPopItem(socket);
-    goOn(socket);
-    FastDescriptorComplete(descriptor, completion);
-    FastSocketDrop(socket);
-}
 
 /* ---- preparing ---- */
 
@@ -339,7 +78,7 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
     int flags = (parts->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
     if (socket->waitsForAll)
         flags |= MSG_WAITALL;
-    if (waitsForPeer(socket))
+    if (FastSocketWaitsForPeer(socket))
         flags |= MSG_DONTWAIT;
     unsigned report = (FastRingEngine(socket->ring)->features & FASTRING_FEATURE_ZERO_COPY_REPORT)
                           ? FAST_URING_SEND_ZC_REPORT_USAGE
@@ -354,7 +93,7 @@ static void fillEntry(struct FastSocket* socket, struct io_uring_sqe* entry, con
                               flags, report);
     else
         io_uring_prep_send(entry, socket->handle, parts->vector->iov_base, parts->vector->iov_len, flags);
-    if (socket->outbound.pollFirst && !waitsForPeer(socket))
+    if (socket->outbound.pollFirst && !FastSocketWaitsForPeer(socket))
         entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
     entry->user_data = owner;
     if (zeroCopy)
@@ -490,7 +229,9 @@ static struct io_uring_sqe* prepareMessage(struct FastSocket* socket, struct Fas
     struct FastOperation* batch = NULL;
     if (alone && FastZeroCopyIsChosen(socket, parts.size, parts.flags, header != NULL))
         batch = FastZeroCopyBegin(socket, item, item, 1);
-    item->operation.function = onMessageSend;
+    if (item->doubt != 0)
+        FastSocketClearErrors(socket);
+    item->operation.function = FastItemSent;
     item->flying = true;
     *zeroCopy = batch != NULL;
     socket->outbound.current = batch;
@@ -531,27 +272,23 @@ static bool submitOwn(struct FastSocket* socket, struct FastItem* item)
 {
     if (FastRingRoom(socket->ring) < SOCKET_TRAILED)
         return false;
+    if (item->doubt != 0)
+        FastSocketClearErrors(socket);
     struct io_uring_sqe* entry = FastRingReserve(socket->ring, &item->operation);
     uint64_t owner = entry->user_data;
     bool splices = item->kind == ITEM_SPLICE;
-    bool waits = splices && socket->outbound.pollFirst;
-    if (waits)
-        io_uring_prep_poll_add(entry, socket->handle, POLLOUT);
-    else
-        *entry = *GetFastRingDescriptorSubmission(item->descriptor);
+    *entry = *GetFastRingDescriptorSubmission(item->descriptor);
     entry->user_data = owner;
     entry->flags &= (uint8_t) ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN |
                                 IOSQE_CQE_SKIP_SUCCESS);
-    if (splices && !waits)
+    if (splices)
         entry->len = (uint32_t)item->length;
-    item->operation.function = waits ? onRoom : splices ? onSplice
-                                                        : onBarrier;
+    item->operation.function = splices ? FastItemSpliced : FastItemPassed;
     item->flying = true;
     socket->outbound.flying++;
     socket->outbound.unmoved = false;
     FastSocketHold(socket);
-    if (!waits)
-        FastSocketTrail(socket, entry); /* splices, and some others, are a thread's on sockets too */
+    FastSocketTrail(socket, entry); /* splices, and some others, are a thread's on sockets too */
     return true;
 }
 
@@ -625,9 +362,9 @@ bool FastSocketStepSend(struct FastSocket* socket)
 void FastSocketInitializeSend(struct FastSocket* socket)
 {
     struct FastSocketOutbound* outbound = &socket->outbound;
-    outbound->operation.function = onStreamSend;
+    outbound->operation.function = FastSocketSent;
     outbound->cancel.function = onSendCancel;
-    outbound->retry.function = onRetry;
+    outbound->retry.function = FastSocketRetry;
     outbound->threshold = SEND_THRESHOLD;
     outbound->burst = SEND_CHAIN;
 }

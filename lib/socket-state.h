@@ -1,6 +1,7 @@
 /*
  * A socket's own state: for socket.c (life, events), socket-receive.c (inbound queue), socket-queue.c
- * (outbound queue), socket-send.c (what is queued into the kernel) and socket-release.c (the end).
+ * (outbound queue), socket-send.c and socket-result.c (what is queued into the kernel, and its answers)
+ * and socket-release.c (the end).
  *
  * References: the user's until ReleaseFastSocket, then the release's until the descriptor is closed;
  * one for each operation in flight and for each queued task. The memory goes with the last.
@@ -85,6 +86,8 @@ struct FastSocketInbound
     bool polled;       /* … before the read in flight */
     bool ended;        /* nothing comes any more */
     bool news;         /* POLLIN is due */
+    bool recordTold;   /* POLLERR with that errno was delivered */
+    int record;        /* errno of a kTLS record that only its user can take; 0 = none */
 };
 
 struct FastSocketOutbound
@@ -117,6 +120,7 @@ struct FastSocketOutbound
     bool unmoved;      /* a cancellation has come too late or not helped: not again before the retry */
     bool never;        /* zero copy does not work here */
     bool patient;      /* a pipe that can't be written without waiting */
+    bool corked;       /* the last datagram was accepted with MSG_MORE: the next goes on with it */
     bool news;         /* POLLOUT is due, if nothing is queued then */
 };
 
@@ -140,7 +144,6 @@ struct FastSocket
     bool sctp;
     bool netlink;
     bool local;       /* AF_UNIX */
-    bool waitsForAll; /* MSG_WAITALL may be asked of sends */
     bool bundles;     /* receives may fill several buffers at once */
     bool zeroCopies;  /* sends without a copy are known to work */
     bool tellsLength; /* receives tell a message's true length when asked by MSG_TRUNC */
@@ -153,6 +156,7 @@ struct FastSocket
     bool readable; /* opened for reading; sockets are */
     bool writable;
     bool connecting;
+    bool waitsForAll; /* MSG_WAITALL is known to work for its sends */
     bool failed;      /* error is fatal */
     bool expectsEnd;  /* … and the input will end by itself: the error is told after it */
     bool failureTold; /* POLLERR was delivered */
@@ -175,9 +179,10 @@ struct FastSocket
         struct FastOperation cancel;
         bool armed;
         bool canceling;
-        bool multishot; /* of the poll in flight */
-        bool resting;   /* until the retry */
-        bool wanted;    /* watch for what a receive does not see */
+        bool room;    /* the poll in flight waits for room, or the connection; not for the state */
+        bool noisy;   /* POLLERR stays on, for an error queue that its user doesn't read: only wake-ups tell */
+        bool resting; /* until the retry */
+        bool wanted;  /* watch for what a receive does not see */
     } poll;
 
     struct
@@ -242,6 +247,13 @@ void FastSocketCountOut(struct FastSocket* socket, size_t length); /* bytes were
 struct FastBuffer* FastSocketPopChunk(struct FastSocket* socket);  /* the first, the caller's now */
 void FastSocketDropChunk(struct FastSocket* socket);               /* the first */
 
+/* ---- socket-record.c: TLS by the kernel ---- */
+
+bool FastSocketStopsAtRecord(struct FastSocket* socket, int error); /* true: a receive's errno that is dealt with */
+bool FastSocketRecordIsDue(struct FastSocket* socket);              /* POLLERR is to be told, once */
+bool FastSocketDropsWaitAll(struct FastSocket* socket, int error);  /* true: the send is made again without */
+bool FastControlIsRecord(const void* control, size_t length);       /* of a record's type: each piece needs it */
+
 /* ---- socket-file.c: what FILE_IO takes beside sockets ---- */
 
 int FastSocketFindFile(struct FastSocket* socket); /* 1: a file, 0: a socket, or negative errno */
@@ -264,6 +276,9 @@ void FastSocketFinishCanceled(struct FastSocket* socket);
 
 void FastSocketInitializeSend(struct FastSocket* socket);
 bool FastSocketStepSend(struct FastSocket* socket);
+
+/* ---- socket-result.c ---- */
+
 void FastSocketRetryLater(struct FastSocket* socket); /* sends that hold and receives that rest, after some milliseconds */
 void FastSocketHoldOutput(struct FastSocket* socket); /* until then */
 void FastSocketEndOutput(struct FastSocket* socket);  /* carries ShutdownFastSocket out, once nothing is queued */

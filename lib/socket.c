@@ -150,16 +150,54 @@ static void becomeConnected(struct FastSocket* socket)
     FastSocketNotify(socket);
 }
 
+/* POLLERR alone says little: an unread error queue (IP_RECVERR, time stamps) raises it for as long as
+ * it is unread, with nothing in SO_ERROR. A poll that ends at once for it is made anew as one that
+ * tells each wake-up. */
+static void notePoll(struct FastSocket* socket, int events)
+{
+    if (socket->poll.room && !socket->file)
+        socket->poll.noisy = events & POLLERR;
+}
+
+/* POLLOUT comes with the connection, or when TCP Fast Open waits for the first bytes; POLLHUP with the
+ * failure. */
 static void onConnectPoll(struct FastSocket* socket, int events)
 {
     int error = FastSocketTakeError(socket);
     if (error != 0)
         FastSocketFail(socket, error);
-    else if (!(events & (POLLERR | POLLHUP)))
+    else if (events & POLLHUP) {
+        if (!socket->inbound.armed)
+            FastSocketFail(socket, EPIPE); /* somebody else has read the errno */
+        /* Otherwise the receive has it: its completion is on the way. */
+    } else if (events & POLLOUT)
         becomeConnected(socket);
-    else if (!socket->inbound.armed)
-        FastSocketFail(socket, EPIPE); /* somebody else has read the errno */
-    /* Otherwise the receive has it: its completion is on the way. */
+}
+
+/* Whether a send that waits for room goes on: it has some, or meets what ends it. An error of a
+ * datagram before is told here, or it would fail the next. */
+static bool hasRoom(struct FastSocket* socket, int events)
+{
+    if (events < 0 || socket->file || events & (POLLOUT | POLLHUP))
+        return true;
+    int error = FastSocketTakeError(socket);
+    if (error == 0)
+        return false;
+    if (socket->kind == SOCKET_DATAGRAM)
+        FastSocketFailDatagram(socket, error);
+    else
+        FastSocketFail(socket, error);
+    return false;
+}
+
+static void onRoomPoll(struct FastSocket* socket, int result)
+{
+    if (result == -ECANCELED || !hasRoom(socket, result))
+        return;
+    socket->outbound.blocked = false;
+    socket->outbound.polled = true;
+    if (result < 0)
+        FastSocketHoldOutput(socket); /* what can't be polled is tried again after a while */
 }
 
 /* What tells that the input is over, or soon will be, and that an armed receive may miss. A multishot
@@ -211,18 +249,17 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     bool over = !(completion->flags & IORING_CQE_F_MORE);
     if (over)
         socket->poll.armed = false;
-    if (over && socket->outbound.blocked && !socket->poll.multishot) {
-        socket->outbound.blocked = false;
-        socket->outbound.polled = true;
-        if (completion->res < 0 && completion->res != -ECANCELED)
-            FastSocketHoldOutput(socket); /* what can't be polled is tried again after a while */
+    if (completion->res > 0)
+        notePoll(socket, completion->res);
+    if (socket->outbound.blocked && socket->poll.room) {
+        onRoomPoll(socket, completion->res);
     } else if (completion->res > 0 && socket->stage == SOCKET_LIVE) {
         if (socket->connecting)
             onConnectPoll(socket, completion->res);
-        else
+        else if (!socket->poll.room)
             onStatePoll(socket, completion->res);
     } else if (completion->res > 0 && socket->connecting)
-        socket->connecting = false;
+        socket->connecting = !(completion->res & (POLLOUT | POLLHUP));
     else if (completion->res < 0 && completion->res != -ECANCELED)
         onPollError(socket, -completion->res);
     FastSocketDefer(socket);
@@ -236,7 +273,7 @@ static bool stepPoll(struct FastSocket* socket)
     bool wanted = socket->stage < SOCKET_CANCELING && !socket->failureTold &&
                   (writable || (socket->poll.wanted && socket->stage == SOCKET_LIVE));
     /* Room, and the state, are not waited for at once. */
-    if (socket->poll.armed && writable && socket->poll.multishot)
+    if (socket->poll.armed && writable != socket->poll.room)
         wanted = false;
     if (!wanted && socket->poll.armed)
         return FastSocketPrepareCancel(socket, &socket->poll.cancel, &socket->poll.operation,
@@ -247,14 +284,16 @@ static bool stepPoll(struct FastSocket* socket)
     if (entry == NULL)
         return false;
     uint64_t owner = entry->user_data;
-    if (writable)
+    if (writable && !socket->poll.noisy)
         io_uring_prep_poll_add(entry, socket->handle, POLLOUT);
+    else if (writable)
+        io_uring_prep_poll_multishot(entry, socket->handle, POLLOUT);
     else
         io_uring_prep_poll_multishot(entry, socket->handle,
                                      socket->tcp || socket->inbound.ended ? 0 : POLLRDHUP);
     entry->user_data = owner;
     socket->poll.armed = true;
-    socket->poll.multishot = !writable;
+    socket->poll.room = writable;
     FastSocketHold(socket);
     return true;
 }
@@ -387,13 +426,16 @@ bool FastSocketFailureIsDue(const struct FastSocket* socket)
     if (!socket->failed || socket->failureTold)
         return false;
     const struct FastSocketInbound* inbound = &socket->inbound;
-    return inbound->ended || inbound->paused || inbound->full || inbound->limited || !socket->expectsEnd;
+    return inbound->ended || inbound->paused || inbound->full || inbound->limited || inbound->record != 0 ||
+           !socket->expectsEnd;
 }
 
 static void tellFailure(struct FastSocket* socket)
 {
     if (socket->kind == SOCKET_DATAGRAM)
         tellDatagramFailures(socket);
+    else if (!socket->failed && FastSocketRecordIsDue(socket))
+        tell(socket, POLLERR, socket->inbound.record);
     if (socket->stage != SOCKET_LIVE)
         return;
     if (!FastSocketFailureIsDue(socket) || hasInputToTell(socket))

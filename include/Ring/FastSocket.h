@@ -99,6 +99,21 @@ struct FastListener;
  */
 
 /*
+ * TLS by the kernel (TCP_ULP "tls") is set up by the program, before or after CreateFastSocket. What is
+ * transmitted becomes data records, or with TLS_SET_RECORD_TYPE as a message's control data others. Of what
+ * is received
+ *
+ * with a message header   with room for control data (CMSG_SPACE(1) at least) each chunk has its records'
+ *            type there (TLS_GET_RECORD_TYPE), alerts and handshake messages too.
+ * without    a record that is no data stops receiving, behind what is queued: POLLERR with EIO, once. It
+ *            is not fatal: GetFastSocketError gives 0, and sending goes on. The program reads the record
+ *            by recvmsg(2) on GetFastSocketHandle and calls ResumeFastSocket; unread, it is told again.
+ *
+ * POLLERR with EKEYEXPIRED in either case, in the same way, when receiving met a KeyUpdate whose key was
+ * not set yet: set it, and call ResumeFastSocket. A socket that is paused is told after its resume.
+ */
+
+/*
  * Called on the ring's thread, from inside WaitForFastRing only (and, for the last POLLHUP,
  * ReleaseFastRing). event is exactly one of
  *
@@ -107,11 +122,15 @@ struct FastListener;
  *            unread.
  * POLLOUT    the socket became writable for the first time with nothing queued, or the kernel
  *            accepted the last queued byte. parameter = 0. At most once a turn. The first one says
- *            that a connecting socket is connected; POLLIN may have come before it.
+ *            that a connecting socket is connected; POLLIN may have come before it. A connection that waits
+ *            for its first bytes (TCP_FASTOPEN_CONNECT) is writable at once: they make it, and a failure
+ *            is told behind them.
  * POLLERR    parameter = positive errno. On a stream or seqpacket socket it is fatal: told once,
  *            queued output was dropped, POLLHUP follows (except after POLLHUP with 0: that was the
- *            only one). On a datagram socket it concerns one datagram, and the socket works on; ENOBUFS
- *            on a netlink socket: messages were lost.
+ *            only one). On a datagram socket it concerns one datagram, and the socket works on: one that
+ *            could not be sent, which failedMessages counts, or one sent before, of which the kernel has
+ *            heard since. What is queued behind is sent in either case. ENOBUFS on a netlink socket:
+ *            messages were lost. On a TCP socket with kernel TLS see above.
  * POLLHUP    at most once. parameter = 0: the peer ended its output, sending still works; errno: the
  *            end after a POLLERR; ECANCELED: the ring is being released.
  *
@@ -238,8 +257,8 @@ struct msghdr* GetFastSocketMessageHeader(struct FastSocket* socket);
  * told after the resume. Returns 0, -EINVAL, -EPERM, -ECANCELED. */
 int PauseFastSocket(struct FastSocket* socket);
 
-/* Goes on receiving after PauseFastSocket, and tells what is queued by a new POLLIN. Returns 0,
- * -EINVAL, -EPERM, -ECANCELED. */
+/* Goes on receiving after PauseFastSocket, or behind a record of kernel TLS, and tells what is queued by a
+ * new POLLIN. Returns 0, -EINVAL, -EPERM, -ECANCELED. */
 int ResumeFastSocket(struct FastSocket* socket);
 
 /* Returns the unread payload bytes in the queue; 0 where it can't be told: NULL, a shell, another thread. */

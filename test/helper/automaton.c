@@ -114,6 +114,12 @@ static const char* checkDatagramError(struct Automaton* automaton, const struct 
     return NULL;
 }
 
+/* Of a socket whose TLS is the kernel's: a record that its user has to read. */
+static bool isRecord(const struct AutomatonView* view)
+{
+    return (view->error == 0) && ((view->parameter == EIO) || (view->parameter == EKEYEXPIRED));
+}
+
 static const char* checkError(struct Automaton* automaton, const struct AutomatonView* view)
 {
     if (view->parameter <= 0)
@@ -122,6 +128,8 @@ static const char* checkError(struct Automaton* automaton, const struct Automato
         return checkDatagramError(automaton, view);
     if (automaton->fatal != 0)
         return "at most one fatal POLLERR";
+    if (isRecord(view))
+        return automaton->paused ? "a record is not told of while the socket is paused" : NULL;
     if (view->error != view->parameter)
         return "a fatal POLLERR tells GetFastSocketError";
 
