@@ -76,11 +76,14 @@ int FastSocketFindFile(struct FastSocket* socket)
     socket->terminal = isatty(socket->handle) == 1;
     socket->slow = socket->terminal ||
                    (S_ISREG(status.st_mode) && fileSystem(socket->handle) == FILE_FUSE_MAGIC);
+    /* The reading end of a pipe can't tell whether its writes are packets (O_DIRECT). */
+    socket->packets = !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode);
     socket->readable = (flags & O_ACCMODE) != O_WRONLY;
     socket->writable = (flags & O_ACCMODE) != O_RDONLY;
     socket->inbound.single = !socket->pipe || fileSystem(socket->handle) != FILE_PIPEFS_MAGIC;
     socket->inbound.polls = socket->terminal || (socket->pipe && socket->inbound.single);
-    if (!socket->pipe && !socket->terminal && !S_ISREG(status.st_mode))
+    bool gathers = socket->pipe ? !(flags & O_DIRECT) : socket->terminal || S_ISREG(status.st_mode);
+    if (!gathers)
         socket->outbound.most = 1; /* a device may take a write for a message */
     return 1;
 }

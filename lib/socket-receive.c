@@ -147,7 +147,7 @@ void FastSocketDropInput(struct FastSocket* socket)
 static size_t fillTail(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
     struct FastBuffer* tail = socket->inbound.last;
-    if (tail == NULL || socket->inbound.headroom > 0)
+    if (tail == NULL || socket->inbound.apart)
         return 0;
     size_t used = GetFastBufferLength(tail);
     size_t room = GetFastBufferSize(tail) - used;
@@ -164,7 +164,7 @@ static size_t fillTail(struct FastSocket* socket, const uint8_t* data, size_t le
 static struct FastBuffer* shrinkMessage(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
-    if (inbound->headroom == 0 || inbound->footprint < inbound->high / RECEIVE_ROOMY_SHARE ||
+    if (!inbound->apart || inbound->footprint < inbound->high / RECEIVE_ROOMY_SHARE ||
         length > FastProviderLength(inbound->provider) / 2)
         return NULL;
     struct FastBuffer* chunk = AllocateFastBuffer(inbound->pool, length, 0);
@@ -435,13 +435,13 @@ static void onServed(struct FastWaiter* waiter)
 
 /* ---- arming ---- */
 
-/* Messages count with the memory that they hold beyond one turn's share, if that is more than their
- * bytes: many small ones hold far more. A waiting MSG_WAITALL is never kept from its bytes by memory
+/* Messages and packets count with the memory that they hold beyond one turn's share, if that is more
+ * than their bytes: many small ones hold far more. A waiting MSG_WAITALL is never kept from its bytes by memory
  * alone. */
 static size_t levelOf(const struct FastSocketInbound* inbound)
 {
     uint64_t share = inbound->turnLimit < inbound->high ? inbound->turnLimit : inbound->high;
-    if (inbound->headroom == 0 || inbound->length < inbound->wanted || inbound->footprint < share)
+    if (!inbound->apart || inbound->length < inbound->wanted || inbound->footprint < share)
         return inbound->length;
     size_t memory = inbound->footprint - (size_t)share;
     return memory > inbound->length ? memory : inbound->length;
@@ -618,4 +618,5 @@ void FastSocketInitializeReceive(struct FastSocket* socket)
                                        inbound->header->msg_namelen + inbound->header->msg_controllen);
     else if (FastSocketHasMessages(socket))
         inbound->headroom = sizeof(struct io_uring_recvmsg_out);
+    inbound->apart = inbound->headroom > 0 || socket->packets;
 }

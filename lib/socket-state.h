@@ -74,6 +74,7 @@ struct FastSocketInbound
     bool resting;      /* until the retry */
     bool modest;       /* armed for one buffer only, since the ring's limit is reached */
     bool discard;      /* what comes is dropped */
+    bool apart;        /* what one read gave is a buffer of its own: a message, or a device's packet */
     bool single;       /* of a file: no multishot reads */
     bool many;         /* … the read in flight is one */
     bool polls;        /* … a poll comes before each read */
@@ -138,6 +139,7 @@ struct FastSocket
     bool pipe;     /* … with or without a name */
     bool terminal; /* … */
     bool slow;     /* … whose reads and writes wait although they should not */
+    bool packets;  /* … whose reads may give a packet each */
     bool readable; /* opened for reading; sockets are */
     bool writable;
     bool connecting;

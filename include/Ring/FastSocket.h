@@ -55,10 +55,17 @@ struct FastListener;
  *            gave an end of file (^D) or was hung up. Like every end of input it is told behind what is
  *            unread, and after a pause. A job in the background that reads its terminal is not stopped:
  *            it gets nothing while it is there.
+ * Packets    What one read of a pipe, a terminal or a device gave is one buffer of
+ *            ReceiveFastSocketBuffer, however far behind the program is: a packet of a TUN or TAP
+ *            device or of a pipe with O_DIRECT, a line of a terminal, a count of an eventfd. What is
+ *            longer than the provider's buffers is cut by the file, as by a read of that size.
+ *            ReceiveFastSocketData reads over the borders; of regular files and block devices there
+ *            are none.
  * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
  *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and regular
- *            files (limit 1 keeps them apart); elsewhere, as for an eventfd, each is a write of its
- *            own. A regular file is read and written at its position.
+ *            files (limit 1 keeps them apart); elsewhere, as for an eventfd or a pipe that was opened
+ *            with O_DIRECT, each is a write of its own. A regular file is read and written at its
+ *            position.
  * Arguments  message must be NULL. Transmits take no address, no control data, and no flags but
  *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and those
  *            without a buffer. The same holds for a socket in this mode, which otherwise works as it
