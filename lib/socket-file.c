@@ -95,6 +95,12 @@ bool FastFileIsReadable(int handle)
     return flags < 0 || (flags & O_ACCMODE) != O_WRONLY;
 }
 
+/* A timer's clock was set, or a server says so; pipes and terminals know nothing of the kind. */
+bool FastFileCancelsItself(const struct FastSocket* socket)
+{
+    return socket->file && !socket->pipe && !socket->terminal;
+}
+
 /* ---- reading ---- */
 
 static bool readsMany(const struct FastSocket* socket)

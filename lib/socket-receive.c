@@ -337,9 +337,10 @@ static void onReceiveError(struct FastSocket* socket, int error)
         FastSocketRetryLater(socket);
         return;
     case ECANCELED:
+        inbound->doubted = FastFileCancelsItself(socket) && inbound->canceled && !inbound->caught;
         if (inbound->canceled)
             return;
-        if (!inbound->forgiven) {
+        if (!inbound->forgiven && !FastFileCancelsItself(socket)) {
             inbound->forgiven = true;
             return;
         }
@@ -419,6 +420,11 @@ static void onReceiveCancel(struct FastOperation* operation, const struct io_uri
 {
     struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, inbound.cancel);
     socket->inbound.canceling = false;
+    if (completion->res != -ENOENT)
+        socket->inbound.caught = true;
+    else if (socket->inbound.doubted && socket->stage == SOCKET_LIVE)
+        FastSocketFailInput(socket, ECANCELED); /* it was over before, by itself */
+    socket->inbound.doubted = false;
     socket->inbound.unmoved = FastSocketCancelRests(socket, completion);
     FastSocketDefer(socket);
     FastSocketDrop(socket);
@@ -577,6 +583,8 @@ static bool arm(struct FastSocket* socket)
     inbound->armed = true;
     inbound->mark = FastProviderMark(inbound->provider);
     inbound->canceled = false;
+    inbound->caught = false;
+    inbound->doubted = false;
     inbound->unmoved = false;
     inbound->renew = false; /* this one is what was asked for */
     FastSocketHold(socket);
@@ -594,10 +602,11 @@ bool FastSocketStepReceive(struct FastSocket* socket)
     }
     bool wanted = wantsReceive(socket);
     if (inbound->armed && (!wanted || inbound->renew)) {
-        inbound->canceled = true;
         if (inbound->unmoved)
             return true;
-        return FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
+        bool made = FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
+        inbound->canceled = inbound->canceled || made;
+        return made;
     }
     if (wanted && !inbound->armed && !inbound->canceling)
         return arm(socket);

@@ -81,6 +81,8 @@ struct FastSocketInbound
     bool waits;        /* … and is what is in flight */
     bool ready;        /* … and has come */
     bool polled;       /* … before the read in flight */
+    bool caught;       /* a cancellation has found what is in flight */
+    bool doubted;      /* it gave -ECANCELED, which may be ours or the file's own */
     bool ended;        /* nothing comes any more */
     bool news;         /* POLLIN is due */
 };
@@ -213,6 +215,7 @@ void FastSocketDropChunk(struct FastSocket* socket);               /* the first 
 
 int FastSocketFindFile(struct FastSocket* socket); /* 1: a file, 0: a socket, or negative errno */
 bool FastFileIsReadable(int handle);
+bool FastFileCancelsItself(const struct FastSocket* socket); /* -ECANCELED may be its own */
 void FastSocketPrepareRead(struct FastSocket* socket, struct io_uring_sqe* entry);
 bool FastSocketTakeRead(struct FastSocket* socket, const struct io_uring_cqe* completion); /* true: no more to do */
 void FastSocketPrepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry, const struct iovec* vector,

@@ -61,6 +61,8 @@ struct FastListener;
  *            longer than the provider's buffers is cut by the file, as by a read of that size.
  *            ReceiveFastSocketData reads over the borders; of regular files and block devices there
  *            are none.
+ * Errors     What a read gives is POLLERR with its errno, then POLLHUP: also the ECANCELED of a timerfd
+ *            with TFD_TIMER_CANCEL_ON_SET whose clock was set (a watch tells it each time instead).
  * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
  *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and regular
  *            files (limit 1 keeps them apart); elsewhere, as for an eventfd or a pipe that was opened
