@@ -203,6 +203,27 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     pushChunk(socket, chunk);
 }
 
+/* The same for a buffer that did not come from the provider. */
+static void takeBuffer(struct FastSocket* socket, uint8_t* data, size_t length)
+{
+    struct FastBuffer* chunk = GetFastBuffer(data);
+    size_t copied = fillTail(socket, data, length);
+    socket->statistics.receivedMessages++;
+    countIn(socket, length);
+    struct FastBuffer* small = copied < length ? shrinkMessage(socket, data, length) : NULL;
+    if (copied == length || small != NULL)
+        ReleaseFastBuffer(chunk);
+    if (copied == length)
+        return;
+    if (small != NULL)
+        chunk = small;
+    else if (copied > 0)
+        memmove(data, data + copied, length - copied);
+    SetFastBufferLength(chunk, length - copied);
+    *FastBufferNote(chunk) = length;
+    pushChunk(socket, chunk);
+}
+
 /* A message's length beyond its buffer is told by the kernel (MSG_TRUNC among our flags); what the user
  * sees is the length that is there. */
 static void takeMessage(struct FastSocket* socket, uint16_t id, size_t length)
@@ -354,6 +375,14 @@ static void onReceiveError(struct FastSocket* socket, int error)
         FastSocketFailInput(socket, error);
 }
 
+static void beginTurn(struct FastSocketInbound* inbound, uint64_t turn)
+{
+    if (inbound->turn == turn)
+        return;
+    inbound->turn = turn;
+    inbound->turnLength = 0;
+}
+
 static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
@@ -373,14 +402,22 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
         FastSocketEndInput(socket);
         return;
     }
-    if (inbound->turn != FastRingTurn(socket->ring)) {
-        inbound->turn = FastRingTurn(socket->ring);
-        inbound->turnLength = 0;
-    }
+    beginTurn(inbound, FastRingTurn(socket->ring));
     takeCompletion(socket, id, length);
     inbound->renew = inbound->renew || inbound->ending; /* the end is behind this, and may be missed */
     if (inbound->turnLength >= inbound->turnLimit)
         FastRingYield(socket->ring); /* the answers first, and the others */
+    FastSocketNotify(socket);
+}
+
+void FastSocketTakeInput(struct FastSocket* socket, void* data, size_t length)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    inbound->forgiven = false;
+    beginTurn(inbound, FastRingTurn(socket->ring));
+    takeBuffer(socket, data, length);
+    if (inbound->turnLength >= inbound->turnLimit)
+        FastRingYield(socket->ring);
     FastSocketNotify(socket);
 }
 
@@ -490,7 +527,7 @@ static void updateLimited(struct FastSocket* socket)
     FastRingWaitInbound(socket->ring, &inbound->waiter);
 }
 
-static bool wantsReceive(const struct FastSocket* socket)
+bool FastSocketWantsInput(const struct FastSocket* socket)
 {
     const struct FastSocketInbound* inbound = &socket->inbound;
     if (!socket->readable || inbound->ended || inbound->resting || socket->stage >= SOCKET_CANCELING || socket->failureTold)
@@ -513,7 +550,7 @@ void FastSocketBalanceReceive(struct FastSocket* socket)
         FastWaiterRemove(&socket->inbound.waiter);
         socket->inbound.limited = false;
     }
-    if (wantsReceive(socket) != socket->inbound.armed)
+    if (FastSocketWantsInput(socket) != socket->inbound.armed)
         FastSocketDefer(socket);
     if (FastSocketFailureIsDue(socket))
         FastSocketNotify(socket);
@@ -600,7 +637,7 @@ bool FastSocketStepReceive(struct FastSocket* socket)
         updateFull(socket);
         updateLimited(socket);
     }
-    bool wanted = wantsReceive(socket);
+    bool wanted = FastSocketWantsInput(socket);
     if (inbound->armed && (!wanted || inbound->renew)) {
         if (inbound->unmoved)
             return true;

@@ -213,7 +213,7 @@ void FastSocketFinishSend(struct FastSocket* socket, struct FastItem* message, i
 static void onStreamSend(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, outbound.operation);
-    finishStream(socket, completion->res, false);
+    finishStream(socket, FastSocketWriteResult(socket, completion->res), false);
     FastSocketDrop(socket);
 }
 
@@ -614,6 +614,11 @@ bool FastSocketStepSend(struct FastSocket* socket)
         return true;
     while (outbound->first != NULL && outbound->first->kind == ITEM_MARKER)
         FastSocketPopItem(socket);
+    if (outbound->first != NULL && outbound->first->kind <= ITEM_MESSAGE && FastSocketPollsFirst(socket)) {
+        outbound->blocked = true;
+        FastSocketDefer(socket);
+        return true;
+    }
     if (outbound->first != NULL)
         return sendFirst(socket);
     FastSocketEndOutput(socket);

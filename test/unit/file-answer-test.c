@@ -126,6 +126,18 @@ static void putBetween(struct FastEngine* engine)
     engine->completion.mask = QUEUE - 1;
 }
 
+/* ---- memory ---- */
+
+static bool lacksMemory; /* no pool gets any more */
+
+void* __real_aligned_alloc(size_t alignment, size_t size);
+void* __wrap_aligned_alloc(size_t alignment, size_t size);
+
+void* __wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return lacksMemory ? NULL : __real_aligned_alloc(alignment, size);
+}
+
 /* ---- cases ---- */
 
 static void setUp(void)
@@ -208,6 +220,47 @@ START_TEST(restsWithoutData)
 }
 END_TEST
 
+/* §2.5 waiting, §2.3 buffers and provider: without memory a terminal and its master rest, lose nothing, and go on
+ * when there is some */
+START_TEST(readsTerminalWithoutMemory)
+{
+    struct Recorder typist = {0};
+    struct FastBuffer* hoard[4096];
+    int ends[2];
+    int count = 0;
+
+    for (int side = 0; side < 2; side++) {
+        int rests = 0;
+
+        openTerminal(ends, true);
+        openRecorded(&fixture, ends[side], NULL, FASTSOCKET_MODE_FILE_IO, &typist);
+        runIdle(fixture.ring);
+        lacksMemory = true;
+        for (count = 0; count < 4096; count++) {
+            hoard[count] = AllocateFastBuffer(fixture.inbound, 4096, 0);
+            if (hoard[count] == NULL)
+                break;
+        }
+        ck_assert_int_lt(count, 4096);
+        writeText(ends[1 - side], "typed");
+        for (int turn = 0; turn < 40; turn++) {
+            uint64_t before = readRing(fixture.ring).completions;
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 5, NULL), 0);
+            rests += readRing(fixture.ring).completions == before;
+        }
+        ck_assert_int_eq(typist.in + typist.err + typist.hup, 0);
+        ck_assert_int_ge(rests, 10);
+        lacksMemory = false;
+        while (count > 0)
+            ReleaseFastBuffer(hoard[--count]);
+        receiveText(&typist, "typed");
+        ReleaseFastSocket(typist.socket);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        close(ends[1 - side]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite* suite = suite_create("file-answer");
@@ -218,6 +271,7 @@ int main(void)
     tcase_add_test(area, tellsCancellationBesideOurs);
     tcase_add_test(area, tellsNoCancellationOfOurs);
     tcase_add_test(area, restsWithoutData);
+    tcase_add_test(area, readsTerminalWithoutMemory);
     suite_add_tcase(suite, area);
     return runSuite(suite);
 }
