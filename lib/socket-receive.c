@@ -129,7 +129,7 @@ void FastSocketDropInput(struct FastSocket* socket)
 static size_t fillTail(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
     struct FastBuffer* tail = socket->inbound.last;
-    if (tail == NULL || socket->inbound.headroom > 0)
+    if (tail == NULL || socket->inbound.apart)
         return 0;
     size_t used = GetFastBufferLength(tail);
     size_t room = GetFastBufferSize(tail) - used;
@@ -146,7 +146,7 @@ static size_t fillTail(struct FastSocket* socket, const uint8_t* data, size_t le
 static struct FastBuffer* shrinkMessage(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
     struct FastSocketInbound* inbound = &socket->inbound;
-    if (inbound->headroom == 0 || inbound->footprint < inbound->high / RECEIVE_ROOMY_SHARE ||
+    if (!inbound->apart || inbound->footprint < inbound->high / RECEIVE_ROOMY_SHARE ||
         length > FastProviderLength(inbound->provider) / 2)
         return NULL;
     struct FastBuffer* chunk = AllocateFastBuffer(inbound->pool, length, 0);
@@ -182,6 +182,27 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
                             AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
     SetFastBufferLength(chunk, length - copied);
     *FastBufferNote(chunk) = payload;
+    pushChunk(socket, chunk);
+}
+
+/* The same for a buffer that did not come from the provider. */
+static void takeBuffer(struct FastSocket* socket, uint8_t* data, size_t length)
+{
+    struct FastBuffer* chunk = GetFastBuffer(data);
+    size_t copied = fillTail(socket, data, length);
+    socket->statistics.receivedMessages++;
+    countIn(socket, length);
+    struct FastBuffer* small = copied < length ? shrinkMessage(socket, data, length) : NULL;
+    if (copied == length || small != NULL)
+        ReleaseFastBuffer(chunk);
+    if (copied == length)
+        return;
+    if (small != NULL)
+        chunk = small;
+    else if (copied > 0)
+        memmove(data, data + copied, length - copied);
+    SetFastBufferLength(chunk, length - copied);
+    *FastBufferNote(chunk) = length;
     pushChunk(socket, chunk);
 }
 
@@ -307,9 +328,10 @@ static void onReceiveError(struct FastSocket* socket, int error)
         FastSocketRetryLater(socket);
         return;
     case ECANCELED:
+        inbound->doubted = FastFileCancelsItself(socket) && inbound->canceled && !inbound->caught;
         if (inbound->canceled)
             return;
-        if (!inbound->forgiven) {
+        if (!inbound->forgiven && !FastFileCancelsItself(socket)) {
             inbound->forgiven = true;
             return;
         }
@@ -323,6 +345,14 @@ static void onReceiveError(struct FastSocket* socket, int error)
         failReceive(socket, error);
     else
         FastSocketFailInput(socket, error);
+}
+
+static void beginTurn(struct FastSocketInbound* inbound, uint64_t turn)
+{
+    if (inbound->turn == turn)
+        return;
+    inbound->turn = turn;
+    inbound->turnLength = 0;
 }
 
 static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* completion)
@@ -347,14 +377,22 @@ static void onReceiveData(struct FastSocket* socket, const struct io_uring_cqe* 
         FastSocketEndInput(socket);
         return;
     }
-    if (inbound->turn != FastRingTurn(socket->ring)) {
-        inbound->turn = FastRingTurn(socket->ring);
-        inbound->turnLength = 0;
-    }
+    beginTurn(inbound, FastRingTurn(socket->ring));
     takeCompletion(socket, id, length);
     inbound->renew = inbound->renew || inbound->ending; /* the end is behind this, and may be missed */
     if (inbound->turnLength >= inbound->turnLimit)
         FastRingYield(socket->ring); /* the answers first, and the others */
+    FastSocketNotify(socket);
+}
+
+void FastSocketTakeInput(struct FastSocket* socket, void* data, size_t length)
+{
+    struct FastSocketInbound* inbound = &socket->inbound;
+    inbound->forgiven = false;
+    beginTurn(inbound, FastRingTurn(socket->ring));
+    takeBuffer(socket, data, length);
+    if (inbound->turnLength >= inbound->turnLimit)
+        FastRingYield(socket->ring);
     FastSocketNotify(socket);
 }
 
@@ -394,6 +432,11 @@ static void onReceiveCancel(struct FastOperation* operation, const struct io_uri
 {
     struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, inbound.cancel);
     socket->inbound.canceling = false;
+    if (completion->res != -ENOENT)
+        socket->inbound.caught = true;
+    else if (socket->inbound.doubted && socket->stage == SOCKET_LIVE)
+        FastSocketFailInput(socket, ECANCELED); /* it was over before, by itself */
+    socket->inbound.doubted = false;
     socket->inbound.unmoved = FastSocketCancelRests(socket, completion);
     FastSocketDefer(socket);
     FastSocketDrop(socket);
@@ -410,13 +453,13 @@ static void onServed(struct FastWaiter* waiter)
 
 /* ---- arming ---- */
 
-/* Messages count with the memory that they hold beyond one turn's share, if that is more than their
- * bytes: many small ones hold far more. A waiting MSG_WAITALL is never kept from its bytes by memory
+/* Messages and packets count with the memory that they hold beyond one turn's share, if that is more
+ * than their bytes: many small ones hold far more. A waiting MSG_WAITALL is never kept from its bytes by memory
  * alone. */
 static size_t levelOf(const struct FastSocketInbound* inbound)
 {
     uint64_t share = inbound->turnLimit < inbound->high ? inbound->turnLimit : inbound->high;
-    if (inbound->headroom == 0 || inbound->length < inbound->wanted || inbound->footprint < share)
+    if (!inbound->apart || inbound->length < inbound->wanted || inbound->footprint < share)
         return inbound->length;
     size_t memory = inbound->footprint - (size_t)share;
     return memory > inbound->length ? memory : inbound->length;
@@ -459,7 +502,7 @@ static void updateLimited(struct FastSocket* socket)
     FastRingWaitInbound(socket->ring, &inbound->waiter);
 }
 
-static bool wantsReceive(const struct FastSocket* socket)
+bool FastSocketWantsInput(const struct FastSocket* socket)
 {
     const struct FastSocketInbound* inbound = &socket->inbound;
     if (!socket->readable || inbound->ended || inbound->resting || socket->stage >= SOCKET_CANCELING || socket->failureTold)
@@ -483,7 +526,7 @@ void FastSocketBalanceReceive(struct FastSocket* socket)
         FastWaiterRemove(&socket->inbound.waiter);
         socket->inbound.limited = false;
     }
-    if (wantsReceive(socket) != socket->inbound.armed)
+    if (FastSocketWantsInput(socket) != socket->inbound.armed)
         FastSocketDefer(socket);
     if (FastSocketFailureIsDue(socket))
         FastSocketNotify(socket);
@@ -574,6 +617,8 @@ static bool arm(struct FastSocket* socket)
     inbound->armed = true;
     inbound->mark = FastProviderMark(inbound->provider);
     inbound->canceled = false;
+    inbound->caught = false;
+    inbound->doubted = false;
     inbound->unmoved = false;
     inbound->renew = false; /* this one is what was asked for */
     FastSocketHold(socket);
@@ -589,12 +634,13 @@ bool FastSocketStepReceive(struct FastSocket* socket)
         updateFull(socket);
         updateLimited(socket);
     }
-    bool wanted = wantsReceive(socket);
+    bool wanted = FastSocketWantsInput(socket);
     if (inbound->armed && (!wanted || inbound->renew)) {
-        inbound->canceled = true;
         if (inbound->unmoved)
             return true;
-        return FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
+        bool made = FastSocketPrepareCancel(socket, &inbound->cancel, &inbound->operation, &inbound->canceling);
+        inbound->canceled = inbound->canceled || made;
+        return made;
     }
     if (wanted && !inbound->armed && !inbound->canceling)
         return arm(socket);
@@ -615,4 +661,5 @@ void FastSocketInitializeReceive(struct FastSocket* socket)
                                        inbound->header->msg_namelen + inbound->header->msg_controllen);
     else if (FastSocketHasMessages(socket))
         inbound->headroom = sizeof(struct io_uring_recvmsg_out);
+    inbound->apart = inbound->headroom > 0 || socket->packets;
 }

@@ -166,6 +166,7 @@ static void becomeShell(struct FastSocket* socket, bool leak)
     FastWaiterRemove(&socket->inbound.waiter);
     FastSocketDropInput(socket);
     endConnection(socket);
+    FastSocketCloseOwn(socket);
     close(socket->handle);
     enterStage(socket, SOCKET_CLOSED);
     FastSocketDropItems(socket, leak);

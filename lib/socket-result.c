@@ -338,7 +338,7 @@ void FastSocketFinishSend(struct FastSocket* socket, struct FastItem* message, i
 void FastSocketSent(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastSocket* socket = FAST_CONTAINER(operation, struct FastSocket, outbound.operation);
-    finishStream(socket, completion->res, false);
+    finishStream(socket, FastSocketWriteResult(socket, completion->res), false);
     FastSocketDrop(socket);
 }
 

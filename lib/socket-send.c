@@ -353,6 +353,11 @@ bool FastSocketStepSend(struct FastSocket* socket)
         return true;
     while (outbound->first != NULL && outbound->first->kind == ITEM_MARKER)
         FastSocketPopItem(socket);
+    if (outbound->first != NULL && outbound->first->kind <= ITEM_MESSAGE && FastSocketPollsFirst(socket)) {
+        outbound->blocked = true;
+        FastSocketDefer(socket);
+        return true;
+    }
     if (outbound->first != NULL)
         return sendFirst(socket);
     FastSocketEndOutput(socket);

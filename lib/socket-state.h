@@ -78,12 +78,17 @@ struct FastSocketInbound
     bool modest;       /* armed for one buffer only, since the ring's limit is reached */
     bool bundle;       /* armed for several buffers a completion */
     bool discard;      /* what comes is dropped */
+    bool apart;        /* what one read gave is a buffer of its own: a message, or a device's packet */
     bool single;       /* of a file: no multishot reads */
     bool many;         /* … the read in flight is one */
     bool polls;        /* … a poll comes before each read */
     bool waits;        /* … and is what is in flight */
     bool ready;        /* … and has come */
     bool polled;       /* … before the read in flight */
+    bool direct;       /* … to be followed by a read of our own */
+    bool relays;       /* what is in flight is a splice into the relay */
+    bool caught;       /* a cancellation has found what is in flight */
+    bool doubted;      /* it gave -ECANCELED, which may be ours or the file's own */
     bool ended;        /* nothing comes any more */
     bool news;         /* POLLIN is due */
     bool recordTold;   /* POLLERR with that errno was delivered */
@@ -119,8 +124,10 @@ struct FastSocketOutbound
     bool cancelWanted; /* what is in flight, to see how far it came */
     bool unmoved;      /* a cancellation has come too late or not helped: not again before the retry */
     bool never;        /* zero copy does not work here */
-    bool patient;      /* a pipe that can't be written without waiting */
+    bool patient;      /* a pipe that the ring can't write without waiting */
     bool corked;       /* the last datagram was accepted with MSG_MORE: the next goes on with it */
+    bool direct;       /* the write was made already, and this is what it gave: */
+    ssize_t result;
     bool news;         /* POLLOUT is due, if nothing is queued then */
 };
 
@@ -153,6 +160,7 @@ struct FastSocket
     bool terminal; /* … */
     bool slow;     /* … whose reads and writes wait although they should not */
     bool threaded; /* … or may be done by a thread of the kernel's */
+    bool packets;  /* … whose reads may give a packet each */
     bool readable; /* opened for reading; sockets are */
     bool writable;
     bool connecting;
@@ -190,6 +198,14 @@ struct FastSocket
         struct FastOperation operation;
         uint32_t flying;
     } trail; /* what starts when the kernel has let go of the file, see FastSocketTrail */
+
+    struct
+    {
+        int handle;   /* an open file description for us alone, or -1 */
+        int relay[2]; /* a pipe, or -1 */
+        bool relayed; /* it holds something */
+        bool tried;
+    } own; /* of a file */
 
     struct FastTimer timer; /* of the release */
     uint32_t releaseMs;     /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
@@ -239,6 +255,8 @@ void FastSocketTightenReceive(struct FastSocket* socket); /* the ring's limit is
 void FastSocketDropInput(struct FastSocket* socket);
 void FastSocketEndInput(struct FastSocket* socket);
 void FastSocketFailInput(struct FastSocket* socket, int error);
+bool FastSocketWantsInput(const struct FastSocket* socket);
+void FastSocketTakeInput(struct FastSocket* socket, void* data, size_t length); /* a buffer as the provider's, ours now */
 
 /* … for socket-read.c: chunks and their payload */
 uint8_t* FastChunkPayload(const struct FastSocketInbound* inbound, struct FastBuffer* chunk);
@@ -258,11 +276,26 @@ bool FastControlIsRecord(const void* control, size_t length);       /* of a reco
 
 int FastSocketFindFile(struct FastSocket* socket); /* 1: a file, 0: a socket, or negative errno */
 bool FastFileIsReadable(int handle);
+bool FastFileCancelsItself(const struct FastSocket* socket); /* -ECANCELED may be its own */
 void FastSocketPrepareRead(struct FastSocket* socket, struct io_uring_sqe* entry);
 bool FastSocketTakeRead(struct FastSocket* socket, const struct io_uring_cqe* completion); /* true: no more to do */
 void FastSocketPrepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry, const struct iovec* vector,
                             size_t count, uint64_t position, int flags);
 bool FastSocketWritesAgain(struct FastSocket* socket, int error);
+bool FastSocketPollsFirst(struct FastSocket* socket); /* no write before a poll for it */
+int FastSocketWriteResult(struct FastSocket* socket, int result); /* what the write gave whose completion this is */
+
+/* ---- socket-own.c: files that are read and written without waiting ---- */
+
+void FastSocketInitializeOwn(struct FastSocket* socket);
+void FastSocketCloseOwn(struct FastSocket* socket);
+bool FastSocketHasOwnFile(struct FastSocket* socket); /* opens it at the first question */
+bool FastSocketHasRelay(struct FastSocket* socket);
+
+/* A count, 0 for the end, or negative errno; never waits, never raises a signal. */
+ssize_t FastSocketReadOwn(struct FastSocket* socket, void* data, size_t size);
+ssize_t FastSocketWriteOwn(struct FastSocket* socket, const struct iovec* vector, size_t count, int flags);
+ssize_t FastSocketReadRelay(struct FastSocket* socket, void* data, size_t size);
 
 /* ---- socket-queue.c ---- */
 

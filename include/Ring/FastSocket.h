@@ -54,11 +54,28 @@ struct FastListener;
  * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a terminal
  *            gave an end of file (^D) or was hung up. Like every end of input it is told behind what is
  *            unread, and after a pause. A job in the background that reads its terminal is not stopped:
- *            it gets nothing while it is there.
+ *            it gets nothing while it is there. What it writes is written, TOSTOP or not.
+ * Packets    What one read of a pipe, a terminal or a device gave is one buffer of
+ *            ReceiveFastSocketBuffer, however far behind the program is: a packet of a TUN or TAP
+ *            device or of a pipe with O_DIRECT, a line of a terminal, a count of an eventfd. What is
+ *            longer than the provider's buffers is cut by the file, as by a read of that size.
+ *            ReceiveFastSocketData reads over the borders; of regular files and block devices there
+ *            are none.
+ * Errors     What a read gives is POLLERR with its errno, then POLLHUP: also the ECANCELED of a timerfd
+ *            with TFD_TIMER_CANCEL_ON_SET whose clock was set (a watch tells it each time instead).
  * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
  *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and regular
- *            files (limit 1 keeps them apart); elsewhere, as for an eventfd, each is a write of its
- *            own. A regular file is read and written at its position.
+ *            files (limit 1 keeps them apart); elsewhere, as for an eventfd or a pipe that was opened
+ *            with O_DIRECT, each is a write of its own. A regular file is read and written at its
+ *            position.
+ * Waiting    A pipe or a terminal whose other side does nothing stops neither the loop nor other files,
+ *            and takes no thread of the kernel's. For that it may be opened once more (through /proc,
+ *            with O_NONBLOCK and FD_CLOEXEC); a child that is forked and doesn't exec has that
+ *            descriptor too, so that the file is not at its end before the child's. Where it can't be
+ *            opened (another user's file, no /proc, a pseudo-terminal's master) the same holds as long
+ *            as nobody else reads, flushes or writes it between a poll and what follows; otherwise a
+ *            thread of the kernel's waits, not the loop. So it does for a SPLICE, and for the server of
+ *            a FUSE file.
  * Arguments  message must be NULL. Transmits take no address, no control data, and no flags but
  *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and those
  *            without a buffer. The same holds for a socket in this mode, which otherwise works as it

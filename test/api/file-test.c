@@ -486,20 +486,6 @@ static void readInBackground(void)
     fixtureClose(&own);
 }
 
-/* §2.5 kinds: a device that polls readable and has nothing all the same is not asked over and over */
-START_TEST(restsWithoutData)
-{
-    int handle = open("/dev/hwrng", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-    if (handle < 0)
-        skipTest("no /dev/hwrng");
-    openFile(&fixture, handle, &recorder);
-    waitCount(fixture.ring, &recorder.in, 20);
-    ck_assert_uint_lt(readRing(fixture.ring).completions, 400);
-    ReleaseFastSocket(recorder.socket);
-}
-END_TEST
-
 /* §2.5 kinds: a job in the background gets nothing of what is typed, and is no worse off for it */
 START_TEST(awaitsForeground)
 {
@@ -879,7 +865,6 @@ int main(void)
     tcase_add_test(area, hearsHangup);
     tcase_add_test(area, hearsHangupOfWriter);
     tcase_add_test(area, hearsHangupAfterResume);
-    tcase_add_test(area, restsWithoutData);
     tcase_add_test(area, awaitsForeground);
     tcase_add_test(area, keepsBuffers);
     tcase_add_test(area, sharesBuffers);

@@ -35,7 +35,7 @@ LAYERS = {
     'event': ['ring'],
     'buffer-provider': ['ring', 'uring-compat', 'checker'],
     'ring-pool': ['ring', 'buffer-provider', 'pool'],
-    'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'uring-compat'],
+    'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'pipe-signal', 'uring-compat'],
     'listener': ['ring', 'uring-compat'],
     'stream': ['socket'],
 }

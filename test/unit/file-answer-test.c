@@ -1,0 +1,277 @@
+/*
+ * Files that answer as few do: an engine between the ring and the kernel changes what reads and
+ * cancellations give.
+ */
+#include "../api/files.h"
+#include "ring-state.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+
+enum
+{
+    QUEUE = 4096, /* completions between kernel and ring */
+};
+
+static struct Fixture fixture;
+static struct Recorder recorder;
+static int counter; /* an eventfd, readable */
+
+/* ---- the engine between ---- */
+
+/* An io_uring_cqe without what may follow it. */
+struct Completion
+{
+    uint64_t user_data;
+    int32_t res;
+    uint32_t flags;
+};
+
+static struct
+{
+    struct FastEngineFunctions functions;
+    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
+    struct io_uring_cqe* kernelEntries;
+    unsigned* kernelHead;
+    const unsigned* kernelTail;
+    unsigned kernelMask;
+    struct Completion entries[QUEUE];
+    unsigned head;
+    unsigned tail;
+    int answer;      /* of reads, instead of running them; 0: they run */
+    int answers;     /* so many of them */
+    bool late;       /* the answer waits for a cancellation, which then finds nothing */
+    uint64_t reader; /* a read that is answered */
+    uint64_t cancel; /* a cancellation that is */
+    int reads;
+} between;
+
+static void deliver(struct Completion completion)
+{
+    ck_assert_uint_lt(between.tail - between.head, QUEUE);
+    between.entries[between.tail % QUEUE] = completion;
+    __atomic_store_n(&between.tail, between.tail + 1, __ATOMIC_RELEASE);
+}
+
+static void replace(struct io_uring_sqe* entry, uint64_t* owner)
+{
+    *owner = entry->user_data;
+    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = entry->user_data};
+}
+
+static void look(struct io_uring_sqe* entry)
+{
+    /* The ring has a read of its own, into its own memory. */
+    if (entry->opcode == IORING_OP_READ && entry->flags & IOSQE_BUFFER_SELECT) {
+        between.reads++;
+        if (between.answers > 0) {
+            between.answers--;
+            replace(entry, &between.reader);
+        }
+    } else if (entry->opcode == IORING_OP_ASYNC_CANCEL && between.late && entry->addr == between.reader)
+        replace(entry, &between.cancel);
+}
+
+static void pass(struct Completion completion)
+{
+    if (completion.user_data == between.reader && between.reader != 0) {
+        if (between.late)
+            return; /* not yet */
+        completion.res = between.answer;
+        between.reader = 0;
+    } else if (completion.user_data == between.cancel && between.cancel != 0) {
+        deliver((struct Completion){.user_data = between.reader, .res = between.answer});
+        completion.res = -ENOENT;
+        between.reader = 0;
+        between.cancel = 0;
+        between.late = false;
+    }
+    deliver(completion);
+}
+
+static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
+{
+    unsigned head = __atomic_load_n(engine->submission.head, __ATOMIC_ACQUIRE);
+    unsigned first = engine->submission.tail - FastEngineReserved(engine);
+    int result = 0;
+
+    ck_assert_uint_eq(first, head);
+    for (unsigned place = first; place != engine->submission.tail; place++)
+        look(&engine->submission.entries[place & engine->submission.mask]);
+    result = between.enter(engine, timeout, mask);
+    while (*between.kernelHead != __atomic_load_n(between.kernelTail, __ATOMIC_ACQUIRE)) {
+        const struct io_uring_cqe* entry =
+            &between.kernelEntries[*between.kernelHead & between.kernelMask];
+        struct Completion copy = {entry->user_data, entry->res, entry->flags};
+        __atomic_store_n(between.kernelHead, *between.kernelHead + 1, __ATOMIC_RELEASE);
+        pass(copy);
+    }
+    return result;
+}
+
+static void putBetween(struct FastEngine* engine)
+{
+    memset(&between, 0, sizeof(between));
+    between.functions = *engine->functions;
+    between.enter = engine->functions->enter;
+    between.functions.enter = enterBetween;
+    between.kernelEntries = engine->completion.entries;
+    between.kernelHead = engine->completion.head;
+    between.kernelTail = engine->completion.tail;
+    between.kernelMask = engine->completion.mask;
+    engine->functions = &between.functions;
+    engine->completion.entries = (struct io_uring_cqe*)between.entries;
+    engine->completion.head = &between.head;
+    engine->completion.tail = &between.tail;
+    engine->completion.mask = QUEUE - 1;
+}
+
+/* ---- memory ---- */
+
+static bool lacksMemory; /* no pool gets any more */
+
+void* __real_aligned_alloc(size_t alignment, size_t size);
+void* __wrap_aligned_alloc(size_t alignment, size_t size);
+
+void* __wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return lacksMemory ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+/* ---- cases ---- */
+
+static void setUp(void)
+{
+    uint64_t one = 1;
+
+    fixtureOpen(&fixture, 0, 0, 0);
+    putBetween(fixture.ring->engine);
+    counter = eventfd(0, EFD_CLOEXEC);
+    ck_assert_int_eq((int)write(counter, &one, sizeof(one)), sizeof(one));
+    recorder.socket = openRecorded(&fixture, counter, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
+}
+
+static void tearDown(void)
+{
+    between.answers = 0;
+    ReleaseFastSocket(recorder.socket);
+    fixtureClose(&fixture);
+}
+
+/* §2.5 own errors: a read that the file itself cancels, as a timer whose clock was set, is told the first time */
+START_TEST(tellsCancellationByTheFile)
+{
+    between.answer = -ECANCELED;
+    between.answers = 1;
+    waitHangup(&recorder);
+    expectFailure(&recorder, ECANCELED);
+}
+END_TEST
+
+/* §2.5 own errors: … also when a pause came too late to be the reason */
+START_TEST(tellsCancellationBesideOurs)
+{
+    between.answer = -ECANCELED;
+    between.answers = 1;
+    between.late = true;
+    runTurns(fixture.ring, 3);
+    ck_assert_uint_ne(between.reader, 0);
+    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+    waitHangup(&recorder);
+    expectFailure(&recorder, ECANCELED);
+}
+END_TEST
+
+/* §2.5 own errors: what we cancel ourselves is no error of the file's, however often */
+START_TEST(tellsNoCancellationOfOurs)
+{
+    uint64_t value = 0;
+
+    waitInput(&recorder, sizeof(value));
+    for (int round = 0; round < 50; round++) {
+        ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+        runTurns(fixture.ring, round % 4);
+        ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+        runTurns(fixture.ring, round % 3);
+    }
+    runIdle(fixture.ring);
+    ck_assert_int_eq(recorder.err + recorder.hup, 0);
+    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &value, sizeof(value), 0), sizeof(value));
+    ck_assert_uint_eq(value, 1);
+}
+END_TEST
+
+/* §2.5 kinds: a device that polls readable and has nothing all the same is not asked over and over, and what
+ * it has in the end is read */
+START_TEST(restsWithoutData)
+{
+    int rests = 0;
+
+    between.answer = -EAGAIN;
+    between.answers = 20;
+    while (between.answers > 0) {
+        uint64_t before = readRing(fixture.ring).completions;
+        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1000, NULL), 0);
+        rests += readRing(fixture.ring).completions == before; /* only time has passed */
+    }
+    ck_assert_int_ge(rests, 15); /* the first read has not been polled for */
+    waitInput(&recorder, sizeof(uint64_t));
+    ck_assert_int_eq(between.reads, 21);
+}
+END_TEST
+
+/* §2.5 waiting, §2.3 buffers and provider: without memory a terminal and its master rest, lose nothing, and go on
+ * when there is some */
+START_TEST(readsTerminalWithoutMemory)
+{
+    struct Recorder typist = {0};
+    struct FastBuffer* hoard[4096];
+    int ends[2];
+    int count = 0;
+
+    for (int side = 0; side < 2; side++) {
+        int rests = 0;
+
+        openTerminal(ends, true);
+        openRecorded(&fixture, ends[side], NULL, FASTSOCKET_MODE_FILE_IO, &typist);
+        runIdle(fixture.ring);
+        lacksMemory = true;
+        for (count = 0; count < 4096; count++) {
+            hoard[count] = AllocateFastBuffer(fixture.inbound, 4096, 0);
+            if (hoard[count] == NULL)
+                break;
+        }
+        ck_assert_int_lt(count, 4096);
+        writeText(ends[1 - side], "typed");
+        for (int turn = 0; turn < 40; turn++) {
+            uint64_t before = readRing(fixture.ring).completions;
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 5, NULL), 0);
+            rests += readRing(fixture.ring).completions == before;
+        }
+        ck_assert_int_eq(typist.in + typist.err + typist.hup, 0);
+        ck_assert_int_ge(rests, 10);
+        lacksMemory = false;
+        while (count > 0)
+            ReleaseFastBuffer(hoard[--count]);
+        receiveText(&typist, "typed");
+        ReleaseFastSocket(typist.socket);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        close(ends[1 - side]);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite* suite = suite_create("file-answer");
+    TCase* area = tcase_create("file-answer");
+
+    tcase_add_checked_fixture(area, setUp, tearDown);
+    tcase_add_test(area, tellsCancellationByTheFile);
+    tcase_add_test(area, tellsCancellationBesideOurs);
+    tcase_add_test(area, tellsNoCancellationOfOurs);
+    tcase_add_test(area, restsWithoutData);
+    tcase_add_test(area, readsTerminalWithoutMemory);
+    suite_add_tcase(suite, area);
+    return runSuite(suite);
+}
