@@ -473,10 +473,10 @@ void ReleaseFastListener(struct FastListener* listener);
 /* ---- version -------------------------------------------------------------------------------------------- */
 
 #define FASTSOCKET_VERSION_MAJOR 1
-#define FASTSOCKET_VERSION_MINOR 0
+#define FASTSOCKET_VERSION_MINOR 1
 #define FASTSOCKET_VERSION_PATCH 0
 
-/* Returns the version of the loaded library, "1.0.0". Thread: any. */
+/* Returns the version of the loaded library, as "1.1.0". Thread: any. */
 const char* GetFastSocketVersion(void);
 
 #ifdef __cplusplus

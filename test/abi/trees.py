@@ -95,18 +95,37 @@ class Copy:
             env=dict(os.environ, PYTHONDONTWRITEBYTECODE='1', **(environment or {})))
         return result.returncode, result.stdout, result.stderr
 
+    def setVersion(self, new):
+        """Makes the copy another version: one more, or instead of one that is not frozen yet."""
+        old = self.version
+        major, minor, patch = new.split('.')
+        self.replace('meson.build', f"    version: '{old}'", f"    version: '{new}'")
+        for part, number in (('MAJOR', major), ('MINOR', minor), ('PATCH', patch)):
+            text = self.read('include/Ring/FastSocket.h')
+            self.write('include/Ring/FastSocket.h',
+                       re.sub(rf'(#define FASTSOCKET_VERSION_{part}) \d+', rf'\1 {number}', text))
+        news = self.read('NEWS')
+        if self.isFrozen(old):
+            self.write('NEWS', f'libfastsocket {new} (2030-01-01)\n\nNext.\n\n{news}')
+        else:
+            self.write('NEWS', news.replace(f'libfastsocket {old} ', f'libfastsocket {new} ', 1))
+        self.write('debian/changelog', self.read('debian/changelog').replace(f'({old}-', f'({new}-', 1))
+
+    def isFrozen(self, version):
+        return (self.root / 'abi' / version / 'digests').exists()
+
     def nextRelease(self):
         """Makes the copy the next minor version, without anything new yet; returns the new version node."""
-        old = self.version
-        major, minor, _ = map(int, old.split('.'))
-        new = f'{major}.{minor + 1}.0'
-        self.replace('meson.build', f"    version: '{old}'", f"    version: '{new}'")
-        self.substitute('include/Ring/FastSocket.h', r'(#define FASTSOCKET_VERSION_MINOR) \d+', rf'\1 {minor + 1}')
-        if not old.endswith('.0'):
-            self.substitute('include/Ring/FastSocket.h', r'(#define FASTSOCKET_VERSION_PATCH) \d+$', r'\1 0')
-        self.write('NEWS', f'libfastsocket {new} (2030-01-01)\n\nNext.\n\n' + self.read('NEWS'))
-        self.write('debian/changelog', self.read('debian/changelog').replace(f'({old}-', f'({new}-', 1))
-        return f'FASTSOCKET_{major}.{minor + 1}'
+        major, minor, _ = map(int, self.version.split('.'))
+        if self.isFrozen(self.version):
+            minor += 1
+            self.setVersion(f'{major}.{minor}.0')
+        return f'FASTSOCKET_{major}.{minor}'
+
+    def nextPatch(self):
+        """Makes the copy a patch of the newest release."""
+        newest = max(tuple(map(int, path.parent.name.split('.'))) for path in (self.root / 'abi').glob('*.*.*/digests'))
+        self.setVersion('{}.{}.{}'.format(newest[0], newest[1], newest[2] + 1))
 
     def addNode(self, node, names):
         """Adds a version node with these functions behind the newest one."""

@@ -62,8 +62,9 @@ fetch()
         (cd "$WORK/packages" && APT_CONFIG=$WORK/apt/conf apt-get -qq download "linux-$part-$1-cloud-amd64" 2>/dev/null) || continue
         for file in "$WORK/packages/linux-$part-$1-cloud-amd64"_*.deb; do dpkg -x "$file" "$folder"; done
     done
-    [ -d "$folder/lib/modules" ] || { mkdir -p "$folder/lib" && ln -s ../usr/lib/modules "$folder/lib/modules"; }
-    depmod -b "$folder" "$1-cloud-amd64" 2>/dev/null
+    # The archive has some kernels without their modules: what needs one is then a skip.
+    [ -d "$folder/lib/modules" ] || { mkdir -p "$folder/lib" && ln -sfn ../usr/lib/modules "$folder/lib/modules"; }
+    depmod -b "$folder" "$1-cloud-amd64" 2>/dev/null || true
     cp "$(find "$folder" -name 'vmlinuz*' -type f | head -1)" "$folder/vmlinuz"
 }
 
@@ -72,7 +73,7 @@ modulesOf()
 {
     local folder=$WORK/kernels/$1/lib/modules/$1-cloud-amd64 name line
     for name in fuse tls vsock_loopback sctp tipc mptcp_diag tun; do
-        line=$(grep -m 1 -E "/$name\.ko[^/]*:" "$folder/modules.dep") || continue
+        line=$(grep -m 1 -E "/$name\.ko[^/]*:" "$folder/modules.dep" 2>/dev/null) || continue
         # shellcheck disable=SC2086  # the words of the line; what is needed first stands last
         printf '%s\n' ${line//:/ } | tac | sed "s|^|$folder/|"
     done | awk '!seen[$0]++'

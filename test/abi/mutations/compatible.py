@@ -108,11 +108,13 @@ def moved(tree):
     after(tree, r'void ReleaseRingFastBuffer\(', text + '\n')
 
 
+def minorRelease(tree):
+    major, minor, _ = map(int, tree.version.split('.'))
+    tree.setVersion(f'{major}.{minor + 1}.0')
+
+
 def patchRelease(tree):
-    tree.replace('meson.build', "    version: '1.0.0'", "    version: '1.0.1'")
-    tree.substitute(SOCKET, r'^#define FASTSOCKET_VERSION_PATCH 0', '#define FASTSOCKET_VERSION_PATCH 1')
-    tree.write('NEWS', 'libfastsocket 1.0.1 (2030-01-01)\n\nFixes.\n\n' + tree.read('NEWS'))
-    tree.write('debian/changelog', tree.read('debian/changelog').replace('(1.0.0-', '(1.0.1-', 1))
+    tree.nextPatch()
 
 
 def linesOfMap(tree):
@@ -125,7 +127,7 @@ ACCEPTED = {
     'function added in a new node': functionAdded,
     'handle, callback and functions added in a new node': familyAdded,
     'behaviour changed under a new version, the old one kept': behaviourVersioned,
-    'next release, with nothing new': lambda tree: tree.nextRelease() and None,
+    'next release, with nothing new': minorRelease,
     'patch release': patchRelease,
     'opaque internals changed': internals,
     'source file and internal function added': sourceAdded,

@@ -45,11 +45,11 @@ def patchVersion(tree):
 
 
 def news(tree):
-    tree.substitute('NEWS', r'^libfastsocket 1\.0\.0 ', 'libfastsocket 1.0.1 ')
+    tree.replace('NEWS', f'libfastsocket {tree.version} ', 'libfastsocket 1.0.1 ')
 
 
 def changelog(tree):
-    tree.substitute('debian/changelog', r'^libfastsocket \(1\.0\.0-', 'libfastsocket (1.1.0-')
+    tree.replace('debian/changelog', f'libfastsocket ({tree.version}-', 'libfastsocket (1.0.1-')
 
 
 def consumerWrong(tree):
@@ -57,7 +57,7 @@ def consumerWrong(tree):
 
 
 def newNodeWithoutVersion(tree):
-    tree.addNode('FASTSOCKET_1.1', ['CountFastBuffer'])
+    tree.addNode('FASTSOCKET_1.9', ['CountFastBuffer'])
     addFunction(tree)
 
 
