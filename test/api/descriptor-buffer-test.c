@@ -216,7 +216,7 @@ START_TEST(comeBackFromACancelledReceive)
 }
 END_TEST
 
-static void readOnce(int handle)
+static void readOnce(int handle, bool cancel)
 {
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, onCompletion, NULL);
     struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
@@ -224,7 +224,8 @@ static void readOnce(int handle)
     PrepareFastRingBuffer(provider, entry);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     runTurns(ring, 2);
-    (void)CancelFastRingDescriptor(descriptor);
+    if (cancel)
+        (void)CancelFastRingDescriptor(descriptor);
     finish();
     ReleaseFastRingDescriptor(descriptor);
 }
@@ -236,14 +237,14 @@ START_TEST(comeBackFromAReadWithoutBytes)
 
     memset(&seen, 0, sizeof(seen));
     ck_assert_int_eq(pipe(ends), 0);
-    readOnce(ends[0]); /* nothing to read: cancelled */
+    readOnce(ends[0], true); /* nothing to read */
     ck_assert_int_lt(seen.last, 0);
     close(ends[1]);
-    readOnce(ends[0]); /* the end */
+    readOnce(ends[0], false); /* the end */
     ck_assert_int_eq(seen.last, 0);
     close(ends[0]);
     int directory = open("/", O_RDONLY | O_CLOEXEC);
-    readOnce(directory);
+    readOnce(directory, false);
     ck_assert_int_lt(seen.last, 0);
     close(directory);
     expectAllBuffers();

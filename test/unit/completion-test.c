@@ -841,9 +841,12 @@ START_TEST(halvesWithoutMemory)
     refuseSetups(ENOMEM, 0, 64);
     other = CreateFastRing(entries);
     ck_assert_ptr_nonnull(other);
-    ck_assert_int_eq(setups.count, 5);
-    for (int index = 0; index < setups.count; index++, entries /= 2)
+    ck_assert_int_ge(setups.count, 5);
+    for (int index = 0; index < setups.count; index++) {
         ck_assert_uint_eq(setups.entries[index], entries);
+        if (entries > 64) /* there the kernel is asked, and an old one refuses the best flags */
+            entries /= 2;
+    }
     ck_assert_int_eq(WaitForFastRing(other, 0, NULL), 0);
     ReleaseFastRing(other);
 
