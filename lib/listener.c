@@ -24,6 +24,7 @@
 #include <Ring/FastSocket.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -190,11 +191,11 @@ static void rest(struct FastListener* listener)
     FastRingSetTimer(listener->ring, &listener->timer, LISTENER_REST_NS);
 }
 
-static bool isListening(const struct FastListener* listener)
+static int readOption(int handle, int option)
 {
-    int listening = 0;
-    socklen_t length = sizeof(listening);
-    return getsockopt(listener->handle, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening;
+    int value = 0;
+    socklen_t length = sizeof(value);
+    return getsockopt(handle, SOL_SOCKET, option, &value, &length) < 0 ? -errno : value;
 }
 
 static enum ListenerFailure judge(int error)
@@ -223,7 +224,7 @@ static void fail(struct FastListener* listener, int error)
         if (++listener->failures < LISTENER_FAILURES)
             return;
         rest(listener);
-        if (isListening(listener))
+        if (readOption(listener->handle, SO_ACCEPTCONN) > 0)
             return;
         listener->failed = true;
         break;
@@ -353,20 +354,25 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
 };
 
+/* SCTP's one-to-many sockets listen, and serve all their peers themselves. */
+static bool hasConnections(int handle)
+{
+    return readOption(handle, SO_PROTOCOL) != IPPROTO_SCTP || readOption(handle, SO_TYPE) != SOCK_SEQPACKET;
+}
+
 static int checkArguments(struct FastRing* ring, int handle, int flags,
                           HandleFastListenerEvent function)
 {
-    int listening = 0;
-    socklen_t length = sizeof(listening);
     int result = FastRingCheckCreate(ring);
 
     if (result < 0)
         return result;
     if (function == NULL || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
         return -EINVAL;
-    if (getsockopt(handle, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0)
-        return -errno;
-    return listening ? 0 : -EINVAL;
+    result = readOption(handle, SO_ACCEPTCONN);
+    if (result <= 0)
+        return result < 0 ? result : -EINVAL;
+    return hasConnections(handle) ? 0 : -EOPNOTSUPP;
 }
 
 struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags,

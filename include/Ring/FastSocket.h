@@ -454,13 +454,13 @@ typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handl
  * Accepts connections on a listening socket.
  *
  * handle     a listening stream or seqpacket socket of any family. A listening one-to-many socket of SCTP
- *            has no connections to accept: it is for CreateFastSocket.
+ *            has no connections to accept (EOPNOTSUPP): it is for CreateFastSocket.
  * flags      for the new connections: 0, SOCK_NONBLOCK, SOCK_CLOEXEC (always added).
  * function   not NULL.
  *
  * Ownership: handle is the listener's on success, the caller's on failure.
- * Returns:   the listener, or NULL with EINVAL (argument, or not listening), EBADF, ENOTSOCK, ENOMEM,
- *            EPERM, ECANCELED.
+ * Returns:   the listener, or NULL with EINVAL (argument, or not listening), EBADF, ENOTSOCK,
+ *            EOPNOTSUPP, ENOMEM, EPERM, ECANCELED.
  */
 struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags, HandleFastListenerEvent function, void* closure);
 

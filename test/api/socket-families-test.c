@@ -605,6 +605,13 @@ START_TEST(sctpTellsTheEndOfMessages)
 }
 END_TEST
 
+static void ignoreConnection(struct FastListener* listener, int handle, void* closure)
+{
+    (void)listener;
+    (void)handle;
+    (void)closure;
+}
+
 /* §2.2 other kinds: one-to-many SCTP is a socket of messages with addresses, which listens itself */
 START_TEST(sctpServesMany)
 {
@@ -613,7 +620,11 @@ START_TEST(sctpServesMany)
     int clients[3];
 
     skipWithoutSctp();
-    openRecorded(&fixture, listenOn(SOCK_SEQPACKET, IPPROTO_SCTP, &address), &header, 0, &recorder);
+    int handle = listenOn(SOCK_SEQPACKET, IPPROTO_SCTP, &address);
+    errno = 0;
+    ck_assert_ptr_null(CreateFastListener(fixture.ring, handle, 0, ignoreConnection, NULL));
+    ck_assert_int_eq(errno, EOPNOTSUPP);
+    openRecorded(&fixture, handle, &header, 0, &recorder);
     for (int index = 0; index < 3; index++) {
         clients[index] = connectTo(SOCK_STREAM, IPPROTO_SCTP, &address);
         sendText(clients[index], "word");

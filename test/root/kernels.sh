@@ -165,6 +165,7 @@ runKernel()
 {
     local work number=0 file
     work=$(mktemp -d "$WORK/initrd.XXXXXX")
+    chmod 755 "$work" # it becomes the guest's root, where others than root must find their way
     mkdir "$work/modules"
     for file in $(modulesOf "$1"); do
         number=$((number + 1))
