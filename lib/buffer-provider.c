@@ -14,9 +14,8 @@
  * alone, because a socket without data takes none but must be armed all the same. The ring ends: the
  * provider is a shell and keeps its buffers until its user releases it.
  */
-#include "buffer-provider.h"
+#include "buffer-state.h"
 #include "checker.h"
-#include "uring-compat.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,55 +31,6 @@ enum
     PROVIDER_LAST_GROUP = 0xffff,
 };
 
-struct slot
-{
-    void* buffer;          /* NULL: vacant */
-    uint32_t sequence;     /* of its last put */
-    uint32_t enter : 31;   /* the kernel was entered so often before that put */
-    uint32_t claimed : 1;  /* filled for a user's own operation, and not put back yet */
-};
-
-struct FastRingBufferProvider
-{
-    struct FastRingMember member;
-    struct FastRingGroup group;
-    struct FastRing* ring;
-    uint32_t references; /* the user's and the sockets' */
-    CreateRingBufferFunction create;
-    ReleaseRingBufferFunction release; /* known when the user has released the provider */
-    void* closure;
-
-    uint32_t count; /* a power of two */
-    uint32_t length;
-    struct io_uring_buf_ring* entries;       /* shared with the kernel */
-    const struct FastProviderKeeper* keeper; /* of closure; NULL: not kept */
-    bool closed;                             /* the ring is gone */
-    bool leaked;                             /* … and the kernel may still write to our buffers */
-
-    struct slot* slots;
-    uint16_t* log;     /* ids in the order of putting, the last 2 × count */
-    uint32_t sequence; /* of the next put */
-
-    struct
-    {
-        uint16_t* ids;
-        uint32_t count;
-    } vacant;
-
-    uint32_t available; /* put and not yet seen taken: an upper bound of what the kernel has */
-
-    struct
-    {
-        struct FastWaiterList list;
-        uint32_t batch;     /* to be served next */
-        uint32_t available; /* when the last batch was served */
-        struct FastTask serve;
-        struct FastTask again; /* a notice: serves the rest a turn later */
-    } waiting;
-
-    struct FastTask refill;
-};
-
 /* ---- tasks: each holds the provider while it is queued ---- */
 
 static void deferTask(struct FastRingBufferProvider* provider, struct FastTask* task)
@@ -93,18 +43,12 @@ static void deferTask(struct FastRingBufferProvider* provider, struct FastTask* 
 
 /* ---- putting buffers into the kernel's ring ---- */
 
-/* As many bits of the count of enters as a slot has room for. */
-static uint32_t enterCount(const struct FastRingBufferProvider* provider)
-{
-    return FastRingEngine(provider->ring)->enters & (UINT32_MAX >> 1);
-}
-
 static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
-    provider->slots[id] = (struct slot){
+    provider->slots[id] = (struct FastProviderSlot){
         .buffer = buffer,
         .sequence = provider->sequence,
-        .enter = enterCount(provider),
+        .enter = FastProviderEnters(provider),
     };
     provider->log[provider->sequence & (2 * provider->count - 1)] = id;
     provider->sequence++;
@@ -272,114 +216,6 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
     deferTask(provider, &provider->refill);
 }
 
-/* ---- what a completion can't say ---- */
-
-/* The entry of the kernel's ring by which a slot was published; NULL: another was put over it since. */
-static const struct io_uring_buf* entryOf(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    uint32_t sequence = provider->slots[id].sequence;
-    if (provider->sequence - sequence > provider->count)
-        return NULL;
-    return (const struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
-}
-
-/* Completions of deferred work are made inside an enter: they know nothing of what was put after it. */
-static bool isUnseen(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    return FastRingEngine(provider->ring)->features & FASTRING_FEATURE_DEFER_TASKRUN &&
-           provider->slots[id].enter == enterCount(provider);
-}
-
-/*
- * Bytes that the kernel can have put into a slot; 0: it can't have filled it. The kernel may shorten an
- * entry when it takes it for less than a buffer. Some (6.17 to 7.0.4) do so without taking it, and the
- * next receive, whose buffers would be taken for longer than they were, then uses it as it is.
- */
-static size_t roomOf(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    if (id >= provider->count || provider->slots[id].buffer == NULL || provider->slots[id].claimed ||
-        isUnseen(provider, id))
-        return 0;
-    const struct io_uring_buf* entry = entryOf(provider, id);
-    if (entry == NULL)
-        return provider->length;
-    if (entry->addr != (uintptr_t)provider->slots[id].buffer || entry->bid != id)
-        return 0;
-    return entry->len < provider->length ? entry->len : provider->length;
-}
-
-bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length,
-                            bool bundle)
-{
-    for (int slot = id; slot >= 0; slot = FastProviderNext(provider, (uint16_t)slot)) {
-        size_t part = length < provider->length ? length : provider->length;
-        size_t room = roomOf(provider, (uint16_t)slot);
-        if (room == 0 || part > room)
-            return false;
-        length -= part;
-        if (length == 0 || !bundle)
-            break;
-    }
-    return length == 0;
-}
-
-/* How many slots from this one on the kernel has taken from its ring, so that they may be put back; where
- * it can't say, those that the caller believes. */
-static uint32_t takenFrom(const struct FastRingBufferProvider* provider, uint16_t id, uint32_t believed)
-{
-    struct FastEngine* engine = FastRingEngine(provider->ring);
-    int head = engine->functions->countTakenBuffers(engine, provider->group.id);
-    if (head < 0)
-        return believed;
-    uint16_t taken = (uint16_t)((uint32_t)head - provider->slots[id].sequence);
-    return taken <= provider->count ? taken : 0;
-}
-
-void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length, bool bundle)
-{
-    int slot = roomOf(provider, id) > 0 ? id : -1;
-    uint32_t taken = slot >= 0 ? takenFrom(provider, id, 1) : 0;
-    for (uint32_t index = 0; index < taken && slot >= 0; index++) {
-        size_t room = roomOf(provider, (uint16_t)slot);
-        bool more = bundle && length > room && room > 0;
-        length -= length < room ? length : room;
-        int next = more ? FastProviderNext(provider, (uint16_t)slot) : -1;
-        FastProviderReturn(provider, (uint16_t)slot);
-        slot = next;
-    }
-}
-
-/* ---- completions of users' own operations ---- */
-
-static bool claimBuffers(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
-{
-    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
-    if (!FastProviderIsPossible(provider, id, length, bundle)) {
-        FastProviderReject(provider, id, length, bundle);
-        return false;
-    }
-    int slot = id;
-    do {
-        provider->slots[slot].claimed = true;
-        provider->available--;
-        length -= length < provider->length ? length : provider->length;
-        slot = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
-    } while (slot >= 0);
-    return true;
-}
-
-static void unclaimBuffers(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
-{
-    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
-    int slot = id < provider->count ? id : -1;
-    while (slot >= 0 && provider->slots[slot].claimed) {
-        length -= length < provider->length ? length : provider->length;
-        int next = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
-        FastProviderReturn(provider, (uint16_t)slot);
-        slot = next;
-    }
-}
-
 /* ---- life ---- */
 
 static void releaseBuffers(struct FastRingBufferProvider* provider)
@@ -530,8 +366,8 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
     provider->closure = closure;
     provider->count = FastRingRoundUp(count != 0 ? count : PROVIDER_DEFAULT_COUNT);
     provider->length = length;
-    provider->group.claim = claimBuffers;
-    provider->group.unclaim = unclaimBuffers;
+    provider->group.claim = FastProviderClaim;
+    provider->group.unclaim = FastProviderUnclaim;
     provider->refill.function = refill;
     provider->waiting.serve.function = serveWaiters;
     provider->waiting.again.function = serveAgain;
@@ -570,59 +406,4 @@ void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,
         return;
     provider->release = function;
     FastProviderDrop(provider);
-}
-
-/* ---- for the user's own operations ---- */
-
-uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider)
-{
-    return provider != NULL ? provider->group.id : 0;
-}
-
-void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission)
-{
-    if (provider == NULL || submission == NULL)
-        return;
-    submission->flags |= IOSQE_BUFFER_SELECT;
-    submission->buf_group = provider->group.id;
-    if (submission->opcode == IORING_OP_RECV)
-        submission->ioprio &= (uint16_t)~FAST_URING_RECVSEND_BUNDLE;
-}
-
-static int bufferOf(const struct FastRingBufferProvider* provider, const struct io_uring_cqe* completion)
-{
-    if (provider == NULL || completion == NULL || !(completion->flags & IORING_CQE_F_BUFFER))
-        return -EINVAL;
-    uint32_t id = completion->flags >> IORING_CQE_BUFFER_SHIFT;
-    return FastProviderPeek(provider, (uint16_t)id) != NULL ? (int)id : -EINVAL;
-}
-
-uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion)
-{
-    int id = bufferOf(provider, completion);
-    if (id < 0 || !provider->slots[id].claimed)
-        return NULL;
-    if (completion->res > 0)
-        FastProviderFilled(provider, (uint16_t)id, (size_t)completion->res);
-    return provider->slots[id].buffer;
-}
-
-int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion,
-                          CreateRingBufferFunction function, void* closure)
-{
-    int id = bufferOf(provider, completion);
-    if (id < 0)
-        return id;
-    int result = FastRingCheck(provider->ring);
-    if (result < 0)
-        return result;
-    if (!provider->slots[id].claimed)
-        return -EINVAL; /* it was advanced already */
-    if (function == NULL) {
-        FastProviderReturn(provider, (uint16_t)id);
-        return 0;
-    }
-    void* buffer = function(provider->length, closure);
-    FastProviderReplace(provider, (uint16_t)id, buffer);
-    return buffer != NULL ? 0 : -ENOMEM;
 }

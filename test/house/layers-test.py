@@ -43,6 +43,8 @@ LAYERS = {
 # Units of several files, which know each other: patterns of the files' names.
 PARTS = {
     'engine-checked': 'engine-uring',
+    'buffer-claim': 'buffer-provider',
+    'buffer-state': 'buffer-provider',
     'engine-try': 'engine-uring',
     'pool-*': 'pool',
     'ring-loop': 'ring',
