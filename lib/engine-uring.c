@@ -13,12 +13,12 @@
  */
 #include "checker.h"
 #include "engine-uring.h"
+#include "handle.h"
 #include "uring-compat.h"
 
 #include <Ring/FastRing.h>
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -71,19 +71,6 @@ static struct uringEngine* uring(struct FastEngine* engine)
 }
 
 /* ---- the table ---- */
-
-/* In a program that was started without one of the standard descriptors, the next to be opened takes its
- * number, and the program then reads, writes or closes ours. errno as of open(2). */
-static int awayFromStandard(int handle)
-{
-    if (handle < 0 || handle > STDERR_FILENO)
-        return handle;
-    int moved = fcntl(handle, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int error = errno;
-    close(handle);
-    errno = error;
-    return moved;
-}
 
 static int enableRing(struct uringEngine* engine)
 {
@@ -210,7 +197,7 @@ static int getHandle(struct FastEngine* base)
         return engine->ring.ring_fd;
     if (handle >= 0)
         return handle;
-    handle = awayFromStandard(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)); /* one turn to begin with: work may be there */
+    handle = FastHandleMove(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)); /* one turn to begin with: work may be there */
     if (handle < 0)
         return -errno;
     int result = registerNotify(engine, handle);
@@ -310,7 +297,7 @@ static int openRing(struct uringEngine* engine, uint32_t length, const struct se
     int handle = io_uring_setup(length, &parameters);
     if (handle < 0)
         return handle;
-    handle = awayFromStandard(handle);
+    handle = FastHandleMove(handle);
     if (handle < 0)
         return -errno;
     int result = io_uring_queue_mmap(handle, &parameters, &engine->ring);
@@ -427,7 +414,7 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
 
     error = findRefusal(engine);
     if (error == 0) {
-        atomic_init(&engine->wakeHandle, awayFromStandard(eventfd(0, EFD_CLOEXEC)));
+        atomic_init(&engine->wakeHandle, FastHandleMove(eventfd(0, EFD_CLOEXEC)));
         error = atomic_load(&engine->wakeHandle) < 0 ? -errno : 0;
     }
     if (error < 0) {

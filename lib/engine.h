@@ -65,8 +65,8 @@ struct FastEngine
     const struct FastEngineFunctions* functions;
     uint64_t features; /* FASTRING_FEATURE_* */
     bool embedded;     /* getHandle was called: call quiet */
-    bool idle;         /* the last enter found nothing to run, whatever IORING_SQ_TASKRUN says */
-    uint32_t enters;   /* into the kernel: what a completion tells of was given to it before the last */
+    bool idle;         /* set by enter: it found nothing to run, whatever IORING_SQ_TASKRUN says */
+    uint32_t enters;   /* counted by enter: what a completion tells of was given to the kernel before the last */
     bool checked;      /* valgrind watches: see checker.h */
 
     struct

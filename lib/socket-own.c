@@ -17,6 +17,7 @@
  * terminal without a description of ours is read by a splice into a pipe, the relay: the kernel runs that
  * on a thread of its own, where it may wait, and be cancelled.
  */
+#include "handle.h"
 #include "pipe-signal.h"
 #include "socket-state.h"
 
@@ -68,7 +69,7 @@ static int openAgain(const struct FastSocket* socket)
     if (flags < 0 || (socket->terminal && isMaster(socket->handle)))
         return -1;
     (void)snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", socket->handle);
-    int handle = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int handle = FastHandleMove(open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (handle < 0 || isSame(socket, handle))
         return handle;
     close(handle);
@@ -145,11 +146,26 @@ ssize_t FastSocketWriteOwn(struct FastSocket* socket, const struct iovec* vector
 
 /* ---- the relay ---- */
 
+static bool openRelay(int relay[2])
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return false;
+    relay[0] = FastHandleMove(ends[0]);
+    relay[1] = FastHandleMove(ends[1]);
+    if (relay[0] >= 0 && relay[1] >= 0)
+        return true;
+    for (int end = 0; end < 2; end++) {
+        if (relay[end] >= 0)
+            close(relay[end]);
+        relay[end] = -1;
+    }
+    return false;
+}
+
 bool FastSocketHasRelay(struct FastSocket* socket)
 {
-    if (socket->own.relay[0] < 0 && pipe2(socket->own.relay, O_CLOEXEC | O_NONBLOCK) < 0)
-        socket->own.relay[0] = -1;
-    return socket->own.relay[0] >= 0;
+    return socket->own.relay[0] >= 0 || openRelay(socket->own.relay);
 }
 
 ssize_t FastSocketReadRelay(struct FastSocket* socket, void* data, size_t size)

@@ -542,6 +542,27 @@ START_TEST(keepsNoDescriptor)
 }
 END_TEST
 
+/* §2.5 waiting: what the library opens for itself never takes the place of a standard descriptor */
+START_TEST(leavesStandardDescriptors)
+{
+    for (enum Thing thing = 0; thing < THING_COUNT; thing++) {
+        openReader(thing);
+        for (int handle = 0; handle <= STDERR_FILENO; handle++)
+            close(handle);
+        ck_assert_int_eq(write(ends[1], "word\n", 5), 5);
+        waitInput(&recorder, 1);
+        for (int handle = 0; handle <= STDERR_FILENO; handle++)
+            ck_assert_int_eq(fcntl(handle, F_GETFD), -1);
+        for (int handle = 0; handle <= STDERR_FILENO; handle++)
+            ck_assert_int_eq(open("/dev/null", O_RDWR), handle);
+        closeThief();
+        AbortFastSocket(recorder.socket);
+        close(ends[1]);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+    }
+}
+END_TEST
+
 static void addArea(Suite* suite, const char* name, void (*open)(void))
 {
     TCase* area = tcase_create(name);
@@ -557,6 +578,7 @@ static void addArea(Suite* suite, const char* name, void (*open)(void))
     tcase_add_test(area, writesPackets);
     tcase_add_test(area, worksInBackground);
     tcase_add_test(area, keepsNoDescriptor);
+    tcase_add_test(area, leavesStandardDescriptors);
     suite_add_tcase(suite, area);
 }
 
