@@ -600,7 +600,10 @@ END_TEST
 
 START_TEST(hasAVersion)
 {
-    ck_assert_str_eq(GetFastSocketVersion(), "1.0.0");
+    char text[32];
+
+    snprintf(text, sizeof(text), "%d.%d.%d", FASTSOCKET_VERSION_MAJOR, FASTSOCKET_VERSION_MINOR, FASTSOCKET_VERSION_PATCH);
+    ck_assert_str_eq(GetFastSocketVersion(), text);
 }
 END_TEST
 
