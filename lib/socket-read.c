@@ -64,6 +64,15 @@ static int raiseMarks(struct FastSocket* socket, size_t size)
     return 0;
 }
 
+/* Who looks at all that is there and asked for more leaves it until more has come: then memory alone must
+ * not keep it away, as for a MSG_WAITALL; the high mark still does. */
+static void expectMore(struct FastSocketInbound* inbound, size_t size)
+{
+    size_t most = inbound->high < size ? (size_t)inbound->high : size;
+    if (inbound->apart && inbound->length < most)
+        inbound->wanted = most;
+}
+
 static ssize_t emptyResult(const struct FastSocket* socket)
 {
     return socket->failed ? -socket->error : 0;
@@ -91,6 +100,8 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
         return emptyResult(socket);
     size_t count = FastSocketHasMessages(socket) ? copyMessage(socket, data, size, flags)
                                                  : copyBytes(socket, data, size, flags & MSG_PEEK);
+    if (flags & MSG_PEEK && !FastSocketHasMessages(socket) && more)
+        expectMore(inbound, size);
     FastSocketBalanceReceive(socket);
     return count < SSIZE_MAX ? (ssize_t)count : SSIZE_MAX;
 }

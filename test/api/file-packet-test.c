@@ -226,6 +226,30 @@ START_TEST(boundsMemoryOfPackets)
 }
 END_TEST
 
+/* §2.5 packets, §2.3 back-pressure: who only looks until a line is whole gets the rest of it, however small the
+ * pieces are that it comes in */
+START_TEST(lineInSmallPiecesBecomesWhole)
+{
+    char line[4096];
+    ssize_t length = 0;
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    openFile(&fixture, ends[0], &recorder);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 64 * 1024);
+    for (int count = 1; count < 4000; count++) {
+        writeText(ends[1], count < 3999 ? "x" : "\n");
+        for (int turn = 0; turn < 100 && length < count; turn++) {
+            ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+            length = ReceiveFastSocketData(recorder.socket, line, sizeof(line), MSG_PEEK);
+        }
+        ck_assert_int_eq((int)length, count);
+    }
+    ck_assert_int_eq(line[length - 1], '\n');
+    ReleaseFastSocket(recorder.socket);
+    close(ends[1]);
+}
+END_TEST
+
 static void addArea(Suite* suite, const char* name, void (*open)(void))
 {
     TCase* area = tcase_create(name);
@@ -237,6 +261,7 @@ static void addArea(Suite* suite, const char* name, void (*open)(void))
     tcase_add_test(area, keepsPacketsOfTun);
     tcase_add_test(area, readsOverBorders);
     tcase_add_test(area, boundsMemoryOfPackets);
+    tcase_add_test(area, lineInSmallPiecesBecomesWhole);
     suite_add_tcase(suite, area);
 }
 
