@@ -355,7 +355,7 @@ typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int res
  * handle     a pollable descriptor; stays the caller's, and must stay open until the watch is removed.
  * mask       a sum of POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLRDBAND, POLLWRNORM, POLLWRBAND,
  *            POLLMSG, POLLERR, POLLHUP and POLLNVAL; the last three are reported without being asked
- *            for, and alone they wait for nothing else; 0 = paused.
+ *            for, and alone they wait for nothing else; 0 = paused. Before 1.1 only the first four.
  * flags      0, FASTRING_WATCH_ONCE or FASTRING_WATCH_EDGE.
  *
  * Returns:   the watch, or NULL with EINVAL, EBADF, ENOMEM, EPERM, ECANCELED.

@@ -92,7 +92,8 @@ struct FastListener;
 
 /*
  * Kinds of sockets. The type says how one behaves. SOCK_STREAM is bytes; SOCK_SEQPACKET is messages of a
- * connection; SOCK_DGRAM, SOCK_RAW and SOCK_RDM are messages each on its own. Tried, beside TCP, UDP and AF_UNIX:
+ * connection; SOCK_DGRAM, SOCK_RAW and SOCK_RDM are messages each on its own. Before 1.1 all but TCP, UDP and AF_UNIX were
+ * refused with EOPNOTSUPP. Tried, beside these:
  *
  * MPTCP      like TCP, whether the peer has it or not.
  * vsock      stream and seqpacket.
@@ -378,9 +379,9 @@ int GetFastSocketError(struct FastSocket* socket);
 #define FASTSOCKET_OPTION_TURN_LIMIT           6  /* bytes received per turn before others get theirs, from 1, default 256 KiB */
 
 /*
- * Sets an option. The marks count unread bytes; on a socket of messages, or with a message header, they
- * count the memory of the queue beyond one turn's share (TURN_LIMIT) where that is more, so that many
- * small messages don't hold a multiple of the mark. Setting the high mark below the low one lowers
+ * Sets an option. The marks count unread bytes; on a socket of messages, with a message header, or of a pipe, a
+ * terminal or a device in FILE_IO, they count the memory of the queue beyond one turn's share (TURN_LIMIT)
+ * where that is more, so that many small messages don't hold a multiple of the mark. Setting the high mark below the low one lowers
  * that to a quarter of it; a low mark at or above the high one is -EINVAL.
  *
  * Returns:   0, -EINVAL (value out of range, or beyond 1 TiB), -ENOPROTOOPT (unknown option, so that
