@@ -21,6 +21,7 @@
 enum
 {
     RING_DEFAULT_LENGTH = 256,
+    RING_LEAST_LENGTH = 2, /* an operation of a file and what is linked behind it (SOCKET_TRAILED) go together */
     RING_MOST_LENGTH = 32768,
     RING_TURN_LIMIT = 256,
     RING_MOST_TURN_LIMIT = 65536,
@@ -330,7 +331,11 @@ struct FastRing* CreateFastRing(uint32_t length)
     ring->scratch.memory = malloc(RING_SCRATCH);
     if (ring->scratch.memory == NULL)
         goto failed;
-    result = FastEngineOpen(&ring->engine, length != 0 ? FastRingRoundUp(length) : RING_DEFAULT_LENGTH);
+    if (length == 0)
+        length = RING_DEFAULT_LENGTH;
+    else if (length < RING_LEAST_LENGTH)
+        length = RING_LEAST_LENGTH;
+    result = FastEngineOpen(&ring->engine, FastRingRoundUp(length));
     if (result < 0)
         goto failed;
 

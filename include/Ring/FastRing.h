@@ -54,7 +54,7 @@ struct FastRingBufferProvider;
 /*
  * Creates a ring.
  *
- * length     submission entries, rounded up to a power of two, at most 32768; 0 = automatic (256).
+ * length     submission entries, rounded up to a power of two, 2 to 32768; 0 = automatic (256).
  *            Halved, down to 64, while the kernel refuses the memory (which Linux 6.16 to 6.18
  *            charge to RLIMIT_MEMLOCK). It bounds only what enters the kernel at once, not the number
  *            of sockets or operations.

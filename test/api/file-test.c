@@ -843,6 +843,32 @@ START_TEST(readsTerminalAsStream)
 }
 END_TEST
 
+/* An operation of a file and what is linked behind it have room in every ring. */
+START_TEST(worksOnTheSmallestRing)
+{
+    struct FastRing* ring = CreateFastRing(1);
+    struct FastBufferPool* pool = CreateFastBufferPool(ring);
+    struct FastRingBufferProvider* provider =
+        CreateFastRingBufferProvider(ring, 0, 4, 4096, AllocateRingFastBuffer, pool);
+    char data[8];
+
+    ck_assert_int_eq(pipe(ends), 0);
+    struct FastSocket* reader = CreateFastSocket(ring, provider, pool, NULL, ends[0], NULL, 0,
+                                                 FASTSOCKET_MODE_FILE_IO, 0, NULL, NULL);
+    struct FastSocket* writer = CreateFastSocket(ring, NULL, NULL, pool, ends[1], NULL, 0,
+                                                 FASTSOCKET_MODE_FILE_IO, 0, NULL, NULL);
+    ck_assert_int_eq(TransmitFastSocketData(writer, NULL, 0, "small", 5, 0), 0);
+    for (int turn = 0; turn < 100 && GetFastSocketInboundLength(reader) < 5; turn++)
+        ck_assert_int_eq(WaitForFastRing(ring, 10, NULL), 0);
+    ck_assert_int_eq(ReceiveFastSocketData(reader, data, sizeof(data), 0), 5);
+    ReleaseFastSocket(reader);
+    ReleaseFastSocket(writer);
+    ReleaseFastRing(ring);
+    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    ReleaseFastBufferPool(pool);
+}
+END_TEST
+
 int main(void)
 {
     Suite* suite = suite_create("file");
@@ -850,6 +876,7 @@ int main(void)
 
     tcase_add_checked_fixture(area, setUp, tearDown);
     tcase_add_test(area, readsPipe);
+    tcase_add_test(area, worksOnTheSmallestRing);
     tcase_add_test(area, readsFifo);
     tcase_add_test(area, awaitsWriterOfFifo);
     tcase_add_test(area, readsRegularFile);
