@@ -372,6 +372,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
     provider->waiting.serve.function = serveWaiters;
     provider->waiting.again.function = serveAgain;
     result = allocateTables(provider);
+    provider->group.first = FastRingNextCompletion(ring);
     if (result == 0)
         result = registerGroup(provider, group);
     if (result < 0)

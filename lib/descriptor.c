@@ -176,9 +176,9 @@ static struct claim claimBuffers(struct FastRingDescriptor* descriptor, struct i
     };
     if (!(completion->flags & IORING_CQE_F_BUFFER) || !(entry->flags & IOSQE_BUFFER_SELECT))
         return claim;
-    struct FastRingGroup* group = FastRingFindGroup(descriptor->ring, claim.group);
+    struct FastRingGroup* group = FastRingFindNamedGroup(descriptor->ring, claim.group);
     if (group == NULL)
-        return claim; /* the user's own */
+        return claim; /* the user's own, or a released provider's whose number has come again */
     claim.made = group->claim(group, claim.id, claim.length, claim.bundle);
     if (!claim.made) {
         FastRingDistrust(descriptor->ring);

@@ -330,13 +330,27 @@ static unsigned reap(struct FastRing* ring)
         };
         FastEngineAdvance(ring->engine);
         count++;
+        ring->statistics.completions++;
         struct FastOperation* operation = (struct FastOperation*)(uintptr_t)completion.user_data;
         if (!(completion.flags & IORING_CQE_F_MORE))
             ring->statistics.operations--;
         operation->function(operation, &completion);
     }
-    ring->statistics.completions += count;
     return count;
+}
+
+/* Those that wait in the kernel for room are not seen, and taken for newer. */
+uint64_t FastRingNextCompletion(const struct FastRing* ring)
+{
+    const struct FastEngine* engine = ring->engine;
+    unsigned waiting = __atomic_load_n(engine->completion.tail, __ATOMIC_ACQUIRE) - *engine->completion.head;
+    return ring->statistics.completions + waiting;
+}
+
+struct FastRingGroup* FastRingFindNamedGroup(const struct FastRing* ring, uint16_t id)
+{
+    struct FastRingGroup* group = FastRingFindGroup(ring, id);
+    return group != NULL && group->first < ring->statistics.completions ? group : NULL;
 }
 
 /* Runs what is queued now; what is added meanwhile belongs to the next turn. */

@@ -121,6 +121,7 @@ struct FastRingGroup
 {
     struct FastRingGroup* next;
     uint16_t id;
+    uint64_t first; /* completions before this one name buffers of another that had the id before */
 
     /*
      * A completion of a user's operation is about to be told: the buffer id, and those behind it if it is
@@ -136,6 +137,12 @@ struct FastRingGroup
 void FastRingAddGroup(struct FastRing* ring, struct FastRingGroup* group);
 void FastRingRemoveGroup(struct FastRing* ring, struct FastRingGroup* group); /* harmless if it was not added */
 struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id);
+
+/* The number of the next completion to come; to be asked before a group's first buffer is published. */
+uint64_t FastRingNextCompletion(const struct FastRing* ring);
+
+/* The group that the completion which is being handled may name; NULL: none of ours. */
+struct FastRingGroup* FastRingFindNamedGroup(const struct FastRing* ring, uint16_t id);
 
 /* A completion contradicts what was given to the kernel, and is refused: it is counted, and the ring uses
  * neither bundles nor byte caps any more. */

@@ -313,6 +313,45 @@ START_TEST(areTheirUsersUntilTheyAreAdvanced)
 }
 END_TEST
 
+static void onWatch(struct FastRingWatch* watch, int events, void* closure)
+{
+    (void)watch;
+    (void)events;
+    (void)closure;
+}
+
+/* A completion was made before its provider was released; another has the same number when it is told. */
+START_TEST(areNotTheNextProviders)
+{
+    int ends[2];
+
+    memset(&seen, 0, sizeof(seen));
+    seen.advance = true;
+    pairUnix(pair, SOCK_SEQPACKET);
+    ck_assert_int_eq(pipe(ends), 0);
+    struct FastRingWatch* first = AddFastRingWatch(ring, ends[0], POLLIN, 0, onWatch, NULL);
+    struct FastRingWatch* second = AddFastRingWatch(ring, ends[0], POLLIN, 0, onWatch, NULL);
+    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
+    runTurns(ring, 2);
+    sendRecords(1);
+    RemoveFastRingWatch(first); /* enters, so that the completion is there */
+    uint16_t group = GetFastRingBufferGroup(provider);
+    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    provider = CreateFastRingBufferProvider(ring, group, BUFFERS, LENGTH, AllocateRingFastBuffer, pool);
+    ck_assert_ptr_nonnull(provider);
+    RemoveFastRingWatch(second); /* once more */
+    waitCount(ring, &seen.told, 1);
+    ck_assert_int_eq(seen.last, 6);
+    ck_assert_int_eq(seen.bytes, 0);
+    ck_assert_uint_eq(readRing(ring).invalidCompletions, 0);
+    ReleaseFastRingDescriptor(descriptor);
+    closePair();
+    close(ends[0]);
+    close(ends[1]);
+    expectAllBuffers();
+}
+END_TEST
+
 int main(void)
 {
     Suite* suite = suite_create("descriptor-buffer");
@@ -326,6 +365,7 @@ int main(void)
     tcase_add_test(tcase, comeBackFromAReadWithoutBytes);
     tcase_add_test(tcase, surviveHostileConnections);
     tcase_add_test(tcase, areTheirUsersUntilTheyAreAdvanced);
+    tcase_add_test(tcase, areNotTheNextProviders);
     suite_add_tcase(suite, tcase);
     return runSuite(suite);
 }
