@@ -22,6 +22,7 @@ enum
 {
     RESULT_MOST_TRIES = 100, /* of a message that the kernel has no memory for */
     RESULT_MOST_DOUBTS = 8,  /* errnos of earlier datagrams that one may meet */
+    RESULT_SAME_DOUBTS = 3,  /* after so many the same one again is its own */
 };
 
 /* ---- trying again ---- */
@@ -218,14 +219,16 @@ static bool continuesDatagram(const struct FastSocket* socket)
 
 /*
  * The pending error of an earlier datagram, whatever its errno, is told to the next send, which is then
- * not made. So each is made again: what is its own comes again, and what doesn't was another's. Only
+ * not made. So each is made again: what is its own comes again, and what doesn't was another's. Once is
+ * not enough, as another may come between the look for it and the enter. Only
  * AF_UNIX has an errno that is its own for certain, and would not come twice.
  */
 static bool isDoubtful(const struct FastSocket* socket, const struct FastItem* item, int error)
 {
     if (socket->local && error == ECONNREFUSED)
         return false;
-    return error != item->doubt && item->doubts < RESULT_MOST_DOUBTS && !continuesDatagram(socket);
+    int most = error == item->doubt ? RESULT_SAME_DOUBTS : RESULT_MOST_DOUBTS;
+    return item->doubts < most && !continuesDatagram(socket);
 }
 
 /* The errno that an item has met before was another's. */
@@ -241,7 +244,8 @@ static bool doubts(struct FastSocket* socket, struct FastItem* item, int error)
 {
     if (socket->kind != SOCKET_DATAGRAM || !isDoubtful(socket, item, error))
         return false;
-    tellDoubt(socket, item);
+    if (item->doubt != error)
+        tellDoubt(socket, item);
     item->doubt = error;
     item->doubts++;
     socket->outbound.burst = 1; /* those behind would be cancelled again */
