@@ -27,7 +27,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 enum
@@ -118,7 +117,10 @@ static void settle(struct FastListener* listener)
         deferTask(listener, &listener->tasks.arm);
 }
 
-/* One connection wakes one listener, of all that share the socket. */
+/*
+ * Not EPOLLEXCLUSIVE: one connection would wake one listener of all that share the socket; and if that one is
+ * released, or rests, before it accepts, nobody would look for the connection until another comes.
+ */
 static bool runArm(struct FastTask* task)
 {
     struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, tasks.arm);
@@ -127,7 +129,7 @@ static bool runArm(struct FastTask* task)
         struct io_uring_sqe* entry = FastRingReserve(listener->ring, &listener->poll);
         if (entry == NULL)
             return false;
-        io_uring_prep_poll_add(entry, listener->handle, POLLIN | EPOLLEXCLUSIVE);
+        io_uring_prep_poll_add(entry, listener->handle, POLLIN);
         entry->user_data = (uintptr_t)&listener->poll;
         listener->polling = true;
         listener->references++;
@@ -167,17 +169,15 @@ static void onCancelCompletion(struct FastOperation* operation,
     dropListener(listener);
 }
 
-/* Ends what is in flight; false if its end comes later. */
-static bool letGo(struct FastListener* listener)
+/* Ends what is in flight, if that can be. */
+static void letGo(struct FastListener* listener)
 {
     bool cancelling = listener->cancelling;
     if (!listener->polling && !listener->accepting)
-        return true;
-    bool gone = FastRingLetGo(listener->ring, &listener->cancel, &listener->cancelling,
-                              flyingOperation(listener));
+        return;
+    (void)FastRingLetGo(listener->ring, &listener->cancel, &listener->cancelling, flyingOperation(listener));
     if (listener->cancelling && !cancelling)
         listener->references++; /* the cancellation's */
-    return gone;
 }
 
 static void onTimer(struct FastTimer* timer)
@@ -292,7 +292,7 @@ static int acceptNow(struct FastListener* listener)
     listener->references++;
     (void)FastRingEnterNow(listener->ring);
     if (!FastRingTakeNow(listener->ring, &listener->accept, &result)) {
-        (void)letGo(listener);
+        letGo(listener);
         if (!FastRingTakeNow(listener->ring, &listener->accept, &result))
             return result;
     }
@@ -304,9 +304,9 @@ static int acceptNow(struct FastListener* listener)
 /* Nothing is taken from the backlog that is not handed over before anybody can release the listener. */
 static void acceptWaiting(struct FastListener* listener)
 {
-    for (int count = 0; count < LISTENER_BATCH; count++) {
+    for (int count = 0; count < LISTENER_BATCH && hasConnection(listener); count++) {
         deliver(listener, acceptNow(listener));
-        if (!isWanted(listener) || listener->accepting || listener->cancelling || !hasConnection(listener))
+        if (!isWanted(listener) || listener->accepting || listener->cancelling)
             return;
     }
 }
@@ -412,8 +412,10 @@ void ReleaseFastListener(struct FastListener* listener)
         return;
     listener->released = true;
     FastRingStopTimer(listener->ring, &listener->timer);
-    if (letGo(listener))
-        closeHandle(listener);
+    /* What is still in flight, since its end could not be seen (the queue of completions is full), has entered
+     * the kernel, and needs the number no more. */
+    letGo(listener);
+    closeHandle(listener);
     settle(listener);
     dropListener(listener);
 }

@@ -488,6 +488,50 @@ START_TEST(refusesBadInput)
 }
 END_TEST
 
+/* Though the queue of completions has no room for those of the cancellations. */
+START_TEST(freesManyPorts)
+{
+    struct FastRing* ring = CreateFastRing(2);
+    struct FastListener* listeners[MANY];
+    struct sockaddr_storage addresses[MANY];
+
+    for (int index = 0; index < MANY; index++) {
+        listeners[index] = CreateFastListener(ring, listenAt(AF_INET, SOCK_STREAM), 0, never, NULL);
+        ck_assert_ptr_nonnull(listeners[index]);
+        addresses[index] = address;
+    }
+    runTurns(ring, 2);
+    for (int index = 0; index < MANY; index++) {
+        ReleaseFastListener(listeners[index]);
+        int handle = socket(AF_INET, SOCK_STREAM, 0);
+        ck_assert_int_eq(bind(handle, (struct sockaddr*)&addresses[index], length), 0);
+        close(handle);
+    }
+    ReleaseFastRing(ring);
+}
+END_TEST
+
+/* The connection has woken one, which is released before it looks. */
+START_TEST(leavesConnectionsToWhoSharesTheSocket)
+{
+    struct FastRing* ring = CreateFastRing(0);
+    int handle = listenAt(AF_INET, SOCK_STREAM);
+    struct FastListener* first = CreateFastListener(ring, dup(handle), 0, never, NULL);
+
+    runTurns(ring, 2);
+    listener = CreateFastListener(fixture.ring, handle, 0, takeAndClose, &accepted);
+    runTurns(fixture.ring, 2);
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(client, (struct sockaddr*)&address, length), 0);
+    usleep(10000);
+    ReleaseFastListener(first);
+    waitCount(fixture.ring, &accepted, 1);
+    close(client);
+    ReleaseFastListener(listener);
+    ReleaseFastRing(ring);
+}
+END_TEST
+
 int main(void)
 {
     Suite* suite = suite_create("listener");
@@ -506,6 +550,8 @@ int main(void)
     tcase_add_test(tcase, closesWhatComesAfterRelease);
     tcase_add_test(tcase, releasesItself);
     tcase_add_test(tcase, releasesOthers);
+    tcase_add_test(tcase, freesManyPorts);
+    tcase_add_test(tcase, leavesConnectionsToWhoSharesTheSocket);
     tcase_add_test(tcase, endsWithTheRing);
     tcase_add_test(tcase, releasesTheRingInside);
     tcase_add_test(tcase, refusesBadInput);
