@@ -92,12 +92,18 @@ void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, si
 
 /* ---- completions of users' own operations ---- */
 
-bool FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
+/* By which put a slot was published when it was filled: odd, and so never 0. */
+static uint64_t stampOf(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    return (uint64_t)provider->slots[id].sequence << 1 | 1;
+}
+
+uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
 {
     struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
     if (!FastProviderIsPossible(provider, id, length, bundle)) {
         FastProviderReject(provider, id, length, bundle);
-        return false;
+        return 0;
     }
     int slot = id;
     do {
@@ -106,7 +112,7 @@ bool FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, 
         length -= length < provider->length ? length : provider->length;
         slot = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
     } while (slot >= 0);
-    return true;
+    return stampOf(provider, id);
 }
 
 void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
@@ -146,10 +152,19 @@ static int bufferOf(const struct FastRingBufferProvider* provider, const struct 
     return FastProviderPeek(provider, (uint16_t)id) != NULL ? (int)id : -EINVAL;
 }
 
+/* Whether the completion is the one that the buffer was claimed for, and it was not advanced since. One that
+ * its user has made up of result and flags can't say. */
+static bool isClaimed(const struct FastRingBufferProvider* provider, uint16_t id,
+                      const struct io_uring_cqe* completion)
+{
+    return provider->slots[id].claimed &&
+           (completion->user_data == 0 || completion->user_data == stampOf(provider, id));
+}
+
 uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion)
 {
     int id = bufferOf(provider, completion);
-    if (id < 0 || !provider->slots[id].claimed)
+    if (id < 0 || !isClaimed(provider, (uint16_t)id, completion))
         return NULL;
     if (completion->res > 0)
         FastProviderFilled(provider, (uint16_t)id, (size_t)completion->res);
@@ -165,8 +180,8 @@ int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uri
     int result = FastRingCheck(provider->ring);
     if (result < 0)
         return result;
-    if (!provider->slots[id].claimed)
-        return -EINVAL; /* it was advanced already */
+    if (!isClaimed(provider, (uint16_t)id, completion))
+        return -EINVAL; /* it was advanced already, or went back by itself */
     if (function == NULL) {
         FastProviderReturn(provider, (uint16_t)id);
         return 0;

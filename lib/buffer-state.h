@@ -65,7 +65,7 @@ static inline uint32_t FastProviderEnters(const struct FastRingBufferProvider* p
 /* ---- buffer-claim.c ---- */
 
 /* The functions of the group, see ring.h. */
-bool FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
 void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
 
 #endif

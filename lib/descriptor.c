@@ -179,7 +179,8 @@ static struct claim claimBuffers(struct FastRingDescriptor* descriptor, struct i
     struct FastRingGroup* group = FastRingFindNamedGroup(descriptor->ring, claim.group);
     if (group == NULL)
         return claim; /* the user's own, or a released provider's whose number has come again */
-    claim.made = group->claim(group, claim.id, claim.length, claim.bundle);
+    completion->user_data = group->claim(group, claim.id, claim.length, claim.bundle);
+    claim.made = completion->user_data != 0;
     if (!claim.made) {
         FastRingDistrust(descriptor->ring);
         completion->res = -EIO;

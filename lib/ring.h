@@ -125,10 +125,11 @@ struct FastRingGroup
 
     /*
      * A completion of a user's operation is about to be told: the buffer id, and those behind it if it is
-     * a bundle of length bytes, are the user's from now on. Returns false, with the buffers back in their
-     * ring, if the completion can't be true.
+     * a bundle of length bytes, are the user's from now on. Returns the user_data by which the completion,
+     * and no later one of the same buffer, is known when they are advanced; or 0, with the buffers back in
+     * their ring, if the completion can't be true.
      */
-    bool (*claim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+    uint64_t (*claim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
 
     /* Nobody has taken what was claimed so: it goes back into its ring. What was advanced is left alone. */
     void (*unclaim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);

@@ -33,6 +33,7 @@ enum
     RECEIVE_TURN_LIMIT = 256 << 10,
     RECEIVE_ROOMY_SHARE = 4, /* messages are put into buffers of their size when the queue's memory
                                 reaches 1/4 of the high mark */
+    RECEIVE_FILE_SHARE = 16, /* of a file's memory counts: its users may wait for bytes that come one by one */
     RECEIVE_RING_SHARE = 4,  /* a bundle takes 1/4 of the provider's buffers at most */
     RECEIVE_MOST_ERRORS = 16, /* in a row, without a rest */
     RECEIVE_FILL_SHARE = 8,  /* tail room of at least 1/8 of a buffer is filled by copying */
@@ -462,6 +463,8 @@ static size_t levelOf(const struct FastSocketInbound* inbound)
     if (!inbound->apart || inbound->length < inbound->wanted || inbound->footprint < share)
         return inbound->length;
     size_t memory = inbound->footprint - (size_t)share;
+    if (inbound->headroom == 0)
+        memory /= RECEIVE_FILE_SHARE;
     return memory > inbound->length ? memory : inbound->length;
 }
 

@@ -379,10 +379,11 @@ int GetFastSocketError(struct FastSocket* socket);
 #define FASTSOCKET_OPTION_TURN_LIMIT           6  /* bytes received per turn before others get theirs, from 1, default 256 KiB */
 
 /*
- * Sets an option. The marks count unread bytes; on a socket of messages, with a message header, or of a pipe, a
- * terminal or a device in FILE_IO, they count the memory of the queue beyond one turn's share (TURN_LIMIT)
- * where that is more, so that many small messages don't hold a multiple of the mark. Setting the high mark below the low one lowers
- * that to a quarter of it; a low mark at or above the high one is -EINVAL.
+ * Sets an option. The marks count unread bytes; on a socket of messages, or with a message header, they
+ * count the memory of the queue beyond one turn's share (TURN_LIMIT) where that is more, so that many
+ * small messages don't hold a multiple of the mark; of a pipe, a terminal or a device in FILE_IO, whose reads
+ * are kept apart, a sixteenth of that memory. Setting the high mark below the low one lowers that to a
+ * quarter of it; a low mark at or above the high one is -EINVAL.
  *
  * Returns:   0, -EINVAL (value out of range, or beyond 1 TiB), -ENOPROTOOPT (unknown option, so that
  *            newer programs can ask older libraries), -EPERM, -ECANCELED.

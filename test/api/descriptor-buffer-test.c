@@ -352,6 +352,40 @@ START_TEST(areNotTheNextProviders)
 }
 END_TEST
 
+/* §2.3 own operations: a completion that was advanced says nothing of what its buffer holds later */
+START_TEST(areNotAnEarlierCompletions)
+{
+    struct io_uring_cqe* first = calloc(1, sizeof(struct io_uring_cqe));
+    struct io_uring_cqe* last = calloc(1, sizeof(struct io_uring_cqe));
+
+    memset(&seen, 0, sizeof(seen));
+    seen.taken = first;
+    pairUnix(pair, SOCK_SEQPACKET);
+    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], keepUnread);
+    sendRecords(1);
+    waitCount(ring, &seen.told, 1);
+    ck_assert_int_eq(AdvanceFastRingBuffer(provider, first, NULL, NULL), 0);
+    seen.taken = last;
+    for (int count = 2; count <= BUFFERS + 1; count++) { /* once around */
+        sendRecords(1);
+        waitCount(ring, &seen.told, count);
+        if (count <= BUFFERS)
+            ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
+    }
+    ck_assert_uint_eq(last->flags >> IORING_CQE_BUFFER_SHIFT, first->flags >> IORING_CQE_BUFFER_SHIFT);
+    ck_assert_ptr_null(GetFastRingBuffer(provider, first));
+    ck_assert_int_eq(AdvanceFastRingBuffer(provider, first, NULL, NULL), -EINVAL);
+    ck_assert_ptr_nonnull(GetFastRingBuffer(provider, last));
+    last->user_data = 0; /* as of a program that keeps result and flags alone */
+    ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
+    ReleaseFastRingDescriptor(descriptor);
+    closePair();
+    free(first);
+    free(last);
+    expectAllBuffers();
+}
+END_TEST
+
 int main(void)
 {
     Suite* suite = suite_create("descriptor-buffer");
@@ -365,6 +399,7 @@ int main(void)
     tcase_add_test(tcase, comeBackFromAReadWithoutBytes);
     tcase_add_test(tcase, surviveHostileConnections);
     tcase_add_test(tcase, areTheirUsersUntilTheyAreAdvanced);
+    tcase_add_test(tcase, areNotAnEarlierCompletions);
     tcase_add_test(tcase, areNotTheNextProviders);
     suite_add_tcase(suite, tcase);
     return runSuite(suite);

@@ -99,17 +99,20 @@ makeRoot()
     chmod 755 "$root"
     mkdir -p "$root"/{bin,usr/bin,proc,sys,dev,tmp,etc,root,build,cases,modules}
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for name in $(busybox --list | grep -vxE 'busybox|setpriv|ip'); do ln -sf busybox "$root/bin/$name"; done
+    for name in $(busybox --list | grep -vxE 'busybox|setpriv|ip|sh'); do ln -sf busybox "$root/bin/$name"; done
     (cd "$build" && { find test tools doc/examples lib -type f -perm -1 ! -name '*.py' ! -name '*.o' -print0
                       find lib -type l -print0; } | cpio -0 -pdm "$root/build" 2>/dev/null)
     for name in setpriv prlimit ip; do cp -L "$(command -v $name)" "$root/usr/bin/"; done
+    cp -L "$(command -v dash)" "$root/bin/sh" # busybox's own shell would run its own programs first
     for name in "${CASES:-/nonexistent}"/*.c; do
         [ -e "$name" ] || continue
         cc -std=gnu11 -O1 -w -I"$source/include" "$name" -o "$root/cases/$(basename "$name" .c)" \
             -L"$build/lib" -Wl,-rpath,/build/lib -lfastsocket -luring -lpthread
     done
     [ ! -e "${CASES:-/nonexistent}/forms" ] || cp "$CASES/forms" "$root/cases/"
-    find "$root/build" "$root/cases" "$root/usr/bin" -type f -perm -1 | addLibraries
+    find "$root/build" "$root/cases" "$root/usr/bin" "$root/bin/sh" -type f -perm -1 | addLibraries
+    # Loaded by pthread_exit, and named by nobody.
+    cp -L /lib/*-linux-gnu/libgcc_s.so.1 "$root$(dirname "$(cd "$root" && find lib* usr/lib* -name libc.so.6 | sed 's|^|/|' | head -1)")/"
     printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
@@ -117,7 +120,7 @@ makeRoot()
     cat "$source/test/root/guest.sh" >>"$root/job"
     cat >"$root/init" <<'END'
 #!/bin/sh
-export PATH=/bin:/usr/bin
+export PATH=/usr/bin:/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts pts /dev/pts; mount -t tmpfs -o mode=1777 tmp /tmp; mount -t tmpfs shm /dev/shm
