@@ -20,6 +20,7 @@
 #include "handle.h"
 #include "pipe-signal.h"
 #include "socket-state.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,10 +71,13 @@ static int openAgain(const struct FastSocket* socket)
         return -1;
     (void)snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", socket->handle);
     int handle = FastHandleMove(open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (handle < 0 || isSame(socket, handle))
-        return handle;
-    close(handle);
-    return -1;
+    if (handle >= 0 && !isSame(socket, handle)) {
+        close(handle);
+        handle = -1;
+    }
+    if (handle >= 0)
+        FastForkHide(handle);
+    return handle;
 }
 
 bool FastSocketHasOwnFile(struct FastSocket* socket)
@@ -153,8 +157,11 @@ static bool openRelay(int relay[2])
         return false;
     relay[0] = FastHandleMove(ends[0]);
     relay[1] = FastHandleMove(ends[1]);
-    if (relay[0] >= 0 && relay[1] >= 0)
+    if (relay[0] >= 0 && relay[1] >= 0) {
+        FastForkHide(relay[0]);
+        FastForkHide(relay[1]);
         return true;
+    }
     for (int end = 0; end < 2; end++) {
         if (relay[end] >= 0)
             close(relay[end]);
@@ -188,10 +195,10 @@ void FastSocketCloseOwn(struct FastSocket* socket)
     if (!socket->file)
         return;
     if (socket->own.handle >= 0)
-        close(socket->own.handle);
+        FastForkClose(socket->own.handle);
     if (socket->own.relay[0] >= 0) {
-        close(socket->own.relay[0]);
-        close(socket->own.relay[1]);
+        FastForkClose(socket->own.relay[0]);
+        FastForkClose(socket->own.relay[1]);
     }
     FastSocketInitializeOwn(socket);
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 uint64_t FastThreadNumber(void)
 {
@@ -53,9 +54,41 @@ void FastThreadDestroyLife(struct FastThreadLife* life)
 
 static _Atomic uint64_t forks;
 
+/* Descriptors that no forked child may keep, a bit each. Those beyond are kept, by children that don't exec. */
+enum
+{
+    FORK_HANDLES = 65536,
+    FORK_BITS = 64,
+};
+
+static _Atomic uint64_t hidden[FORK_HANDLES / FORK_BITS];
+
+void FastForkHide(int handle)
+{
+    if (handle < FORK_HANDLES)
+        atomic_fetch_or(&hidden[handle / FORK_BITS], UINT64_C(1) << (handle % FORK_BITS));
+}
+
+void FastForkClose(int handle)
+{
+    if (handle < FORK_HANDLES)
+        atomic_fetch_and(&hidden[handle / FORK_BITS], ~(UINT64_C(1) << (handle % FORK_BITS)));
+    close(handle);
+}
+
+static void closeHidden(void)
+{
+    for (int word = 0; word < FORK_HANDLES / FORK_BITS; word++) {
+        uint64_t bits = atomic_exchange(&hidden[word], 0);
+        for (; bits != 0; bits &= bits - 1)
+            close(word * FORK_BITS + __builtin_ctzll(bits));
+    }
+}
+
 static void countFork(void)
 {
     atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+    closeHidden();
 }
 
 static void watchForks(void)

@@ -31,6 +31,11 @@ void FastThreadDestroyLife(struct FastThreadLife* life); /* when it has ended, o
 /* How many times this process and its parents have been born of a fork, since the first watch began: a
  * number that was noted before a fork is not the child's. Any thread, async-signal-safe. */
 uint64_t FastForkCount(void);
+/* A descriptor that a forked child doesn't know of, and would keep open: closed in the child at once. To be closed
+ * here by FastForkClose. */
+void FastForkHide(int handle);
+void FastForkClose(int handle);
+
 void FastForkWatch(void); /* before the first number is noted */
 
 #endif

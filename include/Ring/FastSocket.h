@@ -70,8 +70,7 @@ struct FastListener;
  *            position.
  * Waiting    A pipe or a terminal whose other side does nothing stops neither the loop nor other files,
  *            and takes no thread of the kernel's. For that it may be opened once more (through /proc,
- *            with O_NONBLOCK and FD_CLOEXEC); a child that is forked and doesn't exec has that
- *            descriptor too, so that the file is not at its end before the child's. Where it can't be
+ *            with O_NONBLOCK and FD_CLOEXEC; closed at once in a child that fork(2) makes). Where it can't be
  *            opened (another user's file, no /proc, a pseudo-terminal's master) the same holds as long
  *            as nobody else reads, flushes or writes it between a poll and what follows; otherwise a
  *            thread of the kernel's waits, not the loop. So it does for a SPLICE, and for the server of

@@ -563,6 +563,38 @@ START_TEST(leavesStandardDescriptors)
 }
 END_TEST
 
+/* §2.5 waiting: a forked child that closes the descriptor it knows keeps nothing of the file */
+START_TEST(childKeepsNothing)
+{
+    int gate[2];
+    char byte;
+
+    openReader(THING_FIFO);
+    ck_assert_int_eq(write(ends[1], "word\n", 5), 5);
+    waitInput(&recorder, 1);
+    closeThief();
+    pairStream(gate);
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        close(gate[1]);
+        sendText(gate[0], "closed");
+        _exit(read(gate[0], &byte, 1) != 0); /* until the parent has looked */
+    }
+    ck_assert_int_gt(child, 0);
+    close(gate[0]);
+    expectText(gate[1], "closed");
+    ReleaseFastSocket(recorder.socket);
+    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    signal(SIGPIPE, SIG_IGN);
+    ck_assert_int_eq(write(ends[1], "x", 1), -1);
+    ck_assert_int_eq(errno, EPIPE);
+    close(gate[1]);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    close(ends[1]);
+}
+END_TEST
+
 static void addArea(Suite* suite, const char* name, void (*open)(void))
 {
     TCase* area = tcase_create(name);
@@ -579,6 +611,7 @@ static void addArea(Suite* suite, const char* name, void (*open)(void))
     tcase_add_test(area, worksInBackground);
     tcase_add_test(area, keepsNoDescriptor);
     tcase_add_test(area, leavesStandardDescriptors);
+    tcase_add_test(area, childKeepsNothing);
     suite_add_tcase(suite, area);
 }
 

@@ -36,7 +36,7 @@ LAYERS = {
     'event': ['ring'],
     'buffer-provider': ['ring', 'uring-compat', 'checker'],
     'ring-pool': ['ring', 'buffer-provider', 'pool'],
-    'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'pipe-signal', 'uring-compat', 'handle'],
+    'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'pipe-signal', 'thread', 'uring-compat', 'handle'],
     'listener': ['ring', 'uring-compat'],
     'stream': ['socket'],
 }
