@@ -3,6 +3,7 @@
  * the kernel looks at every submission and every completion, and changes some. Refusals of the system
  * calls themselves are made where liburing would be called.
  */
+#include "between.h"
 #include "fixture.h"
 #include "ring-state.h"
 #include "uring-compat.h"
@@ -11,7 +12,6 @@
 
 enum
 {
-    QUEUE = 4096,  /* completions between kernel and ring */
     ENTRIES = 512, /* of submissions seen */
 };
 
@@ -32,14 +32,6 @@ struct Change
     bool notification; /* the result says that one follows, and it does */
 };
 
-/* An io_uring_cqe without what may follow it. */
-struct Completion
-{
-    uint64_t user_data;
-    int32_t res;
-    uint32_t flags;
-};
-
 struct Seen
 {
     uint8_t opcode;
@@ -50,47 +42,14 @@ struct Seen
 
 static struct
 {
-    struct FastEngineFunctions functions;
-    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
-    struct io_uring_cqe* kernelEntries;
-    unsigned* kernelHead;
-    const unsigned* kernelTail;
-    unsigned kernelMask;
-    struct Completion entries[QUEUE];
-    unsigned head;
-    unsigned tail;
     struct Change change;
-    struct Change changed[ENTRIES]; /* those that wait for their completions … */
-    uint64_t owners[ENTRIES];       /* … and whose they are */
     struct Seen seen[ENTRIES];
     int seenCount;
     uint64_t receiver; /* the last multishot receive's operation */
     bool failReceive;  /* its next bytes become an error, and more to come */
     bool holdReceive;  /* its last completion waits */
     bool holdNotifications;
-    struct Completion held[ENTRIES];
-    int heldCount;
 } between;
-
-static void deliver(struct Completion completion)
-{
-    ck_assert_uint_lt(between.tail - between.head, QUEUE);
-    between.entries[between.tail % QUEUE] = completion;
-    __atomic_store_n(&between.tail, between.tail + 1, __ATOMIC_RELEASE);
-}
-
-static void hold(struct Completion completion)
-{
-    ck_assert_int_lt(between.heldCount, ENTRIES);
-    between.held[between.heldCount++] = completion;
-}
-
-/* The last first: they may come in any order. */
-static void deliverHeld(void)
-{
-    while (between.heldCount > 0)
-        deliver(between.held[--between.heldCount]);
-}
 
 static void alter(struct io_uring_sqe* entry)
 {
@@ -103,14 +62,7 @@ static void alter(struct io_uring_sqe* entry)
         entry->len = change->length;
         return;
     }
-    for (int index = 0; index < ENTRIES; index++) {
-        if (between.owners[index] == 0) {
-            between.owners[index] = entry->user_data;
-            between.changed[index] = *change;
-            break;
-        }
-    }
-    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = entry->user_data};
+    betweenAnswer(entry, change->result, change->notification ? IORING_CQE_F_MORE : 0);
 }
 
 static void look(struct io_uring_sqe* entry)
@@ -125,31 +77,10 @@ static void look(struct io_uring_sqe* entry)
     alter(entry);
 }
 
-/* An operation that was not run completes with what was asked for. */
-static bool replaced(const struct Completion* completion)
-{
-    for (int index = 0; index < ENTRIES; index++) {
-        const struct Change* change = &between.changed[index];
-        if (between.owners[index] == 0 || between.owners[index] != completion->user_data)
-            continue;
-        between.owners[index] = 0;
-        deliver((struct Completion){.user_data = completion->user_data,
-                                    .res = change->result,
-                                    .flags = change->notification ? IORING_CQE_F_MORE : 0});
-        if (change->notification)
-            deliver((struct Completion){.user_data = completion->user_data,
-                                        .flags = IORING_CQE_F_NOTIF});
-        return true;
-    }
-    return false;
-}
-
 static void pass(struct Completion completion)
 {
     bool receiver = completion.user_data == between.receiver;
 
-    if (replaced(&completion))
-        return;
     if (receiver && between.failReceive && completion.flags & IORING_CQE_F_MORE) {
         between.failReceive = false;
         completion.res = -ECONNRESET; /* the buffer is lost, until its provider is released */
@@ -157,46 +88,9 @@ static void pass(struct Completion completion)
     }
     if ((between.holdNotifications && completion.flags & IORING_CQE_F_NOTIF) ||
         (receiver && between.holdReceive && !(completion.flags & IORING_CQE_F_MORE)))
-        hold(completion);
+        betweenHold(completion);
     else
-        deliver(completion);
-}
-
-static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
-{
-    unsigned head = __atomic_load_n(engine->submission.head, __ATOMIC_ACQUIRE);
-    unsigned first = engine->submission.tail - FastEngineReserved(engine);
-    int result = 0;
-
-    ck_assert_uint_eq(first, head);
-    for (unsigned place = first; place != engine->submission.tail; place++)
-        look(&engine->submission.entries[place & engine->submission.mask]);
-    result = between.enter(engine, timeout, mask);
-    while (*between.kernelHead != __atomic_load_n(between.kernelTail, __ATOMIC_ACQUIRE)) {
-        const struct io_uring_cqe* entry =
-            &between.kernelEntries[*between.kernelHead & between.kernelMask];
-        struct Completion copy = {entry->user_data, entry->res, entry->flags};
-        __atomic_store_n(between.kernelHead, *between.kernelHead + 1, __ATOMIC_RELEASE);
-        pass(copy);
-    }
-    return result;
-}
-
-static void putBetween(struct FastEngine* engine)
-{
-    memset(&between, 0, sizeof(between));
-    between.functions = *engine->functions;
-    between.enter = engine->functions->enter;
-    between.functions.enter = enterBetween;
-    between.kernelEntries = engine->completion.entries;
-    between.kernelHead = engine->completion.head;
-    between.kernelTail = engine->completion.tail;
-    between.kernelMask = engine->completion.mask;
-    engine->functions = &between.functions;
-    engine->completion.entries = (struct io_uring_cqe*)between.entries;
-    engine->completion.head = &between.head;
-    engine->completion.tail = &between.tail;
-    engine->completion.mask = QUEUE - 1;
+        betweenDeliver(completion);
 }
 
 /* ---- system calls ---- */
@@ -271,7 +165,8 @@ int __wrap_io_uring_setup(unsigned entries, struct io_uring_params* parameters)
 static void setUp(void)
 {
     fixtureOpen(&fixture, 0, 0, 0);
-    putBetween(fixture.ring->engine);
+    memset(&between, 0, sizeof(between));
+    betweenPut(fixture.ring->engine, (struct Between){.look = look, .pass = pass});
 }
 
 static void tearDown(void)
@@ -394,14 +289,14 @@ START_TEST(waitsForTheLastCompletion)
                           "a second receive beside the first");
         ReleaseFastSocket(recorder.socket);
         close(pair[1]);
-        for (int turn = 0; turn < 1000 && between.heldCount == 0; turn++)
+        for (int turn = 0; turn < 1000 && betweenHeld() == 0; turn++)
             ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
         runTurns(fixture.ring, 10);
-        ck_assert_int_eq(between.heldCount, 1);
+        ck_assert_int_eq(betweenHeld(), 1);
         ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
         ck_assert_int_ge(fcntl(pair[0], F_GETFD), 0);
         between.holdReceive = false;
-        deliverHeld();
+        betweenRelease();
         waitFor(fixture.ring, isNothingPending, fixture.ring);
         ck_assert_int_eq(fcntl(pair[0], F_GETFD), -1);
         /* The lost buffer comes home with its provider, and the next receive wants all of them. */
@@ -668,10 +563,10 @@ START_TEST(sendsBeforeNotifications)
     runIdle(fixture.ring);
     ck_assert_int_eq(recorder.out, 1 + PARTS);
     ck_assert_uint_ge(readSocket(recorder.socket).sentZeroCopy, PARTS);
-    ck_assert_int_ge(between.heldCount, PARTS);
+    ck_assert_int_ge(betweenHeld(), PARTS);
     ck_assert_uint_ge(heldBuffers(), before + PARTS);
     between.holdNotifications = false;
-    deliverHeld();
+    betweenRelease();
     runIdle(fixture.ring);
     ck_assert_uint_eq(heldBuffers(), before);
     ck_assert_int_eq(recorder.out, 1 + PARTS);
@@ -694,10 +589,10 @@ START_TEST(closesBeforeNotifications)
     expectPattern(PIECE, 0);
     release();
     ck_assert_int_eq(fcntl(pair[0], F_GETFD), -1);
-    ck_assert_int_ge(between.heldCount, 1);
+    ck_assert_int_ge(betweenHeld(), 1);
     ck_assert_uint_gt(heldBuffers(), before);
     between.holdNotifications = false;
-    deliverHeld();
+    betweenRelease();
     runIdle(fixture.ring);
     ck_assert_uint_eq(heldBuffers(), before);
 }

@@ -3,15 +3,11 @@
  * cancellations give.
  */
 #include "../api/files.h"
+#include "between.h"
 #include "ring-state.h"
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
-
-enum
-{
-    QUEUE = 4096, /* completions between kernel and ring */
-};
 
 static struct Fixture fixture;
 static struct Recorder recorder;
@@ -19,25 +15,8 @@ static int counter; /* an eventfd, readable */
 
 /* ---- the engine between ---- */
 
-/* An io_uring_cqe without what may follow it. */
-struct Completion
-{
-    uint64_t user_data;
-    int32_t res;
-    uint32_t flags;
-};
-
 static struct
 {
-    struct FastEngineFunctions functions;
-    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
-    struct io_uring_cqe* kernelEntries;
-    unsigned* kernelHead;
-    const unsigned* kernelTail;
-    unsigned kernelMask;
-    struct Completion entries[QUEUE];
-    unsigned head;
-    unsigned tail;
     int answer;      /* of reads, instead of running them; 0: they run */
     int answers;     /* so many of them */
     bool late;       /* the answer waits for a cancellation, which then finds nothing */
@@ -46,19 +25,6 @@ static struct
     int reads;
 } between;
 
-static void deliver(struct Completion completion)
-{
-    ck_assert_uint_lt(between.tail - between.head, QUEUE);
-    between.entries[between.tail % QUEUE] = completion;
-    __atomic_store_n(&between.tail, between.tail + 1, __ATOMIC_RELEASE);
-}
-
-static void replace(struct io_uring_sqe* entry, uint64_t* owner)
-{
-    *owner = entry->user_data;
-    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = entry->user_data};
-}
-
 static void look(struct io_uring_sqe* entry)
 {
     /* The ring has a read of its own, into its own memory. */
@@ -66,64 +32,31 @@ static void look(struct io_uring_sqe* entry)
         between.reads++;
         if (between.answers > 0) {
             between.answers--;
-            replace(entry, &between.reader);
+            between.reader = entry->user_data;
+            betweenAnswer(entry, between.answer, 0);
         }
-    } else if (entry->opcode == IORING_OP_ASYNC_CANCEL && between.late && entry->addr == between.reader)
-        replace(entry, &between.cancel);
+    } else if (entry->opcode == IORING_OP_ASYNC_CANCEL && between.late &&
+               entry->addr == between.reader) {
+        between.cancel = entry->user_data;
+        betweenAnswer(entry, -ENOENT, 0);
+    }
 }
 
 static void pass(struct Completion completion)
 {
     if (completion.user_data == between.reader && between.reader != 0) {
-        if (between.late)
-            return; /* not yet */
-        completion.res = between.answer;
+        if (between.late) {
+            betweenHold(completion);
+            return;
+        }
         between.reader = 0;
     } else if (completion.user_data == between.cancel && between.cancel != 0) {
-        deliver((struct Completion){.user_data = between.reader, .res = between.answer});
-        completion.res = -ENOENT;
+        betweenRelease();
         between.reader = 0;
         between.cancel = 0;
         between.late = false;
     }
-    deliver(completion);
-}
-
-static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
-{
-    unsigned head = __atomic_load_n(engine->submission.head, __ATOMIC_ACQUIRE);
-    unsigned first = engine->submission.tail - FastEngineReserved(engine);
-    int result = 0;
-
-    ck_assert_uint_eq(first, head);
-    for (unsigned place = first; place != engine->submission.tail; place++)
-        look(&engine->submission.entries[place & engine->submission.mask]);
-    result = between.enter(engine, timeout, mask);
-    while (*between.kernelHead != __atomic_load_n(between.kernelTail, __ATOMIC_ACQUIRE)) {
-        const struct io_uring_cqe* entry =
-            &between.kernelEntries[*between.kernelHead & between.kernelMask];
-        struct Completion copy = {entry->user_data, entry->res, entry->flags};
-        __atomic_store_n(between.kernelHead, *between.kernelHead + 1, __ATOMIC_RELEASE);
-        pass(copy);
-    }
-    return result;
-}
-
-static void putBetween(struct FastEngine* engine)
-{
-    memset(&between, 0, sizeof(between));
-    between.functions = *engine->functions;
-    between.enter = engine->functions->enter;
-    between.functions.enter = enterBetween;
-    between.kernelEntries = engine->completion.entries;
-    between.kernelHead = engine->completion.head;
-    between.kernelTail = engine->completion.tail;
-    between.kernelMask = engine->completion.mask;
-    engine->functions = &between.functions;
-    engine->completion.entries = (struct io_uring_cqe*)between.entries;
-    engine->completion.head = &between.head;
-    engine->completion.tail = &between.tail;
-    engine->completion.mask = QUEUE - 1;
+    betweenDeliver(completion);
 }
 
 /* ---- memory ---- */
@@ -145,7 +78,8 @@ static void setUp(void)
     uint64_t one = 1;
 
     fixtureOpen(&fixture, 0, 0, 0);
-    putBetween(fixture.ring->engine);
+    memset(&between, 0, sizeof(between));
+    betweenPut(fixture.ring->engine, (struct Between){.look = look, .pass = pass});
     counter = eventfd(0, EFD_CLOEXEC);
     ck_assert_int_eq((int)write(counter, &one, sizeof(one)), sizeof(one));
     recorder.socket = openRecorded(&fixture, counter, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);

@@ -3,6 +3,7 @@
  * looks at the entries on their way to the kernel, and changes some.
  */
 #define _GNU_SOURCE
+#include "between.h"
 #include "fixture.h"
 #include "ring-state.h"
 #include "uring-compat.h"
@@ -25,8 +26,6 @@ static struct Recorder recorder;
 
 static struct
 {
-    struct FastEngineFunctions functions;
-    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
     int receives;
     int receiveFlags; /* of the last */
     bool bundle;      /* … whether it may fill several buffers */
@@ -62,23 +61,11 @@ static void look(struct io_uring_sqe* entry)
     }
 }
 
-static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
-{
-    unsigned first = engine->submission.tail - FastEngineReserved(engine);
-
-    for (unsigned place = first; place != engine->submission.tail; place++)
-        look(&engine->submission.entries[place & engine->submission.mask]);
-    return between.enter(engine, timeout, mask);
-}
-
 static void setUp(void)
 {
     fixtureOpen(&fixture, 0, 64, 16384);
     memset(&between, 0, sizeof(between));
-    between.functions = *fixture.ring->engine->functions;
-    between.enter = between.functions.enter;
-    between.functions.enter = enterBetween;
-    fixture.ring->engine->functions = &between.functions;
+    betweenPut(fixture.ring->engine, (struct Between){.look = look});
 }
 
 static void tearDown(void)

@@ -2,6 +2,7 @@
  * What is let go of when, on a kernel that answers as told: an engine between the ring and the kernel
  * changes submissions, holds completions back, and refuses to be entered.
  */
+#include "between.h"
 #include "fixture.h"
 #include "ring-state.h"
 
@@ -10,7 +11,6 @@
 
 enum
 {
-    QUEUE = 1024,
     REST = 16, /* failures in a row before a listener rests */
 };
 
@@ -19,56 +19,34 @@ static struct Recorder recorder;
 
 /* ---- the engine between ---- */
 
-/* An io_uring_cqe without what may follow it. */
-struct Completion
-{
-    uint64_t user_data;
-    int32_t res;
-    uint32_t flags;
-};
-
 static struct
 {
-    struct FastEngineFunctions functions;
-    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
-    struct io_uring_cqe* kernelEntries;
-    unsigned* kernelHead;
-    const unsigned* kernelTail;
-    unsigned kernelMask;
-    struct Completion entries[QUEUE];
-    unsigned head;
-    unsigned tail;
-
-    bool refuses;          /* every enter, by EBUSY */
-    bool trips;            /* from the next completion on */
-    int opcode;            /* of operations that are not run … */
-    int times;             /* … so many of them */
-    int result;            /* … but complete with this */
-    uint64_t owners[QUEUE]; /* … theirs */
-    int count;             /* of operations of that kind, run or not */
-    int last;              /* opcode of the last entry that was submitted */
-    int linked;            /* opcode of the last entry with something linked behind it; -1: none */
-    bool holds;            /* what comes of the one behind */
-    uint64_t trail;        /* its owner */
-    struct Completion held;
-    bool isHeld;
+    bool refuses;   /* every enter, by EBUSY */
+    bool trips;     /* from the next completion on */
+    int opcode;     /* of operations that are not run … */
+    int times;      /* … so many of them */
+    int result;     /* … but complete with this */
+    int count;      /* of operations of that kind, run or not */
+    int linked;     /* opcode of the last entry with something linked behind it; -1: none */
+    bool isBehind;  /* the next entry is linked to the last */
+    bool holds;     /* what comes of the one behind */
+    uint64_t trail; /* its owner */
 } between;
 
-static void deliver(struct Completion completion)
+static int refuse(void)
 {
-    ck_assert_uint_lt(between.tail - between.head, QUEUE);
-    between.entries[between.tail % QUEUE] = completion;
-    __atomic_store_n(&between.tail, between.tail + 1, __ATOMIC_RELEASE);
+    between.isBehind = false; /* a chain ends with its enter */
+    return between.refuses ? -EBUSY : 0;
 }
 
-static void look(struct io_uring_sqe* entry, bool isBehind)
+static void look(struct io_uring_sqe* entry)
 {
-    between.last = entry->opcode;
-    if (isBehind) {
+    if (between.isBehind) {
         ck_assert_int_eq(entry->opcode, IORING_OP_NOP);
         between.trail = entry->user_data;
     }
-    if (entry->flags & IOSQE_IO_LINK)
+    between.isBehind = entry->flags & IOSQE_IO_LINK;
+    if (between.isBehind)
         between.linked = entry->opcode;
     if (entry->opcode != between.opcode)
         return;
@@ -76,73 +54,26 @@ static void look(struct io_uring_sqe* entry, bool isBehind)
     if (between.times == 0)
         return;
     between.times--;
-    for (int index = 0; index < QUEUE; index++) {
-        if (between.owners[index] == 0) {
-            between.owners[index] = entry->user_data;
-            break;
-        }
-    }
-    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = entry->user_data};
+    betweenAnswer(entry, between.result, 0);
 }
 
 static void pass(struct Completion completion)
 {
-    for (int index = 0; index < QUEUE; index++) {
-        if (between.owners[index] == 0 || between.owners[index] != completion.user_data)
-            continue;
-        between.owners[index] = 0;
-        completion.res = between.result;
-        break;
-    }
-    if (between.holds && completion.user_data == between.trail) {
-        between.held = completion;
-        between.isHeld = true;
-    } else
-        deliver(completion);
+    if (between.holds && completion.user_data == between.trail)
+        betweenHold(completion);
+    else
+        betweenDeliver(completion);
     between.refuses = between.trips;
-}
-
-static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
-{
-    unsigned first = engine->submission.tail - FastEngineReserved(engine);
-    bool isBehind = false;
-    if (between.refuses)
-        return -EBUSY;
-    for (unsigned place = first; place != engine->submission.tail; place++) {
-        struct io_uring_sqe* entry = &engine->submission.entries[place & engine->submission.mask];
-        bool links = entry->flags & IOSQE_IO_LINK;
-        look(entry, isBehind);
-        isBehind = links;
-    }
-    int result = between.enter(engine, timeout, mask);
-    while (*between.kernelHead != __atomic_load_n(between.kernelTail, __ATOMIC_ACQUIRE)) {
-        const struct io_uring_cqe* entry = &between.kernelEntries[*between.kernelHead & between.kernelMask];
-        struct Completion copy = {entry->user_data, entry->res, entry->flags};
-        __atomic_store_n(between.kernelHead, *between.kernelHead + 1, __ATOMIC_RELEASE);
-        pass(copy);
-    }
-    return result;
 }
 
 static void setUp(void)
 {
     fixtureOpen(&fixture, 0, 0, 0);
-    struct FastEngine* engine = fixture.ring->engine;
     memset(&between, 0, sizeof(between));
     between.opcode = -1;
     between.linked = -1;
-    between.functions = *engine->functions;
-    between.enter = engine->functions->enter;
-    between.functions.enter = enterBetween;
-    between.kernelEntries = engine->completion.entries;
-    between.kernelHead = engine->completion.head;
-    between.kernelTail = engine->completion.tail;
-    between.kernelMask = engine->completion.mask;
-    engine->functions = &between.functions;
-    engine->completion.entries = (struct io_uring_cqe*)between.entries;
-    engine->completion.head = &between.head;
-    engine->completion.tail = &between.tail;
-    engine->completion.mask = QUEUE - 1;
+    betweenPut(fixture.ring->engine,
+               (struct Between){.refuse = refuse, .look = look, .pass = pass});
 }
 
 static void tearDown(void)
@@ -400,16 +331,15 @@ static void expectHeld(int handle)
 {
     between.holds = true;
     ReleaseFastSocket(recorder.socket);
-    for (int turn = 0; turn < 1000 && !between.isHeld; turn++)
+    for (int turn = 0; turn < 1000 && betweenHeld() == 0; turn++)
         ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
-    ck_assert(between.isHeld);
+    ck_assert_int_eq(betweenHeld(), 1);
     for (int turn = 0; turn < 5; turn++)
         ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
     ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
     ck_assert_int_ge(fcntl(handle, F_GETFD), 0);
     between.holds = false;
-    between.isHeld = false;
-    deliver(between.held);
+    betweenRelease();
     waitFor(fixture.ring, isNothingPending, fixture.ring);
     ck_assert_int_eq(fcntl(handle, F_GETFD), -1);
 }

@@ -3,6 +3,7 @@
  * than was given to it, or that its own ring of entries contradicts; and a flag that promises work when
  * there is none. An engine between the ring and the kernel says it.
  */
+#include "between.h"
 #include "fixture.h"
 #include "ring-state.h"
 #include "uring-compat.h"
@@ -11,7 +12,6 @@
 
 enum
 {
-    QUEUE = 4096, /* completions between kernel and ring */
     BUFFERS = 16,
     LENGTH = 1024,
 };
@@ -22,25 +22,10 @@ static int pair[2];
 
 /* ---- the engine between ---- */
 
-/* An io_uring_cqe without what may follow it. */
-struct Completion
-{
-    uint64_t user_data;
-    int32_t res;
-    uint32_t flags;
-};
-
 static struct
 {
     struct FastEngineFunctions functions;
     const struct FastEngineFunctions* kernel;
-    struct io_uring_cqe* kernelEntries;
-    unsigned* kernelHead;
-    const unsigned* kernelTail;
-    unsigned kernelMask;
-    struct Completion entries[QUEUE];
-    unsigned head;
-    unsigned tail;
     unsigned flags;               /* instead of the kernel's */
     struct io_uring_buf* buffers; /* of the provider's ring */
     int lies;                     /* told so far */
@@ -58,28 +43,12 @@ static void setBuffer(struct Completion* completion, uint16_t id)
     completion->flags = (completion->flags & 0xffff) | (uint32_t)id << IORING_CQE_BUFFER_SHIFT;
 }
 
-static void deliver(struct Completion completion)
+static void pass(struct Completion completion)
 {
-    ck_assert_uint_lt(between.tail - between.head, QUEUE);
-    between.entries[between.tail % QUEUE] = completion;
-    __atomic_store_n(&between.tail, between.tail + 1, __ATOMIC_RELEASE);
-}
-
-static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
-{
-    int result = between.kernel->enter(engine, timeout, mask);
-
-    while (*between.kernelHead != __atomic_load_n(between.kernelTail, __ATOMIC_ACQUIRE)) {
-        const struct io_uring_cqe* entry =
-            &between.kernelEntries[*between.kernelHead & between.kernelMask];
-        struct Completion copy = {entry->user_data, entry->res, entry->flags};
-        __atomic_store_n(between.kernelHead, *between.kernelHead + 1, __ATOMIC_RELEASE);
-        if (between.lie != NULL && between.lies < between.most && copy.res > 0 &&
-            copy.flags & IORING_CQE_F_BUFFER && between.lie(&copy))
-            between.lies++;
-        deliver(copy);
-    }
-    return result;
+    if (between.lie != NULL && between.lies < between.most && completion.res > 0 &&
+        completion.flags & IORING_CQE_F_BUFFER && between.lie(&completion))
+        between.lies++;
+    betweenDeliver(completion);
 }
 
 static int registerBetween(struct FastEngine* engine, uint16_t group, void* memory, uint32_t entries)
@@ -93,17 +62,9 @@ static void putBetween(struct FastEngine* engine)
     memset(&between, 0, sizeof(between));
     between.kernel = engine->functions;
     between.functions = *engine->functions;
-    between.functions.enter = enterBetween;
     between.functions.registerBuffers = registerBetween;
-    between.kernelEntries = engine->completion.entries;
-    between.kernelHead = engine->completion.head;
-    between.kernelTail = engine->completion.tail;
-    between.kernelMask = engine->completion.mask;
     engine->functions = &between.functions;
-    engine->completion.entries = (struct io_uring_cqe*)between.entries;
-    engine->completion.head = &between.head;
-    engine->completion.tail = &between.tail;
-    engine->completion.mask = QUEUE - 1;
+    betweenPut(engine, (struct Between){.pass = pass});
 }
 
 /* ---- lies ---- */
@@ -129,7 +90,10 @@ static bool noSuchBuffer(struct Completion* completion)
 /* The same completion twice: the second names a buffer that was only put back after it. */
 static bool twice(struct Completion* completion)
 {
-    deliver((struct Completion){completion->user_data, completion->res, completion->flags | IORING_CQE_F_MORE});
+    struct Completion first = *completion;
+
+    first.flags |= IORING_CQE_F_MORE;
+    betweenDeliver(first);
     return true;
 }
 

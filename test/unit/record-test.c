@@ -2,6 +2,7 @@
  * TLS by the kernel, without one that has it: an engine between the ring and the kernel answers as its
  * sockets do, and getsockopt says that the socket is one.
  */
+#include "between.h"
 #include "fixture.h"
 #include "ring-state.h"
 
@@ -14,7 +15,6 @@
 
 enum
 {
-    OWNERS = 64,
     MUCH = 1 << 20,
 };
 
@@ -26,33 +26,16 @@ static int pair[2];
 
 static struct
 {
-    struct FastEngineFunctions functions;
-    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
     bool tls;      /* sends that wait for all are refused */
     int refusal;   /* with this */
     uint32_t most; /* bytes that a send takes */
     int receives;  /* receives that end at once … */
     int error;     /* … with this */
-    uint64_t owners[OWNERS];
-    int results[OWNERS];
-    int waiting;  /* sends that waited for all */
-    int others;   /* and those that didn't */
-    int armed;    /* receives */
-    int controls; /* sends with control data */
+    int waiting;   /* sends that waited for all */
+    int others;    /* and those that didn't */
+    int armed;     /* receives */
+    int controls;  /* sends with control data */
 } between;
-
-static void replace(struct io_uring_sqe* entry, int result)
-{
-    for (int index = 0; index < OWNERS; index++) {
-        if (between.owners[index] != 0)
-            continue;
-        between.owners[index] = entry->user_data;
-        between.results[index] = result;
-        *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = entry->user_data};
-        return;
-    }
-    ck_abort_msg("too many operations");
-}
 
 static void lookAtSend(struct io_uring_sqe* entry)
 {
@@ -63,7 +46,7 @@ static void lookAtSend(struct io_uring_sqe* entry)
     if (entry->opcode == IORING_OP_SENDMSG)
         between.controls += ((struct msghdr*)(uintptr_t)entry->addr)->msg_controllen > 0;
     if (waits && between.tls)
-        replace(entry, -between.refusal);
+        betweenAnswer(entry, -between.refusal, 0);
     else if (between.most > 0 && entry->opcode == IORING_OP_SEND && entry->len > between.most)
         entry->len = between.most;
     else if (between.most > 0 && entry->opcode == IORING_OP_SENDMSG) {
@@ -83,30 +66,8 @@ static void look(struct io_uring_sqe* entry)
     between.armed++;
     if (between.receives > 0) {
         between.receives--;
-        replace(entry, -between.error);
+        betweenAnswer(entry, -between.error, 0);
     }
-}
-
-static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
-{
-    unsigned first = engine->submission.tail - FastEngineReserved(engine);
-    unsigned seen = __atomic_load_n(engine->completion.tail, __ATOMIC_ACQUIRE);
-    int result = 0;
-
-    for (unsigned place = first; place != engine->submission.tail; place++)
-        look(&engine->submission.entries[place & engine->submission.mask]);
-    result = between.enter(engine, timeout, mask);
-    for (; seen != __atomic_load_n(engine->completion.tail, __ATOMIC_ACQUIRE); seen++) {
-        struct io_uring_cqe* completion = &engine->completion.entries[seen & engine->completion.mask];
-        for (int index = 0; index < OWNERS; index++) {
-            if (between.owners[index] == 0 || between.owners[index] != completion->user_data)
-                continue;
-            between.owners[index] = 0;
-            completion->res = between.results[index];
-            completion->flags = 0;
-        }
-    }
-    return result;
 }
 
 static bool hasUlp; /* what the kernel is asked for says "tls" */
@@ -127,15 +88,9 @@ int __wrap_getsockopt(int handle, int level, int option, void* value, socklen_t*
 
 static void setUp(void)
 {
-    struct FastEngine* engine = NULL;
-
     fixtureOpen(&fixture, 0, 0, 0);
-    engine = fixture.ring->engine;
     memset(&between, 0, sizeof(between));
-    between.functions = *engine->functions;
-    between.enter = engine->functions->enter;
-    between.functions.enter = enterBetween;
-    engine->functions = &between.functions;
+    betweenPut(fixture.ring->engine, (struct Between){.look = look});
     hasUlp = true;
 }
 
