@@ -254,15 +254,18 @@ static void takeCompletion(struct FastSocket* socket, uint16_t id, size_t total)
     }
 }
 
-/* A completion that can't be true: its bytes, wherever they are, are nobody's. */
+/* A completion that can't be true: its bytes, wherever they are, are nobody's. Nor are, of a connection, those
+ * behind them, which may be in the queue already. */
 static void refuseCompletion(struct FastSocket* socket, uint16_t id, size_t length)
 {
     FastProviderReject(socket->inbound.provider, id, length, socket->inbound.bundle);
     FastRingDistrust(socket->ring);
     if (socket->kind == SOCKET_DATAGRAM)
         FastSocketFailDatagram(socket, EIO);
-    else
+    else {
+        socket->inbound.discard = true;
         FastSocketFailInput(socket, EIO);
+    }
 }
 
 /* ---- ends of the receive ---- */
