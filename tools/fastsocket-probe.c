@@ -239,8 +239,8 @@ static void addNofile(struct Limit* limit)
     limit->numeric = true;
     limit->value = softLimit(RLIMIT_NOFILE, &hard);
     limit->good = limit->value >= nofileEnough;
-    describe(limit->meaning, "descriptors: one for each socket, two or three for each ring; at the limit a "
-                             "listener pauses until one is free (EMFILE)");
+    describe(limit->meaning, "descriptors: one for each socket (two for a pipe or a terminal), two or three for "
+                             "each ring; at the limit a listener pauses until one is free (EMFILE)");
     if (!limit->good && hard > limit->value)
         describe(limit->advice, "for many connections raise it: setrlimit in the program or ulimit -n, up to "
                                 "%" PRIu64 " without privilege; LimitNOFILE= in a systemd unit",

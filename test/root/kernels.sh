@@ -112,7 +112,7 @@ makeRoot()
     [ ! -e "${CASES:-/nonexistent}/forms" ] || cp "$CASES/forms" "$root/cases/"
     find "$root/build" "$root/cases" "$root/usr/bin" "$root/bin/sh" -type f -perm -1 | addLibraries
     # Loaded by pthread_exit, and named by nobody.
-    cp -L /lib/*-linux-gnu/libgcc_s.so.1 "$root$(dirname "$(cd "$root" && find lib* usr/lib* -name libc.so.6 | sed 's|^|/|' | head -1)")/"
+    cp -L /lib/*-linux-gnu/libgcc_s.so.1 "$root$(dirname "$(cd "$root" && find . -name libc.so.6 | sed 's|^\.||' | head -1)")/"
     printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
