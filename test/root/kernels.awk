@@ -10,7 +10,7 @@
 wants && /^# / { wrong[count] = wrong[count] ": " substr($0, 3) }
 { wants = 0 }
 /^STATUS / {
-    if (program ~ /^case /) {
+    if (program ~ /^case |ktls/) {
         if ($2 == 0) right++
         else if ($2 == 77) passedOver++
         else { wrongCases++; wrong[++count] = program ": status " $2 }

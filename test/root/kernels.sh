@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the unit and api programs, the demo, the examples' probe, and whatever small programs it is given, on
-# kernels of Debian, in QEMU. Nothing is installed but what the packages below lack; all state is in $WORK.
+# Runs the unit and api programs, TLS by the kernel, the demo, the probe, and whatever small programs it is
+# given, on kernels of Debian, in QEMU. Nothing is installed but what the packages below lack; all state is in $WORK.
 #
 # usage: kernels.sh BUILD [KERNEL...]
 #
@@ -9,7 +9,7 @@
 #
 # Environment:
 #   WORK      where kernels and results are kept from one run to the next: ${TMPDIR:-/tmp}/fastsocket-kernels
-#   PROGRAMS  of the build folder instead of all of test/unit and test/api
+#   PROGRAMS  of the build folder instead of all of test/unit and test/api, and ktls
 #   CASES     a folder of C programs that are right when they exit with 0, and skips with 77. Each runs once,
 #             or as the lines of the file «forms» in it say: name and arguments, with a variable of the
 #             environment (NAME=VALUE) before them, or with «load:», beside four busy loops.
@@ -72,7 +72,7 @@ fetch()
 modulesOf()
 {
     local folder=$WORK/kernels/$1/lib/modules/$1-cloud-amd64 name line
-    for name in fuse tls vsock_loopback sctp tipc mptcp_diag tun; do
+    for name in fuse ctr ghash-generic gcm tls vsock_loopback sctp tipc mptcp_diag tun; do
         line=$(grep -m 1 -E "/$name\.ko[^/]*:" "$folder/modules.dep" 2>/dev/null) || continue
         # shellcheck disable=SC2086  # the words of the line; what is needed first stands last
         printf '%s\n' ${line//:/ } | tac | sed "s|^|$folder/|"
