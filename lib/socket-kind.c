@@ -232,8 +232,9 @@ int FastSocketFindConnection(struct FastSocket* socket)
     if (poll(&state, 1, 0) < 0)
         return -ENOTCONN;
     socket->connecting = isConnecting(socket, state.revents);
-    /* A reset connection whose error was read before still has its input, or the end of it. */
-    return socket->connecting || state.revents & POLLIN ? 0 : -ENOTCONN;
+    /* A reset connection whose error was read before still has its input, or the end of it. And one that was
+     * about to be may have been made since it was asked. */
+    return socket->connecting || state.revents & POLLIN || hasPeer(socket->handle) ? 0 : -ENOTCONN;
 }
 
 /* ---- the end of records ---- */

@@ -61,6 +61,22 @@ static void look(struct io_uring_sqe* entry)
     }
 }
 
+/* The connection is made just after it was asked for. */
+static bool connectsLate;
+
+int __real_getpeername(int handle, struct sockaddr* address, socklen_t* length);
+int __wrap_getpeername(int handle, struct sockaddr* address, socklen_t* length);
+
+int __wrap_getpeername(int handle, struct sockaddr* address, socklen_t* length)
+{
+    if (connectsLate) {
+        connectsLate = false;
+        errno = ENOTCONN;
+        return -1;
+    }
+    return __real_getpeername(handle, address, length);
+}
+
 static void setUp(void)
 {
     fixtureOpen(&fixture, 0, 64, 16384);
@@ -283,6 +299,26 @@ START_TEST(restsWithoutAnythingButErrors)
 }
 END_TEST
 
+/* §2.2 not yet connected: a connection that is made while it is looked at counts */
+START_TEST(takesWhatIsJustConnected)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
+
+    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
+        int pair[2];
+        pairKind(kinds[index], pair);
+        connectsLate = true;
+        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+        ck_assert(!connectsLate);
+        sendText(pair[1], "word");
+        receiveText(&recorder, "word");
+        ReleaseFastSocket(recorder.socket);
+        close(pair[1]);
+        waitFor(fixture.ring, isNothingPending, fixture.ring);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite* suite = suite_create("kind");
@@ -296,6 +332,7 @@ int main(void)
     tcase_add_test(area, tellsTheSocketsShortage);
     tcase_add_test(area, tellsAnUntriedShortage);
     tcase_add_test(area, restsWithoutAnythingButErrors);
+    tcase_add_test(area, takesWhatIsJustConnected);
     suite_add_tcase(suite, area);
     return runSuite(suite);
 }
