@@ -6,25 +6,27 @@
  * and nobody takes, they are closed: SCM_RIGHTS brings the sender's, SCM_PIDFD makes one for the
  * sender's process. Linux has no other control messages that carry something to be given back.
  */
-#include "socket/item.h"
+#include "socket/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum
 {
-    CONTROL_MOST_RIGHTS = 253, /* the kernel's SCM_MAX_FD */
+    CONTROL_MAX_RIGHTS = 253, /* the kernel's SCM_MAX_FD */
 };
 
 /* Walks the descriptors in control data; each may be changed in place. Stops at the first error. */
-static int eachRight(struct FastItem* item, int (*function)(int* handle, void* closure), void* closure)
+static int eachRight(void* control, size_t size, int (*function)(int* handle, void* closure), void* closure)
 {
-    struct msghdr message = {.msg_control = item->control, .msg_controllen = item->controlLength};
+    struct msghdr message = {.msg_control = control, .msg_controllen = size};
     for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
          entry = CMSG_NXTHDR(&message, entry)) {
-        size_t left = item->controlLength - (size_t)((uint8_t*)entry - (uint8_t*)item->control);
+        size_t left = size - (size_t)((uint8_t*)entry - (uint8_t*)control);
         if (entry->cmsg_len < CMSG_LEN(0) || entry->cmsg_len > left)
             return -EINVAL; /* nothing beyond the copy is ours to read or to close */
         if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
@@ -43,14 +45,14 @@ static int eachRight(struct FastItem* item, int (*function)(int* handle, void* c
 
 struct rights
 {
-    int handles[CONTROL_MOST_RIGHTS];
+    int handles[CONTROL_MAX_RIGHTS];
     size_t count;
 };
 
 static int checkRight(int* handle, void* closure)
 {
     struct rights* rights = closure;
-    if (rights->count++ == CONTROL_MOST_RIGHTS)
+    if (rights->count++ == CONTROL_MAX_RIGHTS)
         return -EINVAL;
     return fcntl(*handle, F_GETFD) < 0 ? -EBADF : 0;
 }
@@ -72,26 +74,22 @@ static int closeRight(int* handle, void* closure)
     return 0;
 }
 
-void FastItemCloseRights(struct FastItem* item)
+void FastControlCloseRights(void* control, size_t size)
 {
-    if (item->ownsRights)
-        (void)eachRight(item, closeRight, NULL);
-    item->ownsRights = false;
+    (void)eachRight(control, size, closeRight, NULL);
 }
 
-/* Duplicates the descriptors in copied control data, in place. On failure none is left open. All are
- * looked at before the first is duplicated, since a duplicate may take the number of a closed one. */
-int FastItemDuplicateRights(struct FastItem* item)
+/* All are looked at before the first is duplicated, since a duplicate may take the number of a closed one. */
+int FastControlDuplicateRights(void* control, size_t size)
 {
     struct rights rights = {.count = 0};
-    int result = eachRight(item, checkRight, &rights);
+    int result = eachRight(control, size, checkRight, &rights);
     if (result < 0)
         return result;
     rights.count = 0;
-    result = eachRight(item, duplicateRight, &rights);
+    result = eachRight(control, size, duplicateRight, &rights);
     while (result < 0 && rights.count > 0)
         close(rights.handles[--rights.count]);
-    item->ownsRights = result == 0;
     return result;
 }
 
@@ -111,17 +109,33 @@ static void closeHandles(const uint8_t* data, size_t size)
     }
 }
 
-void FastControlCloseHandles(const uint8_t* control, size_t size)
+void FastControlCloseReceived(const void* control, size_t size)
 {
+    const uint8_t* data = control;
     struct cmsghdr entry;
     while (size >= sizeof(entry)) {
-        memcpy(&entry, control, sizeof(entry)); /* behind a name of any length nothing is aligned */
+        memcpy(&entry, data, sizeof(entry)); /* behind a name of any length nothing is aligned */
         if (entry.cmsg_len < CMSG_LEN(0) || entry.cmsg_len > size)
             return;
         if (entry.cmsg_level == SOL_SOCKET && (entry.cmsg_type == SCM_RIGHTS || entry.cmsg_type == SCM_PIDFD))
-            closeHandles(control + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
-        size_t step = CMSG_ALIGN(entry.cmsg_len) < size ? CMSG_ALIGN(entry.cmsg_len) : size;
-        control += step;
-        size -= step;
+            closeHandles(data + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
+        size_t length = CMSG_ALIGN(entry.cmsg_len) < size ? CMSG_ALIGN(entry.cmsg_len) : size;
+        data += length;
+        size -= length;
     }
+}
+
+/* ---- records ---- */
+
+#ifndef SOL_TLS
+#define SOL_TLS 282
+#endif
+
+bool FastControlNamesRecord(const void* control, size_t size)
+{
+    struct cmsghdr first;
+    if (size < sizeof(first))
+        return false;
+    memcpy(&first, control, sizeof(first));
+    return first.cmsg_level == SOL_TLS;
 }

@@ -1,25 +1,34 @@
 /*
  * The creation of a socket.
  *
- * Good path: the arguments are checked, the descriptor's kind and connection looked at once
- * (socket-kind.c; files: socket-file.c), and the first step and notice queued; nothing is armed before the loop runs, so that options set meanwhile
- * are in force before the first byte.
+ * Good path: the arguments are checked, the descriptor's kind and connection looked at once (kind-find.c),
+ * and both tasks queued; nothing is submitted before the loop runs, so that options set meanwhile are in
+ * force before the first byte.
  *
  * Failures: NULL and errno, the descriptor unchanged. A connect that has failed already is not one: it
- * is told by the first turn, since the kernel tells its errno only once and this look has taken it.
+ * is reported by the first turn, since the kernel tells its errno only once and this look has taken it.
  */
 #include "memory/ring-pool.h"
-#include "socket/state.h"
+#include "socket/dispatch.h"
+#include "socket/failure.h"
+#include "socket/kind-file.h"
+#include "socket/kind-find.h"
+#include "socket/kind-message.h"
+#include "socket/poll.h"
+#include "socket/prepare.h"
+#include "socket/receive.h"
+#include "socket/release.h"
+#include "socket/system.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 
 enum
 {
-    SOCKET_MOST_MESSAGES = 1024,
-    SOCKET_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK | FASTSOCKET_MODE_FILE_IO,
+    CREATE_MAX_MESSAGES = 1024,
+    CREATE_RELEASE_MS = 30000,
+    CREATE_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK | FASTSOCKET_MODE_FILE_IO,
 };
 
 static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* ring)
@@ -40,13 +49,13 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
     int result = FastRingCheckCreate(ring);
     if (result < 0)
         return result;
-    if (mode & ~SOCKET_KNOWN_MODES || (mode & FASTSOCKET_MODE_FILE_IO && mode & FASTSOCKET_MODE_ZERO_COPY))
+    if (mode & ~CREATE_KNOWN_MODES || (mode & FASTSOCKET_MODE_FILE_IO && mode & FASTSOCKET_MODE_ZERO_COPY))
         return -EINVAL;
     if (flags & ~(MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL))
         return -EINVAL;
     if (mode & FASTSOCKET_MODE_FILE_IO && message != NULL)
         return -EINVAL;
-    bool reads = !(mode & FASTSOCKET_MODE_FILE_IO) || FastFileIsReadable(handle);
+    bool reads = !(mode & FASTSOCKET_MODE_FILE_IO) || FastKindReads(handle);
     if (reads && (provider == NULL || inbound == NULL))
         return -EINVAL;
     if (!reads && inbound == NULL && outbound == NULL)
@@ -60,19 +69,91 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
         return -EINVAL;
     if (message != NULL && room >= FastProviderLength(provider))
         return -EINVAL;
-    return fcntl(handle, F_GETFD) < 0 ? -EBADF : 0;
+    return FastSystemCheck(handle);
 }
 
-static int copyHeader(struct FastSocket* socket, const struct msghdr* message)
+static int copyHeader(struct FastInbound* inbound, const struct msghdr* message)
 {
     if (message == NULL)
         return 0;
-    socket->inbound.header = calloc(1, sizeof(*socket->inbound.header));
-    if (socket->inbound.header == NULL)
+    inbound->header = calloc(1, sizeof(*inbound->header));
+    if (inbound->header == NULL)
         return -ENOMEM;
-    socket->inbound.header->msg_namelen = message->msg_namelen;
-    socket->inbound.header->msg_controllen = message->msg_controllen;
+    inbound->header->msg_namelen = message->msg_namelen;
+    inbound->header->msg_controllen = message->msg_controllen;
     return 0;
+}
+
+/* Whatever is received by recvmsg has its header in front. */
+static void initializeQueue(struct FastSocket* socket)
+{
+    const struct msghdr* header = socket->inbound.header;
+    uint32_t headroom = sizeof(struct io_uring_recvmsg_out);
+    if (header != NULL)
+        headroom += (uint32_t)(header->msg_namelen + header->msg_controllen);
+    if (header != NULL || socket->kind == &FastKindRecord || socket->kind == &FastKindDatagram)
+        FastInboundInitialize(&socket->inbound.queue, FAST_INBOUND_MESSAGES, headroom);
+    else
+        FastInboundInitialize(&socket->inbound.queue,
+                              FastSocketHas(socket, FAST_TRAIT_PACKETS) ? FAST_INBOUND_PACKETS : FAST_INBOUND_BYTES, 0);
+}
+
+static void initializeConnection(struct FastSocket* socket, const struct FastFinding* finding)
+{
+    socket->connection = finding->connection;
+    socket->error = finding->error;
+    if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
+        socket->inbound.stops |= FAST_STOP_UNREADABLE;
+    if (finding->connection == FAST_CONNECTION_BEGUN && !FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY))
+        socket->inbound.stops |= FAST_STOP_CONNECTING;
+}
+
+/* What it is, and what belongs to that. */
+static int initialize(struct FastSocket* socket, const struct FastFinding* finding)
+{
+    socket->kind = finding->kind;
+    socket->traits = finding->traits;
+    if (finding->maxWrites > 0)
+        socket->maxMessages = finding->maxWrites;
+    FastSocketInitialize(socket);
+    initializeQueue(socket);
+    initializeConnection(socket, finding);
+    FastReceiveInitialize(socket);
+    FastPollInitialize(socket);
+    socket->prepare.function = FastPrepareRun;
+    socket->dispatch.function = FastDispatchRun;
+    if (socket->kind == &FastKindFile)
+        return FastFileInitialize(socket, finding->fileState);
+    if (socket->kind != &FastKindStream)
+        FastMessageInitialize(socket, finding->largest);
+    return 0;
+}
+
+/* Holds what it uses, and lets it go. */
+static void start(struct FastSocket* socket)
+{
+    if (!(socket->mode & FASTSOCKET_MODE_FILE_IO))
+        FastSystemSetCloseOnExec(socket->handle);
+    if (socket->inbound.provider != NULL)
+        FastProviderHold(socket->inbound.provider);
+    if (socket->inbound.pool != NULL)
+        FastPoolHold(socket->inbound.pool);
+    if (socket->pool != NULL)
+        FastPoolHold(socket->pool);
+    FastRingLink(socket->ring, &socket->member, &FastSocketMember);
+    if (socket->error != 0)
+        FastSocketFail(socket, socket->error);
+    FastSocketNotify(socket, FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NEWS_OUTPUT : 0);
+    FastSocketDefer(socket, FAST_DUE_ALL);
+}
+
+static void discard(struct FastSocket* socket)
+{
+    if (socket == NULL)
+        return;
+    free(socket->outbound);
+    free(socket->inbound.header);
+    free(socket);
 }
 
 struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider,
@@ -81,57 +162,38 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
                                     uint32_t limit, HandleFastSocketEvent function, void* closure)
 {
     struct FastSocket* socket = NULL;
+    struct FastFinding finding;
     int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);
+    if (result == 0)
+        result = FastKindFind(handle, mode & FASTSOCKET_MODE_FILE_IO, &finding);
     if (result < 0)
         goto failed;
-    socket = calloc(1, sizeof(*socket));
-    result = socket != NULL ? 0 : -ENOMEM;
+    socket = calloc(1, finding.kind->size);
+    result = socket != NULL ? copyHeader(&socket->inbound, message) : -ENOMEM;
     if (result == 0)
-        result = copyHeader(socket, message);
+        result = FastKindFindConnection(handle, &finding); /* what this takes is lost if anything fails later */
     if (result < 0)
         goto failed;
 
     socket->ring = ring;
     socket->handle = handle;
-    socket->mode = mode;
+    socket->mode = (uint32_t)mode;
     socket->function = function;
     socket->closure = closure;
+    socket->releaseMs = CREATE_RELEASE_MS;
     socket->inbound.provider = provider;
     socket->inbound.pool = inbound;
     socket->inbound.flags = flags & MSG_CMSG_CLOEXEC;
-    socket->outbound.pool = outbound;
-    socket->outbound.most = limit < SOCKET_MOST_MESSAGES ? limit : SOCKET_MOST_MESSAGES;
-    socket->readable = true;
-    socket->writable = true;
-    result = mode & FASTSOCKET_MODE_FILE_IO ? FastSocketFindFile(socket) : 0;
-    if (result == 0)
-        result = FastSocketFindKind(socket);
-    if (result == 0 && !socket->file && socket->kind != SOCKET_DATAGRAM)
-        result = FastSocketFindConnection(socket);
+    socket->pool = outbound;
+    socket->maxMessages = (uint16_t)(limit < CREATE_MAX_MESSAGES ? limit : CREATE_MAX_MESSAGES);
+    result = initialize(socket, &finding);
     if (result < 0)
         goto failed;
-
-    if (!(mode & FASTSOCKET_MODE_FILE_IO))
-        (void)fcntl(handle, F_SETFD, fcntl(handle, F_GETFD) | FD_CLOEXEC);
-    FastSocketInitialize(socket);
-    if (provider != NULL)
-        FastProviderHold(provider);
-    if (inbound != NULL)
-        FastPoolHold(inbound);
-    if (outbound != NULL)
-        FastPoolHold(outbound);
-    FastRingLink(ring, &socket->member, &FastSocketMember);
-    if (socket->error != 0)
-        FastSocketFail(socket, socket->error);
-    socket->outbound.news = !socket->failed && !socket->connecting && socket->writable;
-    FastSocketNotify(socket);
-    FastSocketDefer(socket);
+    start(socket);
     return socket;
 
 failed:
-    if (socket != NULL)
-        free(socket->inbound.header);
-    free(socket);
+    discard(socket);
     errno = -result;
     return NULL;
 }

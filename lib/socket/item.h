@@ -1,22 +1,39 @@
 /*
- * What is queued for sending: shared by socket-queue.c, which makes and frees items, and
- * socket-send.c, which gives them to the kernel.
+ * What is queued for sending, one by one.
  *
- * An item lies at the start of a FastBuffer (home), before the bytes that were copied for it, if any:
- * no allocation of its own.
+ * An item lies at the start of a pool's buffer (home), before the bytes that were copied for it, if any:
+ * no allocation of its own. What is sent by an operation of its own is a message, which starts with an
+ * item.
  */
 #ifndef FASTSOCKET_SOCKET_ITEM_H
 #define FASTSOCKET_SOCKET_ITEM_H
 
-#include "socket/state.h"
+#include "memory/pool.h"
+#include "ring/ring.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 enum FastItemKind
 {
-    ITEM_BYTES,   /* of a stream: gathered with neighbours */
-    ITEM_MESSAGE, /* a datagram, a record, bytes with control data, or the user's own send: an operation of its own */
-    ITEM_SPLICE,  /* the user's own splice into the socket */
-    ITEM_BARRIER, /* the user's own operation that is no send */
-    ITEM_MARKER,  /* nothing: gives a POLLOUT when everything before is accepted */
+    FAST_ITEM_BYTES,   /* of a stream: gathered with its neighbours. The only kind that is no FastMessage, but for MARKER */
+    FAST_ITEM_MESSAGE, /* a datagram, a record, bytes with control data, or the user's own send */
+    FAST_ITEM_SPLICE,  /* the user's own splice into the socket */
+    FAST_ITEM_BARRIER, /* the user's own operation that is no send */
+    FAST_ITEM_MARKER,  /* nothing: gives a POLLOUT when everything before it is accepted */
+};
+
+enum FastItemState
+{
+    FAST_ITEM_QUEUED,
+    FAST_ITEM_IN_FLIGHT, /* by an operation of its own */
+    FAST_ITEM_DONE,      /* to be taken off when it is the first */
+};
+
+/* Flags that make bytes an operation of their own kind: neighbours must have the same. */
+enum
+{
+    FAST_ITEM_KIND_FLAGS = MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY,
 };
 
 struct FastItem
@@ -24,19 +41,34 @@ struct FastItem
     struct FastItem* next;
     struct FastBuffer* home;
     struct FastBuffer* payload; /* owns the bytes; may be home */
-    uint8_t* data;              /* the first byte not accepted */
-    size_t length;              /* bytes not accepted */
-    size_t room;                /* bytes free behind them, for more of the same kind */
-    uint32_t messages;
-    int flags; /* of sending */
-    uint8_t kind;
-    bool flying; /* its own operation is in flight */
-    bool done;   /* to be taken off */
+    uint8_t* data;              /* the first byte that was not accepted */
+    size_t length;              /* bytes that were not accepted */
+    uint32_t room;              /* bytes free behind them, for more of the same kind */
+    uint32_t messages;          /* that end in it */
+    int flags;                  /* of sending */
+    uint8_t kind;               /* enum FastItemKind */
+    uint8_t state;              /* enum FastItemState */
+};
 
-    /* operations of their own */
+struct FastSocket;
+struct FastMessage;
+struct FastLoan;
+
+/* One send in flight: what was gathered from the head of a stream's queue, a message, or the user's own. */
+struct FastFlight
+{
     struct FastOperation operation;
     struct FastSocket* socket;
-    struct FastRingDescriptor* descriptor;
+    struct FastMessage* message; /* NULL: gathered */
+    struct FastLoan* loan;       /* of the memory, to be sent without a copy; NULL: copied */
+    size_t bytes;                /* that were asked for */
+};
+
+struct FastMessage
+{
+    struct FastItem item;
+    struct FastFlight flight;
+    struct FastRingDescriptor* descriptor; /* the user's own, whose operation this is */
     struct sockaddr* name;
     void* control;
     socklen_t nameLength;
@@ -46,75 +78,37 @@ struct FastItem
     uint32_t vectorCount;
     uint64_t position; /* of the user's own write to a file; UINT64_MAX: the file's own */
     int writeFlags;    /* RWF_*, of the same */
-    bool ownsRights;   /* descriptors in the control data are our duplicates */
+    int doubt;         /* the last errno that may have been an earlier datagram's: sent again, it tells whose */
+    uint8_t doubts;    /* how many there were */
     uint8_t tries;
-    uint8_t doubts; /* errnos that may have been an earlier datagram's */
-    int doubt;      /* the last one: sent again, it tells whose */
+    bool ownsRights; /* descriptors in the control data are our duplicates */
 };
 
-/* ---- socket-queue.c, for socket-descriptor.c too ---- */
+static inline struct FastMessage* FastItemMessage(struct FastItem* item)
+{
+    return FAST_CONTAINER(item, struct FastMessage, item);
+}
 
-/* What every transmit asks first. State: 0, -EINVAL (no socket), -EPERM, -EPIPE. Transmit: arguments,
- * then the state, then the limit. */
-int FastSocketCheckState(const struct FastSocket* socket);
-int FastSocketCheckTransmit(const struct FastSocket* socket, const void* address, socklen_t length,
-                            size_t size, int flags);
+/* An item, or a message, in a buffer of its own with room for size bytes behind it; NULL without memory. */
+struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t size);
+struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, size_t size);
 
-/* An item in a buffer of its own, with room for size bytes behind it; NULL without memory. */
-struct FastItem* FastItemMake(struct FastSocket* socket, uint8_t kind, size_t size);
+/* Frees it with all that it owns; the user of a descriptor hears nothing. */
 void FastItemFree(struct FastItem* item);
-void FastItemAppend(struct FastSocket* socket, struct FastItem* item);
-
-/* Those of a call's flags that its item keeps. */
-int FastItemFlags(int flags);
 
 /* Moves an item's beginning over bytes that the kernel accepted. */
 void FastItemAdvance(struct FastItem* item, size_t count);
 
-/* ---- socket-control.c ---- */
+/* Those of a call's flags that its item keeps. */
+int FastItemFlags(int flags);
 
-/* Duplicates the descriptors in an item's copied control data, in place. 0, -EBADF, -EMFILE, -EINVAL. */
-int FastItemDuplicateRights(struct FastItem* item);
+/* Duplicates the descriptors in a message's control data, or closes the duplicates again, once they were
+ * sent or will not be. Duplicating: 0, -EBADF, -EMFILE, -EINVAL. */
+int FastMessageOwnRights(struct FastMessage* message);
+void FastMessageCloseRights(struct FastMessage* message);
 
-/* Closes the duplicates, once they were sent or will not be. */
-void FastItemCloseRights(struct FastItem* item);
-
-/* ---- socket-result.c ---- */
-
-/* Completions: of a stream's send, a message's, a splice's, and the user's own operation's. */
-void FastSocketSent(struct FastOperation* operation, const struct io_uring_cqe* completion);
-void FastItemSent(struct FastOperation* operation, const struct io_uring_cqe* completion);
-void FastItemSpliced(struct FastOperation* operation, const struct io_uring_cqe* completion);
-void FastItemPassed(struct FastOperation* operation, const struct io_uring_cqe* completion);
-
-bool FastSocketRetry(struct FastTask* task); /* the function of FastSocketRetryLater's */
-
-/* Whether sends are never made to wait in the kernel. */
-bool FastSocketWaitsForPeer(const struct FastSocket* socket);
-
-/* Tells what an earlier datagram left behind; before one is sent again to see whose errno it has met. */
-void FastSocketClearErrors(struct FastSocket* socket);
-
-/* What the kernel accepted, or the errno: of a message, or (NULL) of a stream's one send. */
-void FastSocketFinishSend(struct FastSocket* socket, struct FastItem* message, int result, bool zeroCopy);
-
-/* ---- socket-zero-copy.c ---- */
-
-/* Whether to try; counts the operations of a rest down. vector: the send has a message header. */
-bool FastZeroCopyIsChosen(struct FastSocket* socket, size_t size, int flags, bool vector);
-
-/* Keeps the payloads of count items, from the first, until the kernel gives their memory back. Returns
- * the operation to submit; its first completion comes by FastSocketFinishSend. NULL without memory. */
-struct FastOperation* FastZeroCopyBegin(struct FastSocket* socket, struct FastItem* message,
-                                        const struct FastItem* items, uint32_t count);
-
-/* Whether a failure is zero copy's alone: then the same goes out by copying. */
-bool FastZeroCopyFallsBack(struct FastSocket* socket, int error);
-
-/* Flags that make bytes an operation of their own kind: neighbours must have the same. */
-enum
-{
-    ITEM_KIND_FLAGS = MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY,
-};
+/* How many vectors describe the bytes of a message, and these themselves. */
+size_t FastMessageCountVectors(const struct FastMessage* message);
+void FastMessageFillVectors(const struct FastMessage* message, struct iovec* vector);
 
 #endif

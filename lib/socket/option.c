@@ -1,58 +1,94 @@
 /*
- * The options of a socket.
+ * The options of a socket: a table.
  */
-#include "socket/state.h"
+#include "socket/core.h"
+#include "socket/receive.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <string.h>
 
-#define OPTION_MOST_BYTES (UINT64_C(1) << 40)
+#define OPTION_MAX (UINT64_C(1) << 40)
 
-static int setHigh(struct FastSocketInbound* inbound, uint64_t value)
+struct option
 {
-    if (value == 0)
-        return -EINVAL;
-    inbound->high = value;
-    inbound->full = false; /* decided anew */
-    if (inbound->low >= value)
-        inbound->low = value / 4;
-    return 0;
+    uint64_t min;
+    uint64_t max;
+    uint64_t initial;    /* of the outbound side, while it is not made */
+    size_t offset;       /* of the value */
+    size_t size;         /* of the value: of uint32_t or uint64_t */
+    bool outbound;       /* it lies in the outbound side */
+    int (*check)(const struct FastSocket* socket, uint64_t value); /* NULL: the bounds say it all */
+    void (*adjust)(struct FastSocket* socket, uint64_t value);     /* after it was set; NULL: nothing to do */
+};
+
+/* Whether it is full is decided again with the new marks. */
+static void adjustLow(struct FastSocket* socket, uint64_t value)
+{
+    (void)value;
+    socket->inbound.stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
 }
 
-static int setLow(struct FastSocketInbound* inbound, uint64_t value)
+static void adjustHigh(struct FastSocket* socket, uint64_t value)
 {
-    if (value >= inbound->high)
-        return -EINVAL;
-    inbound->low = value;
-    inbound->full = false;
-    return 0;
+    socket->inbound.stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
+    if (socket->inbound.queue.low >= value)
+        socket->inbound.queue.low = value / 4;
 }
 
-static int set(struct FastSocket* socket, int option, uint64_t value)
+static int checkLow(const struct FastSocket* socket, uint64_t value)
 {
-    switch (option) {
-    case FASTSOCKET_OPTION_INBOUND_HIGH:
-        return setHigh(&socket->inbound, value);
-    case FASTSOCKET_OPTION_INBOUND_LOW:
-        return setLow(&socket->inbound, value);
-    case FASTSOCKET_OPTION_OUTBOUND_LIMIT:
-        socket->outbound.limit = value;
-        return 0;
-    case FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD:
-        socket->outbound.threshold = value;
-        return 0;
-    case FASTSOCKET_OPTION_RELEASE_TIMEOUT:
-        if (value > UINT32_MAX)
-            return -EINVAL;
-        socket->releaseMs = (uint32_t)value;
-        return 0;
-    case FASTSOCKET_OPTION_TURN_LIMIT:
-        if (value == 0)
-            return -EINVAL;
-        socket->inbound.turnLimit = value;
-        return 0;
-    default:
-        return -ENOPROTOOPT;
-    }
+    return value < socket->inbound.queue.high ? 0 : -EINVAL;
+}
+
+#define AT(type, member) offsetof(type, member), sizeof(((type*)0)->member)
+
+/* By FASTSOCKET_OPTION_*. */
+static const struct option options[] = {
+    [FASTSOCKET_OPTION_INBOUND_HIGH] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.high), false, NULL, adjustHigh},
+    [FASTSOCKET_OPTION_INBOUND_LOW] = {0, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.low), false, checkLow, adjustLow},
+    [FASTSOCKET_OPTION_OUTBOUND_LIMIT] = {0, OPTION_MAX, 0, AT(struct FastOutbound, limit), true, NULL, NULL},
+    [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD] = {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD, AT(struct FastOutbound, threshold), true, NULL, NULL},
+    [FASTSOCKET_OPTION_RELEASE_TIMEOUT] = {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs), false, NULL, NULL},
+    [FASTSOCKET_OPTION_TURN_LIMIT] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.turnLimit), false, NULL, NULL},
+};
+
+static const struct option* find(int option)
+{
+    size_t count = sizeof(options) / sizeof(options[0]);
+    return option > 0 && (size_t)option < count ? &options[option] : NULL;
+}
+
+static void store(const struct option* option, void* part, uint64_t value)
+{
+    uint32_t small = (uint32_t)value;
+    memcpy((char*)part + option->offset, option->size == sizeof(small) ? (void*)&small : (void*)&value, option->size);
+}
+
+static uint64_t load(const struct option* option, const void* part)
+{
+    uint32_t small;
+    uint64_t value;
+    memcpy(&small, (const char*)part + option->offset, sizeof(small));
+    if (option->size == sizeof(small))
+        return small;
+    memcpy(&value, (const char*)part + option->offset, sizeof(value));
+    return value;
+}
+
+static int set(struct FastSocket* socket, const struct option* option, uint64_t value)
+{
+    if (value < option->min || value > option->max)
+        return -EINVAL;
+    int result = option->check != NULL ? option->check(socket, value) : 0;
+    if (result == 0 && option->outbound)
+        result = FastSocketMakeOutbound(socket);
+    if (result < 0)
+        return result;
+    store(option, option->outbound ? (void*)socket->outbound : (void*)socket, value);
+    if (option->adjust != NULL)
+        option->adjust(socket, value);
+    return 0;
 }
 
 int SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value)
@@ -60,10 +96,11 @@ int SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value)
     int result = FastSocketCheck(socket);
     if (result < 0)
         return result;
-    if (option < FASTSOCKET_OPTION_INBOUND_HIGH || option > FASTSOCKET_OPTION_TURN_LIMIT)
+    const struct option* found = find(option);
+    if (found == NULL)
         return -ENOPROTOOPT;
-    result = value <= OPTION_MOST_BYTES ? set(socket, option, value) : -EINVAL;
-    FastSocketBalanceReceive(socket);
+    result = set(socket, found, value);
+    FastReceiveBalance(socket);
     return result;
 }
 
@@ -72,26 +109,12 @@ int GetFastSocketOption(struct FastSocket* socket, int option, uint64_t* value)
     int result = value != NULL ? FastSocketCheck(socket) : -EINVAL;
     if (result < 0)
         return result;
-    switch (option) {
-    case FASTSOCKET_OPTION_INBOUND_HIGH:
-        *value = socket->inbound.high;
-        return 0;
-    case FASTSOCKET_OPTION_INBOUND_LOW:
-        *value = socket->inbound.low;
-        return 0;
-    case FASTSOCKET_OPTION_OUTBOUND_LIMIT:
-        *value = socket->outbound.limit;
-        return 0;
-    case FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD:
-        *value = socket->outbound.threshold;
-        return 0;
-    case FASTSOCKET_OPTION_RELEASE_TIMEOUT:
-        *value = socket->releaseMs;
-        return 0;
-    case FASTSOCKET_OPTION_TURN_LIMIT:
-        *value = socket->inbound.turnLimit;
-        return 0;
-    default:
+    const struct option* found = find(option);
+    if (found == NULL)
         return -ENOPROTOOPT;
-    }
+    if (!found->outbound)
+        *value = load(found, socket);
+    else
+        *value = socket->outbound != NULL ? load(found, socket->outbound) : found->initial;
+    return 0;
 }

@@ -10,30 +10,13 @@
  * ours to free: a foreign ring's, a foreign thread's, or one in flight.
  */
 #include "service/operation.h"
-#include "socket/item.h"
+#include "socket/system.h"
+#include "socket/transmit.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool sendsFromBuffer(const struct FastSocket* socket, uint8_t opcode)
-{
-    switch (opcode) {
-    case IORING_OP_SEND:
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_SENDMSG_ZC:
-        return !socket->file;
-    case IORING_OP_WRITE:
-    case IORING_OP_WRITEV:
-    case IORING_OP_WRITE_FIXED:
-    case IORING_OP_SPLICE:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static bool needsNoBuffer(const struct io_uring_sqe* entry)
 {
@@ -58,20 +41,20 @@ static int entryFlags(const struct io_uring_sqe* entry)
 }
 
 /* Our own copy of the vector, which short counts advance. */
-static int copyEntryVector(struct FastItem* item, const struct iovec* vector, size_t count)
+static int copyEntryVector(struct FastMessage* message, const struct iovec* vector, size_t count)
 {
     if (count > IOV_MAX || (vector == NULL && count > 0))
         return -EINVAL;
-    item->vector = malloc((count > 0 ? count : 1) * sizeof(*vector));
-    if (item->vector == NULL)
+    message->vector = malloc((count > 0 ? count : 1) * sizeof(*vector));
+    if (message->vector == NULL)
         return -ENOMEM;
     if (count > 0)
-        memcpy(item->vector, vector, count * sizeof(*vector));
-    item->vectorCount = (uint32_t)count;
+        memcpy(message->vector, vector, count * sizeof(*vector));
+    message->vectorCount = (uint32_t)count;
     for (size_t index = 0; index < count; index++) {
-        if (vector[index].iov_len > SIZE_MAX - item->length)
+        if (vector[index].iov_len > SIZE_MAX - message->item.length)
             return -EMSGSIZE;
-        item->length += vector[index].iov_len;
+        message->item.length += vector[index].iov_len;
     }
     return 0;
 }
@@ -80,40 +63,40 @@ static int copyEntryVector(struct FastItem* item, const struct iovec* vector, si
  * The user's send as an item. On a socket every kind of write becomes a send: a write would raise
  * SIGPIPE, and short counts, flags and zero copy are then as for everything else.
  */
-static int readEntry(struct FastItem* item, const struct io_uring_sqe* entry)
+static int readEntry(struct FastMessage* message, const struct io_uring_sqe* entry)
 {
-    bool sends = entry->opcode == IORING_OP_SEND || entry->opcode == IORING_OP_SEND_ZC;
-    const struct msghdr* message = (const struct msghdr*)(uintptr_t)entry->addr;
+    struct FastItem* item = &message->item;
+    const struct msghdr* header = (const struct msghdr*)(uintptr_t)entry->addr;
     if (entry->opcode == IORING_OP_SEND_ZC || entry->opcode == IORING_OP_SENDMSG_ZC)
         item->flags |= MSG_ZEROCOPY;
+    item->flags |= FastItemFlags(entryFlags(entry));
     switch (entry->opcode) {
     case IORING_OP_SENDMSG:
     case IORING_OP_SENDMSG_ZC:
-        item->flags |= FastItemFlags(entryFlags(entry));
-        if (message == NULL)
+        if (header == NULL)
             return -EINVAL;
-        item->name = message->msg_name;
-        item->nameLength = message->msg_name != NULL ? message->msg_namelen : 0;
-        item->control = message->msg_control;
-        item->controlLength = (uint32_t)message->msg_controllen;
-        return copyEntryVector(item, message->msg_iov, message->msg_iovlen);
+        message->name = header->msg_name;
+        message->nameLength = header->msg_name != NULL ? header->msg_namelen : 0;
+        message->control = header->msg_control;
+        message->controlLength = (uint32_t)header->msg_controllen;
+        return copyEntryVector(message, header->msg_iov, header->msg_iovlen);
     case IORING_OP_WRITEV:
-        item->position = entry->off;
-        item->writeFlags = entry->rw_flags;
-        return copyEntryVector(item, (const struct iovec*)(uintptr_t)entry->addr, entry->len);
+        message->position = entry->off;
+        message->writeFlags = entry->rw_flags;
+        return copyEntryVector(message, (const struct iovec*)(uintptr_t)entry->addr, entry->len);
+    case IORING_OP_SEND:
+    case IORING_OP_SEND_ZC:
+        message->name = (struct sockaddr*)(uintptr_t)entry->addr2;
+        message->nameLength = message->name != NULL ? entry->addr_len : 0;
+        break;
     default:
-        if (sends) {
-            item->flags |= FastItemFlags(entryFlags(entry));
-            item->name = (struct sockaddr*)(uintptr_t)entry->addr2;
-            item->nameLength = item->name != NULL ? entry->addr_len : 0;
-        } else {
-            item->position = entry->off;
-            item->writeFlags = entry->rw_flags;
-        }
-        item->data = (uint8_t*)(uintptr_t)entry->addr;
-        item->length = entry->len;
-        return 0;
+        message->position = entry->off;
+        message->writeFlags = entry->rw_flags;
+        break;
     }
+    item->data = (uint8_t*)(uintptr_t)entry->addr;
+    item->length = entry->len;
+    return 0;
 }
 
 static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe* entry, bool buffer)
@@ -122,48 +105,69 @@ static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe
         return -EINVAL;
     if (entry->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE))
         return -EINVAL;
-    bool allowed = buffer ? sendsFromBuffer(socket, entry->opcode) : needsNoBuffer(entry);
+    bool sends = entry->opcode < 64 && socket->kind->ownSends & FAST_OPCODE(entry->opcode);
+    bool allowed = buffer ? sends : needsNoBuffer(entry);
     return allowed ? 0 : -EINVAL;
+}
+
+static uint8_t kindOf(const struct io_uring_sqe* entry, const struct FastBuffer* buffer)
+{
+    if (buffer == NULL)
+        return FAST_ITEM_BARRIER;
+    return entry->opcode == IORING_OP_SPLICE ? FAST_ITEM_SPLICE : FAST_ITEM_MESSAGE;
+}
+
+/* Fills a message with what the entry says, and checks that. */
+static int fill(const struct FastSocket* socket, struct FastMessage* message, const struct io_uring_sqe* entry)
+{
+    int result = 0;
+    if (message->item.kind == FAST_ITEM_BARRIER)
+        return 0;
+    if (message->item.kind == FAST_ITEM_SPLICE)
+        message->item.length = entry->len;
+    else
+        result = readEntry(message, entry);
+    const struct FastParts parts = {
+        .name = message->name,
+        .nameLength = message->nameLength,
+        .size = message->item.length,
+    };
+    return result < 0 ? result : FastTransmitCheck(socket, &parts, entryFlags(entry));
 }
 
 static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
                             struct FastBuffer* buffer)
 {
+    const struct FastParts nothing = {.size = 0};
     const struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
     int result = checkEntry(socket, entry, buffer != NULL);
     if (result == 0)
-        result = FastSocketCheckTransmit(socket, NULL, 0, 0, 0);
+        result = FastTransmitCheck(socket, &nothing, 0);
+    if (result == 0)
+        result = FastSocketMakeOutbound(socket);
     if (result < 0)
         return result;
-    uint8_t kind = buffer == NULL                      ? ITEM_BARRIER
-                   : entry->opcode == IORING_OP_SPLICE ? ITEM_SPLICE
-                                                       : ITEM_MESSAGE;
-    struct FastItem* item = FastItemMake(socket, kind, 0);
-    if (item == NULL)
+    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), kindOf(entry, buffer), 0);
+    if (message == NULL)
         return -ENOMEM;
-    item->room = 0;
-    if (kind == ITEM_SPLICE)
-        item->length = entry->len;
-    else if (kind == ITEM_MESSAGE)
-        result = readEntry(item, entry);
-    if (result == 0 && kind != ITEM_BARRIER)
-        result = FastSocketCheckTransmit(socket, item->name, item->nameLength, item->length,
-                                         entryFlags(entry));
+    message->flight.socket = socket;
+    result = fill(socket, message, entry);
     if (result < 0) {
-        FastItemFree(item);
+        FastItemFree(&message->item);
         return result;
     }
-    item->descriptor = descriptor;
+    message->descriptor = descriptor;
     if (buffer != NULL)
-        item->payload = buffer;
-    FastItemAppend(socket, item);
+        message->item.payload = buffer;
+    FastOutboundAppend(&socket->outbound->queue, &message->item);
+    FastTransmitNote(socket);
     return 0;
 }
 
 int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
                                  struct FastBuffer* buffer)
 {
-    int result = FastSocketCheckState(socket);
+    int result = FastTransmitCheckState(socket);
     if (result == -EINVAL || result == -EPERM) {
         /* Without a socket we can't tell whose descriptor it is: only a foreign thread's is spared. */
         if (result == -EINVAL && descriptor != NULL)

@@ -10,7 +10,7 @@
  * The socket may be released before the stream is closed: the stream holds what is left of it, and
  * every call on it fails with EPIPE.
  */
-#include "socket/socket.h"
+#include "socket/kind.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 
 enum
 {
-    STREAM_PIECE = 1 << 30, /* the most that one transmit takes */
+    STDIO_PIECE = 1 << 30, /* the most that one transmit takes */
 };
 
 struct stream
@@ -27,17 +27,24 @@ struct stream
     bool owns;
 };
 
+/* Nothing is unread, and nothing will come. */
+static bool hasEnded(const struct FastSocket* socket)
+{
+    return socket->inbound.end == FAST_INPUT_ENDED && !FastSocketHasFailed(socket) &&
+           socket->inbound.queue.first == NULL;
+}
+
 static ssize_t readStream(void* cookie, char* data, size_t size)
 {
     struct stream* stream = cookie;
-    if (FastSocketIsReleased(stream->socket)) {
+    if (stream->socket->released) {
         errno = EPIPE;
         return -1;
     }
     if (size == 0)
         return 0;
     ssize_t result = ReceiveFastSocketData(stream->socket, data, size, 0);
-    if (result > 0 || (result == 0 && FastSocketHasEnded(stream->socket)))
+    if (result > 0 || (result == 0 && hasEnded(stream->socket)))
         return result;
     errno = result < 0 ? (int)-result : EAGAIN;
     return -1;
@@ -47,12 +54,12 @@ static ssize_t readStream(void* cookie, char* data, size_t size)
 static ssize_t writeStream(void* cookie, const char* data, size_t size)
 {
     struct stream* stream = cookie;
-    if (FastSocketIsReleased(stream->socket)) {
+    if (stream->socket->released) {
         errno = EPIPE;
         return 0;
     }
     for (size_t sent = 0; sent < size;) {
-        size_t piece = size - sent < STREAM_PIECE ? size - sent : STREAM_PIECE;
+        size_t piece = size - sent < STDIO_PIECE ? size - sent : STDIO_PIECE;
         int result = TransmitFastSocketData(stream->socket, NULL, 0, data + sent, piece, 0);
         if (result < 0) {
             errno = -result;
@@ -66,7 +73,7 @@ static ssize_t writeStream(void* cookie, const char* data, size_t size)
 static int closeStream(void* cookie)
 {
     struct stream* stream = cookie;
-    if (stream->owns && !FastSocketIsReleased(stream->socket))
+    if (stream->owns && !stream->socket->released)
         ReleaseFastSocket(stream->socket);
     FastSocketDrop(stream->socket);
     free(stream);
@@ -86,11 +93,24 @@ static FILE* openStream(struct stream* stream)
     return file;
 }
 
+static bool hasMessages(const struct FastSocket* socket)
+{
+    return socket->kind == &FastKindRecord || socket->kind == &FastKindDatagram;
+}
+
+/* One stream may own the socket: false when another does already. */
+static bool claim(struct FastSocket* socket)
+{
+    bool first = !socket->claimed;
+    socket->claimed = true;
+    return first;
+}
+
 FILE* GetFastSocketStream(struct FastSocket* socket, int own)
 {
     struct stream* stream = NULL;
     int result = FastSocketCheck(socket);
-    if (result == 0 && (FastSocketHasMessages(socket) || FastSocketIsReleased(socket)))
+    if (result == 0 && (hasMessages(socket) || socket->released))
         result = -EINVAL;
     if (result == 0) {
         stream = malloc(sizeof(*stream));
@@ -106,7 +126,7 @@ FILE* GetFastSocketStream(struct FastSocket* socket, int own)
         goto failed;
     }
     FastSocketHold(socket);
-    if (own && !FastSocketClaim(socket)) {
+    if (own && !claim(socket)) {
         fclose(file); /* which frees the stream, and drops the socket */
         errno = EBUSY;
         return NULL;

@@ -17,9 +17,10 @@
  * terminal without a description of ours is read by a splice into a pipe, the relay: the kernel runs that
  * on a thread of its own, where it may wait, and be cancelled.
  */
+#include "socket/kind-file-own.h"
+
 #include "base/handle.h"
 #include "base/pipe-signal.h"
-#include "socket/state.h"
 #include "base/thread.h"
 
 #include <errno.h>
@@ -52,26 +53,26 @@ static bool isSameDevice(int one, int other)
     return ioctl(one, TIOCGDEV, &first) == 0 && ioctl(other, TIOCGDEV, &second) == 0 && first == second;
 }
 
-static bool isSame(const struct FastSocket* socket, int other)
+static bool isSame(const struct FastFileSocket* file, int other)
 {
     struct stat first;
     struct stat second;
-    if (fstat(socket->handle, &first) < 0 || fstat(other, &second) < 0)
+    if (fstat(file->socket.handle, &first) < 0 || fstat(other, &second) < 0)
         return false;
     if (first.st_dev != second.st_dev || first.st_ino != second.st_ino)
         return false;
-    return !socket->terminal || isSameDevice(socket->handle, other);
+    return !FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL) || isSameDevice(file->socket.handle, other);
 }
 
-static int openAgain(const struct FastSocket* socket)
+static int openAgain(const struct FastFileSocket* file)
 {
     char path[OWN_PATH];
-    int flags = fcntl(socket->handle, F_GETFL);
-    if (flags < 0 || (socket->terminal && isMaster(socket->handle)))
+    int flags = fcntl(file->socket.handle, F_GETFL);
+    if (flags < 0 || (FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL) && isMaster(file->socket.handle)))
         return -1;
-    (void)snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", socket->handle);
+    (void)snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", file->socket.handle);
     int handle = FastHandleMove(open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (handle >= 0 && !isSame(socket, handle)) {
+    if (handle >= 0 && !isSame(file, handle)) {
         close(handle);
         handle = -1;
     }
@@ -80,13 +81,13 @@ static int openAgain(const struct FastSocket* socket)
     return handle;
 }
 
-bool FastSocketHasOwnFile(struct FastSocket* socket)
+bool FastFileHasOwn(struct FastFileSocket* file)
 {
-    if (!socket->own.tried) {
-        socket->own.tried = true;
-        socket->own.handle = openAgain(socket);
+    if (!(file->state & FAST_FILE_TRIED)) {
+        file->state |= FAST_FILE_TRIED;
+        file->own = openAgain(file);
     }
-    return socket->own.handle >= 0;
+    return file->own >= 0;
 }
 
 /* ---- reading and writing ---- */
@@ -100,50 +101,50 @@ static void blockTerminalSignals(sigset_t* before)
     (void)pthread_sigmask(SIG_BLOCK, &set, before);
 }
 
-ssize_t FastSocketReadOwn(struct FastSocket* socket, void* data, size_t size)
+ssize_t FastFileReadOwn(struct FastFileSocket* file, void* data, size_t size)
 {
     sigset_t before;
-    if (socket->terminal)
+    if (FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL))
         blockTerminalSignals(&before);
-    ssize_t result = read(socket->own.handle, data, size);
+    ssize_t result = read(file->own, data, size);
     if (result < 0)
         result = -errno;
-    if (socket->terminal)
+    if (FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL))
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
 }
 
 /* Whether a write is a packet is a flag of the description too, and anybody may change it. */
-static void followPacketMode(const struct FastSocket* socket)
+static void followPacketMode(const struct FastFileSocket* file)
 {
-    int theirs = fcntl(socket->handle, F_GETFL);
-    int ours = fcntl(socket->own.handle, F_GETFL);
+    int theirs = fcntl(file->socket.handle, F_GETFL);
+    int ours = fcntl(file->own, F_GETFL);
     if (theirs >= 0 && ours >= 0 && (theirs ^ ours) & O_DIRECT)
-        (void)fcntl(socket->own.handle, F_SETFL, ours ^ O_DIRECT);
+        (void)fcntl(file->own, F_SETFL, ours ^ O_DIRECT);
 }
 
-static ssize_t writeOnce(const struct FastSocket* socket, const struct iovec* vector, size_t count, int flags)
+static ssize_t writeOnce(const struct FastFileSocket* file, const struct iovec* vector, size_t count, int flags)
 {
-    ssize_t result = flags == 0 ? writev(socket->own.handle, vector, (int)count)
-                                : pwritev2(socket->own.handle, vector, (int)count, -1, flags);
+    ssize_t result = flags == 0 ? writev(file->own, vector, (int)count)
+                                : pwritev2(file->own, vector, (int)count, -1, flags);
     return result < 0 ? -errno : result;
 }
 
-ssize_t FastSocketWriteOwn(struct FastSocket* socket, const struct iovec* vector, size_t count, int flags)
+ssize_t FastFileWriteOwn(struct FastFileSocket* file, const struct iovec* vector, size_t count, int flags)
 {
     struct FastPipeSignal guard;
     sigset_t before;
     ssize_t result;
     flags &= ~RWF_NOWAIT;
-    if (socket->terminal) {
+    if (FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL)) {
         blockTerminalSignals(&before);
-        result = writeOnce(socket, vector, count, flags);
+        result = writeOnce(file, vector, count, flags);
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
         return result;
     }
-    followPacketMode(socket);
+    followPacketMode(file);
     FastPipeSignalBlock(&guard);
-    result = writeOnce(socket, vector, count, flags);
+    result = writeOnce(file, vector, count, flags);
     FastPipeSignalRestore(&guard);
     return result;
 }
@@ -170,35 +171,28 @@ static bool openRelay(int relay[2])
     return false;
 }
 
-bool FastSocketHasRelay(struct FastSocket* socket)
+bool FastFileHasRelay(struct FastFileSocket* file)
 {
-    return socket->own.relay[0] >= 0 || openRelay(socket->own.relay);
+    return file->relay[0] >= 0 || openRelay(file->relay);
 }
 
-ssize_t FastSocketReadRelay(struct FastSocket* socket, void* data, size_t size)
+ssize_t FastFileReadRelay(struct FastFileSocket* file, void* data, size_t size)
 {
-    ssize_t result = read(socket->own.relay[0], data, size);
+    ssize_t result = read(file->relay[0], data, size);
     return result < 0 ? -errno : result;
 }
 
 /* ---- life ---- */
 
-void FastSocketInitializeOwn(struct FastSocket* socket)
+void FastFileCloseOwn(struct FastFileSocket* file)
 {
-    socket->own.handle = -1;
-    socket->own.relay[0] = -1;
-    socket->own.relay[1] = -1;
-}
-
-void FastSocketCloseOwn(struct FastSocket* socket)
-{
-    if (!socket->file)
-        return;
-    if (socket->own.handle >= 0)
-        FastForkClose(socket->own.handle);
-    if (socket->own.relay[0] >= 0) {
-        FastForkClose(socket->own.relay[0]);
-        FastForkClose(socket->own.relay[1]);
+    if (file->own >= 0)
+        FastForkClose(file->own);
+    if (file->relay[0] >= 0) {
+        FastForkClose(file->relay[0]);
+        FastForkClose(file->relay[1]);
     }
-    FastSocketInitializeOwn(socket);
+    file->own = -1;
+    file->relay[0] = -1;
+    file->relay[1] = -1;
 }

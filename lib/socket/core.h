@@ -1,0 +1,355 @@
+/*
+ * A socket and its parts, and what every other file of this folder asks of it: references, tasks, what is
+ * due.
+ *
+ * Two tasks make a socket go. The prepare task (prepare.c) submits whatever is due; the dispatch task
+ * (dispatch.c) tells the user. Completions change the state and queue one of them, or both.
+ *
+ * References: the user's until ReleaseFastSocket, then the release's until the descriptor is closed; one
+ * for each operation in flight and for each queued task. The memory goes with the last.
+ */
+#ifndef FASTSOCKET_SOCKET_CORE_H
+#define FASTSOCKET_SOCKET_CORE_H
+
+#include "memory/provider.h"
+#include "ring/armed.h"
+#include "ring/ring.h"
+#include "socket/inbound.h"
+#include "socket/outbound.h"
+
+#include <Ring/FastSocket.h>
+
+/* What is known of a socket from its creation on. None is added later; what proves wrong is taken away. */
+enum FastTrait
+{
+    FAST_TRAIT_READABLE = 1 << 0,          /* opened for reading; sockets are */
+    FAST_TRAIT_WRITABLE = 1 << 1,
+    FAST_TRAIT_CONNECTED = 1 << 2,         /* there is a connection that is made, told of, and ended */
+    FAST_TRAIT_WATCHED = 1 << 3,           /* a poll of its state shows what a receive does not see */
+    FAST_TRAIT_FINDS_ROOM = 1 << 4,        /* a poll that waits for room may end without any */
+    FAST_TRAIT_RECEIVES_EARLY = 1 << 5,    /* a receive may wait for the connection too */
+    FAST_TRAIT_FEELS_END = 1 << 6,         /* the end of input wakes an armed receive for certain */
+    FAST_TRAIT_STATE_TELLS_ERROR = 1 << 7, /* closed without either end having asked for it: an error */
+    FAST_TRAIT_WAITS_FOR_ALL = 1 << 8,     /* MSG_WAITALL works for sends */
+    FAST_TRAIT_BUNDLES = 1 << 9,           /* a receive may fill several buffers at once */
+    FAST_TRAIT_ZERO_COPIES = 1 << 10,      /* sends without a copy work */
+    FAST_TRAIT_TELLS_LENGTH = 1 << 11,     /* a receive tells a message's true length when asked by MSG_TRUNC */
+    FAST_TRAIT_OWN_SHORTAGE = 1 << 12,     /* a receive's ENOBUFS may be the socket's own error */
+    FAST_TRAIT_CORKS = 1 << 13,            /* MSG_MORE joins what follows to packets */
+    FAST_TRAIT_NEEDS_WORKER = 1 << 14,     /* what says that it doesn't wait, and does */
+    FAST_TRAIT_BY_WORKER = 1 << 15,        /* a thread of the kernel's may do it, and needs FastSocketTrail */
+    FAST_TRAIT_CANCELS_ITSELF = 1 << 16,   /* -ECANCELED may be its own errno */
+    FAST_TRAIT_PACKETS = 1 << 24,          /* what one read gives may be a packet, with borders to keep */
+    FAST_TRAIT_TCP = 1 << 17,              /* for kind-*.c alone, like all that follow */
+    FAST_TRAIT_MPTCP = 1 << 18,
+    FAST_TRAIT_SCTP = 1 << 19,
+    FAST_TRAIT_NETLINK = 1 << 20,
+    FAST_TRAIT_LOCAL = 1 << 21, /* AF_UNIX */
+    FAST_TRAIT_PIPE = 1 << 22,  /* with or without a name */
+    FAST_TRAIT_TERMINAL = 1 << 23,
+};
+
+/* How far a release has come; only upwards. */
+enum FastSocketStage
+{
+    FAST_STAGE_LIVE,
+    FAST_STAGE_FLUSHING,  /* released: what is queued is sent, with a bound */
+    FAST_STAGE_DRAINING,  /* the peer is told the end; input is discarded until its end, or for a while */
+    FAST_STAGE_CANCELING, /* every operation is being canceled */
+    FAST_STAGE_CLOSED,    /* the descriptor is closed; nothing is left but memory */
+};
+
+enum FastConnection
+{
+    FAST_CONNECTION_MADE, /* or never needed */
+    FAST_CONNECTION_BEGUN,
+    FAST_CONNECTION_FAILING, /* it has failed; the input before that is still to end by itself */
+    FAST_CONNECTION_FAILED,
+};
+
+enum FastShutdown
+{
+    FAST_SHUTDOWN_NONE,
+    FAST_SHUTDOWN_WANTED, /* when everything queued was sent */
+    FAST_SHUTDOWN_DONE,
+};
+
+/* Parts of the prepare task. */
+enum FastDue
+{
+    FAST_DUE_RECEIVE = 1,
+    FAST_DUE_POLL = 2,
+    FAST_DUE_SEND = 4,
+    FAST_DUE_RELEASE = 8,
+    FAST_DUE_ALL = 15,
+};
+
+/* What the user has to hear of. */
+enum FastNews
+{
+    FAST_NEWS_INPUT = 1,
+    FAST_NEWS_OUTPUT = 2,  /* if nothing is queued then */
+    FAST_NEWS_STATE = 4,   /* a failure, or the end */
+    FAST_NEWS_FAILURE = 8, /* was told: POLLERR of a failure that is final, */
+    FAST_NEWS_HANGUP = 16, /* POLLHUP, */
+    FAST_NEWS_RECORD = 32, /* and POLLERR of the record that the input stops at */
+    FAST_NEWS_PENDING = FAST_NEWS_INPUT | FAST_NEWS_OUTPUT | FAST_NEWS_STATE,
+};
+
+/* ---- the inbound side ---- */
+
+/* Why nothing is received just now: it is exactly when there is no reason. */
+enum FastReceiveStop
+{
+    FAST_STOP_PAUSED = 1 << 0,     /* by the user */
+    FAST_STOP_HIGH_MARK = 1 << 1,  /* until the low one */
+    FAST_STOP_RING_LIMIT = 1 << 2, /* until the waiter is served */
+    FAST_STOP_NO_BUFFERS = 1 << 3, /* the same */
+    FAST_STOP_BACKOFF = 1 << 4,    /* until the retry */
+    FAST_STOP_RECORD = 1 << 5,     /* only the user can take it */
+    FAST_STOP_ENDED = 1 << 6,
+    FAST_STOP_CLOSED = 1 << 7, /* released, or its failure was told */
+    FAST_STOP_CONNECTING = 1 << 8,
+    FAST_STOP_UNREADABLE = 1 << 9,
+    FAST_STOP_BY_USE = FAST_STOP_PAUSED | FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT | FAST_STOP_RECORD,
+};
+
+enum FastInputEnd
+{
+    FAST_INPUT_OPEN,
+    FAST_INPUT_ENDING,  /* the connection is over, behind what is still to be received: by a new receive, since one
+                           that was in flight before may miss it */
+    FAST_INPUT_AWAITED, /* such a receive is in flight, and has brought nothing yet */
+    FAST_INPUT_ENDED,
+};
+
+/* What the receive in flight is. */
+enum FastReceiveForm
+{
+    FAST_RECEIVE_MULTISHOT,
+    FAST_RECEIVE_BUNDLE, /* which may fill several buffers with one completion */
+    FAST_RECEIVE_ONCE,   /* into one buffer, since the ring's limit is reached */
+};
+
+struct FastInbound
+{
+    struct FastInboundQueue queue;
+    struct FastRingBufferProvider* provider;
+    struct FastBufferPool* pool;
+    struct msghdr* header; /* the template; NULL: none was given */
+    struct FastArmed receive;
+    struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
+    size_t turnLength;        /* received in turn */
+    uint32_t turn;
+    uint32_t mark;  /* of the provider, when the receive was submitted */
+    int flags;      /* of the receive */
+    uint16_t stops; /* FAST_STOP_* */
+    uint16_t record; /* errno of a record that only the user can take; 0 = none */
+    uint8_t end;     /* enum FastInputEnd */
+    uint8_t form;    /* enum FastReceiveForm */
+    uint8_t errors;  /* of messages, in a row */
+    bool rearm;      /* what is in flight takes more than the ring's limit allows now */
+    bool unexpectedEnd; /* it ended although nobody canceled it: once */
+    bool discard;       /* what comes is dropped */
+    bool doubted;       /* it gave -ECANCELED, which may be ours or the file's own */
+};
+
+/* ---- the outbound side: made when it is first needed, since most connections only wait ---- */
+
+enum FastSendStop
+{
+    FAST_SEND_STOP_BACKOFF = 1, /* until the retry */
+    FAST_SEND_STOP_ROOM = 2,    /* until a poll tells that there is room */
+};
+
+/* How the next send finds out whether there is room. */
+enum FastSendRoom
+{
+    FAST_ROOM_POLL_FIRST = 1, /* the kernel polls before it sends */
+    FAST_ROOM_POLLED = 2,     /* a poll of ours has told so, and nothing was accepted since */
+};
+
+enum FastSendCancel
+{
+    FAST_SEND_CANCEL_NONE,
+    FAST_SEND_CANCEL_WANTED, /* what is in flight, to see how far it came */
+    FAST_SEND_CANCEL_IN_FLIGHT,
+    FAST_SEND_CANCEL_FAILED, /* not again before the retry */
+};
+
+/* A send is over, with a result as the kernel gave it. */
+typedef void (*FastFlightFunction)(struct FastFlight* flight, int result);
+
+enum
+{
+    FAST_OUTBOUND_THRESHOLD = 16 << 10, /* of zero copy, until it is set */
+};
+
+struct FastOutbound
+{
+    struct FastOutboundQueue queue;
+    struct FastFlight flight;   /* what was gathered from the head */
+    struct FastFlight* current; /* to be canceled if need be: that, or one with zero copy */
+    FastFlightFunction finish;  /* gets the results */
+    struct FastOperation cancel;
+    struct FastLoan* loans;    /* memory that the kernel sends without a copy */
+    struct FastItem* canceled; /* barriers dropped unsent, whose users must hear of it */
+    uint64_t limit;            /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
+    uint64_t threshold;        /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
+    uint32_t burst;            /* messages in the next chain */
+    uint32_t inFlight;         /* sends */
+    uint32_t copied;           /* sends with zero copy in a row that the kernel copied */
+    uint32_t backoff;          /* sends until zero copy is tried again */
+    struct FastOperation trail; /* see FastSocketTrail */
+    uint32_t trails;            /* in flight */
+    uint8_t stops;              /* FAST_SEND_STOP_* */
+    uint8_t room;               /* FAST_ROOM_* */
+    uint8_t canceling;          /* enum FastSendCancel */
+    bool cutShort;     /* a send ended before its last byte, although nobody canceled it */
+    bool corked;       /* the last datagram was accepted with MSG_MORE: the next goes on with it */
+    bool usedZeroCopy; /* ever */
+    bool flushTried;   /* released: what is in flight was canceled once to see whether it moves */
+    uint32_t progress;   /* sends of which the kernel took something */
+    uint32_t flushed;    /* as many when the release's timer was set */
+    struct FastTimer timer; /* of the release */
+    struct
+    {
+        uint64_t bytes;
+        uint64_t operations;
+        uint64_t zeroCopy;
+        uint64_t copied;
+        uint64_t failed;
+        uint64_t dropped;
+    } statistics; /* as in struct FastSocketStatistics */
+};
+
+/* ---- the poll: what send and receive don't see ---- */
+
+enum FastPollForm
+{
+    FAST_POLL_STATE,
+    FAST_POLL_ROOM, /* or the connection */
+};
+
+struct FastPoll
+{
+    struct FastArmed armed;
+    uint8_t form; /* enum FastPollForm: what the poll in flight waits for */
+    bool noisy;   /* POLLERR stays on, for an error queue that its user doesn't read: only wake-ups tell */
+    bool refused; /* the descriptor can't be polled */
+};
+
+/* ---- the socket ---- */
+
+struct FastKind;
+
+struct FastSocket
+{
+    struct FastRingMember member;
+    struct FastRing* ring;
+    const struct FastKind* kind;
+    HandleFastSocketEvent function;
+    void* closure;
+    struct FastTask prepare;
+    struct FastTask dispatch;
+    struct FastTask retry; /* after a refusal because memory lacked, and the like */
+    struct FastInbound inbound;
+    struct FastOutbound* outbound; /* NULL: nothing was queued yet */
+    struct FastBufferPool* pool;   /* for what is sent; may be NULL */
+    struct FastPoll poll;
+    uint32_t references;
+    int handle;
+    uint32_t traits;       /* FAST_TRAIT_* */
+    uint32_t mode;         /* FASTSOCKET_MODE_* */
+    uint32_t releaseMs;    /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
+    uint16_t maxMessages;  /* that go out together; 0: no limit */
+    uint16_t error;        /* the first fatal one that says something */
+    uint8_t stage;         /* enum FastSocketStage */
+    uint8_t connection;    /* enum FastConnection */
+    uint8_t shutdown;      /* enum FastShutdown */
+    uint8_t due;           /* FAST_DUE_* */
+    uint8_t news;          /* FAST_NEWS_* */
+    bool counted;   /* in GetFastRingPending */
+    bool claimed;   /* a stream of the C library releases it */
+    bool released;  /* the user's reference is the release's now */
+    bool resetting; /* the close shall be one: no orderly end before it */
+    struct
+    {
+        uint64_t bytes;
+        uint64_t messages;
+        uint64_t truncated;
+        uint64_t starvations;
+        uint64_t pauses;
+    } statistics; /* of receiving, as in struct FastSocketStatistics */
+};
+
+/* Tasks, references and an idle outbound side, when the socket's memory is zeroed and its ring is set. */
+void FastSocketInitialize(struct FastSocket* socket);
+
+/* A socket's memory lives as long as somebody holds it; closed, it is defunct. The ring's thread. */
+void FastSocketHold(struct FastSocket* socket);
+void FastSocketDrop(struct FastSocket* socket);
+
+/* At the exported edge: 0, -EINVAL, -EPERM, -ECANCELED. */
+int FastSocketCheck(const struct FastSocket* socket);
+
+/* Runs parts (FAST_DUE_*) of the prepare task, or the dispatch task for news (FAST_NEWS_*), soon. */
+void FastSocketDefer(struct FastSocket* socket, uint8_t parts);
+void FastSocketNotify(struct FastSocket* socket, uint8_t news);
+
+/* Has what backs off, and cancellations that have failed, tried again after some milliseconds. */
+void FastSocketRetryLater(struct FastSocket* socket);
+void FastSocketBackOffReceive(struct FastSocket* socket);
+void FastSocketBackOffSend(struct FastSocket* socket);
+
+/* Where the release has come to; lower stages change nothing. */
+void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage);
+
+/* Whether it counts in GetFastRingPending may have changed. */
+void FastSocketCountPending(struct FastSocket* socket);
+
+/* Makes the outbound side, if it is not there yet: 0 or -ENOMEM. */
+int FastSocketMakeOutbound(struct FastSocket* socket);
+
+/*
+ * Links an entry to the one just reserved; room for both (FAST_TRAILED) was seen to. A thread of the kernel's
+ * keeps a file a little longer than the completion takes to come (6.18: the thread and the completion have a
+ * reference each to the request; rarely, and for microseconds). A program that is written and closed then
+ * can't be executed. But what is linked behind an operation starts only when that has been given up for good:
+ * so a socket that has seen all its trails may be closed. The outbound side is there.
+ */
+enum
+{
+    FAST_TRAILED = 2, /* entries of an operation with its trail */
+};
+void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry);
+
+static inline bool FastSocketHas(const struct FastSocket* socket, uint32_t trait)
+{
+    return socket->traits & trait;
+}
+
+static inline bool FastSocketHasFailed(const struct FastSocket* socket)
+{
+    return socket->connection >= FAST_CONNECTION_FAILING;
+}
+
+/* Sends are queued or in flight. */
+static inline bool FastSocketHasOutput(const struct FastSocket* socket)
+{
+    const struct FastOutbound* outbound = socket->outbound;
+    return outbound != NULL && (outbound->queue.first != NULL || outbound->inFlight > 0);
+}
+
+/* Where items come from: handed-over buffers and descriptors need no pool for sending. */
+static inline struct FastBufferPool* FastSocketPool(const struct FastSocket* socket)
+{
+    return socket->pool != NULL ? socket->pool : socket->inbound.pool;
+}
+
+static inline uint32_t FastSocketInFlight(const struct FastSocket* socket)
+{
+    return socket->outbound != NULL ? socket->outbound->inFlight : 0;
+}
+
+#endif

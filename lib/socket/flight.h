@@ -1,0 +1,36 @@
+/*
+ * Sends in flight: how what stands in the queue becomes an operation, with or without a copy.
+ */
+#ifndef FASTSOCKET_SOCKET_FLIGHT_H
+#define FASTSOCKET_SOCKET_FLIGHT_H
+
+#include "socket/kind.h"
+
+/* One send that is about to be submitted. */
+struct FastSend
+{
+    struct iovec* vector;
+    size_t count;
+    size_t bytes;
+    int flags;
+    const struct FastMessage* message; /* with name and control data; NULL: gathered bytes */
+    struct msghdr* header;             /* if the vector alone does not say it all */
+    struct FastLoan* loan;             /* NULL: the kernel copies */
+};
+
+/* startSend of streams: gathers bytes from the head of the queue, or takes the one message there. */
+bool FastFlightStartStream(struct FastSocket* socket);
+
+/* Submits one message. alone: nothing else is in flight, and it may go without a copy. NULL: no room. */
+struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct FastMessage* message, bool alone);
+
+/* Counts a send, of whatever kind, that an entry was just reserved for. */
+void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight);
+
+/* Whether a failure is zero copy's alone: then the same goes out by copying, which this sees to. */
+bool FastFlightFallsBack(struct FastSocket* socket, const struct FastFlight* flight, int error);
+
+/* The memory of sends without a copy whose completions will never come, at the end of the ring. */
+void FastFlightLeakLoans(struct FastSocket* socket);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * Chunks in a row, and how full that is.
+ *
+ * Good path: a chunk is pushed as it came, read from the front, and popped when it is empty. On a stream,
+ * what arrives while older bytes are unread is copied behind them, if there is room, and its buffer goes
+ * back at once: so a slow reader of small writes holds little more memory than it has unread bytes.
+ *
+ * Many small messages hold far more memory than they have bytes. So beyond one turn's share they count
+ * with their memory, and are then put into buffers of their own size.
+ */
+#include "socket/inbound.h"
+
+#include <string.h>
+
+enum
+{
+    INBOUND_HIGH = 1 << 20,
+    INBOUND_LOW = 256 << 10,
+    INBOUND_TURN_LIMIT = 256 << 10,
+    INBOUND_ROOMY_SHARE = 4,   /* buffers of their own size when the queue's memory reaches 1/4 of the high mark */
+    INBOUND_PACKET_SHARE = 16, /* of packets 1/16 of the memory counts: readers may wait for single bytes */
+    INBOUND_FILL_SHARE = 8,    /* tail room of at least 1/8 of a buffer is filled by copying */
+};
+
+void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint32_t headroom)
+{
+    *queue = (struct FastInboundQueue){
+        .high = INBOUND_HIGH,
+        .low = INBOUND_LOW,
+        .turnLimit = INBOUND_TURN_LIMIT,
+        .headroom = headroom,
+        .layout = layout,
+    };
+}
+
+uint8_t* FastInboundPayload(const struct FastInboundQueue* queue, struct FastBuffer* chunk)
+{
+    return GetFastBufferData(chunk) + queue->headroom;
+}
+
+size_t FastInboundPayloadLength(const struct FastInboundQueue* queue, struct FastBuffer* chunk)
+{
+    return GetFastBufferLength(chunk) - queue->headroom;
+}
+
+/* ---- filling ---- */
+
+size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size_t length)
+{
+    struct FastBuffer* tail = queue->last;
+    if (tail == NULL || queue->layout != FAST_INBOUND_BYTES)
+        return 0;
+    size_t used = GetFastBufferLength(tail);
+    size_t room = GetFastBufferSize(tail) - used;
+    if (room < length && room < GetFastBufferSize(tail) / INBOUND_FILL_SHARE)
+        return 0;
+    if (room > length)
+        room = length;
+    memcpy(GetFastBufferData(tail) + used, data, room);
+    SetFastBufferLength(tail, used + room);
+    queue->length += room;
+    return room;
+}
+
+bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room)
+{
+    return queue->layout != FAST_INBOUND_BYTES && queue->footprint >= queue->high / INBOUND_ROOMY_SHARE &&
+           length <= room / 2;
+}
+
+void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk)
+{
+    *FastBufferLink(chunk) = NULL;
+    if (queue->last != NULL)
+        *FastBufferLink(queue->last) = chunk;
+    else
+        queue->first = chunk;
+    queue->last = chunk;
+    queue->footprint += FastBufferFootprint(chunk);
+    queue->length += FastInboundPayloadLength(queue, chunk);
+}
+
+/* ---- emptying ---- */
+
+struct FastBuffer* FastInboundPop(struct FastInboundQueue* queue)
+{
+    struct FastBuffer* chunk = queue->first;
+    queue->first = *FastBufferLink(chunk);
+    if (queue->first == NULL)
+        queue->last = NULL;
+    *FastBufferLink(chunk) = NULL;
+    queue->footprint -= FastBufferFootprint(chunk);
+    queue->length -= FastInboundPayloadLength(queue, chunk) - queue->offset;
+    queue->offset = 0;
+    return chunk;
+}
+
+size_t FastInboundCopy(const struct FastInboundQueue* queue, uint8_t* data, size_t size)
+{
+    struct FastBuffer* chunk = queue->first;
+    size_t offset = queue->offset;
+    size_t copied = 0;
+    while (chunk != NULL && copied < size) {
+        size_t length = FastInboundPayloadLength(queue, chunk) - offset;
+        size_t count = length < size - copied ? length : size - copied;
+        memcpy(data + copied, FastInboundPayload(queue, chunk) + offset, count);
+        copied += count;
+        offset = 0;
+        chunk = *FastBufferLink(chunk);
+    }
+    return copied;
+}
+
+/* ---- marks ---- */
+
+static size_t levelOf(const struct FastInboundQueue* queue)
+{
+    uint64_t share = queue->turnLimit < queue->high ? queue->turnLimit : queue->high;
+    if (queue->layout == FAST_INBOUND_BYTES || queue->footprint < share)
+        return queue->length;
+    size_t memory = queue->footprint - (size_t)share;
+    if (queue->layout == FAST_INBOUND_PACKETS)
+        memory /= INBOUND_PACKET_SHARE;
+    return memory > queue->length ? memory : queue->length;
+}
+
+bool FastInboundIsFull(const struct FastInboundQueue* queue, bool before)
+{
+    /* Who waits for so many bytes reads none before: memory alone never keeps them away. */
+    if (queue->first == NULL || queue->length < queue->wanted)
+        return false;
+    size_t level = levelOf(queue);
+    return before ? level > queue->low : level >= queue->high;
+}

@@ -1,0 +1,62 @@
+/*
+ * The queue of what a socket has received and nobody has read yet. Knows buffers, and no socket.
+ *
+ * Layout of a chunk: plain bytes alone; or, of messages, the header that recvmsg with provided buffers
+ * leaves (struct io_uring_recvmsg_out, name, control data) and then the payload.
+ */
+#ifndef FASTSOCKET_SOCKET_INBOUND_H
+#define FASTSOCKET_SOCKET_INBOUND_H
+
+#include "memory/pool.h"
+
+#include <stddef.h>
+
+enum FastInboundLayout
+{
+    FAST_INBOUND_BYTES,    /* borders mean nothing: small pieces are put together */
+    FAST_INBOUND_PACKETS,  /* bytes whose borders are kept, since a device may mean them */
+    FAST_INBOUND_MESSAGES, /* each behind a header */
+};
+
+struct FastInboundQueue
+{
+    struct FastBuffer* first;
+    struct FastBuffer* last;
+    size_t length;      /* unread payload bytes */
+    size_t footprint;   /* memory of the chunks */
+    size_t wanted;      /* bytes that a reader waits for, who leaves them all there until then */
+    uint64_t high;      /* FASTSOCKET_OPTION_INBOUND_HIGH */
+    uint64_t low;       /* FASTSOCKET_OPTION_INBOUND_LOW */
+    uint64_t turnLimit; /* FASTSOCKET_OPTION_TURN_LIMIT */
+    uint32_t offset;    /* of the first chunk's payload that was read */
+    uint32_t headroom;  /* bytes before the payload in each chunk */
+    uint8_t layout;     /* enum FastInboundLayout, never changes */
+};
+
+/* Empties it for good measure: marks as documented, and a layout. */
+void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint32_t headroom);
+
+/* Where a chunk's payload begins, and how long it is. */
+uint8_t* FastInboundPayload(const struct FastInboundQueue* queue, struct FastBuffer* chunk);
+size_t FastInboundPayloadLength(const struct FastInboundQueue* queue, struct FastBuffer* chunk);
+
+/* Copies new bytes behind unread ones where borders mean nothing and that is worth while; returns how many. */
+size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size_t length);
+
+/* Whether a message of so many bytes, header included, had better be put into a buffer of its own size,
+ * since the queue holds much memory for its bytes. room: that of the buffer in which it lies. */
+bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room);
+
+/* Appends a chunk, whose length is set. Of messages its note is the true length, for its reader. */
+void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk);
+
+/* Takes the first chunk off, whatever of it is unread; the caller's now. Not when empty. */
+struct FastBuffer* FastInboundPop(struct FastInboundQueue* queue);
+
+/* Copies bytes over the borders of chunks, from the first unread one on; nothing is taken off. */
+size_t FastInboundCopy(const struct FastInboundQueue* queue, uint8_t* data, size_t size);
+
+/* Whether receiving has to stop, or to stay stopped: at the high mark, until the low one. */
+bool FastInboundIsFull(const struct FastInboundQueue* queue, bool before);
+
+#endif

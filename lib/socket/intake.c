@@ -1,0 +1,175 @@
+/*
+ * Filled buffers on their way from the kernel to the queue.
+ *
+ * Good path: a completion names filled buffers of the provider; each is replaced at once by one of the
+ * socket's pool and queued. What fits behind older bytes is copied there, and its buffer goes back.
+ *
+ * Failures: no memory for a replacement: the provider leaves the slot vacant for a while. What is
+ * discarded may have descriptors in its control data, which are closed.
+ */
+#include "socket/intake.h"
+
+#include "socket/control.h"
+
+#include <string.h>
+
+static void countIn(struct FastSocket* socket, size_t length)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
+    if (inbound->turn != turn) {
+        inbound->turn = turn;
+        inbound->turnLength = 0;
+    }
+    inbound->turnLength += length;
+    socket->statistics.messages++;
+    socket->statistics.bytes += length;
+    FastRingAddInbound(socket->ring, length);
+    if (inbound->turnLength >= inbound->queue.turnLimit)
+        FastRingYield(socket->ring); /* the answers first, and the others */
+}
+
+/* A copy of a message in a buffer of its own size, where that saves memory; or NULL. */
+static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data, size_t length)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    if (!FastInboundIsRoomy(&inbound->queue, length, FastProviderLength(inbound->provider)))
+        return NULL;
+    struct FastBuffer* chunk = AllocateFastBuffer(inbound->pool, length, 0);
+    if (chunk == NULL)
+        return NULL;
+    memcpy(GetFastBufferData(chunk), data, length);
+    *FastBufferNote(chunk) = *FastBufferNote(GetFastBuffer((void*)(uintptr_t)data));
+    return chunk;
+}
+
+static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t length)
+{
+    SetFastBufferLength(chunk, length);
+    FastInboundPush(&socket->inbound.queue, chunk);
+}
+
+/* ---- in ---- */
+
+static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    struct FastRingBufferProvider* provider = inbound->provider;
+    uint8_t* data = FastProviderPeek(provider, id);
+    countIn(socket, length - inbound->queue.headroom);
+    size_t copied = FastInboundFill(&inbound->queue, data, length);
+    if (copied == length && copied > 0) {
+        FastProviderReturn(provider, id);
+        return;
+    }
+    if (copied > 0)
+        memmove(data, data + copied, length - copied);
+    struct FastBuffer* chunk = shrink(socket, data, length);
+    if (chunk != NULL)
+        FastProviderReturn(provider, id);
+    else {
+        chunk = GetFastBuffer(data);
+        FastProviderReplace(provider, id, AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
+    }
+    push(socket, chunk, length - copied);
+}
+
+/* Descriptors in control data that nobody takes would stay open for ever. */
+static void closePassed(const struct FastInbound* inbound, struct FastBuffer* chunk)
+{
+    if (inbound->header == NULL || inbound->header->msg_controllen == 0)
+        return;
+    const struct io_uring_recvmsg_out* out = (const struct io_uring_recvmsg_out*)GetFastBufferData(chunk);
+    const uint8_t* control = (const uint8_t*)(out + 1) + inbound->header->msg_namelen;
+    size_t size = out->controllen < inbound->header->msg_controllen ? out->controllen
+                                                                    : inbound->header->msg_controllen;
+    FastControlCloseReceived(control, size);
+}
+
+static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    struct FastBuffer* chunk = GetFastBuffer(FastProviderPeek(inbound->provider, id));
+    SetFastBufferLength(chunk, length);
+    closePassed(inbound, chunk);
+    FastProviderReturn(inbound->provider, id);
+}
+
+/* In the kernel's order. */
+void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t total)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    size_t most = FastProviderLength(inbound->provider);
+    int slot = id;
+    while (total > 0 && slot >= 0) {
+        size_t length = total < most ? total : most;
+        total -= length;
+        /* Asked before this slot is put back, which gives it a new place in the order. */
+        int next = total > 0 ? FastProviderNext(inbound->provider, (uint16_t)slot) : -1;
+        if (next >= 0)
+            FastProviderFilled(inbound->provider, (uint16_t)next, total);
+        if (inbound->discard)
+            discardSlot(socket, (uint16_t)slot, length);
+        else
+            takeSlot(socket, (uint16_t)slot, length);
+        slot = next;
+    }
+}
+
+void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
+{
+    struct FastBuffer* chunk = GetFastBuffer(data);
+    countIn(socket, length);
+    size_t copied = FastInboundFill(&socket->inbound.queue, data, length);
+    struct FastBuffer* small = copied < length ? shrink(socket, data, length) : NULL;
+    if (copied == length || small != NULL)
+        ReleaseFastBuffer(chunk);
+    if (copied == length)
+        return;
+    if (small != NULL)
+        chunk = small;
+    else if (copied > 0)
+        memmove(data, (uint8_t*)data + copied, length - copied);
+    push(socket, chunk, length - copied);
+}
+
+/* ---- out ---- */
+
+struct FastBuffer* FastIntakePop(struct FastSocket* socket)
+{
+    struct FastInboundQueue* queue = &socket->inbound.queue;
+    size_t before = queue->length;
+    struct FastBuffer* chunk = FastInboundPop(queue);
+    FastRingTakeInbound(socket->ring, before - queue->length);
+    return chunk;
+}
+
+void FastIntakeDrop(struct FastSocket* socket)
+{
+    struct FastBuffer* chunk = FastIntakePop(socket);
+    closePassed(&socket->inbound, chunk);
+    ReleaseFastBuffer(chunk);
+}
+
+void FastIntakeDropAll(struct FastSocket* socket)
+{
+    while (socket->inbound.queue.first != NULL)
+        FastIntakeDrop(socket);
+    socket->news &= (uint8_t)~FAST_NEWS_INPUT;
+}
+
+void FastIntakeConsume(struct FastSocket* socket, size_t size)
+{
+    struct FastInboundQueue* queue = &socket->inbound.queue;
+    while (size > 0) {
+        size_t left = FastInboundPayloadLength(queue, queue->first) - queue->offset;
+        if (size < left) {
+            queue->offset += (uint32_t)size;
+            queue->length -= size;
+            FastRingTakeInbound(socket->ring, size);
+            return;
+        }
+        FastIntakeDrop(socket);
+        size -= left;
+    }
+}

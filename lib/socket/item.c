@@ -1,0 +1,135 @@
+/*
+ * Items and messages: made in pool buffers, advanced over what was accepted, freed.
+ */
+#include "socket/item.h"
+
+#include "service/operation.h"
+#include "socket/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t size)
+{
+    struct FastBuffer* home = AllocateFastBuffer(pool, sizeof(struct FastItem) + size, 0);
+    if (home == NULL)
+        return NULL;
+    struct FastItem* item = (struct FastItem*)GetFastBufferData(home);
+    *item = (struct FastItem){
+        .home = home,
+        .payload = home,
+        .data = (uint8_t*)(item + 1),
+        .room = (uint32_t)size,
+        .kind = kind,
+        .messages = 1,
+    };
+    return item;
+}
+
+struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, size_t size)
+{
+    struct FastBuffer* home = AllocateFastBuffer(pool, sizeof(struct FastMessage) + size, 0);
+    if (home == NULL)
+        return NULL;
+    struct FastMessage* message = (struct FastMessage*)GetFastBufferData(home);
+    *message = (struct FastMessage){
+        .item.home = home,
+        .item.payload = home,
+        .item.data = (uint8_t*)(message + 1),
+        .item.kind = kind,
+        .item.messages = 1,
+        .position = UINT64_MAX,
+    };
+    return message;
+}
+
+static bool isMessage(const struct FastItem* item)
+{
+    return item->kind != FAST_ITEM_BYTES && item->kind != FAST_ITEM_MARKER;
+}
+
+static void freeMessage(struct FastMessage* message)
+{
+    FastMessageCloseRights(message);
+    free(message->vector);
+    if (message->descriptor != NULL)
+        FastDescriptorDiscard(message->descriptor);
+}
+
+void FastItemFree(struct FastItem* item)
+{
+    struct FastBuffer* home = item->home;
+    struct FastBuffer* payload = item->payload;
+    if (isMessage(item))
+        freeMessage(FastItemMessage(item));
+    if (payload != home)
+        ReleaseFastBuffer(payload);
+    ReleaseFastBuffer(home);
+}
+
+int FastItemFlags(int flags)
+{
+    return flags & (MSG_MORE | FAST_ITEM_KIND_FLAGS);
+}
+
+/* ---- progress ---- */
+
+static void advanceVector(struct FastMessage* message, size_t count)
+{
+    while (message->vectorFirst < message->vectorCount) {
+        struct iovec* part = &message->vector[message->vectorFirst];
+        size_t taken = part->iov_len < count ? part->iov_len : count;
+        part->iov_base = (uint8_t*)part->iov_base + taken;
+        part->iov_len -= taken;
+        count -= taken;
+        if (part->iov_len > 0)
+            break;
+        message->vectorFirst++;
+    }
+}
+
+void FastItemAdvance(struct FastItem* item, size_t count)
+{
+    item->length -= count;
+    if (!isMessage(item)) {
+        item->data += count;
+        return;
+    }
+    struct FastMessage* message = FastItemMessage(item);
+    if (message->position != UINT64_MAX)
+        message->position += count;
+    if (message->vector == NULL)
+        item->data += count;
+    else
+        advanceVector(message, count);
+}
+
+/* ---- parts of a message ---- */
+
+int FastMessageOwnRights(struct FastMessage* message)
+{
+    int result = FastControlDuplicateRights(message->control, message->controlLength);
+    message->ownsRights = result == 0;
+    return result;
+}
+
+void FastMessageCloseRights(struct FastMessage* message)
+{
+    if (message->ownsRights)
+        FastControlCloseRights(message->control, message->controlLength);
+    message->ownsRights = false;
+}
+
+size_t FastMessageCountVectors(const struct FastMessage* message)
+{
+    return message->vector != NULL ? message->vectorCount - message->vectorFirst : 1;
+}
+
+void FastMessageFillVectors(const struct FastMessage* message, struct iovec* vector)
+{
+    if (message->vector == NULL)
+        *vector = (struct iovec){.iov_base = message->item.data, .iov_len = message->item.length};
+    else
+        memcpy(vector, message->vector + message->vectorFirst,
+               FastMessageCountVectors(message) * sizeof(*vector));
+}

@@ -1,0 +1,297 @@
+/*
+ * Sockets of every kind: received by one multishot receive that fills provided buffers, sent to by sends
+ * that raise no signal.
+ *
+ * Good path: plain streams are received in bundles, where the kernel has them. Everything else is received
+ * by recvmsg, also where the user asked for no metadata: only so is a truncated or an empty message seen.
+ * The kernel's header is stripped then.
+ *
+ * Failures: where the kernel knows byte caps, the receive ends by itself at the high mark. A socket whose
+ * ring has reached its limit receives into one buffer at a time.
+ */
+#include "socket/kind-socket.h"
+
+#include "engine/uring-compat.h"
+#include "socket/flight.h"
+#include "socket/system.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/sctp.h>
+#include <netinet/in.h>
+#include <string.h>
+
+enum
+{
+    KIND_MIN_BUNDLE_LIMIT = 256 << 10, /* a turn's limit below asks for less than what a bundle usually is */
+    KIND_RING_SHARE = 4,               /* a bundle takes 1/4 of the provider's buffers at most */
+    KIND_MAX_SIZE = 1 << 30,           /* bytes in one call */
+    KIND_FILE_FLAGS = MSG_MORE | MSG_NOSIGNAL,
+};
+
+/* ---- receiving ---- */
+
+/* What one receive may take of the ring at most. The kernel ends a multishot receive of a bundle that
+ * could take all that is left in the ring (6.17 and later), though it took a single buffer. */
+static uint64_t bundleShare(const struct FastInbound* inbound)
+{
+    return FastProviderCount(inbound->provider) / KIND_RING_SHARE *
+           (uint64_t)FastProviderLength(inbound->provider);
+}
+
+/* A bundle takes whatever is there: it needs the kernel's bound of each receive, or a socket that does not
+ * ask for less than what a bundle usually is. */
+static bool receivesBundles(const struct FastSocket* socket)
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    uint64_t features = FastRingEngine(socket->ring)->features;
+    return FastSocketHas(socket, FAST_TRAIT_BUNDLES) && features & FASTRING_FEATURE_RECEIVE_BUNDLE &&
+           bundleShare(inbound) > 0 &&
+           (features & FASTRING_FEATURE_RECEIVE_CAP || inbound->queue.turnLimit >= KIND_MIN_BUNDLE_LIMIT);
+}
+
+static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    const struct FastInboundQueue* queue = &inbound->queue;
+    uint64_t each = queue->turnLimit;
+    if (receivesBundles(socket)) {
+        inbound->form = FAST_RECEIVE_BUNDLE;
+        entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
+        each = each < bundleShare(inbound) ? each : bundleShare(inbound);
+    }
+    if (!(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_RECEIVE_CAP) || inbound->discard)
+        return;
+    uint64_t mark = queue->high > queue->wanted ? queue->high : queue->wanted;
+    uint64_t left = mark > queue->length ? mark - queue->length : 1;
+    entry->len = each < INT_MAX ? (uint32_t)each : 0;
+    entry->splice_fd_in = left < INT_MAX ? (int)left : 0; /* optlen: bytes until the receive ends */
+}
+
+static bool prepareMessages(struct FastSocket* socket)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    struct msghdr* header = FastRingScratch(socket->ring, sizeof(*header));
+    struct io_uring_sqe* entry = header != NULL ? FastArmedReserve(socket->ring, &inbound->receive) : NULL;
+    if (entry == NULL)
+        return false;
+    *header = inbound->header != NULL ? *inbound->header : (struct msghdr){0};
+    uint64_t owner = entry->user_data;
+    unsigned flags = (unsigned)inbound->flags | (FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH) ? MSG_TRUNC : 0);
+    io_uring_prep_recvmsg_multishot(entry, socket->handle, header, flags);
+    entry->user_data = owner;
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    inbound->form = FAST_RECEIVE_MULTISHOT;
+    return true;
+}
+
+static bool prepareBytes(struct FastSocket* socket)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    struct io_uring_sqe* entry = FastArmedReserve(socket->ring, &inbound->receive);
+    if (entry == NULL)
+        return false;
+    uint64_t owner = entry->user_data;
+    if (!inbound->discard && FastRingInboundIsFull(socket->ring)) {
+        inbound->form = FAST_RECEIVE_ONCE;
+        io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider), inbound->flags);
+    } else {
+        inbound->form = FAST_RECEIVE_MULTISHOT;
+        io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
+        boundReceive(socket, entry);
+    }
+    entry->user_data = owner;
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    return true;
+}
+
+bool FastKindPrepareReceive(struct FastSocket* socket)
+{
+    return socket->inbound.queue.layout == FAST_INBOUND_MESSAGES ? prepareMessages(socket) : prepareBytes(socket);
+}
+
+/*
+ * Completions come in order, so what the provider counts is what the kernel had then, and what was put
+ * since: with none there, buffers lacked; with more than were put since the receive was submitted, they did
+ * not. In between, the socket's state tells: messages that were dropped, or an error that waits behind this
+ * one.
+ */
+bool FastKindLostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket))
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    uint32_t available = inbound->provider != NULL ? FastProviderAvailable(inbound->provider) : 0;
+    if (!FastSocketHas(socket, FAST_TRAIT_OWN_SHORTAGE) || available == 0)
+        return false;
+    bool dropped = hasDropped != NULL && hasDropped(socket);
+    if (available > FastProviderMark(inbound->provider) - inbound->mark)
+        return true;
+    return FastSystemTakeError(socket->handle) != 0 || dropped;
+}
+
+struct FastAnswer FastKindReceiveError(int error, bool lost)
+{
+    switch (error) {
+    case ENOBUFS:
+        return FastAnswer(lost ? FAST_VERDICT_FAIL : FAST_VERDICT_NO_BUFFERS, error);
+    case EINTR:
+        return FastAnswer(FAST_VERDICT_NOTHING, error);
+    case EAGAIN:
+    case ENOMEM: /* the kernel's own, for the request */
+        return FastAnswer(FAST_VERDICT_BACKOFF, error);
+    case ECANCELED:
+        return FastAnswer(FAST_VERDICT_CANCELED, error);
+    default:
+        return FastAnswer(FAST_VERDICT_FAIL, error);
+    }
+}
+
+/* ---- queueing ---- */
+
+int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags, int known,
+                      int named)
+{
+    if (socket->mode & FASTSOCKET_MODE_FILE_IO) {
+        known &= KIND_FILE_FLAGS; /* as if it were one: write(2) has neither flags nor addresses */
+        named = -EINVAL;
+    }
+    if (flags & ~known)
+        return -EINVAL;
+    if (parts->nameLength > sizeof(struct sockaddr_storage) || (parts->name == NULL && parts->nameLength > 0))
+        return -EINVAL;
+    if (parts->name != NULL && parts->nameLength > 0 && (parts->nameLength < sizeof(sa_family_t) || named < 0))
+        return parts->nameLength < sizeof(sa_family_t) ? -EINVAL : named;
+    return parts->size > KIND_MAX_SIZE ? -EMSGSIZE : 0;
+}
+
+static size_t align(size_t size)
+{
+    return (size + 15) & ~(size_t)15;
+}
+
+static int fillMessage(struct FastMessage* message, const struct FastParts* parts)
+{
+    struct FastItem* item = &message->item;
+    uint8_t* place = item->data;
+    if (parts->nameLength > 0) {
+        message->name = memcpy(place, parts->name, parts->nameLength);
+        message->nameLength = parts->nameLength;
+    }
+    place += align(parts->nameLength);
+    if (parts->controlLength > 0) {
+        message->control = memcpy(place, parts->control, parts->controlLength);
+        message->controlLength = (uint32_t)parts->controlLength;
+        int result = FastMessageOwnRights(message);
+        if (result < 0)
+            return result;
+    }
+    item->data = place + align(parts->controlLength);
+    item->length = parts->size;
+    if (parts->buffer == NULL)
+        FastVectorCopy(item->data, parts->vector, 0, parts->size);
+    else {
+        item->data = parts->vector->iov_base;
+        item->payload = parts->buffer;
+    }
+    return 0;
+}
+
+int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    size_t room = align(parts->nameLength) + align(parts->controlLength) + (parts->buffer == NULL ? parts->size : 0);
+    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), FAST_ITEM_MESSAGE, room);
+    if (message == NULL)
+        return -ENOMEM;
+    message->flight.socket = socket;
+    message->item.flags = FastItemFlags(flags);
+    int result = fillMessage(message, parts);
+    if (result < 0)
+        FastItemFree(&message->item);
+    else
+        FastOutboundAppend(&socket->outbound->queue, &message->item);
+    return result;
+}
+
+/* ---- sending ---- */
+
+void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry, const struct FastSend* send)
+{
+    uint64_t owner = entry->user_data;
+    uint64_t features = FastRingEngine(socket->ring)->features;
+    int flags = (send->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
+    if (FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL))
+        flags |= MSG_WAITALL;
+    unsigned report = features & FASTRING_FEATURE_ZERO_COPY_REPORT ? FAST_URING_SEND_ZC_REPORT_USAGE : 0;
+    if (send->header != NULL && send->loan != NULL) {
+        io_uring_prep_sendmsg_zc(entry, socket->handle, send->header, (unsigned)flags);
+        entry->ioprio = (uint16_t)report;
+    } else if (send->header != NULL)
+        io_uring_prep_sendmsg(entry, socket->handle, send->header, (unsigned)flags);
+    else if (send->loan != NULL)
+        io_uring_prep_send_zc(entry, socket->handle, send->vector->iov_base, send->vector->iov_len, flags, report);
+    else
+        io_uring_prep_send(entry, socket->handle, send->vector->iov_base, send->vector->iov_len, flags);
+    if (socket->outbound->room & FAST_ROOM_POLL_FIRST)
+        entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    entry->user_data = owner;
+}
+
+struct FastAnswer FastKindSendError(int error)
+{
+    switch (error) {
+    case EAGAIN:
+        return FastAnswer(FAST_VERDICT_ROOM, error);
+    case EINTR:
+    case ECANCELED: /* ours, or a link's */
+        return FastAnswer(FAST_VERDICT_NOTHING, error);
+    case ENOMEM:
+    case ENOBUFS:
+        return FastAnswer(FAST_VERDICT_BACKOFF, error);
+    default:
+        return FastAnswer(FAST_VERDICT_FAIL, error);
+    }
+}
+
+/* ---- the end ---- */
+
+/* A lingering close would block the ring's thread. */
+static void makeCloseQuick(int handle)
+{
+    struct linger linger = {0};
+    socklen_t length = sizeof(linger);
+    if (FastSystemGetOption(handle, SOL_SOCKET, SO_LINGER, &linger, &length) < 0 || !linger.l_onoff ||
+        linger.l_linger == 0)
+        return;
+    linger.l_onoff = 0;
+    (void)FastSystemSetOption(handle, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+/* SCTP knows no disconnecting; an association ends by a message that says so. */
+static void abortAssociation(int handle)
+{
+    union
+    {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct sctp_sndrcvinfo))];
+    } control = {.header = {.cmsg_level = IPPROTO_SCTP,
+                            .cmsg_type = SCTP_SNDRCV,
+                            .cmsg_len = CMSG_LEN(sizeof(struct sctp_sndrcvinfo))}};
+    const struct sctp_sndrcvinfo information = {.sinfo_flags = SCTP_ABORT};
+    const struct msghdr message = {.msg_control = &control, .msg_controllen = sizeof(control)};
+    memcpy(CMSG_DATA(&control.header), &information, sizeof(information));
+    (void)FastSystemSend(handle, &message, 0);
+}
+
+/* For everyone: a forked child may have the descriptor too, and close() alone says nothing then. */
+void FastKindEnd(struct FastSocket* socket, bool reset)
+{
+    if (reset && socket->traits & (FAST_TRAIT_TCP | FAST_TRAIT_MPTCP))
+        FastSystemDisconnect(socket->handle);
+    else if (reset && FastSocketHas(socket, FAST_TRAIT_SCTP))
+        abortAssociation(socket->handle);
+    else {
+        FastSystemShutdown(socket->handle, SHUT_RDWR); /* others know no reset */
+        makeCloseQuick(socket->handle);
+    }
+}

@@ -1,0 +1,152 @@
+/*
+ * Bytes of a connection: TCP, MPTCP, AF_UNIX, AF_VSOCK and others.
+ *
+ * Good path: what is queued is gathered into one send with MSG_WAITALL, so that the kernel goes on by
+ * itself as room comes; what is read goes over the borders of chunks.
+ *
+ * Failures: a short count is resumed from where it ended. A receive that brings nothing is the end. TCP
+ * Fast Open: what was taken for connected has only just sent its SYN with the first bytes.
+ */
+#include "socket/kind-stream.h"
+
+#include "socket/flight.h"
+#include "socket/intake.h"
+#include "socket/kind-socket.h"
+#include "socket/kind-tls.h"
+
+#include <errno.h>
+
+enum
+{
+    STREAM_MAX_COPY = 4096, /* handed-over buffers below are copied: cheaper than a gather */
+    STREAM_SEND_FLAGS = MSG_MORE | MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY | MSG_NOSIGNAL |
+                        MSG_WAITALL | MSG_DONTWAIT,
+};
+
+/* ---- receiving ---- */
+
+static struct FastAnswer classifyReceive(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    if (completion->res > 0 && (size_t)completion->res > socket->inbound.queue.headroom)
+        return FastAnswer(FAST_VERDICT_DATA, 0);
+    if (completion->res >= 0)
+        return FastAnswer(FAST_VERDICT_END, 0);
+    bool lost = completion->res == -ENOBUFS && FastKindLostMessages(socket, NULL);
+    struct FastAnswer answer = FastKindReceiveError(-completion->res, lost);
+    return answer.verdict == FAST_VERDICT_FAIL ? FastTlsReceiveError(socket, answer.value) : answer;
+}
+
+/* Who waits for so many bytes reads none before: the marks must let them come. */
+static ssize_t waitForAll(struct FastSocket* socket, size_t size)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    if (size > FastRingInboundLimit(socket->ring))
+        return -ENOBUFS;
+    inbound->queue.wanted = size;
+    if (size > inbound->queue.high)
+        inbound->queue.high = size;
+    /* Stopped or not: the next bytes are waited for. */
+    inbound->stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
+    if (inbound->stops & FAST_STOP_RING_LIMIT && !FastRingInboundIsFull(socket->ring)) {
+        FastWaiterRemove(&inbound->waiter);
+        inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
+    }
+    return 0;
+}
+
+/* Who looks at all that is there and asked for more leaves it until more has come: then memory alone must
+ * not keep it away, as for a MSG_WAITALL; the high mark still does. */
+static void expectMore(struct FastInboundQueue* queue, size_t size)
+{
+    size_t most = queue->high < size ? (size_t)queue->high : size;
+    if (queue->layout != FAST_INBOUND_BYTES && queue->length < most)
+        queue->wanted = most;
+}
+
+ssize_t FastStreamRead(struct FastSocket* socket, uint8_t* data, size_t size, int flags)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    bool more = inbound->end != FAST_INPUT_ENDED && !FastSocketHasFailed(socket);
+    if (flags & MSG_WAITALL && inbound->queue.length < size && more)
+        return waitForAll(socket, size);
+    inbound->queue.wanted = 0;
+    if (inbound->queue.first == NULL)
+        return FastSocketHasFailed(socket) ? -(ssize_t)socket->error : 0;
+    size_t count = FastInboundCopy(&inbound->queue, data, size);
+    if (!(flags & MSG_PEEK))
+        FastIntakeConsume(socket, count);
+    else if (more)
+        expectMore(&inbound->queue, size);
+    return (ssize_t)count;
+}
+
+/* ---- queueing ---- */
+
+static int checkSend(const struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    return FastKindCheckSend(socket, parts, flags, STREAM_SEND_FLAGS, -EISCONN);
+}
+
+/* An item that refers to the buffer. */
+static int appendBuffer(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    struct FastItem* item = FastItemMake(FastSocketPool(socket), FAST_ITEM_BYTES, 0);
+    if (item == NULL)
+        return -ENOMEM;
+    item->flags = FastItemFlags(flags);
+    item->payload = parts->buffer;
+    item->data = parts->vector->iov_base;
+    item->length = parts->size;
+    FastOutboundAppend(&socket->outbound->queue, item);
+    return 0;
+}
+
+int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    if (parts->controlLength > 0)
+        return parts->size > 0 ? FastKindAppendMessage(socket, parts, flags) : -EINVAL; /* only with bytes */
+    if (parts->buffer != NULL && parts->size >= STREAM_MAX_COPY)
+        return appendBuffer(socket, parts, flags);
+    int result = FastOutboundCopy(&socket->outbound->queue, FastSocketPool(socket), parts->vector, parts->size, flags);
+    if (result == 0)
+        ReleaseFastBuffer(parts->buffer);
+    return result;
+}
+
+/* ---- sending ---- */
+
+/* MSG_WAITALL is refused by TLS: the same again without; short counts are resumed. */
+static bool dropsWaitAll(struct FastSocket* socket, int error)
+{
+    if (!FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL) || (error != EOPNOTSUPP && error != EINVAL))
+        return false;
+    socket->traits &= ~(uint32_t)FAST_TRAIT_WAITS_FOR_ALL;
+    return true;
+}
+
+static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlight* flight, int result)
+{
+    int error = -result;
+    if (result >= 0)
+        return FastAnswer(FAST_VERDICT_DATA, result);
+    if (FastFlightFallsBack(socket, flight, error) || dropsWaitAll(socket, error))
+        return FastAnswer(FAST_VERDICT_NOTHING, 0);
+    if (error == EINPROGRESS || error == EALREADY)
+        return FastAnswer(FAST_VERDICT_CONNECT, 0);
+    return FastKindSendError(error);
+}
+
+const struct FastKind FastKindStream = {
+    .size = sizeof(struct FastSocket),
+    .readFlags = FAST_STREAM_READ_FLAGS,
+    .ownSends = FAST_OPCODES_SEND,
+    .prepareReceive = FastKindPrepareReceive,
+    .classifyReceive = classifyReceive,
+    .read = FastStreamRead,
+    .checkSend = checkSend,
+    .append = FastStreamAppend,
+    .startSend = FastFlightStartStream,
+    .prepareSend = FastKindPrepareSend,
+    .classifySend = classifySend,
+    .end = FastKindEnd,
+};

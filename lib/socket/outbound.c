@@ -1,0 +1,252 @@
+/*
+ * Items in a row.
+ *
+ * Good path: bytes for a stream are copied behind those that were queued last, into the same buffer as
+ * long as it has room, so that a burst of small messages becomes one piece of memory. What is sent is
+ * gathered from the head, and leaves it as it is accepted.
+ *
+ * Failures: all memory is had before the first byte is copied.
+ */
+#include "socket/outbound.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum
+{
+    OUTBOUND_MIN_PIECE = 4096,         /* memory of a copy, small bursts */
+    OUTBOUND_MAX_SHARED = 64 << 10,    /* and large ones */
+    OUTBOUND_MAX_PIECE = 256 << 10,    /* a long message is cut, so that its memory returns as it is sent */
+    OUTBOUND_CLASS_SLACK = 64,         /* pools have classes of powers of two and this much more */
+    OUTBOUND_MAX_GATHER = 1 << 20,     /* bytes of one operation */
+    OUTBOUND_MAX_VECTOR = 1024,        /* the kernel's limit */
+};
+
+void FastOutboundAppend(struct FastOutboundQueue* queue, struct FastItem* item)
+{
+    if (queue->last != NULL)
+        queue->last->next = item;
+    else
+        queue->first = item;
+    queue->last = item;
+    queue->length += item->length;
+}
+
+struct FastItem* FastOutboundPop(struct FastOutboundQueue* queue)
+{
+    struct FastItem* item = queue->first;
+    queue->first = item->next;
+    if (queue->first == NULL)
+        queue->last = NULL;
+    queue->length -= item->length;
+    return item;
+}
+
+struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue)
+{
+    struct FastItem* idle = NULL;
+    struct FastItem** place = &idle;
+    struct FastItem* item = queue->first;
+    *queue = (struct FastOutboundQueue){.messages = queue->messages};
+    while (item != NULL) {
+        struct FastItem* next = item->next;
+        item->next = NULL;
+        if (item->state == FAST_ITEM_IN_FLIGHT)
+            FastOutboundAppend(queue, item);
+        else {
+            *place = item;
+            place = &item->next;
+        }
+        item = next;
+    }
+    return idle;
+}
+
+void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size)
+{
+    while (size > 0) {
+        struct FastItem* item = queue->first;
+        size_t count = item->length < size ? item->length : size;
+        FastItemAdvance(item, count);
+        queue->length -= count;
+        size -= count;
+        if (item->length == 0)
+            FastItemFree(FastOutboundPop(queue));
+    }
+}
+
+/* ---- copying ---- */
+
+void FastVectorCopy(uint8_t* target, const struct iovec* vector, size_t offset, size_t size)
+{
+    while (size > 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the vector has offset + size bytes */
+        size_t length = vector->iov_len;
+        if (offset < length) {
+            size_t count = length - offset < size ? length - offset : size;
+            memcpy(target, (const uint8_t*)vector->iov_base + offset, count);
+            target += count;
+            size -= count;
+            offset = length;
+        }
+        offset -= length;
+        vector++;
+    }
+}
+
+/* The last item, if bytes with these flags may go on where it ends. */
+static struct FastItem* growingItem(const struct FastOutboundQueue* queue, int flags)
+{
+    struct FastItem* last = queue->last;
+    if (last == NULL || last->kind != FAST_ITEM_BYTES || last->room == 0 || flags & (MSG_OOB | MSG_EOR))
+        return NULL;
+    if ((last->flags & FAST_ITEM_KIND_FLAGS) != (flags & FAST_ITEM_KIND_FLAGS))
+        return NULL;
+    return queue->messages == 0 || last->messages < queue->messages ? last : NULL;
+}
+
+/* Memory of the next piece: as large as what is queued, so that a burst soon has few pieces. */
+static size_t pieceSize(const struct FastOutboundQueue* queue, size_t size)
+{
+    size_t piece = OUTBOUND_MIN_PIECE;
+    while (piece < OUTBOUND_MAX_SHARED && piece < queue->length)
+        piece *= 2;
+    while (piece < OUTBOUND_MAX_PIECE && piece + OUTBOUND_CLASS_SLACK < size + sizeof(struct FastItem))
+        piece *= 2;
+    return piece + OUTBOUND_CLASS_SLACK - sizeof(struct FastItem);
+}
+
+/* Pieces for size bytes, none of them linked to the queue yet; NULL when memory lacks. */
+static struct FastItem* makePieces(const struct FastOutboundQueue* queue, struct FastBufferPool* pool, size_t size)
+{
+    struct FastItem* first = NULL;
+    struct FastItem** place = &first;
+    while (size > 0) {
+        struct FastItem* item = FastItemMake(pool, FAST_ITEM_BYTES, pieceSize(queue, size));
+        if (item == NULL)
+            break;
+        *place = item;
+        place = &item->next;
+        size -= item->room < size ? item->room : size;
+    }
+    while (size > 0 && first != NULL) {
+        struct FastItem* next = first->next;
+        FastItemFree(first);
+        first = next;
+    }
+    return first;
+}
+
+static void fillItem(struct FastItem* item, const struct iovec* vector, size_t offset, size_t size)
+{
+    FastVectorCopy(item->data + item->length, vector, offset, size);
+    item->length += size;
+    item->room -= (uint32_t)size;
+}
+
+/* Fills the pieces with what is left from offset on, and appends them. */
+static void appendPieces(struct FastOutboundQueue* queue, struct FastItem* piece, const struct iovec* vector,
+                         size_t offset, size_t size, int flags)
+{
+    while (piece != NULL) {
+        struct FastItem* next = piece->next;
+        size_t count = piece->room < size - offset ? piece->room : size - offset;
+        piece->next = NULL;
+        piece->flags = flags;
+        piece->messages = next == NULL; /* the message ends in the last one */
+        fillItem(piece, vector, offset, count);
+        FastOutboundAppend(queue, piece);
+        offset += count;
+        piece = next;
+    }
+}
+
+static int appendMarker(struct FastOutboundQueue* queue, struct FastBufferPool* pool)
+{
+    struct FastItem* item = FastItemMake(pool, FAST_ITEM_MARKER, 0);
+    if (item == NULL)
+        return -ENOMEM;
+    FastOutboundAppend(queue, item);
+    return 0;
+}
+
+int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool, const struct iovec* vector,
+                     size_t size, int flags)
+{
+    if (size == 0)
+        return appendMarker(queue, pool);
+    struct FastItem* growing = growingItem(queue, flags);
+    size_t head = growing == NULL ? 0 : growing->room < size ? growing->room
+                                                             : size;
+    struct FastItem* piece = NULL;
+    if (head < size) {
+        piece = makePieces(queue, pool, size - head);
+        if (piece == NULL)
+            return -ENOMEM;
+    }
+    flags = FastItemFlags(flags);
+    if (head > 0) {
+        fillItem(growing, vector, 0, head);
+        growing->flags = flags;
+        growing->messages += head == size;
+        queue->length += head;
+    }
+    appendPieces(queue, piece, vector, head, size, flags);
+    return 0;
+}
+
+/* ---- gathering ---- */
+
+/* Whether an item, behind count others with so many bytes and messages, goes out together with the first. */
+static bool joins(const struct FastOutboundQueue* queue, const struct FastItem* item, size_t count, size_t bytes,
+                  uint32_t messages)
+{
+    if (item->kind != FAST_ITEM_BYTES || count == OUTBOUND_MAX_VECTOR || bytes >= OUTBOUND_MAX_GATHER)
+        return false;
+    if (count == 0)
+        return true;
+    if ((item->flags & FAST_ITEM_KIND_FLAGS) != (queue->first->flags & FAST_ITEM_KIND_FLAGS) ||
+        item->flags & (MSG_OOB | MSG_EOR))
+        return false;
+    /* A long message's first pieces count nothing: the last does. */
+    return queue->messages == 0 ||
+           (messages < queue->messages && messages + item->messages <= queue->messages);
+}
+
+size_t FastOutboundCountGather(const struct FastOutboundQueue* queue)
+{
+    size_t count = 0;
+    size_t bytes = 0;
+    uint32_t messages = 0;
+    for (const struct FastItem* item = queue->first; item != NULL; item = item->next) {
+        if (!joins(queue, item, count, bytes, messages))
+            break;
+        messages += item->messages;
+        bytes += item->length;
+        count++;
+    }
+    return count;
+}
+
+size_t FastOutboundGather(const struct FastOutboundQueue* queue, struct iovec* vector, size_t count, bool corks,
+                          int* flags)
+{
+    const struct FastItem* item = queue->first;
+    const struct FastItem* last = item;
+    size_t bytes = 0;
+    for (size_t index = 0; index < count; index++, item = item->next) {
+        size_t left = OUTBOUND_MAX_GATHER - bytes;
+        size_t length = item->length < left ? item->length : left;
+        vector[index] = (struct iovec){.iov_base = item->data, .iov_len = length};
+        bytes += length;
+        last = item;
+    }
+    bool more = last->next != NULL || vector[count - 1].iov_len < last->length;
+    bool bytesFollow = more && (last->next == NULL || last->next->kind <= FAST_ITEM_MESSAGE);
+    *flags = last->flags;
+    if (more && !bytesFollow)
+        *flags &= ~MSG_MORE; /* what follows may take its time */
+    if (bytesFollow && corks)
+        *flags |= MSG_MORE;
+    return bytes;
+}

@@ -1,0 +1,98 @@
+/*
+ * Items that leave the outbound queue: accepted, or dropped.
+ */
+#include "socket/output.h"
+
+#include "service/operation.h"
+#include "socket/flight.h"
+
+#include <errno.h>
+
+static void noteEmpty(struct FastSocket* socket)
+{
+    if (socket->outbound->queue.first == NULL)
+        FastSocketNotify(socket, FAST_NEWS_OUTPUT);
+}
+
+void FastOutputConsume(struct FastSocket* socket, size_t size)
+{
+    socket->outbound->statistics.bytes += size;
+    if (size == 0)
+        return;
+    FastOutboundConsume(&socket->outbound->queue, size);
+    noteEmpty(socket);
+}
+
+void FastOutputPop(struct FastSocket* socket)
+{
+    FastItemFree(FastOutboundPop(&socket->outbound->queue));
+    noteEmpty(socket);
+    FastSocketCountPending(socket);
+}
+
+/* A barrier's user waits for a completion, and gets one: but not from inside the caller's call. */
+static void dropItem(struct FastSocket* socket, struct FastItem* item)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    outbound->statistics.dropped += item->length;
+    if (item->kind != FAST_ITEM_BARRIER) {
+        FastItemFree(item);
+        return;
+    }
+    item->next = outbound->canceled;
+    outbound->canceled = item;
+    FastSocketNotify(socket, 0);
+}
+
+void FastOutputDrop(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    if (outbound == NULL)
+        return;
+    /* A gathered send in flight reads from the items at the head: they stay until it is over, which calls
+     * this again. */
+    if (outbound->current != NULL && outbound->current->message == NULL)
+        return;
+    struct FastItem* item = FastOutboundTakeIdle(&outbound->queue);
+    while (item != NULL) {
+        struct FastItem* next = item->next;
+        dropItem(socket, item);
+        item = next;
+    }
+    FastSocketCountPending(socket);
+}
+
+void FastOutputDropAll(struct FastSocket* socket, bool leak)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    if (outbound == NULL)
+        return;
+    if (leak)
+        FastFlightLeakLoans(socket);
+    while (outbound->queue.first != NULL) {
+        outbound->statistics.dropped += outbound->queue.first->length;
+        struct FastItem* item = FastOutboundPop(&outbound->queue);
+        if (leak && outbound->inFlight > 0)
+            FastRingLeak(item->home);
+        else
+            FastItemFree(item);
+    }
+    while (outbound->canceled != NULL) {
+        struct FastItem* item = outbound->canceled;
+        outbound->canceled = item->next;
+        FastItemFree(item);
+    }
+}
+
+void FastOutputFinishCanceled(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    while (outbound != NULL && outbound->canceled != NULL) {
+        struct FastMessage* message = FastItemMessage(outbound->canceled);
+        struct FastRingDescriptor* descriptor = message->descriptor;
+        outbound->canceled = message->item.next;
+        message->descriptor = NULL;
+        FastItemFree(&message->item);
+        FastDescriptorFinish(descriptor, -ECANCELED);
+    }
+}

@@ -1,0 +1,34 @@
+/*
+ * Whatever is due, in the order receive, poll, send, release: so nothing else has to think of full queues or
+ * of the order of calls.
+ */
+#include "socket/prepare.h"
+
+#include "socket/poll.h"
+#include "socket/receive.h"
+#include "socket/release.h"
+#include "socket/send.h"
+
+/* Runs one part, which stays due if it found no room. */
+static bool run(struct FastSocket* socket, uint8_t part, bool (*function)(struct FastSocket*))
+{
+    if (!(socket->due & part))
+        return true;
+    socket->due &= (uint8_t)~part;
+    if (function(socket))
+        return true;
+    socket->due |= part;
+    return false;
+}
+
+bool FastPrepareRun(struct FastTask* task)
+{
+    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, prepare);
+    bool done = socket->stage == FAST_STAGE_CLOSED ||
+                (run(socket, FAST_DUE_RECEIVE, FastReceivePrepare) && run(socket, FAST_DUE_POLL, FastPollPrepare) &&
+                 run(socket, FAST_DUE_SEND, FastSendPrepare) && run(socket, FAST_DUE_RELEASE, FastReleasePrepare));
+    if (!done && !task->queued)
+        return false;
+    FastSocketDrop(socket); /* queued again meanwhile, the task has another reference */
+    return true;
+}

@@ -1,0 +1,73 @@
+/*
+ * Questions to a socket, and its handler.
+ */
+#include "socket/core.h"
+
+#include <errno.h>
+
+int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure)
+{
+    int result = FastSocketCheck(socket);
+    if (result < 0)
+        return result;
+    socket->function = function;
+    socket->closure = closure;
+    return 0;
+}
+
+void* GetFastSocketClosure(struct FastSocket* socket)
+{
+    return socket != NULL ? socket->closure : NULL;
+}
+
+int GetFastSocketHandle(struct FastSocket* socket)
+{
+    int result = FastSocketCheck(socket);
+    return result < 0 ? result : socket->handle;
+}
+
+struct FastRing* GetFastSocketRing(struct FastSocket* socket)
+{
+    return socket != NULL ? socket->ring : NULL;
+}
+
+int GetFastSocketError(struct FastSocket* socket)
+{
+    return socket != NULL && FastSocketHasFailed(socket) ? socket->error : 0;
+}
+
+size_t GetFastSocketInboundLength(struct FastSocket* socket)
+{
+    return FastSocketCheck(socket) < 0 ? 0 : socket->inbound.queue.length;
+}
+
+size_t GetFastSocketOutboundLength(struct FastSocket* socket)
+{
+    if (FastSocketCheck(socket) < 0 || socket->outbound == NULL)
+        return 0;
+    return FastSocketHasFailed(socket) ? socket->outbound->statistics.dropped : socket->outbound->queue.length;
+}
+
+int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics, size_t size)
+{
+    int result = statistics != NULL ? FastSocketCheck(socket) : -EINVAL;
+    if (result < 0)
+        return result;
+    struct FastSocketStatistics now = {
+        .receivedBytes = socket->statistics.bytes,
+        .receivedMessages = socket->statistics.messages,
+        .receivedTruncated = socket->statistics.truncated,
+        .receiveStarvations = socket->statistics.starvations,
+        .receivePauses = socket->statistics.pauses,
+    };
+    if (socket->outbound != NULL) {
+        now.sentBytes = socket->outbound->statistics.bytes;
+        now.sentOperations = socket->outbound->statistics.operations;
+        now.sentZeroCopy = socket->outbound->statistics.zeroCopy;
+        now.copiedZeroCopy = socket->outbound->statistics.copied;
+        now.failedMessages = socket->outbound->statistics.failed;
+        now.droppedBytes = socket->outbound->statistics.dropped;
+    }
+    FastCopyStatistics(statistics, size, &now, sizeof(now));
+    return 0;
+}

@@ -1,0 +1,195 @@
+/*
+ * What the kernel says to what was sent.
+ *
+ * Good path: bytes that were accepted leave the outbound queue, and the next send starts.
+ *
+ * Failures, as kinds classify them: a short count is resumed from where it ended. Lack of room waits in the
+ * kernel's own poll, which is the cheapest. That is of no use once a send has come back from it with
+ * nothing, as behind an error queue that nobody reads: then a poll of ours is waited for; and if that was wrong
+ * too, some time passes. Lack of memory is tried again after a while.
+ */
+#include "socket/sent.h"
+
+#include "socket/control.h"
+#include "socket/failure.h"
+#include "socket/output.h"
+#include "socket/poll.h"
+#include "socket/system.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+/* ---- the end of output ---- */
+
+/* TCP Fast Open doesn't connect before the first bytes, and a shutdown would undo it: no bytes do. */
+static bool beginsConnection(struct FastSocket* socket)
+{
+    struct tcp_info information = {0};
+    const struct msghdr nothing = {0};
+    if (!FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY) || !FastSystemGetTcp(socket->handle, &information) ||
+        information.tcpi_state != TCP_SYN_SENT)
+        return false;
+    FastPollConnection(socket);
+    (void)FastSystemSend(socket->handle, &nothing, 0);
+    return true;
+}
+
+void FastSentEndOutput(struct FastSocket* socket)
+{
+    if (socket->shutdown != FAST_SHUTDOWN_WANTED || socket->connection != FAST_CONNECTION_MADE ||
+        FastSocketHasOutput(socket) || beginsConnection(socket))
+        return;
+    socket->shutdown = FAST_SHUTDOWN_DONE;
+    FastSystemShutdown(socket->handle, SHUT_WR);
+}
+
+/* ---- going on ---- */
+
+void FastSentGoOn(struct FastSocket* socket)
+{
+    uint8_t due = 0;
+    if (socket->shutdown == FAST_SHUTDOWN_WANTED)
+        FastSentEndOutput(socket);
+    if (FastSocketHasFailed(socket) || socket->stage >= FAST_STAGE_CANCELING)
+        FastOutputDrop(socket);
+    if (FastSocketHasOutput(socket))
+        due = FAST_DUE_SEND | FAST_DUE_POLL;
+    if (socket->stage > FAST_STAGE_LIVE)
+        due |= FAST_DUE_ALL;
+    FastSocketCountPending(socket);
+    if (due != 0)
+        FastSocketDefer(socket, due);
+}
+
+void FastSentPopDone(struct FastSocket* socket)
+{
+    const struct FastOutboundQueue* queue = &socket->outbound->queue;
+    while (queue->first != NULL && queue->first->state == FAST_ITEM_DONE)
+        FastOutputPop(socket);
+}
+
+void FastSentWaitForRoom(struct FastSocket* socket)
+{
+    socket->outbound->stops |= FAST_SEND_STOP_ROOM;
+    FastSocketDefer(socket, FAST_DUE_POLL);
+}
+
+static void waitForRoom(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    if (outbound->room & FAST_ROOM_POLLED)
+        FastSocketBackOffSend(socket);
+    else if (outbound->room & FAST_ROOM_POLL_FIRST || socket->poll.noisy)
+        FastSentWaitForRoom(socket);
+    else
+        outbound->room |= FAST_ROOM_POLL_FIRST;
+}
+
+static void loseMessage(struct FastSocket* socket, struct FastMessage* message, int error)
+{
+    message->item.state = FAST_ITEM_DONE;
+    socket->outbound->statistics.failed++;
+    FastSocketFailOne(socket, error);
+}
+
+void FastSentCarry(struct FastSocket* socket, struct FastFlight* flight, struct FastAnswer answer)
+{
+    switch (answer.verdict) {
+    case FAST_VERDICT_ROOM:
+        waitForRoom(socket);
+        break;
+    case FAST_VERDICT_POLL:
+        FastSentWaitForRoom(socket);
+        break;
+    case FAST_VERDICT_BACKOFF:
+        FastSocketBackOffSend(socket);
+        break;
+    case FAST_VERDICT_CONNECT:
+        FastPollConnection(socket);
+        break;
+    case FAST_VERDICT_FAIL_ONE:
+        loseMessage(socket, flight->message, answer.value);
+        break;
+    case FAST_VERDICT_FAIL:
+        FastSocketFail(socket, answer.value);
+        break;
+    default:
+        break; /* made again at once */
+    }
+}
+
+/* ---- accepted ---- */
+
+/* A short count leaves the rest to the next send, once there is room. */
+static void noteCount(struct FastSocket* socket, size_t count, size_t wanted)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    outbound->room = 0;
+    outbound->cutShort = count < wanted && outbound->canceling != FAST_SEND_CANCEL_IN_FLIGHT;
+    if (count == wanted)
+        return;
+    if (socket->poll.noisy)
+        FastSentWaitForRoom(socket);
+    else
+        outbound->room = FAST_ROOM_POLL_FIRST;
+    if (count == 0)
+        FastSocketBackOffSend(socket); /* a device that takes nothing just now */
+}
+
+/* Descriptors in control data went with the first byte; a record's type goes with each. */
+static void noteControl(struct FastItem* item)
+{
+    if (item->kind != FAST_ITEM_MESSAGE)
+        return;
+    struct FastMessage* message = FastItemMessage(item);
+    FastMessageCloseRights(message);
+    if (!FastControlNamesRecord(message->control, message->controlLength))
+        message->controlLength = 0;
+}
+
+static void acceptBytes(struct FastSocket* socket, size_t count, size_t wanted)
+{
+    noteCount(socket, count, wanted);
+    if (count > 0 || wanted == 0) {
+        noteControl(socket->outbound->queue.first);
+        socket->outbound->progress++;
+    }
+    if (wanted == 0)
+        FastOutputPop(socket);
+    else
+        FastOutputConsume(socket, count);
+}
+
+static void acceptMessage(struct FastSocket* socket, struct FastMessage* message)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    outbound->statistics.bytes += message->item.length;
+    outbound->room = 0;
+    outbound->progress++;
+    message->item.state = FAST_ITEM_DONE;
+}
+
+void FastSentFinish(struct FastFlight* flight, int result)
+{
+    struct FastSocket* socket = flight->socket;
+    struct FastOutbound* outbound = socket->outbound;
+    struct FastMessage* message = flight->message;
+    outbound->inFlight--;
+    outbound->current = NULL;
+    if (message != NULL)
+        message->item.state = FAST_ITEM_QUEUED;
+    struct FastAnswer answer = socket->kind->classifySend(socket, flight, result);
+    if (answer.verdict != FAST_VERDICT_DATA)
+        FastSentCarry(socket, flight, answer);
+    else {
+        outbound->statistics.operations++;
+        outbound->statistics.zeroCopy += flight->loan != NULL;
+        if (message != NULL)
+            acceptMessage(socket, message);
+        else
+            acceptBytes(socket, (size_t)answer.value, flight->bytes);
+    }
+    if (message != NULL)
+        FastSentPopDone(socket);
+    FastSentGoOn(socket);
+}

@@ -1,0 +1,24 @@
+/*
+ * What becomes of a send when the kernel has answered it.
+ */
+#ifndef FASTSOCKET_SOCKET_SENT_H
+#define FASTSOCKET_SOCKET_SENT_H
+
+#include "socket/kind.h"
+
+/* The function that gets the results of flights. */
+void FastSentFinish(struct FastFlight* flight, int result);
+
+/* For sends of another sort: carries a verdict out that is not DATA; takes off what is done; goes on with
+ * whatever is due now that something is over. */
+void FastSentCarry(struct FastSocket* socket, struct FastFlight* flight, struct FastAnswer answer);
+void FastSentPopDone(struct FastSocket* socket);
+void FastSentGoOn(struct FastSocket* socket);
+
+/* The next send waits for a poll of ours. */
+void FastSentWaitForRoom(struct FastSocket* socket);
+
+/* Carries ShutdownFastSocket out, once nothing is queued. */
+void FastSentEndOutput(struct FastSocket* socket);
+
+#endif

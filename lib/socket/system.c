@@ -1,0 +1,134 @@
+/*
+ * Calls of the system on a socket's descriptor.
+ */
+#include "socket/system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/vfs.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* ---- any descriptor ---- */
+
+int FastSystemPoll(int handle, short events)
+{
+    struct pollfd state = {.fd = handle, .events = events};
+    int result = poll(&state, 1, 0);
+    return result < 0 ? -errno : state.revents;
+}
+
+int FastSystemGetFlags(int handle)
+{
+    int flags = fcntl(handle, F_GETFL);
+    return flags < 0 ? -EBADF : flags;
+}
+
+void FastSystemSetCloseOnExec(int handle)
+{
+    (void)fcntl(handle, F_SETFD, fcntl(handle, F_GETFD) | FD_CLOEXEC);
+}
+
+int FastSystemCheck(int handle)
+{
+    return fcntl(handle, F_GETFD) < 0 ? -EBADF : 0;
+}
+
+void FastSystemClose(int handle)
+{
+    close(handle);
+}
+
+/* ---- sockets ---- */
+
+int FastSystemGetOption(int handle, int level, int option, void* value, socklen_t* length)
+{
+    return getsockopt(handle, level, option, value, length) < 0 ? -errno : 0;
+}
+
+int FastSystemSetOption(int handle, int level, int option, const void* value, socklen_t length)
+{
+    return setsockopt(handle, level, option, value, length) < 0 ? -errno : 0;
+}
+
+int FastSystemGetNumber(int handle, int level, int option, int* value)
+{
+    socklen_t length = sizeof(*value);
+    return FastSystemGetOption(handle, level, option, value, &length);
+}
+
+int FastSystemTakeError(int handle)
+{
+    int error = 0;
+    return FastSystemGetNumber(handle, SOL_SOCKET, SO_ERROR, &error) < 0 ? 0 : error;
+}
+
+bool FastSystemGetTcp(int handle, struct tcp_info* information)
+{
+    socklen_t length = sizeof(*information);
+    return getsockopt(handle, IPPROTO_TCP, TCP_INFO, information, &length) == 0;
+}
+
+int FastSystemHasPeer(int handle)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+    if (getpeername(handle, (struct sockaddr*)&peer, &length) == 0)
+        return 1;
+    return errno == ENOTCONN ? 0 : -errno;
+}
+
+ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags)
+{
+    ssize_t result = recvmsg(handle, message, flags | MSG_DONTWAIT);
+    return result < 0 ? -errno : result;
+}
+
+ssize_t FastSystemSend(int handle, const struct msghdr* message, int flags)
+{
+    ssize_t result = sendmsg(handle, message, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    return result < 0 ? -errno : result;
+}
+
+void FastSystemShutdown(int handle, int how)
+{
+    (void)shutdown(handle, how);
+}
+
+void FastSystemDisconnect(int handle)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    (void)connect(handle, &nobody, sizeof(nobody));
+}
+
+/* ---- files ---- */
+
+int FastSystemStatus(int handle, struct stat* status)
+{
+    return fstat(handle, status) < 0 ? -errno : 0;
+}
+
+unsigned long FastSystemFileSystem(int handle)
+{
+    struct statfs information;
+    return fstatfs(handle, &information) == 0 ? (unsigned long)information.f_type : 0;
+}
+
+bool FastSystemIsTerminal(int handle)
+{
+    return isatty(handle) == 1;
+}
+
+bool FastSystemGetTerminal(int handle, struct termios* settings)
+{
+    return tcgetattr(handle, settings) == 0;
+}
+
+bool FastSystemIsBackground(int handle)
+{
+    pid_t foreground = tcgetpgrp(handle);
+    return foreground >= 0 && foreground != getpgrp();
+}

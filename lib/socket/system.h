@@ -1,0 +1,69 @@
+/*
+ * Every call of the system on a socket's own descriptor that is no operation of the ring: questions about
+ * its state, and how it is shut down and closed. One place, so that something else can answer.
+ *
+ * None of them waits. Errors are negative errnos, unless it says otherwise.
+ */
+#ifndef FASTSOCKET_SOCKET_SYSTEM_H
+#define FASTSOCKET_SOCKET_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+struct tcp_info;
+struct termios;
+
+/* ---- any descriptor ---- */
+
+/* What poll(2) says at once: events, 0 or negative errno. */
+int FastSystemPoll(int handle, short events);
+
+/* File status flags, or -EBADF; and the close-on-exec flag set. */
+int FastSystemGetFlags(int handle);
+void FastSystemSetCloseOnExec(int handle);
+
+/* 0, or -EBADF if it is none. */
+int FastSystemCheck(int handle);
+
+void FastSystemClose(int handle);
+
+/* ---- sockets ---- */
+
+/* As getsockopt and setsockopt; 0 or negative errno. A number's length need not be told. */
+int FastSystemGetOption(int handle, int level, int option, void* value, socklen_t* length);
+int FastSystemSetOption(int handle, int level, int option, const void* value, socklen_t length);
+int FastSystemGetNumber(int handle, int level, int option, int* value);
+
+/* Takes SO_ERROR, positive; 0 = none. */
+int FastSystemTakeError(int handle);
+
+/* The connection's state of TCP; false if it can't be told. */
+bool FastSystemGetTcp(int handle, struct tcp_info* information);
+
+/* Whether it has a peer: 1, 0, or negative errno. */
+int FastSystemHasPeer(int handle);
+
+/* As recvmsg and sendmsg with MSG_DONTWAIT and without a signal. */
+ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags);
+ssize_t FastSystemSend(int handle, const struct msghdr* message, int flags);
+
+void FastSystemShutdown(int handle, int how);
+void FastSystemDisconnect(int handle); /* of TCP: by a reset */
+
+/* ---- files ---- */
+
+int FastSystemStatus(int handle, struct stat* status);
+
+/* The magic number of its file system; 0 if it can't be told. */
+unsigned long FastSystemFileSystem(int handle);
+
+bool FastSystemIsTerminal(int handle);
+bool FastSystemGetTerminal(int handle, struct termios* settings);
+
+/* Whether it is the terminal of another job of the shell's just now. */
+bool FastSystemIsBackground(int handle);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * What every transmit asks first, also that of the user's own operations.
+ */
+#ifndef FASTSOCKET_SOCKET_TRANSMIT_H
+#define FASTSOCKET_SOCKET_TRANSMIT_H
+
+#include "socket/kind.h"
+
+/* 0, -EINVAL (no socket), -EPERM, -EBADF (opened for reading), -EPIPE. */
+int FastTransmitCheckState(const struct FastSocket* socket);
+
+/* Arguments first, then the state, then the limit: 0, or the errno to return. */
+int FastTransmitCheck(const struct FastSocket* socket, const struct FastParts* parts, int flags);
+
+/* Something was appended to the queue. */
+void FastTransmitNote(struct FastSocket* socket);
+
+#endif
