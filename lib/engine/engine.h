@@ -87,19 +87,6 @@ struct FastEngine
     } completion;
 };
 
-/*
- * Opens the io_uring engine. length is the wanted number of submission entries, a power of two;
- * halved while memory is refused. Returns 0 or negative errno.
- */
-int FastEngineOpen(struct FastEngine** result, uint32_t length);
-
-/*
- * The internal switch: features that engines opened from now on behave as if the kernel lacked them.
- * Set by tests, or by the environment variable FASTSOCKET_FEATURES_OFF (a number in C notation) when
- * the first engine is opened.
- */
-void FastEngineMask(uint64_t features);
-
 /* Entries that can be reserved before the next enter. */
 static inline unsigned FastEngineRoom(const struct FastEngine* engine)
 {

@@ -47,24 +47,6 @@ struct uringEngine
     atomic_int notifyHandle; /* eventfd that the kernel signals for a foreign loop; negative: none */
 };
 
-static atomic_uint_fast64_t masked;
-static atomic_bool maskKnown;
-
-void FastEngineMask(uint64_t features)
-{
-    atomic_store(&masked, features);
-    atomic_store(&maskKnown, true);
-}
-
-static uint64_t maskedFeatures(void)
-{
-    if (!atomic_load(&maskKnown)) {
-        const char* text = secure_getenv("FASTSOCKET_FEATURES_OFF");
-        FastEngineMask(text != NULL ? strtoull(text, NULL, 0) : 0);
-    }
-    return atomic_load(&masked);
-}
-
 static struct uringEngine* uring(struct FastEngine* engine)
 {
     return (struct uringEngine*)engine;
@@ -314,11 +296,11 @@ static int openRing(struct uringEngine* engine, uint32_t length, const struct se
     return 0;
 }
 
-static int openBestRing(struct uringEngine* engine, uint32_t length, uint64_t unwanted)
+static int openBestRing(struct uringEngine* engine, uint32_t length, uint64_t hidden)
 {
     int result = -EINVAL;
     for (size_t index = 0; index < sizeof(setups) / sizeof(setups[0]); index++) {
-        if (setups[index].features & unwanted)
+        if (setups[index].features & hidden)
             continue;
         result = openRing(engine, length, &setups[index]);
         if (result != -EINVAL)
@@ -352,10 +334,10 @@ static void exposeQueues(struct uringEngine* engine)
     base->completion.mask = *ring->cq.kring_mask;
 }
 
-static void findWaitFlags(struct uringEngine* engine, uint64_t unwanted)
+static void findWaitFlags(struct uringEngine* engine, uint64_t hidden)
 {
     engine->enterFlags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT && !(unwanted & FASTRING_FEATURE_NO_IOWAIT)) {
+    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT && !(hidden & FASTRING_FEATURE_NO_IOWAIT)) {
         engine->enterFlags |= FAST_URING_ENTER_NO_IOWAIT;
         engine->base.features |= FASTRING_FEATURE_NO_IOWAIT;
     }
@@ -396,18 +378,18 @@ static int findRefusal(const struct uringEngine* engine)
     return isRefused(result) ? result : 0;
 }
 
-/* What an engine has in itself; the features that only use shows are added by FastEngineOpen. */
-static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unwanted)
+/* What an engine has in itself; the features that only use shows are added by FastUringOpen. */
+static int openEngine(struct uringEngine** result, uint32_t length, uint64_t hidden)
 {
     struct uringEngine* engine = calloc(1, sizeof(*engine));
     if (engine == NULL)
         return -ENOMEM;
 
     atomic_init(&engine->notifyHandle, -1);
-    int error = openBestRing(engine, length, unwanted);
+    int error = openBestRing(engine, length, hidden);
     while (error == -ENOMEM && length > ENGINE_LEAST_LENGTH) {
         length /= 2;
-        error = openBestRing(engine, length, unwanted);
+        error = openBestRing(engine, length, hidden);
     }
     if (error < 0)
         goto failed;
@@ -423,8 +405,8 @@ static int openEngine(struct uringEngine** result, uint32_t length, uint64_t unw
     }
     makeIdentity(engine);
     exposeQueues(engine);
-    findWaitFlags(engine, unwanted);
-    engine->base.features |= probeOpcodes(engine) & ~unwanted;
+    findWaitFlags(engine, hidden);
+    engine->base.features |= probeOpcodes(engine) & ~hidden;
     engine->base.checked = FastCheckerRuns();
     /* cppcheck-suppress knownConditionTrueFalse ; it sees the build without valgrind's headers */
     if (engine->base.checked)
@@ -463,18 +445,17 @@ static bool findFeatures(uint64_t* features)
     return true;
 }
 
-int FastEngineOpen(struct FastEngine** result, uint32_t length)
+int FastUringOpen(struct FastEngine** result, uint32_t length, uint64_t hidden)
 {
-    uint64_t unwanted = maskedFeatures();
     uint64_t found = FASTRING_FEATURE_RECEIVE_MULTISHOT;
     if (findFeatures(&found) && !(found & FASTRING_FEATURE_RECEIVE_MULTISHOT))
         return -ENOSYS; /* older than 6.0: what everything above is built on is missing */
     struct uringEngine* engine;
-    int error = openEngine(&engine, length, unwanted);
+    int error = openEngine(&engine, length, hidden);
     if (error < 0)
         return error;
     engine->base.features &= found | ~FASTRING_FEATURE_READ_MULTISHOT; /* the kernel says so, and use doesn't */
-    engine->base.features |= found & ~unwanted;
+    engine->base.features |= found & ~hidden;
     *result = &engine->base;
     return 0;
 }

@@ -7,6 +7,12 @@
 #include "engine/engine.h"
 
 /*
+ * Opens the engine on io_uring, as FastEngineOpen says it. hidden: FASTRING_FEATURE_* that it behaves
+ * without, as if the kernel lacked them.
+ */
+int FastUringOpen(struct FastEngine** result, uint32_t length, uint64_t hidden);
+
+/*
  * Finds out by use what the kernel can do: multishot receives, bundles that are in order, byte caps,
  * reports of zero copy. engine is a fresh one of at least 8 entries, given up afterwards.
  *

@@ -10,6 +10,8 @@
  * kernel refuses every call, so nothing can be reaped; members close what they can and leak what the
  * kernel may still write to.
  */
+#include "engine/open.h"
+#include "ring/life.h"
 #include "ring/state.h"
 
 #include <Ring/FastSocket.h>
@@ -88,8 +90,7 @@ int FastRingCheckCreate(const struct FastRing* ring)
 
 static void freeRing(struct FastRing* ring)
 {
-    if (ring->engine != NULL)
-        ring->engine->functions->destroy(ring->engine);
+    ring->engine->functions->destroy(ring->engine);
     free(ring->scratch.memory);
     FastThreadDestroyLife(&ring->thread.life);
     free(ring);
@@ -321,24 +322,18 @@ uint32_t FastRingRoundUp(uint32_t length)
     return result;
 }
 
-struct FastRing* CreateFastRing(uint32_t length)
+static struct FastRing* makeRing(struct FastEngine* engine)
 {
-    int result = length <= RING_MOST_LENGTH ? -ENOMEM : -EINVAL;
-    struct FastRing* ring = result == -ENOMEM ? calloc(1, sizeof(*ring)) : NULL;
+    struct FastRing* ring = calloc(1, sizeof(*ring));
     if (ring == NULL)
-        goto failed;
-    FastThreadMakeLife(&ring->thread.life);
+        return NULL;
     ring->scratch.memory = malloc(RING_SCRATCH);
-    if (ring->scratch.memory == NULL)
-        goto failed;
-    if (length == 0)
-        length = RING_DEFAULT_LENGTH;
-    else if (length < RING_LEAST_LENGTH)
-        length = RING_LEAST_LENGTH;
-    result = FastEngineOpen(&ring->engine, FastRingRoundUp(length));
-    if (result < 0)
-        goto failed;
-
+    if (ring->scratch.memory == NULL) {
+        free(ring);
+        return NULL;
+    }
+    ring->engine = engine;
+    FastThreadMakeLife(&ring->thread.life);
     atomic_init(&ring->references, 1);
     FastForkWatch();
     ring->forks = FastForkCount();
@@ -348,12 +343,34 @@ struct FastRing* CreateFastRing(uint32_t length)
     FastRingMakeMemoryTimer(ring);
     FastRingPrepareCalls(ring);
     return ring;
+}
 
-failed:
-    if (ring != NULL)
-        freeRing(ring);
-    errno = -result;
-    return NULL;
+struct FastRing* FastRingCreateOn(struct FastEngine* engine)
+{
+    struct FastRing* ring = makeRing(engine);
+    if (ring == NULL) {
+        engine->functions->close(engine);
+        engine->functions->destroy(engine);
+        errno = ENOMEM;
+    }
+    return ring;
+}
+
+struct FastRing* CreateFastRing(uint32_t length)
+{
+    struct FastEngine* engine;
+    int result = length <= RING_MOST_LENGTH ? 0 : -EINVAL;
+    if (length == 0)
+        length = RING_DEFAULT_LENGTH;
+    else if (length < RING_LEAST_LENGTH)
+        length = RING_LEAST_LENGTH;
+    if (result == 0)
+        result = FastEngineOpen(&engine, FastRingRoundUp(length));
+    if (result < 0) {
+        errno = -result;
+        return NULL;
+    }
+    return FastRingCreateOn(engine);
 }
 
 /* ---- release ---- */
