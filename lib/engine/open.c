@@ -4,7 +4,7 @@
  * Today there is one. Another is chosen here, and nothing above learns of it.
  */
 #include "engine/open.h"
-#include "engine/uring.h"
+#include "engine/uring-open.h"
 
 #include <stdlib.h>
 

@@ -204,9 +204,9 @@ static const struct FastEngineFunctions functions = {
     .prepareWake = prepareWake,
     .wake = wake,
     .getHandle = getHandle,
-    .quiet = ignore,
+    .clearHandle = ignore,
     .close = closeEngine,
-    .deafen = ignore,
+    .closeHandles = ignore,
     .destroy = destroyEngine,
 };
 

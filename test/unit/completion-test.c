@@ -6,7 +6,7 @@
 #include "between.h"
 #include "fixture.h"
 #include "engine/uring-compat.h"
-#include "engine/uring.h"
+#include "engine/uring-open.h"
 #include "ring/life.h"
 #include "ring/state.h"
 
