@@ -5,7 +5,6 @@
 #include "base/thread.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 uint64_t FastThreadNumber(void)
@@ -17,6 +16,65 @@ uint64_t FastThreadNumber(void)
         number = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
     return number;
 }
+
+/* ---- marks ---- */
+
+static pthread_key_t marksKey;
+static bool hasMarksKey;
+
+/* A thread ends: its marks hang on a list of its own, and none may tell of the next with its pthread_t. */
+static void clearMarks(void* first)
+{
+    struct FastThreadMark* mark = first;
+    while (mark != NULL) {
+        struct FastThreadMark* next = mark->next;
+        atomic_store_explicit(&mark->self, 0, memory_order_relaxed);
+        mark->next = NULL;
+        mark->previous = NULL;
+        mark = next;
+    }
+}
+
+static void makeMarksKey(void)
+{
+    hasMarksKey = pthread_key_create(&marksKey, clearMarks) == 0;
+}
+
+void FastThreadSetMark(struct FastThreadMark* mark)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, makeMarksKey);
+    mark->number = FastThreadNumber();
+    if (!hasMarksKey)
+        return;
+    mark->next = pthread_getspecific(marksKey);
+    if (pthread_setspecific(marksKey, mark) != 0) {
+        mark->next = NULL;
+        return;
+    }
+    if (mark->next != NULL)
+        mark->next->previous = mark;
+    atomic_store_explicit(&mark->self, (uintptr_t)pthread_self(), memory_order_relaxed);
+}
+
+void FastThreadClearMark(struct FastThreadMark* mark)
+{
+    if (atomic_exchange_explicit(&mark->self, 0, memory_order_relaxed) == 0)
+        return; /* on no list */
+    if (mark->previous != NULL)
+        mark->previous->next = mark->next;
+    else
+        (void)pthread_setspecific(marksKey, mark->next); /* its memory is there since the mark was set */
+    if (mark->next != NULL)
+        mark->next->previous = mark->previous;
+}
+
+bool FastThreadHasNumber(const struct FastThreadMark* mark)
+{
+    return mark->number == FastThreadNumber();
+}
+
+/* ---- lives ---- */
 
 void FastThreadMakeLife(struct FastThreadLife* life)
 {
@@ -52,7 +110,9 @@ void FastThreadDestroyLife(struct FastThreadLife* life)
     (void)pthread_mutex_destroy(&life->mutex);
 }
 
-static _Atomic uint64_t forks;
+/* ---- forks ---- */
+
+_Atomic uint64_t FastForkNumber;
 
 /* Descriptors that no forked child may keep, a bit each. Those beyond are kept, by children that don't exec. */
 enum
@@ -87,7 +147,7 @@ static void closeHidden(void)
 
 static void countFork(void)
 {
-    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&FastForkNumber, 1, memory_order_relaxed);
     closeHidden();
 }
 
@@ -100,9 +160,4 @@ void FastForkWatch(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watchForks);
-}
-
-uint64_t FastForkCount(void)
-{
-    return atomic_load_explicit(&forks, memory_order_relaxed);
 }

@@ -5,6 +5,7 @@
 #define FASTSOCKET_THREAD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +13,35 @@
  * address of a thread-local variable would do: both may come back in a thread that starts after
  * another has exited. */
 uint64_t FastThreadNumber(void);
+
+/*
+ * By which a thread is recognized in few instructions. self is pthread_self() while that can't be another
+ * thread's: it is taken away when the thread ends. Without it the number tells, which costs a call for
+ * thread-local memory.
+ */
+struct FastThreadMark
+{
+    _Atomic uintptr_t self; /* 0: ask the number */
+    uint64_t number;        /* 0: no thread's */
+    struct FastThreadMark* next;
+    struct FastThreadMark* previous;
+};
+
+/* Zeroed memory becomes the calling thread's. */
+void FastThreadSetMark(struct FastThreadMark* mark);
+
+/* In the same thread, before the memory goes; needless when the thread has ended. */
+void FastThreadClearMark(struct FastThreadMark* mark);
+
+/* The calling thread is the mark's. true is certain, false is to be asked again by FastThreadHasNumber. Any
+ * thread, at any time. */
+static inline bool FastThreadIsSelf(const struct FastThreadMark* mark)
+{
+    return atomic_load_explicit(&mark->self, memory_order_relaxed) == (uintptr_t)pthread_self();
+}
+
+/* The calling thread is the mark's. Any thread that has seen what followed the setting. */
+bool FastThreadHasNumber(const struct FastThreadMark* mark);
 
 /*
  * A thread's sign of life, that others can look for. The kernel itself takes it away when the thread ends,
@@ -22,20 +52,39 @@ struct FastThreadLife
 {
     pthread_mutex_t mutex; /* a robust one, held */
 };
-void FastThreadMakeLife(struct FastThreadLife* life); /* begins before anybody looks */
+
+/* Prepares the memory; the life begins before anybody looks. */
+void FastThreadMakeLife(struct FastThreadLife* life);
+
+/* The life is the calling thread's. */
 void FastThreadBeginLife(struct FastThreadLife* life);
-void FastThreadEndLife(struct FastThreadLife* life);    /* in the same thread, before the memory goes */
-bool FastThreadHasDied(struct FastThreadLife* life);    /* in another thread: it began, and the thread has ended since */
-void FastThreadDestroyLife(struct FastThreadLife* life); /* when it has ended, or never began */
+
+/* In the same thread, before the memory goes. */
+void FastThreadEndLife(struct FastThreadLife* life);
+
+/* In another thread: the life began, and its thread has ended since. */
+bool FastThreadHasDied(struct FastThreadLife* life);
+
+/* When it has ended, or never began. */
+void FastThreadDestroyLife(struct FastThreadLife* life);
+
+/* What FastForkCount tells; written by forks alone. */
+extern _Atomic uint64_t FastForkNumber __attribute__((visibility("hidden")));
 
 /* How many times this process and its parents have been born of a fork, since the first watch began: a
  * number that was noted before a fork is not the child's. Any thread, async-signal-safe. */
-uint64_t FastForkCount(void);
-/* A descriptor that a forked child doesn't know of, and would keep open: closed in the child at once. To be closed
- * here by FastForkClose. */
+static inline uint64_t FastForkCount(void)
+{
+    return atomic_load_explicit(&FastForkNumber, memory_order_relaxed);
+}
+
+/* A descriptor that a forked child doesn't know of, and would keep open: closed in the child at once. */
 void FastForkHide(int handle);
+
+/* Closes a descriptor that was hidden so. */
 void FastForkClose(int handle);
 
-void FastForkWatch(void); /* before the first number is noted */
+/* Begins to count forks: before the first number is noted. */
+void FastForkWatch(void);
 
 #endif

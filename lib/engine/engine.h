@@ -53,10 +53,10 @@ struct FastEngineFunctions
 
     /* Makes the handle unreadable after a turn, if it was ever asked for. What comes from now on makes
      * it readable; what came before shows in FastEngineHasMore. */
-    void (*quiet)(struct FastEngine* engine);
+    void (*clearHandle)(struct FastEngine* engine);
 
     void (*close)(struct FastEngine* engine);   /* ends every operation; no completion comes any more */
-    void (*deafen)(struct FastEngine* engine);  /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
+    void (*closeHandles)(struct FastEngine* engine);  /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
     void (*destroy)(struct FastEngine* engine); /* after close: frees the engine */
 };
 
@@ -64,7 +64,7 @@ struct FastEngine
 {
     const struct FastEngineFunctions* functions;
     uint64_t features; /* FASTRING_FEATURE_* */
-    bool embedded;     /* getHandle was called: call quiet */
+    bool embedded;     /* getHandle was called: call clearHandle */
     bool idle;         /* set by enter: it found nothing to run, whatever IORING_SQ_TASKRUN says */
     uint32_t enters;   /* counted by enter: what a completion tells of was given to the kernel before the last */
     bool checked;      /* valgrind watches: see checker.h */
@@ -86,19 +86,6 @@ struct FastEngine
         unsigned mask;
     } completion;
 };
-
-/*
- * Opens the io_uring engine. length is the wanted number of submission entries, a power of two;
- * halved while memory is refused. Returns 0 or negative errno.
- */
-int FastEngineOpen(struct FastEngine** result, uint32_t length);
-
-/*
- * The internal switch: features that engines opened from now on behave as if the kernel lacked them.
- * Set by tests, or by the environment variable FASTSOCKET_FEATURES_OFF (a number in C notation) when
- * the first engine is opened.
- */
-void FastEngineMask(uint64_t features);
 
 /* Entries that can be reserved before the next enter. */
 static inline unsigned FastEngineRoom(const struct FastEngine* engine)

@@ -15,7 +15,7 @@
  *
  * Failure: without a handle (no descriptor is free) the caller waits in the kernel after all.
  */
-#include "engine/uring.h"
+#include "engine/uring-checked.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -72,6 +72,6 @@ bool FastEngineWaitChecked(struct FastEngine* engine, const struct FastEngineFun
         if (*result <= 0)
             return true;
         if (engine->embedded)
-            functions->quiet(engine);
+            functions->clearHandle(engine);
     }
 }

@@ -3,8 +3,8 @@
  *
  * Each trial takes a pair of AF_UNIX sockets or a pipe and a few tiny buffers of one group, submits one
  * operation and looks at its completions. A kernel that lacks a feature answers -EINVAL, or takes the
- * flag and ignores it, or, for bundles of some releases, gives buffers out of order: all are told
- * apart by the bytes that arrive.
+ * flag and ignores it, or, for bundles of some releases, gives buffers out of order: all differ
+ * in the bytes that arrive.
  *
  * A trial does what the library will do, the fruitless case included: every receive is armed before there
  * is anything, and finds nothing again between the writes. What it has not taken must then lie in the
@@ -13,7 +13,7 @@
  *
  * Every operation is final before its trial returns, since the buffers lie on our stack and heap.
  */
-#include "engine/uring.h"
+#include "engine/uring-probe.h"
 #include "base/pipe-signal.h"
 #include "engine/uring-compat.h"
 
@@ -47,7 +47,7 @@ struct trial
     int error;         /* why something could not be tried: says nothing of the kernel */
     uint16_t next;     /* id of the buffer that the kernel takes next, if it keeps the order */
     uint16_t priority; /* flags of the receives that work, for the trials of what goes with them */
-    bool flying;       /* the operation's last completion is still to come */
+    bool inFlight;       /* the operation's last completion is still to come */
 };
 
 static void closeEnd(struct trial* trial, int end)
@@ -81,7 +81,7 @@ static bool nextCompletion(struct trial* trial, struct io_uring_cqe* completion)
         if (entry != NULL) {
             *completion = *entry;
             FastEngineAdvance(trial->engine);
-            trial->flying = completion->flags & IORING_CQE_F_MORE;
+            trial->inFlight = completion->flags & IORING_CQE_F_MORE;
             return true;
         }
         if (trial->engine->functions->enter(trial->engine, 0, NULL) == -EEXIST)
@@ -102,27 +102,27 @@ static bool findsNothing(struct trial* trial)
 static void endOperation(struct trial* trial)
 {
     struct io_uring_cqe completion;
-    if (!trial->flying)
+    if (!trial->inFlight)
         return;
     shutdown(trial->pair[0], SHUT_RDWR);
     closeEnd(trial, 1);
-    while (trial->flying && nextCompletion(trial, &completion))
+    while (trial->inFlight && nextCompletion(trial, &completion))
         continue;
 }
 
 static struct io_uring_sqe* startOperation(struct trial* trial)
 {
-    trial->flying = true;
+    trial->inFlight = true;
     return FastEngineReserve(trial->engine);
 }
 
-static bool renewPair(struct trial* trial)
+static bool openPair(struct trial* trial)
 {
     closeEnds(trial);
     return keepPair(trial, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, trial->pair));
 }
 
-static bool renewPipe(struct trial* trial)
+static bool openPipe(struct trial* trial)
 {
     closeEnds(trial);
     return keepPair(trial, pipe2(trial->pair, O_CLOEXEC));
@@ -184,7 +184,7 @@ static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received
         if (count < 0)
             return false;
         *received += (size_t)count;
-        if (!trial->flying && *received < (size_t)TRIAL_BUFFERS * TRIAL_LENGTH)
+        if (!trial->inFlight && *received < (size_t)TRIAL_BUFFERS * TRIAL_LENGTH)
             startReceive(trial, priority, 0, 0);
     }
     return true;
@@ -197,7 +197,7 @@ static bool receivesInOrder(struct trial* trial, uint16_t priority)
     uint8_t bytes[TRIAL_BUFFERS * TRIAL_LENGTH];
     for (size_t index = 0; index < sizeof(bytes); index++)
         bytes[index] = (uint8_t)index;
-    if (!renewPair(trial))
+    if (!openPair(trial))
         return false;
     startReceive(trial, priority, 0, 0);
 
@@ -218,7 +218,7 @@ static bool receiveOnce(struct trial* trial, uint8_t expected, int count, bool m
 {
     struct io_uring_cqe completion;
     return nextCompletion(trial, &completion) && checkBytes(trial, &completion, expected) == count &&
-           trial->flying == more;
+           trial->inFlight == more;
 }
 
 /*
@@ -230,7 +230,7 @@ static bool capEnds(struct trial* trial, uint32_t each)
 {
     static const uint8_t bytes[TRIAL_CAP] = {0, 1, 2, 3, 4, 5, 6, 7};
     const uint8_t half = TRIAL_CAP / 2;
-    if (!renewPair(trial))
+    if (!openPair(trial))
         return false;
     startReceive(trial, trial->priority, each, TRIAL_CAP);
     return findsNothing(trial) && entriesAreIntact(trial) &&
@@ -244,7 +244,7 @@ static bool capEnds(struct trial* trial, uint32_t each)
 static bool capWaits(struct trial* trial)
 {
     static const uint8_t bytes[] = {0, 1, 2, 3};
-    bool good = renewPair(trial);
+    bool good = openPair(trial);
     if (good)
         startReceive(trial, trial->priority, TRIAL_SHARE, TRIAL_FAR);
     for (uint8_t index = 0; good && index < sizeof(bytes); index++)
@@ -254,10 +254,10 @@ static bool capWaits(struct trial* trial)
 }
 
 /* Two writes to a pipe, apart, and its end. */
-static bool readsMany(struct trial* trial)
+static bool readsMultishot(struct trial* trial)
 {
     struct io_uring_cqe completion;
-    if (!renewPipe(trial))
+    if (!openPipe(trial))
         return false;
     struct io_uring_sqe* entry = startOperation(trial);
     io_uring_prep_read(entry, trial->pair[0], NULL, 0, UINT64_MAX);
@@ -268,14 +268,14 @@ static bool readsMany(struct trial* trial)
                 receiveOnce(trial, 0, 1, true) && findsNothing(trial) && entriesAreIntact(trial) &&
                 write(trial->pair[1], "\1", 1) == 1 && receiveOnce(trial, 1, 1, true);
     closeEnd(trial, 1);
-    return good && nextCompletion(trial, &completion) && completion.res == 0 && !trial->flying;
+    return good && nextCompletion(trial, &completion) && completion.res == 0 && !trial->inFlight;
 }
 
 /* AF_UNIX can't do zero copy: a kernel that knows the report flag says so, an older one -EINVAL. */
 static bool knowsReport(struct trial* trial)
 {
     struct io_uring_cqe completion;
-    if (!renewPair(trial))
+    if (!openPair(trial))
         return false;
     struct io_uring_sqe* entry = startOperation(trial);
     io_uring_prep_send_zc(entry, trial->pair[1], "a", 1, MSG_NOSIGNAL,
@@ -289,7 +289,7 @@ static bool writesWithoutSignal(struct trial* trial)
 {
     struct FastPipeSignal guard;
     struct io_uring_cqe completion;
-    if (!renewPipe(trial))
+    if (!openPipe(trial))
         return false;
     closeEnd(trial, 0);
     struct io_uring_sqe* entry = startOperation(trial);
@@ -324,11 +324,11 @@ static bool acceptOne(struct trial* trial, const struct sockaddr_un* name, sockl
     bool connected = send(completion.res, "a", 1, MSG_NOSIGNAL) == 1 &&
                      recv(trial->pair[1], &completion, 1, MSG_DONTWAIT) == 1;
     close(completion.res);
-    return connected && trial->flying;
+    return connected && trial->inFlight;
 }
 
 /* Where it can't be tried, nothing is known, and a listener falls back by itself. */
-static bool acceptsMany(struct trial* trial)
+static bool acceptsMultishot(struct trial* trial)
 {
     struct sockaddr_un name;
     socklen_t length = sizeof(name);
@@ -391,7 +391,7 @@ static int64_t tryReceives(struct trial* trial)
     if (inFreshGroup(trial, capsWork) && inFreshGroup(trial, smallBoundsWork) &&
         inFreshGroup(trial, capWaits))
         features |= FASTRING_FEATURE_RECEIVE_CAP;
-    if (trial->engine->features & FASTRING_FEATURE_READ_MULTISHOT && inFreshGroup(trial, readsMany))
+    if (trial->engine->features & FASTRING_FEATURE_READ_MULTISHOT && inFreshGroup(trial, readsMultishot))
         features |= FASTRING_FEATURE_READ_MULTISHOT;
     return features;
 }
@@ -405,7 +405,7 @@ static int64_t tryOthers(struct trial* trial)
     if (writesWithoutSignal(trial))
         features |= FASTRING_FEATURE_WRITE_NO_SIGNAL;
     endOperation(trial);
-    if (acceptsMany(trial))
+    if (acceptsMultishot(trial))
         features |= FASTRING_FEATURE_ACCEPT_MULTISHOT;
     endOperation(trial);
     return features;

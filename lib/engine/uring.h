@@ -1,26 +1,24 @@
 /*
- * What the parts of the io_uring engine know of each other.
+ * The engine on io_uring, for those who open it and try it.
  */
 #ifndef FASTSOCKET_ENGINE_URING_H
 #define FASTSOCKET_ENGINE_URING_H
 
 #include "engine/engine.h"
 
-/*
- * Finds out by use what the kernel can do: multishot receives, bundles that are in order, byte caps,
- * reports of zero copy. engine is a fresh one of at least 8 entries, given up afterwards.
- *
- * Returns FASTRING_FEATURE_* bits, or negative errno when trying was not possible for want of
- * memory or descriptors.
- */
-int64_t FastEngineTry(struct FastEngine* engine);
+struct FastUring
+{
+    struct FastEngine base;
+    struct io_uring ring;
+    unsigned enterFlags;
+    bool enabled;
+    atomic_int wakeHandle; /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
+    uint64_t wakeValue;
+    bool deaf; /* the handle could not be registered again */
+    atomic_int notifyHandle; /* eventfd that the kernel signals for a foreign loop; negative: none */
+};
 
-/*
- * What enter does under a checker with a timeout other than 0: *result is what enter returns. functions
- * are the engine's own, which enters without waiting here. Returns false when the engine has no handle to
- * sleep on.
- */
-bool FastEngineWaitChecked(struct FastEngine* engine, const struct FastEngineFunctions* functions,
-                           int64_t timeout, const sigset_t* mask, int* result);
+/* Of an engine that is set up. */
+extern const struct FastEngineFunctions FastUringFunctions __attribute__((visibility("hidden")));
 
 #endif

@@ -14,9 +14,7 @@
  * some hundred times at most. The kernel takes nothing, or the queue overflows: the caller learns that the
  * end comes later.
  */
-#include "ring/state.h"
-
-#include <errno.h>
+#include "ring/now.h"
 
 enum
 {

@@ -1,17 +1,37 @@
 /*
- * The ring's own state: for ring.c (life, questions, options) and ring-loop.c (turns) alone.
+ * What a ring remembers. The members are for lib/ring alone, each part's for the unit that is named there;
+ * other rooms see them only so that the short functions of base.h can be inline.
  */
 #ifndef FASTSOCKET_RING_STATE_H
 #define FASTSOCKET_RING_STATE_H
 
-#include "ring/ring.h"
 #include "base/thread.h"
+#include "base/timer.h"
+#include "engine/engine.h"
+#include "ring/task.h"
+#include "ring/waiter.h"
 
-#include <sys/types.h>
+#include <Ring/FastRing.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FAST_CONTAINER(pointer, type, field) ((type*)((char*)(pointer)-offsetof(type, field)))
+
+/*
+ * Something that waits for completions: embedded in its owner, its address is the user_data. It is
+ * over at the completion without IORING_CQE_F_MORE, and never earlier; until then its owner must
+ * live. The function is called for each completion, in the reaping phase of a turn.
+ */
+struct FastOperation
+{
+    void (*function)(struct FastOperation* operation, const struct io_uring_cqe* completion);
+};
 
 enum
 {
-    RING_SCRATCH = 256 * 1024, /* bytes of message headers and io vectors for one enter */
+    FAST_RING_SCRATCH = 256 * 1024, /* bytes of message headers and io vectors for one enter */
 };
 
 enum FastRingState
@@ -19,53 +39,58 @@ enum FastRingState
     RING_NEW,      /* any one thread at a time; nothing has entered the kernel */
     RING_RUNNING,  /* one thread's */
     RING_ENDING,   /* being released: the loop works, nothing new is taken in */
-    RING_RELEASED, /* only memory for shells */
+    RING_RELEASED, /* only memory for what outlives it */
 };
+
+struct FastRingCall;
+struct FastRingFlusher;
+struct FastRingGroup;
+struct FastRingMember;
+struct FastRingStarter;
 
 struct FastRing
 {
     struct FastEngine* engine;
     _Atomic int state;      /* enum FastRingState; other threads look before they wake the ring */
-    atomic_uint references; /* the user's, and one for each member or shell */
+    atomic_uint references; /* the user's, and one for each member, defunct or not */
+    uint64_t forks;         /* at creation: a forked child shares the kernel's ring, and must not touch it */
+    struct FastThreadMark owner;
+    struct FastThreadLife life; /* of the owner */
 
-    struct
-    {
-        uint64_t number; /* see thread.h */
-        struct FastThreadLife life;
-    } thread;
-    uint64_t forks; /* at creation: a forked child shares the kernel's ring, and must not touch it */
-
-    bool guarded; /* entries that may raise SIGPIPE are reserved */
-
-    struct
-    {
-        bool running;       /* inside WaitForFastRing */
-        bool yielded;       /* reap no more */
-        bool releaseWanted; /* ReleaseFastRing was called inside */
-    } turn;
-
-    struct
-    {
-        struct FastTaskQueue work;
-        struct FastTaskQueue notices;
-        struct FastTaskQueue memory; /* work that waits for memory */
-    } tasks;
-
-    struct FastTimer memoryTimer;
-    struct FastTimerHeap timers;
+    /* base */
+    struct FastTaskQueue prepare;
+    struct FastTaskQueue dispatch;
     struct FastRingMember* members;
-    struct FastRingMember* nextToEnd; /* where FastRingEnd goes on, whatever a callback unlinks */
+    struct FastRingMember* nextToEnd; /* where the end goes on, whatever a callback unlinks */
     struct FastRingStarter* starters;
+    size_t pending;
+    struct FastRingStatistics statistics; /* the counters; levels are added when asked */
+
+    struct
+    {
+        uint8_t* memory;
+        size_t used;
+    } scratch;
+
+    /* group */
     struct FastRingGroup* groups;
 
+    /* timers */
+    struct FastTimerHeap timers;
     struct
+    {
+        struct FastTaskQueue waiting;
+        struct FastTimer timer;
+    } memory;
+
+    struct /* flusher */
     {
         struct FastRingFlusher* first;
         struct FastRingFlusher* last;
         uint64_t round;
     } flushers;
 
-    struct
+    struct /* call */
     {
         struct FastRingCall* _Atomic first; /* pushed by any thread */
         atomic_bool woken;                  /* a wake is on its way */
@@ -75,42 +100,35 @@ struct FastRing
         bool armed;
     } calls;
 
-    struct
-    {
-        uint8_t* memory;
-        size_t used;
-    } scratch;
-
-    struct
+    struct /* limit */
     {
         uint64_t length;
-        uint64_t limit;
         struct FastWaiterList waiting;
-        bool tight; /* members were told of the limit, since there was room */
+        bool throttled; /* members were told of the limit, since there was room */
     } inbound;
 
-    struct
+    bool guarded; /* enter: entries that may raise SIGPIPE are reserved */
+
+    struct /* turn */
     {
-        uint32_t turnLimit;
-        uint32_t spinUs;
+        bool running;       /* inside WaitForFastRing */
+        bool yielded;       /* reap no more */
+        bool releaseWanted; /* ReleaseFastRing was called inside */
+    } turn;
+
+    struct /* turn */
+    {
+        uint64_t windowUs; /* how long it has been worth it lately */
+        uint32_t skipped;
+    } spin;
+
+    struct /* option */
+    {
+        uint64_t inboundLimit;
+        uint64_t turnLimit;
+        uint64_t spinUs;
         uint64_t poolReserve;
     } options;
-    uint32_t spinWindowUs; /* how long spinning has been worth it lately */
-    uint32_t spinSkipped;
-
-    size_t pending;
-    struct FastRingStatistics statistics; /* the counters; levels are added when asked */
 };
-
-/* ring-loop.c */
-void FastRingStart(struct FastRing* ring);        /* the calling thread becomes the ring's */
-void FastRingPrepareCalls(struct FastRing* ring); /* at creation */
-void FastRingDrain(struct FastRing* ring);        /* at the end: until nothing is in flight */
-void FastRingRunFlushers(struct FastRing* ring, int reason);
-void FastRingMakeMemoryTimer(struct FastRing* ring);
-bool FastRingHasWork(const struct FastRing* ring); /* something to do without waiting */
-
-/* ring.c */
-void FastRingEnd(struct FastRing* ring); /* what ReleaseFastRing does, on the ring's thread */
 
 #endif

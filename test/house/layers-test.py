@@ -28,7 +28,8 @@ LAYERS = {
     'base/poison': ['base/checker'],
     'engine/engine': [],
     'engine/uring': ['engine/engine', 'base/pipe-signal', 'engine/uring-compat', 'base/checker', 'base/handle'],
-    'ring': ['engine/engine', 'base/pipe-signal', 'base/thread', 'base/timer', 'engine/uring-compat'],
+    'engine/open': ['engine/engine', 'engine/uring'],
+    'ring': ['engine/engine', 'engine/open', 'base/pipe-signal', 'base/thread', 'base/timer', 'engine/uring-compat'],
     'memory/pool': ['base/thread', 'base/poison'],
     'memory/provider': ['ring', 'engine/uring-compat', 'base/checker'],
     'memory/ring-pool': ['ring', 'memory/provider', 'memory/pool'],
@@ -52,9 +53,6 @@ PARTS = {
     'socket/stdio': 'socket/stdio',
     'socket/*': 'socket',
 }
-
-# Declared by the seam, defined by the engine behind it.
-SEAM_FUNCTIONS = ['FastEngineOpen', 'FastEngineMask']
 
 # The only ones that may read liburing's header themselves.
 SEAM = ['engine/engine', 'engine/uring', 'engine/uring-compat']
@@ -169,7 +167,7 @@ def checkSymbols(archive, nm):
         if fields[1] == 'U':
             needed.setdefault(unit, set()).add(fields[0])
         elif fields[1].isupper():
-            defined[fields[0]] = 'engine/engine' if fields[0] in SEAM_FUNCTIONS else unit
+            defined[fields[0]] = unit
     assert len(set(defined.values())) > 5, "found no symbols"
     faults = []
     for unit, symbols in needed.items():

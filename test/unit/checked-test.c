@@ -3,7 +3,7 @@
  * table in engine.h says of enter. What valgrind itself says is asked by
  * test/tools/valgrind-test.py.
  */
-#include "engine/engine.h"
+#include "engine/uring-open.h"
 #include "fixture.h"
 
 #include <pthread.h>
@@ -25,8 +25,7 @@ static atomic_int delivered;
 
 static void openEngine(uint64_t masked)
 {
-    FastEngineMask(masked);
-    ck_assert_int_eq(FastEngineOpen(&engine, LENGTH), 0);
+    ck_assert_int_eq(FastUringOpen(&engine, LENGTH, masked), 0);
     engine->checked = true;
 }
 

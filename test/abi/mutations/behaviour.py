@@ -64,7 +64,7 @@ BREAKS = {
                                                        'socket->function(socket, event, event == POLLIN ? 1 : parameter);'),
     'callback runs again': lambda tree: tree.replace('lib/service/event.c', '        event->running = false;\n',
                                                      '        event->function(event, 0, event->closure);\n        event->running = false;\n'),
-    'reason of a callback': lambda tree: tree.replace('lib/ring/turn.c', 'function(closure, reason);', 'function(closure, FASTRING_REASON_COMPLETE);'),
+    'reason of a callback': lambda tree: tree.replace('lib/ring/flusher.c', 'function(closure, reason);', 'function(closure, FASTRING_REASON_COMPLETE);'),
     'ownership: descriptor left open': code('ReleaseFastListener', '(void)listener;'),
     'ownership: one reference too few': code('TransmitFastSocketBuffer', '''int result = INNER(socket, address, length, buffer, offset, size, flags);
     if (result == -EINVAL)

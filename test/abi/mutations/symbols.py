@@ -52,8 +52,8 @@ def closedNode(tree):
 
 def closedNodeInternal(tree):
     """An internal function becomes public, undeclared."""
-    export(tree, 'FastRingCheck')
-    tree.substitute('lib/ring/ring.h', r'^(int FastRingCheck\(.*\);.*)$', r'__attribute__((visibility("default"))) \1')
+    export(tree, 'FastRingCheckCreate')
+    tree.substitute('lib/ring/base.h', r'^(int FastRingCheckCreate\(.*\);.*)$', r'__attribute__((visibility("default"))) \1')
 
 
 def wildcard(tree):

@@ -77,7 +77,7 @@ def callbackToStruct(tree):
     """What was a callback becomes a pointer to nothing in particular."""
     callback(tree, 'HandleFastRingFlushFunction', 'typedef void (*HandleFastRingFlushFunction)(void* closure, int reason);',
              'typedef void* HandleFastRingFlushFunction;')
-    tree.replace('lib/ring/turn.c', 'function(closure, reason);', '((void (*)(void*, int))function)(closure, reason);')
+    tree.replace('lib/ring/flusher.c', 'function(closure, reason);', '((void (*)(void*, int))function)(closure, reason);')
 
 
 BREAKS = {

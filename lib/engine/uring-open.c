@@ -1,0 +1,242 @@
+/*
+ * How an engine on io_uring is opened.
+ *
+ * Good path: tries the best set of set-up flags that the kernel takes, maps the rings, makes the
+ * submission array an identity (or has none) so that an entry's place is its index, and finds out the
+ * rest of the features by trying. The ring starts disabled, so that any thread may prepare it.
+ *
+ * Failures: memory refused (RLIMIT_MEMLOCK, kernels that charge rings to it): half the entries, down
+ * to 64. io_uring refused (seccomp, sysctl), or one of its three system calls: EPERM or ENOSYS to
+ * the caller.
+ */
+#include "engine/uring-open.h"
+#include "base/checker.h"
+#include "base/handle.h"
+#include "engine/uring-compat.h"
+#include "engine/uring-probe.h"
+#include "engine/uring.h"
+
+#include <Ring/FastRing.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum
+{
+    ENGINE_MIN_LENGTH = 64, /* halving stops here */
+    ENGINE_MAX_COMPLETIONS = 65536,
+    ENGINE_COMPLETIONS_PER_ENTRY = 16, /* multishot operations complete often; overflow ends them */
+    ENGINE_TRIAL_LENGTH = 8,
+};
+
+struct setup
+{
+    unsigned flags;
+    uint64_t features;
+};
+
+/* Best first. Each starts disabled, see enter. */
+static const struct setup setups[] = {
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+         IORING_SETUP_TASKRUN_FLAG | FAST_URING_SETUP_NO_SQARRAY,
+     FASTRING_FEATURE_SINGLE_ISSUER | FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_NO_SQARRAY},
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+         IORING_SETUP_TASKRUN_FLAG,
+     FASTRING_FEATURE_SINGLE_ISSUER | FASTRING_FEATURE_DEFER_TASKRUN},
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+     FASTRING_FEATURE_COOP_TASKRUN},
+    {0, 0},
+};
+
+static int openRing(struct FastUring* engine, uint32_t length, const struct setup* setup)
+{
+    uint32_t completions = length * ENGINE_COMPLETIONS_PER_ENTRY;
+    struct io_uring_params parameters = {
+        .flags = setup->flags | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .cq_entries = completions < ENGINE_MAX_COMPLETIONS ? completions : ENGINE_MAX_COMPLETIONS,
+    };
+    int handle = io_uring_setup(length, &parameters);
+    if (handle < 0)
+        return handle;
+    handle = FastHandleMove(handle);
+    if (handle < 0)
+        return -errno;
+    int result = io_uring_queue_mmap(handle, &parameters, &engine->ring);
+    if (result < 0) {
+        close(handle);
+        return result;
+    }
+    /* liburing 2.3 does this in io_uring_queue_mmap; 2.9 leaves it to the caller, with handle 0. */
+    engine->ring.ring_fd = handle;
+    engine->ring.enter_ring_fd = handle;
+    engine->ring.flags = parameters.flags;
+    engine->ring.features = parameters.features;
+    engine->base.features = setup->features;
+    return 0;
+}
+
+static int openBestRing(struct FastUring* engine, uint32_t length, uint64_t hidden)
+{
+    int result = -EINVAL;
+    for (size_t index = 0; index < sizeof(setups) / sizeof(setups[0]); index++) {
+        if (setups[index].features & hidden)
+            continue;
+        result = openRing(engine, length, &setups[index]);
+        if (result != -EINVAL)
+            break;
+    }
+    return result;
+}
+
+/* Entry i of the array is entry i of the queue, once and for all. */
+static void makeIdentity(struct FastUring* engine)
+{
+    if (engine->base.features & FASTRING_FEATURE_NO_SQARRAY)
+        return;
+    for (unsigned index = 0; index < *engine->ring.sq.kring_entries; index++)
+        engine->ring.sq.array[index] = index;
+}
+
+static void exposeQueues(struct FastUring* engine)
+{
+    struct FastEngine* base = &engine->base;
+    struct io_uring* ring = &engine->ring;
+    base->functions = &FastUringFunctions;
+    base->submission.entries = ring->sq.sqes;
+    base->submission.head = ring->sq.khead;
+    base->submission.tail = *ring->sq.ktail;
+    base->submission.mask = *ring->sq.kring_mask;
+    base->completion.entries = ring->cq.cqes;
+    base->completion.head = ring->cq.khead;
+    base->completion.tail = ring->cq.ktail;
+    base->completion.flags = ring->sq.kflags;
+    base->completion.mask = *ring->cq.kring_mask;
+}
+
+static void findWaitFlags(struct FastUring* engine, uint64_t hidden)
+{
+    engine->enterFlags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT && !(hidden & FASTRING_FEATURE_NO_IOWAIT)) {
+        engine->enterFlags |= FAST_URING_ENTER_NO_IOWAIT;
+        engine->base.features |= FASTRING_FEATURE_NO_IOWAIT;
+    }
+}
+
+static uint64_t probeOpcodes(struct FastUring* engine)
+{
+    uint64_t features = 0;
+    struct io_uring_probe* probe = io_uring_get_probe_ring(&engine->ring);
+    if (probe == NULL)
+        return 0;
+    if (io_uring_opcode_supported(probe, IORING_OP_SEND_ZC))
+        features |= FASTRING_FEATURE_SEND_ZERO_COPY;
+    if (io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC))
+        features |= FASTRING_FEATURE_SENDMSG_ZERO_COPY;
+    if (io_uring_opcode_supported(probe, FAST_URING_OP_READ_MULTISHOT))
+        features |= FASTRING_FEATURE_READ_MULTISHOT;
+    io_uring_free_probe(probe);
+    return features;
+}
+
+static bool isRefused(int result)
+{
+    return result == -EPERM || result == -ENOSYS || result == -EACCES;
+}
+
+/*
+ * A filter of system calls may let the set-up pass and refuse the rest: told when the ring is made, not by the
+ * first wait. Neither call here can succeed: the ring is disabled yet, and has no eventfd.
+ */
+static int findRefusal(const struct FastUring* engine)
+{
+    unsigned handle = (unsigned)engine->ring.ring_fd;
+    int result = io_uring_enter(handle, 0, 0, 0, NULL);
+    if (isRefused(result))
+        return result;
+    result = io_uring_register(handle, IORING_UNREGISTER_EVENTFD, NULL, 0);
+    return isRefused(result) ? result : 0;
+}
+
+/* What an engine has in itself; the features that only use shows are added by FastUringOpen. */
+static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidden)
+{
+    struct FastUring* engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return -ENOMEM;
+
+    atomic_init(&engine->notifyHandle, -1);
+    int error = openBestRing(engine, length, hidden);
+    while (error == -ENOMEM && length > ENGINE_MIN_LENGTH) {
+        length /= 2;
+        error = openBestRing(engine, length, hidden);
+    }
+    if (error < 0)
+        goto failed;
+
+    error = findRefusal(engine);
+    if (error == 0) {
+        atomic_init(&engine->wakeHandle, FastHandleMove(eventfd(0, EFD_CLOEXEC)));
+        error = atomic_load(&engine->wakeHandle) < 0 ? -errno : 0;
+    }
+    if (error < 0) {
+        io_uring_queue_exit(&engine->ring);
+        goto failed;
+    }
+    makeIdentity(engine);
+    exposeQueues(engine);
+    findWaitFlags(engine, hidden);
+    engine->base.features |= probeOpcodes(engine) & ~hidden;
+    engine->base.checked = FastCheckerRuns();
+    /* cppcheck-suppress knownConditionTrueFalse ; it sees the build without valgrind's headers */
+    if (engine->base.checked)
+        (void)FastUringFunctions.getHandle(&engine->base); /* now, so that waiting opens no descriptor in a program's midst */
+    *result = engine;
+    return 0;
+
+failed:
+    assert(error < 0); /* else the caller would use what it was not given */
+    free(engine);
+    return error;
+}
+
+/*
+ * The kernel does not change while we run: tried once in a process, on a small ring of its own.
+ * Returns false when trying is not possible now.
+ */
+static bool findFeatures(uint64_t* features)
+{
+    static atomic_uint_fast64_t known;
+    static atomic_bool isKnown;
+
+    if (!atomic_load(&isKnown)) {
+        struct FastUring* engine;
+        if (openEngine(&engine, ENGINE_TRIAL_LENGTH, 0) < 0)
+            return false;
+        int64_t found = FastEngineTry(&engine->base);
+        FastUringFunctions.close(&engine->base);
+        FastUringFunctions.destroy(&engine->base);
+        if (found < 0)
+            return false;
+        atomic_store(&known, (uint64_t)found);
+        atomic_store(&isKnown, true);
+    }
+    *features = atomic_load(&known);
+    return true;
+}
+
+int FastUringOpen(struct FastEngine** result, uint32_t length, uint64_t hidden)
+{
+    uint64_t found = FASTRING_FEATURE_RECEIVE_MULTISHOT;
+    if (findFeatures(&found) && !(found & FASTRING_FEATURE_RECEIVE_MULTISHOT))
+        return -ENOSYS; /* older than 6.0: what everything above is built on is missing */
+    struct FastUring* engine;
+    int error = openEngine(&engine, length, hidden);
+    if (error < 0)
+        return error;
+    engine->base.features &= found | ~FASTRING_FEATURE_READ_MULTISHOT; /* the kernel says so, and use doesn't */
+    engine->base.features |= found & ~hidden;
+    *result = &engine->base;
+    return 0;
+}

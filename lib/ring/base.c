@@ -1,0 +1,158 @@
+/*
+ * The ring as those who live on it know it.
+ *
+ * A ring's memory is counted: the user has one reference, each member one. A member that is closed at the
+ * ring's end stays as memory until its user releases it, and so does the ring.
+ */
+#include "ring/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum
+{
+    SCRATCH_ALIGNMENT = 16,
+};
+
+/* ---- checks ---- */
+
+int FastRingCheckCall(const struct FastRing* ring)
+{
+    if (FastRingIsReleased(ring))
+        return -ECANCELED;
+    return FastRingIsForked(ring) ? -EPERM : 0;
+}
+
+int FastRingCheckCreate(const struct FastRing* ring)
+{
+    int result = FastRingCheck(ring);
+    return result == 0 && FastRingIsEnding(ring) ? -ECANCELED : result;
+}
+
+/* ---- references and members ---- */
+
+static void freeRing(struct FastRing* ring)
+{
+    ring->engine->functions->destroy(ring->engine);
+    free(ring->scratch.memory);
+    FastThreadDestroyLife(&ring->life);
+    free(ring);
+}
+
+void FastRingHold(struct FastRing* ring)
+{
+    atomic_fetch_add(&ring->references, 1);
+}
+
+void FastRingDrop(struct FastRing* ring)
+{
+    if (atomic_fetch_sub(&ring->references, 1) == 1)
+        freeRing(ring);
+}
+
+void FastRingLink(struct FastRing* ring, struct FastRingMember* member,
+                  const struct FastRingMemberFunctions* functions)
+{
+    FastRingHold(ring);
+    member->functions = functions;
+    member->previous = NULL;
+    member->next = ring->members;
+    if (member->next != NULL)
+        member->next->previous = member;
+    ring->members = member;
+}
+
+void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member)
+{
+    if (member->functions == NULL)
+        return;
+    if (ring->nextToEnd == member)
+        ring->nextToEnd = member->next;
+    if (member->previous != NULL)
+        member->previous->next = member->next;
+    else
+        ring->members = member->next;
+    if (member->next != NULL)
+        member->next->previous = member->previous;
+    member->functions = NULL;
+}
+
+void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter)
+{
+    starter->next = ring->starters;
+    ring->starters = starter;
+}
+
+void FastRingRemoveStarter(struct FastRing* ring, struct FastRingStarter* starter)
+{
+    struct FastRingStarter** place = &ring->starters;
+    while (*place != NULL && *place != starter)
+        place = &(*place)->next;
+    if (*place != NULL)
+        *place = starter->next;
+}
+
+/* ---- memory that the kernel may still write to ---- */
+
+void FastRingLeak(const void* memory)
+{
+    struct leak
+    {
+        struct leak* next;
+        const void* memory;
+    };
+    static struct leak* _Atomic leaks; /* kept for the reader of a leak report, and for its maker */
+    struct leak* leak = malloc(sizeof(*leak));
+    if (leak == NULL)
+        return;
+    leak->memory = memory;
+    leak->next = atomic_load(&leaks);
+    while (!atomic_compare_exchange_weak(&leaks, &leak->next, leak))
+        continue;
+}
+
+/* ---- operations ---- */
+
+void* FastRingScratch(struct FastRing* ring, size_t size)
+{
+    size = (size + SCRATCH_ALIGNMENT - 1) & ~(size_t)(SCRATCH_ALIGNMENT - 1);
+    if (ring->scratch.used + size > FAST_RING_SCRATCH)
+        return NULL;
+    void* result = ring->scratch.memory + ring->scratch.used;
+    ring->scratch.used += size;
+    return result;
+}
+
+bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation,
+                    const struct FastOperation* target)
+{
+    struct io_uring_sqe* entry = FastRingReserve(ring, operation);
+    if (entry == NULL)
+        return false;
+    io_uring_prep_cancel64(entry, (uintptr_t)target, 0);
+    entry->user_data = (uintptr_t)operation;
+    return true;
+}
+
+void FastRingDistrust(struct FastRing* ring)
+{
+    ring->statistics.invalidCompletions++;
+    ring->engine->features &= ~(FASTRING_FEATURE_RECEIVE_BUNDLE | FASTRING_FEATURE_RECEIVE_CAP);
+}
+
+/* ---- numbers ---- */
+
+uint32_t FastRingRoundUp(uint32_t length)
+{
+    uint32_t result = 1;
+    while (result < length)
+        result *= 2;
+    return result;
+}
+
+void FastCopyStatistics(void* target, size_t size, const void* source, size_t known)
+{
+    memcpy(target, source, size < known ? size : known);
+    if (size > known)
+        memset((char*)target + known, 0, size - known);
+}

@@ -1,0 +1,216 @@
+/*
+ * What everything on a ring needs of it: checks of the exported edge, references and members, tasks,
+ * submission entries.
+ */
+#ifndef FASTSOCKET_RING_BASE_H
+#define FASTSOCKET_RING_BASE_H
+
+#include "ring/state.h"
+
+#include <errno.h>
+
+struct FastRingMember;
+
+struct FastRingMemberFunctions
+{
+    /* The ring is being released: tell the user what is promised, cancel what is in flight. Runs on
+     * the ring's thread, the loop still works (prepare, completions and dispatch; no timers). Not called
+     * when the ring's thread has exited. May be NULL. */
+    void (*end)(struct FastRingMember* member);
+
+    /* Nothing will complete any more. orderly: every operation of the ring is final; otherwise memory
+     * that an operation in flight uses must be leaked. The member is unlinked already; it becomes defunct,
+     * or is freed if its user has released it. Must drop the member's use of timers. */
+    void (*close)(struct FastRingMember* member, bool orderly);
+
+    /* The ring's inbound limit is reached: receive no more than must be. May be NULL. */
+    void (*tighten)(struct FastRingMember* member);
+
+    /* FastRingPoolReserve has changed. May be NULL. */
+    void (*adjust)(struct FastRingMember* member);
+
+    /* Adds the member's share to the ring's statistics. May be NULL. */
+    void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
+};
+
+/* What lives on a ring and must hear of its end. */
+struct FastRingMember
+{
+    struct FastRingMember* next;
+    struct FastRingMember* previous;
+    const struct FastRingMemberFunctions* functions; /* NULL: not linked */
+};
+
+/* ---- checks at the exported edge ---- */
+
+/* The ring is gone, what lives on it is defunct. */
+static inline bool FastRingIsReleased(const struct FastRing* ring)
+{
+    return atomic_load_explicit(&ring->state, memory_order_acquire) == RING_RELEASED;
+}
+
+/* Its release has begun, or is over. */
+static inline bool FastRingIsEnding(const struct FastRing* ring)
+{
+    return atomic_load_explicit(&ring->state, memory_order_acquire) >= RING_ENDING;
+}
+
+/* A first wait has made a thread the ring's. */
+static inline bool FastRingIsStarted(const struct FastRing* ring)
+{
+    return atomic_load_explicit(&ring->state, memory_order_acquire) != RING_NEW;
+}
+
+/* The process was forked since the ring was made. */
+static inline bool FastRingIsForked(const struct FastRing* ring)
+{
+    return ring->forks != FastForkCount();
+}
+
+/* The calling thread is the ring's, or the ring has none yet. */
+static inline bool FastRingIsOwned(const struct FastRing* ring)
+{
+    return !FastRingIsForked(ring) && (FastThreadIsSelf(&ring->owner) || !FastRingIsStarted(ring) ||
+                                       FastThreadHasNumber(&ring->owner));
+}
+
+/* For calls on what exists: 0, -EINVAL (no ring), -EPERM, or -ECANCELED once the ring is gone. */
+static inline int FastRingCheck(const struct FastRing* ring)
+{
+    if (ring == NULL)
+        return -EINVAL;
+    if (FastRingIsReleased(ring))
+        return -ECANCELED;
+    return FastRingIsOwned(ring) ? 0 : -EPERM;
+}
+
+/* For what is made on a ring: as FastRingCheck, and -ECANCELED as soon as its release began. */
+int FastRingCheckCreate(const struct FastRing* ring);
+
+/* For calls of any thread: 0, -ECANCELED when the ring is gone, or -EPERM in a forked child. */
+int FastRingCheckCall(const struct FastRing* ring);
+
+/* ---- life: a ring's memory lives until its last member, defunct or not, lets go. ---- */
+
+/* Any thread. */
+void FastRingHold(struct FastRing* ring);
+
+/* Any thread. The last one frees the ring. */
+void FastRingDrop(struct FastRing* ring);
+
+/* Links a member, and holds a reference on the ring until the member itself drops it by FastRingDrop,
+ * defunct or not. */
+void FastRingLink(struct FastRing* ring, struct FastRingMember* member, const struct FastRingMemberFunctions* functions);
+
+/* Takes a member off the list, and does no more; harmless when that has happened. */
+void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member);
+
+/* Keeps memory for ever that the kernel may still write to, so that a leak checker knows of it. It
+ * stays as it is. */
+void FastRingLeak(const void* memory);
+
+/* Runs when the first WaitForFastRing has made the calling thread the ring's. */
+struct FastRingStarter
+{
+    struct FastRingStarter* next;
+    void (*function)(struct FastRingStarter* starter);
+};
+
+/* Only before the ring is started. */
+void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter);
+
+/* Harmless when it is not there. */
+void FastRingRemoveStarter(struct FastRing* ring, struct FastRingStarter* starter);
+
+/* ---- phases of the turn ---- */
+
+/* Runs a task before the next enter: the only place to reserve entries. */
+static inline void FastRingDefer(struct FastRing* ring, struct FastTask* task)
+{
+    FastTaskPush(&ring->prepare, task);
+}
+
+/* Runs a task when the batch is reaped: the place to call users. */
+static inline void FastRingNotify(struct FastRing* ring, struct FastTask* task)
+{
+    FastTaskPush(&ring->dispatch, task);
+}
+
+/* The number of this turn. */
+static inline uint64_t FastRingTurn(const struct FastRing* ring)
+{
+    return ring->statistics.turns;
+}
+
+/* Reap no more in this turn. */
+static inline void FastRingYield(struct FastRing* ring)
+{
+    ring->turn.yielded = true;
+}
+
+/* ---- operations ---- */
+
+static inline struct FastEngine* FastRingEngine(struct FastRing* ring)
+{
+    return ring->engine;
+}
+
+/* Reserves an entry for an operation, zeroed, user_data set; counts it as in flight until its final
+ * completion. NULL when the queue is full: return false from the task's function. Only in the prepare phase. */
+static inline struct io_uring_sqe* FastRingReserve(struct FastRing* ring, struct FastOperation* operation)
+{
+    struct io_uring_sqe* entry = FastEngineReserve(ring->engine);
+    if (entry == NULL)
+        return NULL;
+    entry->user_data = (uintptr_t)operation;
+    ring->statistics.operations++;
+    ring->statistics.submissions++;
+    return entry;
+}
+
+/* Entries that can be reserved right now: for chains, which must not be split. */
+static inline unsigned FastRingRoom(const struct FastRing* ring)
+{
+    return FastEngineRoom(ring->engine);
+}
+
+/* Memory for message headers and io vectors of entries reserved in this phase: valid until the next
+ * enter. NULL when it is used up: return false from the task's function. At most 64 KiB each. */
+void* FastRingScratch(struct FastRing* ring, size_t size);
+
+/* Prepares the cancellation of what has target as its user_data. operation reports the result, which
+ * means nothing: only the target's own final completion counts. Returns false when the queue is
+ * full. Only in the prepare phase. While a cancellation is in flight, target must not be submitted again. */
+bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation, const struct FastOperation* target);
+
+/* A completion contradicts what was given to the kernel, and is refused: it is counted, and the ring uses
+ * neither bundles nor byte caps any more. */
+void FastRingDistrust(struct FastRing* ring);
+
+/* ---- numbers ---- */
+
+/* What GetFastRingPending tells. */
+static inline void FastRingCountPending(struct FastRing* ring, int change)
+{
+    ring->pending += (size_t)(ptrdiff_t)change;
+}
+
+/* A receive found no buffer. */
+static inline void FastRingCountStarvation(struct FastRing* ring)
+{
+    ring->statistics.starvations++;
+}
+
+/* Bytes that each pool may keep free: FASTRING_OPTION_POOL_RESERVE. */
+static inline size_t FastRingPoolReserve(const struct FastRing* ring)
+{
+    return ring->options.poolReserve < SIZE_MAX ? (size_t)ring->options.poolReserve : SIZE_MAX;
+}
+
+/* The next power of two; length is at most 2^31. */
+uint32_t FastRingRoundUp(uint32_t length);
+
+/* What every Get…Statistics does: min(size, known) bytes, the rest of size zeroed. */
+void FastCopyStatistics(void* target, size_t size, const void* source, size_t known);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * Entering the kernel.
+ *
+ * The kernel raises SIGPIPE for some writes whatever their flags say; around an enter with such entries the
+ * signal is blocked, and what was raised is taken off.
+ */
+#include "ring/enter.h"
+#include "base/pipe-signal.h"
+
+void FastRingGuardPipe(struct FastRing* ring)
+{
+    ring->guarded = true;
+}
+
+static int enterGuarded(struct FastRing* ring, int64_t timeout, const sigset_t* mask)
+{
+    struct FastPipeSignal guard;
+    /* UNTESTED: the caller's mask would let the signal in while the kernel waits, but it does not wait
+     * when a write has failed, since that is a completion. */
+    sigset_t without;
+    if (mask != NULL) {
+        without = *mask;
+        sigaddset(&without, SIGPIPE);
+        mask = &without;
+    }
+    FastPipeSignalBlock(&guard);
+    int result = ring->engine->functions->enter(ring->engine, timeout, mask);
+    (void)FastPipeSignalRestore(&guard);
+    return result;
+}
+
+int FastRingEnter(struct FastRing* ring, int64_t timeout, const sigset_t* mask)
+{
+    ring->statistics.systemCalls++;
+    if (FastEngineOverflown(ring->engine))
+        ring->statistics.overflows++;
+    int result = ring->guarded ? enterGuarded(ring, timeout, mask)
+                               : ring->engine->functions->enter(ring->engine, timeout, mask);
+    if (FastEngineReserved(ring->engine) == 0) {
+        ring->scratch.used = 0;
+        ring->guarded = false;
+    }
+    return result;
+}
+
+int FastRingEnterNow(struct FastRing* ring)
+{
+    return FastRingEnter(ring, 0, NULL);
+}

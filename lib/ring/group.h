@@ -1,0 +1,42 @@
+/*
+ * Buffer groups: for operations of users, whose completions name buffers of a provider.
+ */
+#ifndef FASTSOCKET_RING_GROUP_H
+#define FASTSOCKET_RING_GROUP_H
+
+#include "ring/base.h"
+
+struct FastRingGroup
+{
+    struct FastRingGroup* next;
+    uint16_t id;
+    uint64_t first; /* completions before this one name buffers of another that had the id before */
+
+    /*
+     * A completion of a user's operation is about to be reported: the buffer id, and those behind it if it is
+     * a bundle of length bytes, are the user's from now on. Returns the user_data by which the completion,
+     * and no later one of the same buffer, is known when they are advanced; or 0, with the buffers back in
+     * their ring, if the completion can't be true.
+     */
+    uint64_t (*claim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+
+    /* Nobody has taken what was claimed so: it goes back into its ring. What was advanced is left alone. */
+    void (*unclaim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+};
+
+/* The group's id must be free. */
+void FastRingAddGroup(struct FastRing* ring, struct FastRingGroup* group);
+
+/* Harmless if it was not added. */
+void FastRingRemoveGroup(struct FastRing* ring, struct FastRingGroup* group);
+
+/* The group that has this id now, or NULL. */
+struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id);
+
+/* The group that the completion which is being handled may name; NULL: none of ours. */
+struct FastRingGroup* FastRingFindNamedGroup(const struct FastRing* ring, uint16_t id);
+
+/* The number of the next completion to come; to be asked before a group's first buffer is published. */
+uint64_t FastRingNextCompletion(const struct FastRing* ring);
+
+#endif

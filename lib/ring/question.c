@@ -1,0 +1,68 @@
+/*
+ * What a program asks of a ring.
+ */
+#include "ring/timers.h"
+#include "ring/turn.h"
+
+#include <Ring/FastSocket.h>
+#include <limits.h>
+
+int GetFastRingHandle(struct FastRing* ring)
+{
+    int result = FastRingCheck(ring);
+    return result < 0 ? result : ring->engine->functions->getHandle(ring->engine);
+}
+
+int GetFastRingInterval(struct FastRing* ring)
+{
+    int result = FastRingCheck(ring);
+    if (result < 0)
+        return result;
+    if (!FastRingIsStarted(ring) || FastRingHasWork(ring))
+        return 0;
+    const struct FastTimer* timer = FastTimerFirst(&ring->timers);
+    if (timer == NULL)
+        return -1;
+    int64_t left = timer->deadline - FastRingNow(ring);
+    int64_t milliseconds = left > 0 ? (left + FAST_MILLISECOND - 1) / FAST_MILLISECOND : 0;
+    return milliseconds < INT_MAX ? (int)milliseconds : INT_MAX;
+}
+
+size_t GetFastRingPending(struct FastRing* ring)
+{
+    return FastRingCheck(ring) < 0 ? 0 : ring->pending;
+}
+
+int IsFastRingThread(struct FastRing* ring)
+{
+    return ring != NULL && FastRingIsOwned(ring);
+}
+
+uint64_t GetFastRingFeatures(struct FastRing* ring)
+{
+    return ring != NULL ? ring->engine->features : 0;
+}
+
+int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics, size_t size)
+{
+    int result = statistics != NULL ? FastRingCheck(ring) : -EINVAL;
+    if (result < 0)
+        return result;
+    struct FastRingStatistics now = ring->statistics;
+    now.inboundLength = ring->inbound.length;
+    now.operations -= ring->calls.armed; /* our own, by which other threads are heard, is none of the program's */
+    for (const struct FastRingMember* member = ring->members; member != NULL; member = member->next)
+        if (member->functions->count != NULL)
+            member->functions->count(member, &now);
+    FastCopyStatistics(statistics, size, &now, sizeof(now));
+    return 0;
+}
+
+const char* GetFastSocketVersion(void)
+{
+#define TEXT(value)                  #value
+#define VERSION(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
+    return VERSION(FASTSOCKET_VERSION_MAJOR, FASTSOCKET_VERSION_MINOR, FASTSOCKET_VERSION_PATCH);
+#undef VERSION
+#undef TEXT
+}

@@ -1,0 +1,207 @@
+/*
+ * A ring on an engine without a kernel: nothing above the seam needs one.
+ */
+#include "fixture.h"
+#include "ring/life.h"
+#include "simulated.h"
+
+#include <errno.h>
+
+enum
+{
+    RESULT = 4096, /* a result that only the test gives */
+};
+
+static struct Simulated kernel;
+static struct FastRing* ring;
+
+/* An operation of the test's, prepared by a task. */
+static struct
+{
+    struct FastTask task;
+    struct FastOperation operation;
+    struct FastOperation cancel;
+    int completions;
+    int result;
+} owner;
+
+static void setUp(void)
+{
+    memset(&owner, 0, sizeof(owner));
+    ring = FastRingCreateOn(simulatedOpen(&kernel));
+    ck_assert_ptr_nonnull(ring);
+}
+
+static void tearDown(void)
+{
+    ReleaseFastRing(ring);
+    ck_assert(kernel.closed);
+    ck_assert(kernel.destroyed);
+}
+
+static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    (void)operation;
+    owner.completions++;
+    owner.result = completion->res;
+}
+
+static void ignore(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    (void)operation;
+    (void)completion;
+}
+
+static bool prepare(struct FastTask* task)
+{
+    (void)task;
+    struct io_uring_sqe* entry = FastRingReserve(ring, &owner.operation);
+    if (entry == NULL)
+        return false;
+    entry->opcode = IORING_OP_POLL_ADD;
+    return true;
+}
+
+static bool prepareCancel(struct FastTask* task)
+{
+    (void)task;
+    return FastRingCancel(ring, &owner.cancel, &owner.operation);
+}
+
+static void start(void)
+{
+    owner.operation.function = onCompletion;
+    owner.cancel.function = ignore;
+    owner.task.function = prepare;
+    FastRingDefer(ring, &owner.task);
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+}
+
+/* An operation enters, and its completion reaches its owner. */
+START_TEST(completes)
+{
+    start();
+    ck_assert_ptr_nonnull(simulatedFind(&kernel, (uintptr_t)&owner.operation));
+    ck_assert_int_eq(owner.completions, 0);
+    simulatedComplete(&kernel, (uintptr_t)&owner.operation, RESULT, 0);
+    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    ck_assert_int_eq(owner.completions, 1);
+    ck_assert_int_eq(owner.result, RESULT);
+}
+END_TEST
+
+/* A cancellation ends it. */
+START_TEST(isCanceled)
+{
+    start();
+    owner.task.function = prepareCancel;
+    FastRingDefer(ring, &owner.task);
+    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    ck_assert_int_eq(owner.result, -ECANCELED);
+}
+END_TEST
+
+static bool reserveAll(struct FastTask* task)
+{
+    while (owner.completions < SIMULATED_ENTRIES * 2) {
+        struct io_uring_sqe* entry = FastRingReserve(ring, &owner.cancel);
+        if (entry == NULL)
+            return false;
+        entry->opcode = IORING_OP_NOP;
+        owner.completions++;
+    }
+    (void)task;
+    return true;
+}
+
+static bool completeNop(struct Simulated* unused, const struct io_uring_sqe* entry)
+{
+    (void)unused;
+    if (entry->opcode != IORING_OP_NOP)
+        return false;
+    simulatedComplete(&kernel, entry->user_data, 0, 0);
+    return true;
+}
+
+/* A full queue is entered, and the task that found it so goes on. */
+START_TEST(goesOnAfterAFullQueue)
+{
+    kernel.enter = completeNop;
+    owner.cancel.function = ignore;
+    owner.task.function = reserveAll;
+    FastRingDefer(ring, &owner.task);
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+    ck_assert_int_eq(owner.completions, SIMULATED_ENTRIES * 2);
+    ck_assert_uint_ge(kernel.entered, SIMULATED_ENTRIES * 2);
+}
+END_TEST
+
+static void onTimeout(struct FastRingTimeout* timeout, void* closure)
+{
+    (void)timeout;
+    ++*(int*)closure;
+}
+
+/* A timer bounds the enter, and runs. */
+START_TEST(expiresTimers)
+{
+    int count = 0;
+    ck_assert_ptr_nonnull(SetFastRingTimeout(ring, NULL, 1, 0, onTimeout, &count));
+    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    ck_assert_int_le(kernel.timeout, 1000000);
+    while (count == 0)
+        ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    ck_assert_int_eq(count, 1);
+}
+END_TEST
+
+static void onEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
+{
+    (void)event;
+    *(uint32_t*)closure = parameter;
+}
+
+/* An event wakes it. */
+START_TEST(isWoken)
+{
+    uint32_t parameter = 0;
+    struct FastRingEvent* event = CreateFastRingEvent(ring, onEvent, &parameter);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+    ck_assert_int_eq(SubmitFastRingEvent(event, RESULT), 0);
+    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    ck_assert_uint_eq(parameter, RESULT);
+    ReleaseFastRingEvent(event);
+}
+END_TEST
+
+static int refuse(struct Simulated* unused)
+{
+    (void)unused;
+    return -ENODEV;
+}
+
+/* An engine that dies says so. */
+START_TEST(reportsADeadEngine)
+{
+    kernel.refuse = refuse;
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), -ENODEV);
+    kernel.refuse = NULL;
+}
+END_TEST
+
+int main(void)
+{
+    Suite* suite = suite_create("ring-simulated");
+    TCase* area = tcase_create("ring-simulated");
+
+    tcase_add_checked_fixture(area, setUp, tearDown);
+    tcase_add_test(area, completes);
+    tcase_add_test(area, isCanceled);
+    tcase_add_test(area, goesOnAfterAFullQueue);
+    tcase_add_test(area, expiresTimers);
+    tcase_add_test(area, isWoken);
+    tcase_add_test(area, reportsADeadEngine);
+    suite_add_tcase(suite, area);
+    return runSuite(suite);
+}
