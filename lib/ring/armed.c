@@ -71,16 +71,9 @@ static bool cancel(struct FastRing* ring, struct FastArmed* armed)
 
 bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed, bool wanted, bool stale)
 {
-    switch (armed->state) {
-    case FAST_ARMED_IDLE:
-        return !wanted || submit(armed);
-    case FAST_ARMED_IN_FLIGHT:
-        return (wanted && !stale) || cancel(ring, armed);
-    case FAST_ARMED_CANCEL_MISSED:
-        return cancel(ring, armed);
-    default:
+    if (!FastArmedIsDue(armed, wanted, stale))
         return true;
-    }
+    return armed->state == FAST_ARMED_IDLE ? submit(armed) : cancel(ring, armed);
 }
 
 bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed)
@@ -96,6 +89,14 @@ bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed)
     } else if (!canceling)
         armed->state = over ? FAST_ARMED_AWAITING_END : FAST_ARMED_CANCEL_MISSED;
     return over;
+}
+
+bool FastArmedTakeNow(struct FastRing* ring, struct FastArmed* armed, int* result)
+{
+    if (!FastArmedIsInFlight(armed) || !FastRingTakeNow(ring, &armed->operation, result))
+        return false;
+    const struct io_uring_cqe last = {.res = *result};
+    return FastArmedComplete(armed, &last);
 }
 
 void FastArmedBackOff(struct FastArmed* armed)
