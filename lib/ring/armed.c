@@ -2,12 +2,12 @@
  * The states of an armed operation.
  *
  * Good path: idle, submitted, in flight until its last completion. What is in flight and no longer
- * wanted is canceled; the next one is submitted when both the operation and its cancellation are over,
- * since a cancellation names its target by an address that the next one would have too.
+ * wanted is canceled; the next one is submitted when both the operation and its cancellation are
+ * over, since a cancellation names its target by an address that the next one would have too.
  *
- * Failures: the queue is full: the caller comes again. A cancellation found nothing, since its target was
- * on its way to a thread or back: made again. It found the target at work, where nothing may move it for
- * long: made again only when the owner has waited a while.
+ * Failures: the queue is full: the caller comes again. A cancellation found nothing, since its
+ * target was on its way to a thread or back: made again. It found the target at work, where nothing
+ * may move it for long: made again only when the owner has waited a while.
  */
 #include "ring/armed.h"
 
