@@ -2,32 +2,30 @@
  * Raw operations.
  *
  * Good path: a submit copies the entry and queues the preparation, which reserves a place; each
- * completion is handed to the user's function; with the final one the descriptor is idle again, before
- * the function is called, so that the function may submit it again.
+ * completion is handed to the user's function; with the final one the descriptor is idle again,
+ * before the function is called, so that the function may submit it again.
  *
- * Canceled before it has entered the kernel, the operation is abandoned: -ECANCELED is reported with the
- * notices, and nothing ever happens. Canceled in flight, the kernel is asked, and whatever final
- * completion comes is reported. A cancellation in flight names the operation, so that a new submission
- * waits for its end (ring/armed.h).
+ * Canceled before it has entered the kernel, the operation is abandoned: -ECANCELED is reported
+ * with the notices, and nothing ever happens. Canceled in flight, the kernel is asked, and whatever
+ * final completion comes is reported. A cancellation in flight names the operation, so that a new
+ * submission waits for its end (ring/armed.h).
  *
  * Let go of (released, or its function returned zero) in flight, the descriptor cancels and absorbs
- * the rest; buffers of a provider that nobody hears of go back to it. When the ring ends, what is in
- * flight is canceled; the final completion is reported with FASTRING_REASON_RELEASED, but a result that
- * was on its way is reported first, since it may own something.
+ * the rest; buffers of a provider that nobody hears of go back to it. When the ring ends, what is
+ * in flight is canceled; the final completion is reported with FASTRING_REASON_RELEASED, but a
+ * result that was on its way is reported first, since it may own something.
  *
- * References: one each of the user, of the operation and of the cancellation in flight, of every queued
- * task, of a call of the function, of a socket that has taken the descriptor.
+ * References: one each of the user, of the operation and of the cancellation in flight, of every
+ * queued task, of a call of the function, of a socket that has taken the descriptor.
  */
-#include "base/checker.h"
 #include "service/operation.h"
-#include "engine/uring-compat.h"
 #include "ring/armed.h"
+#include "service/operation-claim.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum
 {
@@ -212,58 +210,6 @@ static bool callFunction(struct FastRingDescriptor* descriptor, struct io_uring_
     return true;
 }
 
-/* ---- buffers of a provider that a completion names ---- */
-
-struct claim
-{
-    uint16_t group;
-    uint16_t id;
-    size_t length;
-    bool bundle;
-    bool made;
-};
-
-/* With MSG_TRUNC a message's length is reported, whatever of it is there. */
-static bool reportsTrueLength(const struct io_uring_sqe* entry)
-{
-    return (entry->opcode == IORING_OP_RECV || entry->opcode == IORING_OP_RECVMSG) &&
-           entry->msg_flags & MSG_TRUNC;
-}
-
-/* Claims what a completion names for the user who is about to hear of it; a completion that can't be true
- * is made an error without a buffer. */
-static struct claim claimBuffers(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion)
-{
-    const struct io_uring_sqe* entry = &descriptor->prepared;
-    struct claim claim = {
-        .group = entry->buf_group,
-        .id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT),
-        .length = completion->res > 0 && !reportsTrueLength(entry) ? (size_t)completion->res : 0,
-        .bundle = entry->opcode == IORING_OP_RECV && entry->ioprio & FAST_URING_RECVSEND_BUNDLE,
-    };
-    if (!(completion->flags & IORING_CQE_F_BUFFER) || !(entry->flags & IOSQE_BUFFER_SELECT))
-        return claim;
-    struct FastRingGroup* group = FastRingFindNamedGroup(descriptor->ring, claim.group);
-    if (group == NULL)
-        return claim; /* the user's own, or a released provider's whose number has come again */
-    completion->user_data = group->claim(group, claim.id, claim.length, claim.bundle);
-    claim.made = completion->user_data != 0;
-    if (!claim.made) {
-        FastRingDistrust(descriptor->ring);
-        completion->res = -EIO;
-        completion->flags &= IORING_CQE_F_MORE;
-    }
-    return claim;
-}
-
-/* Looked up again, since the user may have released the provider in between. */
-static void unclaimBuffers(const struct FastRingDescriptor* descriptor, const struct claim* claim)
-{
-    struct FastRingGroup* group = claim->made ? FastRingFindGroup(descriptor->ring, claim->group) : NULL;
-    if (group != NULL)
-        group->unclaim(group, claim->id, claim->length, claim->bundle);
-}
-
 static void reportCompletion(struct FastRingDescriptor* descriptor,
                              const struct io_uring_cqe* completion)
 {
@@ -275,7 +221,8 @@ static void reportCompletion(struct FastRingDescriptor* descriptor,
     bool final = !(copy.flags & IORING_CQE_F_MORE);
     bool ending = final && FastRingIsEnding(descriptor->ring);
     bool isReported = false;
-    struct claim claim = claimBuffers(descriptor, &copy);
+    struct FastOperationClaim claim =
+        FastOperationClaimBuffers(descriptor->ring, &descriptor->prepared, &copy);
 
     holdDescriptor(descriptor);
     if (!final)
@@ -284,25 +231,13 @@ static void reportCompletion(struct FastRingDescriptor* descriptor,
         isReported = callFunction(descriptor, &copy, FASTRING_REASON_COMPLETE);
     /* Who has heard of bytes may take them later; a buffer without any is of no use to him. */
     if (!isReported || copy.res <= 0)
-        unclaimBuffers(descriptor, &claim);
+        FastOperationUnclaimBuffers(descriptor->ring, &claim);
     if (ending)
         (void)callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
     dropDescriptor(descriptor);
 }
 
 /* ---- what the ring calls ---- */
-
-/* For checkers: what the kernel has written where the entry itself says so. Vectors may be gone by now, and
- * buffers of a provider are its own to define. */
-static void noteWritten(const struct FastRingDescriptor* descriptor, const struct io_uring_cqe* completion)
-{
-    const struct io_uring_sqe* entry = &descriptor->prepared;
-    bool reads = entry->opcode == IORING_OP_READ || entry->opcode == IORING_OP_RECV;
-    if (!reads || completion->res <= 0 || entry->flags & IOSQE_BUFFER_SELECT)
-        return;
-    uint32_t length = (uint32_t)completion->res; /* with MSG_TRUNC that of the message */
-    FastCheckerDefine((const void*)(uintptr_t)entry->addr, length < entry->len ? length : entry->len);
-}
 
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
@@ -311,7 +246,7 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
     bool final = FastArmedComplete(&descriptor->armed, completion);
 
     if (FastRingEngine(descriptor->ring)->checked)
-        noteWritten(descriptor, completion);
+        FastOperationNoteWritten(&descriptor->prepared, completion);
     if (final)
         descriptor->state = DESCRIPTOR_IDLE;
     reportCompletion(descriptor, completion);

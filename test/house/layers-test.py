@@ -49,6 +49,7 @@ PARTS = {
     'memory/provider*': 'memory/provider',
     'memory/pool*': 'memory/pool',
     'ring/*': 'ring',
+    'service/operation*': 'service/operation',
     'socket/stdio': 'socket/stdio',
     'socket/*': 'socket',
 }
