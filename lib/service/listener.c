@@ -2,22 +2,23 @@
  * Accepting connections.
  *
  * Good path: a poll waits for connections. When it says that there are some, they are accepted and
- * handed to the user one by one, each by an enter of its own that does not wait: whoever releases the
- * listener in its function leaves the others in the backlog, for whoever shares the socket. An armed
- * multishot accept would have taken them all by then.
+ * handed to the user one by one, each by an enter of its own that does not wait: whoever releases
+ * the listener in its function leaves the others in the backlog, for whoever shares the socket. An
+ * armed multishot accept would have taken them all by then.
  *
- * Failures of a single connection (whatever accept(2) calls a network error) are passed over. Shortage
- * of descriptors or memory is reported once; the listener backs off for 100 ms and tries again, silently
- * until a connection has come, since a peer waits in the backlog meanwhile and would keep us spinning.
- * So does a long row of passed over failures, after a look whether the socket still listens. An error of
- * the listener itself is reported, and is the end. A connection that somebody else has taken between
- * poll and accept leaves an accept in flight, which is canceled.
+ * Failures of a single connection (whatever accept(2) calls a network error) are passed over.
+ * Shortage of descriptors or memory is reported once; the listener backs off for 100 ms and tries
+ * again, silently until a connection has come, since a peer waits in the backlog meanwhile and
+ * would keep us spinning. So does a long row of passed over failures, after a look whether the
+ * socket still listens. An error of the listener itself is reported, and is the end. A connection
+ * that somebody else has taken between poll and accept leaves an accept in flight, which is
+ * canceled.
  *
- * Release cancels what is in flight and closes the listening socket before it returns. The end of the
- * ring leaves a defunct listener.
+ * Release cancels what is in flight and closes the listening socket before it returns. The end of
+ * the ring leaves a defunct listener.
  *
- * References: one each of the user, of the poll and of the accept in flight, of the queued task, of each
- * cancellation in flight, of a call of the function.
+ * References: one each of the user, of the poll and of the accept in flight, of the queued task, of
+ * each cancellation in flight, of a call of the function.
  */
 #include "ring/armed.h"
 
@@ -43,14 +44,20 @@ enum ListenerFailure
     LISTENER_FINAL,
 };
 
+struct ListenerOperation
+{
+    struct FastArmed armed;
+    struct FastListener* listener;
+};
+
 struct FastListener
 {
     struct FastRing* ring;
     struct FastRingMember member;
     HandleFastListenerEvent function;
     void* closure;
-    struct FastArmed poll;
-    struct FastArmed accept; /* of one connection; never in flight together with the poll */
+    struct ListenerOperation poll;
+    struct ListenerOperation accept; /* of one connection; never in flight together with the poll */
     struct FastTask prepare;
     struct FastTimer timer; /* set while it backs off */
     int handle;
@@ -90,20 +97,20 @@ static bool isWanted(const struct FastListener* listener)
 /* The poll waits also for the cancellation of an accept, which may bring a connection yet. */
 static bool wantsPoll(const struct FastListener* listener)
 {
-    return isWanted(listener) && FastArmedIsIdle(&listener->accept);
+    return isWanted(listener) && FastArmedIsIdle(&listener->accept.armed);
 }
 
 /* It is submitted by acceptNow alone. */
 static bool wantsAccept(const struct FastListener* listener)
 {
-    return isWanted(listener) && FastArmedIsInFlight(&listener->accept);
+    return isWanted(listener) && FastArmedIsInFlight(&listener->accept.armed);
 }
 
 /* Brings what is in flight in line with what is wanted. */
 static void reconcile(struct FastListener* listener)
 {
-    bool isDue = FastArmedIsDue(&listener->poll, wantsPoll(listener), false) ||
-                 FastArmedIsDue(&listener->accept, wantsAccept(listener), false);
+    bool isDue = FastArmedIsDue(&listener->poll.armed, wantsPoll(listener), false) ||
+                 FastArmedIsDue(&listener->accept.armed, wantsAccept(listener), false);
 
     if (!isDue || listener->prepare.queued)
         return;
@@ -115,19 +122,41 @@ static bool runPrepare(struct FastTask* task)
 {
     struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, prepare);
 
-    if (!FastArmedUpdate(listener->ring, &listener->accept, wantsAccept(listener), false) ||
-        !FastArmedUpdate(listener->ring, &listener->poll, wantsPoll(listener), false))
+    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, wantsAccept(listener), false) ||
+        !FastArmedUpdate(listener->ring, &listener->poll.armed, wantsPoll(listener), false))
         return false;
     dropListener(listener);
     return true;
 }
 
-/* What is still in flight ends by itself now, and is not canceled over and over. */
-static void onCanceled(struct FastListener* listener)
+/* ---- what both operations call ---- */
+
+static struct FastListener* ownerOf(struct FastArmed* armed)
 {
-    if (FastArmedIsIdle(&listener->poll) && FastArmedIsIdle(&listener->accept))
+    return FAST_CONTAINER(armed, struct ListenerOperation, armed)->listener;
+}
+
+/* What is still in flight ends by itself now, and is not canceled over and over. */
+static void onCanceled(struct FastArmed* armed, int result)
+{
+    struct FastListener* listener = ownerOf(armed);
+
+    (void)result;
+    if (FastArmedIsIdle(&listener->poll.armed) && FastArmedIsIdle(&listener->accept.armed))
         reconcile(listener);
 }
+
+static void holdListener(struct FastArmed* armed)
+{
+    ownerOf(armed)->references++;
+}
+
+static void dropOwner(struct FastArmed* armed)
+{
+    dropListener(ownerOf(armed));
+}
+
+/* ---- failures ---- */
 
 static void onTimer(struct FastTimer* timer)
 {
@@ -162,7 +191,7 @@ static enum ListenerFailure classify(int error)
     case ENOTSOCK:
         return LISTENER_FINAL;
     default:
-        return LISTENER_PASSING; /* a connection's own, a firewall's, or a cancellation by somebody else */
+        return LISTENER_PASSING; /* a connection's own, a firewall's, or others have canceled it */
     }
 }
 
@@ -210,14 +239,9 @@ static void deliver(struct FastListener* listener, int result)
 
 /* ---- accepting one connection, at once ---- */
 
-static struct FastListener* ofAccept(struct FastArmed* accept)
-{
-    return FAST_CONTAINER(accept, struct FastListener, accept);
-}
-
 static bool prepareAccept(struct FastArmed* accept)
 {
-    const struct FastListener* listener = ofAccept(accept);
+    const struct FastListener* listener = ownerOf(accept);
     struct io_uring_sqe* entry = FastRingReserveNow(listener->ring, &accept->operation);
 
     if (entry == NULL)
@@ -226,36 +250,21 @@ static bool prepareAccept(struct FastArmed* accept)
     return true;
 }
 
-static void onAcceptCanceled(struct FastArmed* accept, int result)
-{
-    (void)result;
-    onCanceled(ofAccept(accept));
-}
-
-static void holdAccept(struct FastArmed* accept)
-{
-    ofAccept(accept)->references++;
-}
-
-static void dropAccept(struct FastArmed* accept)
-{
-    dropListener(ofAccept(accept));
-}
-
 static const struct FastArmedFunctions acceptFunctions = {
     .prepare = prepareAccept,
-    .canceled = onAcceptCanceled,
-    .hold = holdAccept,
-    .drop = dropAccept,
+    .canceled = onCanceled,
+    .hold = holdListener,
+    .drop = dropOwner,
 };
 
 /* One that was not over at once. */
 static void onAccept(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
-    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, accept.operation);
+    struct FastListener* listener =
+        FAST_CONTAINER(operation, struct FastListener, accept.armed.operation);
 
     listener->references++;
-    (void)FastArmedComplete(&listener->accept, completion);
+    (void)FastArmedComplete(&listener->accept.armed, completion);
     deliver(listener, completion->res);
     reconcile(listener);
     dropListener(listener); /* the accept's */
@@ -267,12 +276,12 @@ static int acceptNow(struct FastListener* listener)
 {
     int result = -EAGAIN;
 
-    if (!FastArmedUpdate(listener->ring, &listener->accept, true, false))
+    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, true, false))
         return result;
     (void)FastRingEnterNow(listener->ring);
-    if (!FastArmedTakeNow(listener->ring, &listener->accept, &result)) {
-        (void)FastArmedLetGo(listener->ring, &listener->accept);
-        if (!FastArmedTakeNow(listener->ring, &listener->accept, &result))
+    if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result)) {
+        (void)FastArmedLetGo(listener->ring, &listener->accept.armed);
+        if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result))
             return result;
     }
     dropListener(listener);
@@ -281,19 +290,14 @@ static int acceptNow(struct FastListener* listener)
 
 /* ---- waiting for connections ---- */
 
-static struct FastListener* ofPoll(struct FastArmed* poll)
-{
-    return FAST_CONTAINER(poll, struct FastListener, poll);
-}
-
 /*
- * Not EPOLLEXCLUSIVE: one connection would wake one listener of all that share the socket; and if that
- * one is released, or backs off, before it accepts, nobody would look for the connection until another
- * comes.
+ * Not EPOLLEXCLUSIVE: one connection would wake one listener of all that share the socket; and if
+ * that one is released, or backs off, before it accepts, nobody would look for the connection until
+ * another comes.
  */
 static bool preparePoll(struct FastArmed* poll)
 {
-    const struct FastListener* listener = ofPoll(poll);
+    const struct FastListener* listener = ownerOf(poll);
     struct io_uring_sqe* entry = FastArmedReserve(listener->ring, poll);
 
     if (entry == NULL)
@@ -302,27 +306,11 @@ static bool preparePoll(struct FastArmed* poll)
     return true;
 }
 
-static void onPollCanceled(struct FastArmed* poll, int result)
-{
-    (void)result;
-    onCanceled(ofPoll(poll));
-}
-
-static void holdPoll(struct FastArmed* poll)
-{
-    ofPoll(poll)->references++;
-}
-
-static void dropPoll(struct FastArmed* poll)
-{
-    dropListener(ofPoll(poll));
-}
-
 static const struct FastArmedFunctions pollFunctions = {
     .prepare = preparePoll,
-    .canceled = onPollCanceled,
-    .hold = holdPoll,
-    .drop = dropPoll,
+    .canceled = onCanceled,
+    .hold = holdListener,
+    .drop = dropOwner,
 };
 
 static bool hasConnection(const struct FastListener* listener)
@@ -331,7 +319,8 @@ static bool hasConnection(const struct FastListener* listener)
     return poll(&state, 1, 0) > 0;
 }
 
-/* Nothing is taken from the backlog that is not handed over before anybody can release the listener. */
+/* Nothing is taken from the backlog that is not handed over before anybody can release the
+ * listener. */
 static void acceptWaiting(struct FastListener* listener)
 {
     for (int count = 0; count < LISTENER_BATCH && hasConnection(listener); count++) {
@@ -343,10 +332,11 @@ static void acceptWaiting(struct FastListener* listener)
 
 static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
-    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, poll.operation);
+    struct FastListener* listener =
+        FAST_CONTAINER(operation, struct FastListener, poll.armed.operation);
 
     listener->references++;
-    (void)FastArmedComplete(&listener->poll, completion);
+    (void)FastArmedComplete(&listener->poll.armed, completion);
     if (completion->res < 0)
         deliver(listener, completion->res);
     else if (isWanted(listener))
@@ -374,8 +364,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingStopTimer(listener->ring, &listener->timer);
     closeHandle(listener);
     listener->ending = true;
-    FastArmedForget(&listener->poll);
-    FastArmedForget(&listener->accept);
+    FastArmedForget(&listener->poll.armed);
+    FastArmedForget(&listener->accept.armed);
     listener->references = 1;
     if (listener->released)
         dropListener(listener);
@@ -391,7 +381,8 @@ static const struct FastRingMemberFunctions memberFunctions = {
 /* SCTP's one-to-many sockets listen, and serve all their peers themselves. */
 static bool hasConnections(int handle)
 {
-    return readOption(handle, SO_PROTOCOL) != IPPROTO_SCTP || readOption(handle, SO_TYPE) != SOCK_SEQPACKET;
+    return readOption(handle, SO_PROTOCOL) != IPPROTO_SCTP ||
+           readOption(handle, SO_TYPE) != SOCK_SEQPACKET;
 }
 
 static int checkArguments(struct FastRing* ring, int handle, int flags,
@@ -426,8 +417,10 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
     listener->ring = ring;
     listener->function = function;
     listener->closure = closure;
-    FastArmedInitialize(&listener->poll, &pollFunctions, onPoll);
-    FastArmedInitialize(&listener->accept, &acceptFunctions, onAccept);
+    listener->poll.listener = listener;
+    listener->accept.listener = listener;
+    FastArmedInitialize(&listener->poll.armed, &pollFunctions, onPoll);
+    FastArmedInitialize(&listener->accept.armed, &acceptFunctions, onAccept);
     listener->prepare.function = runPrepare;
     listener->timer.function = onTimer;
     listener->handle = handle;
@@ -444,10 +437,10 @@ void ReleaseFastListener(struct FastListener* listener)
         return;
     listener->released = true;
     FastRingStopTimer(listener->ring, &listener->timer);
-    /* What is still in flight, since its end could not be seen (the queue of completions is full), has
-     * entered the kernel, and needs the number no more. */
-    (void)FastArmedLetGo(listener->ring, &listener->poll);
-    (void)FastArmedLetGo(listener->ring, &listener->accept);
+    /* What is still in flight, since its end could not be seen (the queue of completions is
+     * full), has entered the kernel, and needs the number no more. */
+    (void)FastArmedLetGo(listener->ring, &listener->poll.armed);
+    (void)FastArmedLetGo(listener->ring, &listener->accept.armed);
     closeHandle(listener);
     reconcile(listener);
     dropListener(listener);

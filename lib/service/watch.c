@@ -11,14 +11,13 @@
  *
  * A level-triggered watch asks poll(2) before it reports: a completion may be late.
  *
- * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends in
- * «reconcile»: a poll that is armed otherwise than wanted is stale, reports nothing any more, and is
- * canceled; ring/armed.h arms the new one when that is over. A removal does not leave its cancellation
- * to the next turn.
- * An error that we did not cause is reported, and kills the watch.
+ * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends
+ * in «reconcile»: a poll that is armed otherwise than wanted is stale, reports nothing any more,
+ * and is canceled; ring/armed.h arms the new one when that is over. A removal does not leave its
+ * cancellation to the next turn. An error that we did not cause is reported, and kills the watch.
  *
- * References: one each of the user, of the poll in flight, of the queued task, of the cancellation in
- * flight, of a call of the function.
+ * References: one each of the user, of the poll in flight, of the queued task, of the cancellation
+ * in flight, of a call of the function.
  */
 #include "ring/armed.h"
 
@@ -39,8 +38,8 @@
 enum
 {
     WATCH_ALWAYS = POLLERR | POLLHUP | POLLNVAL, /* reported without being asked for */
-    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND |
-                 POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
+    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM |
+                 POLLWRBAND | POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
 };
 
 struct FastRingWatch
@@ -159,8 +158,9 @@ static const struct FastArmedFunctions pollFunctions = {
 /* ---- reporting ---- */
 
 /*
- * A wake-up speaks of what was true when it was made, and the kernel does not look again: it may be a late
- * one, for bytes that were read since. Who reads from a blocking descriptor then waits in its handler.
+ * A wake-up speaks of what was true when it was made, and the kernel does not look again: it may be
+ * a late one, for bytes that were read since. Who reads from a blocking descriptor then waits in
+ * its handler.
  */
 static int stillHolds(const struct FastRingWatch* watch, int result)
 {
@@ -296,7 +296,8 @@ void RemoveFastRingWatch(struct FastRingWatch* watch)
     if (watch == NULL || watch->released || FastRingCheck(watch->ring) == -EPERM)
         return;
     watch->released = true;
-    /* No poll keeps the file when its owner closes it: whoever waits for its end hears of it then. */
+    /* No poll keeps the file when its owner closes it: whoever waits for its end hears of it
+     * then. */
     (void)FastArmedLetGo(watch->ring, &watch->poll);
     reconcile(watch);
     dropWatch(watch);
