@@ -47,6 +47,7 @@ PARTS = {
     'engine/uring-compat': 'engine/uring-compat',
     'engine/uring*': 'engine/uring',
     'memory/provider*': 'memory/provider',
+    'memory/buffer*': 'memory/pool',
     'memory/pool*': 'memory/pool',
     'ring/*': 'ring',
     'service/operation*': 'service/operation',
