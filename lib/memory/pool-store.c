@@ -33,18 +33,9 @@ static size_t pageSize(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint32_t exponentOf(size_t size)
+uint32_t FastBlockLargeClass(size_t size)
 {
-    return (uint32_t)(63 - __builtin_clzll(size));
-}
-
-uint32_t FastBlockClass(size_t size)
-{
-    if (size <= (size_t)1 << POOL_SHIFT)
-        return 0;
-    uint32_t exponent = exponentOf(size - 1);
-    if (exponent < POOL_SHIFT + POOL_DOUBLING - 1)
-        return exponent + 1 - POOL_SHIFT;
+    uint32_t exponent = 63 - (uint32_t)__builtin_clzll(size - 1);
     uint32_t quarter = (uint32_t)((size - 1) >> (exponent - 2)) & 3;
     uint32_t kind = POOL_DOUBLING + 4 * (exponent - (POOL_SHIFT + POOL_DOUBLING - 1)) + quarter;
     return kind < POOL_CLASSES ? kind : (uint32_t)POOL_LOOSE;

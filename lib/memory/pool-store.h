@@ -29,8 +29,18 @@ struct FastPoolStore
     struct FastPoolClass classes[POOL_CLASSES + 1]; /* the last, of loose blocks, stays empty */
 };
 
-/* The class of blocks that size bytes fit into; POOL_LOOSE: none. */
-uint32_t FastBlockClass(size_t size);
+/* The class of blocks that size bytes fit into, above 2 MiB; POOL_LOOSE: none. */
+uint32_t FastBlockLargeClass(size_t size);
+
+/* The same of any size. */
+static inline uint32_t FastBlockClass(size_t size)
+{
+    if (size <= (size_t)1 << POOL_SHIFT)
+        return 0;
+    if (size > (size_t)1 << (POOL_SHIFT + POOL_DOUBLING - 1))
+        return FastBlockLargeClass(size);
+    return 64 - POOL_SHIFT - (uint32_t)__builtin_clzll(size - 1);
+}
 
 /* A block from the system, its data poisoned; NULL: no memory. */
 struct FastBuffer* FastBlockTake(size_t size, uint32_t kind);

@@ -23,8 +23,8 @@ struct FastPoolOwner
 /*
  * Makes a pool with one reference, its user's.
  *
- * owner      NULL: locked, all threads alike. Otherwise one thread, the one that FastPoolAdopt names,
- *            uses the pool without locks.
+ * owner      NULL: locked, all threads alike. Otherwise one thread, the one that FastPoolAdopt
+ * names, uses the pool without locks.
  */
 struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner);
 
@@ -62,6 +62,6 @@ void FastPoolRelease(struct FastBufferPool* pool, struct FastBuffer* buffer);
 
 /* Levels, for the owner's thread. */
 size_t FastPoolBuffers(const struct FastBufferPool* pool); /* in use */
-size_t FastPoolMemory(const struct FastBufferPool* pool);  /* bytes from the system, free ones too */
+size_t FastPoolMemory(const struct FastBufferPool* pool); /* bytes from the system, free ones too */
 
 #endif
