@@ -1,10 +1,10 @@
 /*
  * The store of a pool that all threads but its own one share, under the lock.
  *
- * While the pool has an own thread, which decays by a timer, the store keeps what the reserve allows.
- * Without one nobody comes to decay. There the release that finds more free than in use gives the surplus
- * back at once; an allocation that then misses it has so much more kept the next time («keep»), until a
- * use of the pool a second or more later finds that it was not needed.
+ * While the pool has an own thread, which decays by a timer, the store keeps what the reserve
+ * allows. Without one nobody comes to decay. There the release that finds more free than in use
+ * gives the surplus back at once; an allocation that then misses it has so much more kept the next
+ * time («keep»), until a use of the pool a second or more later finds that it was not needed.
  *
  * Blocks go back to the system outside the lock, and who must not wait passes by when it is taken.
  */

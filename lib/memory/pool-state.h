@@ -4,10 +4,16 @@
 #ifndef FASTSOCKET_POOL_STATE_H
 #define FASTSOCKET_POOL_STATE_H
 
+#include "memory/pool.h"
 #include "memory/pool-store.h"
 #include "base/thread.h"
 
 #include <pthread.h>
+
+enum
+{
+    POOL_LITTLE = 4 << 20, /* bytes that may stay free for ever, if the reserve is no less */
+};
 
 struct FastBufferPool
 {
@@ -31,7 +37,7 @@ struct FastBufferPool
     _Atomic size_t memory; /* from the system */
     struct FastBuffer* _Atomic returned;
     _Atomic size_t returnedBytes;
-    atomic_bool decaying; /* the owner is told to call FastPoolDecay */
+    atomic_bool decaying; /* the owner was asked to call FastPoolDecay */
 
     pthread_mutex_t lock; /* of what follows */
     struct
@@ -43,56 +49,133 @@ struct FastBufferPool
     } shared;
 };
 
+/* The calling thread is the pool's own. */
 static inline bool FastPoolIsOwn(const struct FastBufferPool* pool)
 {
     return atomic_load_explicit(&pool->thread, memory_order_relaxed) == FastThreadNumber();
 }
 
+/* There is an own thread: for who knows that it is either that or none is. */
+static inline bool FastPoolIsAdopted(const struct FastBufferPool* pool)
+{
+    return atomic_load_explicit(&pool->thread, memory_order_relaxed) != 0;
+}
+
+/* Nothing is allocated any more. Its own thread need not ask: it is none any more then. */
 static inline bool FastPoolIsClosed(const struct FastBufferPool* pool)
 {
     return atomic_load_explicit(&pool->closed, memory_order_acquire);
 }
 
+/* Bytes that may be free. */
 static inline size_t FastPoolReserve(const struct FastBufferPool* pool)
 {
     return atomic_load_explicit(&pool->reserve, memory_order_relaxed);
 }
 
+/* Bytes that may be free for ever. */
 static inline size_t FastPoolLittle(const struct FastBufferPool* pool)
 {
     return atomic_load_explicit(&pool->little, memory_order_relaxed);
 }
 
-/* Bytes that are free in other places than the own store, whose memory strangers had better not touch. */
+/* Bytes that are free in other places than the own store, whose memory strangers had better not
+ * touch. */
 static inline size_t FastPoolForeignFree(const struct FastBufferPool* pool)
 {
     return FastStoreFree(&pool->shared.store) +
            atomic_load_explicit(&pool->returnedBytes, memory_order_relaxed);
 }
 
+/* Bytes that are free in all places. */
 static inline size_t FastPoolFreeBytes(const struct FastBufferPool* pool)
 {
     return FastStoreFree(&pool->own.store) + FastPoolForeignFree(pool);
 }
 
 /* What a store may keep, beside what is free elsewhere. */
-static inline size_t FastPoolAllowance(const struct FastBufferPool* pool, const struct FastPoolStore* store)
+static inline size_t FastPoolAllowance(const struct FastBufferPool* pool,
+                                       const struct FastPoolStore* store)
 {
     size_t elsewhere = FastPoolFreeBytes(pool) - FastStoreFree(store);
     size_t reserve = FastPoolReserve(pool);
     return reserve > elsewhere ? reserve - elsewhere : 0;
 }
 
-/* pool-shared.c. wait: else the lock is not waited for, and finding it taken is as finding nothing. */
-struct FastBuffer* FastPoolPopShared(struct FastBufferPool* pool, uint32_t kind, bool wait);
-bool FastPoolPushShared(struct FastBufferPool* pool, struct FastBuffer* buffer, bool wait); /* false: closed, too */
-bool FastPoolEmptyShared(struct FastBufferPool* pool, bool wait);                           /* false: nothing was free */
-void FastPoolMissShared(struct FastBufferPool* pool, size_t footprint);                     /* so much had to be asked of the system */
-void FastPoolLimitShared(struct FastBufferPool* pool);                                      /* the reserve has changed */
-bool FastPoolDecayShared(struct FastBufferPool* pool, bool begin, size_t* budget);          /* as FastStoreDecay; begin: a period */
+/* ---- pool.c ---- */
 
-/* pool.c */
+/* A block from the system, and back to it. */
 struct FastBuffer* FastPoolTakeBlock(struct FastBufferPool* pool, size_t size, uint32_t kind);
+void FastPoolGiveBlock(struct FastBufferPool* pool, struct FastBuffer* buffer);
 void FastPoolGiveChain(struct FastBufferPool* pool, struct FastBuffer* chain);
+
+/* What a stranger's buffer, or the last user, adds to the pool's life. It may be gone
+ * afterwards. */
+void FastPoolAddLife(struct FastBufferPool* pool, int64_t change);
+
+/* ---- pool-own.c: in the own thread ---- */
+
+/* A block that no list of the own store has; NULL: no memory. What lies unused in the shared
+ * store becomes the own one's. */
+struct FastBuffer* FastPoolFetchOwn(struct FastBufferPool* pool, size_t size, uint32_t kind);
+
+/* The own store has grown beyond what was to be looked at: sheds what is too much, or has it
+ * decay. */
+void FastPoolLimitOwn(struct FastBufferPool* pool);
+
+/* Takes home what other threads have returned. */
+void FastPoolCollectReturned(struct FastBufferPool* pool);
+
+/* Releases a buffer of the shared store. */
+void FastPoolReturnShared(struct FastBufferPool* pool, struct FastBuffer* buffer);
+
+/* Puts a block where the next allocation finds it. */
+static inline void FastPoolStoreOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
+{
+    if (buffer->kind == POOL_LOOSE) {
+        FastPoolGiveBlock(pool, buffer);
+        return;
+    }
+    FastStorePush(&pool->own.store, buffer);
+    if (FastStoreFree(&pool->own.store) > pool->own.watch)
+        FastPoolLimitOwn(pool);
+}
+
+/* ---- pool-foreign.c: in the others ---- */
+
+struct FastBuffer* FastPoolAllocateShared(struct FastBufferPool* pool, size_t size, uint32_t kind);
+void FastPoolReleaseForeign(struct FastBufferPool* pool, struct FastBuffer* buffer);
+
+/* Takes all that is returned off the stack. */
+struct FastBuffer* FastPoolTakeReturned(struct FastBufferPool* pool);
+
+/* Any thread: has the owner call FastPoolDecay soon; the second only if more than a little is
+ * free. */
+void FastPoolStartDecay(struct FastBufferPool* pool);
+void FastPoolLimitForeign(struct FastBufferPool* pool);
+
+/* Any thread: memory has come home; tells the owner if an allocation has failed since the last
+ * time. */
+void FastPoolNotifyHome(struct FastBufferPool* pool);
+
+/* ---- pool-shared.c: wait: else the lock is not waited for, and finding it taken is as finding
+ * nothing ---- */
+
+struct FastBuffer* FastPoolPopShared(struct FastBufferPool* pool, uint32_t kind, bool wait);
+
+/* false: not taken in, since the block is a loose one, the lock is taken or the pool closed. */
+bool FastPoolPushShared(struct FastBufferPool* pool, struct FastBuffer* buffer, bool wait);
+
+/* Gives back all that is free; false: nothing was. */
+bool FastPoolEmptyShared(struct FastBufferPool* pool, bool wait);
+
+/* So many bytes had to be asked of the system: that much more is kept the next time. */
+void FastPoolMissShared(struct FastBufferPool* pool, size_t footprint);
+
+/* The reserve has changed. */
+void FastPoolLimitShared(struct FastBufferPool* pool);
+
+/* As FastStoreDecay; begin: a period. */
+bool FastPoolDecayShared(struct FastBufferPool* pool, bool begin, size_t* budget);
 
 #endif

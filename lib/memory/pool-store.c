@@ -1,17 +1,17 @@
 /*
  * Blocks of memory, and lists of free ones.
  *
- * A block is a header of 64 bytes, then the data. Blocks come in classes: of 2^n bytes of data up to
- * 2 MiB, four to a doubling up to 64 MiB, so that an odd size wastes little; larger ones are cut to
- * measure and never kept. From 32 KiB on they are mapped one by one, because only then does their memory
- * really return to the system.
+ * A block is a header of 64 bytes, then the data. Blocks come in classes: of 2^n bytes of data up
+ * to 2 MiB, four to a doubling up to 64 MiB, so that an odd size wastes little; larger ones are cut
+ * to measure and never kept. From 32 KiB on they are mapped one by one, because only then does
+ * their memory really return to the system.
  *
- * Each list remembers the least number of blocks that it had in a period. Those lay unused at the bottom
- * all the while: whatever the program did in that time, it did without them. So what it needs again and
- * again is never taken off by the decay, and what it needed once goes by halves.
+ * Each list remembers the least number of blocks that it had in a period. Those lay unused at the
+ * bottom all the while: whatever the program did in that time, it did without them. So what it
+ * needs again and again is never taken off by the decay, and what it needed once goes by halves.
  *
- * The data of a block is poisoned from the moment it comes from the system; who hands it out lifts that
- * for as many bytes as were asked for.
+ * The data of a block is poisoned from the moment it comes from the system; who hands it out lifts
+ * that for as many bytes as were asked for.
  */
 #include "memory/pool-store.h"
 #include "base/poison.h"
@@ -33,18 +33,9 @@ static size_t pageSize(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint32_t exponentOf(size_t size)
+uint32_t FastBlockLargeClass(size_t size)
 {
-    return (uint32_t)(63 - __builtin_clzll(size));
-}
-
-uint32_t FastBlockClass(size_t size)
-{
-    if (size <= (size_t)1 << POOL_SHIFT)
-        return 0;
-    uint32_t exponent = exponentOf(size - 1);
-    if (exponent < POOL_SHIFT + POOL_DOUBLING - 1)
-        return exponent + 1 - POOL_SHIFT;
+    uint32_t exponent = 63 - (uint32_t)__builtin_clzll(size - 1);
     uint32_t quarter = (uint32_t)((size - 1) >> (exponent - 2)) & 3;
     uint32_t kind = POOL_DOUBLING + 4 * (exponent - (POOL_SHIFT + POOL_DOUBLING - 1)) + quarter;
     return kind < POOL_CLASSES ? kind : (uint32_t)POOL_LOOSE;
@@ -150,7 +141,8 @@ static size_t costOf(const struct FastPoolClass* list)
     return 1 + list->first->footprint / STORE_BYTES_AS_BLOCK;
 }
 
-bool FastStoreDecay(struct FastPoolStore* store, size_t floor, size_t* budget, struct FastBuffer** chain)
+bool FastStoreDecay(struct FastPoolStore* store, size_t floor, size_t* budget,
+                    struct FastBuffer** chain)
 {
     for (uint32_t kind = POOL_CLASSES; kind-- > 0;) {
         struct FastPoolClass* list = &store->classes[kind];

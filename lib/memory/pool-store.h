@@ -1,14 +1,11 @@
 /*
- * The pool's own: blocks of memory, and lists of free ones. Knows no threads: who calls holds the lock
- * that guards a store, or is the only one to use it.
+ * The pool's own: blocks of memory, and lists of free ones. Knows no threads: who calls holds the
+ * lock that guards a store, or is the only one to use it.
  */
 #ifndef FASTSOCKET_POOL_STORE_H
 #define FASTSOCKET_POOL_STORE_H
 
-#include "memory/pool.h"
-
-#include <stdalign.h>
-#include <stdatomic.h>
+#include "memory/buffer.h"
 
 enum
 {
@@ -17,21 +14,6 @@ enum
     POOL_CLASSES = POOL_DOUBLING + 4 * 5, /* then four to a doubling, the largest 64 MiB */
     POOL_LOOSE = POOL_CLASSES,            /* the class of blocks cut to measure, never kept */
 };
-
-struct FastBuffer
-{
-    alignas(64) struct FastBufferPool* pool;
-    struct FastBuffer* next; /* on a free list or the stack of returned ones; in use: its holder's */
-    size_t size;             /* as asked for */
-    size_t length;
-    size_t footprint; /* bytes from the system */
-    _Atomic uint32_t references;
-    uint32_t kind;
-    uint64_t note; /* its holder's */
-    bool shared;   /* its home is the store that is shared by threads */
-};
-
-_Static_assert(sizeof(struct FastBuffer) == 64, "data begins 64 bytes behind the header");
 
 struct FastPoolClass
 {
@@ -47,25 +29,43 @@ struct FastPoolStore
     struct FastPoolClass classes[POOL_CLASSES + 1]; /* the last, of loose blocks, stays empty */
 };
 
-uint32_t FastBlockClass(size_t size);
-struct FastBuffer* FastBlockTake(size_t size, uint32_t kind); /* from the system, its data poisoned; NULL: no memory */
-void FastBlockGive(struct FastBuffer* buffer);                /* to the system */
+/* The class of blocks that size bytes fit into, above 2 MiB; POOL_LOOSE: none. */
+uint32_t FastBlockLargeClass(size_t size);
+
+/* The same of any size. */
+static inline uint32_t FastBlockClass(size_t size)
+{
+    if (size <= (size_t)1 << POOL_SHIFT)
+        return 0;
+    if (size > (size_t)1 << (POOL_SHIFT + POOL_DOUBLING - 1))
+        return FastBlockLargeClass(size);
+    return 64 - POOL_SHIFT - (uint32_t)__builtin_clzll(size - 1);
+}
+
+/* A block from the system, its data poisoned; NULL: no memory. */
+struct FastBuffer* FastBlockTake(size_t size, uint32_t kind);
+
+/* … and back to it. */
+void FastBlockGive(struct FastBuffer* buffer);
 
 /* What follows adds the blocks that it takes off to a chain. */
 
+/* Takes all. */
 void FastStoreEmpty(struct FastPoolStore* store, struct FastBuffer** chain);
 
-/* Takes blocks off until so many bytes are left, from the class with most to give, so that one which is
- * in steady use beside a burst keeps its blocks. */
+/* Takes blocks off until so many bytes are left, from the class with most to give, so that one
+ * which is in steady use beside a burst keeps its blocks. */
 void FastStoreShed(struct FastPoolStore* store, size_t most, struct FastBuffer** chain);
 
 /* Begins a period: half of what was not needed in the last one becomes due. */
 void FastStoreBeginPeriod(struct FastPoolStore* store);
 
-/* Takes off what is due, but leaves as many bytes as floor says. Returns false when more is due, since
- * *budget blocks or their like in bytes, which is lowered, are spent. */
-bool FastStoreDecay(struct FastPoolStore* store, size_t floor, size_t* budget, struct FastBuffer** chain);
+/* Takes off what is due, but leaves as many bytes as floor says. Returns false when more is due,
+ * since *budget blocks or their like in bytes, which is lowered, are spent. */
+bool FastStoreDecay(struct FastPoolStore* store, size_t floor, size_t* budget,
+                    struct FastBuffer** chain);
 
+/* Bytes on the lists. */
 static inline size_t FastStoreFree(const struct FastPoolStore* store)
 {
     return atomic_load_explicit(&store->free, memory_order_relaxed);
@@ -77,6 +77,7 @@ static inline void FastStoreSetFree(struct FastPoolStore* store, size_t bytes)
     atomic_store_explicit(&store->free, bytes, memory_order_relaxed);
 }
 
+/* A free block of the class; NULL: none. */
 static inline struct FastBuffer* FastStorePop(struct FastPoolStore* store, uint32_t kind)
 {
     struct FastPoolClass* list = &store->classes[kind];

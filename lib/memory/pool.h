@@ -1,27 +1,34 @@
 /*
- * What the units above call of pools and buffers. Knows nothing of rings: CreateFastBufferPool, which
- * ties a pool to a ring, stands in ring-pool.c.
+ * What the units above call of pools and buffers. Knows nothing of rings: CreateFastBufferPool,
+ * which ties a pool to a ring, stands in ring-pool.c.
  */
 #ifndef FASTSOCKET_POOL_H
 #define FASTSOCKET_POOL_H
 
-#include <Ring/FastBuffer.h>
-#include <stdbool.h>
+#include "memory/buffer.h"
 
+/* Who has a pool do its work in one thread; called in any. */
 struct FastPoolOwner
 {
-    void (*home)(struct FastPoolOwner* owner); /* any thread: memory came back after an allocation had failed */
-    void (*gone)(struct FastPoolOwner* owner); /* any thread: closed, dropped and empty; the owner calls FastPoolFree, now or later */
-    void (*surplus)(struct FastPoolOwner* owner); /* any thread: have FastPoolDecay called in the owner's thread, soon */
+    /* Memory came back after an allocation had failed. */
+    void (*home)(struct FastPoolOwner* owner);
+
+    /* The pool is closed, dropped and empty; the owner calls FastPoolFree, now or later. */
+    void (*gone)(struct FastPoolOwner* owner);
+
+    /* FastPoolDecay is to be called in the owner's thread, soon. */
+    void (*surplus)(struct FastPoolOwner* owner);
 };
 
 /*
  * Makes a pool with one reference, its user's.
  *
- * owner      NULL: locked, all threads alike. Otherwise one thread, told by FastPoolAdopt, uses the
- *            pool without locks.
+ * owner      NULL: locked, all threads alike. Otherwise one thread, the one that FastPoolAdopt
+ * names, uses the pool without locks.
  */
 struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner);
+
+/* Whom FastPoolCreate was given. */
 struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool);
 
 /* From now on the calling thread is the pool's own. */
@@ -34,8 +41,8 @@ void FastPoolDrop(struct FastBufferPool* pool);
 /* Bytes that the pool may keep free. Owner's thread; 64 MiB until it is called. */
 void FastPoolSetReserve(struct FastBufferPool* pool, size_t bytes);
 
-/* Owner's thread: gives back of what was not needed lately. Returns in how many milliseconds to call it
- * again; 0 = not until surplus is called. */
+/* Owner's thread: gives back of what was not needed lately. Returns in how many milliseconds to
+ * call it again; 0 = not until surplus is called. */
 uint32_t FastPoolDecay(struct FastBufferPool* pool);
 
 /* No allocation any more (ECANCELED); buffers go back to the system, the pool itself with the last
@@ -45,16 +52,16 @@ void FastPoolClose(struct FastBufferPool* pool);
 /* The last of a pool that has an owner: after gone. */
 void FastPoolFree(struct FastBufferPool* pool);
 
+/*
+ * AllocateFastBuffer and ReleaseFastBuffer for who knows that it runs in the thread that the pool's
+ * owner adopts it for, or that has adopted it (the thread of its ring); of a pool without an owner,
+ * in any. A buffer of another pool is released as ever.
+ */
+struct FastBuffer* FastPoolAllocate(struct FastBufferPool* pool, size_t size);
+void FastPoolRelease(struct FastBufferPool* pool, struct FastBuffer* buffer);
+
 /* Levels, for the owner's thread. */
 size_t FastPoolBuffers(const struct FastBufferPool* pool); /* in use */
-size_t FastPoolMemory(const struct FastBufferPool* pool);  /* bytes from the system, the reserve included */
-
-/* Room in the buffer's header for who holds it alone: a link for its queue, and a number. Undefined
- * after allocation. */
-struct FastBuffer** FastBufferLink(struct FastBuffer* buffer);
-uint64_t* FastBufferNote(struct FastBuffer* buffer);
-
-/* Bytes of memory that a buffer takes, for accounting. */
-size_t FastBufferFootprint(const struct FastBuffer* buffer);
+size_t FastPoolMemory(const struct FastBufferPool* pool); /* bytes from the system, free ones too */
 
 #endif

@@ -1,74 +1,88 @@
 /*
  * What completions say of a provider's buffers.
  *
- * Good path: a completion names a slot that is published, and a length that fits it; of a bundle, also the
- * slots that were put behind it. A socket takes them at once (buffer-provider.c). A user's own operation
- * claims them, and its user advances each: puts the same buffer back, or another one.
+ * Good path: a completion names a slot that is published, and a length that fits it; of a bundle,
+ * also the slots that were put behind it. A socket takes them at once (provider.c). A user's own
+ * operation claims them, and its user advances each: puts the same buffer back, or another one.
  *
- * Failures: the completion can't be true: the slots are put back, as far as the kernel says that it has
- * taken them. Nobody hears of a claim, or it brings no bytes: it goes back by itself.
+ * Failures: the completion can't be true: the slots are put back, as far as the kernel says that it
+ * has taken them. Nobody hears of a claim, or it brings no bytes: it goes back by itself.
  */
-#include "memory/provider-state.h"
+#include "memory/provider.h"
 #include "engine/uring-compat.h"
 
 #include <errno.h>
 
 /* ---- what a completion can't say ---- */
 
-/* The entry of the kernel's ring by which a slot was published; NULL: another was put over it since. */
-static const struct io_uring_buf* entryOf(const struct FastRingBufferProvider* provider, uint16_t id)
+/* The entry of the kernel's ring by which a slot was published; NULL: another was put over it
+ * since. */
+static inline const struct io_uring_buf* entryOf(const struct FastRingBufferProvider* provider,
+                                                 const struct FastProviderSlot* slot)
 {
-    uint32_t sequence = provider->slots[id].sequence;
-    if (provider->sequence - sequence > provider->count)
+    if (provider->sequence - slot->sequence > provider->count)
         return NULL;
-    return (const struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
+    return (const struct io_uring_buf*)provider->entries + (slot->sequence & (provider->count - 1));
 }
 
-/* Completions of deferred work are made inside an enter: they know nothing of what was put after it. */
-static bool isUnseen(const struct FastRingBufferProvider* provider, uint16_t id)
+/* Completions of deferred work are made inside an enter: they know nothing of what was put after
+ * it. */
+static inline bool isUnseen(const struct FastRingBufferProvider* provider,
+                            const struct FastProviderSlot* slot)
 {
-    return FastRingEngine(provider->ring)->features & FASTRING_FEATURE_DEFER_TASKRUN &&
-           provider->slots[id].enter == FastProviderEnters(provider);
+    return provider->engine->features & FASTRING_FEATURE_DEFER_TASKRUN &&
+           slot->enter == FastProviderEnters(provider);
 }
 
 /*
- * Bytes that the kernel can have put into a slot; 0: it can't have filled it. The kernel may shorten an
- * entry when it takes it for less than a buffer. Some (6.17 to 7.0.4) do so without taking it, and the
- * next receive, whose buffers would be taken for longer than they were, then uses it as it is.
+ * Bytes that the kernel can have put into a slot; 0: it can't have filled it. The kernel may
+ * shorten an entry when it takes it for less than a buffer. Some (6.17 to 7.0.4) do so without
+ * taking it, and the next receive, whose buffers would be taken for longer than they were, then
+ * uses it as it is.
  */
-static size_t roomOf(const struct FastRingBufferProvider* provider, uint16_t id)
+static inline size_t roomOf(const struct FastRingBufferProvider* provider, uint16_t id)
 {
-    if (id >= provider->count || provider->slots[id].buffer == NULL || provider->slots[id].claimed ||
-        isUnseen(provider, id))
+    if (id >= provider->count)
         return 0;
-    const struct io_uring_buf* entry = entryOf(provider, id);
+    const struct FastProviderSlot* slot = &provider->slots[id];
+    if (slot->buffer == NULL || slot->claimed || isUnseen(provider, slot))
+        return 0;
+    const struct io_uring_buf* entry = entryOf(provider, slot);
     if (entry == NULL)
         return provider->length;
-    if (entry->addr != (uintptr_t)provider->slots[id].buffer || entry->bid != id)
+    if (entry->addr != (uintptr_t)slot->buffer || entry->bid != id)
         return 0;
     return entry->len < provider->length ? entry->len : provider->length;
 }
 
-bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length,
-                            bool bundle)
+/* id names a slot. */
+static bool isBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id,
+                             size_t length)
 {
-    for (int slot = id; slot >= 0; slot = FastProviderNext(provider, (uint16_t)slot)) {
-        size_t part = length < provider->length ? length : provider->length;
-        size_t room = roomOf(provider, (uint16_t)slot);
-        if (room == 0 || part > room)
+    struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, true);
+    while (FastProviderNextSlot(&slots)) {
+        size_t room = roomOf(provider, slots.id);
+        if (room == 0 || slots.length > room)
             return false;
-        length -= part;
-        if (length == 0 || !bundle)
-            break;
     }
-    return length == 0;
+    return slots.left == 0;
 }
 
-/* How many slots from this one on the kernel has taken from its ring, so that they may be put back; where
- * it can't say, those that the caller believes. */
-static uint32_t takenFrom(const struct FastRingBufferProvider* provider, uint16_t id, uint32_t believed)
+bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint16_t id,
+                            size_t length, bool bundle)
 {
-    struct FastEngine* engine = FastRingEngine(provider->ring);
+    size_t room = roomOf(provider, id);
+    if (length <= room)
+        return room > 0;
+    return room > 0 && bundle && isBundlePossible(provider, id, length);
+}
+
+/* How many slots from this one on the kernel has taken from its ring, so that they may be put
+ * back; where it can't say, those that the caller believes. */
+static uint32_t takenFrom(const struct FastRingBufferProvider* provider, uint16_t id,
+                          uint32_t believed)
+{
+    struct FastEngine* engine = provider->engine;
     int head = engine->functions->countTakenBuffers(engine, provider->group.id);
     if (head < 0)
         return believed;
@@ -76,7 +90,9 @@ static uint32_t takenFrom(const struct FastRingBufferProvider* provider, uint16_
     return taken <= provider->count ? taken : 0;
 }
 
-void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length, bool bundle)
+/* By what the entries have room for, which may be less than what the buffers have. */
+void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length,
+                        bool bundle)
 {
     int slot = roomOf(provider, id) > 0 ? id : -1;
     uint32_t taken = slot >= 0 ? takenFrom(provider, id, 1) : 0;
@@ -100,31 +116,29 @@ static uint64_t stampOf(const struct FastRingBufferProvider* provider, uint16_t 
 
 uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
 {
-    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(group, struct FastRingBufferProvider, group);
     if (!FastProviderIsPossible(provider, id, length, bundle)) {
         FastProviderReject(provider, id, length, bundle);
         return 0;
     }
-    int slot = id;
-    do {
-        provider->slots[slot].claimed = true;
+    struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, bundle);
+    while (FastProviderNextSlot(&slots)) {
+        provider->slots[slots.id].claimed = true;
         provider->available--;
-        length -= length < provider->length ? length : provider->length;
-        slot = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
-    } while (slot >= 0);
+    }
     return stampOf(provider, id);
 }
 
 void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
 {
-    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
-    int slot = id < provider->count ? id : -1;
-    while (slot >= 0 && provider->slots[slot].claimed) {
-        length -= length < provider->length ? length : provider->length;
-        int next = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
-        FastProviderReturn(provider, (uint16_t)slot);
-        slot = next;
-    }
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, bundle);
+    if (id >= provider->count)
+        return;
+    while (FastProviderNextSlot(&slots) && provider->slots[slots.id].claimed)
+        FastProviderReturn(provider, slots.id);
 }
 
 /* ---- for the user's own operations ---- */
@@ -144,7 +158,8 @@ void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_ur
         submission->ioprio &= (uint16_t)~FAST_URING_RECVSEND_BUNDLE;
 }
 
-static int bufferOf(const struct FastRingBufferProvider* provider, const struct io_uring_cqe* completion)
+static int bufferOf(const struct FastRingBufferProvider* provider,
+                    const struct io_uring_cqe* completion)
 {
     if (provider == NULL || completion == NULL || !(completion->flags & IORING_CQE_F_BUFFER))
         return -EINVAL;
@@ -152,8 +167,8 @@ static int bufferOf(const struct FastRingBufferProvider* provider, const struct 
     return FastProviderPeek(provider, (uint16_t)id) != NULL ? (int)id : -EINVAL;
 }
 
-/* Whether the completion is the one that the buffer was claimed for, and it was not advanced since. One that
- * its user has made up of result and flags can't say. */
+/* Whether the completion is the one that the buffer was claimed for, and it was not advanced
+ * since. One that its user has made up of result and flags can't say. */
 static bool isClaimed(const struct FastRingBufferProvider* provider, uint16_t id,
                       const struct io_uring_cqe* completion)
 {

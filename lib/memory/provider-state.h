@@ -1,18 +1,21 @@
 /*
- * A provider's own state: for buffer-provider.c (life, puts, those who wait) and buffer-claim.c (what
- * completions say of its buffers).
+ * A provider's own state: for provider.c (life, puts), provider-wait.c (those who wait),
+ * provider-claim.c (what completions say of its buffers), and what provider.h does inline. Nobody
+ * else looks at the members.
  */
-#ifndef FASTSOCKET_BUFFER_STATE_H
-#define FASTSOCKET_BUFFER_STATE_H
+#ifndef FASTSOCKET_PROVIDER_STATE_H
+#define FASTSOCKET_PROVIDER_STATE_H
 
-#include "memory/provider.h"
+#include "ring/ring.h"
+
+struct FastProviderSource;
 
 struct FastProviderSlot
 {
-    void* buffer;          /* NULL: vacant */
-    uint32_t sequence;     /* of its last put */
-    uint32_t enter : 31;   /* the kernel was entered so often before that put */
-    uint32_t claimed : 1;  /* filled for a user's own operation, and not put back yet */
+    void* buffer;         /* NULL: vacant */
+    uint32_t sequence;    /* of its last put */
+    uint32_t enter : 31;  /* the kernel was entered so often before that put */
+    uint32_t claimed : 1; /* filled for a user's own operation, and not put back yet */
 };
 
 struct FastRingBufferProvider
@@ -20,7 +23,8 @@ struct FastRingBufferProvider
     struct FastRingMember member;
     struct FastRingGroup group;
     struct FastRing* ring;
-    uint32_t references; /* the user's and the sockets' */
+    struct FastEngine* engine; /* the ring's */
+    uint32_t references;       /* the user's and the sockets' */
     CreateRingBufferFunction create;
     ReleaseRingBufferFunction release; /* known when the user has released the provider */
     void* closure;
@@ -28,9 +32,9 @@ struct FastRingBufferProvider
     uint32_t count; /* a power of two */
     uint32_t length;
     struct io_uring_buf_ring* entries;       /* shared with the kernel */
-    const struct FastProviderKeeper* keeper; /* of closure; NULL: not kept */
+    const struct FastProviderSource* source; /* closure is one, and held; NULL: it is not */
     bool closed;                             /* the ring is gone */
-    bool leaked;                             /* … and the kernel may still write to our buffers */
+    bool leaked;                             /* and the kernel may still write to our buffers */
 
     struct FastProviderSlot* slots;
     uint16_t* log;     /* ids in the order of putting, the last 2 × count */
@@ -50,7 +54,7 @@ struct FastRingBufferProvider
         uint32_t batch;     /* to be served next */
         uint32_t available; /* when the last batch was served */
         struct FastTask serve;
-        struct FastTask again; /* a notice: serves the rest a turn later */
+        struct FastTask again; /* with the notices: serves the rest a turn later */
     } waiting;
 
     struct FastTask refill;
@@ -59,10 +63,21 @@ struct FastRingBufferProvider
 /* As many bits of the count of enters as a slot has room for. */
 static inline uint32_t FastProviderEnters(const struct FastRingBufferProvider* provider)
 {
-    return FastRingEngine(provider->ring)->enters & (UINT32_MAX >> 1);
+    return provider->engine->enters & (UINT32_MAX >> 1);
 }
 
-/* ---- buffer-claim.c ---- */
+/* ---- provider.c ---- */
+
+/* Runs a task of the provider's in the next phase of preparation. It holds the provider
+ * meanwhile. */
+void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task);
+
+/* ---- provider-wait.c ---- */
+
+/* At creation. */
+void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider);
+
+/* ---- provider-claim.c ---- */
 
 /* The functions of the group, see ring.h. */
 uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);

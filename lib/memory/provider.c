@@ -2,20 +2,16 @@
  * The kernel's buffer rings: memory that receives are filled into.
  *
  * Good path: a provider fills its slots once. A completion names a slot (of a bundle, the first of
- * several); its owner takes the buffer and puts another one in its place, or gives the same one back,
- * at once. Buffers of a bundle follow each other in the order in which they were put back, neither by
- * id nor in the order of completions: so every put is logged, each slot knows its last entry in the
- * log, and the successor of a buffer is the log's next entry.
+ * several); its owner takes the buffer and puts another one in its place, or gives the same one
+ * back, at once. Buffers of a bundle follow each other in the order in which they were put back,
+ * neither by id nor in the order of completions: so every put is logged, each slot knows its last
+ * entry in the log, and the successor of a buffer is the log's next entry.
  *
- * Failures: no memory for a replacement: the slot stays vacant and is refilled when memory returns. A
- * receive that ends for want of buffers waits here; the kernel would answer it again at once. Waiters
- * are served, first come first served, as many a turn as there are buffers, so that one buffer shared
- * by many sockets costs one try a message; twice as many when those served before left the buffers
- * alone, because a socket without data takes none but must be armed all the same. The ring ends: the
- * provider is a shell and keeps its buffers until its user releases it.
+ * Failures: no memory for a replacement: the slot stays vacant and is refilled when memory returns.
+ * No buffers for a receive: provider-wait.c. The ring ends: the provider is defunct and keeps its
+ * buffers until its user releases it.
  */
-#include "memory/provider-state.h"
-#include "base/checker.h"
+#include "memory/provider.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,16 +20,16 @@
 enum
 {
     PROVIDER_DEFAULT_COUNT = 256,
-    PROVIDER_MOST_COUNT = 32768,
-    PROVIDER_LEAST_LENGTH = 64,
-    PROVIDER_MOST_LENGTH = 1 << 30,
-    PROVIDER_FIRST_GROUP = 0x8000, /* those that we pick: away from the small numbers that people like */
+    PROVIDER_MAX_COUNT = 32768,
+    PROVIDER_MIN_LENGTH = 64,
+    PROVIDER_MAX_LENGTH = 1 << 30,
+    PROVIDER_FIRST_GROUP = 0x8000, /* of those that we pick: people like small numbers */
     PROVIDER_LAST_GROUP = 0xffff,
 };
 
 /* ---- tasks: each holds the provider while it is queued ---- */
 
-static void deferTask(struct FastRingBufferProvider* provider, struct FastTask* task)
+void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task)
 {
     if (task->queued || provider->closed)
         return;
@@ -54,10 +50,10 @@ static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buff
     provider->sequence++;
     provider->available++;
     io_uring_buf_ring_add(provider->entries, buffer, provider->length, id,
-                          io_uring_buf_ring_mask(provider->count), 0);
+                          (int)(provider->count - 1), 0);
     io_uring_buf_ring_advance(provider->entries, 1);
     if (provider->waiting.list.first != NULL)
-        deferTask(provider, &provider->waiting.serve);
+        FastProviderDefer(provider, &provider->waiting.serve);
 }
 
 static void vacate(struct FastRingBufferProvider* provider, uint16_t id)
@@ -81,7 +77,8 @@ static bool fillSlots(struct FastRingBufferProvider* provider)
 
 static bool refill(struct FastTask* task)
 {
-    struct FastRingBufferProvider* provider = FAST_CONTAINER(task, struct FastRingBufferProvider, refill);
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(task, struct FastRingBufferProvider, refill);
     bool alive = provider->references > 1; /* the task holds one */
     if (alive && !provider->closed && !FastRingIsEnding(provider->ring) && !fillSlots(provider))
         FastRingWaitMemory(provider->ring, &provider->refill);
@@ -90,88 +87,7 @@ static bool refill(struct FastTask* task)
     return true;
 }
 
-/* ---- those who wait ---- */
-
-/* Whether the first one waits in vain no longer: something was put since it was armed. What we count as
- * available says less, since users may keep buffers that their own operations have filled. */
-static bool isServable(const struct FastRingBufferProvider* provider)
-{
-    const struct FastWaiter* first = provider->waiting.list.first;
-    return first != NULL && provider->available > 0 && first->mark != provider->sequence;
-}
-
-static bool serveWaiters(struct FastTask* task)
-{
-    struct FastRingBufferProvider* provider =
-        FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.serve);
-    uint32_t available = provider->available;
-    bool untouched = available >= provider->waiting.available && provider->waiting.batch > 0;
-    provider->waiting.batch = untouched ? provider->waiting.batch * 2 : available;
-    if (provider->waiting.batch < available)
-        provider->waiting.batch = available;
-    provider->waiting.available = available;
-    for (uint32_t index = 0; index < provider->waiting.batch && isServable(provider); index++)
-        (void)FastWaiterServe(&provider->waiting.list);
-    if (!isServable(provider))
-        provider->waiting.batch = 0;
-    else if (!provider->waiting.again.queued) {
-        FastProviderHold(provider);
-        FastRingNotify(provider->ring, &provider->waiting.again);
-    }
-    FastProviderDrop(provider);
-    return true;
-}
-
-static bool serveAgain(struct FastTask* task)
-{
-    struct FastRingBufferProvider* provider =
-        FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.again);
-    if (isServable(provider))
-        deferTask(provider, &provider->waiting.serve);
-    FastProviderDrop(provider);
-    return true;
-}
-
-uint32_t FastProviderMark(const struct FastRingBufferProvider* provider)
-{
-    return provider->sequence;
-}
-
-uint32_t FastProviderAvailable(const struct FastRingBufferProvider* provider)
-{
-    return provider->available;
-}
-
-void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter, uint32_t mark)
-{
-    waiter->mark = mark;
-    FastWaiterAdd(&provider->waiting.list, waiter);
-    provider->waiting.batch = 0; /* somebody found the ring empty: carefully again */
-    if (isServable(provider))
-        deferTask(provider, &provider->waiting.serve);
-}
-
-/* ---- what sockets ask ---- */
-
-struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider)
-{
-    return provider->ring;
-}
-
-uint32_t FastProviderCount(const struct FastRingBufferProvider* provider)
-{
-    return provider->count;
-}
-
-uint32_t FastProviderLength(const struct FastRingBufferProvider* provider)
-{
-    return provider->length;
-}
-
-bool FastProviderMakes(const struct FastRingBufferProvider* provider, CreateRingBufferFunction function)
-{
-    return provider->create == function;
-}
+/* ---- what sockets call ---- */
 
 int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
 {
@@ -180,17 +96,6 @@ int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
         return -1;
     uint16_t next = provider->log[sequence & (2 * provider->count - 1)];
     return provider->slots[next].sequence == sequence ? next : -1;
-}
-
-void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    return id < provider->count ? provider->slots[id].buffer : NULL;
-}
-
-void FastProviderFilled(const struct FastRingBufferProvider* provider, uint16_t id, size_t length)
-{
-    if (!provider->closed && FastRingEngine(provider->ring)->checked)
-        FastCheckerDefine(provider->slots[id].buffer, length < provider->length ? length : provider->length);
 }
 
 /* A slot is seen to be filled: it is no longer available, if that wasn't known. */
@@ -213,7 +118,7 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
         return;
     }
     vacate(provider, id);
-    deferTask(provider, &provider->refill);
+    FastProviderDefer(provider, &provider->refill);
 }
 
 /* ---- life ---- */
@@ -236,33 +141,38 @@ static size_t entriesSize(const struct FastRingBufferProvider* provider)
     return provider->count * sizeof(struct io_uring_buf);
 }
 
-static const struct FastProviderKeeper* _Atomic knownKeeper;
+static const struct FastProviderSource* _Atomic knownSource;
 
-void FastProviderSetKeeper(const struct FastProviderKeeper* keeper)
+void FastProviderSetSource(const struct FastProviderSource* source)
 {
-    atomic_store(&knownKeeper, keeper);
+    atomic_store(&knownSource, source);
 }
 
-/* A provider refills itself also when its user has released what its buffers came from. */
-static void keepSource(struct FastRingBufferProvider* provider)
+/* A provider refills itself also when its user has released what its buffers come from. */
+static void holdSource(struct FastRingBufferProvider* provider)
 {
-    const struct FastProviderKeeper* keeper = atomic_load(&knownKeeper);
-    if (keeper == NULL || keeper->function != provider->create)
+    const struct FastProviderSource* source = atomic_load(&knownSource);
+    if (source == NULL || source->function != provider->create)
         return;
-    keeper->hold(provider->closure);
-    provider->keeper = keeper;
+    source->hold(provider->closure);
+    provider->source = source;
 }
 
 static void freeProvider(struct FastRingBufferProvider* provider)
 {
-    if (provider->keeper != NULL)
-        provider->keeper->drop(provider->closure);
+    if (provider->source != NULL)
+        provider->source->drop(provider->closure);
     if (provider->entries != NULL && !provider->leaked)
         munmap(provider->entries, entriesSize(provider));
     free(provider->slots);
     free(provider->log);
     free(provider->vacant.ids);
     free(provider);
+}
+
+static void unregisterGroup(struct FastRingBufferProvider* provider)
+{
+    provider->engine->functions->unregisterBuffers(provider->engine, provider->group.id);
 }
 
 void FastProviderHold(struct FastRingBufferProvider* provider)
@@ -276,8 +186,7 @@ void FastProviderDrop(struct FastRingBufferProvider* provider)
     if (--provider->references > 0)
         return;
     if (!provider->closed) {
-        struct FastEngine* engine = FastRingEngine(ring);
-        engine->functions->unregisterBuffers(engine, provider->group.id);
+        unregisterGroup(provider);
         FastRingRemoveGroup(ring, &provider->group);
         FastRingUnlink(ring, &provider->member);
     }
@@ -289,7 +198,8 @@ void FastProviderDrop(struct FastRingBufferProvider* provider)
 /* A task in a queue of the ring holds the provider; the queues are never run again. */
 static void closeMember(struct FastRingMember* member, bool orderly)
 {
-    struct FastRingBufferProvider* provider = FAST_CONTAINER(member, struct FastRingBufferProvider, member);
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(member, struct FastRingBufferProvider, member);
     provider->closed = true;
     provider->leaked = !orderly;
     FastRingRemoveGroup(provider->ring, &provider->group);
@@ -314,17 +224,25 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .count = countMember,
 };
 
-static int registerGroup(struct FastRingBufferProvider* provider, uint16_t group)
+static int registerNumber(struct FastRingBufferProvider* provider, uint32_t number)
 {
-    struct FastEngine* engine = FastRingEngine(provider->ring);
-    uint32_t last = group != 0 ? group : PROVIDER_LAST_GROUP;
-    int result = -EEXIST;
-    for (uint32_t next = group != 0 ? group : PROVIDER_FIRST_GROUP; result == -EEXIST && next <= last; next++) {
-        provider->group.id = (uint16_t)next;
-        result = engine->functions->registerBuffers(engine, provider->group.id, provider->entries,
-                                                    provider->count);
+    struct FastEngine* engine = provider->engine;
+    provider->group.id = (uint16_t)number;
+    return engine->functions->registerBuffers(engine, provider->group.id, provider->entries,
+                                              provider->count);
+}
+
+/* number 0: any that is free. */
+static int registerGroup(struct FastRingBufferProvider* provider, uint16_t number)
+{
+    if (number != 0)
+        return registerNumber(provider, number);
+    for (uint32_t next = PROVIDER_FIRST_GROUP; next <= PROVIDER_LAST_GROUP; next++) {
+        int result = registerNumber(provider, next);
+        if (result != -EEXIST)
+            return result;
     }
-    return result == -EEXIST && group == 0 ? -ENOSPC : result;
+    return -ENOSPC;
 }
 
 static int allocateTables(struct FastRingBufferProvider* provider)
@@ -343,61 +261,89 @@ static int allocateTables(struct FastRingBufferProvider* provider)
     return 0;
 }
 
+static int checkArguments(struct FastRing* ring, uint16_t count, uint32_t length,
+                          CreateRingBufferFunction function)
+{
+    int result = FastRingCheckCreate(ring);
+    if (result < 0)
+        return result;
+    bool isKnown = count <= PROVIDER_MAX_COUNT && length >= PROVIDER_MIN_LENGTH &&
+                   length <= PROVIDER_MAX_LENGTH && function != NULL;
+    return isKnown ? 0 : -EINVAL;
+}
+
+static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32_t count,
+                                                   uint32_t length,
+                                                   CreateRingBufferFunction function, void* closure)
+{
+    struct FastRingBufferProvider* provider = calloc(1, sizeof(*provider));
+    if (provider == NULL)
+        return NULL;
+    provider->ring = ring;
+    provider->engine = FastRingEngine(ring);
+    provider->references = 1;
+    provider->create = function;
+    provider->closure = closure;
+    provider->count = FastRingRoundUp(count);
+    provider->length = length;
+    provider->group.claim = FastProviderClaim;
+    provider->group.unclaim = FastProviderUnclaim;
+    provider->refill.function = refill;
+    FastProviderPrepareWaiting(provider);
+    return provider;
+}
+
+/* Gives the kernel its ring, and what buffers can be had. With one buffer the provider works,
+ * and those missing come when memory does; without any, it is of no use, and there is nothing to
+ * be given back. */
+static int startProvider(struct FastRingBufferProvider* provider, uint16_t number)
+{
+    int result = allocateTables(provider);
+    provider->group.first = FastRingNextCompletion(provider->ring);
+    if (result == 0)
+        result = registerGroup(provider, number);
+    if (result == 0 && !fillSlots(provider) && provider->available == 0) {
+        unregisterGroup(provider);
+        result = -ENOMEM;
+    }
+    return result;
+}
+
+static void joinRing(struct FastRingBufferProvider* provider)
+{
+    holdSource(provider);
+    FastRingAddGroup(provider->ring, &provider->group);
+    FastRingLink(provider->ring, &provider->member, &memberFunctions);
+    if (provider->vacant.count > 0)
+        FastProviderDefer(provider, &provider->refill);
+}
+
+static struct FastRingBufferProvider* fail(int result)
+{
+    errno = -result;
+    return NULL;
+}
+
 struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
                                                             uint16_t count, uint32_t length,
                                                             CreateRingBufferFunction function,
                                                             void* closure)
 {
-    struct FastRingBufferProvider* provider = NULL;
-    int result = FastRingCheckCreate(ring);
-    if (result == 0 && (count > PROVIDER_MOST_COUNT || length < PROVIDER_LEAST_LENGTH ||
-                        length > PROVIDER_MOST_LENGTH || function == NULL))
-        result = -EINVAL;
+    int result = checkArguments(ring, count, length, function);
     if (result < 0)
-        goto failed;
-    provider = calloc(1, sizeof(*provider));
-    if (provider == NULL) {
-        result = -ENOMEM;
-        goto failed;
-    }
-    provider->ring = ring;
-    provider->references = 1;
-    provider->create = function;
-    provider->closure = closure;
-    provider->count = FastRingRoundUp(count != 0 ? count : PROVIDER_DEFAULT_COUNT);
-    provider->length = length;
-    provider->group.claim = FastProviderClaim;
-    provider->group.unclaim = FastProviderUnclaim;
-    provider->refill.function = refill;
-    provider->waiting.serve.function = serveWaiters;
-    provider->waiting.again.function = serveAgain;
-    result = allocateTables(provider);
-    provider->group.first = FastRingNextCompletion(ring);
-    if (result == 0)
-        result = registerGroup(provider, group);
-    if (result < 0)
-        goto failed;
-
-    /* With one buffer the provider works, and those missing come when memory does; without any, it
-     * is of no use, and there is nothing to be given back. */
-    if (!fillSlots(provider) && provider->available == 0) {
-        struct FastEngine* engine = FastRingEngine(ring);
-        engine->functions->unregisterBuffers(engine, provider->group.id);
-        result = -ENOMEM;
-        goto failed;
-    }
-    keepSource(provider);
-    FastRingAddGroup(ring, &provider->group);
-    FastRingLink(ring, &provider->member, &memberFunctions);
-    if (provider->vacant.count > 0)
-        deferTask(provider, &provider->refill);
-    return provider;
-
-failed:
-    if (provider != NULL)
+        return fail(result);
+    if (count == 0)
+        count = PROVIDER_DEFAULT_COUNT;
+    struct FastRingBufferProvider* provider = makeProvider(ring, count, length, function, closure);
+    if (provider == NULL)
+        return fail(-ENOMEM);
+    result = startProvider(provider, group);
+    if (result < 0) {
         freeProvider(provider);
-    errno = -result;
-    return NULL;
+        return fail(result);
+    }
+    joinRing(provider);
+    return provider;
 }
 
 void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,

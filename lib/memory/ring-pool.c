@@ -3,8 +3,8 @@
  *
  * The binding between the two is a member of the ring: it makes the ring's thread the pool's own at
  * the first wait, adds the pool's levels to the ring's statistics, wakes those who wait for memory
- * when a buffer comes home, has the pool's surplus decay by a timer, which stands still when there is
- * none, and closes the pool when the ring goes.
+ * when a buffer comes home, has the pool's surplus decay by a timer, which stands still when there
+ * is none, and closes the pool when the ring goes.
  *
  * It has two holders: the pool, until its last buffer has come home, which may happen in any thread
  * and long after the ring is gone; and the ring, until it goes or hears, by the farewell call, that
@@ -98,7 +98,7 @@ static void submitCall(struct PoolBinding* binding, struct FastRingCall* call)
 
 /* ---- what the pool calls, in any thread ---- */
 
-static void tellHome(struct FastPoolOwner* owner)
+static void notifyHome(struct FastPoolOwner* owner)
 {
     struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
 
@@ -110,7 +110,7 @@ static void startDecay(struct PoolBinding* binding)
     FastRingSetTimer(binding->ring, &binding->decay, BINDING_DECAY_NS);
 }
 
-static void tellSurplus(struct FastPoolOwner* owner)
+static void notifySurplus(struct FastPoolOwner* owner)
 {
     struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
 
@@ -122,14 +122,14 @@ static void tellSurplus(struct FastPoolOwner* owner)
     submitCall(binding, &binding->home);
 }
 
-static void tellGone(struct FastPoolOwner* owner)
+static void notifyGone(struct FastPoolOwner* owner)
 {
     struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
 
     if (isRingThread(binding))
         leaveRing(binding);
     else
-        submitCall(binding, &binding->farewell); /* not run before the ring ends: closeMember leaves */
+        submitCall(binding, &binding->farewell); /* or the ring ends first: closeMember leaves */
     dropBinding(binding);
 }
 
@@ -179,7 +179,7 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 {
     struct PoolBinding* binding = FAST_CONTAINER(member, struct PoolBinding, member);
 
-    (void)orderly; /* buffers that the kernel may still own are leaked by those who gave them to it */
+    (void)orderly; /* buffers that the kernel may still own are leaked by who gave them to it */
     FastPoolClose(binding->pool);
     forgetRing(binding);
 }
@@ -209,9 +209,9 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
         free(binding);
         return NULL;
     }
-    binding->owner.home = tellHome;
-    binding->owner.gone = tellGone;
-    binding->owner.surplus = tellSurplus;
+    binding->owner.home = notifyHome;
+    binding->owner.gone = notifyGone;
+    binding->owner.surplus = notifySurplus;
     binding->decay.function = onDecay;
     binding->home.function = onHome;
     binding->farewell.function = onFarewell;
@@ -241,7 +241,7 @@ static void dropSource(void* closure)
     FastPoolDrop(closure);
 }
 
-static const struct FastProviderKeeper poolKeeper = {
+static const struct FastProviderSource poolSource = {
     .function = AllocateRingFastBuffer,
     .hold = holdSource,
     .drop = dropSource,
@@ -251,7 +251,7 @@ static const struct FastProviderKeeper poolKeeper = {
 
 struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring)
 {
-    FastProviderSetKeeper(&poolKeeper);
+    FastProviderSetSource(&poolSource);
     if (ring == NULL)
         return FastPoolCreate(NULL);
 

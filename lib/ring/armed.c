@@ -2,12 +2,12 @@
  * The states of an armed operation.
  *
  * Good path: idle, submitted, in flight until its last completion. What is in flight and no longer
- * wanted is canceled; the next one is submitted when both the operation and its cancellation are over,
- * since a cancellation names its target by an address that the next one would have too.
+ * wanted is canceled; the next one is submitted when both the operation and its cancellation are
+ * over, since a cancellation names its target by an address that the next one would have too.
  *
- * Failures: the queue is full: the caller comes again. A cancellation found nothing, since its target was
- * on its way to a thread or back: made again. It found the target at work, where nothing may move it for
- * long: made again only when the owner has waited a while.
+ * Failures: the queue is full: the caller comes again. A cancellation found nothing, since its
+ * target was on its way to a thread or back: made again. It found the target at work, where nothing
+ * may move it for long: made again only when the owner has waited a while.
  */
 #include "ring/armed.h"
 
@@ -71,16 +71,9 @@ static bool cancel(struct FastRing* ring, struct FastArmed* armed)
 
 bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed, bool wanted, bool stale)
 {
-    switch (armed->state) {
-    case FAST_ARMED_IDLE:
-        return !wanted || submit(armed);
-    case FAST_ARMED_IN_FLIGHT:
-        return (wanted && !stale) || cancel(ring, armed);
-    case FAST_ARMED_CANCEL_MISSED:
-        return cancel(ring, armed);
-    default:
+    if (!FastArmedIsDue(armed, wanted, stale))
         return true;
-    }
+    return armed->state == FAST_ARMED_IDLE ? submit(armed) : cancel(ring, armed);
 }
 
 bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed)
@@ -96,6 +89,14 @@ bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed)
     } else if (!canceling)
         armed->state = over ? FAST_ARMED_AWAITING_END : FAST_ARMED_CANCEL_MISSED;
     return over;
+}
+
+bool FastArmedTakeNow(struct FastRing* ring, struct FastArmed* armed, int* result)
+{
+    if (!FastArmedIsInFlight(armed) || !FastRingTakeNow(ring, &armed->operation, result))
+        return false;
+    const struct io_uring_cqe last = {.res = *result};
+    return FastArmedComplete(armed, &last);
 }
 
 void FastArmedBackOff(struct FastArmed* armed)

@@ -1,13 +1,13 @@
 /*
- * An operation that its owner wants in the kernel for as long as a condition holds: a poll, a receive,
- * an accept.
+ * An operation that its owner wants in the kernel for as long as a condition holds: a poll, a
+ * receive, an accept.
  *
- * The owner says in its prepare phase what it wants (FastArmedUpdate), and this does what leads there:
- * submits, cancels, waits for both ends, and submits again. Its own completion handler calls
+ * The owner says in its prepare phase what it wants (FastArmedUpdate), and this does what leads
+ * there: submits, cancels, waits for both ends, and submits again. Its own completion handler calls
  * FastArmedComplete first.
  *
- * References to the owner: one for the operation in flight, which the completion handler drops when the
- * operation is over; one for the cancellation in flight, which is dropped here.
+ * References to the owner: one for the operation in flight, which the completion handler drops when
+ * the operation is over; one for the cancellation in flight, which is dropped here.
  */
 #ifndef FASTSOCKET_RING_ARMED_H
 #define FASTSOCKET_RING_ARMED_H
@@ -21,7 +21,7 @@ enum FastArmedState
     FAST_ARMED_IN_FLIGHT,       /* as it was wanted */
     FAST_ARMED_CANCELING,       /* the operation and its cancellation are both in flight */
     FAST_ARMED_CANCEL_MISSED,   /* the cancellation found nothing yet: it is made again */
-    FAST_ARMED_CANCEL_FAILED,   /* it found the operation at work: made again after FastArmedRetry */
+    FAST_ARMED_CANCEL_FAILED,   /* it found the operation at work: made again after Retry */
     FAST_ARMED_AWAITING_END,    /* it was effective: the operation's completion follows */
     FAST_ARMED_AWAITING_CANCEL, /* the operation is over; its cancellation would hit the next one */
 };
@@ -30,10 +30,13 @@ struct FastArmed;
 
 struct FastArmedFunctions
 {
-    /* Reserves an entry by FastArmedReserve and fills it. false: no room, called again after an enter. */
+    /* Reserves an entry by FastArmedReserve and fills it. false: no room, called again after an
+     * enter. */
     bool (*prepare)(struct FastArmed* armed);
 
-    /* A cancellation is over; result as the kernel gave it (0, -ENOENT, -EALREADY). Another update is due. */
+    /* A cancellation is over; result as the kernel gave it (0, -ENOENT, -EALREADY). Another
+     * update is due: at once where what was missed must end soon, else with the next reason for
+     * one. */
     void (*canceled)(struct FastArmed* armed, int result);
 
     void (*hold)(struct FastArmed* armed); /* the owner */
@@ -53,17 +56,35 @@ struct FastArmed
 void FastArmedInitialize(struct FastArmed* armed, const struct FastArmedFunctions* functions,
                          void (*function)(struct FastOperation*, const struct io_uring_cqe*));
 
-/* Brings what is in flight in line with what is wanted. stale: what is in flight is not what is wanted now,
- * and is replaced. false: the queue is full, call again after the next enter. Only where entries may be
- * reserved. */
+/* Whether an update would do anything: an owner that defers a task for it need not where it
+ * would not. */
+static inline bool FastArmedIsDue(const struct FastArmed* armed, bool wanted, bool stale)
+{
+    switch (armed->state) {
+    case FAST_ARMED_IDLE:
+        return wanted;
+    case FAST_ARMED_IN_FLIGHT:
+        return !wanted || stale;
+    default:
+        return armed->state == FAST_ARMED_CANCEL_MISSED;
+    }
+}
+
+/* Brings what is in flight in line with what is wanted. stale: what is in flight is not what is
+ * wanted now, and is replaced. false: the queue is full, call again after the next enter. Only
+ * where entries may be reserved. */
 bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed, bool wanted, bool stale);
 
 /* For prepare: as FastRingReserve. */
 struct io_uring_sqe* FastArmedReserve(struct FastRing* ring, struct FastArmed* armed);
 
-/* Ends it at once where the kernel lets it, as FastRingLetGo: for a descriptor that is about to be given up.
- * false: its end comes later. */
+/* Ends it at once where the kernel lets it, as FastRingLetGo: for a descriptor that is about to
+ * be given up. Its completion comes as ever. false: its end comes later. */
 bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed);
+
+/* As FastRingTakeNow: the operation is over, its function won't be called, and the caller drops the
+ * reference that it held. false: its last completion is not there yet. */
+bool FastArmedTakeNow(struct FastRing* ring, struct FastArmed* armed, int* result);
 
 /* Not again before FastArmedRetry; only while nothing is in flight. */
 void FastArmedBackOff(struct FastArmed* armed);
@@ -71,7 +92,8 @@ void FastArmedBackOff(struct FastArmed* armed);
 /* The time of a back-off, or of a cancellation that had failed, is over: another update is due. */
 void FastArmedRetry(struct FastArmed* armed);
 
-/* Nothing completes any more, the ring is gone: whatever was in flight counts as over. */
+/* Nothing completes any more, the ring is gone: whatever was in flight counts as over. Its
+ * references are the owner's to forget. */
 void FastArmedForget(struct FastArmed* armed);
 
 /* The operation is in flight. */
@@ -86,18 +108,21 @@ static inline bool FastArmedIsIdle(const struct FastArmed* armed)
     return armed->state <= FAST_ARMED_BACKOFF;
 }
 
-/* Its end was asked for: an errno of a cancellation is ours. To be asked before FastArmedComplete. */
+/* Its end was asked for: an errno of a cancellation is ours. To be asked before
+ * FastArmedComplete. */
 static inline bool FastArmedIsCanceled(const struct FastArmed* armed)
 {
     return armed->state > FAST_ARMED_IN_FLIGHT;
 }
 
-/* Takes note of a completion. true: it was the last one, and the handler drops its reference at its end. */
+/* Takes note of a completion. true: it was the last one, and the handler drops its reference at
+ * its end. */
 static inline bool FastArmedComplete(struct FastArmed* armed, const struct io_uring_cqe* completion)
 {
     if (completion->flags & IORING_CQE_F_MORE)
         return false;
-    armed->state = armed->state == FAST_ARMED_CANCELING ? FAST_ARMED_AWAITING_CANCEL : FAST_ARMED_IDLE;
+    bool isCancelLeft = armed->state == FAST_ARMED_CANCELING;
+    armed->state = isCancelLeft ? FAST_ARMED_AWAITING_CANCEL : FAST_ARMED_IDLE;
     return true;
 }
 

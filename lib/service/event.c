@@ -6,7 +6,7 @@
  * at most a write(2), so that a signal handler may take them.
  *
  * The ring's queue of calls may still name an event that is released: then it is freed by its call,
- * or by the end of the ring, which forgets the queue. After the ring, the event is a shell that
+ * or by the end of the ring, which forgets the queue. After the ring, the event is defunct: it
  * refuses submits.
  */
 #include "ring/ring.h"

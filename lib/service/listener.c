@@ -1,25 +1,26 @@
 /*
  * Accepting connections.
  *
- * Good path: a poll waits for connections. When it says that there are some, they are accepted and handed
- * to the user one by one, each by an enter of its own that does not wait: whoever releases the listener in
- * its function leaves the others in the backlog, for whoever shares the socket. An armed multishot accept
- * would have taken them all by then.
+ * Good path: a poll waits for connections. When it says that there are some, they are accepted and
+ * handed to the user one by one, each by an enter of its own that does not wait: whoever releases
+ * the listener in its function leaves the others in the backlog, for whoever shares the socket. An
+ * armed multishot accept would have taken them all by then.
  *
- * Failures of a single connection (whatever accept(2) calls a network error) are passed over. Shortage of
- * descriptors or memory is told once; the listener rests 100 ms and tries again, silently until a
- * connection has come, since a peer waits in the backlog meanwhile and would keep us spinning. So does a
- * long row of passed over failures, after a look whether the socket still listens. An error of the listener
- * itself is told, and is the end. A connection that somebody else has taken between poll and accept leaves
- * an accept in flight, which is cancelled.
+ * Failures of a single connection (whatever accept(2) calls a network error) are passed over.
+ * Shortage of descriptors or memory is reported once; the listener backs off for 100 ms and tries
+ * again, silently until a connection has come, since a peer waits in the backlog meanwhile and
+ * would keep us spinning. So does a long row of passed over failures, after a look whether the
+ * socket still listens. An error of the listener itself is reported, and is the end. A connection
+ * that somebody else has taken between poll and accept leaves an accept in flight, which is
+ * canceled.
  *
- * Release cancels what is in flight and closes the listening socket before it returns. The end of the ring
- * leaves a shell.
+ * Release cancels what is in flight and closes the listening socket before it returns. The end of
+ * the ring leaves a defunct listener.
  *
- * References: one each of the user, of the poll and of the accept in flight, of every queued task, of the
- * cancellation in flight, of a call of the function.
+ * References: one each of the user, of the poll and of the accept in flight, of the queued task, of
+ * each cancellation in flight, of a call of the function.
  */
-#include "ring/ring.h"
+#include "ring/armed.h"
 
 #include <Ring/FastSocket.h>
 #include <assert.h>
@@ -31,8 +32,8 @@
 
 enum
 {
-    LISTENER_REST_NS = 100 * 1000 * 1000,
-    LISTENER_FAILURES = 16, /* passed over in a row before it rests */
+    LISTENER_BACKOFF_NS = 100 * 1000 * 1000,
+    LISTENER_FAILURES = 16, /* passed over in a row before it backs off */
     LISTENER_BATCH = 64,    /* connections before others have their turn */
 };
 
@@ -43,30 +44,28 @@ enum ListenerFailure
     LISTENER_FINAL,
 };
 
+struct ListenerOperation
+{
+    struct FastArmed armed;
+    struct FastListener* listener;
+};
+
 struct FastListener
 {
     struct FastRing* ring;
     struct FastRingMember member;
     HandleFastListenerEvent function;
     void* closure;
-    struct FastOperation poll;
-    struct FastOperation accept;
-    struct FastOperation cancel; /* of either: never is more than one in flight */
-    struct
-    {
-        struct FastTask arm;
-        struct FastTask cancel;
-    } tasks;
-    struct FastTimer timer; /* set while it rests */
+    struct ListenerOperation poll;
+    struct ListenerOperation accept; /* of one connection; never in flight together with the poll */
+    struct FastTask prepare;
+    struct FastTimer timer; /* set while it backs off */
     int handle;
     int flags;
     unsigned references;
     unsigned failures; /* in a row */
-    bool polling;    /* the poll is in flight */
-    bool accepting;  /* the accept is */
-    bool cancelling; /* a cancellation is in flight */
-    bool shortage;   /* told, and no connection since */
-    bool failed;     /* finally */
+    bool shortage; /* was reported, and no connection has come since */
+    bool failed;   /* for good */
     bool released;
     bool ending; /* the ring is */
 };
@@ -89,106 +88,85 @@ static void dropListener(struct FastListener* listener)
     free(listener);
 }
 
-static void deferTask(struct FastListener* listener, struct FastTask* task)
-{
-    if (task->queued)
-        return;
-    listener->references++;
-    FastRingDefer(listener->ring, task);
-}
-
 static bool isWanted(const struct FastListener* listener)
 {
     return !listener->failed && !listener->released && !listener->ending &&
            !FastTimerIsSet(&listener->timer);
 }
 
-/* Brings what is armed in line with what is wanted. */
-static void settle(struct FastListener* listener)
+/* The poll waits also for the cancellation of an accept, which may bring a connection yet. */
+static bool wantsPoll(const struct FastListener* listener)
 {
-    if (listener->polling || listener->accepting) {
-        if (!isWanted(listener) && !listener->cancelling)
-            deferTask(listener, &listener->tasks.cancel);
+    return isWanted(listener) && FastArmedIsIdle(&listener->accept.armed);
+}
+
+/* It is submitted by acceptNow alone. */
+static bool wantsAccept(const struct FastListener* listener)
+{
+    return isWanted(listener) && FastArmedIsInFlight(&listener->accept.armed);
+}
+
+/* Brings what is in flight in line with what is wanted. */
+static void reconcile(struct FastListener* listener)
+{
+    bool isDue = FastArmedIsDue(&listener->poll.armed, wantsPoll(listener), false) ||
+                 FastArmedIsDue(&listener->accept.armed, wantsAccept(listener), false);
+
+    if (!isDue || listener->prepare.queued)
         return;
-    }
-    if (listener->released)
-        closeHandle(listener); /* now, and not when the last reference goes: the port is free */
-    else if (isWanted(listener) && !listener->cancelling)
-        deferTask(listener, &listener->tasks.arm);
+    listener->references++;
+    FastRingDefer(listener->ring, &listener->prepare);
 }
 
-/*
- * Not EPOLLEXCLUSIVE: one connection would wake one listener of all that share the socket; and if that one is
- * released, or rests, before it accepts, nobody would look for the connection until another comes.
- */
-static bool runArm(struct FastTask* task)
+static bool runPrepare(struct FastTask* task)
 {
-    struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, tasks.arm);
+    struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, prepare);
 
-    if (isWanted(listener) && !listener->polling && !listener->accepting && !listener->cancelling) {
-        struct io_uring_sqe* entry = FastRingReserve(listener->ring, &listener->poll);
-        if (entry == NULL)
-            return false;
-        io_uring_prep_poll_add(entry, listener->handle, POLLIN);
-        entry->user_data = (uintptr_t)&listener->poll;
-        listener->polling = true;
-        listener->references++;
-    }
-    dropListener(listener);
-    return true;
-}
-
-static const struct FastOperation* flyingOperation(const struct FastListener* listener)
-{
-    return listener->polling ? &listener->poll : &listener->accept;
-}
-
-static bool runCancel(struct FastTask* task)
-{
-    struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, tasks.cancel);
-
-    if ((!listener->polling && !listener->accepting) || isWanted(listener) || listener->cancelling) {
-        dropListener(listener);
-        return true;
-    }
-    if (!FastRingCancel(listener->ring, &listener->cancel, flyingOperation(listener)))
+    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, wantsAccept(listener), false) ||
+        !FastArmedUpdate(listener->ring, &listener->poll.armed, wantsPoll(listener), false))
         return false;
-    listener->cancelling = true; /* the task's reference is the cancellation's from here on */
+    dropListener(listener);
     return true;
 }
 
-static void onCancelCompletion(struct FastOperation* operation,
-                               const struct io_uring_cqe* completion)
-{
-    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, cancel);
+/* ---- what both operations call ---- */
 
-    (void)completion;
-    listener->cancelling = false;
-    if (!listener->polling && !listener->accepting)
-        settle(listener);
-    dropListener(listener);
+static struct FastListener* ownerOf(struct FastArmed* armed)
+{
+    return FAST_CONTAINER(armed, struct ListenerOperation, armed)->listener;
 }
 
-/* Ends what is in flight, if that can be. */
-static void letGo(struct FastListener* listener)
+/* What is still in flight ends by itself now, and is not canceled over and over. */
+static void onCanceled(struct FastArmed* armed, int result)
 {
-    bool cancelling = listener->cancelling;
-    if (!listener->polling && !listener->accepting)
-        return;
-    (void)FastRingLetGo(listener->ring, &listener->cancel, &listener->cancelling, flyingOperation(listener));
-    if (listener->cancelling && !cancelling)
-        listener->references++; /* the cancellation's */
+    struct FastListener* listener = ownerOf(armed);
+
+    (void)result;
+    if (FastArmedIsIdle(&listener->poll.armed) && FastArmedIsIdle(&listener->accept.armed))
+        reconcile(listener);
 }
+
+static void holdListener(struct FastArmed* armed)
+{
+    ownerOf(armed)->references++;
+}
+
+static void dropOwner(struct FastArmed* armed)
+{
+    dropListener(ownerOf(armed));
+}
+
+/* ---- failures ---- */
 
 static void onTimer(struct FastTimer* timer)
 {
-    settle(FAST_CONTAINER(timer, struct FastListener, timer));
+    reconcile(FAST_CONTAINER(timer, struct FastListener, timer));
 }
 
-static void rest(struct FastListener* listener)
+static void backOff(struct FastListener* listener)
 {
     listener->failures = 0;
-    FastRingSetTimer(listener->ring, &listener->timer, LISTENER_REST_NS);
+    FastRingSetTimer(listener->ring, &listener->timer, LISTENER_BACKOFF_NS);
 }
 
 static int readOption(int handle, int option)
@@ -198,7 +176,7 @@ static int readOption(int handle, int option)
     return getsockopt(handle, SOL_SOCKET, option, &value, &length) < 0 ? -errno : value;
 }
 
-static enum ListenerFailure judge(int error)
+static enum ListenerFailure classify(int error)
 {
     switch (error) {
     case EMFILE:
@@ -213,23 +191,23 @@ static enum ListenerFailure judge(int error)
     case ENOTSOCK:
         return LISTENER_FINAL;
     default:
-        return LISTENER_PASSING; /* a connection's own, a firewall's, or a cancellation by somebody else */
+        return LISTENER_PASSING; /* a connection's own, a firewall's, or others have canceled it */
     }
 }
 
 static void fail(struct FastListener* listener, int error)
 {
-    switch (judge(error)) {
+    switch (classify(error)) {
     case LISTENER_PASSING:
         if (++listener->failures < LISTENER_FAILURES)
             return;
-        rest(listener);
+        backOff(listener);
         if (readOption(listener->handle, SO_ACCEPTCONN) > 0)
             return;
         listener->failed = true;
         break;
     case LISTENER_SHORTAGE:
-        rest(listener);
+        backOff(listener);
         if (listener->shortage)
             return;
         listener->shortage = true;
@@ -259,19 +237,81 @@ static void deliver(struct FastListener* listener, int result)
         listener->function(listener, result, listener->closure);
 }
 
-/* ---- accepting ---- */
+/* ---- accepting one connection, at once ---- */
 
+static bool prepareAccept(struct FastArmed* accept)
+{
+    const struct FastListener* listener = ownerOf(accept);
+    struct io_uring_sqe* entry = FastRingReserveNow(listener->ring, &accept->operation);
+
+    if (entry == NULL)
+        return false;
+    io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
+    return true;
+}
+
+static const struct FastArmedFunctions acceptFunctions = {
+    .prepare = prepareAccept,
+    .canceled = onCanceled,
+    .hold = holdListener,
+    .drop = dropOwner,
+};
+
+/* One that was not over at once. */
 static void onAccept(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
-    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, accept);
+    struct FastListener* listener =
+        FAST_CONTAINER(operation, struct FastListener, accept.armed.operation);
 
     listener->references++;
-    listener->accepting = false;
+    (void)FastArmedComplete(&listener->accept.armed, completion);
     deliver(listener, completion->res);
-    settle(listener);
+    reconcile(listener);
     dropListener(listener); /* the accept's */
     dropListener(listener);
 }
+
+/* Accepts one connection; -EAGAIN if there is none, or if it is reported by a completion later. */
+static int acceptNow(struct FastListener* listener)
+{
+    int result = -EAGAIN;
+
+    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, true, false))
+        return result;
+    (void)FastRingEnterNow(listener->ring);
+    if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result)) {
+        (void)FastArmedLetGo(listener->ring, &listener->accept.armed);
+        if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result))
+            return result;
+    }
+    dropListener(listener);
+    return result;
+}
+
+/* ---- waiting for connections ---- */
+
+/*
+ * Not EPOLLEXCLUSIVE: one connection would wake one listener of all that share the socket; and if
+ * that one is released, or backs off, before it accepts, nobody would look for the connection until
+ * another comes.
+ */
+static bool preparePoll(struct FastArmed* poll)
+{
+    const struct FastListener* listener = ownerOf(poll);
+    struct io_uring_sqe* entry = FastArmedReserve(listener->ring, poll);
+
+    if (entry == NULL)
+        return false;
+    io_uring_prep_poll_add(entry, listener->handle, POLLIN);
+    return true;
+}
+
+static const struct FastArmedFunctions pollFunctions = {
+    .prepare = preparePoll,
+    .canceled = onCanceled,
+    .hold = holdListener,
+    .drop = dropOwner,
+};
 
 static bool hasConnection(const struct FastListener* listener)
 {
@@ -279,59 +319,41 @@ static bool hasConnection(const struct FastListener* listener)
     return poll(&state, 1, 0) > 0;
 }
 
-/* Accepts one connection; -EAGAIN if there is none, or if it is told by a completion later. */
-static int acceptNow(struct FastListener* listener)
-{
-    int result = -EAGAIN;
-    struct io_uring_sqe* entry = FastRingReserveNow(listener->ring, &listener->accept);
-    if (entry == NULL)
-        return result;
-    io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
-    entry->user_data = (uintptr_t)&listener->accept;
-    listener->accepting = true;
-    listener->references++;
-    (void)FastRingEnterNow(listener->ring);
-    if (!FastRingTakeNow(listener->ring, &listener->accept, &result)) {
-        letGo(listener);
-        if (!FastRingTakeNow(listener->ring, &listener->accept, &result))
-            return result;
-    }
-    listener->accepting = false;
-    dropListener(listener);
-    return result;
-}
-
-/* Nothing is taken from the backlog that is not handed over before anybody can release the listener. */
+/* Nothing is taken from the backlog that is not handed over before anybody can release the
+ * listener. */
 static void acceptWaiting(struct FastListener* listener)
 {
     for (int count = 0; count < LISTENER_BATCH && hasConnection(listener); count++) {
         deliver(listener, acceptNow(listener));
-        if (!isWanted(listener) || listener->accepting || listener->cancelling)
-            return;
+        if (!wantsPoll(listener))
+            return; /* released, or it backs off, or the accept is not over yet */
     }
 }
 
 static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
-    struct FastListener* listener = FAST_CONTAINER(operation, struct FastListener, poll);
+    struct FastListener* listener =
+        FAST_CONTAINER(operation, struct FastListener, poll.armed.operation);
 
     listener->references++;
-    listener->polling = false;
+    (void)FastArmedComplete(&listener->poll.armed, completion);
     if (completion->res < 0)
         deliver(listener, completion->res);
-    else if (isWanted(listener) && !listener->cancelling)
+    else if (isWanted(listener))
         acceptWaiting(listener);
-    settle(listener);
+    reconcile(listener);
     dropListener(listener); /* the poll's */
     dropListener(listener);
 }
+
+/* ---- what the ring calls ---- */
 
 static void endMember(struct FastRingMember* member)
 {
     struct FastListener* listener = FAST_CONTAINER(member, struct FastListener, member);
 
     listener->ending = true;
-    settle(listener);
+    reconcile(listener);
 }
 
 static void closeMember(struct FastRingMember* member, bool orderly)
@@ -342,8 +364,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingStopTimer(listener->ring, &listener->timer);
     closeHandle(listener);
     listener->ending = true;
-    listener->polling = false;
-    listener->accepting = false;
+    FastArmedForget(&listener->poll.armed);
+    FastArmedForget(&listener->accept.armed);
     listener->references = 1;
     if (listener->released)
         dropListener(listener);
@@ -354,10 +376,13 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
 };
 
+/* ---- what users call ---- */
+
 /* SCTP's one-to-many sockets listen, and serve all their peers themselves. */
 static bool hasConnections(int handle)
 {
-    return readOption(handle, SO_PROTOCOL) != IPPROTO_SCTP || readOption(handle, SO_TYPE) != SOCK_SEQPACKET;
+    return readOption(handle, SO_PROTOCOL) != IPPROTO_SCTP ||
+           readOption(handle, SO_TYPE) != SOCK_SEQPACKET;
 }
 
 static int checkArguments(struct FastRing* ring, int handle, int flags,
@@ -392,17 +417,17 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
     listener->ring = ring;
     listener->function = function;
     listener->closure = closure;
-    listener->poll.function = onPoll;
-    listener->accept.function = onAccept;
-    listener->cancel.function = onCancelCompletion;
-    listener->tasks.arm.function = runArm;
-    listener->tasks.cancel.function = runCancel;
+    listener->poll.listener = listener;
+    listener->accept.listener = listener;
+    FastArmedInitialize(&listener->poll.armed, &pollFunctions, onPoll);
+    FastArmedInitialize(&listener->accept.armed, &acceptFunctions, onAccept);
+    listener->prepare.function = runPrepare;
     listener->timer.function = onTimer;
     listener->handle = handle;
     listener->flags = flags | SOCK_CLOEXEC;
     listener->references = 1;
     FastRingLink(ring, &listener->member, &memberFunctions);
-    settle(listener);
+    reconcile(listener);
     return listener;
 }
 
@@ -412,10 +437,11 @@ void ReleaseFastListener(struct FastListener* listener)
         return;
     listener->released = true;
     FastRingStopTimer(listener->ring, &listener->timer);
-    /* What is still in flight, since its end could not be seen (the queue of completions is full), has entered
-     * the kernel, and needs the number no more. */
-    letGo(listener);
+    /* What is still in flight, since its end could not be seen (the queue of completions is
+     * full), has entered the kernel, and needs the number no more. */
+    (void)FastArmedLetGo(listener->ring, &listener->poll.armed);
+    (void)FastArmedLetGo(listener->ring, &listener->accept.armed);
     closeHandle(listener);
-    settle(listener);
+    reconcile(listener);
     dropListener(listener);
 }

@@ -1,32 +1,31 @@
 /*
  * Raw operations.
  *
- * Good path: a submit copies the entry and queues work; the work reserves a place and the operation
- * flies; each completion is handed to the user's function; with the final one the descriptor is idle
- * again, before the function is called, so that the function may submit it anew.
+ * Good path: a submit copies the entry and queues the preparation, which reserves a place; each
+ * completion is handed to the user's function; with the final one the descriptor is idle again,
+ * before the function is called, so that the function may submit it again.
  *
- * Cancelled before it has entered the kernel, the operation is «abandoned»: a notice tells -ECANCELED,
- * and nothing ever happens. Cancelled in flight, the kernel is asked, and whatever final completion
- * comes is told. A cancellation in flight names the operation, so that a new submission waits for
- * its end.
+ * Canceled before it has entered the kernel, the operation is abandoned: -ECANCELED is reported
+ * with the notices, and nothing ever happens. Canceled in flight, the kernel is asked, and whatever
+ * final completion comes is reported. A cancellation in flight names the operation, so that a new
+ * submission waits for its end (ring/armed.h).
  *
  * Let go of (released, or its function returned zero) in flight, the descriptor cancels and absorbs
- * the rest; buffers of a provider that nobody hears of go back to it. When the ring ends, what is in
- * flight is cancelled; the final completion is told with FASTRING_REASON_RELEASED, but a result that
- * was on its way is told first, since it may own something.
+ * the rest; buffers of a provider that nobody hears of go back to it. When the ring ends, what is
+ * in flight is canceled; the final completion is reported with FASTRING_REASON_RELEASED, but a
+ * result that was on its way is reported first, since it may own something.
  *
- * References: one each of the user, of the submission until its final completion, of every queued task,
- * of the cancellation in flight, of a call of the function, of a socket that has taken the descriptor.
+ * References: one each of the user, of the operation and of the cancellation in flight, of every
+ * queued task, of a call of the function, of a socket that has taken the descriptor.
  */
-#include "base/checker.h"
 #include "service/operation.h"
-#include "engine/uring-compat.h"
+#include "ring/armed.h"
+#include "service/operation-claim.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum
 {
@@ -35,14 +34,14 @@ enum
         IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK,
 };
 
-/* IDLE → QUEUED → FLYING → IDLE; QUEUED → ABANDONED → IDLE; QUEUED → IDLE; IDLE → TAKEN → IDLE. */
+/* IDLE → SUBMITTED → IDLE; SUBMITTED → CANCELED or ABANDONED → IDLE; IDLE → TAKEN → IDLE. */
 enum DescriptorState
 {
     DESCRIPTOR_IDLE,
-    DESCRIPTOR_QUEUED,    /* the submit task will start it */
-    DESCRIPTOR_ABANDONED, /* cancelled before it started: the notice will tell */
-    DESCRIPTOR_FLYING,
-    DESCRIPTOR_TAKEN, /* by a socket */
+    DESCRIPTOR_SUBMITTED, /* in flight, or about to be */
+    DESCRIPTOR_CANCELED,  /* in flight, and not wanted any more */
+    DESCRIPTOR_ABANDONED, /* canceled before it was in flight: still to be reported */
+    DESCRIPTOR_TAKEN,     /* by a socket */
 };
 
 struct FastRingDescriptor
@@ -54,19 +53,16 @@ struct FastRingDescriptor
     HandleFastRingCompletionFunction function;
     void* closure;
     struct FastRingMember member;
-    struct FastOperation operation;
-    struct FastOperation cancel;
+    struct FastArmed armed;
     struct
     {
-        struct FastTask submit;
-        struct FastTask cancel;
+        struct FastTask prepare;
         struct FastTask abandon;
     } tasks;
     unsigned references;
     enum DescriptorState state;
-    bool cancelling; /* a cancellation is in flight */
-    bool released;   /* the user has let go */
-    bool leaked;     /* the kernel may still write into the data */
+    bool released; /* the user has let go */
+    bool leaked;   /* the kernel may still write into the data */
 };
 
 static void holdDescriptor(struct FastRingDescriptor* descriptor)
@@ -91,26 +87,93 @@ static void dropDescriptor(struct FastRingDescriptor* descriptor)
         freeDescriptor(descriptor);
 }
 
-static void deferTask(struct FastRingDescriptor* descriptor, struct FastTask* task)
+/* ---- in flight and out again ---- */
+
+static void reconcile(struct FastRingDescriptor* descriptor)
 {
-    if (task->queued)
+    bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
+
+    if (descriptor->tasks.prepare.queued || !FastArmedIsDue(&descriptor->armed, wanted, false))
         return;
     holdDescriptor(descriptor);
-    FastRingDefer(descriptor->ring, task);
+    FastRingDefer(descriptor->ring, &descriptor->tasks.prepare);
+}
+
+static bool runPrepare(struct FastTask* task)
+{
+    struct FastRingDescriptor* descriptor =
+        FAST_CONTAINER(task, struct FastRingDescriptor, tasks.prepare);
+    bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
+
+    if (!FastArmedUpdate(descriptor->ring, &descriptor->armed, wanted, false))
+        return false;
+    dropDescriptor(descriptor);
+    return true;
+}
+
+static struct FastRingDescriptor* ofArmed(struct FastArmed* armed)
+{
+    return FAST_CONTAINER(armed, struct FastRingDescriptor, armed);
+}
+
+static bool prepareOperation(struct FastArmed* armed)
+{
+    const struct FastRingDescriptor* descriptor = ofArmed(armed);
+    struct io_uring_sqe* entry = FastArmedReserve(descriptor->ring, armed);
+
+    if (entry == NULL)
+        return false;
+    uint64_t user = entry->user_data;
+    *entry = descriptor->prepared;
+    entry->user_data = user;
+    return true;
+}
+
+/* What is still in flight is asked again only if the user or the end of the ring ask again. */
+static void onCanceled(struct FastArmed* armed, int result)
+{
+    (void)result;
+    if (FastArmedIsIdle(armed))
+        reconcile(ofArmed(armed));
+}
+
+static void holdOperation(struct FastArmed* armed)
+{
+    holdDescriptor(ofArmed(armed));
+}
+
+static void dropOperation(struct FastArmed* armed)
+{
+    dropDescriptor(ofArmed(armed));
+}
+
+static const struct FastArmedFunctions armedFunctions = {
+    .prepare = prepareOperation,
+    .canceled = onCanceled,
+    .hold = holdOperation,
+    .drop = dropOperation,
+};
+
+static void abandon(struct FastRingDescriptor* descriptor)
+{
+    descriptor->state = DESCRIPTOR_ABANDONED;
+    holdDescriptor(descriptor);
+    FastRingNotify(descriptor->ring, &descriptor->tasks.abandon);
 }
 
 /* Makes sure that the operation ends; true if its final completion is still to come. */
 static bool endOperation(struct FastRingDescriptor* descriptor)
 {
     switch (descriptor->state) {
-    case DESCRIPTOR_QUEUED:
-        descriptor->state = DESCRIPTOR_ABANDONED;
-        holdDescriptor(descriptor);
-        FastRingNotify(descriptor->ring, &descriptor->tasks.abandon);
-        return true;
-    case DESCRIPTOR_FLYING:
-        if (!descriptor->cancelling)
-            deferTask(descriptor, &descriptor->tasks.cancel);
+    case DESCRIPTOR_SUBMITTED:
+    case DESCRIPTOR_CANCELED:
+        if (!FastArmedIsInFlight(&descriptor->armed)) {
+            abandon(descriptor);
+            return true;
+        }
+        descriptor->state = DESCRIPTOR_CANCELED;
+        FastArmedRetry(&descriptor->armed);
+        reconcile(descriptor);
         return true;
     case DESCRIPTOR_ABANDONED:
         return true;
@@ -118,6 +181,8 @@ static bool endOperation(struct FastRingDescriptor* descriptor)
         return false;
     }
 }
+
+/* ---- reporting ---- */
 
 /* Ends the user's part; nothing is called back any more. */
 static void letGo(struct FastRingDescriptor* descriptor)
@@ -129,7 +194,7 @@ static void letGo(struct FastRingDescriptor* descriptor)
     dropDescriptor(descriptor);
 }
 
-/* Returns whether there was somebody to tell. */
+/* Returns whether the user has heard of it. */
 static bool callFunction(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
                          int reason)
 {
@@ -145,60 +210,8 @@ static bool callFunction(struct FastRingDescriptor* descriptor, struct io_uring_
     return true;
 }
 
-/* ---- buffers of a provider that a completion names ---- */
-
-struct claim
-{
-    uint16_t group;
-    uint16_t id;
-    size_t length;
-    bool bundle;
-    bool made;
-};
-
-/* With MSG_TRUNC a message's length is told, whatever of it is there. */
-static bool tellsTrueLength(const struct io_uring_sqe* entry)
-{
-    return (entry->opcode == IORING_OP_RECV || entry->opcode == IORING_OP_RECVMSG) &&
-           entry->msg_flags & MSG_TRUNC;
-}
-
-/* Claims what a completion names for the user who is about to hear of it; a completion that can't be true
- * is made an error without a buffer. */
-static struct claim claimBuffers(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion)
-{
-    const struct io_uring_sqe* entry = &descriptor->prepared;
-    struct claim claim = {
-        .group = entry->buf_group,
-        .id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT),
-        .length = completion->res > 0 && !tellsTrueLength(entry) ? (size_t)completion->res : 0,
-        .bundle = entry->opcode == IORING_OP_RECV && entry->ioprio & FAST_URING_RECVSEND_BUNDLE,
-    };
-    if (!(completion->flags & IORING_CQE_F_BUFFER) || !(entry->flags & IOSQE_BUFFER_SELECT))
-        return claim;
-    struct FastRingGroup* group = FastRingFindNamedGroup(descriptor->ring, claim.group);
-    if (group == NULL)
-        return claim; /* the user's own, or a released provider's whose number has come again */
-    completion->user_data = group->claim(group, claim.id, claim.length, claim.bundle);
-    claim.made = completion->user_data != 0;
-    if (!claim.made) {
-        FastRingDistrust(descriptor->ring);
-        completion->res = -EIO;
-        completion->flags &= IORING_CQE_F_MORE;
-    }
-    return claim;
-}
-
-/* Looked up anew, since the user may have released the provider in between. */
-static void unclaimBuffers(const struct FastRingDescriptor* descriptor, const struct claim* claim)
-{
-    struct FastRingGroup* group = claim->made ? FastRingFindGroup(descriptor->ring, claim->group) : NULL;
-    if (group != NULL)
-        group->unclaim(group, claim->id, claim->length, claim->bundle);
-}
-
-static void tellCompletion(struct FastRingDescriptor* descriptor,
-                           const struct io_uring_cqe* completion)
+static void reportCompletion(struct FastRingDescriptor* descriptor,
+                             const struct io_uring_cqe* completion)
 {
     struct io_uring_cqe copy = {
         .user_data = 0,
@@ -207,17 +220,18 @@ static void tellCompletion(struct FastRingDescriptor* descriptor,
     };
     bool final = !(copy.flags & IORING_CQE_F_MORE);
     bool ending = final && FastRingIsEnding(descriptor->ring);
-    bool told = false;
-    struct claim claim = claimBuffers(descriptor, &copy);
+    bool isReported = false;
+    struct FastOperationClaim claim =
+        FastOperationClaimBuffers(descriptor->ring, &descriptor->prepared, &copy);
 
     holdDescriptor(descriptor);
     if (!final)
-        told = callFunction(descriptor, &copy, FASTRING_REASON_INCOMPLETE);
+        isReported = callFunction(descriptor, &copy, FASTRING_REASON_INCOMPLETE);
     else if (!ending || copy.res >= 0)
-        told = callFunction(descriptor, &copy, FASTRING_REASON_COMPLETE);
-    /* Who was told of bytes may take them later; a buffer without any is of no use to him. */
-    if (!told || copy.res <= 0)
-        unclaimBuffers(descriptor, &claim);
+        isReported = callFunction(descriptor, &copy, FASTRING_REASON_COMPLETE);
+    /* Who has heard of bytes may take them later; a buffer without any is of no use to him. */
+    if (!isReported || copy.res <= 0)
+        FastOperationUnclaimBuffers(descriptor->ring, &claim);
     if (ending)
         (void)callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
     dropDescriptor(descriptor);
@@ -225,77 +239,19 @@ static void tellCompletion(struct FastRingDescriptor* descriptor,
 
 /* ---- what the ring calls ---- */
 
-/* For checkers: what the kernel has written where the entry itself says so. Vectors may be gone by now, and
- * buffers of a provider are its own to tell of. */
-static void noteWritten(const struct FastRingDescriptor* descriptor, const struct io_uring_cqe* completion)
-{
-    const struct io_uring_sqe* entry = &descriptor->prepared;
-    bool reads = entry->opcode == IORING_OP_READ || entry->opcode == IORING_OP_RECV;
-    if (!reads || completion->res <= 0 || entry->flags & IOSQE_BUFFER_SELECT)
-        return;
-    uint32_t length = (uint32_t)completion->res; /* with MSG_TRUNC that of the message */
-    FastCheckerDefine((const void*)(uintptr_t)entry->addr, length < entry->len ? length : entry->len);
-}
-
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastRingDescriptor* descriptor =
-        FAST_CONTAINER(operation, struct FastRingDescriptor, operation);
-    bool final = !(completion->flags & IORING_CQE_F_MORE);
+        FAST_CONTAINER(operation, struct FastRingDescriptor, armed.operation);
+    bool final = FastArmedComplete(&descriptor->armed, completion);
 
     if (FastRingEngine(descriptor->ring)->checked)
-        noteWritten(descriptor, completion);
+        FastOperationNoteWritten(&descriptor->prepared, completion);
     if (final)
         descriptor->state = DESCRIPTOR_IDLE;
-    tellCompletion(descriptor, completion);
+    reportCompletion(descriptor, completion);
     if (final)
         dropDescriptor(descriptor);
-}
-
-static void onCancelCompletion(struct FastOperation* operation,
-                               const struct io_uring_cqe* completion)
-{
-    struct FastRingDescriptor* descriptor =
-        FAST_CONTAINER(operation, struct FastRingDescriptor, cancel);
-
-    (void)completion;
-    descriptor->cancelling = false;
-    if (descriptor->state == DESCRIPTOR_QUEUED)
-        deferTask(descriptor, &descriptor->tasks.submit);
-    dropDescriptor(descriptor);
-}
-
-static bool runSubmit(struct FastTask* task)
-{
-    struct FastRingDescriptor* descriptor =
-        FAST_CONTAINER(task, struct FastRingDescriptor, tasks.submit);
-
-    if (descriptor->state == DESCRIPTOR_QUEUED && !descriptor->cancelling) {
-        struct io_uring_sqe* entry = FastRingReserve(descriptor->ring, &descriptor->operation);
-        if (entry == NULL)
-            return false;
-        uint64_t user = entry->user_data;
-        *entry = descriptor->prepared;
-        entry->user_data = user;
-        descriptor->state = DESCRIPTOR_FLYING;
-    }
-    dropDescriptor(descriptor);
-    return true;
-}
-
-static bool runCancel(struct FastTask* task)
-{
-    struct FastRingDescriptor* descriptor =
-        FAST_CONTAINER(task, struct FastRingDescriptor, tasks.cancel);
-
-    if (descriptor->state != DESCRIPTOR_FLYING || descriptor->cancelling) {
-        dropDescriptor(descriptor);
-        return true;
-    }
-    if (!FastRingCancel(descriptor->ring, &descriptor->cancel, &descriptor->operation))
-        return false;
-    descriptor->cancelling = true; /* the task's reference is the cancellation's from here on */
-    return true;
 }
 
 static bool runAbandon(struct FastTask* task)
@@ -306,9 +262,8 @@ static bool runAbandon(struct FastTask* task)
 
     assert(descriptor->state == DESCRIPTOR_ABANDONED);
     descriptor->state = DESCRIPTOR_IDLE;
-    tellCompletion(descriptor, &completion);
-    dropDescriptor(descriptor); /* the submission's */
-    dropDescriptor(descriptor); /* the task's */
+    reportCompletion(descriptor, &completion);
+    dropDescriptor(descriptor);
     return true;
 }
 
@@ -329,7 +284,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 
     /* Nothing runs any more that held a reference, but for the user and a socket that has taken the
      * descriptor and will discard it. */
-    descriptor->leaked = !orderly && (taken || descriptor->state == DESCRIPTOR_FLYING);
+    descriptor->leaked = !orderly && (taken || FastArmedIsInFlight(&descriptor->armed));
+    FastArmedForget(&descriptor->armed);
     descriptor->references = 0u + !descriptor->released + taken;
     if (!taken)
         descriptor->state = DESCRIPTOR_IDLE;
@@ -350,7 +306,7 @@ int FastDescriptorTake(struct FastRingDescriptor* descriptor, const struct FastR
         return -EINVAL;
     if (descriptor->ring != ring)
         return -EXDEV;
-    if (descriptor->state != DESCRIPTOR_IDLE || descriptor->cancelling)
+    if (descriptor->state != DESCRIPTOR_IDLE || !FastArmedIsIdle(&descriptor->armed))
         return -EBUSY;
     descriptor->state = DESCRIPTOR_TAKEN;
     holdDescriptor(descriptor);
@@ -362,7 +318,7 @@ void FastDescriptorComplete(struct FastRingDescriptor* descriptor,
 {
     assert(descriptor->state == DESCRIPTOR_TAKEN);
     descriptor->state = DESCRIPTOR_IDLE;
-    tellCompletion(descriptor, completion);
+    reportCompletion(descriptor, completion);
     dropDescriptor(descriptor);
 }
 
@@ -401,17 +357,15 @@ struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring,
     descriptor->ring = ring;
     descriptor->function = function;
     descriptor->closure = closure;
-    descriptor->operation.function = onCompletion;
-    descriptor->cancel.function = onCancelCompletion;
-    descriptor->tasks.submit.function = runSubmit;
-    descriptor->tasks.cancel.function = runCancel;
+    FastArmedInitialize(&descriptor->armed, &armedFunctions, onCompletion);
+    descriptor->tasks.prepare.function = runPrepare;
     descriptor->tasks.abandon.function = runAbandon;
     descriptor->references = 1;
     FastRingLink(ring, &descriptor->member, &memberFunctions);
     return descriptor;
 }
 
-/* A shell's content may be looked at: 0 for it too. */
+/* What is defunct may be looked at, too. */
 static bool mayLook(const struct FastRingDescriptor* descriptor)
 {
     if (descriptor == NULL) {
@@ -462,9 +416,8 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
         return -EBUSY;
 
     descriptor->prepared = descriptor->submission;
-    descriptor->state = DESCRIPTOR_QUEUED;
-    holdDescriptor(descriptor);
-    deferTask(descriptor, &descriptor->tasks.submit);
+    descriptor->state = DESCRIPTOR_SUBMITTED;
+    reconcile(descriptor);
     return 0;
 }
 

@@ -17,7 +17,8 @@ int FastDescriptorTake(struct FastRingDescriptor* descriptor, const struct FastR
 
 /* Gives a taken descriptor back with a completion: its function is called, and decides whether the
  * user keeps it. Where users may be called. */
-void FastDescriptorComplete(struct FastRingDescriptor* descriptor, const struct io_uring_cqe* completion);
+void FastDescriptorComplete(struct FastRingDescriptor* descriptor,
+                            const struct io_uring_cqe* completion);
 
 /* The same with a result alone, for an operation that never entered the kernel. */
 void FastDescriptorFinish(struct FastRingDescriptor* descriptor, int result);

@@ -6,7 +6,7 @@
  * deadline, leaving out what has passed already; one that fires once is freed after its function,
  * unless the function has set it again or removed it.
  *
- * The end of the ring stops the timer, and leaves a shell.
+ * The end of the ring stops the timer, and leaves it defunct.
  */
 #include "ring/ring.h"
 
@@ -141,7 +141,7 @@ static struct FastRingTimeout* setTimeout(struct FastRing* ring, struct FastRing
     return timeout;
 }
 
-/* A shell goes too; a foreign thread's call does nothing. */
+/* A defunct one goes too; a foreign thread's call does nothing. */
 static struct FastRingTimeout* endTimeout(struct FastRing* ring, struct FastRingTimeout* timeout)
 {
     if (timeout == NULL)

@@ -6,21 +6,20 @@
  * multishot poll.
  *
  * The kernel reports POLLRDHUP though nobody asked for it, so that a one-shot poll on a half-closed
- * socket completes for ever with nothing to tell. After such a completion a multishot poll waits
+ * socket completes for ever with nothing to report. After such a completion a multishot poll waits
  * instead, which speaks of changes only; at its first real report the one-shot poll returns.
  *
  * A level-triggered watch asks poll(2) before it reports: a completion may be late.
  *
- * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends in
- * «settle»: a poll that is armed otherwise than wanted is stale, says nothing any more, and is
- * cancelled; the new one is armed after the final completion of both the poll and its cancellation. A
- * removal does not leave its cancellation to the next turn.
- * An error that we did not cause is reported, and kills the watch.
+ * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends
+ * in «reconcile»: a poll that is armed otherwise than wanted is stale, reports nothing any more,
+ * and is canceled; ring/armed.h arms the new one when that is over. A removal does not leave its
+ * cancellation to the next turn. An error that we did not cause is reported, and kills the watch.
  *
- * References: one each of the user, of the poll in flight, of every queued task, of the cancellation
+ * References: one each of the user, of the poll in flight, of the queued task, of the cancellation
  * in flight, of a call of the function.
  */
-#include "ring/ring.h"
+#include "ring/armed.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,8 +38,8 @@
 enum
 {
     WATCH_ALWAYS = POLLERR | POLLHUP | POLLNVAL, /* reported without being asked for */
-    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND |
-                 POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
+    WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM |
+                 POLLWRBAND | POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
 };
 
 struct FastRingWatch
@@ -49,13 +48,8 @@ struct FastRingWatch
     struct FastRingMember member;
     HandleFastRingWatchFunction function;
     void* closure;
-    struct FastOperation operation;
-    struct FastOperation cancel;
-    struct
-    {
-        struct FastTask arm;
-        struct FastTask cancel;
-    } tasks;
+    struct FastArmed poll;
+    struct FastTask prepare;
     int handle;
     uint32_t mask;
     uint32_t flags;
@@ -63,14 +57,11 @@ struct FastRingWatch
 
     struct
     {
-        bool flying;
-        bool multishot;
-        bool cancelled; /* the kernel was asked to */
         uint32_t mask;
-    } armed;
-    bool cancelling;     /* that request is in flight */
+        bool multishot;
+    } armed;             /* what the poll in flight was made of */
     bool waitsForChange; /* nothing but what nobody asked for holds */
-    bool reported;       /* and FASTRING_WATCH_ONCE: rests until the update */
+    bool reported;       /* with FASTRING_WATCH_ONCE: no poll until the update */
     bool dead;           /* after an error */
     bool released;
     bool ending; /* the ring is */
@@ -86,14 +77,6 @@ static void dropWatch(struct FastRingWatch* watch)
     free(watch);
 }
 
-static void deferTask(struct FastRingWatch* watch, struct FastTask* task)
-{
-    if (task->queued)
-        return;
-    watch->references++;
-    FastRingDefer(watch->ring, task);
-}
-
 static bool isWanted(const struct FastRingWatch* watch)
 {
     return watch->mask != 0 && !watch->reported && !watch->dead && !watch->released &&
@@ -107,83 +90,77 @@ static bool wantsMultishot(const struct FastRingWatch* watch)
 
 static bool isStale(const struct FastRingWatch* watch)
 {
-    return !isWanted(watch) || watch->armed.cancelled || watch->armed.mask != watch->mask ||
-           watch->armed.multishot != wantsMultishot(watch);
+    return watch->armed.mask != watch->mask || watch->armed.multishot != wantsMultishot(watch);
 }
 
-static void settle(struct FastRingWatch* watch)
+static void reconcile(struct FastRingWatch* watch)
 {
-    if (watch->armed.flying) {
-        if (isStale(watch) && !watch->cancelling)
-            deferTask(watch, &watch->tasks.cancel);
-    } else if (isWanted(watch) && !watch->cancelling) {
-        deferTask(watch, &watch->tasks.arm);
-    }
-}
-
-/* No poll keeps the file when its owner closes it: whoever waits for its end hears of it then. */
-static void letGo(struct FastRingWatch* watch)
-{
-    bool cancelling = watch->cancelling;
-    if (!watch->armed.flying)
+    if (watch->prepare.queued || !FastArmedIsDue(&watch->poll, isWanted(watch), isStale(watch)))
         return;
-    watch->armed.cancelled = FastRingLetGo(watch->ring, &watch->cancel, &watch->cancelling, &watch->operation);
-    if (watch->cancelling && !cancelling)
-        watch->references++; /* the cancellation's */
+    watch->references++;
+    FastRingDefer(watch->ring, &watch->prepare);
 }
 
-static bool runArm(struct FastTask* task)
+static bool runPrepare(struct FastTask* task)
 {
-    struct FastRingWatch* watch = FAST_CONTAINER(task, struct FastRingWatch, tasks.arm);
+    struct FastRingWatch* watch = FAST_CONTAINER(task, struct FastRingWatch, prepare);
 
-    if (isWanted(watch) && !watch->armed.flying && !watch->cancelling) {
-        struct io_uring_sqe* entry = FastRingReserve(watch->ring, &watch->operation);
-        if (entry == NULL)
-            return false;
-        watch->armed.flying = true;
-        watch->armed.cancelled = false;
-        watch->armed.multishot = wantsMultishot(watch);
-        watch->armed.mask = watch->mask;
-        io_uring_prep_poll_add(entry, watch->handle, watch->mask);
-        if (watch->armed.multishot)
-            entry->len = IORING_POLL_ADD_MULTI;
-        watch->references++;
-    }
-    dropWatch(watch);
-    return true;
-}
-
-static bool runCancel(struct FastTask* task)
-{
-    struct FastRingWatch* watch = FAST_CONTAINER(task, struct FastRingWatch, tasks.cancel);
-
-    if (!watch->armed.flying || !isStale(watch) || watch->cancelling) {
-        dropWatch(watch);
-        return true;
-    }
-    if (!FastRingCancel(watch->ring, &watch->cancel, &watch->operation))
+    if (!FastArmedUpdate(watch->ring, &watch->poll, isWanted(watch), isStale(watch)))
         return false;
-    watch->armed.cancelled = true;
-    watch->cancelling = true; /* the task's reference is the cancellation's from here on */
+    dropWatch(watch);
     return true;
 }
 
-static void onCancelCompletion(struct FastOperation* operation,
-                               const struct io_uring_cqe* completion)
-{
-    struct FastRingWatch* watch = FAST_CONTAINER(operation, struct FastRingWatch, cancel);
+/* ---- what the poll calls ---- */
 
-    (void)completion;
-    watch->cancelling = false;
-    /* Not «settle»: a poll still flying ends by itself now, and is not cancelled over and over. */
-    if (!watch->armed.flying)
-        settle(watch);
-    dropWatch(watch);
+static bool preparePoll(struct FastArmed* poll)
+{
+    struct FastRingWatch* watch = FAST_CONTAINER(poll, struct FastRingWatch, poll);
+    struct io_uring_sqe* entry = FastArmedReserve(watch->ring, poll);
+
+    if (entry == NULL)
+        return false;
+    watch->armed.multishot = wantsMultishot(watch);
+    watch->armed.mask = watch->mask;
+    io_uring_prep_poll_add(entry, watch->handle, watch->mask);
+    if (watch->armed.multishot)
+        entry->len = IORING_POLL_ADD_MULTI;
+    return true;
 }
+
+/* A poll still in flight ends by itself now, and is not canceled over and over. */
+static void onCanceled(struct FastArmed* poll, int result)
+{
+    struct FastRingWatch* watch = FAST_CONTAINER(poll, struct FastRingWatch, poll);
+
+    (void)result;
+    if (FastArmedIsIdle(poll))
+        reconcile(watch);
+}
+
+static void holdPoll(struct FastArmed* poll)
+{
+    FAST_CONTAINER(poll, struct FastRingWatch, poll)->references++;
+}
+
+static void dropPoll(struct FastArmed* poll)
+{
+    dropWatch(FAST_CONTAINER(poll, struct FastRingWatch, poll));
+}
+
+static const struct FastArmedFunctions pollFunctions = {
+    .prepare = preparePoll,
+    .canceled = onCanceled,
+    .hold = holdPoll,
+    .drop = dropPoll,
+};
+
+/* ---- reporting ---- */
 
 /*
- * A wake-up tells of what was true when it was made, and the kernel does not look again: it may be a late
- * one, for bytes that were read since. Who reads from a blocking descriptor then waits in its handler.
+ * A wake-up speaks of what was true when it was made, and the kernel does not look again: it may be
+ * a late one, for bytes that were read since. Who reads from a blocking descriptor then waits in
+ * its handler.
  */
 static int stillHolds(const struct FastRingWatch* watch, int result)
 {
@@ -211,27 +188,27 @@ static void report(struct FastRingWatch* watch, int result)
 
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
-    struct FastRingWatch* watch = FAST_CONTAINER(operation, struct FastRingWatch, operation);
-    bool final = !(completion->flags & IORING_CQE_F_MORE);
-    bool stale = isStale(watch);
+    struct FastRingWatch* watch = FAST_CONTAINER(operation, struct FastRingWatch, poll.operation);
+    bool counts = isWanted(watch) && !isStale(watch) && !FastArmedIsCanceled(&watch->poll);
+    bool isOver = FastArmedComplete(&watch->poll, completion);
 
     watch->references++;
-    if (final)
-        watch->armed.flying = false;
-    if (!stale)
+    if (counts)
         report(watch, completion->res);
-    settle(watch);
-    if (final)
+    reconcile(watch);
+    if (isOver)
         dropWatch(watch);
     dropWatch(watch);
 }
+
+/* ---- what the ring calls ---- */
 
 static void endMember(struct FastRingMember* member)
 {
     struct FastRingWatch* watch = FAST_CONTAINER(member, struct FastRingWatch, member);
 
     watch->ending = true;
-    settle(watch);
+    reconcile(watch);
 }
 
 static void closeMember(struct FastRingMember* member, bool orderly)
@@ -240,7 +217,7 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 
     (void)orderly; /* a poll uses no memory of ours */
     watch->ending = true;
-    watch->armed.flying = false;
+    FastArmedForget(&watch->poll);
     watch->references = 1;
     if (watch->released)
         dropWatch(watch);
@@ -250,6 +227,8 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
 };
+
+/* ---- what users call ---- */
 
 static int checkArguments(struct FastRing* ring, int handle, uint32_t mask, uint32_t flags,
                           HandleFastRingWatchFunction function)
@@ -283,16 +262,14 @@ struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32
     watch->ring = ring;
     watch->function = function;
     watch->closure = closure;
-    watch->operation.function = onCompletion;
-    watch->cancel.function = onCancelCompletion;
-    watch->tasks.arm.function = runArm;
-    watch->tasks.cancel.function = runCancel;
+    FastArmedInitialize(&watch->poll, &pollFunctions, onCompletion);
+    watch->prepare.function = runPrepare;
     watch->handle = handle;
     watch->mask = mask;
     watch->flags = flags;
     watch->references = 1;
     FastRingLink(ring, &watch->member, &memberFunctions);
-    settle(watch);
+    reconcile(watch);
     return watch;
 }
 
@@ -310,7 +287,7 @@ int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask)
         watch->waitsForChange = false;
     watch->mask = mask;
     watch->reported = false;
-    settle(watch);
+    reconcile(watch);
     return 0;
 }
 
@@ -319,7 +296,9 @@ void RemoveFastRingWatch(struct FastRingWatch* watch)
     if (watch == NULL || watch->released || FastRingCheck(watch->ring) == -EPERM)
         return;
     watch->released = true;
-    letGo(watch);
-    settle(watch);
+    /* No poll keeps the file when its owner closes it: whoever waits for its end hears of it
+     * then. */
+    (void)FastArmedLetGo(watch->ring, &watch->poll);
+    reconcile(watch);
     dropWatch(watch);
 }

@@ -48,8 +48,10 @@ PARTS = {
     'engine/uring-compat': 'engine/uring-compat',
     'engine/uring*': 'engine/uring',
     'memory/provider*': 'memory/provider',
+    'memory/buffer*': 'memory/pool',
     'memory/pool*': 'memory/pool',
     'ring/*': 'ring',
+    'service/operation*': 'service/operation',
     'socket/stdio': 'socket/stdio',
     'socket/*': 'socket',
 }

@@ -1,0 +1,164 @@
+/*
+ * Buffers, as users and the units above see them.
+ *
+ * Good path: the pool's own thread takes a block from the list of its class, and puts it back
+ * there; these few steps stand here and in headers, in one piece. Everything else is a call: an
+ * empty list, a store that has grown too large, what other threads have returned (pool-own.c), and
+ * all that other threads do (pool-foreign.c).
+ *
+ * A public function asks once which thread it is in. The units above, which know that they are in
+ * the thread of the pool's ring, need not.
+ */
+#include "base/poison.h"
+#include "memory/pool-state.h"
+
+#include <errno.h>
+
+static const size_t sizeLimit = (size_t)1 << 30;
+
+static struct FastBuffer* fail(int error)
+{
+    errno = error;
+    return NULL;
+}
+
+/* ---- allocation ---- */
+
+static inline struct FastBuffer* allocateOwn(struct FastBufferPool* pool, size_t size,
+                                             uint32_t kind)
+{
+    struct FastBuffer* buffer = FastStorePop(&pool->own.store, kind);
+
+    if (buffer == NULL)
+        buffer = FastPoolFetchOwn(pool, size, kind);
+    if (buffer != NULL)
+        pool->own.buffers++;
+    return buffer;
+}
+
+/* isOwn: the calling thread is the pool's own; then the pool is open. */
+static inline struct FastBuffer* allocate(struct FastBufferPool* pool, size_t size, bool isOwn)
+{
+    if (size > sizeLimit)
+        return fail(EMSGSIZE);
+    if (!isOwn && FastPoolIsClosed(pool))
+        return fail(ECANCELED);
+    uint32_t kind = FastBlockClass(size);
+    struct FastBuffer* buffer =
+        isOwn ? allocateOwn(pool, size, kind) : FastPoolAllocateShared(pool, size, kind);
+    if (buffer == NULL) {
+        atomic_store_explicit(&pool->wanted, true, memory_order_release);
+        return fail(ENOMEM);
+    }
+    FastUnpoison(buffer + 1, size);
+    buffer->size = size;
+    buffer->length = 0;
+    atomic_store_explicit(&buffer->references, 1, memory_order_relaxed);
+    return buffer;
+}
+
+struct FastBuffer* FastPoolAllocate(struct FastBufferPool* pool, size_t size)
+{
+    return allocate(pool, size, FastPoolIsAdopted(pool));
+}
+
+struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option)
+{
+    if (pool == NULL || option != 0)
+        return fail(EINVAL);
+    return allocate(pool, size, FastPoolIsOwn(pool));
+}
+
+/* ---- holding and releasing ---- */
+
+struct FastBuffer* HoldFastBuffer(struct FastBuffer* buffer)
+{
+    if (buffer != NULL)
+        atomic_fetch_add_explicit(&buffer->references, 1, memory_order_relaxed);
+    return buffer;
+}
+
+/* A count of 1 is ours, and nobody else can raise it: no read-modify-write is needed. */
+static inline bool dropReference(struct FastBuffer* buffer)
+{
+    return atomic_load_explicit(&buffer->references, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) == 1;
+}
+
+static inline void releaseOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
+{
+    pool->own.buffers--;
+    if (buffer->shared)
+        FastPoolReturnShared(pool, buffer);
+    else
+        FastPoolStoreOwn(pool, buffer);
+    if (atomic_load_explicit(&pool->returned, memory_order_relaxed) != NULL)
+        FastPoolCollectReturned(pool);
+    if (atomic_load_explicit(&pool->wanted, memory_order_relaxed))
+        FastPoolNotifyHome(pool);
+}
+
+static inline void release(struct FastBufferPool* pool, struct FastBuffer* buffer, bool isOwn)
+{
+    FastPoison(buffer + 1, buffer->footprint - sizeof(*buffer));
+    if (isOwn)
+        releaseOwn(pool, buffer);
+    else
+        FastPoolReleaseForeign(pool, buffer);
+}
+
+void FastPoolRelease(struct FastBufferPool* pool, struct FastBuffer* buffer)
+{
+    struct FastBufferPool* home = buffer->pool;
+
+    if (dropReference(buffer))
+        release(home, buffer, home == pool ? FastPoolIsAdopted(pool) : FastPoolIsOwn(home));
+}
+
+void ReleaseFastBuffer(struct FastBuffer* buffer)
+{
+    if (buffer != NULL && dropReference(buffer))
+        release(buffer->pool, buffer, FastPoolIsOwn(buffer->pool));
+}
+
+/* ---- looking ---- */
+
+struct FastBuffer* GetFastBuffer(void* data)
+{
+    return data != NULL ? FastBufferOf(data) : NULL;
+}
+
+uint8_t* GetFastBufferData(struct FastBuffer* buffer)
+{
+    return buffer != NULL ? FastBufferData(buffer) : NULL;
+}
+
+size_t GetFastBufferLength(struct FastBuffer* buffer)
+{
+    return buffer != NULL ? buffer->length : 0;
+}
+
+int SetFastBufferLength(struct FastBuffer* buffer, size_t length)
+{
+    if (buffer == NULL || length > buffer->size)
+        return -EINVAL;
+    buffer->length = length;
+    return 0;
+}
+
+size_t GetFastBufferSize(struct FastBuffer* buffer)
+{
+    return buffer != NULL ? buffer->size : 0;
+}
+
+/* ---- for providers ---- */
+
+void* AllocateRingFastBuffer(size_t size, void* closure)
+{
+    return GetFastBufferData(AllocateFastBuffer(closure, size, 0));
+}
+
+void ReleaseRingFastBuffer(void* buffer)
+{
+    ReleaseFastBuffer(GetFastBuffer(buffer));
+}

@@ -1,0 +1,76 @@
+/*
+ * Those who wait for buffers of a provider.
+ *
+ * Good path: a receive that ends because the kernel had no buffer waits here; the kernel would
+ * answer it again at once. Waiters are served, first come first served, as many a turn as there are
+ * buffers, so that one buffer shared by many sockets costs one try a message.
+ *
+ * Those served before left the buffers alone, because a socket without data takes none but must be
+ * armed all the same: twice as many are served the next time.
+ */
+#include "memory/provider.h"
+
+/* Whether the first one waits in vain no longer: something was put since it was armed. What we
+ * count as available says less, since users may keep buffers that their own operations have
+ * filled. */
+static bool isServable(const struct FastRingBufferProvider* provider)
+{
+    const struct FastWaiter* first = provider->waiting.list.first;
+    return first != NULL && provider->available > 0 && first->mark != provider->sequence;
+}
+
+/* How many are served now. */
+static void beginBatch(struct FastRingBufferProvider* provider)
+{
+    uint32_t available = provider->available;
+    bool untouched = available >= provider->waiting.available && provider->waiting.batch > 0;
+
+    provider->waiting.batch = untouched ? provider->waiting.batch * 2 : available;
+    if (provider->waiting.batch < available)
+        provider->waiting.batch = available;
+    provider->waiting.available = available;
+}
+
+static bool serveWaiters(struct FastTask* task)
+{
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.serve);
+
+    beginBatch(provider);
+    for (uint32_t index = 0; index < provider->waiting.batch && isServable(provider); index++)
+        (void)FastWaiterServe(&provider->waiting.list);
+    if (!isServable(provider))
+        provider->waiting.batch = 0;
+    else if (!provider->waiting.again.queued) {
+        FastProviderHold(provider);
+        FastRingNotify(provider->ring, &provider->waiting.again);
+    }
+    FastProviderDrop(provider);
+    return true;
+}
+
+static bool serveAgain(struct FastTask* task)
+{
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.again);
+    if (isServable(provider))
+        FastProviderDefer(provider, &provider->waiting.serve);
+    FastProviderDrop(provider);
+    return true;
+}
+
+void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
+                      uint32_t mark)
+{
+    waiter->mark = mark;
+    FastWaiterAdd(&provider->waiting.list, waiter);
+    provider->waiting.batch = 0; /* somebody found the ring empty: carefully again */
+    if (isServable(provider))
+        FastProviderDefer(provider, &provider->waiting.serve);
+}
+
+void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider)
+{
+    provider->waiting.serve.function = serveWaiters;
+    provider->waiting.again.function = serveAgain;
+}

@@ -1,0 +1,540 @@
+/* The states of an armed operation, on a ring whose engine is arrays in memory. */
+#include "fixture.h"
+#include "ring/armed.h"
+#include "ring/state.h"
+
+enum
+{
+    ENTRIES = 4,
+    COMPLETIONS = 16,
+    RESULT = 4711, /* what a completion brings that is none of a cancellation */
+};
+
+/* ---- the engine ---- */
+
+static struct io_uring_sqe entries[ENTRIES];
+static uint64_t completions[COMPLETIONS][2]; /* what C lets nobody make an array of */
+static unsigned submissionHead;
+static unsigned completionHead;
+static unsigned completionTail;
+static unsigned completionFlags;
+static int enterResult;
+static int endsAfter; /* enters, then the operation's last completion is there; 0: never */
+
+static struct FastArmed armed;
+
+static void post(const struct FastOperation* operation, int result, uint32_t flags)
+{
+    struct io_uring_cqe* cqe = (struct io_uring_cqe*)completions[completionTail++ % COMPLETIONS];
+    cqe->user_data = (uintptr_t)operation;
+    cqe->res = result;
+    cqe->flags = flags;
+}
+
+static int enter(struct FastEngine* engine, int64_t timeout, const sigset_t* mask)
+{
+    (void)timeout;
+    (void)mask;
+    if (enterResult < 0)
+        return enterResult;
+    submissionHead = engine->submission.tail;
+    if (endsAfter > 0 && --endsAfter == 0)
+        post(&armed.operation, -ECANCELED, 0);
+    return 0;
+}
+
+static const struct FastEngineFunctions engineFunctions = {.enter = enter};
+
+static struct FastEngine engine = {
+    .functions = &engineFunctions,
+    .submission = {.entries = entries, .head = &submissionHead, .mask = ENTRIES - 1},
+    .completion = {
+        .entries = (struct io_uring_cqe*)completions,
+        .head = &completionHead,
+        .tail = &completionTail,
+        .flags = &completionFlags,
+        .mask = COMPLETIONS - 1,
+    },
+};
+
+static struct FastRing ring = {.engine = &engine};
+
+static int reserved(void)
+{
+    return (int)FastEngineReserved(&engine);
+}
+
+/* The entry that was reserved last. */
+static const struct io_uring_sqe* lastEntry(void)
+{
+    return &entries[(engine.submission.tail - 1) % ENTRIES];
+}
+
+static void fillQueue(void)
+{
+    while (FastEngineReserve(&engine) != NULL)
+        continue;
+}
+
+static void flush(void)
+{
+    submissionHead = engine.submission.tail;
+}
+
+/* ---- the owner ---- */
+
+static int references;
+static int ends;         /* completions that were the last */
+static int parts;        /* completions that were not */
+static int lastCanceled; /* the result of the last cancellation that is over; 1: none is */
+
+static bool prepare(struct FastArmed* which)
+{
+    struct io_uring_sqe* entry = FastArmedReserve(&ring, which);
+
+    if (entry == NULL)
+        return false;
+    entry->opcode = IORING_OP_POLL_ADD;
+    return true;
+}
+
+static void onCanceled(struct FastArmed* which, int result)
+{
+    ck_assert_ptr_eq(which, &armed);
+    ck_assert_int_gt(references, 0); /* it is dropped afterwards */
+    lastCanceled = result;
+}
+
+static void hold(struct FastArmed* which)
+{
+    ck_assert_ptr_eq(which, &armed);
+    references++;
+}
+
+static void drop(struct FastArmed* which)
+{
+    ck_assert_ptr_eq(which, &armed);
+    ck_assert_int_gt(references--, 0);
+}
+
+static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    ck_assert_ptr_eq(operation, &armed.operation);
+    if (!FastArmedComplete(&armed, completion)) {
+        parts++;
+        return;
+    }
+    ends++;
+    drop(&armed);
+}
+
+static const struct FastArmedFunctions functions = {
+    .prepare = prepare,
+    .canceled = onCanceled,
+    .hold = hold,
+    .drop = drop,
+};
+
+static void setUp(void)
+{
+    FastArmedInitialize(&armed, &functions, onCompletion);
+    lastCanceled = 1;
+}
+
+static bool update(bool wanted, bool stale)
+{
+    bool isDue = FastArmedIsDue(&armed, wanted, stale);
+    int before = reserved();
+    bool result = FastArmedUpdate(&ring, &armed, wanted, stale);
+
+    if (!isDue)
+        ck_assert(result && reserved() == before);
+    else if (result)
+        ck_assert_int_eq(reserved(), before + 1);
+    return result;
+}
+
+/* What reap does with a completion. */
+static void complete(struct FastOperation* operation, int result, uint32_t flags)
+{
+    uint64_t memory[2];
+    struct io_uring_cqe* completion = (struct io_uring_cqe*)memory;
+
+    completion->user_data = (uintptr_t)operation;
+    completion->res = result;
+    completion->flags = flags;
+    operation->function(operation, completion);
+}
+
+static void expect(enum FastArmedState state, int count)
+{
+    ck_assert_int_eq(armed.state, state);
+    ck_assert_int_eq(references, count);
+}
+
+static void startFlight(void)
+{
+    ck_assert(update(true, false));
+    flush();
+    expect(FAST_ARMED_IN_FLIGHT, 1);
+}
+
+static void startCancel(void)
+{
+    startFlight();
+    ck_assert(update(false, false));
+    ck_assert_int_eq(lastEntry()->opcode, IORING_OP_ASYNC_CANCEL);
+    ck_assert_uint_eq(lastEntry()->addr, (uintptr_t)&armed.operation);
+    ck_assert_uint_eq(lastEntry()->user_data, (uintptr_t)&armed.cancel);
+    flush();
+    expect(FAST_ARMED_CANCELING, 2);
+}
+
+/* ---- submitting ---- */
+
+START_TEST(isIdleAtFirst)
+{
+    ck_assert(update(false, false));
+    ck_assert(update(false, true));
+    ck_assert_int_eq(reserved(), 0);
+    expect(FAST_ARMED_IDLE, 0);
+}
+END_TEST
+
+START_TEST(submitsWhatIsWantedOnce)
+{
+    ck_assert(update(true, false));
+    ck_assert_uint_eq(lastEntry()->user_data, (uintptr_t)&armed.operation);
+    ck_assert_int_eq(lastEntry()->opcode, IORING_OP_POLL_ADD);
+    expect(FAST_ARMED_IN_FLIGHT, 1);
+    ck_assert(update(true, false));
+    ck_assert_int_eq(reserved(), 1);
+}
+END_TEST
+
+START_TEST(isSubmittedLaterWhereTheQueueIsFull)
+{
+    fillQueue();
+    ck_assert(!update(true, false));
+    expect(FAST_ARMED_IDLE, 0);
+    flush();
+    ck_assert(update(true, false));
+    expect(FAST_ARMED_IN_FLIGHT, 1);
+}
+END_TEST
+
+START_TEST(isInFlightUntilItsLastCompletion)
+{
+    startFlight();
+    complete(&armed.operation, RESULT, IORING_CQE_F_MORE);
+    ck_assert_int_eq(parts, 1);
+    expect(FAST_ARMED_IN_FLIGHT, 1);
+    complete(&armed.operation, RESULT, 0);
+    ck_assert_int_eq(ends, 1);
+    expect(FAST_ARMED_IDLE, 0);
+    startFlight();
+}
+END_TEST
+
+/* ---- canceling ---- */
+
+START_TEST(waitsForTheCancellationOfWhatIsOver)
+{
+    startCancel();
+    complete(&armed.operation, -ECANCELED, 0);
+    expect(FAST_ARMED_AWAITING_CANCEL, 1);
+    ck_assert(update(true, false));
+    ck_assert(update(false, false));
+    expect(FAST_ARMED_AWAITING_CANCEL, 1);
+    complete(&armed.cancel, -ENOENT, 0);
+    ck_assert_int_eq(lastCanceled, -ENOENT);
+    expect(FAST_ARMED_IDLE, 0);
+    startFlight();
+}
+END_TEST
+
+START_TEST(waitsForTheEndOfWhatWasCanceled)
+{
+    startCancel();
+    ck_assert(update(false, false));
+    complete(&armed.operation, RESULT, IORING_CQE_F_MORE);
+    expect(FAST_ARMED_CANCELING, 2);
+    complete(&armed.cancel, 0, 0);
+    ck_assert_int_eq(lastCanceled, 0);
+    expect(FAST_ARMED_AWAITING_END, 1);
+    ck_assert(update(true, true));
+    ck_assert(update(false, false));
+    expect(FAST_ARMED_AWAITING_END, 1);
+    complete(&armed.operation, RESULT, IORING_CQE_F_MORE);
+    expect(FAST_ARMED_AWAITING_END, 1);
+    complete(&armed.operation, -ECANCELED, 0);
+    expect(FAST_ARMED_IDLE, 0);
+    startFlight();
+}
+END_TEST
+
+START_TEST(replacesWhatIsStale)
+{
+    startFlight();
+    ck_assert(update(true, true));
+    expect(FAST_ARMED_CANCELING, 2);
+    ck_assert_uint_eq(lastEntry()->addr, (uintptr_t)&armed.operation);
+}
+END_TEST
+
+START_TEST(isCanceledLaterWhereTheQueueIsFull)
+{
+    startFlight();
+    fillQueue();
+    ck_assert(!update(false, false));
+    expect(FAST_ARMED_IN_FLIGHT, 1);
+    ck_assert(!FastArmedIsCanceled(&armed));
+    flush();
+    ck_assert(update(false, false));
+    expect(FAST_ARMED_CANCELING, 2);
+}
+END_TEST
+
+/* Also when it is wanted again: one half of it may be on its way out. */
+START_TEST(isCanceledAgainWhereItWasMissed)
+{
+    startCancel();
+    complete(&armed.cancel, -ENOENT, 0);
+    expect(FAST_ARMED_CANCEL_MISSED, 1);
+    fillQueue();
+    ck_assert(!update(true, false));
+    expect(FAST_ARMED_CANCEL_MISSED, 1);
+    flush();
+    ck_assert(update(true, false));
+    expect(FAST_ARMED_CANCELING, 2);
+    complete(&armed.cancel, -ENOENT, 0);
+    complete(&armed.operation, RESULT, 0);
+    expect(FAST_ARMED_IDLE, 0);
+}
+END_TEST
+
+START_TEST(isCanceledAfterAWhileWhereThatFailed)
+{
+    startCancel();
+    complete(&armed.cancel, -EALREADY, 0);
+    ck_assert_int_eq(lastCanceled, -EALREADY);
+    expect(FAST_ARMED_CANCEL_FAILED, 1);
+    ck_assert(update(false, false));
+    ck_assert(update(true, true));
+    expect(FAST_ARMED_CANCEL_FAILED, 1);
+    FastArmedRetry(&armed);
+    ck_assert(update(false, false));
+    expect(FAST_ARMED_CANCELING, 2);
+    complete(&armed.cancel, -EALREADY, 0);
+    complete(&armed.operation, RESULT, 0);
+    expect(FAST_ARMED_IDLE, 0);
+}
+END_TEST
+
+/* ---- backing off ---- */
+
+START_TEST(isNotSubmittedWhileItBacksOff)
+{
+    FastArmedBackOff(&armed);
+    ck_assert(update(true, false));
+    ck_assert(update(false, false));
+    expect(FAST_ARMED_BACKOFF, 0);
+    FastArmedRetry(&armed);
+    expect(FAST_ARMED_IDLE, 0);
+    startFlight();
+}
+END_TEST
+
+START_TEST(backsOffOnlyWhenIdle)
+{
+    for (int state = FAST_ARMED_IN_FLIGHT; state <= FAST_ARMED_AWAITING_CANCEL; state++) {
+        armed.state = (uint8_t)state;
+        bool failed = state == FAST_ARMED_CANCEL_FAILED;
+        FastArmedBackOff(&armed);
+        ck_assert_int_eq(armed.state, state);
+        FastArmedRetry(&armed);
+        ck_assert_int_eq(armed.state, failed ? FAST_ARMED_CANCEL_MISSED : state);
+    }
+}
+END_TEST
+
+/* ---- what can't wait ---- */
+
+START_TEST(letsGoOfNothing)
+{
+    ck_assert(FastArmedLetGo(&ring, &armed));
+    FastArmedBackOff(&armed);
+    ck_assert(FastArmedLetGo(&ring, &armed));
+    armed.state = FAST_ARMED_AWAITING_CANCEL;
+    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert_int_eq(reserved(), 0);
+}
+END_TEST
+
+START_TEST(withdrawsWhatHasNotEntered)
+{
+    ck_assert(update(true, false));
+    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert_int_eq(reserved(), 1);
+    ck_assert_int_eq(lastEntry()->opcode, IORING_OP_ASYNC_CANCEL);
+    ck_assert_uint_eq(lastEntry()->user_data, (uintptr_t)&armed.operation);
+    expect(FAST_ARMED_AWAITING_END, 1);
+    complete(&armed.operation, -ENOENT, 0);
+    expect(FAST_ARMED_IDLE, 0);
+}
+END_TEST
+
+START_TEST(endsAtOnce)
+{
+    startFlight();
+    endsAfter = 3;
+    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert_uint_eq(lastEntry()->addr, (uintptr_t)&armed.operation);
+    expect(FAST_ARMED_CANCELING, 2);
+    complete(&armed.cancel, 0, 0);
+    complete(&armed.operation, -ECANCELED, 0);
+    expect(FAST_ARMED_IDLE, 0);
+}
+END_TEST
+
+START_TEST(isNotCanceledTwiceAtATime)
+{
+    startCancel();
+    endsAfter = 1;
+    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert_ptr_eq(lastEntry(), &entries[1]);
+    expect(FAST_ARMED_CANCELING, 2);
+}
+END_TEST
+
+START_TEST(isCanceledAgainWhereItsEndIsLate)
+{
+    startCancel();
+    complete(&armed.cancel, 0, 0);
+    endsAfter = 1;
+    ck_assert(FastArmedLetGo(&ring, &armed));
+    expect(FAST_ARMED_CANCELING, 2);
+    complete(&armed.operation, -ECANCELED, 0);
+    complete(&armed.cancel, -ENOENT, 0);
+    expect(FAST_ARMED_IDLE, 0);
+}
+END_TEST
+
+START_TEST(endsLaterWhereTheKernelTakesNothing)
+{
+    startFlight();
+    enterResult = -EBUSY;
+    ck_assert(!FastArmedLetGo(&ring, &armed));
+    ck_assert_int_eq(reserved(), 1);
+    expect(FAST_ARMED_CANCELING, 2);
+}
+END_TEST
+
+START_TEST(isCanceledLaterWhereNothingCanBeReserved)
+{
+    startFlight();
+    fillQueue();
+    enterResult = -EBUSY;
+    ck_assert(!FastArmedLetGo(&ring, &armed));
+    expect(FAST_ARMED_CANCEL_MISSED, 1);
+    ck_assert(FastArmedIsCanceled(&armed));
+    flush();
+    ck_assert(update(false, false));
+    expect(FAST_ARMED_CANCELING, 2);
+}
+END_TEST
+
+START_TEST(takesALastCompletion)
+{
+    int result = 0;
+    ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
+    startFlight();
+    post(&armed.operation, RESULT, IORING_CQE_F_MORE);
+    ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
+    post(&armed.operation, RESULT, 0);
+    ck_assert(FastArmedTakeNow(&ring, &armed, &result));
+    ck_assert_int_eq(result, RESULT);
+    ck_assert_int_eq(ends, 0);
+    expect(FAST_ARMED_IDLE, 1); /* the taker drops what the operation held */
+    ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
+}
+END_TEST
+
+START_TEST(takesALastCompletionWhileCanceling)
+{
+    int result = 0;
+    startCancel();
+    post(&armed.operation, RESULT, 0);
+    ck_assert(FastArmedTakeNow(&ring, &armed, &result));
+    expect(FAST_ARMED_AWAITING_CANCEL, 2);
+}
+END_TEST
+
+/* ---- asking ---- */
+
+START_TEST(saysWhatIsInFlight)
+{
+    static const struct
+    {
+        enum FastArmedState state;
+        bool isIdle;
+        bool isInFlight;
+        bool isCanceled;
+    } rows[] = {
+        {FAST_ARMED_IDLE, true, false, false},
+        {FAST_ARMED_BACKOFF, true, false, false},
+        {FAST_ARMED_IN_FLIGHT, false, true, false},
+        {FAST_ARMED_CANCELING, false, true, true},
+        {FAST_ARMED_CANCEL_MISSED, false, true, true},
+        {FAST_ARMED_CANCEL_FAILED, false, true, true},
+        {FAST_ARMED_AWAITING_END, false, true, true},
+        {FAST_ARMED_AWAITING_CANCEL, false, false, true},
+    };
+    for (size_t index = 0; index < sizeof(rows) / sizeof(rows[0]); index++) {
+        armed.state = (uint8_t)rows[index].state;
+        ck_assert_int_eq(FastArmedIsIdle(&armed), rows[index].isIdle);
+        ck_assert_int_eq(FastArmedIsInFlight(&armed), rows[index].isInFlight);
+        ck_assert_int_eq(FastArmedIsCanceled(&armed), rows[index].isCanceled);
+        FastArmedForget(&armed);
+        ck_assert_int_eq(armed.state, FAST_ARMED_IDLE);
+    }
+}
+END_TEST
+
+static TCase* makeCase(void)
+{
+    TCase* tcase = tcase_create("armed");
+
+    tcase_add_checked_fixture(tcase, setUp, NULL);
+    tcase_add_test(tcase, isIdleAtFirst);
+    tcase_add_test(tcase, submitsWhatIsWantedOnce);
+    tcase_add_test(tcase, isSubmittedLaterWhereTheQueueIsFull);
+    tcase_add_test(tcase, isInFlightUntilItsLastCompletion);
+    tcase_add_test(tcase, waitsForTheCancellationOfWhatIsOver);
+    tcase_add_test(tcase, waitsForTheEndOfWhatWasCanceled);
+    tcase_add_test(tcase, replacesWhatIsStale);
+    tcase_add_test(tcase, isCanceledLaterWhereTheQueueIsFull);
+    tcase_add_test(tcase, isCanceledAgainWhereItWasMissed);
+    tcase_add_test(tcase, isCanceledAfterAWhileWhereThatFailed);
+    tcase_add_test(tcase, isNotSubmittedWhileItBacksOff);
+    tcase_add_test(tcase, backsOffOnlyWhenIdle);
+    tcase_add_test(tcase, letsGoOfNothing);
+    tcase_add_test(tcase, withdrawsWhatHasNotEntered);
+    tcase_add_test(tcase, endsAtOnce);
+    tcase_add_test(tcase, isNotCanceledTwiceAtATime);
+    tcase_add_test(tcase, isCanceledAgainWhereItsEndIsLate);
+    tcase_add_test(tcase, endsLaterWhereTheKernelTakesNothing);
+    tcase_add_test(tcase, isCanceledLaterWhereNothingCanBeReserved);
+    tcase_add_test(tcase, takesALastCompletion);
+    tcase_add_test(tcase, takesALastCompletionWhileCanceling);
+    tcase_add_test(tcase, saysWhatIsInFlight);
+    return tcase;
+}
+
+int main(void)
+{
+    Suite* suite = suite_create("armed");
+
+    suite_add_tcase(suite, makeCase());
+    return runSuite(suite);
+}
