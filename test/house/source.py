@@ -7,6 +7,11 @@ def withoutComments(text):
     return re.sub(r'/\*.*?\*/|//[^\n]*', ' ', text, flags=re.S)
 
 
+def withoutLineEnds(text):
+    """Lines that a backslash continues as one."""
+    return text.replace('\\\n', ' ')
+
+
 def includesOf(text):
     """The (opening quote or bracket, file) of each #include."""
     return re.findall(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', withoutComments(text), re.M)
