@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-Writes the table «which check saw which break» into abi/README.md, from the results of mutation-test.py
+Writes abi/mutations.md, the table «which check sees which break», from the results of mutation-test.py
 with both compilers.
 
 usage: table.py SOURCE_ROOT GCC_RESULTS CLANG_RESULTS
@@ -15,7 +15,11 @@ import mutations
 root = pathlib.Path(sys.argv[1])
 gcc, clang = (json.loads(pathlib.Path(path).read_text()) for path in sys.argv[2:4])
 CHECKS = ['build', 'exports', 'symbols', 'abidiff', 'witness', 'header', 'layout', 'twin', 'upgrade', 'elf', 'rules']
-MARK = '<!-- what follows is written by «ninja abi-table» -->\n'
+TITLE = """# Which check sees which break
+
+Written by `ninja -C build abi-table` from what `meson test -C build --suite abi-mutation` found: each of these
+changes, alone, on a copy of the tree. What the checks are stands in `abi/README.md`.
+"""
 
 
 def cell(name, check):
@@ -61,7 +65,4 @@ def write():
             yield f'* {name}'
 
 
-path = root / 'abi' / 'README.md'
-text = path.read_text()
-assert text.count(MARK) == 1, "abi/README.md has no mark where the table begins"
-path.write_text(text.partition(MARK)[0] + MARK + '\n' + '\n'.join(write()) + '\n')
+(root / 'abi' / 'mutations.md').write_text(TITLE + '\n' + '\n'.join(write()) + '\n')
