@@ -82,9 +82,11 @@ headers = {path.name: path.read_text() for path in sorted((root / 'include' / 'R
 contents = {name: source.readHeader(text) for name, text in headers.items()}
 declared = {one.name: one for declarations, _ in contents.values() for one in declarations}
 headerOf = {one.name: header for header, (declarations, _) in contents.items() for one in declarations}
-# The line of each constant, with its comment.
-constant = dict((line.split()[1], line) for text in headers.values()
-                for line in re.findall(r'^#define FAST.*', text, re.M))
+# Constants that follow each other, with the comment above them; of each constant that, and its own line.
+constantGroups = [group for text in headers.values()
+                  for group in re.findall(r'(/\*(?:(?!\*/).)*\*/\n)?((?:#define FAST[^\n]*\n)+)', text, re.S)]
+constant = {name: comment + line for comment, lines in constantGroups
+            for line, name in re.findall(r'^(#define (FAST\w+).*)', lines, re.M)}
 nodes = source.versionNodes((root / 'lib' / 'libfastsocket.map').read_text())
 nodeOf = {name: node for node, parts in nodes.items() for name in parts['global']}
 
@@ -177,7 +179,10 @@ def errors():
 def common(header):
     """The comments of no function: those that open the header, and for each section the others."""
     declarations, others = contents[header]
+    ofConstants = {comment.strip() for comment, _ in constantGroups}
     for number, (section, comment) in enumerate(others):
+        if comment in ofConstants:
+            continue
         # What stands before the first section belongs to the first.
         near = [one.name for one in declarations if one.section == max(section, 1)]
         yield number == 0, comment, {pageOf(name) for name in near}
