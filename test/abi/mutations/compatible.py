@@ -63,8 +63,8 @@ def internals(tree):
 
 
 def sourceAdded(tree):
-    tree.write('lib/extra.c', 'void FastExtraNothing(void);\nvoid FastExtraNothing(void)\n{\n}\n')
-    tree.replace(BUILD, "    'event.c',\n", "    'event.c',\n    'extra.c',\n")
+    tree.write('lib/service/extra.c', 'void FastExtraNothing(void);\nvoid FastExtraNothing(void)\n{\n}\n')
+    tree.replace(BUILD, "    'service/event.c',\n", "    'service/event.c',\n    'service/extra.c',\n")
 
 
 def comments(tree):
