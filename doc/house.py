@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """
-Draws the house: the rooms of lib/, the files in them, and who knows whom. Read from the sources, so that it
-can't go stale: a test compares doc/house.svg with what this writes. `ninja -C build house-picture` does it.
+Draws the house: the rooms of lib/, the files in them, and who knows whom. Read from the sources, so
+that it can't go stale: a test compares doc/house.svg with what this writes. `ninja -C build
+house-picture` does it.
 
 usage: house.py SOURCE_ROOT OUTPUT
 """
@@ -73,7 +74,7 @@ def reachable(edges):
 
 
 class Room:
-    """The files of one room in layers, each above those that it knows, and the arrows between them."""
+    """The files of one room, each in a layer above those that it knows, and the arrows."""
 
     def __init__(self, name, stems, edges):
         self.name = name
@@ -96,11 +97,14 @@ class Room:
         widths, found = collections.Counter(), []
         room = max([sum(map(widthOfFile, stems)) // ROWS] + [widthOfFile(stem) for stem in stems])
         while len(self.level) < len(stems):
-            known = {stem: [end for start, end in edges if start == stem] for stem in stems if stem not in self.level}
-            ready = [stem for stem, names in known.items() if all(name in self.level for name in names)]
+            below = {stem: [end for start, end in edges if start == stem] for stem in stems
+                     if stem not in self.level}
+            ready = [stem for stem, names in below.items()
+                     if all(name in self.level for name in names)]
             # Those that nobody knows come last, so that they make room for others.
-            for stem in sorted(ready, key=lambda stem: (all(end != stem for _, end in edges), stem)):
-                level = max((self.level[name] + 1 for name in known[stem]), default=0)
+            known = {end for _, end in edges}
+            for stem in sorted(ready, key=lambda stem: (stem not in known, stem)):
+                level = max((self.level[name] + 1 for name in below[stem]), default=0)
                 while widths[level] and widths[level] + GAP + widthOfFile(stem) > room:
                     level += 1
                 widths[level] += GAP + widthOfFile(stem)
@@ -133,8 +137,8 @@ class Room:
         return found
 
     def sort(self):
-        """Puts each layer in the order of its neighbours' middles, up and down a few times; the order with
-        the fewest crossings stays."""
+        """Puts each layer in the order of its neighbours' middles, up and down a few times; the
+        order with the fewest crossings is taken."""
         best, fewest = None, None
         for turn in range(24):
             step = -1 if turn % 2 == 0 else 1
@@ -156,14 +160,15 @@ class Room:
         for way in self.ways.values():
             for upper, lower in zip(way, way[1:]):
                 lines[self.level[upper]].append((place[upper], place[lower]))
-        return sum((a[0] - b[0]) * (a[1] - b[1]) < 0
-                   for group in lines.values() for index, a in enumerate(group) for b in group[:index])
+        pairs = [(a, b) for group in lines.values() for index, a in enumerate(group)
+                 for b in group[:index]]
+        return sum((a[0] - b[0]) * (a[1] - b[1]) < 0 for a, b in pairs)
 
     def widthOf(self, node):
         return widthOfFile(node) if isinstance(node, str) else 2
 
     def place(self):
-        """Gives each node its place, as near as can be to its neighbours' and to the room's middle, 0."""
+        """Gives each node its place, near its neighbours' and the room's middle, which is 0."""
         self.x = {}
         for layer in self.layers:
             left = 0
@@ -176,7 +181,8 @@ class Room:
             for layer in self.layers if turn % 2 else reversed(self.layers):
                 wanted = []
                 for node in layer:
-                    near = [self.x[other] for step in (-1, 1) for other in self.neighbours(node, step)]
+                    others = self.neighbours(node, -1) + self.neighbours(node, 1)
+                    near = [self.x[other] for other in others]
                     wanted.append(sum(near) / (len(near) + PULL))
                 self.moveTo(layer, wanted)
         left = min(self.x[node] - self.widthOf(node) / 2 for node in self.x)
@@ -190,17 +196,17 @@ class Room:
         for node, next in zip(layer, layer[1:]):
             gap = GAP if isinstance(node, str) or isinstance(next, str) else GAP // 2
             offsets.append(offsets[-1] + (self.widthOf(node) + self.widthOf(next)) / 2 + gap)
-        groups = []  # [sum, count], which move together
+        groups = []  # [sum, count] of what moves together
         for want, offset in zip(wanted, offsets):
             groups.append([want - offset, 1])
             while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
-                sum, count = groups.pop()
-                groups[-1][0] += sum
+                total, count = groups.pop()
+                groups[-1][0] += total
                 groups[-1][1] += count
         index = 0
-        for sum, count in groups:
+        for total, count in groups:
             for _ in range(count):
-                self.x[layer[index]] = sum / count + offsets[index]
+                self.x[layer[index]] = total / count + offsets[index]
                 index += 1
 
 
@@ -213,7 +219,8 @@ class Picture:
         for name in layers.ROOMS:
             inside = [stem for stem in stems if layers.roomOf(stem) == name]
             if inside:
-                self.rooms.append(Room(name, inside, {edge for edge in known if set(edge) <= set(inside)}))
+                edges = {edge for edge in known if set(edge) <= set(inside)}
+                self.rooms.append(Room(name, inside, edges))
         self.between = collections.Counter(
             (layers.roomOf(start), layers.roomOf(end)) for start, end in known
             if layers.roomOf(start) != layers.roomOf(end))
@@ -229,7 +236,8 @@ class Picture:
         self.bottom = self.top + self.height
         self.width = left - 26 + 20
         sources = sorted({source for source, _ in self.between}, key=layers.ROOMS.index)
-        self.lanes = {source: self.bottom + 40 + LANE * index for index, source in enumerate(sources)}
+        self.lanes = {source: self.bottom + 40 + LANE * index
+                      for index, source in enumerate(sources)}
         self.end = self.bottom + 40 + LANE * len(sources) + 4
 
     def add(self, text):
@@ -237,39 +245,47 @@ class Picture:
 
     def text(self, x, y, words, size=12, colour='#222222', anchor='start', more=''):
         words = words.replace('&', '&amp;').replace('<', '&lt;')
-        self.add(f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}" text-anchor="{anchor}"{more}>{words}</text>')
+        self.add(f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}" '
+                 f'text-anchor="{anchor}"{more}>{words}</text>')
 
     def write(self):
-        self.add(f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width}" height="{self.end}" '
-                 f'viewBox="0 0 {self.width} {self.end}" font-family="Helvetica, Arial, sans-serif">')
+        self.add(f'<svg xmlns="http://www.w3.org/2000/svg" '
+                 f'width="{self.width}" height="{self.end}" '
+                 f'viewBox="0 0 {self.width} {self.end}" '
+                 f'font-family="Helvetica, Arial, sans-serif">')
         self.add('<!-- written by doc/house.py: ninja -C build house-picture -->')
         self.add(f'<rect width="{self.width}" height="{self.end}" fill="#ffffff"/>')
         self.addMarkers()
         self.text(20, 24, "Who knows whom in lib/", 16, more=' font-weight="bold"')
-        self.text(20, 44, "An arrow leads to what is included or called. In a room a file stands above all that it "
-                  "knows; arrows that follow from others are left out. Dashed: a header without a file of code.",
+        self.text(20, 44,
+                  "An arrow leads to what is included or called. In a room a file stands above all "
+                  "that it knows; arrows that follow from others are left out. Dashed: a header "
+                  "without a file of code.",
                   11, '#555555')
         for source, target in sorted(self.between):
             self.addBetween(source, target)
         for room in self.rooms:
             self.addRoom(room)
-        self.text(20, self.end - 8, "Between rooms: how many times a file of the one knows a file of the other.",
-                  11, '#555555')
+        self.text(20, self.end - 8,
+                  "Between rooms: how many times a file of the one knows a file of the other.", 11,
+                  '#555555')
         self.add('</svg>')
         return '\n'.join(self.lines) + '\n'
 
     def addMarkers(self):
         self.add('<defs>')
-        for name, colour in [(name, colours[2]) for name, colours in ROOMS.items()] + [('circle', CIRCLE)]:
-            self.add(f'<marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9" markerHeight="9" '
-                     f'markerUnits="userSpaceOnUse" orient="auto"><path d="M0,1 L10,5 L0,9 z" fill="{colour}"/></marker>')
+        colours = {name: colour for name, (_, _, colour) in ROOMS.items()}
+        for name, colour in {**colours, 'circle': CIRCLE}.items():
+            self.add(f'<marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" '
+                     f'markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" '
+                     f'orient="auto"><path d="M0,1 L10,5 L0,9 z" fill="{colour}"/></marker>')
         self.add('</defs>')
 
     def addRoom(self, room):
         about, fill, colour = ROOMS[room.name]
         left = self.left[room.name]
-        self.add(f'<rect x="{left}" y="{self.top}" width="{room.width}" height="{self.height}" rx="6" '
-                 f'fill="{fill}" stroke="{colour}"/>')
+        self.add(f'<rect x="{left}" y="{self.top}" width="{room.width}" height="{self.height}" '
+                 f'rx="6" fill="{fill}" stroke="{colour}"/>')
         self.text(left + 10, self.top + 20, room.name, 15, colour, more=' font-weight="bold"')
         self.text(left + 10, self.top + 36, about, 10.5, '#555555')
         for start, end in room.arrows:
@@ -284,8 +300,8 @@ class Picture:
         x, y = self.middleOf(room, stem)
         width = widthOfFile(stem)
         dashes = ' stroke-dasharray="4,3"' if stem in self.bare else ''
-        self.add(f'<rect x="{x - width // 2}" y="{y - BOX // 2}" width="{width}" height="{BOX}" rx="3" '
-                 f'fill="#ffffff" stroke="{ROOMS[room.name][2]}"{dashes}/>')
+        self.add(f'<rect x="{x - width // 2}" y="{y - BOX // 2}" width="{width}" height="{BOX}" '
+                 f'rx="3" fill="#ffffff" stroke="{ROOMS[room.name][2]}"{dashes}/>')
         self.text(x, y + 4, stem.split('/')[1], anchor='middle')
 
     def addArrow(self, room, start, end):
@@ -309,7 +325,7 @@ class Picture:
         self.add(f'<path d="{path}" fill="none" stroke="{colour}" marker-end="url(#{marker})"/>')
 
     def addBetween(self, source, target):
-        """Down from the one, along its lane, up into the other; each has a place of its own below a room."""
+        """Down from the one, along its lane, up into the other, in a place of its own there."""
         colour, lane = ROOMS[source][2], self.lanes[source]
         width = {room.name: room.width for room in self.rooms}
         order = [name for name in layers.ROOMS if name in width]
@@ -317,9 +333,11 @@ class Picture:
         toX = self.left[target] + width[target] * (order.index(source) + 1) // (len(order) + 1)
         count = self.between[source, target]
         thickness = 1 + min(count.bit_length(), 6) * 0.5
-        self.add(f'<path d="M{x},{self.bottom} V{lane} H{toX} V{self.bottom + 2}" fill="none" stroke="{colour}" '
-                 f'stroke-width="{thickness}" stroke-linejoin="round" marker-end="url(#{source})"/>')
-        self.add(f'<rect x="{toX - 10}" y="{self.bottom + 14}" width="20" height="15" fill="#ffffff"/>')
+        self.add(f'<path d="M{x},{self.bottom} V{lane} H{toX} V{self.bottom + 2}" fill="none" '
+                 f'stroke="{colour}" stroke-width="{thickness}" stroke-linejoin="round" '
+                 f'marker-end="url(#{source})"/>')
+        self.add(f'<rect x="{toX - 10}" y="{self.bottom + 14}" width="20" height="15" '
+                 f'fill="#ffffff"/>')
         self.text(toX, self.bottom + 26, str(count), 11, colour, 'middle')
 
 

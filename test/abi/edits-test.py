@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-Each change that the mutation suite makes still finds what it changes: a moved line is seen here, in a
-second, and not by that suite in a quarter of an hour. Nothing is written.
+Each change that the mutation suite makes still finds what it changes: a moved line is seen here, in
+a second, and not by that suite in a quarter of an hour. Nothing is written.
 
 usage: edits-test.py SOURCE_ROOT
 """

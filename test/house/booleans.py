@@ -1,6 +1,6 @@
 """
-The booleans of structs in lib/, and who writes them: a reading of C as this library writes it, without a
-compiler. Where it can't know whose member a name is, it takes every one that it may be.
+The booleans of structs in lib/, and who writes them: a reading of C as this library writes it,
+without a compiler. Where it can't know whose member a name is, it takes every one that it may be.
 """
 
 import pathlib
@@ -8,16 +8,19 @@ import re
 
 import source
 
-TOKEN = re.compile(r'[A-Za-z_]\w*|\d[\w.]*|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|->|\+\+|--|<<=|>>=|'
+TOKEN = re.compile(
+    r'[A-Za-z_]\w*|\d[\w.]*|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|->|\+\+|--|<<=|>>=|'
                    r'[-+*/%&|^=!<>]=|&&|\|\||<<|>>|\.\.\.|\S')
 BOOLEAN = {'bool', '_Bool', 'atomic_bool', 'atomic_flag'}
 WRITES = {'=', '|=', '&=', '^=', '+=', '-=', '*=', '/=', '%=', '<<=', '>>=', '++', '--'}
-KEYWORDS = {'return', 'sizeof', 'case', 'else', 'do', 'goto', 'if', 'while', 'for', 'switch', 'struct'}
+KEYWORDS = {'return', 'sizeof', 'case', 'else', 'do', 'goto', 'if', 'while', 'for', 'switch',
+            'struct'}
 OPEN = {'(': ')', '[': ']', '{': '}'}
 
 
 def tokensOf(text):
-    text = re.sub(r'^[ \t]*#[ \t]*(?!define\b)\w+[^\n]*', '', source.withoutComments(text), flags=re.M)
+    text = re.sub(r'^[ \t]*#[ \t]*(?!define\b)\w+[^\n]*', '', source.withoutComments(text),
+                  flags=re.M)
     return TOKEN.findall(text.replace('\\\n', ' '))
 
 
@@ -39,8 +42,8 @@ def isName(token):
 
 
 class Structs:
-    """The structs of a library: type, as `FastSocket` or, of a struct without a name in it, `FastSocket.poll`:
-    {member: its type, 'bool' for a boolean, None for what is neither}."""
+    """The structs of a library: type, as `FastSocket` or, of a struct without a name in it,
+    `FastSocket.poll`: {member: its type, 'bool' for a boolean, None for what is neither}."""
 
     def __init__(self):
         self.members = {}
@@ -50,10 +53,12 @@ class Structs:
     def read(self, file, text):
         tokens = tokensOf(text)
         for index in range(len(tokens) - 2):
-            if tokens[index] in ('struct', 'union') and tokens[index + 2] == '{' and isName(tokens[index + 1]):
+            if tokens[index] in ('struct', 'union') and tokens[index + 2] == '{' \
+                    and isName(tokens[index + 1]):
                 end = matching(tokens, index + 2)
                 self.define(file, tokens[index + 1], tokens[index + 3:end])
-            elif tokens[index] == 'struct' and tokens[index + 2] == '*' and index + 4 < len(tokens) \
+            elif tokens[index] == 'struct' and tokens[index + 2] == '*' \
+                    and index + 4 < len(tokens) \
                     and isName(tokens[index + 3]) and tokens[index + 4] == '(':
                 self.returns[tokens[index + 3]] = tokens[index + 1]
 
@@ -75,7 +80,8 @@ class Structs:
         if '{' in tokens:
             brace = tokens.index('{')
             end = matching(tokens, brace)
-            inner, names = tokens[brace + 1:end], [name for name in tokens[end + 1:] if isName(name)]
+            inner = tokens[brace + 1:end]
+            names = [name for name in tokens[end + 1:] if isName(name)]
             if tokens[0] == 'enum':
                 members.update({name: None for name in names})
             elif not names:
@@ -98,10 +104,12 @@ class Structs:
             name = re.search(r'([A-Za-z_]\w*)\s*((?:\[.*\]\s*)*)(?::\s*(\w+)\s*)?$', part)
             if name:
                 single = kind is None and name[3] == '1'
-                members[name[1]] = 'bool' if single else kind if kind != 'bool' or '*' not in part else None
+                points = kind == 'bool' and '*' in part
+                members[name[1]] = 'bool' if single else None if points else kind
 
     def booleansOf(self, kinds):
-        return {(kind, member) for kind in kinds for member, what in self.members[kind].items() if what == 'bool'}
+        return {(kind, member) for kind in kinds for member, what in self.members[kind].items()
+                if what == 'bool'}
 
     def partsOf(self, name, files):
         """The structs that are defined in those files and found from the named one."""
@@ -120,7 +128,8 @@ class Structs:
         for kind, members in self.members.items():
             if members.get(path[-1]) != 'bool':
                 continue
-            if len(path) == 1 or any(others.get(path[-2]) == kind for others in self.members.values()):
+            if len(path) == 1 \
+                    or any(others.get(path[-2]) == kind for others in self.members.values()):
                 found.add((kind, path[-1]))
         return found
 
@@ -145,7 +154,8 @@ class Writers:
             place = index + 2
             while place < len(tokens) and tokens[place] in ('*', 'const', 'restrict', '_Atomic'):
                 place += 1
-            if place + 1 < len(tokens) and isName(tokens[place]) and tokens[place + 1] in ('=', ';', ',', ')', '[', ':'):
+            if place + 1 < len(tokens) and isName(tokens[place]) \
+                    and tokens[place + 1] in ('=', ';', ',', ')', '[', ':'):
                 variables.setdefault(tokens[place], set()).add(tokens[index + 1])
         return variables
 
@@ -153,7 +163,8 @@ class Writers:
         tokens = self.tokens
         for index, token in enumerate(tokens):
             before = tokens[index - 1] if index > 0 else ';'
-            if token == '(' and not (isName(before) and before not in KEYWORDS) and before not in (')', ']'):
+            if token == '(' and not (isName(before) and before not in KEYWORDS) \
+                    and before not in (')', ']'):
                 self.look(index)
             elif isName(token) and token not in KEYWORDS and before not in ('.', '->'):
                 self.look(index)
@@ -174,7 +185,8 @@ class Writers:
     def namedBy(self, kinds, path):
         if kinds is None:
             return self.structs.mayBe(path)
-        return {(kind, path[-1]) for kind in kinds if self.structs.members.get(kind, {}).get(path[-1]) == 'bool'}
+        return {(kind, path[-1]) for kind in kinds
+                if self.structs.members.get(kind, {}).get(path[-1]) == 'bool'}
 
     def isUnary(self, index):
         before = self.tokens[index - 1] if index > 0 else ';'
@@ -183,7 +195,8 @@ class Writers:
         return not (before == ']' or (re.match(r'\w', before) and before not in KEYWORDS))
 
     def follow(self, start):
-        """(the index behind, the types that have the last member or None if unknown, the members)."""
+        """(the index behind, the types that have the last member or None if unknown, the
+        members)."""
         tokens, path = self.tokens, []
         if tokens[start] == '(':
             place = matching(tokens, start) + 1
@@ -236,7 +249,8 @@ class Writers:
     def initializedAt(self, brace):
         """The type of what a brace initializes: `(struct X){` or `struct X name[] = {`."""
         tokens = self.tokens
-        if brace >= 4 and tokens[brace - 1] == ')' and tokens[brace - 4:brace - 2] == ['(', 'struct']:
+        if brace >= 4 and tokens[brace - 1] == ')' \
+                and tokens[brace - 4:brace - 2] == ['(', 'struct']:
             return tokens[brace - 2]
         if brace >= 4 and tokens[brace - 1] == '=':
             place = brace - 2

@@ -1,5 +1,5 @@
-"""Who knows whom in lib/, read from the sources and from the objects. A stem is a file's path below lib/
-without its ending."""
+"""Who knows whom in lib/, read from the sources and from the objects. A stem is a file's path below
+lib/ without its ending."""
 
 import collections
 import pathlib
@@ -51,7 +51,8 @@ def callsOfSources(library):
              for path in sorted(library.rglob('*.c'))}
     defined = {}
     for stem, text in texts.items():
-        for match in re.finditer(r'^(?!static\b)[A-Za-z_][^\n;={}]*?\b(\w+)\([^;{}]*\)\n\{', text, re.M):
+        for match in re.finditer(r'^(?!static\b)[A-Za-z_][^\n;={}]*?\b(\w+)\([^;{}]*\)\n\{', text,
+                                 re.M):
             defined[match[1]] = stem
         for match in re.finditer(r'^(?!static\b|extern\b)const struct \w+ (\w+) =', text, re.M):
             defined[match[1]] = stem
@@ -64,7 +65,8 @@ def callsOfSources(library):
 
 
 def circles(edges):
-    """A shortest circle through each group of stems that all lead to each other: [[stem, …, the first stem]]."""
+    """A shortest circle through each group of stems that all lead to each other: [[stem, …, the
+    first stem]]."""
     after = collections.defaultdict(set)
     for start, end in edges:
         after[start].add(end)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """
-Who may know whom in lib/: a row for each file and its header in layers.py. No circle, neither in includes
-nor in calls between objects; a boolean of a socket is written by one file. A new file gets its row.
+Who may know whom in lib/: a row for each file and its header in layers.py. No circle, neither in
+includes nor in calls between objects; a boolean of a socket is written by one file. A new file gets
+its row.
 
 usage: layers-test.py SOURCE_ROOT ARCHIVE NM
 """
@@ -18,7 +19,8 @@ import layers
 import source
 import tap
 
-# What everything above the seam may call of liburing: it fills or reads entries and touches no ring.
+# What everything above the seam may call of liburing: it fills or reads entries and touches no
+# ring.
 INLINE = re.compile(r'io_uring_(prep_|recvmsg_|cmsg_|buf_ring_|sqe_set_flags|get_sqe128)\w*$')
 
 # public header: the headers it may include.
@@ -76,7 +78,8 @@ def findIncludeFaults(root, faults):
     known = graph.includes(library)
     for stem in known:
         if stem not in layers.ROWS:
-            faults.add(f"lib/{stem}: has no row in the table, which would be\n{rowOf(stem, known)}", stem)
+            faults.add(f"lib/{stem}: has no row in the table, which would be\n{rowOf(stem, known)}",
+                       stem)
     for stem in layers.ROWS:
         if stem not in known:
             faults.add(f"lib/{stem}: has a row in the table, and no file", stem)
@@ -149,7 +152,9 @@ def findCallFaults(known, listing, faults):
     assert len(calls) > 5, "found no symbols"
     for (stem, other), symbols in sorted(calls.items()):
         if other not in layers.callable(stem):
-            faults.add(f"lib/{stem} calls {' '.join(sorted(symbols))} of {other}, which is not below it", stem, other)
+            faults.add(
+                f"lib/{stem} calls {' '.join(sorted(symbols))} of {other}, which is not below it",
+                stem, other)
     for stem, symbols in needed.items():
         for symbol in sorted(symbols):
             if symbol.startswith('io_uring_') and stem not in layers.SEAM:
@@ -174,7 +179,9 @@ def findBooleanFaults(root, faults):
     assert found or not (root / 'lib' / 'socket' / 'state.h').exists(), "found no booleans"
     if len(found) > layers.MOST_BOOLEANS:
         names = ' '.join('.'.join(boolean) for boolean in sorted(found))
-        faults.add(f"a socket and its parts have {len(found)} booleans, more than {layers.MOST_BOOLEANS}: {names}",
+        faults.add(
+            f"a socket and its parts have {len(found)} booleans, more than {layers.MOST_BOOLEANS}: "
+            f"{names}",
                    'socket/')
     for boolean, stems in sorted(writers.items()):
         if len(stems) > 1:
@@ -226,7 +233,8 @@ PLANTS = {
     'roundabout': ('lib/base/timer.c', '#include "../ring/ring.h"'),
     'besideTheRooms': ('lib/base/timer.c', '#include "base/../base/thread.h"'),
     'liburingAboveSeam': ('lib/service/watch.c', '#include <liburing.h>'),
-    'callAboveSeam': ('lib/ring/life.c', 'static int f(struct io_uring* r) { return io_uring_submit(r); }'),
+    'callAboveSeam': ('lib/ring/life.c',
+                      'static int f(struct io_uring* r) { return io_uring_submit(r); }'),
     'publicKnowsPrivate': ('include/Ring/FastRing.h', '#include "ring/ring.h"'),
     'publicKnowsLiburing': ('include/Ring/FastRing.h', '#include <liburing.h>'),
     'ringKnowsSocket': ('include/Ring/FastRing.h', '#include <Ring/FastSocket.h>'),
@@ -256,7 +264,8 @@ TABLES = {
     'later': {'base/thread': ['base/timer'], 'base/timer': []},
     'itself': {'base/timer': ['base/timer']},
     'upwards': {'service/watch': [], 'base/timer': ['service/watch']},
-    'circle': {'base/handle': ['base/timer'], 'base/thread': ['base/handle'], 'base/timer': ['base/thread']},
+    'circle': {'base/handle': ['base/timer'], 'base/thread': ['base/handle'],
+               'base/timer': ['base/thread']},
 }
 
 
@@ -274,7 +283,8 @@ def checkIncludeCircle(root):
         shutil.copytree(root / 'include', copy / 'include')
         (copy / 'lib/base/handle.h').write_text('#include "base/checker.h"\n')
         (copy / 'lib/base/checker.h').write_text('#include "base/handle.h"\n')
-        expectFault(findSourceFaults(copy).refused, "includes go in a circle: lib/base/checker → base/handle → base/checker")
+        expectFault(findSourceFaults(copy).refused,
+                    "includes go in a circle: lib/base/checker → base/handle → base/checker")
 
 
 def expectFault(faults, text):
@@ -289,27 +299,33 @@ OBJECTS = {
                "lib/service/event calls FastWatchStop of service/watch, which is not below it"),
     'liburing': ({'service_event': 'U io_uring_submit', 'service_watch': 'T FastWatchStop'},
                  "lib/service/event calls io_uring_submit of liburing"),
-    'circle': ({'base_timer': 'T FastTimerStart U FastThreadNumber', 'base_thread': 'T FastThreadNumber U FastForkCount',
+    'circle': ({'base_timer': 'T FastTimerStart U FastThreadNumber',
+                'base_thread': 'T FastThreadNumber U FastForkCount',
                 'base_handle': 'T FastForkCount U FastTimerStart'},
                "knowledge goes in a circle: lib/base/handle calls FastTimerStart of base/timer "
                "calls FastThreadNumber of base/thread calls FastForkCount of base/handle"),
-    'circleByHeader': ({'service_operation': 'T FastOperationMake U FastOperationSecret', 'service_watch': 'T FastOperationSecret'},
-                       "knowledge goes in a circle: lib/service/operation calls FastOperationSecret of service/watch "
+    'circleByHeader': ({'service_operation': 'T FastOperationMake U FastOperationSecret',
+                        'service_watch': 'T FastOperationSecret'},
+                       "knowledge goes in a circle: lib/service/operation calls "
+                       "FastOperationSecret of service/watch "
                        "includes service/operation"),
 }
 
 
 def checkObjects(objects, text):
-    lines = [f"x.a[a_{number}.c.o]:\nFiller{number} T 0\nFiller{(number + 1) % 9} U" for number in range(9)]
+    lines = [f"x.a[a_{number}.c.o]:\nFiller{number} T 0\nFiller{(number + 1) % 9} U"
+             for number in range(9)]
     for name, symbols in objects.items():
         words = symbols.split()
-        lines += [f"x.a[{name}.c.o]:"] + [f"{symbol} {kind}" for kind, symbol in zip(words[::2], words[1::2])]
+        lines += [f"x.a[{name}.c.o]:"] + [
+            f"{symbol} {kind}" for kind, symbol in zip(words[::2], words[1::2])]
     faults = Faults()
     findCallFaults({'service/watch': {'service/operation'}}, "\n".join(lines), faults)
     expectFault(faults.refused, text)
 
 
-# A small house, in which exactly those lines write the socket's booleans that say so in their comment.
+# A small house, in which exactly those lines write the socket's booleans that say so in their
+# comment.
 STATE = '''
 struct FastOther { bool armed; bool paused; };
 struct FastPart { uint32_t count; bool paused : 1; bool full; struct FastOther* elsewhere; };
@@ -335,7 +351,8 @@ LINES = {
     'bit': ('socket->bit = 1;', 'FastSocket.bit'),
     'nested': ('socket->poll.armed = true;', 'FastSocket.poll.armed'),
     'part': ('socket->inbound.paused |= true;', 'FastPart.paused'),
-    'variable': ('struct FastPart* part = &socket->inbound; part->paused = true;', 'FastPart.paused'),
+    'variable': ('struct FastPart* part = &socket->inbound; part->paused = true;',
+                 'FastPart.paused'),
     'element': ('struct FastPart parts[2]; parts[1].full ^= 1;', 'FastPart.full'),
     'increment': ('item->done++;', 'FastItem.done'),
     'before': ('++socket->first->next->done;', 'FastItem.done'),
@@ -343,23 +360,28 @@ LINES = {
     'castAddress': ('set((uint8_t*)&socket->released);', 'FastSocket.released'),
     'addressAfterAnd': ('return a && set(&socket->released);', 'FastSocket.released'),
     'cast': ('((struct FastItem*)memory)->done = true;', 'FastItem.done'),
-    'container': ('FAST_CONTAINER(task, struct FastSocket, step)->released = true;', 'FastSocket.released'),
+    'container': ('FAST_CONTAINER(task, struct FastSocket, step)->released = true;',
+                  'FastSocket.released'),
     'call': ('FastSocketOf(item)->released = true;', 'FastSocket.released'),
     'group': ('(*socket).released = true;', 'FastSocket.released'),
     'groupAddress': ('(&socket->inbound)->full = true;', 'FastPart.full'),
     'chain': ('a = socket->released = b;', 'FastSocket.released'),
     'unknown': ('guess->poll.armed = true;', 'FastSocket.poll.armed'),
     'unknownCall': ('find(it)->done = true;', 'FastItem.done'),
-    'initializer': ('*socket = (struct FastSocket){.ring = ring, .inbound = {.full = true}};', 'FastPart.full'),
+    'initializer': ('*socket = (struct FastSocket){.ring = ring, .inbound = {.full = true}};',
+                    'FastPart.full'),
     'initializerPath': ('struct FastSocket s = {.poll.armed = true};', 'FastSocket.poll.armed'),
-    'initializerArray': ('static const struct FastItem items[] = {{.next = 0}, {.done = true}};', 'FastItem.done'),
+    'initializerArray': ('static const struct FastItem items[] = {{.next = 0}, {.done = true}};',
+                         'FastItem.done'),
     'byPosition': ('struct FastItem i = {NULL, true};', 'FastItem.done'),
     'macro': ('}\n#define STOP(s) ((s)->released = true)\nvoid g(void)\n{', 'FastSocket.released'),
     'zeroed': ('*socket = (struct FastSocket){0}; struct FastItem i = {0};', None),
-    'read': ('if (socket->released == true && item->done != socket->shut) return socket->poll.armed;', None),
+    'read': ('if (socket->released == true && item->done != socket->shut) return '
+             'socket->poll.armed;', None),
     'masked': ('flags = flags & socket->released; f(x) & socket->shut;', None),
     'commented': ('/* socket->released = true; */', None),
-    'neighbour': ('socket->inbound.count = socket->released; socket->inbound.elsewhere = NULL;', None),
+    'neighbour': ('socket->inbound.count = socket->released; socket->inbound.elsewhere = NULL;',
+                  None),
     'addressOfPart': ('FastPartUpdate(&socket->inbound, &socket->poll.operation);', None),
     'foreign': ('turn->armed = true; turn->poll.armed = true; turn->released = false;', None),
     'foreignMember': ('guess->turn.armed = true;', None),
@@ -384,7 +406,8 @@ def checkLine(line, written):
         library = makeHouse(directory, {'socket/a.c': bodyOf(line)})
         found, writers = booleans.read(library)
         names = {'.'.join(boolean) for boolean, stems in writers.items() if stems}
-        assert names == ({written} if written else set()), f"«{line}» writes {written}, found {names}"
+        assert names == ({written} if written else set()), \
+            f"«{line}» writes {written}, found {names}"
 
 
 def checkSecondWriter():
@@ -399,8 +422,10 @@ def checkSecondWriter():
 def checkSixteenth():
     with tempfile.TemporaryDirectory() as directory:
         have = len(booleans.read(makeHouse(directory, {}))[0])
-        for more, refused in ((layers.MOST_BOOLEANS - have, False), (layers.MOST_BOOLEANS - have + 1, True)):
-            part = "struct FastFlight { " + "".join(f"bool b{number}; " for number in range(more)) + "};\n"
+        for more, refused in ((layers.MOST_BOOLEANS - have, False),
+                              (layers.MOST_BOOLEANS - have + 1, True)):
+            part = "struct FastFlight { " + "".join(
+                f"bool b{number}; " for number in range(more)) + "};\n"
             faults = Faults()
             findBooleanFaults(makeHouse(directory, {'socket/flight.h': part}).parent, faults)
             assert bool(faults.all()) == refused, faults.reported
@@ -422,7 +447,8 @@ def main():
     for name, rows in TABLES.items():
         cases.append((f'layers/refuses/table-{name}', lambda rows=rows: checkTablePlant(rows)))
     for name, objects in OBJECTS.items():
-        cases.append((f'layers/refuses/calls-{name}', lambda objects=objects: checkObjects(*objects)))
+        cases.append((f'layers/refuses/calls-{name}',
+                      lambda objects=objects: checkObjects(*objects)))
     for name, line in LINES.items():
         cases.append((f'layers/writes/{name}', lambda line=line: checkLine(*line)))
     tap.runCases(cases)

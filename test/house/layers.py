@@ -1,6 +1,6 @@
 """
-The table of the house: who may know whom in lib/. layers-test.py holds the sources to it, doc/house.py
-draws the picture in its order.
+The table of the house: who may know whom in lib/. layers-test.py holds the sources to it,
+doc/house.py draws the picture in its order.
 
 A stem is a file's path below lib/ without its ending: `ring/life` is life.c and life.h.
 """
@@ -8,7 +8,8 @@ A stem is a file's path below lib/ without its ending: `ring/life` is life.c and
 # From the one that knows least. A room never knows a later one.
 ROOMS = ['base', 'engine', 'ring', 'memory', 'service', 'socket']
 
-# Where what the files of one room know of each other is reported, not refused, as are booleans of theirs.
+# Where what the files of one room know of each other is reported, not refused, as are booleans of
+# theirs.
 ROOMS_UNDER_REBUILD = ['engine', 'ring', 'memory', 'socket']
 
 # stem: those whose headers it may include. Each stands behind all that it names.
@@ -90,7 +91,8 @@ PUBLIC_CALLS = {
 }
 
 # The only ones that may read liburing's header themselves.
-SEAM = ['engine/engine', 'engine/uring', 'engine/uring-checked', 'engine/uring-probe', 'engine/uring-compat']
+SEAM = ['engine/engine', 'engine/uring', 'engine/uring-checked', 'engine/uring-probe',
+        'engine/uring-compat']
 
 # stem or room: the public headers it may read; others may read none.
 PUBLIC_KNOWN = {

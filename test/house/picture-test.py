@@ -28,7 +28,8 @@ def checkWhole():
     picture = xml.etree.ElementTree.fromstring(house.draw(root))
     words = [text.text for text in picture.iter('{http://www.w3.org/2000/svg}text')]
     files = {path.with_suffix('') for path in (root / 'lib').glob('*/*.[ch]')}
-    missing = [name for name in layers.ROOMS + sorted(path.name for path in files) if name not in words]
+    missing = [name for name in layers.ROOMS + sorted(path.name for path in files)
+               if name not in words]
     assert not missing, missing
 
 
@@ -52,7 +53,8 @@ def checkCircle():
 
 def checkCode():
     """What moves no arrow leaves the picture as it is."""
-    assert drawWith('base/timer.c', '/* A comment. */\nstatic int three(void)\n{\n    return 3;\n}') == house.draw(root)
+    code = '/* A comment. */\nstatic int three(void)\n{\n    return 3;\n}'
+    assert drawWith('base/timer.c', code) == house.draw(root)
 
 
 tap.runCases([
