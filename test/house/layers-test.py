@@ -106,21 +106,17 @@ def findFileFaults(root, path, faults):
     for quote, name in source.includesOf(text):
         base = pathlib.PurePath(name).name
         if base in ('liburing.h', 'io_uring.h'):
-            if stem not in layers.SEAM:
+            if not layers.isSeam(stem):
                 faults.add(f"lib/{file}: includes {name} above the seam")
         elif quote == '<' and name.startswith('Ring/'):
-            if base not in public or base not in publicKnownOf(stem):
+            if base not in public or base not in layers.publicKnownOf(stem):
                 faults.add(f"lib/{file}: includes {name}, which is above it")
         elif quote == '"' or (root / 'lib' / name).is_file():
             findKnownFaults(root, file, name, faults)
-    if stem not in layers.SEAM:
+    if not layers.isSeam(stem):
         for name in re.findall(r'\b(io_uring_\w+)\s*\(', source.withoutComments(text)):
             if not INLINE.match(name):
                 faults.add(f"lib/{file}: calls {name} above the seam")
-
-
-def publicKnownOf(stem):
-    return layers.PUBLIC_KNOWN.get(stem, layers.PUBLIC_KNOWN.get(layers.roomOf(stem), []))
 
 
 def findKnownFaults(root, file, name, faults):
@@ -157,7 +153,7 @@ def findCallFaults(known, listing, faults):
                 stem, other)
     for stem, symbols in needed.items():
         for symbol in sorted(symbols):
-            if symbol.startswith('io_uring_') and stem not in layers.SEAM:
+            if symbol.startswith('io_uring_') and not layers.isSeam(stem):
                 faults.add(f"lib/{stem} calls {symbol} of liburing")
     edges = {(stem, name) for stem, names in known.items() for name in names}
     for circle in graph.circles(edges | calls.keys()):
