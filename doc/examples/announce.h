@@ -53,7 +53,7 @@ static inline void handleClientEvent(struct FastSocket* socket, int event, int p
     (void)parameter;
     switch (event) {
     case POLLIN:
-        /* A failure is told by POLLERR and POLLHUP. */
+        /* A failure is reported by POLLERR and POLLHUP. */
         while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL)
             TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer), 0);
         if (GetFastSocketOutboundLength(socket) >= ANNOUNCE_LIMIT)

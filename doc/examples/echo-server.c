@@ -142,7 +142,7 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     (void)listener;
     if (handle < 0) {
         fprintf(stderr, "accept: %s\n", strerror(-handle));
-        /* For want of descriptors or memory the listener rests and tries again. Anything else is
+        /* Without descriptors or memory the listener waits and tries again. Anything else is
          * the end of it, and the end of us. */
         if (!isShortage(-handle))
             stopServer(server);

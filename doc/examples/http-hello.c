@@ -308,7 +308,7 @@ static void readRequests(struct Connection* connection)
     struct FastSocket* socket = connection->socket;
     ssize_t size;
 
-    /* Input that we leave in the queue is told again after ResumeFastSocket. */
+    /* Input that we leave in the queue is reported again after ResumeFastSocket. */
     while (!connection->paused) {
         size = ReceiveFastSocketData(socket, connection->data + connection->length,
                                      sizeof(connection->data) - connection->length, 0);
@@ -372,7 +372,7 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     (void)listener;
     if (handle < 0) {
         fprintf(stderr, "accept: %s\n", strerror(-handle));
-        /* For want of descriptors or memory the listener rests and tries again. Anything else is
+        /* Without descriptors or memory the listener waits and tries again. Anything else is
          * the end of it, and the end of us. */
         if (!isShortage(-handle))
             stopServer(server);

@@ -113,7 +113,7 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
         break;
 
     case POLLHUP:
-        /* The server has said all, and POLLIN has told it. The last line may lack its end. */
+        /* The server has said all, and POLLIN has reported it. The last line may lack its end. */
         if (client->length > 0)
             addPiece(client, "\n", 1);
         fflush(stdout);

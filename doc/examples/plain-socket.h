@@ -117,7 +117,7 @@ static inline void removeAddress(const char* address)
         unlink(getUnixPath(address));
 }
 
-/* Does accept(2) fail for want of something that others may give back? */
+/* Does accept(2) fail because something is missing that others may give back? */
 static inline bool isShortage(int reason)
 {
     return (reason == EMFILE) || (reason == ENFILE) || (reason == ENOMEM) || (reason == ENOBUFS);

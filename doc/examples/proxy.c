@@ -39,7 +39,7 @@ struct Side
     struct Side* other;
     struct FastSocket* socket;
     bool paused; /* because the other side has too much queued */
-    bool ended;  /* has told the end of its input */
+    bool ended;  /* has reported the end of its input */
 };
 
 struct Tunnel
@@ -120,7 +120,7 @@ static void handleDrain(struct Side* side)
     }
 }
 
-/* The side's input is over, and all of it was told by POLLIN. */
+/* The side's input is over, and all of it was reported by POLLIN. */
 static void handleEnd(struct Side* side)
 {
     side->ended = true;
@@ -239,7 +239,7 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     }
 
     fprintf(stderr, "accept: %s\n", strerror(-handle));
-    /* For want of descriptors or memory the listener rests and tries again. Anything else is the
+    /* Without descriptors or memory the listener waits and tries again. Anything else is the
      * end of it, and the end of us. */
     if (!isShortage(-handle))
         stopServer(server);

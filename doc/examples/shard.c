@@ -69,7 +69,7 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
     (void)parameter;
     switch (event) {
     case POLLIN:
-        /* A failure is told by POLLERR and POLLHUP. */
+        /* A failure is reported by POLLERR and POLLHUP. */
         while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL)
             TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, GetFastBufferLength(buffer), 0);
         if (GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT)
@@ -151,7 +151,7 @@ static void* runShard(void* closure)
     if (shard->result < 0)
         fprintf(stderr, "ring %d: %s\n", shard->number, strerror(-shard->result));
 
-    /* The ring goes on its own thread. Its event stays behind as a shell that the main thread may
+    /* The ring goes on its own thread. Its event stays behind, defunct, and the main thread may
      * still submit, to no effect. */
     stopShard(shard);
     ReleaseFastRingBufferProvider(shard->provider, ReleaseRingFastBuffer);

@@ -216,7 +216,7 @@ static void handleDone(struct FastRingEvent* event, uint32_t parameter, void* cl
     }
 }
 
-/* Takes all input, and gives it to the workers. Returns false for want of memory. */
+/* Takes all input, and gives it to the workers. Returns false if memory has failed. */
 static bool postJobs(struct Connection* connection)
 {
     struct Server* server = connection->server;

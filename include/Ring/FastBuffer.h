@@ -1,13 +1,13 @@
 /*
  * Ring/FastBuffer.h: reusable, counted buffers.
  *
- * A buffer starts with one reference, its creator's. HoldFastBuffer adds one, ReleaseFastBuffer drops
- * one; with the last the memory goes back to its pool, and from there to the system in the seconds
- * after a burst. Buffers may be held and released in any thread; their content is not guarded against use by
- * two threads at once.
+ * A buffer starts with one reference, its creator's. HoldFastBuffer adds one, ReleaseFastBuffer
+ * drops one; with the last the memory goes back to its pool, and from there to the system in the
+ * seconds after a burst. Buffers may be held and released in any thread; their content is not
+ * guarded against use by two threads at once.
  *
- * Errors: functions that return a pointer give NULL and set errno; the others return 0 or a negative
- * errno. Since 1.0.
+ * Errors: functions that return a pointer give NULL and set errno; the others return 0 or a
+ * negative errno. Since 1.0.
  */
 #ifndef RING_FASTBUFFER_H
 #define RING_FASTBUFFER_H
@@ -27,14 +27,14 @@ struct FastBufferPool;
 /*
  * Creates a pool.
  *
- * ring       the ring whose thread uses the pool most, which then needs no locks; or NULL for a pool
- *            of its own, shared by all threads alike. What a ring's pool keeps free is bounded by
- *            FASTRING_OPTION_POOL_RESERVE. A pool without a ring keeps as much as is in use, or 4 MiB, or
- *            what was missed within a second after it had been given back, at most 64 MiB; without a
- *            clock it gives that back only when it is used.
+ * ring       the ring whose thread uses the pool most, which then needs no locks; or NULL for a
+ *            pool of its own, shared by all threads alike. What a ring's pool keeps free is bounded
+ *            by FASTRING_OPTION_POOL_RESERVE. A pool without a ring keeps as much as is in use, or
+ *            4 MiB, or what was missed within a second after it had been given back, at most 64
+ *            MiB; without a clock it gives that back only when it is used.
  *
- * Ownership: the pool may be released before or after the ring and the sockets that use it. Released
- *            after the ring, it is a shell meanwhile: allocation fails with ECANCELED.
+ * Ownership: the pool may be released before or after the ring and the sockets that use it.
+ *            Released after the ring, it is defunct meanwhile: allocation fails with ECANCELED.
  * Thread:    the ring's; any, if ring is NULL.
  * Returns:   the pool, or NULL with ENOMEM, EPERM, ECANCELED.
  */
@@ -55,8 +55,8 @@ void ReleaseFastBufferPool(struct FastBufferPool* pool);
  *
  * Ownership: one reference, the caller's.
  * Thread:    any.
- * Returns:   the buffer, or NULL with EINVAL (pool, option), EMSGSIZE (size), ENOMEM, ECANCELED (the
- *            pool's ring is gone).
+ * Returns:   the buffer, or NULL with EINVAL (pool, option), EMSGSIZE (size), ENOMEM, ECANCELED
+ *            (the pool's ring is gone).
  */
 struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option);
 
@@ -66,8 +66,8 @@ struct FastBuffer* HoldFastBuffer(struct FastBuffer* buffer);
 /* Drops a reference of a buffer, which may be NULL. Thread: any. */
 void ReleaseFastBuffer(struct FastBuffer* buffer);
 
-/* Returns the buffer whose GetFastBufferData() is data; NULL for NULL. Any other pointer is an error
- * that can't be detected. Thread: any. */
+/* Returns the buffer whose GetFastBufferData() is data; NULL for NULL. Any other pointer is an
+ * error that can't be detected. Thread: any. */
 struct FastBuffer* GetFastBuffer(void* data);
 
 /* Returns the buffer's memory, 64-byte aligned; NULL for NULL. Thread: any. */
@@ -92,7 +92,8 @@ size_t GetFastBufferSize(struct FastBuffer* buffer);
  */
 void* AllocateRingFastBuffer(size_t size, void* closure);
 
-/* A ReleaseRingBufferFunction: drops the reference of the buffer with this memory. NULL is allowed. */
+/* A ReleaseRingBufferFunction: drops the reference of the buffer with this memory. NULL is
+ * allowed. */
 void ReleaseRingFastBuffer(void* buffer);
 
 #ifdef __cplusplus

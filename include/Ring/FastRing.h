@@ -10,19 +10,19 @@
  * Thread     A ring belongs to the first thread that calls WaitForFastRing. Every other function is
  *            called on that thread; callbacks run on it and may call everything but
  *            WaitForFastRing. Before the first wait, any one thread at a time counts as the ring's
- *            (the caller synchronises the hand-over). From another thread a function returns -EPERM,
- *            or NULL with errno EPERM; functions without a result do nothing.
+ *            (the caller synchronizes the hand-over). From another thread a function returns
+ *            -EPERM, or NULL with errno EPERM; functions without a result do nothing.
  * Errors     Functions that return a pointer give NULL and set errno; the others return 0 or a
  *            count, or a negative errno. A NULL argument that may not be NULL gives EINVAL.
  * Ownership  What a Create, Allocate, Add or Set function returns is the caller's, until given to
- *            the matching Release or Remove, which accepts NULL. Anything may be released inside any
- *            callback, its own included: nothing is delivered for it afterwards.
- * Fork       A forked child is another thread than the ring's, whatever thread has forked: it gets -EPERM,
- *            also from SubmitFastRingEvent, and ReleaseFastRing does nothing there. Buffers may be read
- *            and released. It makes a ring of its own, or calls exec or _exit. A daemon forks before
- *            it creates its ring.
- * Shells     When a ring is released before the objects made on it, these become shells: valid until
- *            their own Release, and every other call on them fails with -ECANCELED.
+ *            the matching Release or Remove, which accepts NULL. Anything may be released inside
+ *            any callback, its own included: nothing is delivered for it afterwards.
+ * Fork       A forked child is another thread than the ring's, whatever thread has forked: it gets
+ *            -EPERM, also from SubmitFastRingEvent, and ReleaseFastRing does nothing there. Buffers
+ *            may be read and released. It makes a ring of its own, or calls exec or _exit. A daemon
+ *            forks before it creates its ring.
+ * Defunct    When a ring is released before the objects made on it, these become defunct: valid
+ *            until their own Release, and every other call on them fails with -ECANCELED.
  * Since      1.0, where nothing else is said.
  */
 #ifndef RING_FASTRING_H
@@ -56,8 +56,8 @@ struct FastRingBufferProvider;
  *
  * length     submission entries, rounded up to a power of two, 2 to 32768; 0 = automatic (256).
  *            Halved, down to 64, while the kernel refuses the memory (which Linux 6.16 to 6.18
- *            charge to RLIMIT_MEMLOCK). It bounds only what enters the kernel at once, not the number
- *            of sockets or operations.
+ *            charge to RLIMIT_MEMLOCK). It bounds only what enters the kernel at once, not the
+ *            number of sockets or operations.
  *
  * Thread:    any.
  * Returns:   the ring, or NULL with errno EINVAL (length), ENOMEM, EMFILE, ENFILE, or EPERM or
@@ -67,11 +67,11 @@ struct FastRing* CreateFastRing(uint32_t length);
 
 /*
  * Releases a ring: cancels every operation, waits for the kernel to give back what it holds, tells
- * each live socket POLLHUP with ECANCELED (unless it had its POLLHUP), and turns whatever is left on
- * the ring into shells. Queued output is dropped: to have it sent first, call WaitForFastRing until
- * GetFastRingPending is 0. When it returns, sockets and listeners are closed, and the kernel holds no file
- * any more for the sake of the ring; unless the ring's thread has exited, or an operation could not be
- * ended within five seconds: then that comes some time later.
+ * each live socket POLLHUP with ECANCELED (unless it had its POLLHUP), and makes whatever is left
+ * on the ring defunct. Queued output is dropped: to have it sent first, call WaitForFastRing until
+ * GetFastRingPending is 0. When it returns, sockets and listeners are closed, and the kernel holds
+ * no file any more for the sake of the ring; unless the ring's thread has exited, or an operation
+ * could not be ended within five seconds: then that comes some time later.
  *
  * ring       may be NULL.
  *
@@ -91,8 +91,8 @@ void ReleaseFastRing(struct FastRing* ring);
  *
  * Thread:    the first caller becomes the ring's thread. Not inside a callback.
  * Returns:   0 when a turn ran, the interval passed or a signal came; -EINVAL, -EPERM (other
- *            thread), -EBUSY (inside a callback), -ECANCELED (the ring was released in this turn), or
- *            another negative errno when the ring is dead (-EOWNERDEAD: its thread has exited).
+ *            thread), -EBUSY (inside a callback), -ECANCELED (the ring was released in this turn),
+ *            or another negative errno when the ring is dead (-EOWNERDEAD: its thread has exited).
  */
 int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
 
@@ -101,8 +101,8 @@ int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
  * to a foreign event loop, and call WaitForFastRing(ring, 0, NULL) when it is readable or when
  * GetFastRingInterval has passed. It belongs to the ring: never read or close it.
  *
- * Returns:   the descriptor, the same at each call; or -EINVAL, -EPERM, -ECANCELED, -EMFILE, -ENFILE,
- *            -ENOMEM.
+ * Returns:   the descriptor, the same at each call; or -EINVAL, -EPERM, -ECANCELED, -EMFILE,
+ *            -ENFILE, -ENOMEM.
  */
 int GetFastRingHandle(struct FastRing* ring);
 
@@ -110,16 +110,16 @@ int GetFastRingHandle(struct FastRing* ring);
  * Returns how long a foreign loop may sleep before it must run the ring although the handle stays
  * quiet. Ask after all other work, just before sleeping.
  *
- * Returns:   milliseconds; 0 = work is queued, run now; -1 = nothing, sleep as you like; -EINVAL for
- *            NULL; -EPERM, which is -1 too, in another thread.
+ * Returns:   milliseconds; 0 = work is queued, run now; -1 = nothing, sleep as you like; -EINVAL
+ *            for NULL; -EPERM, which is -1 too, in another thread.
  */
 int GetFastRingInterval(struct FastRing* ring);
 
 /*
  * Returns the number of sockets with output that the kernel has not accepted, plus released sockets
- * whose file is not let go of yet: when it is 0, each has been closed, and no operation keeps its file (a
- * program that was written by FILE_IO can be executed, say). A program that wants its data out waits until
- * this is 0 before it releases the ring. 0 for NULL, or from another thread.
+ * whose file is not let go of yet: when it is 0, each has been closed, and no operation keeps its
+ * file (a program that was written by FILE_IO can be executed, say). A program that wants its data
+ * out waits until this is 0 before it releases the ring. 0 for NULL, or from another thread.
  */
 size_t GetFastRingPending(struct FastRing* ring);
 
@@ -140,33 +140,42 @@ int IsFastRingThread(struct FastRing* ring);
 #define FASTRING_FEATURE_NO_IOWAIT          (UINT64_C(1) << 4)  /* 6.15 */
 #define FASTRING_FEATURE_RECEIVE_MULTISHOT  (UINT64_C(1) << 5)  /* 6.0 */
 #define FASTRING_FEATURE_RECEIVE_BUNDLE     (UINT64_C(1) << 6)  /* 6.10 */
-#define FASTRING_FEATURE_RECEIVE_CAP        (UINT64_C(1) << 7)  /* 6.17: byte limit of a multishot receive */
-#define FASTRING_FEATURE_ACCEPT_MULTISHOT   (UINT64_C(1) << 8)  /* 5.19: for raw operations, listeners do without */
+#define FASTRING_FEATURE_RECEIVE_CAP        (UINT64_C(1) << 7)  /* 6.17: of a multishot receive */
+#define FASTRING_FEATURE_ACCEPT_MULTISHOT   (UINT64_C(1) << 8)  /* 5.19: for raw operations only */
 #define FASTRING_FEATURE_SEND_ZERO_COPY     (UINT64_C(1) << 9)  /* 6.0 */
 #define FASTRING_FEATURE_SENDMSG_ZERO_COPY  (UINT64_C(1) << 10) /* 6.1 */
-#define FASTRING_FEATURE_ZERO_COPY_REPORT   (UINT64_C(1) << 11) /* 6.2: tells when data was copied after all */
+#define FASTRING_FEATURE_ZERO_COPY_REPORT   (UINT64_C(1) << 11) /* 6.2: tells when it copied */
 #define FASTRING_FEATURE_READ_MULTISHOT     (UINT64_C(1) << 12) /* 6.7 */
-#define FASTRING_FEATURE_WRITE_NO_SIGNAL    (UINT64_C(1) << 13) /* 6.18: writes to pipes raise no SIGPIPE */
+#define FASTRING_FEATURE_WRITE_NO_SIGNAL    (UINT64_C(1) << 13) /* 6.18: pipes raise no SIGPIPE */
 
 /*
- * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL. RECEIVE_BUNDLE and RECEIVE_CAP go when
- * the kernel is caught at a completion that can't be true (invalidCompletions of the statistics).
+ * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL. RECEIVE_BUNDLE and RECEIVE_CAP go
+ * when the kernel is caught at a completion that can't be true (invalidCompletions of the
+ * statistics).
  *
  * Thread:    any.
  */
 uint64_t GetFastRingFeatures(struct FastRing* ring);
 
-#define FASTRING_OPTION_INBOUND_LIMIT  1  /* bytes of unread input of all sockets together, from 4096, default 256 MiB */
-#define FASTRING_OPTION_TURN_LIMIT     2  /* completions handled per turn, 1 to 65536, default 256 */
-#define FASTRING_OPTION_SPIN           3  /* microseconds to spin before sleeping, adaptive, at most 10000, default 0 */
-#define FASTRING_OPTION_POOL_RESERVE   4  /* bytes of free memory that each pool may keep, default 256 MiB, 0 = none; since 1.1 */
+/*
+ * Options of a ring.
+ *
+ * INBOUND_LIMIT  bytes of unread input of all sockets together, from 4096, default 256 MiB
+ * TURN_LIMIT     completions handled per turn, 1 to 65536, default 256
+ * SPIN           microseconds to spin before sleeping, adaptive, at most 10000, default 0
+ * POOL_RESERVE   bytes of free memory that each pool may keep, default 256 MiB, 0 = none; since 1.1
+ */
+#define FASTRING_OPTION_INBOUND_LIMIT  1
+#define FASTRING_OPTION_TURN_LIMIT     2
+#define FASTRING_OPTION_SPIN           3
+#define FASTRING_OPTION_POOL_RESERVE   4
 
 /*
  * Sets an option of the ring.
  *
- * FASTRING_OPTION_POOL_RESERVE is for the pools that there are and those to come; what a pool has beyond
- * it is given back at once. A pool keeps what was released for those who allocate next. Of what nobody
- * needed in the last second half is given back every second, down to 4 MiB; meanwhile
+ * FASTRING_OPTION_POOL_RESERVE is for the pools that there are and those to come; what a pool has
+ * beyond it is given back at once. A pool keeps what was released for those who allocate next. Of
+ * what nobody needed in the last second half is given back every second, down to 4 MiB; meanwhile
  * GetFastRingInterval is at most 1000.
  *
  * option     FASTRING_OPTION_*.
@@ -198,7 +207,8 @@ struct FastRingStatistics
     uint64_t buffers;          /* now: buffers of the ring's pools in use, by anyone */
     uint64_t bufferBytes;      /* now: memory that the ring's pools have from the system */
     uint64_t providedBuffers;  /* now: buffers of the ring's providers that wait for input */
-    uint64_t invalidCompletions; /* since 1.1: completions that can't be true, and were refused: a fault of the kernel */
+    /* Since 1.1: completions that can't be true, and were refused. A fault of the kernel. */
+    uint64_t invalidCompletions;
 };
 
 /*
@@ -209,12 +219,13 @@ struct FastRingStatistics
  *
  * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
  */
-int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics, size_t size);
+int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics,
+                          size_t size);
 
 /* ---- descriptors: raw operations, for those who know io_uring -------------------------------- */
 
 #define FASTRING_REASON_COMPLETE    0  /* the last completion of this submission */
-#define FASTRING_REASON_INCOMPLETE  1  /* more completions of this submission follow (IORING_CQE_F_MORE) */
+#define FASTRING_REASON_INCOMPLETE  1  /* more completions of it follow (IORING_CQE_F_MORE) */
 #define FASTRING_REASON_RELEASED    2  /* the ring is being released; completion is NULL */
 
 /*
@@ -224,19 +235,22 @@ int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* stat
  *            lets it go. Zero while more completions follow cancels the operation, absorbs the rest
  *            and then frees the descriptor.
  */
-typedef int (*HandleFastRingCompletionFunction)(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason);
+typedef int (*HandleFastRingCompletionFunction)(struct FastRingDescriptor* descriptor,
+                                                struct io_uring_cqe* completion, int reason);
 
 /*
  * Makes a descriptor: one raw operation that can be submitted again and again.
  *
- * function   called for each completion, or NULL: results are discarded and the descriptor goes with
- *            its last completion.
+ * function   called for each completion, or NULL: results are discarded and the descriptor goes
+ *            with its last completion.
  * closure    for GetFastRingDescriptorClosure.
  *
  * Returns:   the descriptor, its submission entry zeroed; or NULL with EINVAL, ENOMEM, EPERM,
  *            ECANCELED.
  */
-struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring, HandleFastRingCompletionFunction function, void* closure);
+struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring,
+                                                      HandleFastRingCompletionFunction function,
+                                                      void* closure);
 
 /*
  * Returns the submission entry, to be filled by liburing's io_uring_prep_* functions. It is kept
@@ -248,7 +262,7 @@ struct io_uring_sqe* GetFastRingDescriptorSubmission(struct FastRingDescriptor* 
 /* Returns the closure given at allocation; NULL for NULL. */
 void* GetFastRingDescriptorClosure(struct FastRingDescriptor* descriptor);
 
-/* Returns the ring; NULL for NULL. The ring may be gone if the descriptor is a shell. */
+/* Returns the ring; NULL for NULL. The ring may be gone if the descriptor is defunct. */
 struct FastRing* GetFastRingDescriptorRing(struct FastRingDescriptor* descriptor);
 
 /*
@@ -270,28 +284,29 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor);
 
 /*
  * Asks the kernel to cancel the operation in flight. The function is still called with its result,
- * which is usually -ECANCELED, but a result that was on its way wins. The file that the operation is on
- * may be closed before, but lives until the last completion is told (and, where a thread of the kernel's has
- * done the work, as for regular files and splices, some microseconds longer).
+ * which is usually -ECANCELED, but a result that was on its way wins. The file that the operation
+ * is on may be closed before, but lives until the last completion is reported (and, where a thread
+ * of the kernel's has done the work, as for regular files and splices, some microseconds longer).
  *
  * Returns:   0, -EINVAL, -ENOENT (not in flight), -EPERM, -ECANCELED (the ring is gone).
  */
 int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor);
 
 /*
- * Lets a descriptor go. One in flight is cancelled, never called back, and freed after its last
+ * Lets a descriptor go. One in flight is canceled, never called back, and freed after its last
  * completion: until then, what its entry points to must stay valid unless it lies in the
  * descriptor's own data. The pointer is the library's from then on, also after a function that has
- * returned zero: using it is undefined. This and the cancellation take some turns: who needs the file
- * let go of by a certain time cancels, and waits for the function to be called.
+ * returned zero: using it is undefined. This and the cancellation take some turns: who needs the
+ * file let go of by a certain time cancels, and waits for the function to be called.
  *
  * descriptor may be NULL.
  */
 void ReleaseFastRingDescriptor(struct FastRingDescriptor* descriptor);
 
-/* ---- flush handlers ---------------------------------------------------------------------------- */
+/* ---- flush handlers -------------------------------------------------------------------------- */
 
-/* reason is FASTRING_REASON_COMPLETE, or FASTRING_REASON_RELEASED when the ring is being released. */
+/* reason is FASTRING_REASON_COMPLETE, or FASTRING_REASON_RELEASED when the ring is being
+ * released. */
 typedef void (*HandleFastRingFlushFunction)(void* closure, int reason);
 
 /*
@@ -301,7 +316,9 @@ typedef void (*HandleFastRingFlushFunction)(void* closure, int reason);
  * Returns:   a handle, valid until the function has run; or NULL with EINVAL, ENOMEM, EPERM,
  *            ECANCELED.
  */
-struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring, HandleFastRingFlushFunction function, void* closure);
+struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring,
+                                                HandleFastRingFlushFunction function,
+                                                void* closure);
 
 /*
  * Removes a flush handler that has not run yet. flusher may be NULL.
@@ -310,7 +327,7 @@ struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring, HandleFas
  */
 int RemoveFastRingFlushHandler(struct FastRing* ring, struct FastRingFlusher* flusher);
 
-/* ---- timeouts, on CLOCK_MONOTONIC --------------------------------------------------------------- */
+/* ---- timeouts, on CLOCK_MONOTONIC ------------------------------------------------------------ */
 
 #define FASTRING_TIMEOUT_REPEAT  1  /* fires again and again */
 
@@ -321,63 +338,76 @@ typedef void (*HandleFastRingTimeoutFunction)(struct FastRingTimeout* timeout, v
  *
  * ring       may be NULL only with a timeout.
  * timeout    NULL creates. Otherwise the timeout is set to run interval from now; flags are taken
- *            anew, function and closure too if function is not NULL.
+ *            again, function and closure too if function is not NULL.
  * interval   milliseconds from now; 0 fires in the next turn; negative removes timeout.
  * flags      0 or FASTRING_TIMEOUT_REPEAT (interval then counts as at least 1).
  *
- * Ownership: a repeating timeout lives until removed. One that fires once is freed after its function
- *            returns, unless it was updated inside it. After either the pointer is gone: using it is
- *            undefined, and it can't be removed or set again; a new timeout is made with NULL. Only
- *            inside its own function one that was removed there may be named: setting it is EINVAL.
+ * Ownership: a repeating timeout lives until removed. One that fires once is freed after its
+ *            function returns, unless it was updated inside it. After either the pointer is gone:
+ *            using it is undefined, and it can't be removed or set again; a new timeout is made
+ *            with NULL. Only inside its own function one that was removed there may be named:
+ *            setting it is EINVAL.
  * Returns:   the timeout; NULL after a removal; NULL with EINVAL, ENOMEM, EPERM, ECANCELED.
  */
-struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout, int64_t interval, uint64_t flags, HandleFastRingTimeoutFunction function, void* closure);
+struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,
+                                           int64_t interval, uint64_t flags,
+                                           HandleFastRingTimeoutFunction function, void* closure);
 
 /*
- * As SetFastRingTimeout, with an interval in nanoseconds' grain; NULL interval, or one with negative
- * seconds, removes. tv_nsec is 0 to 999999999.
+ * As SetFastRingTimeout, with an interval in nanoseconds' grain; NULL interval, or one with
+ * negative seconds, removes. tv_nsec is 0 to 999999999.
  */
-struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring, struct FastRingTimeout* timeout, const struct timespec* interval, uint64_t flags, HandleFastRingTimeoutFunction function, void* closure);
+struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
+                                                  struct FastRingTimeout* timeout,
+                                                  const struct timespec* interval, uint64_t flags,
+                                                  HandleFastRingTimeoutFunction function,
+                                                  void* closure);
 
-/* ---- watches on descriptors that are not sockets of ours ------------------------------------------ */
+/* ---- watches on descriptors that are not sockets of ours ------------------------------------- */
 
 #define FASTRING_WATCH_ONCE  1  /* reports once, then pauses until UpdateFastRingWatch */
 #define FASTRING_WATCH_EDGE  2  /* reports changes only */
 
-/* result: those of the POLL* bits asked for that hold, POLLERR, POLLHUP and POLLNVAL always; or a negative errno,
- * and the watch is then dead until removed. */
+/* result: those of the POLL* bits asked for that hold, POLLERR, POLLHUP and POLLNVAL always; or a
+ * negative errno, and the watch is then dead until removed. */
 typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int result, void* closure);
 
 /*
  * Watches a descriptor, level-triggered unless flags say otherwise: as long as the condition holds,
  * it is reported once per turn.
  *
- * handle     a pollable descriptor; stays the caller's, and must stay open until the watch is removed.
- * mask       a sum of POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLRDBAND, POLLWRNORM, POLLWRBAND,
- *            POLLMSG, POLLERR, POLLHUP and POLLNVAL; the last three are reported without being asked
- *            for, and alone they wait for nothing else; 0 = paused. Before 1.1 only the first four.
+ * handle     a pollable descriptor; stays the caller's, and must stay open until the watch is
+ *            removed.
+ * mask       a sum of POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLRDBAND, POLLWRNORM,
+ *            POLLWRBAND, POLLMSG, POLLERR, POLLHUP and POLLNVAL; the last three are reported
+ *            without being asked for, and alone they wait for nothing else; 0 = paused. Before 1.1
+ *            only the first four.
  * flags      0, FASTRING_WATCH_ONCE or FASTRING_WATCH_EDGE.
  *
  * Returns:   the watch, or NULL with EINVAL, EBADF, ENOMEM, EPERM, ECANCELED.
  */
-struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32_t mask, uint32_t flags, HandleFastRingWatchFunction function, void* closure);
+struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32_t mask,
+                                       uint32_t flags, HandleFastRingWatchFunction function,
+                                       void* closure);
 
 /*
- * Changes what is watched; mask 0 pauses. Nothing of the former mask is reported afterwards. A paused watch
- * may still keep the file, until it is removed.
+ * Changes what is watched; mask 0 pauses. Nothing of the former mask is reported afterwards. A
+ * paused watch may still keep the file, until it is removed.
  *
  * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
  */
 int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask);
 
 /* Ends a watch, which may be NULL. Its function is never called again; the caller may close the
- * descriptor at once, and its peer hears of that at once, since the kernel has let go of the file on return.
- * (Only a kernel that has no memory for the cancellation lets go of it later, in one of the next turns.) */
+ * descriptor at once, and its peer hears of that at once, since the kernel has let go of the file
+ * on return. (Only a kernel that has no memory for the cancellation lets go of it later, in one of
+ * the next turns.) */
 void RemoveFastRingWatch(struct FastRingWatch* watch);
 
-/* ---- events: wake the loop from elsewhere ------------------------------------------------------- */
+/* ---- events: wake the loop from elsewhere ---------------------------------------------------- */
 
-typedef void (*HandleFastRingEventFunction)(struct FastRingEvent* event, uint32_t parameter, void* closure);
+typedef void (*HandleFastRingEventFunction)(struct FastRingEvent* event, uint32_t parameter,
+                                            void* closure);
 
 /*
  * Creates an event: a doorbell that other threads and signal handlers may ring.
@@ -386,10 +416,12 @@ typedef void (*HandleFastRingEventFunction)(struct FastRingEvent* event, uint32_
  *
  * Returns:   the event, or NULL with EINVAL, ENOMEM, EPERM, ECANCELED.
  */
-struct FastRingEvent* CreateFastRingEvent(struct FastRing* ring, HandleFastRingEventFunction function, void* closure);
+struct FastRingEvent* CreateFastRingEvent(struct FastRing* ring,
+                                          HandleFastRingEventFunction function, void* closure);
 
 /*
- * Rings the doorbell. Submits that come before the function runs may merge; the last parameter wins.
+ * Rings the doorbell. Submits that come before the function runs may merge; the last parameter
+ * wins.
  *
  * Thread:    any; async-signal-safe.
  * Returns:   0, -EINVAL, -ECANCELED after the ring is gone, or -EPERM in a forked child.
@@ -399,10 +431,10 @@ int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter);
 /* Releases an event, which may be NULL. The caller has stopped its submitters. */
 void ReleaseFastRingEvent(struct FastRingEvent* event);
 
-/* ---- buffer provider: a kernel buffer ring --------------------------------------------------------- */
+/* ---- buffer provider: a kernel buffer ring --------------------------------------------------- */
 
-/* Makes a buffer of length bytes, or returns NULL. AllocateRingFastBuffer (Ring/FastBuffer.h) is one,
- * with the pool as closure. */
+/* Makes a buffer of length bytes, or returns NULL. AllocateRingFastBuffer (Ring/FastBuffer.h) is
+ * one, with the pool as closure. */
 typedef void* (*CreateRingBufferFunction)(size_t length, void* closure);
 typedef void (*ReleaseRingBufferFunction)(void* buffer);
 
@@ -416,10 +448,13 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  * closure    for function.
  *
  * Ownership: sockets keep what they need of a provider after its release.
- * Returns:   the provider, or NULL with EINVAL, EEXIST (group taken), ENOMEM, ENOSPC (no group left),
- *            EPERM, ECANCELED.
+ * Returns:   the provider, or NULL with EINVAL, EEXIST (group taken), ENOMEM, ENOSPC (no group
+ *            left), EPERM, ECANCELED.
  */
-struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group, uint16_t count, uint32_t length, CreateRingBufferFunction function, void* closure);
+struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
+                                                            uint16_t count, uint32_t length,
+                                                            CreateRingBufferFunction function,
+                                                            void* closure);
 
 /*
  * Releases a provider, which may be NULL.
@@ -428,33 +463,37 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
  *            NULL: they are forgotten (the caller knows where they are). It is called when the last
  *            socket that uses the provider is gone, on the ring's thread.
  */
-void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider, ReleaseRingBufferFunction function);
+void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,
+                                   ReleaseRingBufferFunction function);
 
 /* Returns the group's number; 0 for NULL. */
 uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider);
 
 /* Has a descriptor's receive operation take its buffer from this group, one buffer per completion
  * (a bundle flag is cleared). */
-void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission);
+void PrepareFastRingBuffer(struct FastRingBufferProvider* provider,
+                           struct io_uring_sqe* submission);
 
 /* Returns the buffer that a completion filled, or NULL if it has none. Valid until
- * AdvanceFastRingBuffer. A completion with bytes is its function's, to be advanced then or later; what
- * the function is not told, since the descriptor was let go or has none, or is told without bytes (an
- * error, the end), goes back to the group by itself. */
-uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion);
+ * AdvanceFastRingBuffer. A completion with bytes is its function's, to be advanced then or later;
+ * what the function does not get, since the descriptor was let go or has none, or gets without
+ * bytes (an error, the end), goes back to the group by itself. */
+uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider,
+                           struct io_uring_cqe* completion);
 
 /*
  * Puts a buffer in the place of the one that a completion took.
  *
- * function   makes the new buffer, and the old one is the caller's from now on; NULL: the same buffer
- *            goes back.
+ * function   makes the new buffer, and the old one is the caller's from now on; NULL: the same
+ *            buffer goes back.
  *
- * Returns:   0; -EINVAL (NULL, a completion without a buffer of this group, or one that was advanced
- *            already); -ENOMEM: function
+ * Returns:   0; -EINVAL (NULL, a completion without a buffer of this group, or one that was
+ *            advanced already); -ENOMEM: function
  *            failed, the old buffer is the caller's all the same, and the slot stays out and is
  *            refilled later with the provider's own function; -EPERM, -ECANCELED.
  */
-int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion, CreateRingBufferFunction function, void* closure);
+int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion,
+                          CreateRingBufferFunction function, void* closure);
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,11 @@
 /*
  * Ring/FastSocket.h: asynchronous sockets with callback events.
  *
- * A socket takes over a connected or connecting stream or seqpacket socket (TCP, MPTCP, AF_UNIX, vsock,
- * SCTP …), or a socket of datagrams (UDP, AF_UNIX, netlink, packets, raw ones …): see «Kinds of sockets»
- * below; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or another file. Input arrives in buffers
- * that the kernel fills, is queued, and told by POLLIN; output is copied or handed over, queued, gathered
- * and sent at the end of the turn.
+ * A socket takes over a connected or connecting stream or seqpacket socket (TCP, MPTCP, AF_UNIX,
+ * vsock, SCTP …), or a socket of datagrams (UDP, AF_UNIX, netlink, packets, raw ones …): see «Kinds
+ * of sockets» below; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or another file. Input
+ * arrives in buffers that the kernel fills, is queued, and reported by POLLIN; output is copied or
+ * handed over, queued, gathered and sent at the end of the turn.
  *
  * Rules that hold for every function here, unless its own comment says otherwise:
  *
@@ -14,7 +14,7 @@
  *            do nothing.
  * Errors     Functions that return a pointer give NULL and set errno; the others return 0 or a
  *            count, or a negative errno. NULL for the socket gives EINVAL.
- * Shells     When the ring is released before a socket, the socket becomes a shell: valid until
+ * Defunct    When the ring is released before a socket, the socket becomes defunct: valid until
  *            ReleaseFastSocket; transmits give -EPIPE, every other call -ECANCELED.
  * Since      1.0, where nothing else is said.
  */
@@ -41,93 +41,101 @@ struct FastListener;
 
 /* Modes: how output is sent. Any sum of them. */
 #define FASTSOCKET_MODE_REGULAR    0          /* copied by the kernel */
-#define FASTSOCKET_MODE_ZERO_COPY  0x4000000  /* MSG_ZEROCOPY: large sends without a copy, where the kernel can */
-#define FASTSOCKET_MODE_AUTO_CORK  0x8000     /* MSG_MORE: TCP bursts that need several operations leave in full segments */
-#define FASTSOCKET_MODE_FILE_IO    0x4        /* MSG_DONTROUTE: any descriptor that can be read or written, see below */
+#define FASTSOCKET_MODE_ZERO_COPY  0x4000000  /* MSG_ZEROCOPY: large sends without a copy */
+#define FASTSOCKET_MODE_AUTO_CORK  0x8000     /* MSG_MORE: bursts of TCP leave in full segments */
+#define FASTSOCKET_MODE_FILE_IO    0x4        /* MSG_DONTROUTE: what is no socket, too */
 
 /*
- * FASTSOCKET_MODE_FILE_IO takes pipes, FIFOs, terminals, eventfd, timerfd, signalfd and other devices,
- * regular files, and sockets too. What is no socket is a stream of bytes:
+ * FASTSOCKET_MODE_FILE_IO takes pipes, FIFOs, terminals, eventfd, timerfd, signalfd and other
+ * devices, regular files, and sockets too. What is no socket is a stream of bytes:
  *
- * Direction  As the descriptor was opened. Without reading: receives give -EBADF, and neither provider
- *            nor inbound is needed (but one pool of the two). Without writing: transmits give -EBADF.
- * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a terminal
- *            gave an end of file (^D) or was hung up. Like every end of input it is told behind what is
- *            unread, and after a pause. A job in the background that reads its terminal is not stopped:
- *            it gets nothing while it is there. What it writes is written, TOSTOP or not.
+ * Direction  As the descriptor was opened. Without reading: receives give -EBADF, and neither
+ *            provider nor inbound is needed (but one pool of the two). Without writing: transmits
+ *            give -EBADF.
+ * The end    POLLHUP with 0: a pipe's last writer has closed, a regular file's end was met, a
+ *            terminal gave an end of file (^D) or was hung up. Like every end of input it is
+ *            reported behind what is unread, and after a pause. A job in the background that reads
+ *            its terminal is not stopped: it gets nothing while it is there. What it writes is
+ *            written, TOSTOP or not.
  * Packets    What one read of a pipe, a terminal or a device gave is one buffer of
  *            ReceiveFastSocketBuffer, however far behind the program is: a packet of a TUN or TAP
- *            device or of a pipe with O_DIRECT, a line of a terminal, a count of an eventfd. What is
- *            longer than the provider's buffers is cut by the file, as by a read of that size.
+ *            device or of a pipe with O_DIRECT, a line of a terminal, a count of an eventfd. What
+ *            is longer than the provider's buffers is cut by the file, as by a read of that size.
  *            ReceiveFastSocketData reads over the borders; of regular files and block devices there
  *            are none.
- * Errors     What a read gives is POLLERR with its errno, then POLLHUP: also the ECANCELED of a timerfd
- *            with TFD_TIMER_CANCEL_ON_SET whose clock was set (a watch tells it each time instead).
+ * Errors     What a read gives is POLLERR with its errno, then POLLHUP: also the ECANCELED of a
+ *            timerfd with TFD_TIMER_CANCEL_ON_SET whose clock was set (a watch tells it each time
+ *            instead).
  * Writing    One write is in flight, short counts are resumed, and SIGPIPE is never raised: a pipe
- *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and regular
- *            files (limit 1 keeps them apart); elsewhere, as for an eventfd or a pipe that was opened
- *            with O_DIRECT, each is a write of its own. A regular file is read and written at its
- *            position.
- * Waiting    A pipe or a terminal whose other side does nothing stops neither the loop nor other files,
- *            and takes no thread of the kernel's. For that it may be opened once more (through /proc,
- *            with O_NONBLOCK and FD_CLOEXEC; closed at once in a child that fork(2) makes). Where it can't be
- *            opened (another user's file, no /proc, a pseudo-terminal's master) the same holds as long
- *            as nobody else reads, flushes or writes it between a poll and what follows; otherwise a
- *            thread of the kernel's waits, not the loop. So it does for a SPLICE, and for the server of
- *            a FUSE file.
+ *            without a reader is POLLERR with EPIPE. Calls are gathered for pipes, terminals and
+ *            regular files (limit 1 keeps them apart); elsewhere, as for an eventfd or a pipe that
+ *            was opened with O_DIRECT, each is a write of its own. A regular file is read and
+ *            written at its position.
+ * Waiting    A pipe or a terminal whose other side does nothing stops neither the loop nor other
+ *            files, and takes no thread of the kernel's. For that it may be opened once more
+ *            (through /proc, with O_NONBLOCK and FD_CLOEXEC; closed at once in a child that fork(2)
+ *            makes). Where it can't be opened (another user's file, no /proc, a pseudo-terminal's
+ *            master) the same holds as long as nobody else reads, flushes or writes it between a
+ *            poll and what follows; otherwise a thread of the kernel's waits, not the loop. So it
+ *            does for a SPLICE, and for the server of a FUSE file.
  * Arguments  message must be NULL. Transmits take no address, no control data, and no flags but
- *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and those
- *            without a buffer. The same holds for a socket in this mode, which otherwise works as it
- *            does without (operations as for sockets).
+ *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and
+ *            those without a buffer. The same holds for a socket in this mode, which otherwise
+ *            works as it does without (operations as for sockets).
  * Left alone FD_CLOEXEC, O_NONBLOCK, and the settings of a terminal. ShutdownFastSocket is refused
- *            with -EOPNOTSUPP (release the socket to end its output). A release writes what is queued,
- *            reads nothing more, and closes.
+ *            with -EOPNOTSUPP (release the socket to end its output). A release writes what is
+ *            queued, reads nothing more, and closes.
  *
- * Contents   are bytes to the library. Descriptors in what a file is read as (fanotify's events) are the
- *            program's to close: also those in input that it never takes, so take all of it.
+ * Contents   are bytes to the library. Descriptors in what a file is read as (fanotify's events)
+ *            are the program's to close: also those in input that it never takes, so take all of
+ *            it.
  *
  * With ZERO_COPY it is refused with EINVAL; AUTO_CORK has no effect on what is no TCP socket.
  */
 
 /*
- * Kinds of sockets. The type says how one behaves. SOCK_STREAM is bytes; SOCK_SEQPACKET is messages of a
- * connection; SOCK_DGRAM, SOCK_RAW and SOCK_RDM are messages each on its own. Before 1.1 all but TCP, UDP and AF_UNIX were
- * refused with EOPNOTSUPP. Tried, beside these:
+ * Kinds of sockets. The type says how one behaves. SOCK_STREAM is bytes; SOCK_SEQPACKET is messages
+ * of a connection; SOCK_DGRAM, SOCK_RAW and SOCK_RDM are messages each on its own. Before 1.1 all
+ * but TCP, UDP and AF_UNIX were refused with EOPNOTSUPP. Tried, beside these:
  *
  * MPTCP      like TCP, whether the peer has it or not.
  * vsock      stream and seqpacket.
- * SCTP       one-to-one (SOCK_STREAM): a seqpacket socket here, for it keeps the borders of messages.
- *            One-to-many (SOCK_SEQPACKET): a datagram socket here, for its messages have addresses; it may be
- *            listening. A message larger than a buffer comes in pieces; with a message header, the last
- *            one has MSG_EOR in its flags, and notifications have MSG_NOTIFICATION. ShutdownFastSocket ends
- *            both directions.
- * Netlink    ENOBUFS at POLLERR says that messages were lost, and nothing else: never a lack of buffers.
- * Packets    AF_PACKET, SOCK_RAW and SOCK_DGRAM; not those in rings that are mapped (PACKET_RX_RING).
+ * SCTP       one-to-one (SOCK_STREAM): a seqpacket socket here, for it keeps the borders of
+ *            messages. One-to-many (SOCK_SEQPACKET): a datagram socket here, for its messages have
+ *            addresses; it may be listening. A message larger than a buffer comes in pieces; with a
+ *            message header, the last one has MSG_EOR in its flags, and notifications have
+ *            MSG_NOTIFICATION. ShutdownFastSocket ends both directions.
+ * Netlink    ENOBUFS at POLLERR says that messages were lost, and nothing else: never a lack of
+ *            buffers.
+ * Packets    AF_PACKET, SOCK_RAW and SOCK_DGRAM; not those in rings that are mapped
+ *            (PACKET_RX_RING).
  * Raw, ping  over IPv4 and IPv6: SOCK_RAW, and SOCK_DGRAM with IPPROTO_ICMP or IPPROTO_ICMPV6.
  * UDP-Lite   like UDP.
  * TIPC       stream and seqpacket, as an example of those that the library doesn't know.
  *
- * A socket of a family that isn't known here is served by its type, with nothing that only some families
- * understand: no zero copy, no receive of several buffers at once, no waiting for all bytes of a send. A
- * connection of such a family that can neither be read nor written yet counts as connecting. Refused with
- * EOPNOTSUPP are AF_XDP, whose packets lie in rings of its own, and AF_ALG, whose output is made by
- * reading it. A message that its family refuses as too long is told by POLLERR with EMSGSIZE, which is
- * fatal on a seqpacket socket.
+ * A socket of a family that isn't known here is served by its type, with nothing that only some
+ * families understand: no zero copy, no receive of several buffers at once, no waiting for all
+ * bytes of a send. A connection of such a family that can neither be read nor written yet counts as
+ * connecting. Refused with EOPNOTSUPP are AF_XDP, whose packets lie in rings of its own, and
+ * AF_ALG, whose output is made by reading it. A message that its family refuses as too long is
+ * reported by POLLERR with EMSGSIZE, which is fatal on a seqpacket socket.
  */
 
 /*
- * TLS by the kernel (TCP_ULP "tls") is set up by the program, before or after CreateFastSocket. What is
- * transmitted becomes data records, or with TLS_SET_RECORD_TYPE as a message's control data others. Of what
- * is received
+ * TLS by the kernel (TCP_ULP "tls") is set up by the program, before or after CreateFastSocket.
+ * What is transmitted becomes data records, or with TLS_SET_RECORD_TYPE as a message's control data
+ * others. Of what is received
  *
- * with a message header   with room for control data (CMSG_SPACE(1) at least) each chunk has its records'
- *            type there (TLS_GET_RECORD_TYPE), alerts and handshake messages too.
- * without    a record that is no data stops receiving, behind what is queued: POLLERR with EIO, once. It
- *            is not fatal: GetFastSocketError gives 0, and sending goes on. The program reads the record
- *            by recvmsg(2) on GetFastSocketHandle and calls ResumeFastSocket; unread, it is told again.
+ * with a message header   with room for control data (CMSG_SPACE(1) at least) each chunk has its
+ *            records' type there (TLS_GET_RECORD_TYPE), alerts and handshake messages too.
+ * without    a record that is no data stops receiving, behind what is queued: POLLERR with EIO,
+ *            once. It is not fatal: GetFastSocketError gives 0, and sending goes on. The program
+ *            reads the record by recvmsg(2) on GetFastSocketHandle and calls ResumeFastSocket;
+ *            unread, it is reported again.
  *
- * POLLERR with EKEYEXPIRED in either case, in the same way, when receiving met a KeyUpdate whose key was
- * not set yet: set it, and call ResumeFastSocket. A socket that is paused is told after its resume.
+ * POLLERR with EKEYEXPIRED in either case, in the same way, when receiving met a KeyUpdate whose
+ * key was not set yet: set it, and call ResumeFastSocket. A socket that is paused hears of it after
+ * its resume.
  */
 
 /*
@@ -139,17 +147,18 @@ struct FastListener;
  *            unread.
  * POLLOUT    the socket became writable for the first time with nothing queued, or the kernel
  *            accepted the last queued byte. parameter = 0. At most once a turn. The first one says
- *            that a connecting socket is connected; POLLIN may have come before it. A connection that waits
- *            for its first bytes (TCP_FASTOPEN_CONNECT) is writable at once: they make it, and a failure
- *            is told behind them.
- * POLLERR    parameter = positive errno. On a stream or seqpacket socket it is fatal: told once,
- *            queued output was dropped, POLLHUP follows (except after POLLHUP with 0: that was the
- *            only one). On a datagram socket it concerns one datagram, and the socket works on: one that
- *            could not be sent, which failedMessages counts, or one sent before, of which the kernel has
- *            heard since. What is queued behind is sent in either case. ENOBUFS on a netlink socket:
- *            messages were lost. On a TCP socket with kernel TLS see above.
- * POLLHUP    at most once. parameter = 0: the peer ended its output, sending still works; errno: the
- *            end after a POLLERR; ECANCELED: the ring is being released.
+ *            that a connecting socket is connected; POLLIN may have come before it. A connection
+ *            that waits for its first bytes (TCP_FASTOPEN_CONNECT) is writable at once: they make
+ *            it, and a failure is reported behind them.
+ * POLLERR    parameter = positive errno. On a stream or seqpacket socket it is fatal: reported
+ *            once, queued output was dropped, POLLHUP follows (except after POLLHUP with 0: that
+ *            was the only one). On a datagram socket it concerns one datagram, and the socket works
+ *            on: one that could not be sent, which failedMessages counts, or one sent before, of
+ *            which the kernel has heard since. What is queued behind is sent in either case.
+ *            ENOBUFS on a netlink socket: messages were lost. On a TCP socket with kernel TLS see
+ *            above.
+ * POLLHUP    at most once. parameter = 0: the peer ended its output, sending still works; errno:
+ *            the end after a POLLERR; ECANCELED: the ring is being released.
  *
  * in this order within a turn: POLLIN, POLLOUT, POLLERR, POLLHUP. Input that is queued stays
  * readable until the socket is released.
@@ -169,65 +178,69 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  * handle     an open socket, blocking or not: connected, connecting, or of datagrams; with
  *            FASTSOCKET_MODE_FILE_IO any descriptor to read or write.
  * message    NULL: buffers hold payload alone. Otherwise input comes with its metadata as from
- *            recvmsg: msg_namelen and msg_controllen tell how much room for address and control data
- *            (all else is ignored); 16 + msg_namelen + msg_controllen must be less than the
+ *            recvmsg: msg_namelen and msg_controllen tell how much room for address and control
+ *            data (all else is ignored); 16 + msg_namelen + msg_controllen must be less than the
  *            provider's buffer length. Control data is aligned where msg_namelen is 0 or a multiple
- *            of 8, as sizeof(struct sockaddr_storage) is; that of struct sockaddr_in6 (28) is not. See
- *            GetFastSocketMessageHeader.
- * flags      for receiving: 0 or any of MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_DONTWAIT and MSG_WAITALL,
- *            the last three without effect. Others give EINVAL.
+ *            of 8, as sizeof(struct sockaddr_storage) is; that of struct sockaddr_in6 (28) is not.
+ *            See GetFastSocketMessageHeader.
+ * flags      for receiving: 0 or any of MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_DONTWAIT and
+ *            MSG_WAITALL, the last three without effect. Others give EINVAL.
  * mode       a sum of FASTSOCKET_MODE_*.
  * limit      most messages that are handed to the kernel at once; 0 = automatic; capped at 1024.
  * function   called for each event, or NULL for a program that polls.
  * closure    for GetFastSocketClosure.
  *
- * A plain datagram socket (message NULL) needs 16 bytes of each buffer for a header of the kernel's:
- * a buffer of length bytes receives datagrams up to length - 16 whole.
+ * A plain datagram socket (message NULL) needs 16 bytes of each buffer for a header of the
+ * kernel's: a buffer of length bytes receives datagrams up to length - 16 whole.
  * Options set before control returns to the loop are in force before the first byte is received.
  *
- * Ownership: on success the socket owns handle, sets FD_CLOEXEC on it (not with FILE_IO) and closes it
- *            in the end. On failure the caller keeps it, unchanged. Provider and pools may be released
- *            before the socket.
+ * Ownership: on success the socket owns handle, sets FD_CLOEXEC on it (not with FILE_IO) and closes
+ *            it in the end. On failure the caller keeps it, unchanged. Provider and pools may be
+ *            released before the socket.
  * Returns:   the socket, or NULL with EINVAL (an argument), EBADF (also a descriptor opened with
- *            O_PATH), ENOTSOCK (no socket, and no FILE_IO), ENOTCONN (a stream or seqpacket socket that
- *            was never connected), EOPNOTSUPP (a listening socket: see CreateFastListener; a directory;
- *            AF_XDP, AF_ALG), ENOMEM, EPERM, ECANCELED. A connect that
- *            has failed is no failure here: it is told by POLLERR and POLLHUP in the first turn.
+ *            O_PATH), ENOTSOCK (no socket, and no FILE_IO), ENOTCONN (a stream or seqpacket socket
+ *            that was never connected), EOPNOTSUPP (a listening socket: see CreateFastListener; a
+ *            directory; AF_XDP, AF_ALG), ENOMEM, EPERM, ECANCELED. A connect that
+ *            has failed is no failure here: it is reported by POLLERR and POLLHUP in the first
+ *            turn.
  */
-struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
+struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider,
+                                    struct FastBufferPool* inbound, struct FastBufferPool* outbound,
+                                    int handle, struct msghdr* message, int flags, int mode,
+                                    uint32_t limit, HandleFastSocketEvent function, void* closure);
 
 /*
  * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
  * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
  * and the descriptor closed, in the background. On a stream or seqpacket socket that takes up to a
  * second after the last output, until the peer ends its own: it could miss the last bytes if the
- * descriptor were closed with input unread. GetFastRingPending counts it until the file is let go of
- * too: until then its port, lock or name may still be taken. The pointer is
+ * descriptor were closed with input unread. GetFastRingPending counts it until the file is let go
+ * of too: until then its port, lock or name may still be taken. The pointer is
  * the library's from then on: using it, also for receiving, is undefined.
  */
 void ReleaseFastSocket(struct FastSocket* socket);
 
-/* Drops all input and output, resets the connection and releases the socket, which may be NULL. It is closed
- * within the next turns, as told by GetFastRingPending. */
+/* Drops all input and output, resets the connection and releases the socket, which may be NULL. It
+ * is closed within the next turns; GetFastRingPending counts it until then. */
 void AbortFastSocket(struct FastSocket* socket);
 
 /*
  * Sends what is queued, then tells the peer the end of output (SHUT_WR). Receiving goes on.
  *
- * Returns:   0 (also when repeated), -EINVAL, -EOPNOTSUPP (datagram socket, or no socket at all), -EPIPE
- *            (socket in error state), -EPERM, -ECANCELED. Later transmits give -EPIPE.
+ * Returns:   0 (also when repeated), -EINVAL, -EOPNOTSUPP (datagram socket, or no socket at all),
+ *            -EPIPE (socket in error state), -EPERM, -ECANCELED. Later transmits give -EPIPE.
  */
 int ShutdownFastSocket(struct FastSocket* socket);
 
 /*
- * Changes who is told of events, to hand a connection to another protocol layer: from the next
+ * Changes who gets the events, to hand a connection to another protocol layer: from the next
  * event on, function and closure are the new ones. function may be NULL.
  *
  * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
  */
 int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure);
 
-/* ---- receiving -------------------------------------------------------------------------------- */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 /*
  * Copies input out of the queue. A stream gives bytes over the borders of chunks; a datagram or
@@ -236,34 +249,35 @@ int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent functi
  *
  * data       not NULL.
  * size       bytes, at least 1.
- * flags      0 or any of MSG_PEEK (leave it queued), MSG_WAITALL (streams: all or nothing while more
- *            can come; a size beyond the high mark raises the marks), MSG_TRUNC (message sockets:
- *            return the true length), MSG_DONTWAIT and MSG_NOSIGNAL (no effect).
+ * flags      0 or any of MSG_PEEK (leave it queued), MSG_WAITALL (streams: all or nothing while
+ *            more can come; a size beyond the high mark raises the marks), MSG_TRUNC (message
+ *            sockets: return the true length), MSG_DONTWAIT and MSG_NOSIGNAL (no effect).
  *
- * Returns:   bytes copied; 0 = no data yet, or an empty message, or the end of input (POLLHUP tells);
- *            -EINVAL; -EBADF (FILE_IO: not open for reading); -ENOBUFS (MSG_WAITALL beyond the ring's inbound limit); -EPERM; -ECANCELED;
- *            once the queue is empty after a fatal error, that error, negative.
+ * Returns:   bytes copied; 0 = no data yet, or an empty message, or the end of input (POLLHUP
+ *            tells); -EINVAL; -EBADF (FILE_IO: not open for reading); -ENOBUFS (MSG_WAITALL beyond
+ *            the ring's inbound limit); -EPERM; -ECANCELED; once the queue is empty after a fatal
+ *            error, that error, negative.
  */
 ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags);
 
 /*
  * Takes the first chunk (of a stream) or message out of the queue, without copying.
  *
- * The bytes are GetFastBufferData()[0 .. GetFastBufferLength()). With a message header they are laid
- * out as struct io_uring_recvmsg_out (four uint32_t: lengths of name, control data and payload;
- * flags), name, control data, payload, with the room given at creation for name and control data.
- * Descriptors in the control data are the caller's from now on: those of SCM_RIGHTS, and those of
- * SCM_PIDFD where SO_PASSPIDFD is set.
+ * The bytes are GetFastBufferData()[0 .. GetFastBufferLength()). With a message header they are
+ * laid out as struct io_uring_recvmsg_out (four uint32_t: lengths of name, control data and
+ * payload; flags), name, control data, payload, with the room given at creation for name and
+ * control data. Descriptors in the control data are the caller's from now on: those of SCM_RIGHTS,
+ * and those of SCM_PIDFD where SO_PASSPIDFD is set.
  *
  * Ownership: the buffer is the caller's: ReleaseFastBuffer, in any thread.
- * Returns:   the buffer; NULL with EAGAIN (nothing queued), EBADF (FILE_IO: not open for reading), EINVAL,
- *            EPERM, ECANCELED.
+ * Returns:   the buffer; NULL with EAGAIN (nothing queued), EBADF (FILE_IO: not open for reading),
+ *            EINVAL, EPERM, ECANCELED.
  */
 struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket);
 
 /*
- * Returns the template that received buffers follow: msg_namelen and msg_controllen are the room for
- * name and control data, all else is zero; for liburing's io_uring_recvmsg_* helpers.
+ * Returns the template that received buffers follow: msg_namelen and msg_controllen are the room
+ * for name and control data, all else is zero; for liburing's io_uring_recvmsg_* helpers.
  *
  * Ownership: the socket's; address and content are constant until its release.
  * Returns:   the header; NULL for a socket created without one.
@@ -271,21 +285,22 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket);
 struct msghdr* GetFastSocketMessageHeader(struct FastSocket* socket);
 
 /* Stops receiving: no POLLIN until ResumeFastSocket. Input on its way is kept. The end of input is
- * told after the resume. Returns 0, -EINVAL, -EPERM, -ECANCELED. */
+ * reported after the resume. Returns 0, -EINVAL, -EPERM, -ECANCELED. */
 int PauseFastSocket(struct FastSocket* socket);
 
-/* Goes on receiving after PauseFastSocket, or behind a record of kernel TLS, and tells what is queued by a
- * new POLLIN. Returns 0, -EINVAL, -EPERM, -ECANCELED. */
+/* Goes on receiving after PauseFastSocket, or behind a record of kernel TLS, and tells what is
+ * queued by a new POLLIN. Returns 0, -EINVAL, -EPERM, -ECANCELED. */
 int ResumeFastSocket(struct FastSocket* socket);
 
-/* Returns the unread payload bytes in the queue; 0 where it can't be told: NULL, a shell, another thread. */
+/* Returns the unread payload bytes in the queue; 0 where they aren't known: NULL, a defunct socket,
+ * another thread. */
 size_t GetFastSocketInboundLength(struct FastSocket* socket);
 
-/* ---- transmitting ------------------------------------------------------------------------------- */
+/* ---- transmitting ---------------------------------------------------------------------------- */
 
 /*
  * All transmits queue; nothing enters the kernel before the turn ends. On a stream, bytes arrive
- * whole and in the order of the calls. 0 means accepted: a later failure is told by POLLERR.
+ * whole and in the order of the calls. 0 means accepted: a later failure is reported by POLLERR.
  *
  * Returns of all:
  *   0           accepted
@@ -313,7 +328,8 @@ size_t GetFastSocketInboundLength(struct FastSocket* socket);
  *
  * Ownership: address and data are copied; the caller keeps them either way.
  */
-int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length, const void* data, size_t size, int flags);
+int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length,
+                           const void* data, size_t size, int flags);
 
 /*
  * Copies a message and queues it: msg_name, the bytes of msg_iov, and msg_control.
@@ -330,62 +346,79 @@ int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message,
  * Queues bytes of a buffer without copying (small pieces are copied all the same).
  *
  * address    as for TransmitFastSocketData.
- * buffer     any FastBuffer, received ones included. Its bytes must not change before they are sent.
+ * buffer     any FastBuffer, received ones included. Its bytes must not change before they are
+ *            sent.
  * offset     first byte.
  * size       bytes; offset + size is at most the buffer's size.
  *
  * Ownership: one reference of buffer is consumed in every case, also on error.
  */
-int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address, socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
+int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address,
+                             socklen_t length, struct FastBuffer* buffer, size_t offset,
+                             size_t size, int flags);
 
 /*
  * Queues a prepared operation in the order of the other transmits.
  *
  * descriptor of the same ring, not in flight, with a submission entry whose fd is the socket's.
- *            With a buffer: SEND, SENDMSG, SEND_ZC, SENDMSG_ZC, WRITE, WRITEV, WRITE_FIXED or SPLICE;
- *            its function is not called, short counts are resumed, failures are the socket's. With
- *            buffer NULL: POLL_ADD (one shot), URING_CMD, NOP or SHUTDOWN; it starts when everything
- *            before was accepted, later sends wait for it, and its own function gets the completion.
+ *            With a buffer: SEND, SENDMSG, SEND_ZC, SENDMSG_ZC, WRITE, WRITEV, WRITE_FIXED or
+ *            SPLICE; its function is not called, short counts are resumed, failures are the
+ *            socket's. With buffer NULL: POLL_ADD (one shot), URING_CMD, NOP or SHUTDOWN; it starts
+ *            when everything before was accepted, later sends wait for it, and its own function
+ *            gets the completion.
  * buffer     owns the memory that the entry points to; released when the kernel is done with it.
  *
- * Ownership: descriptor and buffer are consumed in every case, also on error, except that with -EPERM,
- *            -EXDEV and -EBUSY the descriptor is left alone (the buffer is released).
+ * Ownership: descriptor and buffer are consumed in every case, also on error, except that with
+ *            -EPERM, -EXDEV and -EBUSY the descriptor is left alone (the buffer is released).
  * Returns:   also -EXDEV (descriptor of another ring), -EBUSY (descriptor in flight).
  */
-int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
+int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
+                                 struct FastBuffer* buffer);
 
 /* Returns the bytes accepted from the caller and not yet by the kernel; after a fatal error, those
- * that were dropped; 0 where it can't be told: NULL, a shell, another thread. */
+ * that were dropped; 0 where they aren't known: NULL, a defunct socket, another thread. */
 size_t GetFastSocketOutboundLength(struct FastSocket* socket);
 
-/* ---- questions and settings ------------------------------------------------------------------------ */
+/* ---- questions and settings ------------------------------------------------------------------ */
 
-/* Return what the socket was created with, or its handler was set with; the handle stays the socket's:
- * never close it. NULL gives NULL, or -EINVAL. A shell still has its closure and ring, in any thread;
- * its handle is -ECANCELED, and -EPERM in another thread. */
+/* Return what the socket was created with, or its handler was set with; the handle stays the
+ * socket's: never close it. NULL gives NULL, or -EINVAL. A defunct one still has its closure and
+ * ring, in any thread; its handle is -ECANCELED, and -EPERM in another thread. */
 void* GetFastSocketClosure(struct FastSocket* socket);
 int GetFastSocketHandle(struct FastSocket* socket);
 struct FastRing* GetFastSocketRing(struct FastSocket* socket);
 
-/* Returns the first fatal errno of the socket, positive, also of a shell; 0 = none, or NULL. */
+/* Returns the first fatal errno of the socket, positive, also of a defunct one; 0 = none, or
+ * NULL. */
 int GetFastSocketError(struct FastSocket* socket);
 
-#define FASTSOCKET_OPTION_INBOUND_HIGH         1  /* bytes unread at which receiving stops, from 1, default 1 MiB */
-#define FASTSOCKET_OPTION_INBOUND_LOW          2  /* bytes unread at which it goes on, below the high mark, default 256 KiB */
-#define FASTSOCKET_OPTION_OUTBOUND_LIMIT       3  /* bytes queued at which transmits return -EAGAIN, default 0 = unlimited */
-#define FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD  4  /* bytes of an operation from which zero copy is tried, default 16 KiB */
-#define FASTSOCKET_OPTION_RELEASE_TIMEOUT      5  /* ms without progress after which a released socket gives up flushing, default 30000, 0 = at once */
-#define FASTSOCKET_OPTION_TURN_LIMIT           6  /* bytes received per turn before others get theirs, from 1, default 256 KiB */
+/*
+ * Options of a socket.
+ *
+ * INBOUND_HIGH         bytes unread at which receiving stops, from 1, default 1 MiB
+ * INBOUND_LOW          bytes unread at which it goes on, below the high mark, default 256 KiB
+ * OUTBOUND_LIMIT       bytes queued at which transmits return -EAGAIN, default 0 = unlimited
+ * ZERO_COPY_THRESHOLD  bytes of an operation from which zero copy is tried, default 16 KiB
+ * RELEASE_TIMEOUT      milliseconds without progress after which a released socket gives up
+ *                      flushing, default 30000, 0 = at once
+ * TURN_LIMIT           bytes received per turn before others get theirs, from 1, default 256 KiB
+ */
+#define FASTSOCKET_OPTION_INBOUND_HIGH         1
+#define FASTSOCKET_OPTION_INBOUND_LOW          2
+#define FASTSOCKET_OPTION_OUTBOUND_LIMIT       3
+#define FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD  4
+#define FASTSOCKET_OPTION_RELEASE_TIMEOUT      5
+#define FASTSOCKET_OPTION_TURN_LIMIT           6
 
 /*
- * Sets an option. The marks count unread bytes; on a socket of messages, or with a message header, they
- * count the memory of the queue beyond one turn's share (TURN_LIMIT) where that is more, so that many
- * small messages don't hold a multiple of the mark; of a pipe, a terminal or a device in FILE_IO, whose reads
- * are kept apart, a sixteenth of that memory. Setting the high mark below the low one lowers that to a
- * quarter of it; a low mark at or above the high one is -EINVAL.
+ * Sets an option. The marks count unread bytes; on a socket of messages, or with a message header,
+ * they count the memory of the queue beyond one turn's share (TURN_LIMIT) where that is more, so
+ * that many small messages don't hold a multiple of the mark; of a pipe, a terminal or a device in
+ * FILE_IO, whose reads are kept apart, a sixteenth of that memory. Setting the high mark below the
+ * low one lowers that to a quarter of it; a low mark at or above the high one is -EINVAL.
  *
- * Returns:   0, -EINVAL (value out of range, or beyond 1 TiB), -ENOPROTOOPT (unknown option, so that
- *            newer programs can ask older libraries), -EPERM, -ECANCELED.
+ * Returns:   0, -EINVAL (value out of range, or beyond 1 TiB), -ENOPROTOOPT (unknown option, so
+ *            that newer programs can ask older libraries), -EPERM, -ECANCELED.
  */
 int SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value);
 
@@ -416,46 +449,48 @@ struct FastSocketStatistics
  *
  * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
  */
-int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics, size_t size);
+int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics,
+                            size_t size);
 
-/* ---- a stream of the C library --------------------------------------------------------------------- */
+/* ---- a stream of the C library --------------------------------------------------------------- */
 
 /*
- * Makes a FILE* of a stream socket: fgets, getline, fread, fprintf and fwrite read from and add to the
- * socket's queues, in any mixture. Events go on as before; POLLIN tells when to read.
+ * Makes a FILE* of a stream socket: fgets, getline, fread, fprintf and fwrite read from and add to
+ * the socket's queues, in any mixture. Events go on as before; POLLIN tells when to read.
  *
- * A read with nothing queued fails with EAGAIN: ferror() is set, feof() is not, and a later read works
- * without clearerr(), but for getline(): the C library lets that fail at once while ferror() is set, so
- * call clearerr() before it. A line that has come only in part is read in part: use the line's end to
- * tell, or keep what getline() gave. feof() is set at the peer's end. A write takes all or fails (EAGAIN at the
- * outbound limit, EPIPE, ENOMEM). fileno() is -1.
+ * A read with nothing queued fails with EAGAIN: ferror() is set, feof() is not, and a later read
+ * works without clearerr(), but for getline(): the C library lets that fail at once while ferror()
+ * is set, so call clearerr() before it. A line that has come only in part is read in part: use the
+ * line's end to tell, or keep what getline() gave. feof() is set at the peer's end. A write takes
+ * all or fails (EAGAIN at the outbound limit, EPIPE, ENOMEM). fileno() is -1.
  *
- * own        non-zero: fclose() releases the socket, as ReleaseFastSocket does. One stream of a socket
- *            may own it.
+ * own        non-zero: fclose() releases the socket, as ReleaseFastSocket does. One stream of a
+ *            socket may own it.
  *
  * Ownership: the stream is the caller's, for fclose(). The socket may be released before: calls on
  *            the stream then fail with EPIPE, and fclose() is still due.
  * Thread:    the ring's, also for every use of the stream.
- * Returns:   the stream; NULL with EINVAL (also a socket of messages), EBUSY (owned already), ENOMEM,
- *            EPERM, ECANCELED.
+ * Returns:   the stream; NULL with EINVAL (also a socket of messages), EBUSY (owned already),
+ *            ENOMEM, EPERM, ECANCELED.
  */
 FILE* GetFastSocketStream(struct FastSocket* socket, int own);
 
-/* ---- accepting connections --------------------------------------------------------------------------- */
+/* ---- accepting connections ------------------------------------------------------------------- */
 
 /*
- * handle >= 0: a new connection, the callee's to keep. Negative: an errno. -EMFILE, -ENFILE, -ENOMEM
- * and -ENOBUFS are told once, the listener rests 100 ms and tries again by itself; any other is final: the
- * socket can't accept any more (-EINVAL: it was shut down). What accept(2) calls a network error, and what a
- * firewall refuses, is the end of one connection only, and is not told.
+ * handle >= 0: a new connection, the callee's to keep. Negative: an errno. -EMFILE, -ENFILE,
+ * -ENOMEM and -ENOBUFS are reported once, the listener waits 100 ms and tries again by itself; any
+ * other is final: the socket can't accept any more (-EINVAL: it was shut down). What accept(2)
+ * calls a network error, and what a firewall refuses, is the end of one connection only, and is not
+ * reported.
  */
 typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handle, void* closure);
 
 /*
  * Accepts connections on a listening socket.
  *
- * handle     a listening stream or seqpacket socket of any family. A listening one-to-many socket of SCTP
- *            has no connections to accept (EOPNOTSUPP): it is for CreateFastSocket.
+ * handle     a listening stream or seqpacket socket of any family. A listening one-to-many socket
+ *            of SCTP has no connections to accept (EOPNOTSUPP): it is for CreateFastSocket.
  * flags      for the new connections: 0, SOCK_NONBLOCK, SOCK_CLOEXEC (always added).
  * function   not NULL.
  *
@@ -463,15 +498,16 @@ typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handl
  * Returns:   the listener, or NULL with EINVAL (argument, or not listening), EBADF, ENOTSOCK,
  *            EOPNOTSUPP, ENOMEM, EPERM, ECANCELED.
  */
-struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags, HandleFastListenerEvent function, void* closure);
+struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags,
+                                        HandleFastListenerEvent function, void* closure);
 
-/* Stops listening and closes the socket. listener may be NULL. The port is free on return, unless somebody
- * shares the socket: then connections that were not handed over wait in the backlog for him, also when this
- * is called in the listener's own function. (Only a kernel that has no memory for the cancellation lets go of
- * the socket later, in one of the next turns.) */
+/* Stops listening and closes the socket. listener may be NULL. The port is free on return, unless
+ * somebody shares the socket: then connections that were not handed over wait in the backlog for
+ * him, also when this is called in the listener's own function. (Only a kernel that has no memory
+ * for the cancellation lets go of the socket later, in one of the next turns.) */
 void ReleaseFastListener(struct FastListener* listener);
 
-/* ---- version -------------------------------------------------------------------------------------------- */
+/* ---- version --------------------------------------------------------------------------------- */
 
 #define FASTSOCKET_VERSION_MAJOR 1
 #define FASTSOCKET_VERSION_MINOR 1

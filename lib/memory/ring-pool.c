@@ -82,7 +82,7 @@ static void leaveRing(struct PoolBinding* binding)
 static bool isRingThread(struct PoolBinding* binding)
 {
     pthread_mutex_lock(&binding->lock);
-    bool result = atomic_load(&binding->started) && IsFastRingThread(binding->ring);
+    bool result = atomic_load(&binding->started) && FastRingIsOwned(binding->ring);
     pthread_mutex_unlock(&binding->lock);
     return result;
 }

@@ -1,10 +1,11 @@
 /*
  * Descriptors in control data.
  *
- * In what is queued for sending (SCM_RIGHTS) they are duplicated when the message is queued, since the
- * caller may close its own at once, and closed when it was sent or will not be. In what was received,
- * and nobody takes, they are closed: SCM_RIGHTS brings the sender's, SCM_PIDFD makes one for the
- * sender's process. Linux has no other control messages that carry something to be given back.
+ * In what is queued for sending (SCM_RIGHTS) they are duplicated when the message is queued, since
+ * the caller may close its own at once, and closed when it was sent or will not be. In what was
+ * received, and nobody takes, they are closed: SCM_RIGHTS brings the sender's, SCM_PIDFD makes one
+ * for the sender's process. Linux has no other control messages that carry something to be given
+ * back.
  */
 #include "socket/control.h"
 
@@ -21,7 +22,8 @@ enum
 };
 
 /* Walks the descriptors in control data; each may be changed in place. Stops at the first error. */
-static int eachRight(void* control, size_t size, int (*function)(int* handle, void* closure), void* closure)
+static int eachRight(void* control, size_t size, int (*function)(int* handle, void* closure),
+                     void* closure)
 {
     struct msghdr message = {.msg_control = control, .msg_controllen = size};
     for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
@@ -31,7 +33,8 @@ static int eachRight(void* control, size_t size, int (*function)(int* handle, vo
             return -EINVAL; /* nothing beyond the copy is ours to read or to close */
         if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
             continue;
-        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); offset += sizeof(int)) {
+        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0);
+             offset += sizeof(int)) {
             int handle;
             memcpy(&handle, CMSG_DATA(entry) + offset, sizeof(handle));
             int result = function(&handle, closure);
@@ -79,7 +82,8 @@ void FastControlCloseRights(void* control, size_t size)
     (void)eachRight(control, size, closeRight, NULL);
 }
 
-/* All are looked at before the first is duplicated, since a duplicate may take the number of a closed one. */
+/* All are looked at before the first is duplicated, since a duplicate may take the number of a
+ * closed one. */
 int FastControlDuplicateRights(void* control, size_t size)
 {
     struct rights rights = {.count = 0};
@@ -117,7 +121,8 @@ void FastControlCloseReceived(const void* control, size_t size)
         memcpy(&entry, data, sizeof(entry)); /* behind a name of any length nothing is aligned */
         if (entry.cmsg_len < CMSG_LEN(0) || entry.cmsg_len > size)
             return;
-        if (entry.cmsg_level == SOL_SOCKET && (entry.cmsg_type == SCM_RIGHTS || entry.cmsg_type == SCM_PIDFD))
+        if (entry.cmsg_level == SOL_SOCKET &&
+            (entry.cmsg_type == SCM_RIGHTS || entry.cmsg_type == SCM_PIDFD))
             closeHandles(data + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
         size_t length = CMSG_ALIGN(entry.cmsg_len) < size ? CMSG_ALIGN(entry.cmsg_len) : size;
         data += length;

@@ -7,15 +7,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Duplicates the descriptors (SCM_RIGHTS) in control data, in place. 0, -EBADF, -EMFILE, or -EINVAL (not
- * control data, or too many); on failure none is left open. */
+/* Duplicates the descriptors (SCM_RIGHTS) in control data, in place. 0, -EBADF, -EMFILE, or -EINVAL
+ * (not control data, or too many); on failure none is left open. */
 int FastControlDuplicateRights(void* control, size_t size);
 
 /* Closes such duplicates. */
 void FastControlCloseRights(void* control, size_t size);
 
-/* Closes the descriptors in received control data, which nobody takes and which would stay open for ever.
- * Any alignment. */
+/* Closes the descriptors in received control data, which nobody takes and which would stay open for
+ * ever. Any alignment. */
 void FastControlCloseReceived(const void* control, size_t size);
 
 /* Whether it names a TLS record's type, which each piece of the record needs. */

@@ -100,7 +100,8 @@ static bool onRetry(struct FastTask* task)
 
 static bool isPending(const struct FastSocket* socket)
 {
-    return socket->stage == FAST_STAGE_LIVE ? FastSocketHasOutput(socket) : socket->stage < FAST_STAGE_CLOSED;
+    return socket->stage == FAST_STAGE_LIVE ? FastSocketHasOutput(socket)
+                                            : socket->stage < FAST_STAGE_CLOSED;
 }
 
 void FastSocketCountPending(struct FastSocket* socket)

@@ -1,12 +1,12 @@
 /*
- * A socket and its parts, and what every other file of this folder asks of it: references, tasks, what is
- * due.
+ * A socket and its parts, and what every other file of this folder asks of it: references, tasks,
+ * what is due.
  *
- * Two tasks make a socket go. The prepare task (prepare.c) submits whatever is due; the dispatch task
- * (dispatch.c) tells the user. Completions change the state and queue one of them, or both.
+ * Two tasks make a socket go. The prepare task (prepare.c) submits whatever is due; the dispatch
+ * task (dispatch.c) tells the user. Completions change the state and queue one of them, or both.
  *
- * References: the user's until ReleaseFastSocket, then the release's until the descriptor is closed; one
- * for each operation in flight and for each queued task. The memory goes with the last.
+ * References: the user's until ReleaseFastSocket, then the release's until the descriptor is
+ * closed; one for each operation in flight and for each queued task. The memory goes with the last.
  */
 #ifndef FASTSOCKET_SOCKET_CORE_H
 #define FASTSOCKET_SOCKET_CORE_H
@@ -19,27 +19,34 @@
 
 #include <Ring/FastSocket.h>
 
-/* What is known of a socket from its creation on. None is added later; what proves wrong is taken away. */
+/* What is known of a socket from its creation on. None is added later; what proves wrong is taken
+ * away. */
 enum FastTrait
 {
     FAST_TRAIT_READABLE = 1 << 0,          /* opened for reading; sockets are */
     FAST_TRAIT_WRITABLE = 1 << 1,
-    FAST_TRAIT_CONNECTED = 1 << 2,         /* there is a connection that is made, told of, and ended */
-    FAST_TRAIT_WATCHED = 1 << 3,           /* a poll of its state shows what a receive does not see */
+    /* There is a connection that is made, told of, and ended. */
+    FAST_TRAIT_CONNECTED = 1 << 2,
+    /* A poll of its state shows what a receive does not see. */
+    FAST_TRAIT_WATCHED = 1 << 3,
     FAST_TRAIT_FINDS_ROOM = 1 << 4,        /* a poll that waits for room may end without any */
     FAST_TRAIT_RECEIVES_EARLY = 1 << 5,    /* a receive may wait for the connection too */
     FAST_TRAIT_FEELS_END = 1 << 6,         /* the end of input wakes an armed receive for certain */
-    FAST_TRAIT_STATE_TELLS_ERROR = 1 << 7, /* closed without either end having asked for it: an error */
+    /* Closed without either end having asked for it: an error. */
+    FAST_TRAIT_STATE_TELLS_ERROR = 1 << 7,
     FAST_TRAIT_WAITS_FOR_ALL = 1 << 8,     /* MSG_WAITALL works for sends */
     FAST_TRAIT_BUNDLES = 1 << 9,           /* a receive may fill several buffers at once */
     FAST_TRAIT_ZERO_COPIES = 1 << 10,      /* sends without a copy work */
-    FAST_TRAIT_TELLS_LENGTH = 1 << 11,     /* a receive tells a message's true length when asked by MSG_TRUNC */
+    /* A receive tells a message's true length when asked by MSG_TRUNC. */
+    FAST_TRAIT_TELLS_LENGTH = 1 << 11,
     FAST_TRAIT_OWN_SHORTAGE = 1 << 12,     /* a receive's ENOBUFS may be the socket's own error */
     FAST_TRAIT_CORKS = 1 << 13,            /* MSG_MORE joins what follows to packets */
     FAST_TRAIT_NEEDS_WORKER = 1 << 14,     /* what says that it doesn't wait, and does */
-    FAST_TRAIT_BY_WORKER = 1 << 15,        /* a thread of the kernel's may do it, and needs FastSocketTrail */
+    /* A thread of the kernel's may do it, and needs FastSocketTrail. */
+    FAST_TRAIT_BY_WORKER = 1 << 15,
     FAST_TRAIT_CANCELS_ITSELF = 1 << 16,   /* -ECANCELED may be its own errno */
-    FAST_TRAIT_PACKETS = 1 << 24,          /* what one read gives may be a packet, with borders to keep */
+    /* What one read gives may be a packet, with borders to keep. */
+    FAST_TRAIT_PACKETS = 1 << 24,
     FAST_TRAIT_TCP = 1 << 17,              /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 18,
     FAST_TRAIT_SCTP = 1 << 19,
@@ -54,7 +61,8 @@ enum FastSocketStage
 {
     FAST_STAGE_LIVE,
     FAST_STAGE_FLUSHING,  /* released: what is queued is sent, with a bound */
-    FAST_STAGE_DRAINING,  /* the peer is told the end; input is discarded until its end, or for a while */
+    /* The peer is told the end; input is discarded until its end, or for a while. */
+    FAST_STAGE_DRAINING,
     FAST_STAGE_CANCELING, /* every operation is being canceled */
     FAST_STAGE_CLOSED,    /* the descriptor is closed; nothing is left but memory */
 };
@@ -111,13 +119,14 @@ enum FastReceiveStop
     FAST_STOP_CLOSED = 1 << 7, /* released, or its failure was told */
     FAST_STOP_CONNECTING = 1 << 8,
     FAST_STOP_UNREADABLE = 1 << 9,
-    FAST_STOP_BY_USE = FAST_STOP_PAUSED | FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT | FAST_STOP_RECORD,
+    FAST_STOP_BY_USE = FAST_STOP_PAUSED | FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT |
+                       FAST_STOP_RECORD,
 };
 
 enum FastInputEnd
 {
     FAST_INPUT_OPEN,
-    FAST_INPUT_ENDING,  /* the connection is over, behind what is still to be received: by a new receive, since one
+    FAST_INPUT_ENDING, /* the connection is over, behind what is still to be received: by a new receive, since one
                            that was in flight before may miss it */
     FAST_INPUT_AWAITED, /* such a receive is in flight, and has brought nothing yet */
     FAST_INPUT_ENDED,
@@ -235,7 +244,8 @@ struct FastPoll
 {
     struct FastArmed armed;
     uint8_t form; /* enum FastPollForm: what the poll in flight waits for */
-    bool noisy;   /* POLLERR stays on, for an error queue that its user doesn't read: only wake-ups tell */
+    /* POLLERR stays on, for an error queue that its user doesn't read: only wake-ups tell. */
+    bool noisy;
     bool refused; /* the descriptor can't be polled */
 };
 
@@ -283,17 +293,20 @@ struct FastSocket
     } statistics; /* of receiving, as in struct FastSocketStatistics */
 };
 
-/* Tasks, references and an idle outbound side, when the socket's memory is zeroed and its ring is set. */
+/* Tasks, references and an idle outbound side, when the socket's memory is zeroed and its ring is
+ * set. */
 void FastSocketInitialize(struct FastSocket* socket);
 
-/* A socket's memory lives as long as somebody holds it; closed, it is defunct. The ring's thread. */
+/* A socket's memory lives as long as somebody holds it; closed, it is defunct. The ring's
+ * thread. */
 void FastSocketHold(struct FastSocket* socket);
 void FastSocketDrop(struct FastSocket* socket);
 
 /* At the exported edge: 0, -EINVAL, -EPERM, -ECANCELED. */
 int FastSocketCheck(const struct FastSocket* socket);
 
-/* Runs parts (FAST_DUE_*) of the prepare task, or the dispatch task for news (FAST_NEWS_*), soon. */
+/* Runs parts (FAST_DUE_*) of the prepare task, or the dispatch task for news (FAST_NEWS_*),
+ * soon. */
 void FastSocketDefer(struct FastSocket* socket, uint8_t parts);
 void FastSocketNotify(struct FastSocket* socket, uint8_t news);
 
@@ -312,11 +325,12 @@ void FastSocketCountPending(struct FastSocket* socket);
 int FastSocketMakeOutbound(struct FastSocket* socket);
 
 /*
- * Links an entry to the one just reserved; room for both (FAST_TRAILED) was seen to. A thread of the kernel's
- * keeps a file a little longer than the completion takes to come (6.18: the thread and the completion have a
- * reference each to the request; rarely, and for microseconds). A program that is written and closed then
- * can't be executed. But what is linked behind an operation starts only when that has been given up for good:
- * so a socket that has seen all its trails may be closed. The outbound side is there.
+ * Links an entry to the one just reserved; room for both (FAST_TRAILED) was seen to. A thread of
+ * the kernel's keeps a file a little longer than the completion takes to come (6.18: the thread and
+ * the completion have a reference each to the request; rarely, and for microseconds). A program
+ * that is written and closed then can't be executed. But what is linked behind an operation starts
+ * only when that has been given up for good: so a socket that has seen all its trails may be
+ * closed. The outbound side is there.
  */
 enum
 {

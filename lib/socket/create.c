@@ -1,12 +1,13 @@
 /*
  * The creation of a socket.
  *
- * Good path: the arguments are checked, the descriptor's kind and connection looked at once (kind-find.c),
- * and both tasks queued; nothing is submitted before the loop runs, so that options set meanwhile are in
- * force before the first byte.
+ * Good path: the arguments are checked, the descriptor's kind and connection looked at once
+ * (kind-find.c), and both tasks queued; nothing is submitted before the loop runs, so that options
+ * set meanwhile are in force before the first byte.
  *
- * Failures: NULL and errno, the descriptor unchanged. A connect that has failed already is not one: it
- * is reported by the first turn, since the kernel tells its errno only once and this look has taken it.
+ * Failures: NULL and errno, the descriptor unchanged. A connect that has failed already is not one:
+ * it is reported by the first turn, since the kernel tells its errno only once and this look has
+ * taken it.
  */
 #include "memory/ring-pool.h"
 #include "socket/dispatch.h"
@@ -14,6 +15,7 @@
 #include "socket/kind-file.h"
 #include "socket/kind-find.h"
 #include "socket/kind-message.h"
+#include "socket/kind-stream.h"
 #include "socket/poll.h"
 #include "socket/prepare.h"
 #include "socket/receive.h"
@@ -28,7 +30,8 @@ enum
 {
     CREATE_MAX_MESSAGES = 1024,
     CREATE_RELEASE_MS = 30000,
-    CREATE_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK | FASTSOCKET_MODE_FILE_IO,
+    CREATE_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK |
+                         FASTSOCKET_MODE_FILE_IO,
 };
 
 static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* ring)
@@ -39,17 +42,19 @@ static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* 
 
 static bool isSuitable(const struct FastRingBufferProvider* provider, const struct FastRing* ring)
 {
-    return FastProviderRing(provider) == ring && FastProviderMakes(provider, AllocateRingFastBuffer);
+    return FastProviderRing(provider) == ring &&
+           FastProviderMakes(provider, AllocateRingFastBuffer);
 }
 
 static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* provider,
-                          struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle,
-                          const struct msghdr* message, int flags, int mode)
+                          struct FastBufferPool* inbound, struct FastBufferPool* outbound,
+                          int handle, const struct msghdr* message, int flags, int mode)
 {
     int result = FastRingCheckCreate(ring);
     if (result < 0)
         return result;
-    if (mode & ~CREATE_KNOWN_MODES || (mode & FASTSOCKET_MODE_FILE_IO && mode & FASTSOCKET_MODE_ZERO_COPY))
+    if (mode & ~CREATE_KNOWN_MODES ||
+        (mode & FASTSOCKET_MODE_FILE_IO && mode & FASTSOCKET_MODE_ZERO_COPY))
         return -EINVAL;
     if (flags & ~(MSG_CMSG_CLOEXEC | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL))
         return -EINVAL;
@@ -60,7 +65,8 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
         return -EINVAL;
     if (!reads && inbound == NULL && outbound == NULL)
         return -EINVAL; /* one pool is needed for whatever is queued */
-    if (isForeign(inbound, ring) || isForeign(outbound, ring) || (provider != NULL && !isSuitable(provider, ring)))
+    if (isForeign(inbound, ring) || isForeign(outbound, ring) ||
+        (provider != NULL && !isSuitable(provider, ring)))
         return -EINVAL;
     uint64_t room = sizeof(struct io_uring_recvmsg_out);
     if (message != NULL)
@@ -95,7 +101,9 @@ static void initializeQueue(struct FastSocket* socket)
         FastInboundInitialize(&socket->inbound.queue, FAST_INBOUND_MESSAGES, headroom);
     else
         FastInboundInitialize(&socket->inbound.queue,
-                              FastSocketHas(socket, FAST_TRAIT_PACKETS) ? FAST_INBOUND_PACKETS : FAST_INBOUND_BYTES, 0);
+                              FastSocketHas(socket, FAST_TRAIT_PACKETS) ? FAST_INBOUND_PACKETS
+                                                                        : FAST_INBOUND_BYTES,
+                              0);
 }
 
 static void initializeConnection(struct FastSocket* socket, const struct FastFinding* finding)
@@ -104,7 +112,8 @@ static void initializeConnection(struct FastSocket* socket, const struct FastFin
     socket->error = finding->error;
     if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
         socket->inbound.stops |= FAST_STOP_UNREADABLE;
-    if (finding->connection == FAST_CONNECTION_BEGUN && !FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY))
+    if (finding->connection == FAST_CONNECTION_BEGUN &&
+        !FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY))
         socket->inbound.stops |= FAST_STOP_CONNECTING;
 }
 
@@ -171,7 +180,8 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     socket = calloc(1, finding.kind->size);
     result = socket != NULL ? copyHeader(&socket->inbound, message) : -ENOMEM;
     if (result == 0)
-        result = FastKindFindConnection(handle, &finding); /* what this takes is lost if anything fails later */
+        /* What this takes is lost if anything fails later. */
+        result = FastKindFindConnection(handle, &finding);
     if (result < 0)
         goto failed;
 

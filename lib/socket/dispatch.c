@@ -1,10 +1,12 @@
 /*
  * Calling the user.
  *
- * Good path: once a turn, with whatever the turn has brought, in the order POLLIN, POLLOUT, POLLERR,
- * POLLHUP. The state is looked at again after each call, since any call may release the socket.
+ * Good path: once a turn, with whatever the turn has brought, in the order POLLIN, POLLOUT,
+ * POLLERR, POLLHUP. The state is looked at again after each call, since any call may release the
+ * socket.
  *
- * Failures: an error of a connection comes after the input before it; those of datagrams come one by one.
+ * Failures: an error of a connection comes after the input before it; those of datagrams come one
+ * by one.
  */
 #include "socket/dispatch.h"
 
@@ -30,8 +32,8 @@ static bool isPaused(const struct FastSocket* socket)
 
 static bool hasInputToTell(const struct FastSocket* socket)
 {
-    return socket->news & FAST_NEWS_INPUT && !isPaused(socket) && socket->inbound.queue.first != NULL &&
-           !(socket->news & FAST_NEWS_FAILURE);
+    return socket->news & FAST_NEWS_INPUT && !isPaused(socket) &&
+           socket->inbound.queue.first != NULL && !(socket->news & FAST_NEWS_FAILURE);
 }
 
 static void tellInput(struct FastSocket* socket)
@@ -75,7 +77,8 @@ static void tellFailure(struct FastSocket* socket)
         tellMessageErrors(socket);
     else if (!FastSocketHasFailed(socket))
         tellRecord(socket);
-    if (socket->stage != FAST_STAGE_LIVE || !FastSocketFailureIsDue(socket) || hasInputToTell(socket))
+    if (socket->stage != FAST_STAGE_LIVE || !FastSocketFailureIsDue(socket) ||
+        hasInputToTell(socket))
         return;
     socket->news |= FAST_NEWS_FAILURE;
     socket->news &= (uint8_t)~FAST_NEWS_OUTPUT;
@@ -84,14 +87,15 @@ static void tellFailure(struct FastSocket* socket)
     tell(socket, POLLERR, socket->error);
 }
 
-/* Input comes before the end, also when a handler of this round has just resumed: resuming has queued
- * another round. */
+/* Input comes before the end, also when a handler of this round has just resumed: resuming has
+ * queued another round. */
 static void tellHangup(struct FastSocket* socket)
 {
     bool failed = FastSocketHasFailed(socket);
     if (socket->news & FAST_NEWS_HANGUP || hasInputToTell(socket))
         return;
-    if (failed ? !(socket->news & FAST_NEWS_FAILURE) : socket->inbound.end != FAST_INPUT_ENDED || isPaused(socket))
+    if (failed ? !(socket->news & FAST_NEWS_FAILURE)
+               : socket->inbound.end != FAST_INPUT_ENDED || isPaused(socket))
         return;
     socket->news |= FAST_NEWS_HANGUP;
     tell(socket, POLLHUP, failed ? socket->error : 0);

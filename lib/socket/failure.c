@@ -1,10 +1,10 @@
 /*
  * Errors of sockets.
  *
- * The kernel reports an error once, to whoever comes first, and the others get EPIPE or the end of input.
- * So the first one that says something is kept. On a connection it is told when the input has ended, if
- * that is certain to come, so that what was received before it is read before it; otherwise at once. On a
- * datagram socket each errno is told once a turn and the socket lives on.
+ * The kernel reports an error once, to whoever comes first, and the others get EPIPE or the end of
+ * input. So the first one that says something is kept. On a connection it is told when the input
+ * has ended, if that is certain to come, so that what was received before it is read before it;
+ * otherwise at once. On a datagram socket each errno is told once a turn and the socket lives on.
  */
 #include "socket/failure.h"
 
@@ -34,9 +34,9 @@ static bool inputWillEnd(const struct FastSocket* socket)
 }
 
 /*
- * A send that waits for all its bytes and meets an error after some of them reports these, and nobody
- * reports the error any more. What is left is the connection's state: closed without either end having
- * asked for it means a reset, or that retransmission was given up.
+ * A send that waits for all its bytes and meets an error after some of them reports these, and
+ * nobody reports the error any more. What is left is the connection's state: closed without either
+ * end having asked for it means a reset, or that retransmission was given up.
  */
 static int swallowedError(const struct FastSocket* socket)
 {
@@ -60,10 +60,12 @@ void FastSocketFail(struct FastSocket* socket, int error)
 {
     if (error == EPIPE && socket->error == 0)
         error = betterError(socket, error);
-    if (!(socket->news & FAST_NEWS_FAILURE) && isVague(socket->error) && (socket->error == 0 || !isVague(error)))
+    if (!(socket->news & FAST_NEWS_FAILURE) && isVague(socket->error) &&
+        (socket->error == 0 || !isVague(error)))
         socket->error = (uint16_t)(error != 0 ? error : EPIPE);
     if (!FastSocketHasFailed(socket)) {
-        socket->connection = inputWillEnd(socket) ? FAST_CONNECTION_FAILING : FAST_CONNECTION_FAILED;
+        socket->connection = inputWillEnd(socket) ? FAST_CONNECTION_FAILING
+                                                  : FAST_CONNECTION_FAILED;
         FastOutputDrop(socket);
         /* What may be in flight and blocked. */
         if (socket->outbound != NULL && socket->outbound->canceling == FAST_SEND_CANCEL_NONE)
@@ -118,8 +120,8 @@ bool FastSocketFailureIsDue(const struct FastSocket* socket)
 
 void FastSocketReconsiderEnd(struct FastSocket* socket)
 {
-    if (socket->news & FAST_NEWS_HANGUP || FastSocketHasFailed(socket) || socket->inbound.end != FAST_INPUT_ENDED ||
-        socket->inbound.stops & FAST_STOP_PAUSED)
+    if (socket->news & FAST_NEWS_HANGUP || FastSocketHasFailed(socket) ||
+        socket->inbound.end != FAST_INPUT_ENDED || socket->inbound.stops & FAST_STOP_PAUSED)
         return;
     int error = swallowedError(socket);
     if (error != 0)

@@ -6,7 +6,8 @@
 
 #include "socket/core.h"
 
-/* The socket has failed: error is positive, or 0 where nobody has said why. What is queued is dropped. */
+/* The socket has failed: error is positive, or 0 where nobody has said why. What is queued is
+ * dropped. */
 void FastSocketFail(struct FastSocket* socket, int error);
 
 /* One message has failed; of a socket whose errors are final, it has failed itself. */

@@ -1,19 +1,20 @@
 /*
  * From the queue into the kernel.
  *
- * Good path: bytes are gathered from the head of a stream's queue into one send, whose flight is the
- * outbound side's own; a message has a flight of its own. What the entry points to beside the bytes is
- * scratch memory of the ring.
+ * Good path: bytes are gathered from the head of a stream's queue into one send, whose flight is
+ * the outbound side's own; a message has a flight of its own. What the entry points to beside the
+ * bytes is scratch memory of the ring.
  *
- * Without a copy: an operation of some size is submitted with zero copy, and a loan holds a reference to
- * each of its buffers. Two completions come: the first tells how many bytes the kernel accepted, and lets
- * the next send start; the second, a notification, tells that the memory is free again. It may come late
- * and in any order, after the socket's end too: the loan waits for it on its own.
+ * Without a copy: an operation of some size is submitted with zero copy, and a loan holds a
+ * reference to each of its buffers. Two completions come: the first tells how many bytes the kernel
+ * accepted, and lets the next send start; the second, a notification, tells that the memory is free
+ * again. It may come late and in any order, after the socket's end too: the loan waits for it on
+ * its own.
  *
- * Failures: a kind of socket that can't (EOPNOTSUPP, EINVAL) is sent to by copying from then on; after a
- * lack of memory (ENOMEM, ENOBUFS) zero copy backs off for some operations. Where the kernel reports that
- * it copied all the same, several times in a row, zero copy costs more than it saves, and is given up. An
- * error may come with a notification or without: the flags alone tell.
+ * Failures: a kind of socket that can't (EOPNOTSUPP, EINVAL) is sent to by copying from then on;
+ * after a lack of memory (ENOMEM, ENOBUFS) zero copy backs off for some operations. Where the
+ * kernel reports that it copied all the same, several times in a row, zero copy costs more than it
+ * saves, and is given up. An error may come with a notification or without: the flags alone tell.
  */
 #include "socket/flight.h"
 
@@ -97,7 +98,8 @@ static bool isLent(struct FastSocket* socket, const struct FastSend* send)
                   (socket->mode & FASTSOCKET_MODE_ZERO_COPY && send->bytes >= outbound->threshold);
     if (!wanted || send->bytes == 0 || !FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES))
         return false;
-    uint64_t needed = send->header != NULL ? FASTRING_FEATURE_SENDMSG_ZERO_COPY : FASTRING_FEATURE_SEND_ZERO_COPY;
+    uint64_t needed = send->header != NULL ? FASTRING_FEATURE_SENDMSG_ZERO_COPY
+                                           : FASTRING_FEATURE_SEND_ZERO_COPY;
     if (!(FastRingEngine(socket->ring)->features & needed))
         return false;
     if (outbound->backoff > 0) {
@@ -108,14 +110,14 @@ static bool isLent(struct FastSocket* socket, const struct FastSend* send)
 }
 
 /* Keeps the payloads of count items; NULL without memory: then the kernel copies. */
-static struct FastLoan* lend(struct FastSocket* socket, struct FastMessage* message, const struct FastItem* items,
-                             uint32_t count)
+static struct FastLoan* lend(struct FastSocket* socket, struct FastMessage* message,
+                             const struct FastItem* items, uint32_t count)
 {
     size_t size = sizeof(struct FastLoan) + count * sizeof(struct FastBuffer*);
     struct FastBuffer* home = AllocateFastBuffer(FastSocketPool(socket), size, 0);
     if (home == NULL)
         return NULL;
-    struct FastLoan* loan = (struct FastLoan*)GetFastBufferData(home);
+    struct FastLoan* loan = (struct FastLoan*)FastBufferData(home);
     *loan = (struct FastLoan){
         .flight.operation.function = onLoan,
         .flight.socket = socket,
@@ -172,8 +174,8 @@ void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight)
 
 static bool needsHeader(const struct FastSend* send)
 {
-    return send->count != 1 ||
-           (send->message != NULL && (send->message->nameLength > 0 || send->message->controlLength > 0));
+    return send->count != 1 || (send->message != NULL && (send->message->nameLength > 0 ||
+                                                          send->message->controlLength > 0));
 }
 
 static bool makeHeader(struct FastSocket* socket, struct FastSend* send)
@@ -196,8 +198,9 @@ static bool makeHeader(struct FastSocket* socket, struct FastSend* send)
 }
 
 /* Submits send as flight, or as a loan's. items: those count whose bytes these are. */
-static struct io_uring_sqe* submit(struct FastSocket* socket, struct FastFlight* flight, struct FastSend* send,
-                                   const struct FastItem* items, uint32_t count)
+static struct io_uring_sqe* submit(struct FastSocket* socket, struct FastFlight* flight,
+                                   struct FastSend* send, const struct FastItem* items,
+                                   uint32_t count)
 {
     unsigned entries = FastSocketHas(socket, FAST_TRAIT_BY_WORKER) ? FAST_TRAILED : 1;
     if (FastRingRoom(socket->ring) < entries || (needsHeader(send) && !makeHeader(socket, send)))
@@ -228,13 +231,16 @@ static bool startGather(struct FastSocket* socket)
         send.vector = FastRingScratch(socket->ring, send.count * sizeof(*send.vector));
     if (send.vector == NULL)
         return false;
-    bool corks = FastSocketHas(socket, FAST_TRAIT_CORKS) && socket->mode & FASTSOCKET_MODE_AUTO_CORK;
+    bool corks = FastSocketHas(socket, FAST_TRAIT_CORKS) &&
+                 socket->mode & FASTSOCKET_MODE_AUTO_CORK;
     send.bytes = FastOutboundGather(&outbound->queue, send.vector, send.count, corks, &send.flags);
-    return submit(socket, &outbound->flight, &send, outbound->queue.first, (uint32_t)send.count) != NULL;
+    return submit(socket, &outbound->flight, &send, outbound->queue.first, (uint32_t)send.count) !=
+           NULL;
 }
 
 /* false: no memory for its vector in this turn. */
-static bool describe(struct FastSocket* socket, const struct FastMessage* message, struct FastSend* send)
+static bool describe(struct FastSocket* socket, const struct FastMessage* message,
+                     struct FastSend* send)
 {
     size_t count = FastMessageCountVectors(message);
     *send = (struct FastSend){
@@ -263,9 +269,12 @@ bool FastFlightStartStream(struct FastSocket* socket)
 
 /* ---- messages: each is an operation of its own ---- */
 
-struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct FastMessage* message, bool alone)
+struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct FastMessage* message,
+                                            bool alone)
 {
     struct FastSend send;
     message->flight.message = message;
-    return describe(socket, message, &send) ? submit(socket, &message->flight, &send, &message->item, alone) : NULL;
+    return describe(socket, message, &send)
+               ? submit(socket, &message->flight, &send, &message->item, alone)
+               : NULL;
 }

@@ -18,11 +18,14 @@ struct FastSend
     struct FastLoan* loan;             /* NULL: the kernel copies */
 };
 
-/* startSend of streams: gathers bytes from the head of the queue, or takes the one message there. */
+/* startSend of streams: gathers bytes from the head of the queue, or takes the one message
+ * there. */
 bool FastFlightStartStream(struct FastSocket* socket);
 
-/* Submits one message. alone: nothing else is in flight, and it may go without a copy. NULL: no room. */
-struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct FastMessage* message, bool alone);
+/* Submits one message. alone: nothing else is in flight, and it may go without a copy. NULL: no
+ * room. */
+struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct FastMessage* message,
+                                            bool alone);
 
 /* Counts a send, of whatever kind, that an entry was just reserved for. */
 void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight);

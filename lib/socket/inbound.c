@@ -1,12 +1,13 @@
 /*
  * Chunks in a row, and how full that is.
  *
- * Good path: a chunk is pushed as it came, read from the front, and popped when it is empty. On a stream,
- * what arrives while older bytes are unread is copied behind them, if there is room, and its buffer goes
- * back at once: so a slow reader of small writes holds little more memory than it has unread bytes.
+ * Good path: a chunk is pushed as it came, read from the front, and popped when it is empty. On a
+ * stream, what arrives while older bytes are unread is copied behind them, if there is room, and
+ * its buffer goes back at once: so a slow reader of small writes holds little more memory than it
+ * has unread bytes.
  *
- * Many small messages hold far more memory than they have bytes. So beyond one turn's share they count
- * with their memory, and are then put into buffers of their own size.
+ * Many small messages hold far more memory than they have bytes. So beyond one turn's share they
+ * count with their memory, and are then put into buffers of their own size.
  */
 #include "socket/inbound.h"
 
@@ -17,8 +18,10 @@ enum
     INBOUND_HIGH = 1 << 20,
     INBOUND_LOW = 256 << 10,
     INBOUND_TURN_LIMIT = 256 << 10,
-    INBOUND_ROOMY_SHARE = 4,   /* buffers of their own size when the queue's memory reaches 1/4 of the high mark */
-    INBOUND_PACKET_SHARE = 16, /* of packets 1/16 of the memory counts: readers may wait for single bytes */
+    /* Buffers of their own size when the queue's memory reaches 1/4 of the high mark. */
+    INBOUND_ROOMY_SHARE = 4,
+    /* Of packets 1/16 of the memory counts: readers may wait for single bytes. */
+    INBOUND_PACKET_SHARE = 16,
     INBOUND_FILL_SHARE = 8,    /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
@@ -35,12 +38,12 @@ void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint3
 
 uint8_t* FastInboundPayload(const struct FastInboundQueue* queue, struct FastBuffer* chunk)
 {
-    return GetFastBufferData(chunk) + queue->headroom;
+    return FastBufferData(chunk) + queue->headroom;
 }
 
 size_t FastInboundPayloadLength(const struct FastInboundQueue* queue, struct FastBuffer* chunk)
 {
-    return GetFastBufferLength(chunk) - queue->headroom;
+    return FastBufferLength(chunk) - queue->headroom;
 }
 
 /* ---- filling ---- */
@@ -50,22 +53,22 @@ size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size
     struct FastBuffer* tail = queue->last;
     if (tail == NULL || queue->layout != FAST_INBOUND_BYTES)
         return 0;
-    size_t used = GetFastBufferLength(tail);
-    size_t room = GetFastBufferSize(tail) - used;
-    if (room < length && room < GetFastBufferSize(tail) / INBOUND_FILL_SHARE)
+    size_t used = FastBufferLength(tail);
+    size_t room = FastBufferSize(tail) - used;
+    if (room < length && room < FastBufferSize(tail) / INBOUND_FILL_SHARE)
         return 0;
     if (room > length)
         room = length;
-    memcpy(GetFastBufferData(tail) + used, data, room);
-    SetFastBufferLength(tail, used + room);
+    memcpy(FastBufferData(tail) + used, data, room);
+    FastBufferSetLength(tail, used + room);
     queue->length += room;
     return room;
 }
 
 bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room)
 {
-    return queue->layout != FAST_INBOUND_BYTES && queue->footprint >= queue->high / INBOUND_ROOMY_SHARE &&
-           length <= room / 2;
+    return queue->layout != FAST_INBOUND_BYTES &&
+           queue->footprint >= queue->high / INBOUND_ROOMY_SHARE && length <= room / 2;
 }
 
 void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk)

@@ -1,8 +1,8 @@
 /*
  * The queue of what a socket has received and nobody has read yet. Knows buffers, and no socket.
  *
- * Layout of a chunk: plain bytes alone; or, of messages, the header that recvmsg with provided buffers
- * leaves (struct io_uring_recvmsg_out, name, control data) and then the payload.
+ * Layout of a chunk: plain bytes alone; or, of messages, the header that recvmsg with provided
+ * buffers leaves (struct io_uring_recvmsg_out, name, control data) and then the payload.
  */
 #ifndef FASTSOCKET_SOCKET_INBOUND_H
 #define FASTSOCKET_SOCKET_INBOUND_H
@@ -40,11 +40,13 @@ void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint3
 uint8_t* FastInboundPayload(const struct FastInboundQueue* queue, struct FastBuffer* chunk);
 size_t FastInboundPayloadLength(const struct FastInboundQueue* queue, struct FastBuffer* chunk);
 
-/* Copies new bytes behind unread ones where borders mean nothing and that is worth while; returns how many. */
+/* Copies new bytes behind unread ones where borders mean nothing and that is worth while; returns
+ * how many. */
 size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size_t length);
 
-/* Whether a message of so many bytes, header included, had better be put into a buffer of its own size,
- * since the queue holds much memory for its bytes. room: that of the buffer in which it lies. */
+/* Whether a message of so many bytes, header included, had better be put into a buffer of its own
+ * size, since the queue holds much memory for its bytes. room: that of the buffer in which it
+ * lies. */
 bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room);
 
 /* Appends a chunk, whose length is set. Of messages its note is the true length, for its reader. */

@@ -1,8 +1,9 @@
 /*
  * Filled buffers on their way from the kernel to the queue.
  *
- * Good path: a completion names filled buffers of the provider; each is replaced at once by one of the
- * socket's pool and queued. What fits behind older bytes is copied there, and its buffer goes back.
+ * Good path: a completion names filled buffers of the provider; each is replaced at once by one of
+ * the socket's pool and queued. What fits behind older bytes is copied there, and its buffer goes
+ * back.
  *
  * Failures: no memory for a replacement: the provider leaves the slot vacant for a while. What is
  * discarded may have descriptors in its control data, which are closed.
@@ -38,14 +39,14 @@ static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data,
     struct FastBuffer* chunk = AllocateFastBuffer(inbound->pool, length, 0);
     if (chunk == NULL)
         return NULL;
-    memcpy(GetFastBufferData(chunk), data, length);
-    *FastBufferNote(chunk) = *FastBufferNote(GetFastBuffer((void*)(uintptr_t)data));
+    memcpy(FastBufferData(chunk), data, length);
+    *FastBufferNote(chunk) = *FastBufferNote(FastBufferOf((void*)(uintptr_t)data));
     return chunk;
 }
 
 static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t length)
 {
-    SetFastBufferLength(chunk, length);
+    FastBufferSetLength(chunk, length);
     FastInboundPush(&socket->inbound.queue, chunk);
 }
 
@@ -68,8 +69,9 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     if (chunk != NULL)
         FastProviderReturn(provider, id);
     else {
-        chunk = GetFastBuffer(data);
-        FastProviderReplace(provider, id, AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
+        chunk = FastBufferOf(data);
+        FastProviderReplace(provider, id,
+                            AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
     }
     push(socket, chunk, length - copied);
 }
@@ -79,46 +81,41 @@ static void closePassed(const struct FastInbound* inbound, struct FastBuffer* ch
 {
     if (inbound->header == NULL || inbound->header->msg_controllen == 0)
         return;
-    const struct io_uring_recvmsg_out* out = (const struct io_uring_recvmsg_out*)GetFastBufferData(chunk);
+    const struct io_uring_recvmsg_out* out = (const struct io_uring_recvmsg_out*)FastBufferData(
+        chunk);
     const uint8_t* control = (const uint8_t*)(out + 1) + inbound->header->msg_namelen;
-    size_t size = out->controllen < inbound->header->msg_controllen ? out->controllen
-                                                                    : inbound->header->msg_controllen;
+    size_t size = out->controllen < inbound->header->msg_controllen
+                      ? out->controllen
+                      : inbound->header->msg_controllen;
     FastControlCloseReceived(control, size);
 }
 
 static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = GetFastBuffer(FastProviderPeek(inbound->provider, id));
-    SetFastBufferLength(chunk, length);
+    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
+    FastBufferSetLength(chunk, length);
     closePassed(inbound, chunk);
     FastProviderReturn(inbound->provider, id);
 }
 
-/* In the kernel's order. */
-void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t total)
+void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 {
-    struct FastInbound* inbound = &socket->inbound;
-    size_t most = FastProviderLength(inbound->provider);
-    int slot = id;
-    while (total > 0 && slot >= 0) {
-        size_t length = total < most ? total : most;
-        total -= length;
-        /* Asked before this slot is put back, which gives it a new place in the order. */
-        int next = total > 0 ? FastProviderNext(inbound->provider, (uint16_t)slot) : -1;
-        if (next >= 0)
-            FastProviderFilled(inbound->provider, (uint16_t)next, total);
+    const struct FastInbound* inbound = &socket->inbound;
+    bool bundle = inbound->form == FAST_RECEIVE_BUNDLE;
+    struct FastProviderSlots slots = FastProviderSlotsOf(inbound->provider, id, length, bundle);
+    while (FastProviderNextSlot(&slots)) {
+        FastProviderFilled(inbound->provider, slots.id, slots.length);
         if (inbound->discard)
-            discardSlot(socket, (uint16_t)slot, length);
+            discardSlot(socket, slots.id, slots.length);
         else
-            takeSlot(socket, (uint16_t)slot, length);
-        slot = next;
+            takeSlot(socket, slots.id, slots.length);
     }
 }
 
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 {
-    struct FastBuffer* chunk = GetFastBuffer(data);
+    struct FastBuffer* chunk = FastBufferOf(data);
     countIn(socket, length);
     size_t copied = FastInboundFill(&socket->inbound.queue, data, length);
     struct FastBuffer* small = copied < length ? shrink(socket, data, length) : NULL;

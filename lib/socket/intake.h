@@ -1,19 +1,21 @@
 /*
- * Into the inbound queue and out of it: what the queue itself does not know of, which is the provider, the
- * ring's total and the statistics.
+ * Into the inbound queue and out of it: what the queue itself does not know of, which is the
+ * provider, the ring's total and the statistics.
  */
 #ifndef FASTSOCKET_SOCKET_INTAKE_H
 #define FASTSOCKET_SOCKET_INTAKE_H
 
 #include "socket/core.h"
 
-/* Queues what one completion brought: length bytes in the slot id and, of a bundle, those behind it. */
+/* Queues what one completion brought: length bytes in the slot id and, of a bundle, those behind
+ * it. */
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length);
 
 /* Queues length bytes of a buffer that did not come from the provider, and is ours now. */
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length);
 
-/* Takes the first chunk off, whatever of it is unread: the caller's now; or drops it; or all of them. */
+/* Takes the first chunk off, whatever of it is unread: the caller's now; or drops it; or all of
+ * them. */
 struct FastBuffer* FastIntakePop(struct FastSocket* socket);
 void FastIntakeDrop(struct FastSocket* socket);
 void FastIntakeDropAll(struct FastSocket* socket);

@@ -14,7 +14,7 @@ struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t 
     struct FastBuffer* home = AllocateFastBuffer(pool, sizeof(struct FastItem) + size, 0);
     if (home == NULL)
         return NULL;
-    struct FastItem* item = (struct FastItem*)GetFastBufferData(home);
+    struct FastItem* item = (struct FastItem*)FastBufferData(home);
     *item = (struct FastItem){
         .home = home,
         .payload = home,
@@ -31,7 +31,7 @@ struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, s
     struct FastBuffer* home = AllocateFastBuffer(pool, sizeof(struct FastMessage) + size, 0);
     if (home == NULL)
         return NULL;
-    struct FastMessage* message = (struct FastMessage*)GetFastBufferData(home);
+    struct FastMessage* message = (struct FastMessage*)FastBufferData(home);
     *message = (struct FastMessage){
         .item.home = home,
         .item.payload = home,

@@ -1,9 +1,9 @@
 /*
  * What is queued for sending, one by one.
  *
- * An item lies at the start of a pool's buffer (home), before the bytes that were copied for it, if any:
- * no allocation of its own. What is sent by an operation of its own is a message, which starts with an
- * item.
+ * An item lies at the start of a pool's buffer (home), before the bytes that were copied for it, if
+ * any: no allocation of its own. What is sent by an operation of its own is a message, which starts
+ * with an item.
  */
 #ifndef FASTSOCKET_SOCKET_ITEM_H
 #define FASTSOCKET_SOCKET_ITEM_H
@@ -16,7 +16,9 @@
 
 enum FastItemKind
 {
-    FAST_ITEM_BYTES,   /* of a stream: gathered with its neighbours. The only kind that is no FastMessage, but for MARKER */
+    /* Of a stream: gathered with its neighbours. The only kind that is no FastMessage, but for
+     * MARKER. */
+    FAST_ITEM_BYTES,
     FAST_ITEM_MESSAGE, /* a datagram, a record, bytes with control data, or the user's own send */
     FAST_ITEM_SPLICE,  /* the user's own splice into the socket */
     FAST_ITEM_BARRIER, /* the user's own operation that is no send */
@@ -54,7 +56,8 @@ struct FastSocket;
 struct FastMessage;
 struct FastLoan;
 
-/* One send in flight: what was gathered from the head of a stream's queue, a message, or the user's own. */
+/* One send in flight: what was gathered from the head of a stream's queue, a message, or the user's
+ * own. */
 struct FastFlight
 {
     struct FastOperation operation;
@@ -78,7 +81,8 @@ struct FastMessage
     uint32_t vectorCount;
     uint64_t position; /* of the user's own write to a file; UINT64_MAX: the file's own */
     int writeFlags;    /* RWF_*, of the same */
-    int doubt;         /* the last errno that may have been an earlier datagram's: sent again, it tells whose */
+    /* The last errno that may have been an earlier datagram's: sent again, it tells whose. */
+    int doubt;
     uint8_t doubts;    /* how many there were */
     uint8_t tries;
     bool ownsRights; /* descriptors in the control data are our duplicates */
@@ -89,7 +93,8 @@ static inline struct FastMessage* FastItemMessage(struct FastItem* item)
     return FAST_CONTAINER(item, struct FastMessage, item);
 }
 
-/* An item, or a message, in a buffer of its own with room for size bytes behind it; NULL without memory. */
+/* An item, or a message, in a buffer of its own with room for size bytes behind it; NULL without
+ * memory. */
 struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t size);
 struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, size_t size);
 
@@ -102,8 +107,8 @@ void FastItemAdvance(struct FastItem* item, size_t count);
 /* Those of a call's flags that its item keeps. */
 int FastItemFlags(int flags);
 
-/* Duplicates the descriptors in a message's control data, or closes the duplicates again, once they were
- * sent or will not be. Duplicating: 0, -EBADF, -EMFILE, -EINVAL. */
+/* Duplicates the descriptors in a message's control data, or closes the duplicates again, once they
+ * were sent or will not be. Duplicating: 0, -EBADF, -EMFILE, -EINVAL. */
 int FastMessageOwnRights(struct FastMessage* message);
 void FastMessageCloseRights(struct FastMessage* message);
 

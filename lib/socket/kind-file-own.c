@@ -1,21 +1,22 @@
 /*
- * Files that are read and written without waiting, whatever the file says: an open file description of
- * the socket's own, and where there can be none, a relay.
+ * Files that are read and written without waiting, whatever the file says: an open file description
+ * of the socket's own, and where there can be none, a relay.
  *
- * O_NONBLOCK stands in the open file description, which others may share (a shell and its jobs have one
- * for their terminal), so it is theirs. But a pipe, a FIFO and a terminal can be opened once more through
- * /proc, which gives a description for us alone: on that, read(2) and write(2) return at once, on every
- * kernel. Nothing in the kernel then waits for a peer on our behalf: no thread of it is taken, no signal
- * comes later than in the call, and what was flushed or taken by another reader is EAGAIN.
+ * O_NONBLOCK stands in the open file description, which others may share (a shell and its jobs have
+ * one for their terminal), so it is theirs. But a pipe, a FIFO and a terminal can be opened once
+ * more through /proc, which gives a description for us alone: on that, read(2) and write(2) return
+ * at once, on every kernel. Nothing in the kernel then waits for a peer on our behalf: no thread of
+ * it is taken, no signal comes later than in the call, and what was flushed or taken by another
+ * reader is EAGAIN.
  *
- * Signals: SIGPIPE is kept from the thread around a write to a pipe; SIGTTIN and SIGTTOU around what is
- * done to a terminal: the kernel then gives EIO for a read in the background, and lets a write pass,
- * instead of stopping the job.
+ * Signals: SIGPIPE is kept from the thread around a write to a pipe; SIGTTIN and SIGTTOU around
+ * what is done to a terminal: the kernel then gives EIO for a read in the background, and lets a
+ * write pass, instead of stopping the job.
  *
- * Failures: the file is another user's now, /proc is not there, or no descriptor is left: the caller
- * has its other way. A pseudo-terminal's master can't be opened again, as that would make a new one. A
- * terminal without a description of ours is read by a splice into a pipe, the relay: the kernel runs that
- * on a thread of its own, where it may wait, and be cancelled.
+ * Failures: the file is another user's now, /proc is not there, or no descriptor is left: the
+ * caller has its other way. A pseudo-terminal's master can't be opened again, as that would make a
+ * new one. A terminal without a description of ours is read by a splice into a pipe, the relay: the
+ * kernel runs that on a thread of its own, where it may wait, and be cancelled.
  */
 #include "socket/kind-file-own.h"
 
@@ -48,9 +49,11 @@ static bool isMaster(int handle)
 
 static bool isSameDevice(int one, int other)
 {
-    unsigned first = 0; /* what TIOCGDEV tells: /dev/tty, for one, is not always the same terminal */
+    /* What TIOCGDEV tells: /dev/tty, for one, is not always the same terminal. */
+    unsigned first = 0;
     unsigned second = 0;
-    return ioctl(one, TIOCGDEV, &first) == 0 && ioctl(other, TIOCGDEV, &second) == 0 && first == second;
+    return ioctl(one, TIOCGDEV, &first) == 0 && ioctl(other, TIOCGDEV, &second) == 0 &&
+           first == second;
 }
 
 static bool isSame(const struct FastFileSocket* file, int other)
@@ -61,17 +64,20 @@ static bool isSame(const struct FastFileSocket* file, int other)
         return false;
     if (first.st_dev != second.st_dev || first.st_ino != second.st_ino)
         return false;
-    return !FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL) || isSameDevice(file->socket.handle, other);
+    return !FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL) ||
+           isSameDevice(file->socket.handle, other);
 }
 
 static int openAgain(const struct FastFileSocket* file)
 {
     char path[OWN_PATH];
     int flags = fcntl(file->socket.handle, F_GETFL);
-    if (flags < 0 || (FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL) && isMaster(file->socket.handle)))
+    if (flags < 0 ||
+        (FastSocketHas(&file->socket, FAST_TRAIT_TERMINAL) && isMaster(file->socket.handle)))
         return -1;
     (void)snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", file->socket.handle);
-    int handle = FastHandleMove(open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    int handle = FastHandleMove(
+        open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (handle >= 0 && !isSame(file, handle)) {
         close(handle);
         handle = -1;
@@ -123,14 +129,16 @@ static void followPacketMode(const struct FastFileSocket* file)
         (void)fcntl(file->own, F_SETFL, ours ^ O_DIRECT);
 }
 
-static ssize_t writeOnce(const struct FastFileSocket* file, const struct iovec* vector, size_t count, int flags)
+static ssize_t writeOnce(const struct FastFileSocket* file, const struct iovec* vector,
+                         size_t count, int flags)
 {
     ssize_t result = flags == 0 ? writev(file->own, vector, (int)count)
                                 : pwritev2(file->own, vector, (int)count, -1, flags);
     return result < 0 ? -errno : result;
 }
 
-ssize_t FastFileWriteOwn(struct FastFileSocket* file, const struct iovec* vector, size_t count, int flags)
+ssize_t FastFileWriteOwn(struct FastFileSocket* file, const struct iovec* vector, size_t count,
+                         int flags)
 {
     struct FastPipeSignal guard;
     sigset_t before;

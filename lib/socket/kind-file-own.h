@@ -4,7 +4,7 @@
 #ifndef FASTSOCKET_SOCKET_KIND_FILE_OWN_H
 #define FASTSOCKET_SOCKET_KIND_FILE_OWN_H
 
-#include "socket/kind-file.h"
+#include "socket/kind-file-state.h"
 
 #include <sys/uio.h>
 
@@ -14,7 +14,8 @@ bool FastFileHasRelay(struct FastFileSocket* file);
 
 /* A count, 0 for the end, or negative errno; they never wait, and never raise a signal. */
 ssize_t FastFileReadOwn(struct FastFileSocket* file, void* data, size_t size);
-ssize_t FastFileWriteOwn(struct FastFileSocket* file, const struct iovec* vector, size_t count, int flags);
+ssize_t FastFileWriteOwn(struct FastFileSocket* file, const struct iovec* vector, size_t count,
+                         int flags);
 ssize_t FastFileReadRelay(struct FastFileSocket* file, void* data, size_t size);
 
 void FastFileCloseOwn(struct FastFileSocket* file); /* both */

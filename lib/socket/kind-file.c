@@ -1,38 +1,41 @@
 /*
- * Descriptors that are no sockets, as FASTSOCKET_MODE_FILE_IO takes them: streams of bytes that are read
- * and written instead of received and sent.
+ * Descriptors that are no sockets, as FASTSOCKET_MODE_FILE_IO takes them: streams of bytes that are
+ * read and written instead of received and sent.
  *
- * Good path: creation looks at the file once. A pipe has one multishot read armed, where the kernel has
- * it; everything else is read once at a time, into a provided buffer just the same. What is queued is
- * gathered into one write, and a short count is resumed like that of a send.
+ * Good path: creation looks at the file once. A pipe has one multishot read armed, where the kernel
+ * has it; everything else is read once at a time, into a provided buffer just the same. What is
+ * queued is gathered into one write, and a short count is resumed like that of a send.
  *
- * Only anonymous pipes are read by a multishot: they are what it is for, and files whose reads may wait
- * have shown completions without their buffer (before 6.12), or were refused in the middle.
+ * Only anonymous pipes are read by a multishot: they are what it is for, and files whose reads may
+ * wait have shown completions without their buffer (before 6.12), or were refused in the middle.
  *
- * Terminals claim to serve reads and writes that don't wait, and wait all the same (6.18): submitted as
- * usual they would stop the loop, for as long as somebody holds the output by ^S. On a thread of the
- * kernel's they would take it for as long, and such threads are counted; on 6.1 a read there whose input
- * was flushed since the poll never ends, nor does its process. So they are read and written by calls of
- * our own that can't wait (socket-own.c), when a poll says so. The poll also sees the hang-up, which an
- * armed multishot read never does. Where there is no way to make such calls, a read is a splice, and a
- * write is short, after a poll, on a thread of the kernel's: it takes one for long only if somebody else
- * was faster. Files of FUSE claim and wait likewise (6.18), until their server answers, and run there too.
+ * Terminals claim to serve reads and writes that don't wait, and wait all the same (6.18):
+ * submitted as usual they would stop the loop, for as long as somebody holds the output by ^S. On a
+ * thread of the kernel's they would take it for as long, and such threads are counted; on 6.1 a
+ * read there whose input was flushed since the poll never ends, nor does its process. So they are
+ * read and written by calls of our own that can't wait (socket-own.c), when a poll says so. The
+ * poll also sees the hang-up, which an armed multishot read never does. Where there is no way to
+ * make such calls, a read is a splice, and a write is short, after a poll, on a thread of the
+ * kernel's: it takes one for long only if somebody else was faster. Files of FUSE claim and wait
+ * likewise (6.18), until their server answers, and run there too.
  *
- * A FIFO is polled before each read too: while nobody has opened it for writing yet, a read would give
- * zero, which is the end of input, and a poll waits. Then it is read by a call of our own, and so is every
- * pipe where there is no multishot: a read by the ring waits inside the enter (before 6.4) when another
- * reader has taken what the poll saw.
+ * A FIFO is polled before each read too: while nobody has opened it for writing yet, a read would
+ * give zero, which is the end of input, and a poll waits. Then it is read by a call of our own, and
+ * so is every pipe where there is no multishot: a read by the ring waits inside the enter (before
+ * 6.4) when another reader has taken what the poll saw.
  *
- * Failures: a file that doesn't want to wait (EAGAIN) is polled first, and left alone for a while if that
- * doesn't help. A hung-up terminal reads as EIO, which is the end of its input; so does one that is
- * another job's just now, which is waited for. A read that fails may bring its buffer back all the same.
+ * Failures: a file that doesn't want to wait (EAGAIN) is polled first, and left alone for a while
+ * if that doesn't help. A hung-up terminal reads as EIO, which is the end of its input; so does one
+ * that is another job's just now, which is waited for. A read that fails may bring its buffer back
+ * all the same.
  *
- * SIGPIPE comes of writes to pipes alone: sockets are sent to. Where the kernel knows RWF_NOSIGNAL, that
- * is all. Elsewhere the write must happen inside the enter that submits it, where the signal is blocked:
- * so it is not allowed to wait, and made again after a poll. A pipe that the ring can't write without
- * waiting (before 6.4, or one with a name) is written by a call of our own. The ring's write would be
- * made anew by the kernel in some later enter, where the signal kills (6.1, not blocking), or keep one of
- * its threads for as long as the pipe is full. The last resort is short and after a poll, as above.
+ * SIGPIPE comes of writes to pipes alone: sockets are sent to. Where the kernel knows RWF_NOSIGNAL,
+ * that is all. Elsewhere the write must happen inside the enter that submits it, where the signal
+ * is blocked: so it is not allowed to wait, and made again after a poll. A pipe that the ring can't
+ * write without waiting (before 6.4, or one with a name) is written by a call of our own. The
+ * ring's write would be made anew by the kernel in some later enter, where the signal kills (6.1,
+ * not blocking), or keep one of its threads for as long as the pipe is full. The last resort is
+ * short and after a poll, as above.
  */
 #include "socket/kind-file.h"
 
@@ -50,7 +53,8 @@
 
 enum
 {
-    FILE_CAREFUL_PIPE = 4096,     /* PIPE_BUF: there is room for so much when a poll says that there is room */
+    /* PIPE_BUF: there is room for so much when a poll says that there is room. */
+    FILE_CAREFUL_PIPE = 4096,
     FILE_CAREFUL_TERMINAL = 1024, /* a pseudo-terminal takes so much then */
     FILE_MAX_RELAYED = 64 << 10,  /* what a pipe holds */
     FILE_ERESTARTSYS = 512,       /* the kernel's EINTR, which a splice lets out */
@@ -79,17 +83,20 @@ static bool isHungUp(const struct FastSocket* socket)
 
 static bool readsMultishot(const struct FastSocket* socket)
 {
-    return !(FastFile(socket)->state & FAST_FILE_READS_ONCE) && !FastRingInboundIsFull(socket->ring) &&
+    return !(FastFile(socket)->state & FAST_FILE_READS_ONCE) &&
+           !FastRingInboundIsFull(socket->ring) &&
            FastRingEngine(socket->ring)->features & FASTRING_FEATURE_READ_MULTISHOT;
 }
 
-/* What is read by a call of our own, or else through the relay: a terminal, and a pipe without multishot. */
+/* What is read by a call of our own, or else through the relay: a terminal, and a pipe without
+ * multishot. */
 static bool readsApart(const struct FastSocket* socket)
 {
     if (isTerminal(socket))
         return true;
-    return isPipe(socket) && (FastFile(socket)->state & FAST_FILE_READS_ONCE ||
-                              !(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_READ_MULTISHOT));
+    return isPipe(socket) &&
+           (FastFile(socket)->state & FAST_FILE_READS_ONCE ||
+            !(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_READ_MULTISHOT));
 }
 
 static uint8_t chooseForm(struct FastSocket* socket)
@@ -157,20 +164,23 @@ static bool prepareReceive(struct FastSocket* socket)
         return false;
     struct io_uring_sqe* entry = FastArmedReserve(socket->ring, &socket->inbound.receive);
     file->form = chooseForm(socket);
-    socket->inbound.form = FastRingInboundIsFull(socket->ring) ? FAST_RECEIVE_ONCE : FAST_RECEIVE_MULTISHOT;
+    socket->inbound.form = FastRingInboundIsFull(socket->ring) ? FAST_RECEIVE_ONCE
+                                                               : FAST_RECEIVE_MULTISHOT;
     file->state &= (uint16_t)~FAST_FILE_POLLED;
     if (file->state & FAST_FILE_READY)
         file->state |= FAST_FILE_POLLED;
     file->state &= (uint16_t)~FAST_FILE_READY;
     fillRead(socket, entry, file->form);
-    if (file->state & FAST_FILE_BY_WORKER && (file->form == FAST_FILE_READ || file->form == FAST_FILE_RELAY))
+    if (file->state & FAST_FILE_BY_WORKER &&
+        (file->form == FAST_FILE_READ || file->form == FAST_FILE_RELAY))
         FastSocketTrail(socket, entry);
     return true;
 }
 
 /* ---- what a read gave ---- */
 
-/* Not again at once: a poll says that there is something, and a read that there is nothing for us. */
+/* Not again at once: a poll says that there is something, and a read that there is nothing for
+ * us. */
 static struct FastAnswer backOff(void)
 {
     return FastAnswer(FAST_VERDICT_BACKOFF, 0);
@@ -194,8 +204,8 @@ static struct FastAnswer onRefused(struct FastSocket* socket, int error)
     return FastAnswer(FAST_VERDICT_NOTHING, 0);
 }
 
-/* What is typed may belong to another job of the shell's: a thread of the kernel's gets EIO where a thread of
- * the program's would be stopped. */
+/* What is typed may belong to another job of the shell's: a thread of the kernel's gets EIO where a
+ * thread of the program's would be stopped. */
 static struct FastAnswer onTerminalError(struct FastSocket* socket)
 {
     if (isHungUp(socket))
@@ -213,7 +223,9 @@ static struct FastAnswer onReadError(struct FastSocket* socket, int error)
     case EOPNOTSUPP:
         return onRefused(socket, error);
     case FILE_ERESTARTSYS:
-        return FastAnswer(FastFile(socket)->form == FAST_FILE_RELAY ? FAST_VERDICT_NOTHING : FAST_VERDICT_FAIL, error);
+        return FastAnswer(FastFile(socket)->form == FAST_FILE_RELAY ? FAST_VERDICT_NOTHING
+                                                                    : FAST_VERDICT_FAIL,
+                          error);
     case EIO:
         return isTerminal(socket) ? onTerminalError(socket) : FastAnswer(FAST_VERDICT_FAIL, error);
     default:
@@ -221,8 +233,8 @@ static struct FastAnswer onReadError(struct FastSocket* socket, int error)
     }
 }
 
-/* A terminal whose settings let reads return empty-handed (VMIN of 0) says nothing by it, unless it is
- * hung up. Everything else says that it has ended. */
+/* A terminal whose settings let reads return empty-handed (VMIN of 0) says nothing by it, unless it
+ * is hung up. Everything else says that it has ended. */
 static struct FastAnswer onNothing(const struct FastSocket* socket)
 {
     struct termios settings;
@@ -245,10 +257,11 @@ static struct FastAnswer readOwn(struct FastSocket* socket)
         FastIntakeBuffer(socket, data, (size_t)result);
         return FastAnswer(FAST_VERDICT_TAKEN, 0);
     }
-    ReleaseFastBuffer(GetFastBuffer(data));
+    ReleaseFastBuffer(FastBufferOf(data));
     if (result == 0)
         return onNothing(socket);
-    return result == -EINTR ? FastAnswer(FAST_VERDICT_NOTHING, 0) : onReadError(socket, (int)-result);
+    return result == -EINTR ? FastAnswer(FAST_VERDICT_NOTHING, 0)
+                            : onReadError(socket, (int)-result);
 }
 
 /* Takes what the relay holds, a packet for each buffer. */
@@ -269,7 +282,7 @@ static struct FastAnswer readRelay(struct FastSocket* socket)
             verdict = FAST_VERDICT_TAKEN;
         } else {
             file->state &= (uint16_t)~FAST_FILE_RELAYED;
-            ReleaseFastBuffer(GetFastBuffer(data));
+            ReleaseFastBuffer(FastBufferOf(data));
         }
     }
     return FastAnswer(verdict, 0);
@@ -306,7 +319,8 @@ static struct FastAnswer onPollFailure(struct FastSocket* socket, int error)
     return FastAnswer(FAST_VERDICT_NOTHING, 0);
 }
 
-static struct FastAnswer classifyReceive(struct FastSocket* socket, const struct io_uring_cqe* completion)
+static struct FastAnswer classifyReceive(struct FastSocket* socket,
+                                         const struct io_uring_cqe* completion)
 {
     uint8_t form = FastFile(socket)->form;
     bool polls = form == FAST_FILE_POLL || form == FAST_FILE_POLL_OWN;
@@ -319,9 +333,9 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket, const struct
         return onRelay(socket, result);
     if (result == 0)
         return onNothing(socket);
-    /* UNTESTED: bytes in a buffer that the kernel does not name */
-    return completion->flags & IORING_CQE_F_BUFFER ? FastAnswer(FAST_VERDICT_DATA, 0)
-                                                   : FastAnswer(FAST_VERDICT_FAIL, EIO);
+    if (completion->flags & IORING_CQE_F_BUFFER)
+        return FastAnswer(FAST_VERDICT_DATA, 0);
+    return FastAnswer(FAST_VERDICT_FAIL, EIO); /* UNTESTED: in a buffer that the kernel does not name */
 }
 
 /* ---- writing ---- */
@@ -344,17 +358,19 @@ static int writeFlags(struct FastSocket* socket)
 /* Written by a call of our own, if that can be. */
 static bool writesApart(const struct FastSocket* socket)
 {
-    return isTerminal(socket) || (isPipe(socket) && FastFile(socket)->state & FAST_FILE_WRITES_APART);
+    return isTerminal(socket) ||
+           (isPipe(socket) && FastFile(socket)->state & FAST_FILE_WRITES_APART);
 }
 
 /* Otherwise by a thread of the kernel's, which is not to wait there. */
 static bool pollsFirst(struct FastSocket* socket)
 {
-    return !(socket->outbound->room & FAST_ROOM_POLLED) && writesApart(socket) && !FastFileHasOwn(FastFile(socket));
+    return !(socket->outbound->room & FAST_ROOM_POLLED) && writesApart(socket) &&
+           !FastFileHasOwn(FastFile(socket));
 }
 
-static void prepareCarefully(struct FastSocket* socket, struct io_uring_sqe* entry, const struct iovec* vector,
-                             uint64_t position, int flags)
+static void prepareCarefully(struct FastSocket* socket, struct io_uring_sqe* entry,
+                             const struct iovec* vector, uint64_t position, int flags)
 {
     size_t most = isPipe(socket) ? FILE_CAREFUL_PIPE : FILE_CAREFUL_TERMINAL;
     size_t length = vector->iov_len < most ? vector->iov_len : most;
@@ -363,11 +379,12 @@ static void prepareCarefully(struct FastSocket* socket, struct io_uring_sqe* ent
     entry->flags |= IOSQE_ASYNC;
 }
 
-static void prepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry, const struct FastSend* send,
-                         uint64_t position, int flags)
+static void prepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry,
+                         const struct FastSend* send, uint64_t position, int flags)
 {
     if (send->count == 1)
-        io_uring_prep_write(entry, socket->handle, send->vector->iov_base, (unsigned)send->vector->iov_len, position);
+        io_uring_prep_write(entry, socket->handle, send->vector->iov_base,
+                            (unsigned)send->vector->iov_len, position);
     else
         io_uring_prep_writev(entry, socket->handle, send->vector, (unsigned)send->count, position);
     entry->rw_flags = flags | writeFlags(socket);
@@ -375,7 +392,8 @@ static void prepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry, 
         entry->flags |= IOSQE_ASYNC;
 }
 
-static void prepareSend(struct FastSocket* socket, struct io_uring_sqe* entry, const struct FastSend* send)
+static void prepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
+                        const struct FastSend* send)
 {
     struct FastFileSocket* file = FastFile(socket);
     uint64_t owner = entry->user_data;
@@ -390,11 +408,13 @@ static void prepareSend(struct FastSocket* socket, struct io_uring_sqe* entry, c
     else
         prepareWrite(socket, entry, send, position, flags);
     entry->user_data = owner;
-    if (file->state & (FAST_FILE_BY_WORKER | FAST_FILE_WRITES_APART) && !(file->state & FAST_FILE_WRITTEN))
+    if (file->state & (FAST_FILE_BY_WORKER | FAST_FILE_WRITES_APART) &&
+        !(file->state & FAST_FILE_WRITTEN))
         FastSocketTrail(socket, entry);
 }
 
-static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlight* flight, int result)
+static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlight* flight,
+                                      int result)
 {
     struct FastFileSocket* file = FastFile(socket);
     (void)flight;
@@ -404,7 +424,9 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
     if (result >= 0)
         return FastAnswer(FAST_VERDICT_DATA, result);
     if (result == -EAGAIN) /* after a poll too: a device that says yes and means no */
-        return FastAnswer(socket->outbound->room & FAST_ROOM_POLLED ? FAST_VERDICT_BACKOFF : FAST_VERDICT_POLL, EAGAIN);
+        return FastAnswer(socket->outbound->room & FAST_ROOM_POLLED ? FAST_VERDICT_BACKOFF
+                                                                    : FAST_VERDICT_POLL,
+                          EAGAIN);
     if (result == -EOPNOTSUPP && isPipe(socket) && !(file->state & FAST_FILE_WRITES_APART)) {
         file->state |= FAST_FILE_WRITES_APART;
         return FastAnswer(FAST_VERDICT_NOTHING, 0);

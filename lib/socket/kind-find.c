@@ -1,21 +1,24 @@
 /*
  * What kind of socket a descriptor is, and what may be asked of it.
  *
- * Good path: type, family and protocol are asked once, at creation. The type tells how it is read: as
- * bytes, as messages of a connection, or as messages each on its own. The family and the protocol tell
- * which of the sharper tools are known to work with it: the traits, which the other files ask. A family that nobody has tried gets none of them: single buffers, short sends resumed, no
- * zero copy, and poll(2) for its state.
+ * Good path: type, family and protocol are asked once, at creation. The type tells how it is read:
+ * as bytes, as messages of a connection, or as messages each on its own. The family and the
+ * protocol tell which of the sharper tools are known to work with it: the traits, which the other
+ * files ask. A family that nobody has tried gets none of them: single buffers, short sends resumed,
+ * no zero copy, and poll(2) for its state.
  *
  * Two kinds are not what their type says. SCTP keeps the borders of messages on its one-to-one
- * sockets, which call themselves streams; and its one-to-many sockets, which call themselves seqpacket,
- * have many peers and listen themselves.
+ * sockets, which call themselves streams; and its one-to-many sockets, which call themselves
+ * seqpacket, have many peers and listen themselves.
  *
- * Failures: a kind whose data does not come by receiving is refused. A connect that has failed is reported
- * by the first turn.
+ * Failures: a kind whose data does not come by receiving is refused. A connect that has failed is
+ * reported by the first turn.
  */
 #include "socket/kind-find.h"
 
 #include "socket/kind-file.h"
+#include "socket/kind-message.h"
+#include "socket/kind-stream.h"
 #include "socket/system.h"
 
 #include <errno.h>
@@ -112,15 +115,16 @@ struct familyTraits
 };
 
 /*
- * What a family is known to do. TELLS_LENGTH: receives understand MSG_TRUNC as a question for the length
- * (on TCP it throws bytes away). Nothing but a lack of provided buffers ends a receive with ENOBUFS in those
- * without OWN_SHORTAGE; on netlink sockets it also says that messages were lost; of unknown families nobody
- * knows.
+ * What a family is known to do. TELLS_LENGTH: receives understand MSG_TRUNC as a question for the
+ * length (on TCP it throws bytes away). Nothing but a lack of provided buffers ends a receive with
+ * ENOBUFS in those without OWN_SHORTAGE; on netlink sockets it also says that messages were lost;
+ * of unknown families nobody knows.
  */
 static const struct familyTraits families[] = {
     {AF_INET, 0, 0, FAST_TRAIT_TELLS_LENGTH},
     {AF_INET6, 0, 0, FAST_TRAIT_TELLS_LENGTH},
-    {AF_UNIX, FAST_TRAIT_LOCAL, FAST_TRAIT_WAITS_FOR_ALL | FAST_TRAIT_BUNDLES, FAST_TRAIT_TELLS_LENGTH},
+    {AF_UNIX, FAST_TRAIT_LOCAL, FAST_TRAIT_WAITS_FOR_ALL | FAST_TRAIT_BUNDLES,
+     FAST_TRAIT_TELLS_LENGTH},
     {AF_VSOCK, 0, 0, FAST_TRAIT_TELLS_LENGTH},
     {AF_PACKET, 0, 0, FAST_TRAIT_TELLS_LENGTH},
     {AF_NETLINK, FAST_TRAIT_NETLINK | FAST_TRAIT_OWN_SHORTAGE, 0, FAST_TRAIT_TELLS_LENGTH},
@@ -130,15 +134,17 @@ static uint32_t traitsOfFamily(const struct look* look, bool stream)
 {
     for (size_t index = 0; index < sizeof(families) / sizeof(families[0]); index++)
         if (families[index].domain == look->domain)
-            return families[index].always | (stream ? families[index].stream : families[index].messages);
+            return families[index].always |
+                   (stream ? families[index].stream : families[index].messages);
     return FAST_TRAIT_OWN_SHORTAGE;
 }
 
 static uint32_t traitsOfProtocol(const struct look* look)
 {
     if (isProtocol(look, SOCK_STREAM, IPPROTO_TCP))
-        return FAST_TRAIT_TCP | FAST_TRAIT_WAITS_FOR_ALL | FAST_TRAIT_BUNDLES | FAST_TRAIT_ZERO_COPIES |
-               FAST_TRAIT_RECEIVES_EARLY | FAST_TRAIT_FEELS_END | FAST_TRAIT_STATE_TELLS_ERROR | FAST_TRAIT_CORKS;
+        return FAST_TRAIT_TCP | FAST_TRAIT_WAITS_FOR_ALL | FAST_TRAIT_BUNDLES |
+               FAST_TRAIT_ZERO_COPIES | FAST_TRAIT_RECEIVES_EARLY | FAST_TRAIT_FEELS_END |
+               FAST_TRAIT_STATE_TELLS_ERROR | FAST_TRAIT_CORKS;
     if (isProtocol(look, SOCK_STREAM, IPPROTO_MPTCP))
         return FAST_TRAIT_MPTCP;
     if (isProtocol(look, SOCK_DGRAM, IPPROTO_UDP))
@@ -151,7 +157,8 @@ static void findTraits(const struct look* look, struct FastFinding* finding)
     bool datagrams = finding->kind == &FastKindDatagram;
     bool lite = isProtocol(look, SOCK_DGRAM, IPPROTO_UDPLITE);
     finding->traits = FAST_TRAIT_READABLE | FAST_TRAIT_WRITABLE | FAST_TRAIT_FINDS_ROOM |
-                      traitsOfFamily(look, finding->kind == &FastKindStream) | traitsOfProtocol(look);
+                      traitsOfFamily(look, finding->kind == &FastKindStream) |
+                      traitsOfProtocol(look);
     if (isSctp(look))
         finding->traits &= ~(uint32_t)FAST_TRAIT_TELLS_LENGTH;
     if (!datagrams)
@@ -176,8 +183,8 @@ static bool hasPeer(int handle)
     return result == 1 || result == -EOPNOTSUPP;
 }
 
-/* A socket that can neither be read nor written, and is no error either, is about to be connected. SCTP's
- * are so too before: they are asked. */
+/* A socket that can neither be read nor written, and is no error either, is about to be connected.
+ * SCTP's are so too before: they are asked. */
 static bool isConnecting(int handle, uint32_t traits, int events)
 {
     struct sctp_status status = {0};
@@ -209,8 +216,8 @@ int FastKindFindConnection(int handle, struct FastFinding* finding)
         finding->connection = FAST_CONNECTION_BEGUN;
         return 0;
     }
-    /* A reset connection whose error was read before still has its input, or the end of it. And one that was
-     * about to be may have been made since it was asked. */
+    /* A reset connection whose error was read before still has its input, or the end of it. And one
+     * that was about to be may have been made since it was asked. */
     return events & POLLIN || hasPeer(handle) ? 0 : -ENOTCONN;
 }
 
@@ -242,11 +249,13 @@ static uint32_t traitsOfFile(int handle, const struct stat* status, int flags)
         traits |= FAST_TRAIT_TERMINAL;
     if (traits & FAST_TRAIT_TERMINAL && !(traits & FAST_TRAIT_READABLE))
         traits |= FAST_TRAIT_WATCHED;
-    /* A timer's clock was set, or a server says so; pipes and terminals know nothing of the kind. */
+    /* A timer's clock was set, or a server says so; pipes and terminals know nothing of the
+     * kind. */
     if (!(traits & (FAST_TRAIT_PIPE | FAST_TRAIT_TERMINAL)))
         traits |= FAST_TRAIT_CANCELS_ITSELF;
     unsigned long system = FastSystemFileSystem(handle);
-    if (S_ISREG(status->st_mode) && (system == FIND_FUSE_MAGIC || system == 0)) /* 0: for a server to answer */
+    /* 0: for a server to answer. */
+    if (S_ISREG(status->st_mode) && (system == FIND_FUSE_MAGIC || system == 0))
         traits |= FAST_TRAIT_NEEDS_WORKER;
     /* The reading end of a pipe can't tell whether its writes are packets (O_DIRECT). */
     if (!S_ISREG(status->st_mode) && !S_ISBLK(status->st_mode))

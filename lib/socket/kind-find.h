@@ -17,11 +17,12 @@ struct FastFinding
     uint16_t error;      /* of a connection that has failed already */
 };
 
-/* Looks at the descriptor. files: those that are no sockets are looked for, too. 0; -EOPNOTSUPP (a kind whose
- * data does not come by receiving), -ENOTSOCK or -EBADF. Nothing is changed. */
+/* Looks at the descriptor. files: those that are no sockets are looked for, too. 0; -EOPNOTSUPP (a
+ * kind whose data does not come by receiving), -ENOTSOCK or -EBADF. Nothing is changed. */
 int FastKindFind(int handle, bool files, struct FastFinding* finding);
 
-/* Finds connection and error, which is taken from the descriptor. 0, or -ENOTCONN: there never was one. */
+/* Finds connection and error, which is taken from the descriptor. 0, or -ENOTCONN: there never was
+ * one. */
 int FastKindFindConnection(int handle, struct FastFinding* finding);
 
 /* Whether a descriptor needs something to read into. */

@@ -1,16 +1,17 @@
 /*
- * Messages: those of a connection (seqpacket, one-to-one SCTP, DCCP), called records, and those that are
- * each on their own, called datagrams.
+ * Messages: those of a connection (seqpacket, one-to-one SCTP, DCCP), called records, and those
+ * that are each on their own, called datagrams.
  *
- * Good path: each message is an operation of its own, a burst is a chain of links, which keeps the order.
- * A failure cancels those behind it, which are then sent again: in order, whether or not the one that
- * failed is tried again. What is received has its true length as the buffer's note.
+ * Good path: each message is an operation of its own, a burst is a chain of links, which keeps the
+ * order. A failure cancels those behind it, which are then sent again: in order, whether or not the
+ * one that failed is tried again. What is received has its true length as the buffer's note.
  *
- * Failures: an error of a datagram socket is one datagram's, and whose is not always clear. The pending
- * error of an earlier datagram, whatever its errno, is reported to the next send, which is then not made. So each
- * is made again: what is its own comes again, and what doesn't was another's. Once is not enough, as
- * another may come between the look for it and the enter. Only AF_UNIX has an errno that is its own for
- * certain, and would not come twice. Records fail as streams do.
+ * Failures: an error of a datagram socket is one datagram's, and whose is not always clear. The
+ * pending error of an earlier datagram, whatever its errno, is reported to the next send, which is
+ * then not made. So each is made again: what is its own comes again, and what doesn't was
+ * another's. Once is not enough, as another may come between the look for it and the enter. Only
+ * AF_UNIX has an errno that is its own for certain, and would not come twice. Records fail as
+ * streams do.
  */
 #include "socket/kind-message.h"
 
@@ -35,8 +36,8 @@ enum
     MESSAGE_CHAIN = 64,           /* in flight at once */
     MESSAGE_LOCAL_CHECK = 2 << 10, /* AF_UNIX messages from here on are compared with SO_SNDBUF */
     MESSAGE_LOCAL_OVERHEAD = 32,
-    MESSAGE_SEND_FLAGS = MSG_MORE | MSG_EOR | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY | MSG_NOSIGNAL | MSG_WAITALL |
-                         MSG_DONTWAIT,
+    MESSAGE_SEND_FLAGS = MSG_MORE | MSG_EOR | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY |
+                         MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT,
     MESSAGE_READ_FLAGS = MSG_PEEK | MSG_WAITALL | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_TRUNC,
 };
 
@@ -47,30 +48,34 @@ static struct FastMessageSocket* messageSocket(const struct FastSocket* socket)
 
 /* ---- what was received ---- */
 
-/* The length beyond the buffer is reported by the kernel (MSG_TRUNC among our flags); what the user sees is the
- * length that is there. */
-static struct FastAnswer takeMessage(struct FastSocket* socket, struct io_uring_recvmsg_out* out, size_t length)
+/* The length beyond the buffer is reported by the kernel (MSG_TRUNC among our flags); what the user
+ * sees is the length that is there. */
+static struct FastAnswer takeMessage(struct FastSocket* socket, struct io_uring_recvmsg_out* out,
+                                     size_t length)
 {
     size_t stored = length - socket->inbound.queue.headroom;
     size_t real = out->payloadlen;
-    if (out->flags & MSG_TRUNC && (real > stored || !FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH)))
+    if (out->flags & MSG_TRUNC &&
+        (real > stored || !FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH)))
         socket->statistics.truncated++;
     out->payloadlen = (uint32_t)stored;
-    *FastBufferNote(GetFastBuffer(out)) = real > stored ? real : stored;
+    *FastBufferNote(FastBufferOf(out)) = real > stored ? real : stored;
     return FastAnswer(FAST_VERDICT_DATA, 0);
 }
 
-static struct io_uring_recvmsg_out* bufferOf(const struct FastSocket* socket, const struct io_uring_cqe* completion)
+static struct io_uring_recvmsg_out* bufferOf(const struct FastSocket* socket,
+                                             const struct io_uring_cqe* completion)
 {
-    return FastProviderPeek(socket->inbound.provider, (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT));
+    return FastProviderPeek(socket->inbound.provider,
+                            (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT));
 }
 
 /* ---- the end of records ---- */
 
 /*
  * Whether a record is queued in the kernel: also an empty one, which reads like the end. With
- * SO_PASSCRED every record comes with its sender's credentials, and the end with nothing. There is no
- * room for descriptors, so none is made by looking.
+ * SO_PASSCRED every record comes with its sender's credentials, and the end with nothing. There is
+ * no room for descriptors, so none is made by looking.
  */
 static bool hasRecord(int handle)
 {
@@ -103,17 +108,17 @@ static bool isHungUp(int handle)
     return events > 0 && events & (POLLRDHUP | POLLHUP);
 }
 
-/* An empty record and the end of a seqpacket socket look alike. It is the end if the peer has ended and
- * no record is left: only an empty record that is the very last one, and has no control data, can't be
- * told from it. */
+/* An empty record and the end of a seqpacket socket look alike. It is the end if the peer has ended
+ * and no record is left: only an empty record that is the very last one, and has no control data,
+ * can't be told from it. */
 static bool localRecordsHaveEnded(int handle)
 {
     return isHungUp(handle) && !hasRecord(handle);
 }
 
-/* Other families have no such mark. What reads as nothing again and again is the end: of several empty
- * records in a row only the last is delivered, rather than one for ever where an end has no sign. Some say
- * EAGAIN for ever once their end was read (TIPC). */
+/* Other families have no such mark. What reads as nothing again and again is the end: of several
+ * empty records in a row only the last is delivered, rather than one for ever where an end has no
+ * sign. Some say EAGAIN for ever once their end was read (TIPC). */
 static bool otherRecordsHaveEnded(int handle)
 {
     char byte;
@@ -135,11 +140,12 @@ static bool bringsControl(const struct io_uring_recvmsg_out* out)
     return out->controllen > 0 || out->flags & MSG_CTRUNC;
 }
 
-static struct FastAnswer classifyRecord(struct FastSocket* socket, const struct io_uring_cqe* completion)
+static struct FastAnswer classifyRecord(struct FastSocket* socket,
+                                        const struct io_uring_cqe* completion)
 {
     if (completion->res < 0)
-        return FastKindReceiveError(-completion->res,
-                                    completion->res == -ENOBUFS && FastKindLostMessages(socket, NULL));
+        return FastKindReceiveError(-completion->res, completion->res == -ENOBUFS &&
+                                                          FastKindLostMessages(socket, NULL));
     if (!(completion->flags & IORING_CQE_F_BUFFER))
         return FastAnswer(recordsHaveEnded(socket) ? FAST_VERDICT_END : FAST_VERDICT_NOTHING, 0);
     struct io_uring_recvmsg_out* out = bufferOf(socket, completion);
@@ -158,7 +164,8 @@ static bool hasDropped(struct FastSocket* socket)
     int silent = 0;
     if (!FastSocketHas(socket, FAST_TRAIT_NETLINK))
         return false;
-    if (FastSystemGetNumber(socket->handle, SOL_NETLINK, NETLINK_NO_ENOBUFS, &silent) == 0 && silent)
+    if (FastSystemGetNumber(socket->handle, SOL_NETLINK, NETLINK_NO_ENOBUFS, &silent) == 0 &&
+        silent)
         return false; /* the user does not want to know, and ENOBUFS never says it */
     if (FastSystemGetOption(socket->handle, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0)
         return false;
@@ -173,19 +180,23 @@ void FastMessageInitialize(struct FastSocket* socket, uint32_t largest)
     (void)hasDropped(socket);
 }
 
-/* What comes again at once. Of kinds that can receive for certain EOPNOTSUPP is an earlier datagram's. */
+/* What comes again at once. Of kinds that can receive for certain EOPNOTSUPP is an earlier
+ * datagram's. */
 static bool isLasting(const struct FastSocket* socket, int error)
 {
     bool receives = messageSocket(socket)->largest > 0 || FastSocketHas(socket, FAST_TRAIT_LOCAL);
-    return error == EBADF || error == EFAULT || error == ENOTSOCK || (error == EOPNOTSUPP && !receives);
+    return error == EBADF || error == EFAULT || error == ENOTSOCK ||
+           (error == EOPNOTSUPP && !receives);
 }
 
-static struct FastAnswer classifyDatagram(struct FastSocket* socket, const struct io_uring_cqe* completion)
+static struct FastAnswer classifyDatagram(struct FastSocket* socket,
+                                          const struct io_uring_cqe* completion)
 {
     if (completion->res >= 0 && completion->flags & IORING_CQE_F_BUFFER)
         return takeMessage(socket, bufferOf(socket, completion), (size_t)completion->res);
     if (completion->res >= 0)
-        return FastAnswer(FAST_VERDICT_NOTHING, 0); /* nothing was delivered, and a datagram socket has no end */
+        /* Nothing was delivered, and a datagram socket has no end. */
+        return FastAnswer(FAST_VERDICT_NOTHING, 0);
     bool lost = completion->res == -ENOBUFS && FastKindLostMessages(socket, hasDropped);
     struct FastAnswer answer = FastKindReceiveError(-completion->res, lost);
     if (answer.verdict == FAST_VERDICT_FAIL && !isLasting(socket, answer.value))
@@ -228,7 +239,7 @@ static ssize_t readMessage(struct FastSocket* socket, uint8_t* data, size_t size
     memcpy(data, FastInboundPayload(queue, chunk), count);
     if (!(flags & MSG_PEEK))
         FastIntakeDrop(socket);
-    return (ssize_t)(flags & MSG_TRUNC ? real : count);
+    return (ssize_t)((flags & MSG_TRUNC) != 0 ? real : count);
 }
 
 /* ---- queueing ---- */
@@ -286,11 +297,13 @@ static bool startChain(struct FastSocket* socket)
     outbound->burst = most * 2 < MESSAGE_CHAIN ? most * 2 : MESSAGE_CHAIN;
     struct io_uring_sqe* last = NULL;
     for (struct FastItem* item = outbound->queue.first;
-         item != NULL && item->kind == FAST_ITEM_MESSAGE && outbound->inFlight < most; item = item->next) {
+         item != NULL && item->kind == FAST_ITEM_MESSAGE && outbound->inFlight < most;
+         item = item->next) {
         if (item->state == FAST_ITEM_DONE)
             continue;
         clearDoubt(socket, FastItemMessage(item));
-        struct io_uring_sqe* entry = FastFlightStartMessage(socket, FastItemMessage(item), last == NULL);
+        struct io_uring_sqe* entry = FastFlightStartMessage(socket, FastItemMessage(item),
+                                                            last == NULL);
         if (entry == NULL)
             break;
         if (last != NULL)
@@ -303,11 +316,12 @@ static bool startChain(struct FastSocket* socket)
 }
 
 /*
- * A datagram to an AF_UNIX socket whose queue is full: the kernel builds the message before it finds
- * out, and a request that is tried again inside (6.18 at least) then sends an empty one. So these are
- * never made to wait there: they come back, and so does what is linked behind them.
+ * A datagram to an AF_UNIX socket whose queue is full: the kernel builds the message before it
+ * finds out, and a request that is tried again inside (6.18 at least) then sends an empty one. So
+ * these are never made to wait there: they come back, and so does what is linked behind them.
  */
-static void prepareDatagram(struct FastSocket* socket, struct io_uring_sqe* entry, const struct FastSend* send)
+static void prepareDatagram(struct FastSocket* socket, struct io_uring_sqe* entry,
+                            const struct FastSend* send)
 {
     FastKindPrepareSend(socket, entry, send);
     if (!FastSocketHas(socket, FAST_TRAIT_LOCAL))
@@ -316,8 +330,8 @@ static void prepareDatagram(struct FastSocket* socket, struct io_uring_sqe* entr
     entry->ioprio &= (uint16_t)~IORING_RECVSEND_POLL_FIRST;
 }
 
-/* A piece of a datagram (MSG_MORE, UDP_CORK) that fails takes those before it along: sent again, it would
- * be a datagram of its own. */
+/* A piece of a datagram (MSG_MORE, UDP_CORK) that fails takes those before it along: sent again, it
+ * would be a datagram of its own. */
 static bool continuesDatagram(const struct FastSocket* socket)
 {
     int cork = 0;
@@ -325,7 +339,8 @@ static bool continuesDatagram(const struct FastSocket* socket)
            (FastSystemGetNumber(socket->handle, IPPROTO_UDP, UDP_CORK, &cork) == 0 && cork != 0);
 }
 
-static bool isDoubtful(const struct FastSocket* socket, const struct FastMessage* message, int error)
+static bool isDoubtful(const struct FastSocket* socket, const struct FastMessage* message,
+                       int error)
 {
     if (FastSocketHas(socket, FAST_TRAIT_LOCAL) && error == ECONNREFUSED)
         return false;
@@ -356,7 +371,8 @@ static bool doubts(struct FastSocket* socket, struct FastMessage* message, int e
     return true;
 }
 
-static struct FastAnswer failDatagram(struct FastSocket* socket, struct FastMessage* message, int error)
+static struct FastAnswer failDatagram(struct FastSocket* socket, struct FastMessage* message,
+                                      int error)
 {
     if (message->doubt != error)
         passDoubt(socket, message);
@@ -374,14 +390,18 @@ static struct FastAnswer waitForPeer(struct FastSocket* socket, const struct Fas
 }
 
 /* Lack of memory, which is tried again so often; then it is the message's. */
-static struct FastAnswer retryMemory(struct FastSocket* socket, struct FastFlight* flight, int error)
+static struct FastAnswer retryMemory(struct FastSocket* socket, struct FastFlight* flight,
+                                     int error)
 {
     if (FastFlightFallsBack(socket, flight, error))
         return FastAnswer(FAST_VERDICT_NOTHING, 0);
-    return FastAnswer(++flight->message->tries <= MESSAGE_MAX_TRIES ? FAST_VERDICT_BACKOFF : FAST_VERDICT_FAIL, error);
+    return FastAnswer(++flight->message->tries <= MESSAGE_MAX_TRIES ? FAST_VERDICT_BACKOFF
+                                                                    : FAST_VERDICT_FAIL,
+                      error);
 }
 
-static struct FastAnswer classifyRecordSend(struct FastSocket* socket, struct FastFlight* flight, int result)
+static struct FastAnswer classifyRecordSend(struct FastSocket* socket, struct FastFlight* flight,
+                                            int result)
 {
     int error = -result;
     if (result >= 0)
@@ -394,7 +414,8 @@ static struct FastAnswer classifyRecordSend(struct FastSocket* socket, struct Fa
     return answer;
 }
 
-static struct FastAnswer classifyDatagramSend(struct FastSocket* socket, struct FastFlight* flight, int result)
+static struct FastAnswer classifyDatagramSend(struct FastSocket* socket, struct FastFlight* flight,
+                                              int result)
 {
     struct FastMessage* message = flight->message;
     if (result >= 0) {
@@ -404,8 +425,9 @@ static struct FastAnswer classifyDatagramSend(struct FastSocket* socket, struct 
     }
     if (result == -EAGAIN && FastSocketHas(socket, FAST_TRAIT_LOCAL))
         return waitForPeer(socket, message);
-    struct FastAnswer answer = result == -ENOMEM || result == -ENOBUFS ? retryMemory(socket, flight, -result)
-                                                                       : FastKindSendError(-result);
+    struct FastAnswer answer = result == -ENOMEM || result == -ENOBUFS
+                                   ? retryMemory(socket, flight, -result)
+                                   : FastKindSendError(-result);
     if (answer.verdict != FAST_VERDICT_FAIL)
         return answer;
     if (answer.value != ENOMEM && answer.value != ENOBUFS) {

@@ -1,13 +1,13 @@
 /*
- * Sockets of every kind: received by one multishot receive that fills provided buffers, sent to by sends
- * that raise no signal.
+ * Sockets of every kind: received by one multishot receive that fills provided buffers, sent to by
+ * sends that raise no signal.
  *
- * Good path: plain streams are received in bundles, where the kernel has them. Everything else is received
- * by recvmsg, also where the user asked for no metadata: only so is a truncated or an empty message seen.
- * The kernel's header is stripped then.
+ * Good path: plain streams are received in bundles, where the kernel has them. Everything else is
+ * received by recvmsg, also where the user asked for no metadata: only so is a truncated or an
+ * empty message seen. The kernel's header is stripped then.
  *
- * Failures: where the kernel knows byte caps, the receive ends by itself at the high mark. A socket whose
- * ring has reached its limit receives into one buffer at a time.
+ * Failures: where the kernel knows byte caps, the receive ends by itself at the high mark. A socket
+ * whose ring has reached its limit receives into one buffer at a time.
  */
 #include "socket/kind-socket.h"
 
@@ -23,7 +23,8 @@
 
 enum
 {
-    KIND_MIN_BUNDLE_LIMIT = 256 << 10, /* a turn's limit below asks for less than what a bundle usually is */
+    /* A turn's limit below asks for less than what a bundle usually is. */
+    KIND_MIN_BUNDLE_LIMIT = 256 << 10,
     KIND_RING_SHARE = 4,               /* a bundle takes 1/4 of the provider's buffers at most */
     KIND_MAX_SIZE = 1 << 30,           /* bytes in one call */
     KIND_FILE_FLAGS = MSG_MORE | MSG_NOSIGNAL,
@@ -31,23 +32,24 @@ enum
 
 /* ---- receiving ---- */
 
-/* What one receive may take of the ring at most. The kernel ends a multishot receive of a bundle that
- * could take all that is left in the ring (6.17 and later), though it took a single buffer. */
+/* What one receive may take of the ring at most. The kernel ends a multishot receive of a bundle
+ * that could take all that is left in the ring (6.17 and later), though it took a single buffer. */
 static uint64_t bundleShare(const struct FastInbound* inbound)
 {
     return FastProviderCount(inbound->provider) / KIND_RING_SHARE *
            (uint64_t)FastProviderLength(inbound->provider);
 }
 
-/* A bundle takes whatever is there: it needs the kernel's bound of each receive, or a socket that does not
- * ask for less than what a bundle usually is. */
+/* A bundle takes whatever is there: it needs the kernel's bound of each receive, or a socket that
+ * does not ask for less than what a bundle usually is. */
 static bool receivesBundles(const struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;
     uint64_t features = FastRingEngine(socket->ring)->features;
-    return FastSocketHas(socket, FAST_TRAIT_BUNDLES) && features & FASTRING_FEATURE_RECEIVE_BUNDLE &&
-           bundleShare(inbound) > 0 &&
-           (features & FASTRING_FEATURE_RECEIVE_CAP || inbound->queue.turnLimit >= KIND_MIN_BUNDLE_LIMIT);
+    return FastSocketHas(socket, FAST_TRAIT_BUNDLES) &&
+           features & FASTRING_FEATURE_RECEIVE_BUNDLE && bundleShare(inbound) > 0 &&
+           (features & FASTRING_FEATURE_RECEIVE_CAP ||
+            inbound->queue.turnLimit >= KIND_MIN_BUNDLE_LIMIT);
 }
 
 static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
@@ -60,7 +62,8 @@ static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
         entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
         each = each < bundleShare(inbound) ? each : bundleShare(inbound);
     }
-    if (!(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_RECEIVE_CAP) || inbound->discard)
+    if (!(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_RECEIVE_CAP) ||
+        inbound->discard)
         return;
     uint64_t mark = queue->high > queue->wanted ? queue->high : queue->wanted;
     uint64_t left = mark > queue->length ? mark - queue->length : 1;
@@ -72,12 +75,14 @@ static bool prepareMessages(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
     struct msghdr* header = FastRingScratch(socket->ring, sizeof(*header));
-    struct io_uring_sqe* entry = header != NULL ? FastArmedReserve(socket->ring, &inbound->receive) : NULL;
+    struct io_uring_sqe* entry = header != NULL ? FastArmedReserve(socket->ring, &inbound->receive)
+                                                : NULL;
     if (entry == NULL)
         return false;
     *header = inbound->header != NULL ? *inbound->header : (struct msghdr){0};
     uint64_t owner = entry->user_data;
-    unsigned flags = (unsigned)inbound->flags | (FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH) ? MSG_TRUNC : 0);
+    unsigned flags = (unsigned)inbound->flags |
+                     (FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH) ? MSG_TRUNC : 0);
     io_uring_prep_recvmsg_multishot(entry, socket->handle, header, flags);
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
@@ -95,7 +100,8 @@ static bool prepareBytes(struct FastSocket* socket)
     uint64_t owner = entry->user_data;
     if (!inbound->discard && FastRingInboundIsFull(socket->ring)) {
         inbound->form = FAST_RECEIVE_ONCE;
-        io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider), inbound->flags);
+        io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider),
+                           inbound->flags);
     } else {
         inbound->form = FAST_RECEIVE_MULTISHOT;
         io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
@@ -109,14 +115,15 @@ static bool prepareBytes(struct FastSocket* socket)
 
 bool FastKindPrepareReceive(struct FastSocket* socket)
 {
-    return socket->inbound.queue.layout == FAST_INBOUND_MESSAGES ? prepareMessages(socket) : prepareBytes(socket);
+    return socket->inbound.queue.layout == FAST_INBOUND_MESSAGES ? prepareMessages(socket)
+                                                                 : prepareBytes(socket);
 }
 
 /*
- * Completions come in order, so what the provider counts is what the kernel had then, and what was put
- * since: with none there, buffers lacked; with more than were put since the receive was submitted, they did
- * not. In between, the socket's state tells: messages that were dropped, or an error that waits behind this
- * one.
+ * Completions come in order, so what the provider counts is what the kernel had then, and what was
+ * put since: with none there, buffers lacked; with more than were put since the receive was
+ * submitted, they did not. In between, the socket's state tells: messages that were dropped, or an
+ * error that waits behind this one.
  */
 bool FastKindLostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket))
 {
@@ -149,8 +156,8 @@ struct FastAnswer FastKindReceiveError(int error, bool lost)
 
 /* ---- queueing ---- */
 
-int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags, int known,
-                      int named)
+int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags,
+                      int known, int named)
 {
     if (socket->mode & FASTSOCKET_MODE_FILE_IO) {
         known &= KIND_FILE_FLAGS; /* as if it were one: write(2) has neither flags nor addresses */
@@ -158,9 +165,11 @@ int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* p
     }
     if (flags & ~known)
         return -EINVAL;
-    if (parts->nameLength > sizeof(struct sockaddr_storage) || (parts->name == NULL && parts->nameLength > 0))
+    if (parts->nameLength > sizeof(struct sockaddr_storage) ||
+        (parts->name == NULL && parts->nameLength > 0))
         return -EINVAL;
-    if (parts->name != NULL && parts->nameLength > 0 && (parts->nameLength < sizeof(sa_family_t) || named < 0))
+    if (parts->name != NULL && parts->nameLength > 0 &&
+        (parts->nameLength < sizeof(sa_family_t) || named < 0))
         return parts->nameLength < sizeof(sa_family_t) ? -EINVAL : named;
     return parts->size > KIND_MAX_SIZE ? -EMSGSIZE : 0;
 }
@@ -199,7 +208,8 @@ static int fillMessage(struct FastMessage* message, const struct FastParts* part
 
 int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags)
 {
-    size_t room = align(parts->nameLength) + align(parts->controlLength) + (parts->buffer == NULL ? parts->size : 0);
+    size_t room = align(parts->nameLength) + align(parts->controlLength) +
+                  (parts->buffer == NULL ? parts->size : 0);
     struct FastMessage* message = FastMessageMake(FastSocketPool(socket), FAST_ITEM_MESSAGE, room);
     if (message == NULL)
         return -ENOMEM;
@@ -215,23 +225,27 @@ int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* par
 
 /* ---- sending ---- */
 
-void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry, const struct FastSend* send)
+void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
+                         const struct FastSend* send)
 {
     uint64_t owner = entry->user_data;
     uint64_t features = FastRingEngine(socket->ring)->features;
     int flags = (send->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
     if (FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL))
         flags |= MSG_WAITALL;
-    unsigned report = features & FASTRING_FEATURE_ZERO_COPY_REPORT ? FAST_URING_SEND_ZC_REPORT_USAGE : 0;
+    unsigned report = (features & FASTRING_FEATURE_ZERO_COPY_REPORT) != 0 ? FAST_URING_SEND_ZC_REPORT_USAGE
+                                                                   : 0;
     if (send->header != NULL && send->loan != NULL) {
         io_uring_prep_sendmsg_zc(entry, socket->handle, send->header, (unsigned)flags);
         entry->ioprio = (uint16_t)report;
     } else if (send->header != NULL)
         io_uring_prep_sendmsg(entry, socket->handle, send->header, (unsigned)flags);
     else if (send->loan != NULL)
-        io_uring_prep_send_zc(entry, socket->handle, send->vector->iov_base, send->vector->iov_len, flags, report);
+        io_uring_prep_send_zc(entry, socket->handle, send->vector->iov_base, send->vector->iov_len,
+                              flags, report);
     else
-        io_uring_prep_send(entry, socket->handle, send->vector->iov_base, send->vector->iov_len, flags);
+        io_uring_prep_send(entry, socket->handle, send->vector->iov_base, send->vector->iov_len,
+                           flags);
     if (socket->outbound->room & FAST_ROOM_POLL_FIRST)
         entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
     entry->user_data = owner;
@@ -260,8 +274,8 @@ static void makeCloseQuick(int handle)
 {
     struct linger linger = {0};
     socklen_t length = sizeof(linger);
-    if (FastSystemGetOption(handle, SOL_SOCKET, SO_LINGER, &linger, &length) < 0 || !linger.l_onoff ||
-        linger.l_linger == 0)
+    if (FastSystemGetOption(handle, SOL_SOCKET, SO_LINGER, &linger, &length) < 0 ||
+        !linger.l_onoff || linger.l_linger == 0)
         return;
     linger.l_onoff = 0;
     (void)FastSystemSetOption(handle, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));

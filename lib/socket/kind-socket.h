@@ -8,26 +8,29 @@
 
 /* The functions of the table that all sockets share. */
 bool FastKindPrepareReceive(struct FastSocket* socket);
-void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry, const struct FastSend* send);
+void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
+                         const struct FastSend* send);
 void FastKindEnd(struct FastSocket* socket, bool reset);
 
-/* Whether a receive's ENOBUFS is the socket's own error, and not a lack of provided buffers. hasDropped: asked
- * whether the kernel has dropped messages since it was asked last; NULL: it can't say. */
+/* Whether a receive's ENOBUFS is the socket's own error, and not a lack of provided buffers.
+ * hasDropped: asked whether the kernel has dropped messages since it was asked last; NULL: it can't
+ * say. */
 bool FastKindLostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket));
 
-/* What an errno of a receive means on every socket; FAIL: it is the kind's to say. lost: whether ENOBUFS says
- * that messages were lost. */
+/* What an errno of a receive means on every socket; FAIL: it is the kind's to say. lost: whether
+ * ENOBUFS says that messages were lost. */
 struct FastAnswer FastKindReceiveError(int error, bool lost);
 
 /* The same of a send's errno. */
 struct FastAnswer FastKindSendError(int error);
 
-/* Whether flags, address and size may be sent by a kind that takes known flags, and answers named to an
- * address. 0, -EINVAL, named, -EMSGSIZE. */
-int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags, int known,
-                      int named);
+/* Whether flags, address and size may be sent by a kind that takes known flags, and answers named
+ * to an address. 0, -EINVAL, named, -EMSGSIZE. */
+int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags,
+                      int known, int named);
 
-/* Queues a message of its own: copies of its parts, or the buffer that is handed over. As append. */
+/* Queues a message of its own: copies of its parts, or the buffer that is handed over. As
+ * append. */
 int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags);
 
 #endif

@@ -1,11 +1,11 @@
 /*
  * Bytes of a connection: TCP, MPTCP, AF_UNIX, AF_VSOCK and others.
  *
- * Good path: what is queued is gathered into one send with MSG_WAITALL, so that the kernel goes on by
- * itself as room comes; what is read goes over the borders of chunks.
+ * Good path: what is queued is gathered into one send with MSG_WAITALL, so that the kernel goes on
+ * by itself as room comes; what is read goes over the borders of chunks.
  *
- * Failures: a short count is resumed from where it ended. A receive that brings nothing is the end. TCP
- * Fast Open: what was taken for connected has only just sent its SYN with the first bytes.
+ * Failures: a short count is resumed from where it ended. A receive that brings nothing is the end.
+ * TCP Fast Open: what was taken for connected has only just sent its SYN with the first bytes.
  */
 #include "socket/kind-stream.h"
 
@@ -19,13 +19,14 @@
 enum
 {
     STREAM_MAX_COPY = 4096, /* handed-over buffers below are copied: cheaper than a gather */
-    STREAM_SEND_FLAGS = MSG_MORE | MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY | MSG_NOSIGNAL |
-                        MSG_WAITALL | MSG_DONTWAIT,
+    STREAM_SEND_FLAGS = MSG_MORE | MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY |
+                        MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT,
 };
 
 /* ---- receiving ---- */
 
-static struct FastAnswer classifyReceive(struct FastSocket* socket, const struct io_uring_cqe* completion)
+static struct FastAnswer classifyReceive(struct FastSocket* socket,
+                                         const struct io_uring_cqe* completion)
 {
     if (completion->res > 0 && (size_t)completion->res > socket->inbound.queue.headroom)
         return FastAnswer(FAST_VERDICT_DATA, 0);
@@ -54,8 +55,8 @@ static ssize_t waitForAll(struct FastSocket* socket, size_t size)
     return 0;
 }
 
-/* Who looks at all that is there and asked for more leaves it until more has come: then memory alone must
- * not keep it away, as for a MSG_WAITALL; the high mark still does. */
+/* Who looks at all that is there and asked for more leaves it until more has come: then memory
+ * alone must not keep it away, as for a MSG_WAITALL; the high mark still does. */
 static void expectMore(struct FastInboundQueue* queue, size_t size)
 {
     size_t most = queue->high < size ? (size_t)queue->high : size;
@@ -104,10 +105,12 @@ static int appendBuffer(struct FastSocket* socket, const struct FastParts* parts
 int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, int flags)
 {
     if (parts->controlLength > 0)
-        return parts->size > 0 ? FastKindAppendMessage(socket, parts, flags) : -EINVAL; /* only with bytes */
+        /* Only with bytes. */
+        return parts->size > 0 ? FastKindAppendMessage(socket, parts, flags) : -EINVAL;
     if (parts->buffer != NULL && parts->size >= STREAM_MAX_COPY)
         return appendBuffer(socket, parts, flags);
-    int result = FastOutboundCopy(&socket->outbound->queue, FastSocketPool(socket), parts->vector, parts->size, flags);
+    int result = FastOutboundCopy(&socket->outbound->queue, FastSocketPool(socket), parts->vector,
+                                  parts->size, flags);
     if (result == 0)
         ReleaseFastBuffer(parts->buffer);
     return result;
@@ -118,13 +121,15 @@ int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, i
 /* MSG_WAITALL is refused by TLS: the same again without; short counts are resumed. */
 static bool dropsWaitAll(struct FastSocket* socket, int error)
 {
-    if (!FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL) || (error != EOPNOTSUPP && error != EINVAL))
+    if (!FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL) ||
+        (error != EOPNOTSUPP && error != EINVAL))
         return false;
     socket->traits &= ~(uint32_t)FAST_TRAIT_WAITS_FOR_ALL;
     return true;
 }
 
-static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlight* flight, int result)
+static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlight* flight,
+                                      int result)
 {
     int error = -result;
     if (result >= 0)

@@ -6,6 +6,9 @@
 
 #include "socket/kind.h"
 
+/* Bytes of a connection. */
+extern const struct FastKind FastKindStream;
+
 /* Functions of the table. */
 ssize_t FastStreamRead(struct FastSocket* socket, uint8_t* data, size_t size, int flags);
 int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, int flags);

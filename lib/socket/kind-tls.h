@@ -6,7 +6,8 @@
 
 #include "socket/kind.h"
 
-/* What a receive's errno means on such a connection: RECORD, NOTHING (it was discarded), or FAIL: not its. */
+/* What a receive's errno means on such a connection: RECORD, NOTHING (it was discarded), or FAIL:
+ * not its. */
 struct FastAnswer FastTlsReceiveError(struct FastSocket* socket, int error);
 
 #endif

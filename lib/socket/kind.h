@@ -1,9 +1,9 @@
 /*
  * What differs between kinds of sockets: a table of functions for each.
  *
- * Kinds know the descriptor and the two queues. They say what a completion means, as a verdict with its
- * reason beside it, and call nothing above: receive.c and send.c carry verdicts out. A new kind of
- * descriptor is a table, its line in kind-find.c, and its test.
+ * Kinds know the descriptor and the two queues. They say what a completion means, as a verdict with
+ * its reason beside it, and call nothing above: receive.c and send.c carry verdicts out. A new kind
+ * of descriptor is a table, its line in kind-find.c, and its test.
  */
 #ifndef FASTSOCKET_SOCKET_KIND_H
 #define FASTSOCKET_SOCKET_KIND_H
@@ -49,11 +49,11 @@ struct FastSend;
 
 /* Operations of users that send, as a set of IORING_OP_*. */
 #define FAST_OPCODE(opcode) (UINT64_C(1) << (opcode))
-#define FAST_OPCODES_WRITE                                                                            \
-    (FAST_OPCODE(IORING_OP_WRITE) | FAST_OPCODE(IORING_OP_WRITEV) | FAST_OPCODE(IORING_OP_WRITE_FIXED) | \
-     FAST_OPCODE(IORING_OP_SPLICE))
-#define FAST_OPCODES_SEND                                                                                \
-    (FAST_OPCODES_WRITE | FAST_OPCODE(IORING_OP_SEND) | FAST_OPCODE(IORING_OP_SENDMSG) |                 \
+#define FAST_OPCODES_WRITE                                          \
+    (FAST_OPCODE(IORING_OP_WRITE) | FAST_OPCODE(IORING_OP_WRITEV) | \
+     FAST_OPCODE(IORING_OP_WRITE_FIXED) | FAST_OPCODE(IORING_OP_SPLICE))
+#define FAST_OPCODES_SEND                                                                \
+    (FAST_OPCODES_WRITE | FAST_OPCODE(IORING_OP_SEND) | FAST_OPCODE(IORING_OP_SENDMSG) | \
      FAST_OPCODE(IORING_OP_SEND_ZC) | FAST_OPCODE(IORING_OP_SENDMSG_ZC))
 
 struct FastKind
@@ -65,8 +65,10 @@ struct FastKind
     /* Reserves an entry (FastArmedReserve) and fills it with the next receive. false: no room. */
     bool (*prepareReceive)(struct FastSocket* socket);
 
-    /* What a completion of it means. Its buffer, if it has one, is real. DATA: its bytes go to the queue. */
-    struct FastAnswer (*classifyReceive)(struct FastSocket* socket, const struct io_uring_cqe* completion);
+    /* What a completion of it means. Its buffer, if it has one, is real. DATA: its bytes go to the
+     * queue. */
+    struct FastAnswer (*classifyReceive)(struct FastSocket* socket,
+                                         const struct io_uring_cqe* completion);
 
     /* Reads from the inbound queue: a count, 0 or negative errno. */
     ssize_t (*read)(struct FastSocket* socket, uint8_t* data, size_t size, int flags);
@@ -81,31 +83,30 @@ struct FastKind
     bool (*startSend)(struct FastSocket* socket);
 
     /* Fills an entry with a send. */
-    void (*prepareSend)(struct FastSocket* socket, struct io_uring_sqe* entry, const struct FastSend* send);
+    void (*prepareSend)(struct FastSocket* socket, struct io_uring_sqe* entry,
+                        const struct FastSend* send);
 
     /* What its result means. DATA: that many bytes were accepted. */
-    struct FastAnswer (*classifySend)(struct FastSocket* socket, struct FastFlight* flight, int result);
+    struct FastAnswer (*classifySend)(struct FastSocket* socket, struct FastFlight* flight,
+                                      int result);
 
-    /* Keeps one message's error, until it is taken to be told; 0 = none. NULL where errors are final. */
+    /* Keeps one message's error, until it is taken to be told; 0 = none. NULL where errors are
+     * final. */
     void (*keepError)(struct FastSocket* socket, int error);
     int (*nextError)(struct FastSocket* socket);
 
     /* Whether the next send has to wait for a poll of ours, since it might block. NULL: never. */
     bool (*pollsFirst)(struct FastSocket* socket);
 
-    /* Ends the connection for everyone, before the descriptor is closed. NULL: there is nothing to end. */
+    /* Ends the connection for everyone, before the descriptor is closed. NULL: there is nothing to
+     * end. */
     void (*end)(struct FastSocket* socket, bool reset);
 
     /* Gives back what it has beside the descriptor. NULL: nothing. */
     void (*close)(struct FastSocket* socket);
 };
 
-/* The three kinds: bytes of a connection, messages with it or without, and files. */
-extern const struct FastKind FastKindStream;
-extern const struct FastKind FastKindRecord;
-extern const struct FastKind FastKindDatagram;
-extern const struct FastKind FastKindFile;
-
+/* A verdict with its value. */
 static inline struct FastAnswer FastAnswer(enum FastVerdict verdict, int value)
 {
     return (struct FastAnswer){.verdict = verdict, .value = value};

@@ -19,7 +19,8 @@ struct option
     size_t size;         /* of the value: of uint32_t or uint64_t */
     bool outbound;       /* it lies in the outbound side */
     int (*check)(const struct FastSocket* socket, uint64_t value); /* NULL: the bounds say it all */
-    void (*adjust)(struct FastSocket* socket, uint64_t value);     /* after it was set; NULL: nothing to do */
+    /* After it was set; NULL: nothing to do. */
+    void (*adjust)(struct FastSocket* socket, uint64_t value);
 };
 
 /* Whether it is full is decided again with the new marks. */
@@ -45,24 +46,34 @@ static int checkLow(const struct FastSocket* socket, uint64_t value)
 
 /* By FASTSOCKET_OPTION_*. */
 static const struct option options[] = {
-    [FASTSOCKET_OPTION_INBOUND_HIGH] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.high), false, NULL, adjustHigh},
-    [FASTSOCKET_OPTION_INBOUND_LOW] = {0, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.low), false, checkLow, adjustLow},
-    [FASTSOCKET_OPTION_OUTBOUND_LIMIT] = {0, OPTION_MAX, 0, AT(struct FastOutbound, limit), true, NULL, NULL},
-    [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD] = {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD, AT(struct FastOutbound, threshold), true, NULL, NULL},
-    [FASTSOCKET_OPTION_RELEASE_TIMEOUT] = {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs), false, NULL, NULL},
-    [FASTSOCKET_OPTION_TURN_LIMIT] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.turnLimit), false, NULL, NULL},
+    [FASTSOCKET_OPTION_INBOUND_HIGH] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.high),
+                                        false, NULL, adjustHigh},
+    [FASTSOCKET_OPTION_INBOUND_LOW] = {0, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.low),
+                                       false, checkLow, adjustLow},
+    [FASTSOCKET_OPTION_OUTBOUND_LIMIT] = {0, OPTION_MAX, 0, AT(struct FastOutbound, limit), true,
+                                          NULL, NULL},
+    [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD] = {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD,
+                                               AT(struct FastOutbound, threshold), true, NULL,
+                                               NULL},
+    [FASTSOCKET_OPTION_RELEASE_TIMEOUT] = {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs),
+                                           false, NULL, NULL},
+    [FASTSOCKET_OPTION_TURN_LIMIT] = {1, OPTION_MAX, 0,
+                                      AT(struct FastSocket, inbound.queue.turnLimit), false, NULL,
+                                      NULL},
 };
 
 static const struct option* find(int option)
 {
-    size_t count = sizeof(options) / sizeof(options[0]);
-    return option > 0 && (size_t)option < count ? &options[option] : NULL;
+    if (option < FASTSOCKET_OPTION_INBOUND_HIGH || option > FASTSOCKET_OPTION_TURN_LIMIT)
+        return NULL;
+    return &options[option];
 }
 
 static void store(const struct option* option, void* part, uint64_t value)
 {
     uint32_t small = (uint32_t)value;
-    memcpy((char*)part + option->offset, option->size == sizeof(small) ? (void*)&small : (void*)&value, option->size);
+    memcpy((char*)part + option->offset,
+           option->size == sizeof(small) ? (void*)&small : (void*)&value, option->size);
 }
 
 static uint64_t load(const struct option* option, const void* part)

@@ -1,9 +1,9 @@
 /*
  * Items in a row.
  *
- * Good path: bytes for a stream are copied behind those that were queued last, into the same buffer as
- * long as it has room, so that a burst of small messages becomes one piece of memory. What is sent is
- * gathered from the head, and leaves it as it is accepted.
+ * Good path: bytes for a stream are copied behind those that were queued last, into the same buffer
+ * as long as it has room, so that a burst of small messages becomes one piece of memory. What is
+ * sent is gathered from the head, and leaves it as it is accepted.
  *
  * Failures: all memory is had before the first byte is copied.
  */
@@ -16,7 +16,8 @@ enum
 {
     OUTBOUND_MIN_PIECE = 4096,         /* memory of a copy, small bursts */
     OUTBOUND_MAX_SHARED = 64 << 10,    /* and large ones */
-    OUTBOUND_MAX_PIECE = 256 << 10,    /* a long message is cut, so that its memory returns as it is sent */
+    /* A long message is cut, so that its memory returns as it is sent. */
+    OUTBOUND_MAX_PIECE = 256 << 10,
     OUTBOUND_CLASS_SLACK = 64,         /* pools have classes of powers of two and this much more */
     OUTBOUND_MAX_GATHER = 1 << 20,     /* bytes of one operation */
     OUTBOUND_MAX_VECTOR = 1024,        /* the kernel's limit */
@@ -80,7 +81,8 @@ void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size)
 void FastVectorCopy(uint8_t* target, const struct iovec* vector, size_t offset, size_t size)
 {
     while (size > 0) {
-        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the vector has offset + size bytes */
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the vector has offset + size
+         * bytes */
         size_t length = vector->iov_len;
         if (offset < length) {
             size_t count = length - offset < size ? length - offset : size;
@@ -98,7 +100,8 @@ void FastVectorCopy(uint8_t* target, const struct iovec* vector, size_t offset, 
 static struct FastItem* growingItem(const struct FastOutboundQueue* queue, int flags)
 {
     struct FastItem* last = queue->last;
-    if (last == NULL || last->kind != FAST_ITEM_BYTES || last->room == 0 || flags & (MSG_OOB | MSG_EOR))
+    if (last == NULL || last->kind != FAST_ITEM_BYTES || last->room == 0 ||
+        flags & (MSG_OOB | MSG_EOR))
         return NULL;
     if ((last->flags & FAST_ITEM_KIND_FLAGS) != (flags & FAST_ITEM_KIND_FLAGS))
         return NULL;
@@ -111,13 +114,15 @@ static size_t pieceSize(const struct FastOutboundQueue* queue, size_t size)
     size_t piece = OUTBOUND_MIN_PIECE;
     while (piece < OUTBOUND_MAX_SHARED && piece < queue->length)
         piece *= 2;
-    while (piece < OUTBOUND_MAX_PIECE && piece + OUTBOUND_CLASS_SLACK < size + sizeof(struct FastItem))
+    while (piece < OUTBOUND_MAX_PIECE &&
+           piece + OUTBOUND_CLASS_SLACK < size + sizeof(struct FastItem))
         piece *= 2;
     return piece + OUTBOUND_CLASS_SLACK - sizeof(struct FastItem);
 }
 
 /* Pieces for size bytes, none of them linked to the queue yet; NULL when memory lacks. */
-static struct FastItem* makePieces(const struct FastOutboundQueue* queue, struct FastBufferPool* pool, size_t size)
+static struct FastItem* makePieces(const struct FastOutboundQueue* queue,
+                                   struct FastBufferPool* pool, size_t size)
 {
     struct FastItem* first = NULL;
     struct FastItem** place = &first;
@@ -145,8 +150,8 @@ static void fillItem(struct FastItem* item, const struct iovec* vector, size_t o
 }
 
 /* Fills the pieces with what is left from offset on, and appends them. */
-static void appendPieces(struct FastOutboundQueue* queue, struct FastItem* piece, const struct iovec* vector,
-                         size_t offset, size_t size, int flags)
+static void appendPieces(struct FastOutboundQueue* queue, struct FastItem* piece,
+                         const struct iovec* vector, size_t offset, size_t size, int flags)
 {
     while (piece != NULL) {
         struct FastItem* next = piece->next;
@@ -170,8 +175,8 @@ static int appendMarker(struct FastOutboundQueue* queue, struct FastBufferPool* 
     return 0;
 }
 
-int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool, const struct iovec* vector,
-                     size_t size, int flags)
+int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
+                     const struct iovec* vector, size_t size, int flags)
 {
     if (size == 0)
         return appendMarker(queue, pool);
@@ -197,11 +202,13 @@ int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* poo
 
 /* ---- gathering ---- */
 
-/* Whether an item, behind count others with so many bytes and messages, goes out together with the first. */
-static bool joins(const struct FastOutboundQueue* queue, const struct FastItem* item, size_t count, size_t bytes,
-                  uint32_t messages)
+/* Whether an item, behind count others with so many bytes and messages, goes out together with the
+ * first. */
+static bool joins(const struct FastOutboundQueue* queue, const struct FastItem* item, size_t count,
+                  size_t bytes, uint32_t messages)
 {
-    if (item->kind != FAST_ITEM_BYTES || count == OUTBOUND_MAX_VECTOR || bytes >= OUTBOUND_MAX_GATHER)
+    if (item->kind != FAST_ITEM_BYTES || count == OUTBOUND_MAX_VECTOR ||
+        bytes >= OUTBOUND_MAX_GATHER)
         return false;
     if (count == 0)
         return true;
@@ -228,8 +235,8 @@ size_t FastOutboundCountGather(const struct FastOutboundQueue* queue)
     return count;
 }
 
-size_t FastOutboundGather(const struct FastOutboundQueue* queue, struct iovec* vector, size_t count, bool corks,
-                          int* flags)
+size_t FastOutboundGather(const struct FastOutboundQueue* queue, struct iovec* vector, size_t count,
+                          bool corks, int* flags)
 {
     const struct FastItem* item = queue->first;
     const struct FastItem* last = item;

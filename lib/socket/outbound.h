@@ -1,6 +1,6 @@
 /*
- * The queue of what a socket has to send, and how bytes are gathered from its head. Knows items, and no
- * socket.
+ * The queue of what a socket has to send, and how bytes are gathered from its head. Knows items,
+ * and no socket.
  */
 #ifndef FASTSOCKET_SOCKET_OUTBOUND_H
 #define FASTSOCKET_SOCKET_OUTBOUND_H
@@ -22,22 +22,24 @@ struct FastItem* FastOutboundPop(struct FastOutboundQueue* queue);
 /* Takes off everything that is not in flight: a list in order, the caller's now. */
 struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue);
 
-/* Copies a stream's bytes to the end of the queue: behind those that were queued last, as far as they have
- * room and flags are of the same kind, then into pieces of the pool's memory. 0, or -ENOMEM with nothing
- * copied. No bytes at all leave a marker. */
-int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool, const struct iovec* vector,
-                     size_t size, int flags);
+/* Copies a stream's bytes to the end of the queue: behind those that were queued last, as far as
+ * they have room and flags are of the same kind, then into pieces of the pool's memory. 0, or
+ * -ENOMEM with nothing copied. No bytes at all leave a marker. */
+int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
+                     const struct iovec* vector, size_t size, int flags);
 
 /* Moves the head of the queue over bytes that were accepted; items that are done are freed. */
 void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size);
 
-/* The items from the head of a stream's queue that go out together; at least 1, if there are bytes. */
+/* The items from the head of a stream's queue that go out together; at least 1, if there are
+ * bytes. */
 size_t FastOutboundCountGather(const struct FastOutboundQueue* queue);
 
-/* Points count vectors to the items at the head; returns how many bytes these are, which have a bound,
- * whatever the last one holds. flags: of sending; corks: with MSG_MORE if more bytes follow at once. */
-size_t FastOutboundGather(const struct FastOutboundQueue* queue, struct iovec* vector, size_t count, bool corks,
-                          int* flags);
+/* Points count vectors to the items at the head; returns how many bytes these are, which have a
+ * bound, whatever the last one holds. flags: of sending; corks: with MSG_MORE if more bytes follow
+ * at once. */
+size_t FastOutboundGather(const struct FastOutboundQueue* queue, struct iovec* vector, size_t count,
+                          bool corks, int* flags);
 
 /* Copies size bytes from offset on out of a vector that has so many. */
 void FastVectorCopy(uint8_t* target, const struct iovec* vector, size_t offset, size_t size);

@@ -49,8 +49,8 @@ void FastOutputDrop(struct FastSocket* socket)
     struct FastOutbound* outbound = socket->outbound;
     if (outbound == NULL)
         return;
-    /* A gathered send in flight reads from the items at the head: they stay until it is over, which calls
-     * this again. */
+    /* A gathered send in flight reads from the items at the head: they stay until it is over, which
+     * calls this again. */
     if (outbound->current != NULL && outbound->current->message == NULL)
         return;
     struct FastItem* item = FastOutboundTakeIdle(&outbound->queue);

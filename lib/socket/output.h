@@ -1,5 +1,6 @@
 /*
- * Out of the outbound queue: what the queue itself does not know of, which is the news and the statistics.
+ * Out of the outbound queue: what the queue itself does not know of, which is the news and the
+ * statistics.
  */
 #ifndef FASTSOCKET_SOCKET_OUTPUT_H
 #define FASTSOCKET_SOCKET_OUTPUT_H

@@ -2,12 +2,12 @@
  * The user's own operations in the order of a socket's sends: TransmitFastSocketDescriptor.
  *
  * Good path: the descriptor is taken from its user, its entry is read into an item, and the item is
- * queued like any other. A send becomes a message of the queue, whose short counts, flags and zero copy
- * are then as for everything else; an operation that is no send becomes a barrier, which runs alone
- * and whose completion goes to the descriptor's own function.
+ * queued like any other. A send becomes a message of the queue, whose short counts, flags and zero
+ * copy are then as for everything else; an operation that is no send becomes a barrier, which runs
+ * alone and whose completion goes to the descriptor's own function.
  *
- * Failures: descriptor and buffer are consumed with the errno told, but for a descriptor that is not
- * ours to free: a foreign ring's, a foreign thread's, or one in flight.
+ * Failures: descriptor and buffer are consumed with the errno told, but for a descriptor that is
+ * not ours to free: a foreign ring's, a foreign thread's, or one in flight.
  */
 #include "service/operation.h"
 #include "socket/system.h"
@@ -99,7 +99,8 @@ static int readEntry(struct FastMessage* message, const struct io_uring_sqe* ent
     return 0;
 }
 
-static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe* entry, bool buffer)
+static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe* entry,
+                      bool buffer)
 {
     if (entry->opcode != IORING_OP_NOP && entry->fd != socket->handle)
         return -EINVAL;
@@ -118,7 +119,8 @@ static uint8_t kindOf(const struct io_uring_sqe* entry, const struct FastBuffer*
 }
 
 /* Fills a message with what the entry says, and checks that. */
-static int fill(const struct FastSocket* socket, struct FastMessage* message, const struct io_uring_sqe* entry)
+static int fill(const struct FastSocket* socket, struct FastMessage* message,
+                const struct io_uring_sqe* entry)
 {
     int result = 0;
     if (message->item.kind == FAST_ITEM_BARRIER)
@@ -169,7 +171,8 @@ int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescr
 {
     int result = FastTransmitCheckState(socket);
     if (result == -EINVAL || result == -EPERM) {
-        /* Without a socket we can't tell whose descriptor it is: only a foreign thread's is spared. */
+        /* Without a socket we can't tell whose descriptor it is: only a foreign thread's is
+         * spared. */
         if (result == -EINVAL && descriptor != NULL)
             ReleaseFastRingDescriptor(descriptor);
         ReleaseFastBuffer(buffer);

@@ -1,12 +1,13 @@
 /*
- * What send and receive don't see: the connection, room for what is sent, the peer's end, a hang-up.
+ * What send and receive don't see: the connection, room for what is sent, the peer's end, a
+ * hang-up.
  *
- * Good path: while a connection is being made, or a send waits for room, a poll waits for POLLOUT; at other
- * times a multishot poll watches the state of sockets with a connection.
+ * Good path: while a connection is being made, or a send waits for room, a poll waits for POLLOUT;
+ * at other times a multishot poll watches the state of sockets with a connection.
  *
- * Failures: POLLERR alone says little: an unread error queue (IP_RECVERR, time stamps) raises it for as
- * long as it is unread, with nothing in SO_ERROR. A poll that ends at once for it is submitted again as one
- * that reports each wake-up.
+ * Failures: POLLERR alone says little: an unread error queue (IP_RECVERR, time stamps) raises it
+ * for as long as it is unread, with nothing in SO_ERROR. A poll that ends at once for it is
+ * submitted again as one that reports each wake-up.
  */
 #include "socket/poll.h"
 
@@ -55,8 +56,8 @@ void FastPollConnection(struct FastSocket* socket)
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 
-/* POLLOUT comes with the connection, or when TCP Fast Open waits for the first bytes; POLLHUP with the
- * failure. */
+/* POLLOUT comes with the connection, or when TCP Fast Open waits for the first bytes; POLLHUP with
+ * the failure. */
 static void onConnectEvents(struct FastSocket* socket, int events)
 {
     if (FastSocketTakeFailure(socket))
@@ -93,27 +94,29 @@ static void onRoom(struct FastSocket* socket, int result)
 
 /* ---- the state ---- */
 
-/* What says that the input is over, or soon will be, and that an armed receive may miss. A multishot
- * receive that has emptied the queue waits for the next wake-up; one that came before that is lost on
- * it, and so is a reset (6.18: two wake-ups before the loop enters the kernel, or a queue longer than
- * one receive takes at once). TCP's FIN alone is safe: the kernel counts it as something to read. */
+/* What says that the input is over, or soon will be, and that an armed receive may miss. A
+ * multishot receive that has emptied the queue waits for the next wake-up; one that came before
+ * that is lost on it, and so is a reset (6.18: two wake-ups before the loop enters the kernel, or a
+ * queue longer than one receive takes at once). TCP's FIN alone is safe: the kernel counts it as
+ * something to read. */
 static int endSigns(const struct FastSocket* socket)
 {
     return FastSocketHas(socket, FAST_TRAIT_FEELS_END) ? POLLHUP : POLLRDHUP | POLLHUP;
 }
 
-/* After the end of input a reset shows as POLLERR. Otherwise something is in the error queue, which is the
- * user's. */
+/* After the end of input a reset shows as POLLERR. Otherwise something is in the error queue, which
+ * is the user's. */
 static void onStateAfterEnd(struct FastSocket* socket, int events)
 {
     if (!(events & POLLERR) || FastSocketTakeFailure(socket))
         return;
-    if (events & POLLHUP && socket->shutdown != FAST_SHUTDOWN_DONE && FastSocketInFlight(socket) == 0)
+    if (events & POLLHUP && socket->shutdown != FAST_SHUTDOWN_DONE &&
+        FastSocketInFlight(socket) == 0)
         FastSocketFail(socket, EPIPE);
 }
 
-/* A terminal that isn't read is hung up. A socket may have ended: a new receive finds what an armed one may
- * have missed. */
+/* A terminal that isn't read is hung up. A socket may have ended: a new receive finds what an armed
+ * one may have missed. */
 static void onState(struct FastSocket* socket, int events)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -182,7 +185,8 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
 
 static uint8_t formOf(const struct FastSocket* socket)
 {
-    return socket->connection == FAST_CONNECTION_BEGUN || waitsForRoom(socket) ? FAST_POLL_ROOM : FAST_POLL_STATE;
+    return socket->connection == FAST_CONNECTION_BEGUN || waitsForRoom(socket) ? FAST_POLL_ROOM
+                                                                               : FAST_POLL_STATE;
 }
 
 static bool prepare(struct FastArmed* armed)
@@ -195,8 +199,9 @@ static bool prepare(struct FastArmed* armed)
     bool ended = socket->inbound.end == FAST_INPUT_ENDED;
     socket->poll.form = formOf(socket);
     if (socket->poll.form == FAST_POLL_STATE)
-        io_uring_prep_poll_multishot(entry, socket->handle,
-                                     ended || FastSocketHas(socket, FAST_TRAIT_FEELS_END) ? 0 : POLLRDHUP);
+        io_uring_prep_poll_multishot(
+            entry, socket->handle,
+            ended || FastSocketHas(socket, FAST_TRAIT_FEELS_END) ? 0 : POLLRDHUP);
     else if (socket->poll.noisy)
         io_uring_prep_poll_multishot(entry, socket->handle, POLLOUT);
     else
@@ -217,7 +222,8 @@ bool FastPollPrepare(struct FastSocket* socket)
 {
     uint8_t form = formOf(socket);
     bool wanted = socket->stage < FAST_STAGE_CANCELING && !(socket->news & FAST_NEWS_FAILURE) &&
-                  (form == FAST_POLL_ROOM || (socket->stage == FAST_STAGE_LIVE && watchesState(socket)));
+                  (form == FAST_POLL_ROOM ||
+                   (socket->stage == FAST_STAGE_LIVE && watchesState(socket)));
     return FastArmedUpdate(socket->ring, &socket->poll.armed, wanted, form != socket->poll.form);
 }
 

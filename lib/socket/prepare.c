@@ -1,6 +1,6 @@
 /*
- * Whatever is due, in the order receive, poll, send, release: so nothing else has to think of full queues or
- * of the order of calls.
+ * Whatever is due, in the order receive, poll, send, release: so nothing else has to think of full
+ * queues or of the order of calls.
  */
 #include "socket/prepare.h"
 
@@ -25,8 +25,10 @@ bool FastPrepareRun(struct FastTask* task)
 {
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, prepare);
     bool done = socket->stage == FAST_STAGE_CLOSED ||
-                (run(socket, FAST_DUE_RECEIVE, FastReceivePrepare) && run(socket, FAST_DUE_POLL, FastPollPrepare) &&
-                 run(socket, FAST_DUE_SEND, FastSendPrepare) && run(socket, FAST_DUE_RELEASE, FastReleasePrepare));
+                (run(socket, FAST_DUE_RECEIVE, FastReceivePrepare) &&
+                 run(socket, FAST_DUE_POLL, FastPollPrepare) &&
+                 run(socket, FAST_DUE_SEND, FastSendPrepare) &&
+                 run(socket, FAST_DUE_RELEASE, FastReleasePrepare));
     if (!done && !task->queued)
         return false;
     FastSocketDrop(socket); /* queued again meanwhile, the task has another reference */

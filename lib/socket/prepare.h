@@ -6,7 +6,8 @@
 
 #include "socket/core.h"
 
-/* The function of the prepare task. false: no submission entry is free, again after the next enter. */
+/* The function of the prepare task. false: no submission entry is free, again after the next
+ * enter. */
 bool FastPrepareRun(struct FastTask* task);
 
 #endif

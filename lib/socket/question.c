@@ -45,10 +45,12 @@ size_t GetFastSocketOutboundLength(struct FastSocket* socket)
 {
     if (FastSocketCheck(socket) < 0 || socket->outbound == NULL)
         return 0;
-    return FastSocketHasFailed(socket) ? socket->outbound->statistics.dropped : socket->outbound->queue.length;
+    return FastSocketHasFailed(socket) ? socket->outbound->statistics.dropped
+                                       : socket->outbound->queue.length;
 }
 
-int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics, size_t size)
+int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics,
+                            size_t size)
 {
     int result = statistics != NULL ? FastSocketCheck(socket) : -EINVAL;
     if (result < 0)

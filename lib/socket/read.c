@@ -33,12 +33,12 @@ static void trimChunk(const struct FastInbound* inbound, struct FastBuffer* chun
     size_t strip = inbound->header == NULL ? queue->headroom : 0;
     if (strip + offset == 0)
         return;
-    uint8_t* data = GetFastBufferData(chunk) + (strip > 0 ? 0 : queue->headroom);
+    uint8_t* data = FastBufferData(chunk) + (strip > 0 ? 0 : queue->headroom);
     size_t kept = FastInboundPayloadLength(queue, chunk) - offset;
     memmove(data, FastInboundPayload(queue, chunk) + offset, kept);
-    SetFastBufferLength(chunk, GetFastBufferLength(chunk) - strip - offset);
+    FastBufferSetLength(chunk, FastBufferLength(chunk) - strip - offset);
     if (inbound->header != NULL)
-        ((struct io_uring_recvmsg_out*)GetFastBufferData(chunk))->payloadlen = (uint32_t)kept;
+        ((struct io_uring_recvmsg_out*)FastBufferData(chunk))->payloadlen = (uint32_t)kept;
 }
 
 struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)

@@ -1,14 +1,15 @@
 /*
  * Receiving.
  *
- * Good path: one receive is in flight whenever nothing speaks against it (enum FastReceiveStop). What its
- * completions bring is queued, and the user is called after the batch.
+ * Good path: one receive is in flight whenever nothing speaks against it (enum FastReceiveStop).
+ * What its completions bring is queued, and the user is called after the batch.
  *
- * Failures: no buffers: the socket waits at the provider; the ring's limit: at the ring; the high mark or
- * the user's pause: the receive is canceled, and what was on its way is kept. The receive ends with an
- * errno, or with zero: the end of input. Completions that lack IORING_CQE_F_MORE end the receive whatever
- * they say; only those of our own making are expected, one other is passed over. A completion that can't be
- * true is refused, and so is whatever of a connection comes behind it.
+ * Failures: no buffers: the socket waits at the provider; the ring's limit: at the ring; the high
+ * mark or the user's pause: the receive is canceled, and what was on its way is kept. The receive
+ * ends with an errno, or with zero: the end of input. Completions that lack IORING_CQE_F_MORE end
+ * the receive whatever they say; only those of our own making are expected, one other is passed
+ * over. A completion that can't be true is refused, and so is whatever of a connection comes behind
+ * it.
  */
 #include "socket/receive.h"
 
@@ -59,7 +60,8 @@ static void updateLimit(struct FastSocket* socket)
         FastWaiterRemove(&inbound->waiter);
         inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
     } else if (!empty && FastRingInboundIsFull(socket->ring)) {
-        FastWaiterRemove(&inbound->waiter); /* of the provider: both is too much to wait for at once */
+        /* Of the provider: both is too much to wait for at once. */
+        FastWaiterRemove(&inbound->waiter);
         inbound->stops &= (uint16_t)~FAST_STOP_NO_BUFFERS;
         inbound->stops |= FAST_STOP_RING_LIMIT;
         socket->statistics.pauses++;
@@ -72,7 +74,8 @@ static void updateStops(struct FastSocket* socket)
     struct FastInbound* inbound = &socket->inbound;
     if (socket->stage != FAST_STAGE_LIVE)
         return;
-    if (inbound->queue.first == NULL && !(inbound->stops & (FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT)))
+    if (inbound->queue.first == NULL &&
+        !(inbound->stops & (FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT)))
         return;
     updateMark(socket);
     updateLimit(socket);
@@ -113,8 +116,8 @@ void FastReceiveDiscard(struct FastSocket* socket)
     struct FastInbound* inbound = &socket->inbound;
     FastWaiterRemove(&inbound->waiter); /* of the ring's limit, which what is discarded ignores */
     inbound->stops &= (uint16_t)~(FAST_STOP_BY_USE | FAST_STOP_NO_BUFFERS);
-    /* A peer that writes before it reads must get on, or it will not take what is flushed. What a file
-     * still holds may be read by others. */
+    /* A peer that writes before it reads must get on, or it will not take what is flushed. What a
+     * file still holds may be read by others. */
     inbound->discard = FastSocketHas(socket, FAST_TRAIT_CONNECTED);
     FastIntakeDropAll(socket);
 }
@@ -126,8 +129,8 @@ static uint16_t bufferOf(const struct io_uring_cqe* completion)
     return (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
 }
 
-/* Its bytes, wherever they are, are nobody's. Nor are, of a connection, those behind them, which may be in
- * the kernel's queue already. */
+/* Its bytes, wherever they are, are nobody's. Nor are, of a connection, those behind them, which
+ * may be in the kernel's queue already. */
 static void refuse(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -142,7 +145,8 @@ static void refuse(struct FastSocket* socket, const struct io_uring_cqe* complet
     FastSocketFailInput(socket, EIO);
 }
 
-/* Whether a buffer can be what a completion says of it. One that says nothing of bytes goes back at once. */
+/* Whether a buffer can be what a completion says of it. One that says nothing of bytes goes back at
+ * once. */
 static bool isReal(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -153,7 +157,8 @@ static bool isReal(struct FastSocket* socket, const struct io_uring_cqe* complet
     }
     size_t length = (size_t)completion->res;
     if (length < inbound->queue.headroom ||
-        !FastProviderIsPossible(inbound->provider, id, length, inbound->form == FAST_RECEIVE_BUNDLE))
+        !FastProviderIsPossible(inbound->provider, id, length,
+                                inbound->form == FAST_RECEIVE_BUNDLE))
         return false;
     FastProviderFilled(inbound->provider, id, length);
     return true;
@@ -204,8 +209,8 @@ static void stopAtRecord(struct FastSocket* socket, int error)
     FastSocketNotify(socket, FAST_NEWS_STATE);
 }
 
-/* One message's error. A socket that gives nothing but errors (some must be bound before they receive) is
- * asked for the next one after a while only. */
+/* One message's error. A socket that gives nothing but errors (some must be bound before they
+ * receive) is asked for the next one after a while only. */
 static void failMessage(struct FastSocket* socket, int error)
 {
     FastSocketFailOne(socket, error);

@@ -17,7 +17,8 @@ void FastReceiveBalance(struct FastSocket* socket);
 /* The ring's limit is reached: no more than must be. */
 void FastReceiveThrottle(struct FastSocket* socket);
 
-/* The socket was released: unread input is dropped, and what comes, too, if there is a peer that must get on. */
+/* The socket was released: unread input is dropped, and what comes, too, if there is a peer that
+ * must get on. */
 void FastReceiveDiscard(struct FastSocket* socket);
 
 #endif

@@ -2,8 +2,8 @@
  * The end of a socket.
  *
  * Good path of ReleaseFastSocket: nothing is called back any more, unread input is dropped; what is
- * queued is sent (flushing); a stream is told the end of output and its input is discarded until the
- * peer ends too, or for a second, because a close with unread input resets the connection and
+ * queued is sent (flushing); a stream is told the end of output and its input is discarded until
+ * the peer ends too, or for a second, because a close with unread input resets the connection and
  * destroys what was sent (draining); then the connection is shut down, so that a forked child can't
  * keep it, every operation is canceled (canceling), and when the last one is final the descriptor
  * is closed. Memory that the kernel sends without a copy waits on its own.
@@ -58,7 +58,8 @@ static void onTimer(struct FastTimer* timer);
 static void setTimer(struct FastSocket* socket, uint64_t milliseconds)
 {
     socket->outbound->timer.function = onTimer;
-    FastRingSetTimer(socket->ring, &socket->outbound->timer, (int64_t)milliseconds * RELEASE_MILLISECOND);
+    FastRingSetTimer(socket->ring, &socket->outbound->timer,
+                     (int64_t)milliseconds * RELEASE_MILLISECOND);
 }
 
 static void onTimer(struct FastTimer* timer)
@@ -155,7 +156,8 @@ bool FastReleasePrepare(struct FastSocket* socket)
 {
     if (socket->stage == FAST_STAGE_FLUSHING)
         restartTimer(socket);
-    if (socket->stage == FAST_STAGE_FLUSHING && (FastSocketHasFailed(socket) || !FastSocketHasOutput(socket)))
+    if (socket->stage == FAST_STAGE_FLUSHING &&
+        (FastSocketHasFailed(socket) || !FastSocketHasOutput(socket)))
         startDraining(socket);
     if (socket->stage == FAST_STAGE_DRAINING &&
         (FastSocketHasFailed(socket) || socket->inbound.end == FAST_INPUT_ENDED))
@@ -178,7 +180,8 @@ static void startRelease(struct FastSocket* socket)
     FastReceiveDiscard(socket);
 }
 
-/* Whether a release has nothing to start: a foreign thread's, a second one, or that of a defunct socket. */
+/* Whether a release has nothing to start: a foreign thread's, a second one, or that of a defunct
+ * socket. */
 static bool isOver(struct FastSocket* socket)
 {
     if (socket->stage == FAST_STAGE_CLOSED && !socket->released) {
@@ -241,7 +244,8 @@ static void endMember(struct FastRingMember* member)
     struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, member);
     FastSocketHold(socket);
     FastDispatchRingEnd(socket);
-    /* From here on only cancellations enter the kernel; what waits for the peer is not waited for. */
+    /* From here on only cancellations enter the kernel; what waits for the peer is not waited
+     * for. */
     if (socket->outbound != NULL && socket->outbound->usedZeroCopy)
         makeCloseReset(socket);
     FastSocketEnterStage(socket, FAST_STAGE_CANCELING);

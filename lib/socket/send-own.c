@@ -1,12 +1,12 @@
 /*
  * Barriers and splices.
  *
- * Good path: a barrier runs alone when everything before it is accepted, and its completion goes to the
- * descriptor's own function. A splice takes bytes from a pipe of the user's, until so many are accepted as
- * were asked for, or the pipe has ended.
+ * Good path: a barrier runs alone when everything before it is accepted, and its completion goes to
+ * the descriptor's own function. A splice takes bytes from a pipe of the user's, until so many are
+ * accepted as were asked for, or the pipe has ended.
  *
- * Failures: on a non-blocking socket the kernel doesn't wait in a splice, for either end: it is made again
- * after a poll of the socket, or later if not the socket but the pipe is why.
+ * Failures: on a non-blocking socket the kernel doesn't wait in a splice, for either end: it is
+ * made again after a poll of the socket, or later if not the socket but the pipe is why.
  */
 #include "socket/send-own.h"
 
@@ -105,7 +105,8 @@ bool FastSendOwnStart(struct FastSocket* socket, struct FastMessage* message)
     uint64_t owner = entry->user_data;
     *entry = *GetFastRingDescriptorSubmission(message->descriptor);
     entry->user_data = owner;
-    entry->flags &= (uint8_t)~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN | IOSQE_CQE_SKIP_SUCCESS);
+    entry->flags &= (uint8_t) ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN |
+                                IOSQE_CQE_SKIP_SUCCESS);
     if (splices)
         entry->len = (uint32_t)message->item.length;
     flight->operation.function = splices ? onSplice : onBarrier;

@@ -1,10 +1,11 @@
 /*
  * The outbound queue into the kernel, when its turn has come.
  *
- * Good path: nothing is in flight, nothing stops the next send, and the first item says what that is. The
- * next one starts when the kernel has accepted the last one, also with zero copy.
+ * Good path: nothing is in flight, nothing stops the next send, and the first item says what that
+ * is. The next one starts when the kernel has accepted the last one, also with zero copy.
  *
- * Failures: sent.c. What is in flight may have to be canceled: at the end, and to see how far it came.
+ * Failures: sent.c. What is in flight may have to be canceled: at the end, and to see how far it
+ * came.
  */
 #include "socket/send.h"
 
@@ -46,7 +47,8 @@ static bool prepareCancel(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     bool wanted = outbound->canceling == FAST_SEND_CANCEL_WANTED ||
-                  (outbound->canceling == FAST_SEND_CANCEL_NONE && socket->stage >= FAST_STAGE_CANCELING);
+                  (outbound->canceling == FAST_SEND_CANCEL_NONE &&
+                   socket->stage >= FAST_STAGE_CANCELING);
     const struct FastOperation* target = wanted ? operationInFlight(outbound) : NULL;
     if (target == NULL)
         return true;

@@ -3,10 +3,11 @@
  *
  * Good path: bytes that were accepted leave the outbound queue, and the next send starts.
  *
- * Failures, as kinds classify them: a short count is resumed from where it ended. Lack of room waits in the
- * kernel's own poll, which is the cheapest. That is of no use once a send has come back from it with
- * nothing, as behind an error queue that nobody reads: then a poll of ours is waited for; and if that was wrong
- * too, some time passes. Lack of memory is tried again after a while.
+ * Failures, as kinds classify them: a short count is resumed from where it ended. Lack of room
+ * waits in the kernel's own poll, which is the cheapest. That is of no use once a send has come
+ * back from it with nothing, as behind an error queue that nobody reads: then a poll of ours is
+ * waited for; and if that was wrong too, some time passes. Lack of memory is tried again after a
+ * while.
  */
 #include "socket/sent.h"
 
@@ -21,13 +22,14 @@
 
 /* ---- the end of output ---- */
 
-/* TCP Fast Open doesn't connect before the first bytes, and a shutdown would undo it: no bytes do. */
+/* TCP Fast Open doesn't connect before the first bytes, and a shutdown would undo it: no bytes
+ * do. */
 static bool beginsConnection(struct FastSocket* socket)
 {
     struct tcp_info information = {0};
     const struct msghdr nothing = {0};
-    if (!FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY) || !FastSystemGetTcp(socket->handle, &information) ||
-        information.tcpi_state != TCP_SYN_SENT)
+    if (!FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY) ||
+        !FastSystemGetTcp(socket->handle, &information) || information.tcpi_state != TCP_SYN_SENT)
         return false;
     FastPollConnection(socket);
     (void)FastSystemSend(socket->handle, &nothing, 0);

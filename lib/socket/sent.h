@@ -9,8 +9,8 @@
 /* The function that gets the results of flights. */
 void FastSentFinish(struct FastFlight* flight, int result);
 
-/* For sends of another sort: carries a verdict out that is not DATA; takes off what is done; goes on with
- * whatever is due now that something is over. */
+/* For sends of another sort: carries a verdict out that is not DATA; takes off what is done; goes
+ * on with whatever is due now that something is over. */
 void FastSentCarry(struct FastSocket* socket, struct FastFlight* flight, struct FastAnswer answer);
 void FastSentPopDone(struct FastSocket* socket);
 void FastSentGoOn(struct FastSocket* socket);

@@ -1,16 +1,16 @@
 /*
  * A stream socket as a FILE*.
  *
- * Good path: the C library's stream has no buffer of its own, for with one it would drop unread input
- * at the next write; so each read takes from the socket's queue and each write adds to it, and the
- * gathering happens there, once a turn. Appending mode spares the seek between reading and writing
- * that the standard asks for.
+ * Good path: the C library's stream has no buffer of its own, for with one it would drop unread
+ * input at the next write; so each read takes from the socket's queue and each write adds to it,
+ * and the gathering happens there, once a turn. Appending mode spares the seek between reading and
+ * writing that the standard asks for.
  *
- * Failures: no data yet is EAGAIN, an error of the stream but not its end: the next read tries again.
- * The socket may be released before the stream is closed: the stream holds what is left of it, and
- * every call on it fails with EPIPE.
+ * Failures: no data yet is EAGAIN, an error of the stream but not its end: the next read tries
+ * again. The socket may be released before the stream is closed: the stream holds what is left of
+ * it, and every call on it fails with EPIPE.
  */
-#include "socket/kind.h"
+#include "socket/kind-message.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
- * Every call of the system on a socket's own descriptor that is no operation of the ring: questions about
- * its state, and how it is shut down and closed. One place, so that something else can answer.
+ * Every call of the system on a socket's own descriptor that is no operation of the ring: questions
+ * about its state, and how it is shut down and closed. One place, so that something else can
+ * answer.
  *
  * None of them waits. Errors are negative errnos, unless it says otherwise.
  */

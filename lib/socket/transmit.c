@@ -1,9 +1,9 @@
 /*
- * The Transmit functions: what is handed over is checked, and queued as the kind has it. The prepare task
- * sends it (send.c) when the turn comes.
+ * The Transmit functions: what is handed over is checked, and queued as the kind has it. The
+ * prepare task sends it (send.c) when the turn comes.
  *
- * Failures: told by the return value, with nothing queued and nothing half copied. Ownership passes in
- * every case where the header says so.
+ * Failures: told by the return value, with nothing queued and nothing half copied. Ownership passes
+ * in every case where the header says so.
  */
 #include "socket/transmit.h"
 
@@ -35,7 +35,9 @@ int FastTransmitCheckState(const struct FastSocket* socket)
 static int checkLimit(const struct FastSocket* socket)
 {
     const struct FastOutbound* outbound = socket->outbound;
-    return outbound != NULL && outbound->limit > 0 && outbound->queue.length >= outbound->limit ? -EAGAIN : 0;
+    return outbound != NULL && outbound->limit > 0 && outbound->queue.length >= outbound->limit
+               ? -EAGAIN
+               : 0;
 }
 
 int FastTransmitCheck(const struct FastSocket* socket, const struct FastParts* parts, int flags)
@@ -136,8 +138,8 @@ int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message,
 }
 
 int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address,
-                             socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size,
-                             int flags)
+                             socklen_t length, struct FastBuffer* buffer, size_t offset,
+                             size_t size, int flags)
 {
     struct FastParts parts = {
         .name = address,
@@ -148,11 +150,12 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
     int result = FastTransmitCheck(socket, &parts, flags);
     if (buffer == NULL)
         return isOfArguments(result) ? result : -EINVAL;
-    size_t capacity = GetFastBufferSize(buffer);
+    size_t capacity = FastBufferSize(buffer);
     if (!isOfArguments(result) && (offset > capacity || size > capacity - offset))
         result = -EINVAL;
     if (result == 0) {
-        const struct iovec vector = {.iov_base = GetFastBufferData(buffer) + offset, .iov_len = size};
+        const struct iovec vector = {.iov_base = FastBufferData(buffer) + offset,
+                                     .iov_len = size};
         parts.vector = &vector;
         result = append(socket, &parts, flags);
     }

@@ -7,6 +7,11 @@ def withoutComments(text):
     return re.sub(r'/\*.*?\*/|//[^\n]*', ' ', text, flags=re.S)
 
 
+def withoutLineEnds(text):
+    """Lines that a backslash continues as one."""
+    return text.replace('\\\n', ' ')
+
+
 def includesOf(text):
     """The (opening quote or bracket, file) of each #include."""
     return re.findall(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', withoutComments(text), re.M)
@@ -39,11 +44,13 @@ class Declaration:
 
 
 def readHeader(text):
-    """A public header's ([Declaration], [(section, comment of no declaration)]). Sections are numbered from
-    0, which is what stands before the first; declarations that follow each other share a comment."""
+    """A public header's ([Declaration], [(section, comment of no declaration)]). Sections are
+    numbered from 0, which is what stands before the first; declarations that follow each other
+    share a comment."""
     declarations, others = [], []
     section, comment, fresh = 0, '', False
-    for part in re.finditer(r'^[ \t]*#.*?(?<!\\)$|/\*.*?\*/|extern\s+"C"|struct\s+\w+\s*\{[^}]*\}|[^;{}/#]+;',
+    for part in re.finditer(
+        r'^[ \t]*#.*?(?<!\\)$|/\*.*?\*/|extern\s+"C"|struct\s+\w+\s*\{[^}]*\}|[^;{}/#]+;',
                             text, re.M | re.S):
         word = part[0].strip()
         if fresh and (word.startswith(('/*', '#', 'extern')) or '{' in word):
@@ -53,7 +60,8 @@ def readHeader(text):
             section, comment = section + 1, ''
         elif word.startswith('/*'):
             comment, fresh = word, True
-        elif name := re.search(r'\(\*(\w+)\)|(\w+)\(', withoutComments(word)) if word.endswith(';') else None:
+        elif name := re.search(r'\(\*(\w+)\)|(\w+)\(',
+                               withoutComments(word)) if word.endswith(';') else None:
             declarations.append(Declaration(name[1] or name[2], flatten(word), comment, section))
             fresh = False
         else:

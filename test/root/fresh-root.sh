@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs a line of the README, word for word, in a fresh minimal Debian root: only apt and a shell,
-# and a clean clone of this repository's HEAD. Needs root, mmdebstrap and this machine's apt sources.
+# and a clean clone of this repository's HEAD. Needs root, mmdebstrap and this machine's apt
+# sources.
 #
 # usage: fresh-root.sh demo|tests|both|ci [RELEASE]
 #
-# RELEASE is bookworm (Debian 12, the default) or a later one. both runs one after the other, and again;
-# ci runs .ci/run. Before each command of the line its start is printed, in seconds.
+# RELEASE is bookworm (Debian 12, the default) or a later one. both runs one after the other, and
+# again; ci runs .ci/run. Before each command of the line its start is printed, in seconds.
 
 set -eu
 

@@ -1,24 +1,29 @@
 #!/usr/bin/env bash
-# Runs the unit and api programs, TLS by the kernel, the demo, the probe, and whatever small programs it is
-# given, on kernels of Debian, in QEMU. Nothing is installed but what the packages below lack; all state is in $WORK.
+# Runs the unit and api programs, TLS by the kernel, the demo, the probe, and whatever small
+# programs it is given, on kernels of Debian, in QEMU. Nothing is installed but what the packages
+# below lack; all state is in $WORK.
 #
 # usage: kernels.sh BUILD [KERNEL...]
 #
 # BUILD     a build folder of this tree, with all targets built.
-# KERNEL    what stands between linux-image- and -cloud-amd64 in the name of a package. Default: $kernels.
+# KERNEL    what stands between linux-image- and -cloud-amd64 in the name of a package. Default:
+#           $kernels.
 #
 # Environment:
-#   WORK      where kernels and results are kept from one run to the next: ${TMPDIR:-/tmp}/fastsocket-kernels
+#   WORK      where kernels and results are kept from one run to the next:
+#             ${TMPDIR:-/tmp}/fastsocket-kernels
 #   PROGRAMS  of the build folder instead of all of test/unit and test/api, and ktls
-#   CASES     a folder of C programs that are right when they exit with 0, and skips with 77. Each runs once,
-#             or as the lines of the file «forms» in it say: name and arguments, with a variable of the
-#             environment (NAME=VALUE) before them, or with «load:», beside four busy loops.
+#   CASES     a folder of C programs that are right when they exit with 0, and skips with 77. Each
+#             runs once, or as the lines of the file «forms» in it say: name and arguments, with a
+#             variable of the environment (NAME=VALUE) before them, or with «load:», beside four
+#             busy loops.
 #   PARALLEL  guests at a time (1); SMP processors (2) and MEM MiB (2048) of each
 #   LIMIT     seconds for a guest (3000)
 #   ACCEL     QEMU's accelerator; kvm where a guest boots with it, else tcg,thread=multi
 #
-# Under TCG a guest boots in ten seconds, and everything takes some ten minutes. Old QEMU has faults of its own:
-# what is seen once is run again before it is believed. The table at the end is what CONTRIBUTING.md shows.
+# Under TCG a guest boots in ten seconds, and everything takes some ten minutes. Old QEMU has faults
+# of its own: what is seen once is run again before it is believed. The table at the end is what
+# CONTRIBUTING.md shows.
 
 set -eu
 
@@ -39,7 +44,8 @@ done
 # ---- kernels, by an apt whose sources are this machine's, for every release that has some ----
 
 suites='bookworm bookworm-backports trixie trixie-backports'
-mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -1)
+mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' \
+    /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -1)
 for suite in $suites; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror% } $suite main"
 done >"$WORK/apt/sources.list"
@@ -56,14 +62,19 @@ fetch()
 {
     local folder=$WORK/kernels/$1 part file
     [ ! -e "$folder/vmlinuz" ] || return 0
-    [ -e "$WORK/apt/updated" ] || { APT_CONFIG=$WORK/apt/conf apt-get -qq update && touch "$WORK/apt/updated"; }
+    [ -e "$WORK/apt/updated" ] ||
+        { APT_CONFIG=$WORK/apt/conf apt-get -qq update && touch "$WORK/apt/updated"; }
     mkdir -p "$folder"
     for part in image binary modules; do
-        (cd "$WORK/packages" && APT_CONFIG=$WORK/apt/conf apt-get -qq download "linux-$part-$1-cloud-amd64" 2>/dev/null) || continue
-        for file in "$WORK/packages/linux-$part-$1-cloud-amd64"_*.deb; do dpkg -x "$file" "$folder"; done
+        (cd "$WORK/packages" && APT_CONFIG=$WORK/apt/conf apt-get -qq download \
+            "linux-$part-$1-cloud-amd64" 2>/dev/null) || continue
+        for file in "$WORK/packages/linux-$part-$1-cloud-amd64"_*.deb; do
+            dpkg -x "$file" "$folder"
+        done
     done
     # The archive has some kernels without their modules: what needs one is then a skip.
-    [ -d "$folder/lib/modules" ] || { mkdir -p "$folder/lib" && ln -sfn ../usr/lib/modules "$folder/lib/modules"; }
+    [ -d "$folder/lib/modules" ] ||
+        { mkdir -p "$folder/lib" && ln -sfn ../usr/lib/modules "$folder/lib/modules"; }
     depmod -b "$folder" "$1-cloud-amd64" 2>/dev/null || true
     cp "$(find "$folder" -name 'vmlinuz*' -type f | head -1)" "$folder/vmlinuz"
 }
@@ -88,7 +99,8 @@ trap 'rm -rf "$root"' EXIT
 addLibraries()
 {
     local file
-    { xargs -r ldd 2>/dev/null || true; } | grep -oE '/[^ :)]+' | grep -v libfastsocket | sort -u | while read -r file; do
+    { xargs -r ldd 2>/dev/null || true; } | grep -oE '/[^ :)]+' | grep -v libfastsocket | sort -u |
+    while read -r file; do
         [ -e "$root$file" ] || { mkdir -p "$root${file%/*}" && cp -L "$file" "$root$file"; }
     done
 }
@@ -99,8 +111,11 @@ makeRoot()
     chmod 755 "$root"
     mkdir -p "$root"/{bin,usr/bin,proc,sys,dev,tmp,etc,root,build,cases,modules}
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for name in $(busybox --list | grep -vxE 'busybox|setpriv|ip|sh'); do ln -sf busybox "$root/bin/$name"; done
-    (cd "$build" && { find test tools doc/examples lib -type f -perm -1 ! -name '*.py' ! -name '*.o' -print0
+    for name in $(busybox --list | grep -vxE 'busybox|setpriv|ip|sh'); do
+        ln -sf busybox "$root/bin/$name"
+    done
+    (cd "$build" && { find test tools doc/examples lib -type f -perm -1 \
+                          ! -name '*.py' ! -name '*.o' -print0
                       find lib -type l -print0; } | cpio -0 -pdm "$root/build" 2>/dev/null)
     for name in setpriv prlimit ip; do cp -L "$(command -v $name)" "$root/usr/bin/"; done
     cp -L "$(command -v dash)" "$root/bin/sh" # busybox's own shell would run its own programs first
@@ -112,7 +127,8 @@ makeRoot()
     [ ! -e "${CASES:-/nonexistent}/forms" ] || cp "$CASES/forms" "$root/cases/"
     find "$root/build" "$root/cases" "$root/usr/bin" "$root/bin/sh" -type f -perm -1 | addLibraries
     # Loaded by pthread_exit, and named by nobody.
-    cp -L /lib/*-linux-gnu/libgcc_s.so.1 "$root$(dirname "$(cd "$root" && find . -name libc.so.6 | sed 's|^\.||' | head -1)")/"
+    cp -L /lib/*-linux-gnu/libgcc_s.so.1 \
+        "$root$(dirname "$(cd "$root" && find . -name libc.so.6 | sed 's|^\.||' | head -1)")/"
     printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
@@ -145,11 +161,14 @@ boot()
 {
     local processor=max
     [ "${4%%,*}" = kvm ] || processor=max,la57=off
-    timeout "${LIMIT:-3000}" nice qemu-system-x86_64 -accel "$4" -cpu "$processor" -smp "${SMP:-2}" -m "${MEM:-2048}" \
+    timeout "${LIMIT:-3000}" nice qemu-system-x86_64 \
+        -accel "$4" -cpu "$processor" -smp "${SMP:-2}" -m "${MEM:-2048}" \
         -M q35 -display none -nodefaults -no-reboot \
-        -chardev "file,id=c0,path=$3.console" -serial chardev:c0 -chardev "file,id=c1,path=$3" -serial chardev:c1 \
+        -chardev "file,id=c0,path=$3.console" -serial chardev:c0 \
+        -chardev "file,id=c1,path=$3" -serial chardev:c1 \
         -kernel "$WORK/kernels/$1/vmlinuz" -initrd "$2" \
-        -append "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off nokaslr" </dev/null 2>/dev/null
+        -append "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off nokaslr" \
+        </dev/null 2>/dev/null
 }
 
 # /dev/kvm may open and then hang: it counts when a guest has booted.
@@ -178,7 +197,8 @@ runKernel()
     rm -f "$WORK/results/$1"
     boot "$1" "$work.cpio" "$WORK/results/$1" "$2" || true
     rm -rf "$work" "$work.cpio"
-    awk -v kernel="$1" -f "$source/test/root/kernels.awk" "$WORK/results/$1" >"$WORK/results/$1.summary"
+    awk -v kernel="$1" -f "$source/test/root/kernels.awk" "$WORK/results/$1" \
+        >"$WORK/results/$1.summary"
     cat "$WORK/results/$1.summary"
 }
 

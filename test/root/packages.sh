@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# The Debian packages, from nothing to nothing, in fresh minimal roots: built by one line with all tests,
-# built again elsewhere by an ordinary user to the same bytes, checked by lintian, installed in another
-# root and used by programs in C, Python and Lua, removed without a trace. Needs root, mmdebstrap and this
-# machine's apt sources; takes a quarter of an hour, and tells the time of each step.
+# The Debian packages, from nothing to nothing, in fresh minimal roots: built by one line with all
+# tests, built again elsewhere by an ordinary user to the same bytes, checked by lintian, installed
+# in another root and used by programs in C, Python and Lua, removed without a trace. Needs root,
+# mmdebstrap and this machine's apt sources; takes a quarter of an hour, and tells the time of each
+# step.
 #
 # usage: packages.sh [RELEASE]
 #
-# RELEASE is bookworm (Debian 12, the default) or a later one. The last line is «packages of RELEASE: good».
-# On a machine with two cores, which others used too: bookworm 9.6 minutes, of which the first line took 3.2;
-# that line on trixie 5.4 minutes.
+# RELEASE is bookworm (Debian 12, the default) or a later one. The last line is «packages of
+# RELEASE: good». On a machine with two cores, which others used too: bookworm 9.6 minutes, of which
+# the first line took 3.2; that line on trixie 5.4 minutes.
 
 set -eu
 
 . "$(dirname "$0")/root.sh"
 release=${1-bookworm}
 
-# ---- build -------------------------------------------------------------------------------------------
+# ---- build ---------------------------------------------------------------------------------------
 
 makeRoot "$release" build
 runIn build 'apt-get update && apt-get build-dep -y ./ && dpkg-buildpackage -us -uc -b'
@@ -28,26 +29,31 @@ done
 
 # Another directory, another user, without root's rights.
 git clone --quiet "file://$source" "$roots/build/home/builder/another/place/tree"
-runIn build 'useradd builder && chown -R builder: /home/builder && cd /home/builder/another/place/tree &&
+runIn build 'useradd builder && chown -R builder: /home/builder &&
+    cd /home/builder/another/place/tree &&
     runuser -u builder -- env HOME=/home/builder dpkg-buildpackage -us -uc -b &&
     cd .. && for package in *.deb; do cmp $package /root/$package || exit 1; done'
 
 # What is left to say needs an upstream site.
-runIn build 'apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold lintian && cd /home/builder/another/place &&
+runIn build 'apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold \
+        lintian &&
+    cd /home/builder/another/place &&
     runuser -u builder -- lintian -EvI --pedantic --fail-on error,warning *.changes'
 
-# ---- use -----------------------------------------------------------------------------------------------
+# ---- use -----------------------------------------------------------------------------------------
 
 makeRoot "$release" use
 mkdir "$roots/use/packages" "$roots/use/app"
 cp "$roots"/build/root/*.deb "$roots/use/packages/"
-runIn use 'apt-get update && apt-get install -y --no-install-recommends /packages/libfastsocket1_*.deb \
-    /packages/libfastsocket-dev_*.deb build-essential pkgconf socat python3 luajit'
+runIn use 'apt-get update && apt-get install -y --no-install-recommends \
+    /packages/libfastsocket1_*.deb /packages/libfastsocket-dev_*.deb \
+    build-essential pkgconf socat python3 luajit'
 
 # The README's own program.
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$roots/use/app/app.c"
 runIn use 'cd /app && cc app.c -o app $(pkg-config --cflags --libs fastsocket)'
-runIn use '/app/app >/app/words & until port=$(sed -n "s/^listening on port //p" /app/words) && [ "$port" ]; do
+runIn use '/app/app >/app/words &
+    until port=$(sed -n "s/^listening on port //p" /app/words) && [ "$port" ]; do
         sleep 0.1
     done
     echo hello | socat -t 60 - TCP:127.0.0.1:$port | grep -x hello'

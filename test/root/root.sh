@@ -1,5 +1,5 @@
-# For the scripts beside this file: fresh minimal Debian roots, made with mmdebstrap and this machine's
-# apt sources, as root. What is made lies in $roots and goes with the script.
+# For the scripts beside this file: fresh minimal Debian roots, made with mmdebstrap and this
+# machine's apt sources, as root. What is made lies in $roots and goes with the script.
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 roots=$(mktemp -d "${TMPDIR:-/tmp}/fresh-root.XXXXXX")

@@ -86,14 +86,16 @@ END_TEST
 START_TEST(knowsAMessage)
 {
     struct msghdr message = {.msg_namelen = sizeof(struct sockaddr_storage), .msg_controllen = 64};
-    size_t before = sizeof(struct io_uring_recvmsg_out) + message.msg_namelen + message.msg_controllen;
+    size_t before = sizeof(struct io_uring_recvmsg_out) + message.msg_namelen +
+                    message.msg_controllen;
 
     pairUdp(pair);
     openRecorded(&fixture, pair[0], &message, FASTSOCKET_MODE_REGULAR, &recorder);
     sendText(pair[1], "hello");
     waitInput(&recorder, 1);
     struct FastBuffer* buffer = ReceiveFastSocketBuffer(recorder.socket);
-    ck_assert(isWritten(GetFastBufferData(buffer), sizeof(struct io_uring_recvmsg_out) + sizeof(struct sockaddr_in)));
+    ck_assert(isWritten(GetFastBufferData(buffer),
+                        sizeof(struct io_uring_recvmsg_out) + sizeof(struct sockaddr_in)));
     ck_assert(isWritten(GetFastBufferData(buffer) + before, 5));
     ck_assert(!isWritten(GetFastBufferData(buffer) + before + 5, 1));
     ReleaseFastBuffer(buffer);
@@ -102,7 +104,8 @@ END_TEST
 
 static int completed;
 
-static int noteCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int noteCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                          int reason)
 {
     (void)reason;
     ck_assert_ptr_nonnull(completion);

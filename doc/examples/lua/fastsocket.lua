@@ -198,7 +198,7 @@ function Ring:allocate(size)
     return ffi.gc(found(lib.AllocateFastBuffer(self.pool, size, 0)), lib.ReleaseFastBuffer)
 end
 
--- Takes a connected descriptor over. handler(socket, event, parameter) is told POLLIN, POLLOUT, POLLERR
+-- Takes a connected descriptor over. handler(socket, event, parameter) gets POLLIN, POLLOUT, POLLERR
 -- and POLLHUP.
 function Ring:socket(handle, handler)
     local socket = found(lib.CreateFastSocket(self.ring, self.provider, self.pool, self.pool, handle, nil, 0, 0, 0, onSocket, nil))

@@ -128,7 +128,7 @@ async def main():
         task = asyncio.create_task(echo(connection))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        # However it ends: a task that is cancelled before its first step never enters a «try».
+        # However it ends: a task that is canceled before its first step never enters a «try».
         task.add_done_callback(lambda task: connection.release())
 
     listener = fastsocket.Listener(ring, listening, handle_connection)

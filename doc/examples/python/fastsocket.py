@@ -43,7 +43,7 @@ class Statistics(ctypes.Structure):
 # ---- the functions ------------------------------------------------------------------------------
 
 def _found(result, function, arguments):
-    """For functions that return a pointer: NULL is an error, told by errno."""
+    """For functions that return a pointer: NULL is an error, reported by errno."""
     if not result:
         reason = ctypes.get_errno()
         raise OSError(reason, f'{function.__name__}: {os.strerror(reason)}')
@@ -254,7 +254,7 @@ class Buffer:
 
 class Socket:
     """
-    A connection. handler(socket, event, parameter) is told POLLIN, POLLOUT, POLLERR and POLLHUP.
+    A connection. handler(socket, event, parameter) gets POLLIN, POLLOUT, POLLERR and POLLHUP.
 
     connection, a socket of the standard library, is detached: its descriptor is the library's now.
     """
@@ -308,7 +308,7 @@ class Socket:
         _lib.AbortFastSocket(pointer)
 
     def _forget(self):
-        pointer, self._pointer = self._pointer, None  # every later call is told EINVAL
+        pointer, self._pointer = self._pointer, None  # every later call gets EINVAL
         _objects.pop(pointer, None)
         return pointer
 
@@ -320,7 +320,7 @@ class Listener:
     listening, a listening socket, is detached: its descriptor is the library's now.
     """
 
-    # For want of these the library rests a while and tries again by itself.
+    # Without these the library waits a while and tries again by itself.
     SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
     def __init__(self, ring, listening, handler):

@@ -1,0 +1,47 @@
+/*
+ * What a file has beside what every socket has.
+ */
+#ifndef FASTSOCKET_SOCKET_KIND_FILE_STATE_H
+#define FASTSOCKET_SOCKET_KIND_FILE_STATE_H
+
+#include "socket/kind.h"
+
+enum FastFileState
+{
+    FAST_FILE_READS_ONCE = 1 << 0,   /* no multishot reads */
+    FAST_FILE_POLLS = 1 << 1,        /* a poll comes before each read, */
+    FAST_FILE_READY = 1 << 2,        /* has come, */
+    FAST_FILE_POLLED = 1 << 3,       /* and did so before the read in flight */
+    FAST_FILE_BY_WORKER = 1 << 4,    /* operations may be done by a thread of the kernel's */
+    FAST_FILE_WRITES_APART = 1 << 5, /* a pipe that the ring can't write without waiting */
+    FAST_FILE_WRITTEN = 1 << 6,      /* the write was made already, and gave result */
+    FAST_FILE_RELAYED = 1 << 7,      /* the relay holds something */
+    FAST_FILE_TRIED = 1 << 8,        /* to open it once more */
+};
+
+/* What is in flight for reading. */
+enum FastFileForm
+{
+    FAST_FILE_READ,
+    FAST_FILE_READ_MULTISHOT,
+    FAST_FILE_POLL,
+    FAST_FILE_POLL_OWN, /* to be followed by a read of our own */
+    FAST_FILE_RELAY,    /* a splice into the relay */
+};
+
+struct FastFileSocket
+{
+    struct FastSocket socket;
+    ssize_t result;
+    int own;         /* an open file description for us alone, or -1 */
+    int relay[2];    /* a pipe, or -1 */
+    uint16_t state;  /* FAST_FILE_* */
+    uint8_t form;    /* enum FastFileForm */
+};
+
+static inline struct FastFileSocket* FastFile(const struct FastSocket* socket)
+{
+    return FAST_CONTAINER(socket, struct FastFileSocket, socket);
+}
+
+#endif

@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+"""
+The shape of the sources: columns, lengths of files and functions, comments, and words that this
+library doesn't use.
+
+usage: format-test.py SOURCE_ROOT
+"""
+
+import pathlib
+import re
+import statistics
+import sys
+import tempfile
+
+import source
+import tap
+
+# What is wrong in files whose paths begin so is reported, not refused.
+UNDER_REBUILD = ['lib/', 'test/api/', 'test/helper/', 'test/unit/']
+REPORTED = 40  # faults of a kind, the others are counted
+
+COLUMNS = 100
+FILE_LINES = 450
+FUNCTION_LINES = 60
+MEDIAN_LINES = 10
+COMMENTS = (15, 25)  # percent of the lines of lib/
+FILE_COMMENTS = (8, 40)  # outside of it a file is reported
+GROUP = 4  # declarations that one comment may speak for
+
+
+class Faults:
+    def __init__(self):
+        self.refused, self.reported = [], []
+
+    def add(self, file, text):
+        rebuilt = any(str(file).startswith(prefix) for prefix in UNDER_REBUILD)
+        (self.reported if rebuilt else self.refused).append(f"{file}: {text}")
+
+    def all(self):
+        return self.refused + self.reported
+
+    def check(self):
+        for text in self.reported[:REPORTED]:
+            print(f"# under rebuild: {text}")
+        if len(self.reported) > REPORTED:
+            print(f"# under rebuild: … and {len(self.reported) - REPORTED} more")
+        assert not self.refused, "\n".join(self.refused)
+
+
+def filesIn(root, folders, endings):
+    for folder in folders:
+        path = root / folder
+        for file in [path] if path.is_file() else sorted(path.rglob('*')):
+            if file.is_file() and file.suffix in endings:
+                yield file.relative_to(root), file.read_text()
+
+
+def linesOf(text):
+    return text.removesuffix('\n').split('\n')
+
+
+# ---- columns and lengths ----
+
+def findLongLines(root, faults):
+    for file, text in filesIn(root, ['lib', 'include', 'test'], ['.c', '.h', '.py', '.sh']):
+        for number, line in enumerate(linesOf(text), 1):
+            if len(line) > COLUMNS:
+                faults.add(file, f"line {number} has {len(line)} columns")
+
+
+def findLongFiles(root, faults):
+    for file, text in filesIn(root, ['lib'], ['.c', '.h']):
+        if len(linesOf(text)) > FILE_LINES:
+            faults.add(file, f"has {len(linesOf(text))} lines, more than {FILE_LINES}")
+
+
+def functionsOf(text):
+    """(name, lines of the body with its braces): bodies begin and end in the first column."""
+    lines, start = linesOf(text), None
+    for number, line in enumerate(lines):
+        if line == '{' and number > 0 and lines[number - 1].endswith(')'):
+            start = number
+        elif line == '}' and start is not None:
+            yield nameOfFunction(lines[:start]), number - start + 1
+            start = None
+
+
+def nameOfFunction(lines):
+    head = len(lines) - 1
+    while head > 0 and lines[head].startswith(' '):
+        head -= 1
+    match = re.search(r'(\w+)\(', lines[head])
+    return match[1] if match else lines[head]
+
+
+def findLongFunctions(root, faults):
+    lengths = []
+    for file, text in filesIn(root, ['lib'], ['.c', '.h']):
+        for name, length in functionsOf(text):
+            lengths.append(length)
+            if length > FUNCTION_LINES:
+                faults.add(file, f"{name} has {length} lines, more than {FUNCTION_LINES}")
+    if lengths and statistics.median(lengths) > MEDIAN_LINES:
+        faults.add('lib/',
+                   f"half of the functions have more than {statistics.median(lengths)} lines")
+
+
+# ---- comments ----
+
+def marked(text):
+    """A text with a \1 in the place of each comment, or of its part on a line."""
+    text = re.sub(r'//[^\n]*', '\1', text)
+    return re.sub(r'/\*.*?\*/', lambda match: re.sub(r'[^\n]+', '\1', match[0]), text, flags=re.S)
+
+
+def countComments(text):
+    lines = linesOf(marked(text))
+    return sum('\1' in line for line in lines), len(lines)
+
+
+def findCommentShare(root, faults):
+    sum, all = 0, 0
+    for file, text in filesIn(root, ['lib'], ['.c', '.h']):
+        comments, lines = countComments(text)
+        sum, all = sum + comments, all + lines
+        if not FILE_COMMENTS[0] <= 100 * comments / lines <= FILE_COMMENTS[1]:
+            print(f"# {file}: {100 * comments / lines:.0f} % of the lines have a comment")
+    if not COMMENTS[0] <= 100 * sum / max(all, 1) <= COMMENTS[1]:
+        faults.add('lib/', f"{100 * sum / max(all, 1):.1f} % of the lines have a comment, not "
+                   f"{COMMENTS[0]} to {COMMENTS[1]}")
+
+
+def uncommented(text):
+    """The functions of a header that no comment speaks of: none on their lines, none right above
+    them, and none right above the first of a few that follow each other without a blank line. A
+    comment between lines of «----» names a part of the header and speaks of no function."""
+    text = re.sub(r'/\*[ \t]*----[^\n]*', '', source.withoutLineEnds(text))
+    spoken, left, depth, statement = False, 0, 0, []
+    for line in linesOf(marked(text)):
+        code = line.replace('\1', '').strip()
+        if not statement and depth == 0 and not code:
+            spoken, left = ('\1' in line), GROUP
+            continue
+        statement.append(line)
+        depth += code.count('{') - code.count('}')
+        if depth > 0 or not re.search(r'[;}]$|^#', code):
+            continue
+        whole, statement = ' '.join(statement), []
+        name = re.match(
+            r'(?!typedef\b|struct \w+\s*\{|enum\b|union\b|_Static_assert|#)[^({]*?\b(\w+)\(',
+                        whole.replace('\1', '').strip())
+        if not name or code.startswith('#'):
+            spoken = False
+        elif '\1' not in whole.partition('{')[0] and not (spoken and left > 0):
+            yield name[1]
+        left -= 1
+
+
+def findUncommented(root, faults):
+    for file, text in filesIn(root, ['lib'], ['.h']):
+        for name in uncommented(text):
+            faults.add(file, f"no comment speaks of {name}")
+
+
+def findContinuations(root, faults):
+    for file, text in filesIn(root, ['lib', 'include'], ['.c', '.h']):
+        for number, line in enumerate(linesOf(text), 1):
+            if re.search(r'/\*\s*…', line):
+                faults.add(file,
+                           f"line {number}: a comment that continues another; each stands alone")
+
+
+# ---- words ----
+
+# As a word of prose or of a name, in whatever case: what to write instead.
+WORDS = {
+    r'flying': 'inFlight',
+    r'resting': 'backoff',
+    r'unmoved': 'cancelFailed',
+    r'tighten(s|ed|ing)?': 'throttle',
+    r'settle[sd]?|settling': 'reconcile',
+    r'modest': 'singleBuffer',
+    r'forgiven': 'unexpectedEnds',
+    r'patient': 'needsWorker',
+    r'renew(s|ed|ing|al)?': 'rearm',
+    r'deafen(s|ed|ing)?': 'closeHandles',
+    r'judge[sd]?|judging': 'classify',
+    r'keepers?': 'source',
+    r'shells?': 'defunct',
+    r'cancell(ed|ing|er)': 'canceled, canceling',
+    r'anew': 'again',
+}
+PHRASES = {
+    r'for want of': 'because … failed',
+}
+
+
+def wordsOf(line):
+    """The words of a line, those of its names one by one."""
+    return [word.lower() for word in re.findall(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+', line)]
+
+
+def findWords(root, faults):
+    for file, text in filesIn(root, ['lib', 'include', 'doc/man', 'doc/guide.md'],
+                              ['.c', '.h', '.scd', '.md']):
+        for number, line in enumerate(linesOf(text), 1):
+            for word, better in strangeWords(line):
+                faults.add(file, f"line {number} says «{word}»: {better}")
+        for phrase, better in PHRASES.items():
+            for match in re.finditer(phrase.replace(' ', r'[\s*]+'), text):
+                number = text.count('\n', 0, match.start()) + 1
+                faults.add(file, f"line {number} says «{phrase}»: {better}")
+
+
+def strangeWords(line):
+    for word in wordsOf(line):
+        for pattern, better in WORDS.items():
+            if re.fullmatch(pattern, word):
+                yield word, better
+
+
+# ---- kinds ----
+
+# The only files that may ask whether a socket is a stream, messages or a file, but for so many
+# places.
+KIND_FILES = re.compile(r'lib/socket/(kind-[\w-]+|kind|create)\.[ch]$')
+KIND_BRANCHES = 1
+KIND_QUESTION = re.compile(
+    r'->kind\s*[=!]=|switch \([^)]*->kind\)|->traits\s*&(?!&)|->file\b(?!\s*=[^=])')
+
+
+def findKindBranches(root, faults):
+    found = []
+    for file, text in filesIn(root, ['lib'], ['.c', '.h']):
+        if not KIND_FILES.match(str(file)):
+            for line in linesOf(source.withoutLineEnds(source.withoutComments(text))):
+                found += [str(file)] * len(KIND_QUESTION.findall(line))
+    if len(found) > KIND_BRANCHES:
+        places = ' '.join(f"{file} ({found.count(file)})" for file in sorted(set(found)))
+        faults.add('lib/socket/', f"asks for a socket's kind {len(found)} times, "
+                   f"more than {KIND_BRANCHES}: {places}")
+
+
+# ---- the tests of all this ----
+
+FINDERS = {
+    'columns': findLongLines,
+    'files': findLongFiles,
+    'functions': findLongFunctions,
+    'comments': findCommentShare,
+    'declarations': findUncommented,
+    'continuations': findContinuations,
+    'words': findWords,
+    'kinds': findKindBranches,
+}
+
+
+def check(root, finder):
+    faults = Faults()
+    finder(root, faults)
+    faults.check()
+
+
+CODE = ''.join(f'static int f{number}(void)\n{{\n    return 0;\n}}\n' for number in range(4))
+
+# finder, name: (file, text, whether it must be refused).
+PLANTS = {
+    ('columns', 'longLine'): ('lib/base/a.c', 'x' * 101, True),
+    ('columns', 'fullLine'): ('lib/base/a.c', 'x' * 100, False),
+    ('columns', 'characters'): ('test/api/a.c', '«' * 100, False),
+    ('columns', 'python'): ('test/house/a.py', '#' * 101, True),
+    ('columns', 'shell'): ('test/root/a.sh', '#' * 101, True),
+    ('columns', 'header'): ('include/Ring/a.h', '/' * 101, True),
+    ('files', 'longFile'): ('lib/base/a.c', '\n' * 451, True),
+    ('files', 'fullFile'): ('lib/base/a.c', '\n' * 450, False),
+    ('functions', 'long'): ('lib/base/a.c',
+                            CODE + 'int f(int a,\n      int b)\n{\n' + '    f();\n' * 59 + '}\n',
+                            True),
+    ('functions', 'full'): ('lib/base/a.c', CODE + 'int f(int a)\n{\n' + '    f();\n' * 58 + '}\n',
+                            False),
+    ('functions', 'struct'): ('lib/base/a.c', CODE + 'struct a\n{\n' + '    int a;\n' * 99 + '};\n',
+                              False),
+    ('functions', 'median'): ('lib/base/a.c', ('int f(void)\n{\n' + '    f();\n' * 9 + '}\n') * 3,
+                              True),
+    ('comments', 'few'): ('lib/base/a.c', '/* a */\n' * 14 + 'int a;\n' * 86, True),
+    ('comments', 'enough'): ('lib/base/a.c', '/*\n * a\n */\n' * 5 + 'int a;\n' * 85, False),
+    ('comments', 'many'): ('lib/base/a.c', 'int a; /* a */\n' * 26 + 'int a;\n' * 74, True),
+    ('declarations', 'none'): ('lib/base/a.h', 'int f(void);\n', True),
+    ('declarations', 'before'): ('lib/base/a.h', '/* What it does. */\nint f(void);\n', False),
+    ('declarations', 'behind'): ('lib/base/a.h', 'int f(int a,\n      int b); /* what it does */\n',
+                                 False),
+    ('declarations', 'detached'): ('lib/base/a.h', '/* Something. */\n\nint f(void);\n', True),
+    ('declarations', 'group'): ('lib/base/a.h', '/* What they do. */\n' + 'int f(void);\n' * 4,
+                                False),
+    ('declarations', 'largeGroup'): ('lib/base/a.h', '/* What they do. */\n' + 'int f(void);\n' * 5,
+                                     True),
+    ('declarations', 'title'): ('lib/base/a.h', '/* ---- a.c ---- */\nint f(void);\n', True),
+    ('declarations', 'ofAnother'): ('lib/base/a.h',
+                                    '/* A struct. */\nstruct a\n{\n    int a;\n};\nint f(void);\n',
+                                    True),
+    ('declarations', 'inline'): ('lib/base/a.h',
+                                 'static inline int f(void)\n{\n    return 0; /* a */\n}\n', True),
+    ('declarations', 'inlineBefore'): ('lib/base/a.h',
+                                       '/* A. */\nstatic inline int f(void)\n{\n    return '
+                                       'g();\n}\n', False),
+    ('declarations', 'noFunction'): ('lib/base/a.h',
+                                     'struct a\n{\n    int (*f)(void);\n};\ntypedef int '
+                                     '(*T)(int);\n', False),
+    ('continuations', 'dots'): ('lib/base/a.h', '    bool a; /* … and more */\n', True),
+    ('continuations', 'within'): ('lib/base/a.h', '    bool a; /* HELLO … BYE */\n', False),
+    ('words', 'name'): ('lib/base/a.c', 'bool unmovedYet;\n', True),
+    ('words', 'inName'): ('lib/base/a.c', 'void FastSocketTightenReceive(void);\n', True),
+    ('words', 'constant'): ('lib/base/a.c', 'enum { STATE_RESTING };\n', True),
+    ('words', 'prose'): ('include/Ring/a.h', '/* It becomes a shell. */\n', True),
+    ('words', 'spelling'): ('doc/man/a.3.scd', 'It is cancelled.\n', True),
+    ('words', 'brokenPhrase'): ('lib/base/a.c', '/*\n * ends for\n * want of memory\n */\n', True),
+    ('words', 'standard'): ('lib/base/a.c', 'cancellation canceled rest notice interest Shelley\n',
+                            False),
+    ('kinds', 'two'): ('lib/socket/a.c', 'if (socket->kind == A || socket->kind != B)\n', True),
+    ('kinds', 'one'): ('lib/socket/a.c', 'if (socket->kind == A)\n', False),
+    ('kinds', 'traits'): ('lib/socket/a.c', 'if (kind->traits & A)\n    return kind->traits & B;\n',
+                          True),
+    ('kinds', 'inKind'): ('lib/socket/kind-file.c', 'if (a->kind == A || a->kind == B)\n', False),
+    ('kinds', 'commented'): ('lib/socket/a.c', '/* ->kind == ->kind == */\n', False),
+}
+
+
+def checkPlant(finder, file, text, refused):
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory)
+        (root / file).parent.mkdir(parents=True)
+        (root / file).write_text(text)
+        faults = Faults()
+        FINDERS[finder](root, faults)
+        found = [fault for fault in faults.all() if fault.startswith(('lib/', file))]
+        assert bool(found) == refused, found or "was not refused"
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    cases = [(f'format/{name}', lambda finder=finder: check(root, finder))
+             for name, finder in FINDERS.items()]
+    for (finder, name), plant in PLANTS.items():
+        kind = 'refuses' if plant[-1] else 'takes'
+        cases.append((f'format/{kind}/{finder}-{name}',
+                      lambda finder=finder, plant=plant: checkPlant(finder, *plant)))
+    tap.runCases(cases)
+
+
+main()

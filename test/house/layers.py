@@ -1,0 +1,199 @@
+"""
+The table of the house: who may know whom in lib/. layers-test.py holds the sources to it,
+doc/house.py draws the picture in its order.
+
+A stem is a file's path below lib/ without its ending: `ring/life` is life.c and life.h.
+"""
+
+import fnmatch
+
+# From the one that knows least. A room never knows a later one.
+ROOMS = ['base', 'engine', 'ring', 'memory', 'service', 'socket']
+
+# Where what the files of one room know of each other is reported, not refused, as are booleans of
+# theirs.
+ROOMS_UNDER_REBUILD = ['engine', 'ring', 'memory', 'socket']
+
+# stem: those whose headers it may include. Each stands behind all that it names.
+ROWS = {
+    'export': [],
+
+    'base/checker': [],
+    'base/handle': [],
+    'base/pipe-signal': [],
+    'base/thread': [],
+    'base/timer': [],
+    'base/poison': ['base/checker'],
+
+    'engine/engine': [],
+    'engine/uring-compat': [],
+    'engine/uring-checked': ['engine/engine'],
+    'engine/uring-probe': ['engine/engine', 'engine/uring-compat', 'base/pipe-signal'],
+    'engine/uring': ['engine/engine', 'engine/uring-checked', 'engine/uring-compat', 'base/handle'],
+    'engine/uring-open': ['engine/engine', 'engine/uring', 'engine/uring-compat',
+                          'engine/uring-probe', 'base/checker', 'base/handle'],
+    'engine/open': ['engine/engine', 'engine/uring-open'],
+
+    'ring/task': [],
+    'ring/waiter': [],
+    'ring/state': ['ring/task', 'ring/waiter', 'engine/engine', 'base/thread', 'base/timer'],
+    'ring/base': ['ring/state'],
+    'ring/call': ['ring/base'],
+    'ring/enter': ['ring/base', 'base/pipe-signal'],
+    'ring/flusher': ['ring/base'],
+    'ring/group': ['ring/base'],
+    'ring/limit': ['ring/base'],
+    'ring/timers': ['ring/base'],
+    'ring/now': ['ring/enter'],
+    'ring/option': ['ring/base', 'ring/limit'],
+    'ring/turn': ['ring/base', 'ring/call', 'ring/enter', 'ring/flusher', 'ring/timers'],
+    'ring/question': ['ring/timers', 'ring/turn'],
+    'ring/ring': ['ring/base', 'ring/call', 'ring/enter', 'ring/group', 'ring/limit', 'ring/now',
+                  'ring/timers'],
+    'ring/armed': ['ring/ring'],
+    'ring/life': ['ring/call', 'ring/flusher', 'ring/option', 'ring/ring', 'ring/timers',
+                  'ring/turn', 'engine/open'],
+
+    'memory/provider-state': ['ring/ring'],
+    'memory/provider': ['memory/provider-state', 'base/checker'],
+    'memory/provider-claim': ['memory/provider', 'engine/uring-compat'],
+    'memory/provider-wait': ['memory/provider'],
+    'memory/buffer': ['memory/pool-state', 'base/poison'],
+    'memory/pool-store': ['memory/buffer', 'base/poison'],
+    'memory/pool': ['memory/buffer', 'memory/pool-state'],
+    'memory/pool-state': ['memory/pool', 'memory/pool-store', 'base/thread'],
+    'memory/ring-pool': ['memory/pool', 'memory/provider', 'ring/ring'],
+    'memory/pool-foreign': ['memory/pool-state'],
+    'memory/pool-own': ['memory/pool-state'],
+    'memory/pool-shared': ['memory/pool-state'],
+
+    'service/event': ['ring/ring'],
+    'service/listener': ['ring/armed'],
+    'service/operation-claim': ['ring/ring', 'engine/uring-compat', 'base/checker'],
+    'service/timeout': ['ring/ring'],
+    'service/watch': ['ring/armed'],
+    'service/operation': ['service/operation-claim', 'ring/armed', 'ring/ring'],
+
+    'socket/control': [],
+    'socket/inbound': ['memory/pool'],
+    'socket/system': [],
+    'socket/item': ['socket/control', 'service/operation', 'memory/pool', 'ring/ring'],
+    'socket/outbound': ['socket/item'],
+    'socket/core': ['socket/inbound', 'socket/outbound', 'memory/provider', 'ring/armed',
+                    'ring/ring'],
+    'socket/intake': ['socket/control', 'socket/core'],
+    'socket/kind': ['socket/core'],
+    'socket/question': ['socket/core'],
+    'socket/flight': ['socket/kind', 'engine/uring-compat'],
+    'socket/kind-file-state': ['socket/kind'],
+    'socket/kind-tls': ['socket/kind', 'socket/system'],
+    'socket/transmit': ['socket/kind'],
+    'socket/kind-file-own': ['socket/kind-file-state', 'base/handle', 'base/pipe-signal',
+                             'base/thread'],
+    'socket/kind-socket': ['socket/flight', 'socket/kind', 'socket/system', 'engine/uring-compat'],
+    'socket/output': ['socket/core', 'socket/flight', 'service/operation'],
+    'socket/own-operation': ['socket/system', 'socket/transmit', 'service/operation'],
+    'socket/failure': ['socket/core', 'socket/kind', 'socket/output', 'socket/system'],
+    'socket/kind-message': ['socket/flight', 'socket/intake', 'socket/kind',
+                            'socket/kind-socket', 'socket/system'],
+    'socket/kind-stream': ['socket/flight', 'socket/intake', 'socket/kind', 'socket/kind-socket',
+                           'socket/kind-tls'],
+    'socket/kind-file': ['socket/flight', 'socket/intake', 'socket/kind-file-own',
+                         'socket/kind-file-state', 'socket/kind-socket', 'socket/kind-stream',
+                         'socket/system', 'engine/uring-compat'],
+    'socket/poll': ['socket/core', 'socket/failure'],
+    'socket/receive': ['socket/core', 'socket/failure', 'socket/intake', 'socket/kind'],
+    'socket/stdio': ['socket/kind-message'],
+    'socket/dispatch': ['socket/core', 'socket/failure', 'socket/kind', 'socket/output',
+                        'socket/receive'],
+    'socket/kind-find': ['socket/kind', 'socket/kind-file', 'socket/kind-message',
+                         'socket/kind-stream', 'socket/system'],
+    'socket/option': ['socket/core', 'socket/receive'],
+    'socket/read': ['socket/intake', 'socket/kind', 'socket/receive'],
+    'socket/sent': ['socket/control', 'socket/failure', 'socket/kind', 'socket/output',
+                    'socket/poll', 'socket/system'],
+    'socket/release': ['socket/core', 'socket/dispatch', 'socket/intake', 'socket/kind',
+                       'socket/output', 'socket/receive', 'socket/sent', 'socket/system'],
+    'socket/send-own': ['socket/core', 'socket/failure', 'socket/flight', 'socket/output',
+                        'socket/sent', 'socket/system', 'service/operation'],
+    'socket/send': ['socket/core', 'socket/flight', 'socket/output', 'socket/send-own',
+                    'socket/sent'],
+    'socket/prepare': ['socket/core', 'socket/poll', 'socket/receive', 'socket/release',
+                       'socket/send'],
+    'socket/create': ['socket/dispatch', 'socket/failure', 'socket/kind-file',
+                      'socket/kind-find', 'socket/kind-message', 'socket/kind-stream',
+                      'socket/poll', 'socket/prepare', 'socket/receive', 'socket/release',
+                      'socket/system', 'memory/ring-pool'],
+}
+
+# header: the files beside its own that define what it declares. Who may include it may call them.
+DECLARES = {
+    'memory/pool': ['memory/pool-own'],
+    'memory/pool-state': ['memory/pool-foreign', 'memory/pool-own', 'memory/pool-shared'],
+    'memory/provider': ['memory/provider-claim', 'memory/provider-wait'],
+    'memory/provider-state': ['memory/provider-claim', 'memory/provider-wait'],
+}
+
+# stem: the files whose public functions it calls, by the public headers that it reads.
+PUBLIC_CALLS = {
+    'socket/stdio': ['socket/read', 'socket/release', 'socket/transmit'],
+}
+
+# The only room that may read liburing's header, and call what is no mere filling of entries.
+SEAM = 'engine'
+
+# pattern of stems: the public headers that they may read. The first pattern that fits counts; who
+# fits none may read none.
+PUBLIC_KNOWN = {
+    'export': ['FastBuffer.h', 'FastRing.h', 'FastSocket.h'],
+    'engine/*': ['FastRing.h'],
+    'ring/life': ['FastRing.h', 'FastSocket.h'],  # the latter for the version alone
+    'ring/question': ['FastRing.h', 'FastSocket.h'],  # also
+    'ring/*': ['FastRing.h'],
+    'memory/provider*': ['FastRing.h'],
+    'memory/ring-pool': ['FastBuffer.h', 'FastRing.h'],
+    'memory/*': ['FastBuffer.h'],  # pools know no ring
+    'service/listener': ['FastRing.h', 'FastSocket.h'],
+    'service/*': ['FastRing.h'],
+    'socket/*': ['FastBuffer.h', 'FastRing.h', 'FastSocket.h'],
+}
+
+# Booleans that a socket and its parts may have at most, each written by one file.
+MOST_BOOLEANS = 15
+
+
+def roomOf(stem):
+    return stem.split('/')[0] if '/' in stem else ''
+
+
+def isSeam(stem):
+    return roomOf(stem) == SEAM
+
+
+def publicKnownOf(stem):
+    for pattern, names in PUBLIC_KNOWN.items():
+        if fnmatch.fnmatchcase(stem, pattern):
+            return names
+    return []
+
+
+def isUnderRebuild(*stems):
+    """What is said of them concerns one room, which is being rebuilt."""
+    return len({roomOf(stem) for stem in stems}) == 1 and roomOf(stems[0]) in ROOMS_UNDER_REBUILD
+
+
+def reach(stem):
+    """The stem and all that it knows by others."""
+    found, next = set(), [stem]
+    while next:
+        stem = next.pop()
+        if stem not in found:
+            found.add(stem)
+            next += ROWS.get(stem, [])
+    return found
+
+
+def callable(stem):
+    """The stems that define what a stem may call."""
+    found = reach(stem)
+    return found.union(*(DECLARES.get(below, []) + PUBLIC_CALLS.get(below, []) for below in found))
