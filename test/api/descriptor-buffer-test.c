@@ -1,7 +1,7 @@
 /*
- * Buffers of a provider that users' own operations are given: each one that a completion names is its
- * user's, or goes back to its ring, however the operation ends. What the ring has is counted by taking it
- * all: a receive that is sent more messages than there are buffers ends with ENOBUFS.
+ * Buffers of a provider that users' own operations are given: each one that a completion names is
+ * its user's, or goes back to its ring, however the operation ends. What the ring has is counted by
+ * taking it all: a receive that is sent more messages than there are buffers ends with ENOBUFS.
  */
 #include "fixture.h"
 
@@ -38,6 +38,8 @@ static void tearDown(void)
     ck_assert_int_eq(countDescriptors(), descriptors);
 }
 
+AREA(descriptorBuffer, "descriptor-buffer", .open = setUp, .close = tearDown);
+
 /* ---- operations ---- */
 
 /* What a handler saw, and what it does with it. */
@@ -52,7 +54,8 @@ static struct
     struct io_uring_cqe* taken; /* otherwise copies of them */
 } seen;
 
-static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                        int reason)
 {
     (void)descriptor;
     if (completion == NULL)
@@ -62,7 +65,8 @@ static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_c
     seen.over = reason == FASTRING_REASON_COMPLETE;
     if (completion->res > 0 && GetFastRingBuffer(provider, completion) != NULL) {
         if (seen.taken != NULL)
-            memcpy((char*)seen.taken + (size_t)seen.bytes * sizeof(*seen.taken), completion, sizeof(*completion));
+            memcpy((char*)seen.taken + (size_t)seen.bytes * sizeof(*seen.taken), completion,
+                   sizeof(*completion));
         seen.bytes++;
         if (seen.advance)
             ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), 0);
@@ -86,7 +90,7 @@ static void sendRecords(int count)
         ck_assert_int_eq(send(pair[1], "record", 6, MSG_NOSIGNAL), 6);
 }
 
-static void closePair(void)
+static void closeBoth(void)
 {
     close(pair[0]);
     close(pair[1]);
@@ -125,13 +129,13 @@ static void expectAllBuffers(void)
     ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
     free(taken);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
 }
 
 /* ---- ends ---- */
 
 /* §2.3 own operations: a handler that lets its receive go takes no more than what it saw */
-START_TEST(comeBackWhenTheHandlerLetsGo)
+CASE(descriptorBuffer, comeBackWhenTheHandlerLetsGo)
 {
     for (int told = 1; told <= 3; told++) {
         memset(&seen, 0, sizeof(seen));
@@ -142,23 +146,24 @@ START_TEST(comeBackWhenTheHandlerLetsGo)
         receiveFrom(pair[0], onCompletion);
         finish();
         ck_assert_int_eq(seen.told, told);
-        closePair();
+        closeBoth();
         expectAllBuffers();
     }
 }
-END_TEST
 
 static struct FastRingDescriptor* other;
 
-static int releaseOther(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int releaseOther(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                        int reason)
 {
     ReleaseFastRingDescriptor(other);
     other = NULL;
     return onCompletion(descriptor, completion, reason);
 }
 
-/* §2.3 own operations: a receive that is released by another's handler, with completions in the queue */
-START_TEST(comeBackFromAReleasedReceive)
+/* §2.3 own operations: a receive that is released by another's handler, with completions in the
+ * queue */
+CASE(descriptorBuffer, comeBackFromAReleasedReceive)
 {
     int second[2];
 
@@ -174,15 +179,14 @@ START_TEST(comeBackFromAReleasedReceive)
     waitCount(ring, &seen.told, 4);
     ck_assert_ptr_null(other);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     close(second[0]);
     close(second[1]);
     expectAllBuffers();
 }
-END_TEST
 
 /* §2.3 own operations: a receive without a handler discards what comes, not its buffers */
-START_TEST(comeBackWithoutAHandler)
+CASE(descriptorBuffer, comeBackWithoutAHandler)
 {
     pairUnix(pair, SOCK_SEQPACKET);
     sendRecords(BUFFERS * 3 / 2);
@@ -194,10 +198,10 @@ START_TEST(comeBackWithoutAHandler)
     close(pair[0]);
     expectAllBuffers();
 }
-END_TEST
 
-/* §2.3 own operations: cancelled before it was submitted, idle, and with completions in the queue */
-START_TEST(comeBackFromACancelledReceive)
+/* §2.3 own operations: cancelled before it was submitted, idle, and with completions in the
+ * queue */
+CASE(descriptorBuffer, comeBackFromACancelledReceive)
 {
     for (int turns = 0; turns < 3; turns++) {
         memset(&seen, 0, sizeof(seen));
@@ -210,11 +214,10 @@ START_TEST(comeBackFromACancelledReceive)
         finish();
         ck_assert(seen.over);
         ReleaseFastRingDescriptor(descriptor);
-        closePair();
+        closeBoth();
         expectAllBuffers();
     }
 }
-END_TEST
 
 static void readOnce(int handle, bool cancel)
 {
@@ -230,8 +233,9 @@ static void readOnce(int handle, bool cancel)
     ReleaseFastRingDescriptor(descriptor);
 }
 
-/* §2.3 res 0: a read that ends, fails or is cancelled may bring a buffer, of which nobody hears bytes */
-START_TEST(comeBackFromAReadWithoutBytes)
+/* §2.3 res 0: a read that ends, fails or is cancelled may bring a buffer, of which nobody hears
+ * bytes */
+CASE(descriptorBuffer, comeBackFromAReadWithoutBytes)
 {
     int ends[2];
 
@@ -249,10 +253,9 @@ START_TEST(comeBackFromAReadWithoutBytes)
     close(directory);
     expectAllBuffers();
 }
-END_TEST
 
 /* §2.3 own operations: many peers that send more than their reader takes starve nobody */
-START_TEST(surviveHostileConnections)
+CASE(descriptorBuffer, surviveHostileConnections)
 {
     int handles[CONNECTIONS][2];
 
@@ -275,9 +278,9 @@ START_TEST(surviveHostileConnections)
         close(handles[index][1]);
     }
 }
-END_TEST
 
-static int keepUnread(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int keepUnread(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                      int reason)
 {
     (void)descriptor;
     (void)reason;
@@ -289,7 +292,7 @@ static int keepUnread(struct FastRingDescriptor* descriptor, struct io_uring_cqe
 }
 
 /* §2.3 own operations: what a handler saw is its own until it is advanced, once */
-START_TEST(areTheirUsersUntilTheyAreAdvanced)
+CASE(descriptorBuffer, areTheirUsersUntilTheyAreAdvanced)
 {
     struct io_uring_cqe* taken = calloc(1, sizeof(struct io_uring_cqe));
 
@@ -307,11 +310,10 @@ START_TEST(areTheirUsersUntilTheyAreAdvanced)
     ck_assert_int_eq(AdvanceFastRingBuffer(provider, taken, NULL, NULL), -EINVAL);
     ck_assert_ptr_null(GetFastRingBuffer(provider, taken));
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     free(taken);
     expectAllBuffers();
 }
-END_TEST
 
 static void onWatch(struct FastRingWatch* watch, int events, void* closure)
 {
@@ -320,8 +322,9 @@ static void onWatch(struct FastRingWatch* watch, int events, void* closure)
     (void)closure;
 }
 
-/* A completion was made before its provider was released; another has the same number when it is told. */
-START_TEST(areNotTheNextProviders)
+/* A completion was made before its provider was released; another has the same number when it is
+ * told. */
+CASE(descriptorBuffer, areNotTheNextProviders)
 {
     int ends[2];
 
@@ -337,7 +340,8 @@ START_TEST(areNotTheNextProviders)
     RemoveFastRingWatch(first); /* enters, so that the completion is there */
     uint16_t group = GetFastRingBufferGroup(provider);
     ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
-    provider = CreateFastRingBufferProvider(ring, group, BUFFERS, LENGTH, AllocateRingFastBuffer, pool);
+    provider = CreateFastRingBufferProvider(ring, group, BUFFERS, LENGTH, AllocateRingFastBuffer,
+                                            pool);
     ck_assert_ptr_nonnull(provider);
     RemoveFastRingWatch(second); /* once more */
     waitCount(ring, &seen.told, 1);
@@ -345,15 +349,15 @@ START_TEST(areNotTheNextProviders)
     ck_assert_int_eq(seen.bytes, 0);
     ck_assert_uint_eq(readRing(ring).invalidCompletions, 0);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     close(ends[0]);
     close(ends[1]);
     expectAllBuffers();
 }
-END_TEST
 
-/* §2.3 own operations: a completion that was advanced says nothing of what its buffer holds later */
-START_TEST(areNotAnEarlierCompletions)
+/* §2.3 own operations: a completion that was advanced says nothing of what its buffer holds
+ * later */
+CASE(descriptorBuffer, areNotAnEarlierCompletions)
 {
     struct io_uring_cqe* first = calloc(1, sizeof(struct io_uring_cqe));
     struct io_uring_cqe* last = calloc(1, sizeof(struct io_uring_cqe));
@@ -372,35 +376,16 @@ START_TEST(areNotAnEarlierCompletions)
         if (count <= BUFFERS)
             ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
     }
-    ck_assert_uint_eq(last->flags >> IORING_CQE_BUFFER_SHIFT, first->flags >> IORING_CQE_BUFFER_SHIFT);
+    ck_assert_uint_eq(last->flags >> IORING_CQE_BUFFER_SHIFT,
+                      first->flags >> IORING_CQE_BUFFER_SHIFT);
     ck_assert_ptr_null(GetFastRingBuffer(provider, first));
     ck_assert_int_eq(AdvanceFastRingBuffer(provider, first, NULL, NULL), -EINVAL);
     ck_assert_ptr_nonnull(GetFastRingBuffer(provider, last));
     last->user_data = 0; /* as of a program that keeps result and flags alone */
     ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     free(first);
     free(last);
     expectAllBuffers();
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("descriptor-buffer");
-    TCase* tcase = tcase_create("descriptor-buffer");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, comeBackWhenTheHandlerLetsGo);
-    tcase_add_test(tcase, comeBackFromAReleasedReceive);
-    tcase_add_test(tcase, comeBackWithoutAHandler);
-    tcase_add_test(tcase, comeBackFromACancelledReceive);
-    tcase_add_test(tcase, comeBackFromAReadWithoutBytes);
-    tcase_add_test(tcase, surviveHostileConnections);
-    tcase_add_test(tcase, areTheirUsersUntilTheyAreAdvanced);
-    tcase_add_test(tcase, areNotAnEarlierCompletions);
-    tcase_add_test(tcase, areNotTheNextProviders);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

@@ -7,102 +7,56 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
-
-static void openStream(void)
-{
-    pairStream(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-}
-
-static void openTcp(void)
-{
-    pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-}
-
-static void release(void)
-{
-    ReleaseFastSocket(recorder.socket);
-    if (pair[1] >= 0)
-        close(pair[1]);
-}
-
-static void resetPeer(void)
-{
-    closeReset(pair[1]);
-    pair[1] = -1;
-}
+SCENE_AREA(event, "event");
 
 static void expectError(int error)
 {
-    ck_assert_int_eq(recorder.err, 1);
-    ck_assert_int_eq(recorder.hup, 1);
-    ck_assert_int_eq(recorder.lastError, error);
-    ck_assert_int_eq(recorder.lastHangup, error);
-    ck_assert_int_eq(GetFastSocketError(recorder.socket), error);
+    ck_assert_int_eq(scene.ours.err, 1);
+    ck_assert_int_eq(scene.ours.hup, 1);
+    ck_assert_int_eq(scene.ours.lastError, error);
+    ck_assert_int_eq(scene.ours.lastHangup, error);
+    ck_assert_int_eq(GetFastSocketError(scene.ours.socket), error);
 }
 
 /* §2.1 POLLIN: all completions of a turn are merged */
-START_TEST(mergesInput)
+CASE(event, mergesInput)
 {
-    pairUnix(pair, SOCK_DGRAM);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    runIdle(fixture.ring);
+    openPair(KIND_UNIX_DATAGRAM);
+    runIdle(scene.ring);
     for (int index = 0; index < 8; index++)
-        sendText(pair[1], "12345");
-    waitInput(&recorder, 1);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in, 1);
-    ck_assert_int_eq(recorder.parameterIn, 40);
-    release();
+        sendText(scene.peer, "12345");
+    waitInput(&scene.ours, 1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 1);
+    ck_assert_int_eq(scene.ours.parameterIn, 40);
 }
-END_TEST
 
 /* §2.1 POLLIN: parameter is the payload, without headers of messages */
-START_TEST(countsPayload)
+CASE(event, countsPayload)
 {
     struct msghdr message = {.msg_namelen = 100, .msg_controllen = 100};
 
-    pairUdp(pair);
-    openRecorded(&fixture, pair[0], &message, 0, &recorder);
-    sendText(pair[1], "1234567");
-    waitInput(&recorder, 7);
-    ck_assert_int_eq(recorder.parameterIn, 7);
-    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 7);
-    release();
+    openPairWith(.kind = KIND_UDP, .message = &message);
+    sendText(scene.peer, "1234567");
+    waitInput(&scene.ours, 7);
+    ck_assert_int_eq(scene.ours.parameterIn, 7);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 7);
 }
-END_TEST
 
 /* §2.1 POLLIN: 0 when nothing but empty datagrams is queued */
-START_TEST(tellsEmptyDatagram)
+CASE(event, tellsEmptyDatagram)
 {
     char byte = 0;
 
-    pairUdp(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    ck_assert_int_eq(send(pair[1], "", 0, 0), 0);
-    waitCount(fixture.ring, &recorder.in, 1);
-    ck_assert_int_eq(recorder.parameterIn, 0);
-    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
-    sendText(pair[1], "x");
-    receiveText(&recorder, "x");
-    ck_assert_int_eq(recorder.hup, 0);
-    release();
+    openPair(KIND_UDP);
+    ck_assert_int_eq(send(scene.peer, "", 0, 0), 0);
+    waitCount(scene.ring, &scene.ours.in, 1);
+    ck_assert_int_eq(scene.ours.parameterIn, 0);
+    ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 0);
+    sendText(scene.peer, "x");
+    receiveText(&scene.ours, "x");
+    ck_assert_int_eq(scene.ours.hup, 0);
 }
-END_TEST
 
 struct Other
 {
@@ -126,384 +80,349 @@ static void drainBoth(struct FastSocket* socket, int event, int parameter, struc
 }
 
 /* §2.1 POLLIN: not at all if an earlier callback of the turn has drained the queue */
-START_TEST(dropsInputDrainedBefore)
+CASE(event, dropsInputDrainedBefore)
 {
     struct Recorder second = {0};
-    struct Other other = {&recorder, &second};
+    struct Other other = {&scene.ours, &second};
     int more[2];
 
-    recorder.then = drainBoth;
-    recorder.closure = &other;
+    scene.ours.then = drainBoth;
+    scene.ours.closure = &other;
     second.then = drainBoth;
     second.closure = &other;
-    openStream();
+    openPair(KIND_UNIX_STREAM);
     pairStream(more);
-    openRecorded(&fixture, more[0], NULL, 0, &second);
-    runIdle(fixture.ring);
-    sendText(pair[1], "first");
+    openRecorded(&scene, more[0], NULL, 0, &second);
+    runIdle(scene.ring);
+    sendText(scene.peer, "first");
     sendText(more[1], "second");
-    for (int turn = 0; (turn < 1000) && (recorder.in + second.in == 0); turn++)
-        runTurns(fixture.ring, 1);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in + second.in, 1);
-    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 0);
+    for (int turn = 0; (turn < 1000) && (scene.ours.in + second.in == 0); turn++)
+        runTurns(scene.ring, 1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in + second.in, 1);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 0);
     ck_assert_uint_eq(GetFastSocketInboundLength(second.socket), 0);
-    release();
+    closePair();
     ReleaseFastSocket(second.socket);
     close(more[1]);
 }
-END_TEST
 
 /* §2.1 POLLIN for unread data: an edge, with the full count when more comes */
-START_TEST(tellsUnreadDataOnce)
+CASE(event, tellsUnreadDataOnce)
 {
-    openStream();
-    sendText(pair[1], "abc");
-    waitInput(&recorder, 3);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in, 1);
-    sendText(pair[1], "de");
-    waitInput(&recorder, 5);
-    ck_assert_int_eq(recorder.in, 2);
-    ck_assert_int_eq(recorder.parameterIn, 5);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in, 2);
-    release();
+    openPair(KIND_UNIX_STREAM);
+    sendText(scene.peer, "abc");
+    waitInput(&scene.ours, 3);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 1);
+    sendText(scene.peer, "de");
+    waitInput(&scene.ours, 5);
+    ck_assert_int_eq(scene.ours.in, 2);
+    ck_assert_int_eq(scene.ours.parameterIn, 5);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 2);
 }
-END_TEST
 
 /* §2.1 POLLIN for unread data: again on resume */
-START_TEST(tellsUnreadDataOnResume)
+CASE(event, tellsUnreadDataOnResume)
 {
-    openStream();
-    sendText(pair[1], "abc");
-    waitInput(&recorder, 3);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in, 1);
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    ck_assert_int_eq(recorder.in, 1);
-    waitCount(fixture.ring, &recorder.in, 2);
-    ck_assert_int_eq(recorder.parameterIn, 3);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in, 2);
-    release();
+    openPair(KIND_UNIX_STREAM);
+    sendText(scene.peer, "abc");
+    waitInput(&scene.ours, 3);
+    runIdle(scene.ring);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 1);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(scene.ours.in, 1);
+    waitCount(scene.ring, &scene.ours.in, 2);
+    ck_assert_int_eq(scene.ours.parameterIn, 3);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 2);
 }
-END_TEST
 
 /* §2.1 POLLOUT: (a) once when writable with an empty queue */
-START_TEST(tellsFirstWritable)
+CASE(event, tellsFirstWritable)
 {
-    for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
+    for (enum Kind kind = KIND_FIRST; kind < KIND_COUNT; kind++) {
         if (!hasKind(kind))
             continue;
-        pairKind(kind, pair);
-        memset(&recorder, 0, sizeof(recorder));
-        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-        waitCount(fixture.ring, &recorder.out, 1);
-        runIdle(fixture.ring);
-        ck_assert_msg(recorder.out == 1, "%s", nameKind(kind));
-        ck_assert_int_eq(recorder.events, 1);
-        release();
+        pairKind(kind, scene.pair);
+        memset(&scene.ours, 0, sizeof(scene.ours));
+        openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
+        waitCount(scene.ring, &scene.ours.out, 1);
+        runIdle(scene.ring);
+        ck_assert_msg(scene.ours.out == 1, "%s", nameKind(kind));
+        ck_assert_int_eq(scene.ours.events, 1);
+        closePair();
     }
 }
-END_TEST
 
 /* §2.1 POLLOUT: (a) only if the queue is empty; then (b) it is */
-START_TEST(mergesFirstWritableAndDrain)
+CASE(event, mergesFirstWritableAndDrain)
 {
-    openTcp();
-    transmitText(recorder.socket, "at once");
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.out, 1);
-    expectText(pair[1], "at once");
-    release();
+    openPair(KIND_TCP);
+    transmitText(scene.ours.socket, "at once");
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, 1);
+    expectText(scene.peer, "at once");
 }
-END_TEST
 
 /* §2.1 POLLOUT: (b) each time the queue becomes empty */
-START_TEST(tellsEachDrain)
+CASE(event, tellsEachDrain)
 {
-    openTcp();
-    waitCount(fixture.ring, &recorder.out, 1);
+    openPair(KIND_TCP);
+    waitCount(scene.ring, &scene.ours.out, 1);
     for (int round = 0; round < 5; round++) {
-        transmitText(recorder.socket, "drain");
-        waitDrained(&recorder);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(recorder.out, 2 + round);
-        expectText(pair[1], "drain");
+        transmitText(scene.ours.socket, "drain");
+        waitDrained(&scene.ours);
+        runIdle(scene.ring);
+        ck_assert_int_eq(scene.ours.out, 2 + round);
+        expectText(scene.peer, "drain");
     }
-    release();
 }
-END_TEST
 
 /* §2.1 POLLOUT during a burst of queueing: one for all of it */
-START_TEST(tellsBurstOnce)
+CASE(event, tellsBurstOnce)
 {
-    openStream();
-    waitCount(fixture.ring, &recorder.out, 1);
+    openPair(KIND_UNIX_STREAM);
+    waitCount(scene.ring, &scene.ours.out, 1);
     for (int index = 0; index < 500; index++)
-        transmitText(recorder.socket, "x");
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.out, 2);
-    release();
+        transmitText(scene.ours.socket, "x");
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, 2);
 }
-END_TEST
 
 /* §2.1 POLLOUT, §2.4 empty: an empty transmit is a flush marker */
-START_TEST(tellsFlushMarker)
+CASE(event, tellsFlushMarker)
 {
-    openStream();
-    waitCount(fixture.ring, &recorder.out, 1);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, NULL, 0, 0), 0);
-    ck_assert_int_eq(recorder.out, 1);
-    waitCount(fixture.ring, &recorder.out, 2);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.out, 2);
-    transmitText(recorder.socket, "data");
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "", 0, 0), 0);
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.out, 3);
-    expectText(pair[1], "data");
-    expectNothing(pair[1]);
-    release();
+    openPair(KIND_UNIX_STREAM);
+    waitCount(scene.ring, &scene.ours.out, 1);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, NULL, 0, 0), 0);
+    ck_assert_int_eq(scene.ours.out, 1);
+    waitCount(scene.ring, &scene.ours.out, 2);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, 2);
+    transmitText(scene.ours.socket, "data");
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, "", 0, 0), 0);
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, 3);
+    expectText(scene.peer, "data");
+    expectNothing(scene.peer);
 }
-END_TEST
 
 /* §2.1 POLLOUT: with zero copy at the first completion, not the notification */
-START_TEST(tellsDrainBeforeNotification)
+CASE(event, tellsDrainBeforeNotification)
 {
-    pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    waitCount(fixture.ring, &recorder.out, 1);
-    transmitPattern(recorder.socket, 65536, 0);
-    waitCount(fixture.ring, &recorder.out, 2);
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
-    release();
+    openPairWith(.kind = KIND_TCP, .mode = FASTSOCKET_MODE_ZERO_COPY);
+    waitCount(scene.ring, &scene.ours.out, 1);
+    transmitPattern(scene.ours.socket, 65536, 0);
+    waitCount(scene.ring, &scene.ours.out, 2);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
 }
-END_TEST
 
 /* §2.1 POLLERR fatal (stream), §2.1 POLLHUP, §2.1 queued input at POLLHUP, §2.4 -EPIPE: after a
  * reset, once each, with the data before it */
-START_TEST(tellsResetAfterData)
+CASE(event, tellsResetAfterData)
 {
     char data[16] = "";
 
-    openTcp();
-    runIdle(fixture.ring);
-    sendText(pair[1], "last words");
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    sendText(scene.peer, "last words");
     resetPeer();
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     expectError(ECONNRESET);
     /* A reset may overtake data in the peer's kernel only if it was never sent: ours was. */
-    ck_assert_int_eq(recorder.in, 1);
-    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), 10);
+    ck_assert_int_eq(scene.ours.in, 1);
+    ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, data, sizeof(data), 0), 10);
     ck_assert_str_eq(data, "last words");
-    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), -ECONNRESET);
-    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), -ECONNRESET);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0), -EPIPE);
-    ck_assert_int_eq(ShutdownFastSocket(recorder.socket), -EPIPE);
-    release();
+    ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, data, sizeof(data), 0), -ECONNRESET);
+    ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, data, sizeof(data), 0), -ECONNRESET);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, "x", 1, 0), -EPIPE);
+    ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), -EPIPE);
 }
-END_TEST
 
 /* §2.1 data and RST together: before the receive was ever armed */
-START_TEST(tellsResetBeforeStart)
+CASE(event, tellsResetBeforeStart)
 {
-    pairTcp(pair);
-    sendText(pair[1], "early");
+    pairTcp(scene.pair);
+    sendText(scene.peer, "early");
     resetPeer();
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     expectError(ECONNRESET);
-    receiveText(&recorder, "early");
-    release();
+    receiveText(&scene.ours, "early");
 }
-END_TEST
 
 /* §2.1 POLLERR fatal (stream): peer reset with 0, 1 and 1000 sends queued: the queue is dropped
  * silently, its length kept */
-START_TEST(dropsQueueAtReset)
+CASE(event, dropsQueueAtReset)
 {
     const int counts[] = {0, 1, 1000};
 
     for (size_t index = 0; index < sizeof(counts) / sizeof(counts[0]); index++) {
         size_t total = 0;
-        openTcp();
-        ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
-        ck_assert_int_eq(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int)), 0);
-        runIdle(fixture.ring);
+        openPair(KIND_TCP);
+        ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)),
+                         0);
+        ck_assert_int_eq(setsockopt(scene.peer, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int)),
+                         0);
+        runIdle(scene.ring);
         for (int count = 0; count < counts[index]; count++)
-            transmitPattern(recorder.socket, 20000, 0);
-        runIdle(fixture.ring);
+            transmitPattern(scene.ours.socket, 20000, 0);
+        runIdle(scene.ring);
         resetPeer();
-        waitHangup(&recorder);
-        runIdle(fixture.ring);
+        waitHangup(&scene.ours);
+        runIdle(scene.ring);
         expectError(ECONNRESET);
-        total = GetFastSocketOutboundLength(recorder.socket);
+        total = GetFastSocketOutboundLength(scene.ours.socket);
         ck_assert_uint_le(total, (size_t)counts[index] * 20000);
         if (counts[index] == 1000)
             ck_assert_uint_gt(total, 10000000);
-        ck_assert_uint_eq(readSocket(recorder.socket).droppedBytes, total);
-        ck_assert_uint_eq(readSocket(recorder.socket).sentBytes + total,
+        ck_assert_uint_eq(readSocket(scene.ours.socket).droppedBytes, total);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes + total,
                           (size_t)counts[index] * 20000);
-        release();
+        closePair();
     }
 }
-END_TEST
 
 /* §2.1 send error first, §2.1 EPIPE from send while recv has an errno pending: ECONNRESET by
  * whichever path, never the end of input, never EPIPE */
-START_TEST(prefersResetWhileSending)
+CASE(event, prefersResetWhileSending)
 {
     for (int round = 0; round < 50; round++) {
-        openTcp();
-        runTurns(fixture.ring, round % 4);
+        openPair(KIND_TCP);
+        runTurns(scene.ring, round % 4);
         if (round & 1)
-            transmitText(recorder.socket, "before");
-        runTurns(fixture.ring, round % 3);
+            transmitText(scene.ours.socket, "before");
+        runTurns(scene.ring, round % 3);
         resetPeer();
-        (void)TransmitFastSocketData(recorder.socket, NULL, 0, "after", 5, 0);
-        waitHangup(&recorder);
-        runIdle(fixture.ring);
+        (void)TransmitFastSocketData(scene.ours.socket, NULL, 0, "after", 5, 0);
+        waitHangup(&scene.ours);
+        runIdle(scene.ring);
         expectError(ECONNRESET);
-        release();
+        closePair();
     }
 }
-END_TEST
 
 /* §2.1 POLLERR fatal (stream): AF_UNIX: a peer that closes with unread input resets */
-START_TEST(tellsUnixReset)
+CASE(event, tellsUnixReset)
 {
-    openStream();
-    transmitText(recorder.socket, "never read");
-    waitDrained(&recorder);
-    close(pair[1]);
-    pair[1] = -1;
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    openPair(KIND_UNIX_STREAM);
+    transmitText(scene.ours.socket, "never read");
+    waitDrained(&scene.ours);
+    closePeer();
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     expectError(ECONNRESET);
-    release();
 }
-END_TEST
 
 /* §2.1 POLLHUP, §2.1 queued input at POLLHUP, §2.3 nothing queued after orderly EOF: the
  * orderly end, after all data, once; receiving then gives 0 */
-START_TEST(tellsEnd)
+CASE(event, tellsEnd)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
 
     for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
         char byte = 0;
-        pairKind(kinds[index], pair);
-        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-        runIdle(fixture.ring);
-        sendText(pair[1], "the end");
-        close(pair[1]);
-        pair[1] = -1;
-        waitHangup(&recorder);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(recorder.hup, 1);
-        ck_assert_int_eq(recorder.lastHangup, 0);
-        ck_assert_int_eq(recorder.err, 0);
-        ck_assert_int_eq(recorder.in, 1);
-        ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
-        receiveText(&recorder, "the end");
-        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
-        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
-        release();
+        openPair(kinds[index]);
+        runIdle(scene.ring);
+        sendText(scene.peer, "the end");
+        closePeer();
+        waitHangup(&scene.ours);
+        runIdle(scene.ring);
+        ck_assert_int_eq(scene.ours.hup, 1);
+        ck_assert_int_eq(scene.ours.lastHangup, 0);
+        ck_assert_int_eq(scene.ours.err, 0);
+        ck_assert_int_eq(scene.ours.in, 1);
+        ck_assert_int_eq(GetFastSocketError(scene.ours.socket), 0);
+        receiveText(&scene.ours, "the end");
+        ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 0);
+        ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 0);
+        closePair();
     }
 }
-END_TEST
 
 /* §2.1 POLLHUP: the end of a connection that said nothing */
-START_TEST(tellsEndWithoutData)
+CASE(event, tellsEndWithoutData)
 {
-    openTcp();
-    close(pair[1]);
-    pair[1] = -1;
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in, 0);
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    release();
+    openPair(KIND_TCP);
+    closePeer();
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 0);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
 }
-END_TEST
 
 /* §2.1 half-close, §2.4 after POLLHUP(0): sending goes on after POLLHUP(0); a later reset is
  * told by POLLERR alone */
-START_TEST(sendsAfterHalfClose)
+CASE(event, sendsAfterHalfClose)
 {
     int drains = 0;
 
-    openTcp();
-    runIdle(fixture.ring);
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    drains = recorder.out;
-    transmitText(recorder.socket, "still talking");
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.out, drains + 1);
-    expectText(pair[1], "still talking");
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
+    drains = scene.ours.out;
+    transmitText(scene.ours.socket, "still talking");
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, drains + 1);
+    expectText(scene.peer, "still talking");
     resetPeer();
-    waitCount(fixture.ring, &recorder.err, 1);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.hup, 1);
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    ck_assert_int_eq(GetFastSocketError(recorder.socket), recorder.lastError);
-    ck_assert_msg((recorder.lastError == EPIPE) || (recorder.lastError == ECONNRESET), "%d",
-                  recorder.lastError);
-    release();
+    waitCount(scene.ring, &scene.ours.err, 1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.hup, 1);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
+    ck_assert_int_eq(GetFastSocketError(scene.ours.socket), scene.ours.lastError);
+    ck_assert_msg((scene.ours.lastError == EPIPE) || (scene.ours.lastError == ECONNRESET), "%d",
+                  scene.ours.lastError);
 }
-END_TEST
 
 /* §2.1 half-close: the poll that waits for a reset must not spin on RDHUP */
-START_TEST(restsAfterHalfClose)
+CASE(event, restsAfterHalfClose)
 {
     uint64_t completions = 0;
 
-    openTcp();
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
-    completions = readRing(fixture.ring).completions;
+    openPair(KIND_TCP);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    completions = readRing(scene.ring).completions;
     for (int turn = 0; turn < 50; turn++)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-    ck_assert_uint_le(readRing(fixture.ring).completions - completions, 2);
-    release();
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
+    ck_assert_uint_le(readRing(scene.ring).completions - completions, 2);
 }
-END_TEST
 
 /* §2.1 half-close: both ways, then a reset */
-START_TEST(survivesResetAfterBothEnds)
+CASE(event, survivesResetAfterBothEnds)
 {
-    openTcp();
-    transmitText(recorder.socket, "unread");
-    ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.lastHangup, 0);
+    openPair(KIND_TCP);
+    transmitText(scene.ours.socket, "unread");
+    ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
     resetPeer();
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.hup, 1);
-    ck_assert_int_le(recorder.err, 1);
-    release();
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.hup, 1);
+    ck_assert_int_le(scene.ours.err, 1);
 }
-END_TEST
 
 static int refusedBefore;
 
 /* At the first's POLLERR the second's error may be known already, and not yet told. */
-static void transmitToOther(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+static void transmitToOther(struct FastSocket* socket, int event, int parameter,
+                            struct Recorder* self)
 {
     struct Other* other = self->closure;
     struct Recorder* victim = (self == other->first) ? other->second : other->first;
@@ -518,85 +437,82 @@ static void transmitToOther(struct FastSocket* socket, int event, int parameter,
 }
 
 /* §2.4 -EPIPE: from the moment the error is known, before its POLLERR was told */
-START_TEST(refusesBeforeItIsTold)
+CASE(event, refusesBeforeItIsTold)
 {
     for (int round = 0; round < 20; round++) {
         struct Recorder second = {.then = transmitToOther};
-        struct Other other = {&recorder, &second};
+        struct Other other = {&scene.ours, &second};
         int more[2];
-        recorder.then = transmitToOther;
-        recorder.closure = &other;
+        scene.ours.then = transmitToOther;
+        scene.ours.closure = &other;
         second.closure = &other;
-        openTcp();
+        openPair(KIND_TCP);
         pairTcp(more);
-        openRecorded(&fixture, more[0], NULL, 0, &second);
-        runIdle(fixture.ring);
+        openRecorded(&scene, more[0], NULL, 0, &second);
+        runIdle(scene.ring);
         closeReset(more[1]);
         resetPeer();
-        waitHangup(&recorder);
+        waitHangup(&scene.ours);
         waitHangup(&second);
-        release();
+        closePair();
         ReleaseFastSocket(second.socket);
     }
     ck_assert_int_gt(refusedBefore, 0);
-    recorder.then = NULL;
+    scene.ours.then = NULL;
 }
-END_TEST
 
 static void callsThatTellNothing(void)
 {
-    int events = recorder.events;
+    int events = scene.ours.events;
     FILE* stream = NULL;
     char byte = 0;
 
-    (void)TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0);
-    ck_assert_int_eq(recorder.events, events);
-    (void)ReceiveFastSocketData(recorder.socket, &byte, 1, 0);
-    ck_assert_int_eq(recorder.events, events);
-    ReleaseFastBuffer(ReceiveFastSocketBuffer(recorder.socket));
-    ck_assert_int_eq(recorder.events, events);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    ck_assert_int_eq(recorder.events, events);
-    stream = GetFastSocketStream(recorder.socket, 0);
+    (void)TransmitFastSocketData(scene.ours.socket, NULL, 0, "x", 1, 0);
+    ck_assert_int_eq(scene.ours.events, events);
+    (void)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0);
+    ck_assert_int_eq(scene.ours.events, events);
+    ReleaseFastBuffer(ReceiveFastSocketBuffer(scene.ours.socket));
+    ck_assert_int_eq(scene.ours.events, events);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(scene.ours.events, events);
+    stream = GetFastSocketStream(scene.ours.socket, 0);
     ck_assert_ptr_nonnull(stream);
     (void)fputs("y", stream);
     (void)fgetc(stream);
     ck_assert_int_eq(fclose(stream), 0);
-    ck_assert_int_eq(recorder.events, events);
+    ck_assert_int_eq(scene.ours.events, events);
 }
 
 /* §2.1 when callbacks run: inside a wait and in no other call, whatever there is to be told */
-START_TEST(tellsInTurnsOnly)
+CASE(event, tellsInTurnsOnly)
 {
     for (int reset = 0; reset < 2; reset++) {
         int events = 0;
-        pairTcp(pair);
-        sendText(pair[1], "waits already");
-        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-        ck_assert_int_eq(recorder.events, 0);
+        pairTcp(scene.pair);
+        sendText(scene.peer, "waits already");
+        openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
+        ck_assert_int_eq(scene.ours.events, 0);
         callsThatTellNothing();
-        waitInput(&recorder, 13);
-        events = recorder.events;
+        waitInput(&scene.ours, 13);
+        events = scene.ours.events;
         ck_assert_int_gt(events, 0);
-        sendText(pair[1], "more");
+        sendText(scene.peer, "more");
         callsThatTellNothing();
         if (reset)
             resetPeer();
         else
-            ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+            ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
         callsThatTellNothing();
-        waitHangup(&recorder);
+        waitHangup(&scene.ours);
         callsThatTellNothing();
-        events = recorder.events;
-        ReleaseFastSocket(recorder.socket);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(recorder.events, events);
-        if (pair[1] >= 0)
-            close(pair[1]);
+        events = scene.ours.events;
+        ReleaseFastSocket(scene.ours.socket);
+        runIdle(scene.ring);
+        ck_assert_int_eq(scene.ours.events, events);
+        closePeer();
     }
 }
-END_TEST
 
 static void expectOneBit(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
@@ -608,111 +524,101 @@ static void expectOneBit(struct FastSocket* socket, int event, int parameter, st
 }
 
 /* §2.1 event argument: one bit for each call, also for what is there to be told at once */
-START_TEST(tellsOneBitAtATime)
+CASE(event, tellsOneBitAtATime)
 {
-    recorder.then = expectOneBit;
-    openStream();
-    runIdle(fixture.ring);
-    recorder.events = 0;
-    recorder.out = 0;
-    sendText(pair[1], "all of it");
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    transmitText(recorder.socket, "at once");
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.events, 3);
-    ck_assert_int_eq(recorder.in, 1);
-    ck_assert_int_eq(recorder.out, 1);
-    ck_assert_int_eq(recorder.hup, 1);
-    recorder.then = NULL;
-    release();
+    scene.ours.then = expectOneBit;
+    openPair(KIND_UNIX_STREAM);
+    runIdle(scene.ring);
+    scene.ours.events = 0;
+    scene.ours.out = 0;
+    sendText(scene.peer, "all of it");
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    transmitText(scene.ours.socket, "at once");
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, 3);
+    ck_assert_int_eq(scene.ours.in, 1);
+    ck_assert_int_eq(scene.ours.out, 1);
+    ck_assert_int_eq(scene.ours.hup, 1);
+    scene.ours.then = NULL;
 }
-END_TEST
 
-/* §2.1 order, §2.1 data and RST together: input, then the error, then the hang-up, and nothing more */
-START_TEST(tellsInOrder)
+/* §2.1 order, §2.1 data and RST together: input, then the error, then the hang-up, and nothing
+ * more */
+CASE(event, tellsInOrder)
 {
-    openTcp();
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.events, 1);
-    sendText(pair[1], "last words");
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, 1);
+    sendText(scene.peer, "last words");
     resetPeer();
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.events, 4);
-    ck_assert_int_eq(recorder.order[1], POLLIN);
-    ck_assert_int_eq(recorder.order[2], POLLERR);
-    ck_assert_int_eq(recorder.order[3], POLLHUP);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, 4);
+    ck_assert_int_eq(scene.ours.order[1], POLLIN);
+    ck_assert_int_eq(scene.ours.order[2], POLLERR);
+    ck_assert_int_eq(scene.ours.order[3], POLLHUP);
     expectError(ECONNRESET);
-    release();
 }
-END_TEST
 
 /* §2.1 user pause: no POLLIN, bytes in flight are kept and told on resume */
-START_TEST(keepsInputOfPause)
+CASE(event, keepsInputOfPause)
 {
-    openStream();
-    runIdle(fixture.ring);
-    sendText(pair[1], "in flight");
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
-    sendText(pair[1], " and later");
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in, 0);
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    receiveText(&recorder, "in flight and later");
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    sendText(pair[1], "next");
-    receiveText(&recorder, "next");
-    release();
+    openPair(KIND_UNIX_STREAM);
+    runIdle(scene.ring);
+    sendText(scene.peer, "in flight");
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    sendText(scene.peer, " and later");
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 0);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    receiveText(&scene.ours, "in flight and later");
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    sendText(scene.peer, "next");
+    receiveText(&scene.ours, "next");
 }
-END_TEST
 
 /* §2.1 user pause: no more is read, the peer feels it */
-START_TEST(pauseStopsReceiving)
+CASE(event, pauseStopsReceiving)
 {
     char block[4096] = "";
     size_t before = 0;
     int queued = 0;
 
-    openTcp();
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
-    before = GetFastSocketInboundLength(recorder.socket);
+    openPair(KIND_TCP);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    before = GetFastSocketInboundLength(scene.ours.socket);
     ck_assert_uint_eq(before, 0);
     for (int index = 0; index < 16; index++)
-        sendAll(pair[1], block, sizeof(block));
-    runIdle(fixture.ring);
-    ck_assert_int_eq(ioctl(pair[0], FIONREAD, &queued), 0);
-    ck_assert_int_eq(recorder.in, 0);
-    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 0);
+        sendAll(scene.peer, block, sizeof(block));
+    runIdle(scene.ring);
+    ck_assert_int_eq(ioctl(scene.handle, FIONREAD, &queued), 0);
+    ck_assert_int_eq(scene.ours.in, 0);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 0);
     ck_assert_int_eq(queued, 16 * sizeof(block));
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    waitInput(&recorder, 16 * sizeof(block));
-    release();
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    waitInput(&scene.ours, 16 * sizeof(block));
 }
-END_TEST
 
 /* §2.1 paused socket: the end behind the pause is told after resume */
-START_TEST(holdsEndOfPause)
+CASE(event, holdsEndOfPause)
 {
-    openStream();
-    runIdle(fixture.ring);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    sendText(pair[1], "behind");
-    close(pair[1]);
-    pair[1] = -1;
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in + recorder.hup + recorder.err, 0);
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.in, 1);
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    receiveText(&recorder, "behind");
-    release();
+    openPair(KIND_UNIX_STREAM);
+    runIdle(scene.ring);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    sendText(scene.peer, "behind");
+    closePeer();
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in + scene.ours.hup + scene.ours.err, 0);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.in, 1);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
+    receiveText(&scene.ours, "behind");
 }
-END_TEST
 
 static void answerAndPause(struct FastSocket* socket, int event, int parameter,
                            struct Recorder* seen)
@@ -727,64 +633,59 @@ static void answerAndPause(struct FastSocket* socket, int event, int parameter,
 }
 
 /* §2.1 paused socket: input comes before the end also when the handler of POLLOUT resumes */
-START_TEST(tellsInputBeforeEndOfPause)
+CASE(event, tellsInputBeforeEndOfPause)
 {
-    recorder.then = answerAndPause;
-    openStream();
-    sendText(pair[1], "question");
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.order[0], POLLIN);
-    ck_assert_int_eq(recorder.order[1], POLLOUT);
-    ck_assert_int_eq(recorder.order[2], POLLIN);
-    ck_assert_int_eq(recorder.order[3], POLLHUP);
-    receiveText(&recorder, "question");
-    release();
-    recorder.then = NULL;
+    scene.ours.then = answerAndPause;
+    openPair(KIND_UNIX_STREAM);
+    sendText(scene.peer, "question");
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.order[0], POLLIN);
+    ck_assert_int_eq(scene.ours.order[1], POLLOUT);
+    ck_assert_int_eq(scene.ours.order[2], POLLIN);
+    ck_assert_int_eq(scene.ours.order[3], POLLHUP);
+    receiveText(&scene.ours, "question");
+    closePair();
+    scene.ours.then = NULL;
 }
-END_TEST
 
 /* §2.1 paused socket: so is a reset behind the pause */
-START_TEST(holdsResetOfPause)
+CASE(event, holdsResetOfPause)
 {
-    openTcp();
-    runIdle(fixture.ring);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
-    sendText(pair[1], "behind");
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    sendText(scene.peer, "behind");
     resetPeer();
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.in + recorder.hup + recorder.err, 0);
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in + scene.ours.hup + scene.ours.err, 0);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     expectError(ECONNRESET);
-    receiveText(&recorder, "behind");
-    release();
+    receiveText(&scene.ours, "behind");
 }
-END_TEST
 
 /* §2.1 paused socket: a fatal send error is told at once, queued input kept */
-START_TEST(tellsSendErrorInPause)
+CASE(event, tellsSendErrorInPause)
 {
-    openTcp();
-    runIdle(fixture.ring);
-    sendText(pair[1], "kept");
-    waitInput(&recorder, 4);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    sendText(scene.peer, "kept");
+    waitInput(&scene.ours, 4);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
     resetPeer();
-    (void)TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0);
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    (void)TransmitFastSocketData(scene.ours.socket, NULL, 0, "x", 1, 0);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     expectError(ECONNRESET);
-    receiveText(&recorder, "kept");
-    release();
+    receiveText(&scene.ours, "kept");
 }
-END_TEST
 
 /* §2.1 connect failure: while paused, its errno read by somebody else: told, and no spin */
-START_TEST(tellsStolenConnectError)
+CASE(event, tellsStolenConnectError)
 {
     struct sockaddr_storage address;
     socklen_t length = 0;
@@ -799,124 +700,118 @@ START_TEST(tellsStolenConnectError)
     ck_assert_int_eq(connect(first, (struct sockaddr*)&address, length), 0);
     ck_assert_int_eq(connect(second, (struct sockaddr*)&address, length), -1);
     ck_assert_int_eq(errno, EINPROGRESS);
-    openRecorded(&fixture, second, NULL, 0, &recorder);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.out + recorder.err, 0);
+    openRecorded(&scene, second, NULL, 0, &scene.ours);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out + scene.ours.err, 0);
     (void)shutdown(second, SHUT_RDWR);
     (void)getsockopt(second, SOL_SOCKET, SO_ERROR, &error, &size);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.err, 1);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.err, 1);
     close(first);
     close(listening);
-    pair[1] = -1;
-    release();
+    scene.peer = -1;
 }
-END_TEST
 
-/* the user closes the descriptor behind our back, which is forbidden: no crash, no spin, also in a pause */
-START_TEST(survivesForeignClose)
+/* the user closes the descriptor behind our back, which is forbidden: no crash, no spin, also in
+ * a pause */
+CASE(event, survivesForeignClose)
 {
     for (int paused = 0; paused < 2; paused++) {
         int handle = -1;
         uint64_t before = 0;
-        openTcp();
-        runIdle(fixture.ring);
+        openPair(KIND_TCP);
+        runIdle(scene.ring);
         if (paused)
-            ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-        runIdle(fixture.ring);
-        handle = GetFastSocketHandle(recorder.socket);
+            ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+        runIdle(scene.ring);
+        handle = GetFastSocketHandle(scene.ours.socket);
         close(handle);
         if (!paused) {
-            ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-            ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
+            ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+            ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
         }
-        runTurns(fixture.ring, 10);
-        before = readRing(fixture.ring).completions;
-        runTurns(fixture.ring, 1000);
-        ck_assert_uint_le(readRing(fixture.ring).completions - before, 10);
+        runTurns(scene.ring, 10);
+        before = readRing(scene.ring).completions;
+        runTurns(scene.ring, 1000);
+        ck_assert_uint_le(readRing(scene.ring).completions - before, 10);
         /* Nobody else may get the number, which the socket closes. */
-        ck_assert_int_eq(dup2(pair[1], handle), handle);
-        AbortFastSocket(recorder.socket);
-        close(pair[1]);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        ck_assert_int_eq(dup2(scene.peer, handle), handle);
+        AbortFastSocket(scene.ours.socket);
+        closePeer();
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
 }
-END_TEST
 
-/* a new socket takes the number of a descriptor that was closed behind our back, which is forbidden: no
- * crash, no spin */
-START_TEST(survivesSharedNumber)
+/* a new socket takes the number of a descriptor that was closed behind our back, which is
+ * forbidden: no crash, no spin */
+CASE(event, survivesSharedNumber)
 {
     struct Recorder second = {0};
     int more[2];
     int number = -1;
     uint64_t before = 0;
 
-    openTcp();
-    runIdle(fixture.ring);
-    number = GetFastSocketHandle(recorder.socket);
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    number = GetFastSocketHandle(scene.ours.socket);
     close(number);
     pairTcp(more);
     if (more[0] != number) {
         ck_assert_int_eq(dup3(more[0], number, O_CLOEXEC), number);
         close(more[0]);
     }
-    openRecorded(&fixture, number, NULL, 0, &second);
-    sendText(pair[1], "to the first");
+    openRecorded(&scene, number, NULL, 0, &second);
+    sendText(scene.peer, "to the first");
     sendText(more[1], "to the second");
-    runIdle(fixture.ring);
-    before = readRing(fixture.ring).completions;
-    runTurns(fixture.ring, 500);
-    ck_assert_uint_le(readRing(fixture.ring).completions - before, 10);
-    AbortFastSocket(recorder.socket);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
+    before = readRing(scene.ring).completions;
+    runTurns(scene.ring, 500);
+    ck_assert_uint_le(readRing(scene.ring).completions - before, 10);
+    AbortFastSocket(scene.ours.socket);
+    runIdle(scene.ring);
     AbortFastSocket(second.socket);
-    close(pair[1]);
+    closePeer();
     close(more[1]);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    waitFor(scene.ring, isNothingPending, scene.ring);
 }
-END_TEST
 
 /* §2.1 half-close: what the user finds in the error queue is no end */
-START_TEST(survivesErrorQueue)
+CASE(event, survivesErrorQueue)
 {
     const int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
 
-    openTcp();
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)), 0);
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    waitHangup(&recorder);
+    openPair(KIND_TCP);
+    ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)),
+                     0);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    waitHangup(&scene.ours);
     for (int count = 0; count < 3; count++) {
-        transmitText(recorder.socket, "still");
-        waitDrained(&recorder);
-        runIdle(fixture.ring);
-        expectText(pair[1], "still");
+        transmitText(scene.ours.socket, "still");
+        waitDrained(&scene.ours);
+        runIdle(scene.ring);
+        expectText(scene.peer, "still");
     }
-    ck_assert_int_eq(recorder.err, 0);
-    release();
+    ck_assert_int_eq(scene.ours.err, 0);
 }
-END_TEST
 
 /* §2.1 POLLERR fatal (stream): an error that a send swallows, since it reports the bytes before
  * it, is told all the same */
-START_TEST(tellsSwallowedError)
+CASE(event, tellsSwallowedError)
 {
-    openTcp();
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
-    transmitPattern(recorder.socket, 8000000, 0);
-    runIdle(fixture.ring);
-    ck_assert_uint_gt(GetFastSocketOutboundLength(recorder.socket), 0);
+    openPair(KIND_TCP);
+    ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    transmitPattern(scene.ours.socket, 8000000, 0);
+    runIdle(scene.ring);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
     resetPeer();
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     expectError(ECONNRESET);
-    release();
 }
-END_TEST
 
 static uint64_t drained;
 
@@ -932,51 +827,47 @@ static void drain(struct FastSocket* socket, int event, int parameter, struct Re
 }
 
 /* §2.1 order: what was received before the end is told before a send error that came first */
-START_TEST(tellsInputBeforeSendError)
+CASE(event, tellsInputBeforeSendError)
 {
     static char data[65536];
     uint64_t sent = 0;
     ssize_t size = 0;
 
-    recorder.then = drain;
+    scene.ours.then = drain;
     drained = 0;
-    openTcp();
-    setOption(recorder.socket, FASTSOCKET_OPTION_TURN_LIMIT, 4096);
-    runIdle(fixture.ring);
-    while ((size = send(pair[1], data, sizeof(data), MSG_DONTWAIT)) > 0)
+    openPair(KIND_TCP);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_TURN_LIMIT, 4096);
+    runIdle(scene.ring);
+    while ((size = send(scene.peer, data, sizeof(data), MSG_DONTWAIT)) > 0)
         sent += (uint64_t)size;
     ck_assert_uint_gt(sent, 65536);
     /* What is still on its way would be lost by the reset: the kernel's loss, not ours. */
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    close(pair[1]);
-    pair[1] = -1;
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    closePeer();
     for (int count = 0; count < 3; count++) {
-        (void)TransmitFastSocketData(recorder.socket, NULL, 0, "x", 1, 0);
-        runTurns(fixture.ring, 1);
+        (void)TransmitFastSocketData(scene.ours.socket, NULL, 0, "x", 1, 0);
+        runTurns(scene.ring, 1);
     }
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     ck_assert_uint_gt(drained, 65536);
-    release();
 }
-END_TEST
 
 /* §2.1 local close: the user's own shutdown(2) of the handle */
-START_TEST(tellsLocalShutdown)
+CASE(event, tellsLocalShutdown)
 {
     for (int how = 0; how < 2; how++) {
-        openTcp();
-        runIdle(fixture.ring);
-        ck_assert_int_eq(shutdown(GetFastSocketHandle(recorder.socket), how ? SHUT_RDWR : SHUT_RD),
-                         0);
-        waitHangup(&recorder);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(recorder.lastHangup, 0);
-        ck_assert_int_eq(recorder.err, 0);
-        release();
+        openPair(KIND_TCP);
+        runIdle(scene.ring);
+        ck_assert_int_eq(
+            shutdown(GetFastSocketHandle(scene.ours.socket), how ? SHUT_RDWR : SHUT_RD), 0);
+        waitHangup(&scene.ours);
+        runIdle(scene.ring);
+        ck_assert_int_eq(scene.ours.lastHangup, 0);
+        ck_assert_int_eq(scene.ours.err, 0);
+        closePair();
     }
 }
-END_TEST
 
 static struct Recorder next;
 
@@ -990,30 +881,27 @@ static void handOver(struct FastSocket* socket, int event, int parameter, struct
 
 /* §2.2 function, §2.2 closure: SetFastSocketHandler, from the next event on, inside and outside
  * of an event */
-START_TEST(changesHandler)
+CASE(event, changesHandler)
 {
     next.lastHangup = -1;
-    recorder.then = handOver;
-    openStream();
-    waitCount(fixture.ring, &recorder.out, 1);
-    sendText(pair[1], "first");
-    receiveText(&recorder, "first");
-    ck_assert_int_eq(recorder.in, 1);
-    ck_assert_ptr_eq(GetFastSocketClosure(recorder.socket), &next);
-    sendText(pair[1], "second");
-    receiveText(&recorder, "second");
-    ck_assert_int_eq(recorder.in, 1);
+    scene.ours.then = handOver;
+    openPair(KIND_UNIX_STREAM);
+    waitCount(scene.ring, &scene.ours.out, 1);
+    sendText(scene.peer, "first");
+    receiveText(&scene.ours, "first");
+    ck_assert_int_eq(scene.ours.in, 1);
+    ck_assert_ptr_eq(GetFastSocketClosure(scene.ours.socket), &next);
+    sendText(scene.peer, "second");
+    receiveText(&scene.ours, "second");
+    ck_assert_int_eq(scene.ours.in, 1);
     ck_assert_int_eq(next.in, 1);
-    ck_assert_int_eq(SetFastSocketHandler(recorder.socket, NULL, NULL), 0);
-    sendText(pair[1], "third");
-    receiveText(&recorder, "third");
-    close(pair[1]);
-    pair[1] = -1;
-    runIdle(fixture.ring);
+    ck_assert_int_eq(SetFastSocketHandler(scene.ours.socket, NULL, NULL), 0);
+    sendText(scene.peer, "third");
+    receiveText(&scene.ours, "third");
+    closePeer();
+    runIdle(scene.ring);
     ck_assert_int_eq(next.in + next.hup, 1);
-    release();
 }
-END_TEST
 
 /* Three layers of a protocol: a line of greeting, the data behind it, and whoever comes last. */
 static struct Recorder greeting;
@@ -1047,26 +935,27 @@ static void readBody(struct FastSocket* socket, int event, int parameter, struct
     ck_assert_int_eq(SetFastSocketHandler(socket, recordEvent, &rest), 0);
 }
 
-/* §2.2 function, §2.2 closure: between layers of a protocol, each hears of its own and of nothing else */
-START_TEST(handsOverBetweenLayers)
+/* §2.2 function, §2.2 closure: between layers of a protocol, each hears of its own and of
+ * nothing else */
+CASE(event, handsOverBetweenLayers)
 {
     for (int reset = 0; reset < 2; reset++) {
         struct Recorder fresh = {.lastHangup = -1};
         greeting = body = rest = fresh;
         greeting.then = readGreeting;
         body.then = readBody;
-        pairTcp(pair);
-        openRecorded(&fixture, pair[0], NULL, 0, &greeting);
-        recorder.socket = greeting.socket;
-        waitCount(fixture.ring, &greeting.out, 1);
-        sendText(pair[1], "HELL");
+        pairTcp(scene.pair);
+        openRecorded(&scene, scene.handle, NULL, 0, &greeting);
+        scene.ours.socket = greeting.socket;
+        waitCount(scene.ring, &greeting.out, 1);
+        sendText(scene.peer, "HELL");
         waitInput(&greeting, 4);
-        runIdle(fixture.ring);
-        sendText(pair[1], "O\nbody, and more");
-        waitCount(fixture.ring, &body.in, 1);
+        runIdle(scene.ring);
+        sendText(scene.peer, "O\nbody, and more");
+        waitCount(scene.ring, &body.in, 1);
         ck_assert_int_eq(body.parameterIn, 14);
-        runIdle(fixture.ring);
-        expectText(pair[1], "welcome");
+        runIdle(scene.ring);
+        expectText(scene.peer, "welcome");
         /* The drain of what the first layer sent is the second's or the third's to hear. */
         ck_assert_int_eq(body.out + rest.out, 1);
         ck_assert_int_eq(greeting.in, 2);
@@ -1074,20 +963,18 @@ START_TEST(handsOverBetweenLayers)
         if (reset) {
             resetPeer();
         } else {
-            close(pair[1]);
-            pair[1] = -1;
+            closePeer();
         }
-        waitFor(fixture.ring, hasHungUp, &rest);
-        runIdle(fixture.ring);
+        waitFor(scene.ring, hasHungUp, &rest);
+        runIdle(scene.ring);
         ck_assert_int_eq(greeting.err + greeting.hup + body.err + body.hup, 0);
         ck_assert_int_eq(rest.err, reset);
         ck_assert_int_eq(rest.hup, 1);
         ck_assert_int_eq(body.in, 1);
-        ck_assert_ptr_eq(GetFastSocketClosure(recorder.socket), &rest);
-        release();
+        ck_assert_ptr_eq(GetFastSocketClosure(scene.ours.socket), &rest);
+        closePair();
     }
 }
-END_TEST
 
 static void waitInside(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
@@ -1097,18 +984,16 @@ static void waitInside(struct FastSocket* socket, int event, int parameter, stru
 }
 
 /* §2.1 re-entrancy: no turn inside a turn */
-START_TEST(refusesNestedTurn)
+CASE(event, refusesNestedTurn)
 {
     int result = 1;
 
-    recorder.then = waitInside;
-    recorder.closure = &result;
-    openStream();
-    waitCount(fixture.ring, &recorder.out, 1);
+    scene.ours.then = waitInside;
+    scene.ours.closure = &result;
+    openPair(KIND_UNIX_STREAM);
+    waitCount(scene.ring, &scene.ours.out, 1);
     ck_assert_int_eq(result, -EBUSY);
-    release();
 }
-END_TEST
 
 static void callEverything(struct FastSocket* socket, int event, int parameter,
                            struct Recorder* self)
@@ -1132,25 +1017,23 @@ static void callEverything(struct FastSocket* socket, int event, int parameter,
 }
 
 /* §2.1 re-entrancy: any other call, in every event */
-START_TEST(allowsCallsInside)
+CASE(event, allowsCallsInside)
 {
     for (int reset = 0; reset < 2; reset++) {
-        recorder.then = callEverything;
-        openTcp();
-        sendText(pair[1], "some input");
-        runIdle(fixture.ring);
+        scene.ours.then = callEverything;
+        openPair(KIND_TCP);
+        sendText(scene.peer, "some input");
+        runIdle(scene.ring);
         if (reset) {
             resetPeer();
-            runIdle(fixture.ring);
+            runIdle(scene.ring);
         } else {
-            close(pair[1]);
-            pair[1] = -1;
-            waitHangup(&recorder);
+            closePeer();
+            waitHangup(&scene.ours);
         }
-        release();
+        closePair();
     }
 }
-END_TEST
 
 enum
 {
@@ -1178,19 +1061,19 @@ static void countInTurn(struct FastSocket* socket, int event, int parameter, str
 }
 
 /* §2.1 starvation: the ring handles no more than its limit of completions in a turn */
-START_TEST(boundsTurn)
+CASE(event, boundsTurn)
 {
     int peers[FLOOD];
     int total = 0;
 
-    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_TURN_LIMIT, 16), 0);
+    ck_assert_int_eq(SetFastRingOption(scene.ring, FASTRING_OPTION_TURN_LIMIT, 16), 0);
     for (int index = 0; index < FLOOD; index++) {
-        pairUnix(pair, SOCK_DGRAM);
+        pairUnix(scene.pair, SOCK_DGRAM);
         many[index].then = countInTurn;
-        openRecorded(&fixture, pair[0], NULL, 0, &many[index]);
-        peers[index] = pair[1];
+        openRecorded(&scene, scene.handle, NULL, 0, &many[index]);
+        peers[index] = scene.peer;
     }
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     for (int index = 0; index < FLOOD; index++)
         sendText(peers[index], "x");
     for (int index = 0; index < FLOOD; index++)
@@ -1203,33 +1086,31 @@ START_TEST(boundsTurn)
     }
     ck_assert_int_eq(total, FLOOD);
 }
-END_TEST
 
 /* §2.1 starvation: a flooding socket leaves turns to the others */
-START_TEST(boundsSocketInTurn)
+CASE(event, boundsSocketInTurn)
 {
     struct Recorder quiet = {0};
     char block[65536] = "";
     int more[2];
     uint64_t first = 0;
 
-    openStream();
-    setOption(recorder.socket, FASTSOCKET_OPTION_TURN_LIMIT, 4096);
+    openPair(KIND_UNIX_STREAM);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_TURN_LIMIT, 4096);
     pairStream(more);
-    openRecorded(&fixture, more[0], NULL, 0, &quiet);
-    runIdle(fixture.ring);
-    sendAll(pair[1], block, sizeof(block));
+    openRecorded(&scene, more[0], NULL, 0, &quiet);
+    runIdle(scene.ring);
+    sendAll(scene.peer, block, sizeof(block));
     sendText(more[1], "x");
     first = currentTurn();
     waitInput(&quiet, 1);
     ck_assert_uint_le(currentTurn() - first, 40);
-    waitInput(&recorder, sizeof(block));
-    ck_assert_int_ge(recorder.in, 2);
-    release();
+    waitInput(&scene.ours, sizeof(block));
+    ck_assert_int_ge(scene.ours.in, 2);
+    closePair();
     ReleaseFastSocket(quiet.socket);
     close(more[1]);
 }
-END_TEST
 
 static int polls;
 
@@ -1243,91 +1124,32 @@ static void countRefusal(struct FastSocket* socket, int event, int parameter, st
 
 /* §2.1 POLLERR non-fatal (datagram): a refused datagram, coalesced in a turn, and the socket
  * works on */
-START_TEST(survivesRefusal)
+CASE(event, survivesRefusal)
 {
     struct sockaddr_in address;
     socklen_t length = sizeof(address);
 
-    recorder.then = countRefusal;
-    pairUdp(pair);
-    ck_assert_int_eq(getsockname(pair[1], (struct sockaddr*)&address, &length), 0);
-    close(pair[1]);
-    pair[1] = -1;
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    runIdle(fixture.ring);
+    scene.ours.then = countRefusal;
+    pairUdp(scene.pair);
+    ck_assert_int_eq(getsockname(scene.peer, (struct sockaddr*)&address, &length), 0);
+    closePeer();
+    openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
+    runIdle(scene.ring);
     for (int round = 1; round <= 3; round++) {
         int before = polls;
-        transmitText(recorder.socket, "anybody?");
-        waitCount(fixture.ring, &polls, before + 1);
-        runIdle(fixture.ring);
+        transmitText(scene.ours.socket, "anybody?");
+        waitCount(scene.ring, &polls, before + 1);
+        runIdle(scene.ring);
         ck_assert_int_eq(polls, before + 1);
-        ck_assert_int_eq(recorder.lastError, ECONNREFUSED);
+        ck_assert_int_eq(scene.ours.lastError, ECONNREFUSED);
     }
-    ck_assert_int_eq(recorder.hup, 0);
-    ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
+    ck_assert_int_eq(scene.ours.hup, 0);
+    ck_assert_int_eq(GetFastSocketError(scene.ours.socket), 0);
 
     /* Somebody comes to live there. */
-    pair[1] = socket(AF_INET, SOCK_DGRAM, 0);
-    ck_assert_int_eq(bind(pair[1], (struct sockaddr*)&address, length), 0);
-    transmitText(recorder.socket, "hello");
-    waitDrained(&recorder);
-    expectText(pair[1], "hello");
-    release();
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-event");
-    TCase* area = tcase_create("event");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, mergesInput);
-    tcase_add_test(area, countsPayload);
-    tcase_add_test(area, tellsEmptyDatagram);
-    tcase_add_test(area, dropsInputDrainedBefore);
-    tcase_add_test(area, tellsUnreadDataOnce);
-    tcase_add_test(area, tellsUnreadDataOnResume);
-    tcase_add_test(area, tellsFirstWritable);
-    tcase_add_test(area, mergesFirstWritableAndDrain);
-    tcase_add_test(area, tellsEachDrain);
-    tcase_add_test(area, tellsBurstOnce);
-    tcase_add_test(area, tellsFlushMarker);
-    tcase_add_test(area, tellsDrainBeforeNotification);
-    tcase_add_test(area, tellsResetAfterData);
-    tcase_add_test(area, tellsResetBeforeStart);
-    tcase_add_test(area, dropsQueueAtReset);
-    tcase_add_test(area, prefersResetWhileSending);
-    tcase_add_test(area, tellsUnixReset);
-    tcase_add_test(area, tellsEnd);
-    tcase_add_test(area, tellsEndWithoutData);
-    tcase_add_test(area, sendsAfterHalfClose);
-    tcase_add_test(area, restsAfterHalfClose);
-    tcase_add_test(area, survivesResetAfterBothEnds);
-    tcase_add_test(area, refusesBeforeItIsTold);
-    tcase_add_test(area, tellsInTurnsOnly);
-    tcase_add_test(area, tellsOneBitAtATime);
-    tcase_add_test(area, tellsInOrder);
-    tcase_add_test(area, keepsInputOfPause);
-    tcase_add_test(area, pauseStopsReceiving);
-    tcase_add_test(area, holdsEndOfPause);
-    tcase_add_test(area, tellsInputBeforeEndOfPause);
-    tcase_add_test(area, holdsResetOfPause);
-    tcase_add_test(area, tellsSendErrorInPause);
-    tcase_add_test(area, tellsStolenConnectError);
-    tcase_add_test(area, survivesForeignClose);
-    tcase_add_test(area, survivesSharedNumber);
-    tcase_add_test(area, survivesErrorQueue);
-    tcase_add_test(area, tellsSwallowedError);
-    tcase_add_test(area, tellsInputBeforeSendError);
-    tcase_add_test(area, tellsLocalShutdown);
-    tcase_add_test(area, changesHandler);
-    tcase_add_test(area, handsOverBetweenLayers);
-    tcase_add_test(area, refusesNestedTurn);
-    tcase_add_test(area, allowsCallsInside);
-    tcase_add_test(area, boundsTurn);
-    tcase_add_test(area, boundsSocketInTurn);
-    tcase_add_test(area, survivesRefusal);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
+    scene.peer = socket(AF_INET, SOCK_DGRAM, 0);
+    ck_assert_int_eq(bind(scene.peer, (struct sockaddr*)&address, length), 0);
+    transmitText(scene.ours.socket, "hello");
+    waitDrained(&scene.ours);
+    expectText(scene.peer, "hello");
 }

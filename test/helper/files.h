@@ -99,9 +99,10 @@ static inline void expectRead(int handle, const char* text)
 }
 
 /* A FILE_IO socket of a descriptor, with all that a socket can be given. */
-static inline struct FastSocket* openFile(struct Fixture* fixture, int handle, struct Recorder* recorder)
+static inline struct FastSocket* openFile(struct Scene* stage, int handle,
+                                          struct Recorder* recorder)
 {
-    return openRecorded(fixture, handle, NULL, FASTSOCKET_MODE_FILE_IO, recorder);
+    return openRecorded(stage, handle, NULL, FASTSOCKET_MODE_FILE_IO, recorder);
 }
 
 static inline void expectOrderlyEnd(const struct Recorder* recorder)
