@@ -113,7 +113,7 @@ def newRelease():
     tree = needTree()
     node = tree.nextRelease()
     before = tree.addNode(node, ['FillFastBuffer', 'SetFastBufferLength'])
-    tree.substitute('lib/pool.c', OLD_BODY, NEW_BODY.format(old=before, new=node))
+    tree.substitute('lib/memory/pool.c', OLD_BODY, NEW_BODY.format(old=before, new=node))
     tree.replace('include/Ring/FastBuffer.h', 'size_t GetFastBufferSize(struct FastBuffer* buffer);\n',
                  'size_t GetFastBufferSize(struct FastBuffer* buffer);\n\n/* Sets each byte. Since 1.1. */\n'
                  'int FillFastBuffer(struct FastBuffer* buffer, int value);\n')
@@ -193,9 +193,9 @@ def gateHoldsBothReleases():
 
 def gateRefusesLossOfOldBehaviour():
     tree = needNew()
-    text = tree.read('lib/pool.c')
-    tree.write('lib/pool.c', text.replace('return -EINVAL;\n    buffer->length', 'return -EMSGSIZE;\n    buffer->length', 1))
-    assert text != tree.read('lib/pool.c')
+    text = tree.read('lib/memory/pool.c')
+    tree.write('lib/memory/pool.c', text.replace('return -EINVAL;\n    buffer->length', 'return -EMSGSIZE;\n    buffer->length', 1))
+    assert text != tree.read('lib/memory/pool.c')
     tree.makeLibrary()
     _, output, _ = tree.gate('check.py', 'upgrade')
     skipped = trees.skippedCases(output)

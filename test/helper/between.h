@@ -6,7 +6,7 @@
 #ifndef TEST_BETWEEN_H
 #define TEST_BETWEEN_H
 
-#include "engine.h"
+#include "engine/engine.h"
 
 /* An io_uring_cqe without what may follow it. */
 struct Completion

@@ -25,7 +25,7 @@ tidy, cppcheck, sanitize = sys.argv[3:6]
 whole = sys.argv[6] == 'whole'
 
 DIRECTORIES = ['lib', 'tools', 'doc/examples', 'test/helper']
-SOURCES = sorted(path for name in DIRECTORIES for path in (root / name).glob('*.c'))
+SOURCES = sorted(path for name in DIRECTORIES for path in (root / name).rglob('*.c'))
 TOGETHER = 2     # processes at a time
 PATIENCE = 1200  # seconds; bounds a hang only
 QUICK = [] if whole else ['--checks=-clang-analyzer-*']
@@ -100,7 +100,7 @@ def findUnreasoned(text):
 
 
 def checkReasons():
-    files = [path for name in DIRECTORIES for path in (root / name).glob('*.[ch]')]
+    files = [path for name in DIRECTORIES for path in (root / name).rglob('*.[ch]')]
     files += (root / 'include' / 'Ring').glob('*.h')
     assert len(files) > 50, files
     faults = [f"{path.relative_to(root)}: {line.strip()}"

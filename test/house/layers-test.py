@@ -19,62 +19,61 @@ import tap
 # unit: the units whose headers it may include, itself understood.
 LAYERS = {
     'export': [],
-    'uring-compat': [],
-    'checker': [],
-    'handle': [],
-    'timer': [],
-    'thread': [],
-    'pipe-signal': [],
-    'poison': ['checker'],
-    'pool': ['thread', 'poison'],
-    'engine': [],
-    'engine-uring': ['engine', 'pipe-signal', 'uring-compat', 'checker', 'handle'],
-    'ring': ['engine', 'pipe-signal', 'thread', 'timer', 'uring-compat'],
-    'descriptor': ['ring', 'uring-compat', 'checker'],
-    'timeout': ['ring', 'timer'],
-    'watch': ['ring', 'uring-compat'],
-    'event': ['ring'],
-    'buffer-provider': ['ring', 'uring-compat', 'checker'],
-    'ring-pool': ['ring', 'buffer-provider', 'pool'],
-    'socket': ['ring', 'buffer-provider', 'pool', 'ring-pool', 'descriptor', 'pipe-signal', 'thread', 'uring-compat', 'handle'],
-    'listener': ['ring', 'uring-compat'],
-    'stream': ['socket'],
+    'engine/uring-compat': [],
+    'base/checker': [],
+    'base/handle': [],
+    'base/timer': [],
+    'base/thread': [],
+    'base/pipe-signal': [],
+    'base/poison': ['base/checker'],
+    'engine/engine': [],
+    'engine/uring': ['engine/engine', 'base/pipe-signal', 'engine/uring-compat', 'base/checker', 'base/handle'],
+    'ring': ['engine/engine', 'base/pipe-signal', 'base/thread', 'base/timer', 'engine/uring-compat'],
+    'memory/pool': ['base/thread', 'base/poison'],
+    'memory/provider': ['ring', 'engine/uring-compat', 'base/checker'],
+    'memory/ring-pool': ['ring', 'memory/provider', 'memory/pool'],
+    'service/operation': ['ring', 'engine/uring-compat', 'base/checker'],
+    'service/timeout': ['ring', 'base/timer'],
+    'service/watch': ['ring', 'engine/uring-compat'],
+    'service/event': ['ring'],
+    'service/listener': ['ring', 'engine/uring-compat'],
+    'socket': ['ring', 'memory/provider', 'memory/pool', 'memory/ring-pool', 'service/operation', 'base/pipe-signal',
+               'base/thread', 'engine/uring-compat', 'base/handle'],
+    'socket/stdio': ['socket'],
 }
 
-# Units of several files, which know each other: patterns of the files' names.
+# Units of several files, which know each other: patterns of the files' paths.
 PARTS = {
-    'engine-checked': 'engine-uring',
-    'buffer-claim': 'buffer-provider',
-    'buffer-state': 'buffer-provider',
-    'engine-try': 'engine-uring',
-    'pool-*': 'pool',
-    'ring-loop': 'ring',
-    'ring-now': 'ring',
-    'ring-state': 'ring',
-    'socket-*': 'socket',
+    'engine/uring-compat': 'engine/uring-compat',
+    'engine/uring*': 'engine/uring',
+    'memory/provider*': 'memory/provider',
+    'memory/pool*': 'memory/pool',
+    'ring/*': 'ring',
+    'socket/stdio': 'socket/stdio',
+    'socket/*': 'socket',
 }
 
 # Declared by the seam, defined by the engine behind it.
 SEAM_FUNCTIONS = ['FastEngineOpen', 'FastEngineMask']
 
 # The only ones that may read liburing's header themselves.
-SEAM = ['engine', 'engine-uring', 'uring-compat']
+SEAM = ['engine/engine', 'engine/uring', 'engine/uring-compat']
 
 # unit: the public headers it may read; others may read none.
 KNOWN = {
     'export': ['FastBuffer.h', 'FastRing.h', 'FastSocket.h'],
-    'pool': ['FastBuffer.h'],
-    'engine-uring': ['FastRing.h'],
+    'memory/pool': ['FastBuffer.h'],
+    'engine/uring': ['FastRing.h'],
     'ring': ['FastRing.h', 'FastSocket.h'],  # the latter for the version alone
-    'descriptor': ['FastRing.h'],
-    'timeout': ['FastRing.h'],
-    'watch': ['FastRing.h'],
-    'event': ['FastRing.h'],
-    'buffer-provider': ['FastRing.h'],
-    'ring-pool': ['FastRing.h', 'FastBuffer.h'],
+    'service/operation': ['FastRing.h'],
+    'service/timeout': ['FastRing.h'],
+    'service/watch': ['FastRing.h'],
+    'service/event': ['FastRing.h'],
+    'memory/provider': ['FastRing.h'],
+    'memory/ring-pool': ['FastRing.h', 'FastBuffer.h'],
     'socket': ['FastRing.h', 'FastBuffer.h', 'FastSocket.h'],
-    'listener': ['FastRing.h', 'FastSocket.h'],
-    'stream': ['FastSocket.h'],
+    'service/listener': ['FastRing.h', 'FastSocket.h'],
+    'socket/stdio': ['FastSocket.h'],
 }
 
 # What everything above the seam may call of liburing: it fills or reads entries and touches no ring.
@@ -91,7 +90,8 @@ PUBLIC = {
 
 
 def unitOf(name):
-    stem = pathlib.PurePath(name).stem
+    """The unit of a file, named by its path below lib/."""
+    stem = str(pathlib.PurePath(name).with_suffix(''))
     for pattern, unit in PARTS.items():
         if fnmatch.fnmatchcase(stem, pattern):
             return unit
@@ -109,34 +109,35 @@ def reach(unit):
 def findFaults(root):
     faults = []
     library = root / 'lib'
-    headers = {path.name for path in library.glob('*.h')}
+    headers = {str(path.relative_to(library)) for path in library.rglob('*.h')}
     public = {path.name for path in (root / 'include' / 'Ring').glob('*.h')}
-    files = sorted(library.glob('*.[ch]'))
+    files = sorted(library.rglob('*.[ch]'))
     for path in files:
-        unit = unitOf(path.name)
+        file = path.relative_to(library)
+        unit = unitOf(file)
         text = path.read_text()
         if unit not in LAYERS:
-            faults.append(f"lib/{path.name}: its unit is not in the table of layers")
+            faults.append(f"lib/{file}: its unit is not in the table of layers")
             continue
         if path.name in public:
-            faults.append(f"lib/{path.name}: has the base name of a public header")
+            faults.append(f"lib/{file}: has the base name of a public header")
         for quote, name in source.includesOf(text):
             base = pathlib.PurePath(name).name
             if base in ('liburing.h', 'io_uring.h'):
                 if unit not in SEAM:
-                    faults.append(f"lib/{path.name}: includes {name} above the seam")
+                    faults.append(f"lib/{file}: includes {name} above the seam")
             elif quote == '<' and name.startswith('Ring/'):
                 if base not in public or base not in KNOWN.get(unit, []):
-                    faults.append(f"lib/{path.name}: includes {name} above it")
+                    faults.append(f"lib/{file}: includes {name} above it")
             elif quote == '"' or name in headers:
-                if name != base or base not in headers:
-                    faults.append(f"lib/{path.name}: includes {name}, which is not of lib/")
-                elif unitOf(base) not in [unit] + LAYERS[unit]:
-                    faults.append(f"lib/{path.name}: includes {name} above or beside it")
+                if name not in headers:
+                    faults.append(f"lib/{file}: includes {name}, which is not of lib/")
+                elif unitOf(name) not in [unit] + LAYERS[unit]:
+                    faults.append(f"lib/{file}: includes {name} above or beside it")
         if unit not in SEAM:
             for name in re.findall(r'\b(io_uring_\w+)\s*\(', source.withoutComments(text)):
                 if not INLINE.match(name):
-                    faults.append(f"lib/{path.name}: calls {name} above the seam")
+                    faults.append(f"lib/{file}: calls {name} above the seam")
     for name in public:
         text = (root / 'include' / 'Ring' / name).read_text()
         for quote, file in source.includesOf(text):
@@ -160,7 +161,7 @@ def checkSymbols(archive, nm):
     for line in tap.run([nm, '--format=posix', archive]).splitlines():
         match = re.search(r'\[?([\w-]+)\.c\.o\]?:$', line)
         if match:
-            unit = unitOf(match.group(1).rpartition('_')[2])
+            unit = unitOf(match.group(1).replace('_', '/', 1))
             continue
         fields = line.split()
         if len(fields) < 2:
@@ -168,7 +169,7 @@ def checkSymbols(archive, nm):
         if fields[1] == 'U':
             needed.setdefault(unit, set()).add(fields[0])
         elif fields[1].isupper():
-            defined[fields[0]] = 'engine' if fields[0] in SEAM_FUNCTIONS else unit
+            defined[fields[0]] = 'engine/engine' if fields[0] in SEAM_FUNCTIONS else unit
     assert len(set(defined.values())) > 5, "found no symbols"
     faults = []
     for unit, symbols in needed.items():
@@ -191,18 +192,18 @@ def checkTable():
 
 # Wrong lines and where they are planted, to see each refused.
 PLANTS = {
-    'timerKnowsRing': ('lib/timer.c', '#include "ring.h"'),
-    'ringKnowsProvider': ('lib/ring.h', '#include "buffer-provider.h"'),
-    'engineKnowsRing': ('lib/engine.h', '#include "ring.h"'),
-    'providerKnowsPool': ('lib/buffer-provider.c', '#include "pool.h"'),
-    'poolKnowsRing': ('lib/pool.c', '#  include   "ring.h" /* quietly */'),
-    'poolKnowsTimer': ('lib/pool.h', '#include <timer.h>'),
-    'listenerKnowsSocket': ('lib/listener.c', '#include "socket.h"'),
-    'poolKnowsPublicRing': ('lib/pool.c', '#include <Ring/FastRing.h>'),
-    'roundabout': ('lib/timer.c', '#include "../lib/ring.h"'),
-    'liburingAboveSeam': ('lib/watch.c', '#include <liburing.h>'),
-    'callAboveSeam': ('lib/ring.c', 'static int f(struct io_uring* r) { return io_uring_submit(r); }'),
-    'publicKnowsPrivate': ('include/Ring/FastRing.h', '#include "ring.h"'),
+    'timerKnowsRing': ('lib/base/timer.c', '#include "ring/ring.h"'),
+    'ringKnowsProvider': ('lib/ring/ring.h', '#include "memory/provider.h"'),
+    'engineKnowsRing': ('lib/engine/engine.h', '#include "ring/ring.h"'),
+    'providerKnowsPool': ('lib/memory/provider.c', '#include "memory/pool.h"'),
+    'poolKnowsRing': ('lib/memory/pool.c', '#  include   "ring/ring.h" /* quietly */'),
+    'poolKnowsTimer': ('lib/memory/pool.h', '#include <base/timer.h>'),
+    'listenerKnowsSocket': ('lib/service/listener.c', '#include "socket/socket.h"'),
+    'poolKnowsPublicRing': ('lib/memory/pool.c', '#include <Ring/FastRing.h>'),
+    'roundabout': ('lib/base/timer.c', '#include "../ring/ring.h"'),
+    'liburingAboveSeam': ('lib/service/watch.c', '#include <liburing.h>'),
+    'callAboveSeam': ('lib/ring/life.c', 'static int f(struct io_uring* r) { return io_uring_submit(r); }'),
+    'publicKnowsPrivate': ('include/Ring/FastRing.h', '#include "ring/ring.h"'),
     'publicKnowsLiburing': ('include/Ring/FastRing.h', '#include <liburing.h>'),
     'ringKnowsSocket': ('include/Ring/FastRing.h', '#include <Ring/FastSocket.h>'),
     'publicInline': ('include/Ring/FastBuffer.h', 'static inline int f(void) { return 0; }'),

@@ -3,7 +3,7 @@
  * table in engine.h says of enter. What valgrind itself says is asked by
  * test/tools/valgrind-test.py.
  */
-#include "engine.h"
+#include "engine/engine.h"
 #include "fixture.h"
 
 #include <pthread.h>

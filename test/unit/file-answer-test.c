@@ -4,7 +4,7 @@
  */
 #include "files.h"
 #include "between.h"
-#include "ring-state.h"
+#include "ring/state.h"
 
 #include <fcntl.h>
 #include <sys/eventfd.h>

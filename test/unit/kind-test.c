@@ -5,8 +5,8 @@
 #define _GNU_SOURCE
 #include "between.h"
 #include "fixture.h"
-#include "ring-state.h"
-#include "uring-compat.h"
+#include "ring/state.h"
+#include "engine/uring-compat.h"
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>

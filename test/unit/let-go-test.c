@@ -4,7 +4,7 @@
  */
 #include "between.h"
 #include "files.h"
-#include "ring-state.h"
+#include "ring/state.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

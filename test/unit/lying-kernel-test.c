@@ -5,8 +5,8 @@
  */
 #include "between.h"
 #include "fixture.h"
-#include "ring-state.h"
-#include "uring-compat.h"
+#include "ring/state.h"
+#include "engine/uring-compat.h"
 
 #include <liburing.h>
 

@@ -1,6 +1,6 @@
 /* Pools from the inside: which thread pays what, where memory goes, and what a refusal leaves. */
 #include "fixture.h"
-#include "pool.h"
+#include "memory/pool.h"
 #include "services.h"
 
 #include <pthread.h>

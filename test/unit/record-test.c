@@ -4,7 +4,7 @@
  */
 #include "between.h"
 #include "fixture.h"
-#include "ring-state.h"
+#include "ring/state.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

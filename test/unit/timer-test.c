@@ -1,6 +1,6 @@
 /* The heap of timers, against a sorted reference. */
 #include "fixture.h"
-#include "timer.h"
+#include "base/timer.h"
 
 enum
 {

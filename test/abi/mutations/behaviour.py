@@ -12,7 +12,7 @@ def unknownOption(tree):
 
 
 def notCloseOnExec(tree):
-    tree.replace('lib/socket-create.c', 'fcntl(handle, F_GETFD) | FD_CLOEXEC', 'fcntl(handle, F_GETFD)')
+    tree.replace('lib/socket/create.c', 'fcntl(handle, F_GETFD) | FD_CLOEXEC', 'fcntl(handle, F_GETFD)')
 
 
 def statisticsSwapped(tree):
@@ -50,7 +50,7 @@ BREAKS = {
     'error told with another sign': code('GetFastSocketError', 'return -INNER(socket);'),
     'error where the call did nothing': code('CancelFastRingDescriptor', 'int result = INNER(descriptor);\n    return result == -ENOENT ? 0 : result;'),
     'success where the call failed': code('RemoveFastRingFlushHandler', 'int result = INNER(ring, flusher);\n    return result == -EINVAL ? 0 : result;'),
-    'default of an option': lambda tree: tree.substitute('lib/socket-receive.c', r'^(    RECEIVE_HIGH =) 1 << 20,', r'\1 2 << 20,'),
+    'default of an option': lambda tree: tree.substitute('lib/socket/receive.c', r'^(    RECEIVE_HIGH =) 1 << 20,', r'\1 2 << 20,'),
     'bound of an option': code('SetFastRingOption', 'return option == FASTRING_OPTION_SPIN && value > 5000 ? -EINVAL : INNER(ring, option, value);'),
     'call without effect': code('PauseFastSocket', 'return socket != NULL ? 0 : INNER(socket);'),
     'call on NULL refused': code('HoldFastBuffer', 'if (buffer == NULL)\n        __builtin_trap();\n    return INNER(buffer);'),
@@ -58,13 +58,13 @@ BREAKS = {
     'interval of an idle ring': code('GetFastRingInterval', 'int result = INNER(ring);\n    return result == -1 ? 1000 : result;'),
     'thread check lost': code('IsFastRingThread', 'return ring != NULL;'),
     'last parameter of an event': code('SubmitFastRingEvent', 'return INNER(event, parameter & 0xffff);'),
-    'event no longer told': lambda tree: tree.replace('lib/socket.c', '    if (socket->function != NULL)\n        socket->function(socket, event, parameter);',
+    'event no longer told': lambda tree: tree.replace('lib/socket/core.c', '    if (socket->function != NULL)\n        socket->function(socket, event, parameter);',
                                                       '    if (socket->function != NULL && event != POLLOUT)\n        socket->function(socket, event, parameter);'),
-    'parameter of an event': lambda tree: tree.replace('lib/socket.c', 'socket->function(socket, event, parameter);',
+    'parameter of an event': lambda tree: tree.replace('lib/socket/core.c', 'socket->function(socket, event, parameter);',
                                                        'socket->function(socket, event, event == POLLIN ? 1 : parameter);'),
-    'callback runs again': lambda tree: tree.replace('lib/event.c', '        event->running = false;\n',
+    'callback runs again': lambda tree: tree.replace('lib/service/event.c', '        event->running = false;\n',
                                                      '        event->function(event, 0, event->closure);\n        event->running = false;\n'),
-    'reason of a callback': lambda tree: tree.replace('lib/ring-loop.c', 'function(closure, reason);', 'function(closure, FASTRING_REASON_COMPLETE);'),
+    'reason of a callback': lambda tree: tree.replace('lib/ring/turn.c', 'function(closure, reason);', 'function(closure, FASTRING_REASON_COMPLETE);'),
     'ownership: descriptor left open': code('ReleaseFastListener', '(void)listener;'),
     'ownership: one reference too few': code('TransmitFastSocketBuffer', '''int result = INNER(socket, address, length, buffer, offset, size, flags);
     if (result == -EINVAL)

@@ -22,7 +22,7 @@ typedef int (*HandleFastRingCounterFunction)(struct FastRingCounter* counter, ui
 struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring, HandleFastRingCounterFunction function, void* closure);
 void ReleaseFastRingCounter(struct FastRingCounter* counter);
 ''')
-    tree.write('lib/event.c', tree.read('lib/event.c') + '''
+    tree.write('lib/service/event.c', tree.read('lib/service/event.c') + '''
 struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring, HandleFastRingCounterFunction function, void* closure)
 {
     (void)ring, (void)function, (void)closure;
@@ -58,8 +58,8 @@ size_t FastBufferGetSize_1_1(struct FastBuffer* buffer)
 
 def internals(tree):
     """Opaque types get other fields, in another order."""
-    tree.substitute('lib/socket-state.h', r'^(struct FastSocket\n\{\n)', r'\1    uint64_t experiment[3];\n')
-    tree.substitute('lib/event.c', r'^(struct FastRingEvent\n\{\n)', r'\1    uint64_t experiment;\n')
+    tree.substitute('lib/socket/state.h', r'^(struct FastSocket\n\{\n)', r'\1    uint64_t experiment[3];\n')
+    tree.substitute('lib/service/event.c', r'^(struct FastRingEvent\n\{\n)', r'\1    uint64_t experiment;\n')
 
 
 def sourceAdded(tree):

@@ -34,7 +34,7 @@ def typedefOf(tree, name):
 def codeOf(tree, name):
     """The source that defines a function, and its head up to the closing parenthesis."""
     pattern = re.compile(rf'^(\w[^\n;{{}}/]*[ *]{name}\([^;{{}}]*\))\n\{{', re.M)
-    files = sorted(path.relative_to(tree.root).as_posix() for path in (tree.root / 'lib').glob('*.c'))
+    files = sorted(path.relative_to(tree.root).as_posix() for path in (tree.root / 'lib').rglob('*.c'))
     return only([(file, match.group(1)) for file in files for match in pattern.finditer(tree.read(file))],
                 f"definition of {name}")
 
@@ -114,7 +114,7 @@ def after(tree, pattern, new):
 def everywhere(tree, old, new):
     """A name, in the public headers and in lib/."""
     count = 0
-    for path in [*(tree.root / 'include' / 'Ring').glob('*.h'), *(tree.root / 'lib').glob('*.[ch]')]:
+    for path in [*(tree.root / 'include' / 'Ring').glob('*.h'), *(tree.root / 'lib').rglob('*.[ch]')]:
         name = path.relative_to(tree.root).as_posix()
         text, found = re.subn(rf'\b{old}\b', new, tree.read(name))
         if found:
@@ -140,7 +140,7 @@ def export(tree, name):
 def addFunction(tree, name='CountFastBuffer'):
     """A new function, declared, defined and used by the consumer; not yet exported."""
     after(tree, r'size_t GetFastBufferSize\(', f'\n/* New. Since 1.1. */\nint {name}(struct FastBuffer* buffer);\n')
-    tree.write('lib/pool.c', tree.read('lib/pool.c')
+    tree.write('lib/memory/pool.c', tree.read('lib/memory/pool.c')
                + f'\nint {name}(struct FastBuffer* buffer)\n{{\n    return buffer != NULL;\n}}\n')
     tree.replace('abi/consumer/buffers.c', '    CHECK(GetFastBuffer(NULL) == NULL);\n',
                  f'    CHECK(GetFastBuffer(NULL) == NULL);\n    CHECK({name}(NULL) == 0);\n')

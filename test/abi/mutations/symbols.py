@@ -53,7 +53,7 @@ def closedNode(tree):
 def closedNodeInternal(tree):
     """An internal function becomes public, undeclared."""
     export(tree, 'FastRingCheck')
-    tree.substitute('lib/ring.h', r'^(int FastRingCheck\(.*\);.*)$', r'__attribute__((visibility("default"))) \1')
+    tree.substitute('lib/ring/ring.h', r'^(int FastRingCheck\(.*\);.*)$', r'__attribute__((visibility("default"))) \1')
 
 
 def wildcard(tree):

@@ -44,30 +44,30 @@ def fromVoid(tree):
 
 def callbackParameter(tree):
     callback(tree, 'HandleFastRingTimeoutFunction', 'void* closure', 'void* closure, uint64_t late')
-    tree.replace('lib/timeout.c', 'timeout->function(timeout, timeout->closure)', 'timeout->function(timeout, timeout->closure, 0)')
+    tree.replace('lib/service/timeout.c', 'timeout->function(timeout, timeout->closure)', 'timeout->function(timeout, timeout->closure, 0)')
 
 
 def callbackParameterRemoved(tree):
     callback(tree, 'HandleFastSocketEvent', ', int parameter', '')
-    tree.replace('lib/socket.c', 'socket->function(socket, event, parameter)', 'socket->function(socket, event)')
-    tree.replace('lib/socket-release.c', 'socket->function(socket, POLLHUP, ECANCELED)', 'socket->function(socket, POLLHUP)')
+    tree.replace('lib/socket/core.c', 'socket->function(socket, event, parameter)', 'socket->function(socket, event)')
+    tree.replace('lib/socket/release.c', 'socket->function(socket, POLLHUP, ECANCELED)', 'socket->function(socket, POLLHUP)')
 
 
 def callbackReordered(tree):
     callback(tree, 'HandleFastRingEventFunction', 'uint32_t parameter, void* closure', 'void* closure, uint32_t parameter')
-    tree.replace('lib/event.c', 'atomic_load(&event->parameter), event->closure', 'event->closure, atomic_load(&event->parameter)')
+    tree.replace('lib/service/event.c', 'atomic_load(&event->parameter), event->closure', 'event->closure, atomic_load(&event->parameter)')
 
 
 def callbackSameTypesReordered(tree):
     """Both are numbers of the same type."""
     callback(tree, 'HandleFastSocketEvent', 'int event, int parameter', 'int parameter, int event')
-    tree.replace('lib/socket.c', 'socket->function(socket, event, parameter)', 'socket->function(socket, parameter, event)')
+    tree.replace('lib/socket/core.c', 'socket->function(socket, event, parameter)', 'socket->function(socket, parameter, event)')
 
 
 def callbackLost(tree):
     lines(tree, r'typedef void \(\*ReleaseRingBufferFunction\)')
     both(tree, 'ReleaseFastRingBufferProvider', 'ReleaseRingBufferFunction function', 'void (*function)(void* buffer)')
-    for file in ('lib/buffer-provider.c', 'lib/buffer-provider.h', 'lib/socket-state.h'):
+    for file in ('lib/memory/provider.c', 'lib/memory/provider.h', 'lib/socket/state.h'):
         text = tree.read(file)
         if 'ReleaseRingBufferFunction' in text:
             tree.write(file, 'typedef void (*ReleaseRingBufferFunction)(void* buffer);\n' + text)
@@ -77,7 +77,7 @@ def callbackToStruct(tree):
     """What was a callback becomes a pointer to nothing in particular."""
     callback(tree, 'HandleFastRingFlushFunction', 'typedef void (*HandleFastRingFlushFunction)(void* closure, int reason);',
              'typedef void* HandleFastRingFlushFunction;')
-    tree.replace('lib/ring-loop.c', 'function(closure, reason);', '((void (*)(void*, int))function)(closure, reason);')
+    tree.replace('lib/ring/turn.c', 'function(closure, reason);', '((void (*)(void*, int))function)(closure, reason);')
 
 
 BREAKS = {

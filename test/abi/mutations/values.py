@@ -24,12 +24,12 @@ def fieldsSwapped(tree):
 
 def fieldRemoved(tree):
     lines(tree, '    uint64_t copiedZeroCopy;', '')
-    tree.replace('lib/socket-zero-copy.c', '    socket->statistics.copiedZeroCopy++;\n', '')
+    tree.replace('lib/socket/zero-copy.c', '    socket->statistics.copiedZeroCopy++;\n', '')
 
 
 def fieldRemovedAtEnd(tree):
     lines(tree, '    uint64_t providedBuffers;', '')
-    for path in sorted((tree.root / 'lib').glob('*.c')):
+    for path in sorted((tree.root / 'lib').rglob('*.c')):
         name = path.relative_to(tree.root).as_posix()
         text = tree.read(name)
         if 'providedBuffers' in text:

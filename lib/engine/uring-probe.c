@@ -1,0 +1,428 @@
+/*
+ * What the kernel can do, found out by use.
+ *
+ * Each trial takes a pair of AF_UNIX sockets or a pipe and a few tiny buffers of one group, submits one
+ * operation and looks at its completions. A kernel that lacks a feature answers -EINVAL, or takes the
+ * flag and ignores it, or, for bundles of some releases, gives buffers out of order: all are told
+ * apart by the bytes that arrive.
+ *
+ * A trial does what the library will do, the fruitless case included: every receive is armed before there
+ * is anything, and finds nothing again between the writes. What it has not taken must then lie in the
+ * kernel's ring as it was put there: some releases leave a receive's limit in the entry at which it
+ * looked in vain, and the next receive of whatever socket is deceived.
+ *
+ * Every operation is final before its trial returns, since the buffers lie on our stack and heap.
+ */
+#include "engine/uring.h"
+#include "base/pipe-signal.h"
+#include "engine/uring-compat.h"
+
+#include <Ring/FastRing.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum
+{
+    TRIAL_GROUP = 1,
+    TRIAL_BUFFERS = 8,
+    TRIAL_LENGTH = 16, /* bytes in a buffer */
+    TRIAL_CAP = 8,     /* less than a buffer */
+    TRIAL_SHARE = TRIAL_BUFFERS / 4 * TRIAL_LENGTH, /* of the ring, as sockets bound their receives */
+    TRIAL_FAR = 1 << 20,
+    TRIAL_TURNS = 64,  /* enters before a trial gives up */
+};
+
+struct trial
+{
+    struct FastEngine* engine;
+    struct io_uring_buf_ring* buffers;
+    uint8_t memory[TRIAL_BUFFERS][TRIAL_LENGTH];
+    int pair[2];
+    int error;         /* why something could not be tried: says nothing of the kernel */
+    uint16_t next;     /* id of the buffer that the kernel takes next, if it keeps the order */
+    uint16_t priority; /* flags of the receives that work, for the trials of what goes with them */
+    bool flying;       /* the operation's last completion is still to come */
+};
+
+static void closeEnd(struct trial* trial, int end)
+{
+    if (trial->pair[end] >= 0)
+        close(trial->pair[end]);
+    trial->pair[end] = -1;
+}
+
+static void closeEnds(struct trial* trial)
+{
+    closeEnd(trial, 0);
+    closeEnd(trial, 1);
+}
+
+static bool keepPair(struct trial* trial, int result)
+{
+    if (result == 0)
+        return true;
+    trial->error = errno;
+    trial->pair[0] = -1;
+    trial->pair[1] = -1;
+    return false;
+}
+
+/* One completion of one operation; false when none comes although asked for long enough. */
+static bool nextCompletion(struct trial* trial, struct io_uring_cqe* completion)
+{
+    for (int turn = 0; turn < TRIAL_TURNS; turn++) {
+        const struct io_uring_cqe* entry = FastEnginePeek(trial->engine);
+        if (entry != NULL) {
+            *completion = *entry;
+            FastEngineAdvance(trial->engine);
+            trial->flying = completion->flags & IORING_CQE_F_MORE;
+            return true;
+        }
+        if (trial->engine->functions->enter(trial->engine, 0, NULL) == -EEXIST)
+            return false;
+    }
+    return false;
+}
+
+/* Submits what is reserved, and sees that nothing comes of it. */
+static bool findsNothing(struct trial* trial)
+{
+    (void)trial->engine->functions->enter(trial->engine, 0, NULL);
+    return FastEnginePeek(trial->engine) == NULL;
+}
+
+/* Reads completions until the operation is final: its sockets are shut down, or its pipe has no writer any
+ * more, so it ends by itself. */
+static void endOperation(struct trial* trial)
+{
+    struct io_uring_cqe completion;
+    if (!trial->flying)
+        return;
+    shutdown(trial->pair[0], SHUT_RDWR);
+    closeEnd(trial, 1);
+    while (trial->flying && nextCompletion(trial, &completion))
+        continue;
+}
+
+static struct io_uring_sqe* startOperation(struct trial* trial)
+{
+    trial->flying = true;
+    return FastEngineReserve(trial->engine);
+}
+
+static bool renewPair(struct trial* trial)
+{
+    closeEnds(trial);
+    return keepPair(trial, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, trial->pair));
+}
+
+static bool renewPipe(struct trial* trial)
+{
+    closeEnds(trial);
+    return keepPair(trial, pipe2(trial->pair, O_CLOEXEC));
+}
+
+static void provideAll(struct trial* trial)
+{
+    for (int id = 0; id < TRIAL_BUFFERS; id++)
+        io_uring_buf_ring_add(trial->buffers, trial->memory[id], TRIAL_LENGTH, (uint16_t)id,
+                              TRIAL_BUFFERS - 1, id);
+    io_uring_buf_ring_advance(trial->buffers, TRIAL_BUFFERS);
+}
+
+static void startReceive(struct trial* trial, uint16_t priority, uint32_t each, int32_t cap)
+{
+    struct io_uring_sqe* entry = startOperation(trial);
+    io_uring_prep_recv(entry, trial->pair[0], NULL, each, MSG_NOSIGNAL);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = TRIAL_GROUP;
+    entry->ioprio = priority;
+    entry->splice_fd_in = cap; /* optlen of kernel 6.17 */
+}
+
+/* Whether what the kernel has not taken lies in its ring as it was put there. */
+static bool entriesAreIntact(const struct trial* trial)
+{
+    const struct io_uring_buf* entries = (const struct io_uring_buf*)trial->buffers;
+    for (int id = trial->next; id < TRIAL_BUFFERS; id++)
+        if (entries[id].addr != (uintptr_t)trial->memory[id] || entries[id].len != TRIAL_LENGTH ||
+            entries[id].bid != id)
+            return false;
+    return true;
+}
+
+/* Checks the bytes of one completion, buffer after buffer; returns how many, or -1. */
+static int checkBytes(struct trial* trial, const struct io_uring_cqe* completion, uint8_t expected)
+{
+    if (completion->res <= 0 || !(completion->flags & IORING_CQE_F_BUFFER))
+        return -1;
+    if (completion->flags >> IORING_CQE_BUFFER_SHIFT != trial->next)
+        return -1;
+    for (int offset = 0; offset < completion->res; offset++, expected++) {
+        int place = trial->next + offset / TRIAL_LENGTH;
+        if (place >= TRIAL_BUFFERS || trial->memory[place][offset % TRIAL_LENGTH] != expected)
+            return -1;
+    }
+    trial->next = (uint16_t)(trial->next + (completion->res + TRIAL_LENGTH - 1) / TRIAL_LENGTH);
+    return completion->res;
+}
+
+/* Takes in what a write brought; restarts a receive that ended, but for the last byte. */
+static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received, size_t until)
+{
+    while (*received < until) {
+        struct io_uring_cqe completion;
+        if (!nextCompletion(trial, &completion))
+            return false;
+        int count = checkBytes(trial, &completion, (uint8_t)*received);
+        if (count < 0)
+            return false;
+        *received += (size_t)count;
+        if (!trial->flying && *received < (size_t)TRIAL_BUFFERS * TRIAL_LENGTH)
+            startReceive(trial, priority, 0, 0);
+    }
+    return true;
+}
+
+/* Writes of one, three and four buffers' size, all of which must come back in order. */
+static bool receivesInOrder(struct trial* trial, uint16_t priority)
+{
+    static const size_t writes[] = {TRIAL_LENGTH, (size_t)3 * TRIAL_LENGTH, (size_t)4 * TRIAL_LENGTH};
+    uint8_t bytes[TRIAL_BUFFERS * TRIAL_LENGTH];
+    for (size_t index = 0; index < sizeof(bytes); index++)
+        bytes[index] = (uint8_t)index;
+    if (!renewPair(trial))
+        return false;
+    startReceive(trial, priority, 0, 0);
+
+    bool good = findsNothing(trial);
+    size_t sent = 0;
+    size_t received = 0;
+    for (size_t index = 0; good && index < sizeof(writes) / sizeof(writes[0]); index++) {
+        ssize_t size = send(trial->pair[1], bytes + sent, writes[index], MSG_NOSIGNAL);
+        sent += writes[index];
+        good = size == (ssize_t)writes[index] && receiveSome(trial, priority, &received, sent) &&
+               entriesAreIntact(trial);
+    }
+    return good;
+}
+
+/* One completion of a receive that goes on afterwards, or not. */
+static bool receiveOnce(struct trial* trial, uint8_t expected, int count, bool more)
+{
+    struct io_uring_cqe completion;
+    return nextCompletion(trial, &completion) && checkBytes(trial, &completion, expected) == count &&
+           trial->flying == more;
+}
+
+/*
+ * A cap of less than a buffer: the receive finds nothing, goes on after less than the cap, finds nothing
+ * again, and ends with the cap. With bundles, if there are any, since that is how they are used: together
+ * they have left the cap in the ring (6.17 to 7.0.4), or ended every receive at once (7.3).
+ */
+static bool capEnds(struct trial* trial, uint32_t each)
+{
+    static const uint8_t bytes[TRIAL_CAP] = {0, 1, 2, 3, 4, 5, 6, 7};
+    const uint8_t half = TRIAL_CAP / 2;
+    if (!renewPair(trial))
+        return false;
+    startReceive(trial, trial->priority, each, TRIAL_CAP);
+    return findsNothing(trial) && entriesAreIntact(trial) &&
+           send(trial->pair[1], bytes, half, MSG_NOSIGNAL) == half && receiveOnce(trial, 0, half, true) &&
+           findsNothing(trial) && entriesAreIntact(trial) &&
+           send(trial->pair[1], bytes + half, half, MSG_NOSIGNAL) == half &&
+           receiveOnce(trial, half, half, false);
+}
+
+/* A cap far away ends nothing, whatever little comes: some kernels end a bundle's receive early. */
+static bool capWaits(struct trial* trial)
+{
+    static const uint8_t bytes[] = {0, 1, 2, 3};
+    bool good = renewPair(trial);
+    if (good)
+        startReceive(trial, trial->priority, TRIAL_SHARE, TRIAL_FAR);
+    for (uint8_t index = 0; good && index < sizeof(bytes); index++)
+        good = findsNothing(trial) && send(trial->pair[1], &bytes[index], 1, MSG_NOSIGNAL) == 1 &&
+               receiveOnce(trial, index, 1, true) && entriesAreIntact(trial);
+    return good;
+}
+
+/* Two writes to a pipe, apart, and its end. */
+static bool readsMany(struct trial* trial)
+{
+    struct io_uring_cqe completion;
+    if (!renewPipe(trial))
+        return false;
+    struct io_uring_sqe* entry = startOperation(trial);
+    io_uring_prep_read(entry, trial->pair[0], NULL, 0, UINT64_MAX);
+    entry->opcode = FAST_URING_OP_READ_MULTISHOT;
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = TRIAL_GROUP;
+    bool good = findsNothing(trial) && write(trial->pair[1], "\0", 1) == 1 &&
+                receiveOnce(trial, 0, 1, true) && findsNothing(trial) && entriesAreIntact(trial) &&
+                write(trial->pair[1], "\1", 1) == 1 && receiveOnce(trial, 1, 1, true);
+    closeEnd(trial, 1);
+    return good && nextCompletion(trial, &completion) && completion.res == 0 && !trial->flying;
+}
+
+/* AF_UNIX can't do zero copy: a kernel that knows the report flag says so, an older one -EINVAL. */
+static bool knowsReport(struct trial* trial)
+{
+    struct io_uring_cqe completion;
+    if (!renewPair(trial))
+        return false;
+    struct io_uring_sqe* entry = startOperation(trial);
+    io_uring_prep_send_zc(entry, trial->pair[1], "a", 1, MSG_NOSIGNAL,
+                          FAST_URING_SEND_ZC_REPORT_USAGE);
+    return nextCompletion(trial, &completion) &&
+           (completion.res == -EOPNOTSUPP || completion.res == 1);
+}
+
+/* A write to a pipe without a reader raises no SIGPIPE; an older kernel doesn't know the flag. */
+static bool writesWithoutSignal(struct trial* trial)
+{
+    struct FastPipeSignal guard;
+    struct io_uring_cqe completion;
+    if (!renewPipe(trial))
+        return false;
+    closeEnd(trial, 0);
+    struct io_uring_sqe* entry = startOperation(trial);
+    io_uring_prep_write(entry, trial->pair[1], "a", 1, UINT64_MAX);
+    entry->rw_flags = FAST_RWF_NOSIGNAL;
+    FastPipeSignalBlock(&guard);
+    bool broken = nextCompletion(trial, &completion) && completion.res == -EPIPE;
+    return !FastPipeSignalRestore(&guard) && broken;
+}
+
+/* A listening socket with a name that the kernel picks, outside of the file system. */
+static bool listenSomewhere(struct trial* trial, struct sockaddr_un* name, socklen_t* length)
+{
+    closeEnds(trial);
+    *name = (struct sockaddr_un){.sun_family = AF_UNIX};
+    trial->pair[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return trial->pair[0] >= 0 &&
+           bind(trial->pair[0], (struct sockaddr*)name, sizeof(name->sun_family)) == 0 &&
+           listen(trial->pair[0], 1) == 0 &&
+           getsockname(trial->pair[0], (struct sockaddr*)name, length) == 0;
+}
+
+/* One connection, accepted by an operation that goes on. */
+static bool acceptOne(struct trial* trial, const struct sockaddr_un* name, socklen_t length)
+{
+    struct io_uring_cqe completion;
+    closeEnd(trial, 1);
+    trial->pair[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (trial->pair[1] < 0 || connect(trial->pair[1], (const struct sockaddr*)name, length) < 0 ||
+        !nextCompletion(trial, &completion) || completion.res < 0)
+        return false;
+    bool connected = send(completion.res, "a", 1, MSG_NOSIGNAL) == 1 &&
+                     recv(trial->pair[1], &completion, 1, MSG_DONTWAIT) == 1;
+    close(completion.res);
+    return connected && trial->flying;
+}
+
+/* Where it can't be tried, nothing is known, and a listener falls back by itself. */
+static bool acceptsMany(struct trial* trial)
+{
+    struct sockaddr_un name;
+    socklen_t length = sizeof(name);
+    if (!listenSomewhere(trial, &name, &length))
+        return true;
+    io_uring_prep_multishot_accept(startOperation(trial), trial->pair[0], NULL, NULL, SOCK_CLOEXEC);
+    return findsNothing(trial) && acceptOne(trial, &name, length) && acceptOne(trial, &name, length);
+}
+
+static bool multishotWorks(struct trial* trial)
+{
+    return receivesInOrder(trial, IORING_RECV_MULTISHOT);
+}
+
+static bool bundlesWork(struct trial* trial)
+{
+    return receivesInOrder(trial, IORING_RECV_MULTISHOT | FAST_URING_RECVSEND_BUNDLE);
+}
+
+/* A bound of each receive that is more than a buffer, and one that is less. */
+static bool capsWork(struct trial* trial)
+{
+    return capEnds(trial, TRIAL_SHARE);
+}
+
+static bool smallBoundsWork(struct trial* trial)
+{
+    return capEnds(trial, TRIAL_CAP / 2);
+}
+
+/* A fresh group for each trial, so that none is misled by the buffers of the one before. */
+static bool inFreshGroup(struct trial* trial, bool (*function)(struct trial* trial))
+{
+    memset(trial->buffers, 0, sizeof(struct io_uring_buf) * TRIAL_BUFFERS);
+    io_uring_buf_ring_init(trial->buffers);
+    int result = trial->engine->functions->registerBuffers(trial->engine, TRIAL_GROUP, trial->buffers,
+                                                           TRIAL_BUFFERS);
+    if (result == -ENOMEM || result == -EAGAIN)
+        trial->error = -result;
+    if (result < 0)
+        return false;
+    provideAll(trial);
+    trial->next = 0;
+    bool works = function(trial);
+    endOperation(trial);
+    trial->engine->functions->unregisterBuffers(trial->engine, TRIAL_GROUP);
+    return works;
+}
+
+static int64_t tryReceives(struct trial* trial)
+{
+    int64_t features = 0;
+    trial->priority = IORING_RECV_MULTISHOT;
+    if (inFreshGroup(trial, multishotWorks))
+        features |= FASTRING_FEATURE_RECEIVE_MULTISHOT;
+    if (inFreshGroup(trial, bundlesWork)) {
+        features |= FASTRING_FEATURE_RECEIVE_BUNDLE;
+        trial->priority |= FAST_URING_RECVSEND_BUNDLE;
+    }
+    if (inFreshGroup(trial, capsWork) && inFreshGroup(trial, smallBoundsWork) &&
+        inFreshGroup(trial, capWaits))
+        features |= FASTRING_FEATURE_RECEIVE_CAP;
+    if (trial->engine->features & FASTRING_FEATURE_READ_MULTISHOT && inFreshGroup(trial, readsMany))
+        features |= FASTRING_FEATURE_READ_MULTISHOT;
+    return features;
+}
+
+static int64_t tryOthers(struct trial* trial)
+{
+    int64_t features = 0;
+    if (knowsReport(trial))
+        features |= FASTRING_FEATURE_ZERO_COPY_REPORT;
+    endOperation(trial);
+    if (writesWithoutSignal(trial))
+        features |= FASTRING_FEATURE_WRITE_NO_SIGNAL;
+    endOperation(trial);
+    if (acceptsMany(trial))
+        features |= FASTRING_FEATURE_ACCEPT_MULTISHOT;
+    endOperation(trial);
+    return features;
+}
+
+int64_t FastEngineTry(struct FastEngine* engine)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    struct trial trial = {.engine = engine, .pair = {-1, -1}};
+    void* page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return -ENOMEM;
+    trial.buffers = page;
+    int64_t features = tryReceives(&trial);
+    if (trial.error == 0)
+        features |= tryOthers(&trial);
+    closeEnds(&trial);
+    munmap(page, size);
+    return trial.error != 0 ? -trial.error : features;
+}

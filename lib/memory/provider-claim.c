@@ -1,0 +1,192 @@
+/*
+ * What completions say of a provider's buffers.
+ *
+ * Good path: a completion names a slot that is published, and a length that fits it; of a bundle, also the
+ * slots that were put behind it. A socket takes them at once (buffer-provider.c). A user's own operation
+ * claims them, and its user advances each: puts the same buffer back, or another one.
+ *
+ * Failures: the completion can't be true: the slots are put back, as far as the kernel says that it has
+ * taken them. Nobody hears of a claim, or it brings no bytes: it goes back by itself.
+ */
+#include "memory/provider-state.h"
+#include "engine/uring-compat.h"
+
+#include <errno.h>
+
+/* ---- what a completion can't say ---- */
+
+/* The entry of the kernel's ring by which a slot was published; NULL: another was put over it since. */
+static const struct io_uring_buf* entryOf(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    uint32_t sequence = provider->slots[id].sequence;
+    if (provider->sequence - sequence > provider->count)
+        return NULL;
+    return (const struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
+}
+
+/* Completions of deferred work are made inside an enter: they know nothing of what was put after it. */
+static bool isUnseen(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    return FastRingEngine(provider->ring)->features & FASTRING_FEATURE_DEFER_TASKRUN &&
+           provider->slots[id].enter == FastProviderEnters(provider);
+}
+
+/*
+ * Bytes that the kernel can have put into a slot; 0: it can't have filled it. The kernel may shorten an
+ * entry when it takes it for less than a buffer. Some (6.17 to 7.0.4) do so without taking it, and the
+ * next receive, whose buffers would be taken for longer than they were, then uses it as it is.
+ */
+static size_t roomOf(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    if (id >= provider->count || provider->slots[id].buffer == NULL || provider->slots[id].claimed ||
+        isUnseen(provider, id))
+        return 0;
+    const struct io_uring_buf* entry = entryOf(provider, id);
+    if (entry == NULL)
+        return provider->length;
+    if (entry->addr != (uintptr_t)provider->slots[id].buffer || entry->bid != id)
+        return 0;
+    return entry->len < provider->length ? entry->len : provider->length;
+}
+
+bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length,
+                            bool bundle)
+{
+    for (int slot = id; slot >= 0; slot = FastProviderNext(provider, (uint16_t)slot)) {
+        size_t part = length < provider->length ? length : provider->length;
+        size_t room = roomOf(provider, (uint16_t)slot);
+        if (room == 0 || part > room)
+            return false;
+        length -= part;
+        if (length == 0 || !bundle)
+            break;
+    }
+    return length == 0;
+}
+
+/* How many slots from this one on the kernel has taken from its ring, so that they may be put back; where
+ * it can't say, those that the caller believes. */
+static uint32_t takenFrom(const struct FastRingBufferProvider* provider, uint16_t id, uint32_t believed)
+{
+    struct FastEngine* engine = FastRingEngine(provider->ring);
+    int head = engine->functions->countTakenBuffers(engine, provider->group.id);
+    if (head < 0)
+        return believed;
+    uint16_t taken = (uint16_t)((uint32_t)head - provider->slots[id].sequence);
+    return taken <= provider->count ? taken : 0;
+}
+
+void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length, bool bundle)
+{
+    int slot = roomOf(provider, id) > 0 ? id : -1;
+    uint32_t taken = slot >= 0 ? takenFrom(provider, id, 1) : 0;
+    for (uint32_t index = 0; index < taken && slot >= 0; index++) {
+        size_t room = roomOf(provider, (uint16_t)slot);
+        bool more = bundle && length > room && room > 0;
+        length -= length < room ? length : room;
+        int next = more ? FastProviderNext(provider, (uint16_t)slot) : -1;
+        FastProviderReturn(provider, (uint16_t)slot);
+        slot = next;
+    }
+}
+
+/* ---- completions of users' own operations ---- */
+
+/* By which put a slot was published when it was filled: odd, and so never 0. */
+static uint64_t stampOf(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    return (uint64_t)provider->slots[id].sequence << 1 | 1;
+}
+
+uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
+{
+    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    if (!FastProviderIsPossible(provider, id, length, bundle)) {
+        FastProviderReject(provider, id, length, bundle);
+        return 0;
+    }
+    int slot = id;
+    do {
+        provider->slots[slot].claimed = true;
+        provider->available--;
+        length -= length < provider->length ? length : provider->length;
+        slot = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
+    } while (slot >= 0);
+    return stampOf(provider, id);
+}
+
+void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle)
+{
+    struct FastRingBufferProvider* provider = FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    int slot = id < provider->count ? id : -1;
+    while (slot >= 0 && provider->slots[slot].claimed) {
+        length -= length < provider->length ? length : provider->length;
+        int next = bundle && length > 0 ? FastProviderNext(provider, (uint16_t)slot) : -1;
+        FastProviderReturn(provider, (uint16_t)slot);
+        slot = next;
+    }
+}
+
+/* ---- for the user's own operations ---- */
+
+uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider)
+{
+    return provider != NULL ? provider->group.id : 0;
+}
+
+void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission)
+{
+    if (provider == NULL || submission == NULL)
+        return;
+    submission->flags |= IOSQE_BUFFER_SELECT;
+    submission->buf_group = provider->group.id;
+    if (submission->opcode == IORING_OP_RECV)
+        submission->ioprio &= (uint16_t)~FAST_URING_RECVSEND_BUNDLE;
+}
+
+static int bufferOf(const struct FastRingBufferProvider* provider, const struct io_uring_cqe* completion)
+{
+    if (provider == NULL || completion == NULL || !(completion->flags & IORING_CQE_F_BUFFER))
+        return -EINVAL;
+    uint32_t id = completion->flags >> IORING_CQE_BUFFER_SHIFT;
+    return FastProviderPeek(provider, (uint16_t)id) != NULL ? (int)id : -EINVAL;
+}
+
+/* Whether the completion is the one that the buffer was claimed for, and it was not advanced since. One that
+ * its user has made up of result and flags can't say. */
+static bool isClaimed(const struct FastRingBufferProvider* provider, uint16_t id,
+                      const struct io_uring_cqe* completion)
+{
+    return provider->slots[id].claimed &&
+           (completion->user_data == 0 || completion->user_data == stampOf(provider, id));
+}
+
+uint8_t* GetFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion)
+{
+    int id = bufferOf(provider, completion);
+    if (id < 0 || !isClaimed(provider, (uint16_t)id, completion))
+        return NULL;
+    if (completion->res > 0)
+        FastProviderFilled(provider, (uint16_t)id, (size_t)completion->res);
+    return provider->slots[id].buffer;
+}
+
+int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_cqe* completion,
+                          CreateRingBufferFunction function, void* closure)
+{
+    int id = bufferOf(provider, completion);
+    if (id < 0)
+        return id;
+    int result = FastRingCheck(provider->ring);
+    if (result < 0)
+        return result;
+    if (!isClaimed(provider, (uint16_t)id, completion))
+        return -EINVAL; /* it was advanced already, or went back by itself */
+    if (function == NULL) {
+        FastProviderReturn(provider, (uint16_t)id);
+        return 0;
+    }
+    void* buffer = function(provider->length, closure);
+    FastProviderReplace(provider, (uint16_t)id, buffer);
+    return buffer != NULL ? 0 : -ENOMEM;
+}

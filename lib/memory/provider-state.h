@@ -1,0 +1,71 @@
+/*
+ * A provider's own state: for buffer-provider.c (life, puts, those who wait) and buffer-claim.c (what
+ * completions say of its buffers).
+ */
+#ifndef FASTSOCKET_BUFFER_STATE_H
+#define FASTSOCKET_BUFFER_STATE_H
+
+#include "memory/provider.h"
+
+struct FastProviderSlot
+{
+    void* buffer;          /* NULL: vacant */
+    uint32_t sequence;     /* of its last put */
+    uint32_t enter : 31;   /* the kernel was entered so often before that put */
+    uint32_t claimed : 1;  /* filled for a user's own operation, and not put back yet */
+};
+
+struct FastRingBufferProvider
+{
+    struct FastRingMember member;
+    struct FastRingGroup group;
+    struct FastRing* ring;
+    uint32_t references; /* the user's and the sockets' */
+    CreateRingBufferFunction create;
+    ReleaseRingBufferFunction release; /* known when the user has released the provider */
+    void* closure;
+
+    uint32_t count; /* a power of two */
+    uint32_t length;
+    struct io_uring_buf_ring* entries;       /* shared with the kernel */
+    const struct FastProviderKeeper* keeper; /* of closure; NULL: not kept */
+    bool closed;                             /* the ring is gone */
+    bool leaked;                             /* … and the kernel may still write to our buffers */
+
+    struct FastProviderSlot* slots;
+    uint16_t* log;     /* ids in the order of putting, the last 2 × count */
+    uint32_t sequence; /* of the next put */
+
+    struct
+    {
+        uint16_t* ids;
+        uint32_t count;
+    } vacant;
+
+    uint32_t available; /* put and not yet seen taken: an upper bound of what the kernel has */
+
+    struct
+    {
+        struct FastWaiterList list;
+        uint32_t batch;     /* to be served next */
+        uint32_t available; /* when the last batch was served */
+        struct FastTask serve;
+        struct FastTask again; /* a notice: serves the rest a turn later */
+    } waiting;
+
+    struct FastTask refill;
+};
+
+/* As many bits of the count of enters as a slot has room for. */
+static inline uint32_t FastProviderEnters(const struct FastRingBufferProvider* provider)
+{
+    return FastRingEngine(provider->ring)->enters & (UINT32_MAX >> 1);
+}
+
+/* ---- buffer-claim.c ---- */
+
+/* The functions of the group, see ring.h. */
+uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+
+#endif

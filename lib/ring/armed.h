@@ -1,0 +1,104 @@
+/*
+ * An operation that its owner wants in the kernel for as long as a condition holds: a poll, a receive,
+ * an accept.
+ *
+ * The owner says in its prepare phase what it wants (FastArmedUpdate), and this does what leads there:
+ * submits, cancels, waits for both ends, and submits again. Its own completion handler calls
+ * FastArmedComplete first.
+ *
+ * References to the owner: one for the operation in flight, which the completion handler drops when the
+ * operation is over; one for the cancellation in flight, which is dropped here.
+ */
+#ifndef FASTSOCKET_RING_ARMED_H
+#define FASTSOCKET_RING_ARMED_H
+
+#include "ring/ring.h"
+
+enum FastArmedState
+{
+    FAST_ARMED_IDLE,
+    FAST_ARMED_BACKOFF,         /* not submitted before FastArmedRetry */
+    FAST_ARMED_IN_FLIGHT,       /* as it was wanted */
+    FAST_ARMED_CANCELING,       /* the operation and its cancellation are both in flight */
+    FAST_ARMED_CANCEL_MISSED,   /* the cancellation found nothing yet: it is made again */
+    FAST_ARMED_CANCEL_FAILED,   /* it found the operation at work: made again after FastArmedRetry */
+    FAST_ARMED_AWAITING_END,    /* it was effective: the operation's completion follows */
+    FAST_ARMED_AWAITING_CANCEL, /* the operation is over; its cancellation would hit the next one */
+};
+
+struct FastArmed;
+
+struct FastArmedFunctions
+{
+    /* Reserves an entry by FastArmedReserve and fills it. false: no room, called again after an enter. */
+    bool (*prepare)(struct FastArmed* armed);
+
+    /* A cancellation is over; result as the kernel gave it (0, -ENOENT, -EALREADY). Another update is due. */
+    void (*canceled)(struct FastArmed* armed, int result);
+
+    void (*hold)(struct FastArmed* armed); /* the owner */
+    void (*drop)(struct FastArmed* armed);
+};
+
+/* Zeroed with functions and operation.function is idle. */
+struct FastArmed
+{
+    const struct FastArmedFunctions* functions;
+    struct FastOperation operation; /* its function is the owner's */
+    struct FastOperation cancel;
+    uint8_t state; /* enum FastArmedState */
+};
+
+/* Makes it idle; function gets the operation's completions. */
+void FastArmedInitialize(struct FastArmed* armed, const struct FastArmedFunctions* functions,
+                         void (*function)(struct FastOperation*, const struct io_uring_cqe*));
+
+/* Brings what is in flight in line with what is wanted. stale: what is in flight is not what is wanted now,
+ * and is replaced. false: the queue is full, call again after the next enter. Only where entries may be
+ * reserved. */
+bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed, bool wanted, bool stale);
+
+/* For prepare: as FastRingReserve. */
+struct io_uring_sqe* FastArmedReserve(struct FastRing* ring, struct FastArmed* armed);
+
+/* Ends it at once where the kernel lets it, as FastRingLetGo: for a descriptor that is about to be given up.
+ * false: its end comes later. */
+bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed);
+
+/* Not again before FastArmedRetry; only while nothing is in flight. */
+void FastArmedBackOff(struct FastArmed* armed);
+
+/* The time of a back-off, or of a cancellation that had failed, is over: another update is due. */
+void FastArmedRetry(struct FastArmed* armed);
+
+/* Nothing completes any more, the ring is gone: whatever was in flight counts as over. */
+void FastArmedForget(struct FastArmed* armed);
+
+/* The operation is in flight. */
+static inline bool FastArmedIsInFlight(const struct FastArmed* armed)
+{
+    return armed->state >= FAST_ARMED_IN_FLIGHT && armed->state <= FAST_ARMED_AWAITING_END;
+}
+
+/* Neither the operation nor a cancellation is in flight. */
+static inline bool FastArmedIsIdle(const struct FastArmed* armed)
+{
+    return armed->state <= FAST_ARMED_BACKOFF;
+}
+
+/* Its end was asked for: an errno of a cancellation is ours. To be asked before FastArmedComplete. */
+static inline bool FastArmedIsCanceled(const struct FastArmed* armed)
+{
+    return armed->state > FAST_ARMED_IN_FLIGHT;
+}
+
+/* Takes note of a completion. true: it was the last one, and the handler drops its reference at its end. */
+static inline bool FastArmedComplete(struct FastArmed* armed, const struct io_uring_cqe* completion)
+{
+    if (completion->flags & IORING_CQE_F_MORE)
+        return false;
+    armed->state = armed->state == FAST_ARMED_CANCELING ? FAST_ARMED_AWAITING_CANCEL : FAST_ARMED_IDLE;
+    return true;
+}
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * Timeouts of users.
+ *
+ * Each is a timer in the ring's heap, so that setting one costs no kernel operation. When its time
+ * comes, a repeating one is set again before its function is called, on the grid of its first
+ * deadline, leaving out what has passed already; one that fires once is freed after its function,
+ * unless the function has set it again or removed it.
+ *
+ * The end of the ring stops the timer, and leaves a shell.
+ */
+#include "ring/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum
+{
+    TIMEOUT_NS_PER_MS = 1000000,
+    TIMEOUT_NS_PER_SECOND = 1000000000,
+};
+
+/* What no clock reaches: some 146 years, so that a deadline can be added up without overflow. */
+static const int64_t intervalLimit = INT64_MAX / 2;
+
+struct FastRingTimeout
+{
+    struct FastRing* ring;
+    struct FastRingMember member;
+    struct FastTimer timer;
+    HandleFastRingTimeoutFunction function;
+    void* closure;
+    int64_t intervalNs; /* of a repeating one; 0 = fires once */
+    bool running;       /* its function is being called */
+    bool removed;       /* in there */
+};
+
+static void freeTimeout(struct FastRingTimeout* timeout)
+{
+    FastRingStopTimer(timeout->ring, &timeout->timer);
+    FastRingUnlink(timeout->ring, &timeout->member);
+    FastRingDrop(timeout->ring);
+    free(timeout);
+}
+
+static void removeTimeout(struct FastRingTimeout* timeout)
+{
+    if (!timeout->running) {
+        freeTimeout(timeout);
+        return;
+    }
+    FastRingStopTimer(timeout->ring, &timeout->timer);
+    timeout->removed = true;
+}
+
+/* The first point of the grid that is still to come. */
+static void repeatTimeout(struct FastRingTimeout* timeout)
+{
+    int64_t passed = FastRingNow(timeout->ring) - timeout->timer.deadline;
+    if (passed < 0)
+        passed = 0;
+    FastRingSetTimer(timeout->ring, &timeout->timer,
+                     timeout->intervalNs - passed % timeout->intervalNs);
+}
+
+static void onTimer(struct FastTimer* timer)
+{
+    struct FastRingTimeout* timeout = FAST_CONTAINER(timer, struct FastRingTimeout, timer);
+
+    if (timeout->intervalNs > 0)
+        repeatTimeout(timeout);
+    timeout->running = true;
+    timeout->function(timeout, timeout->closure);
+    timeout->running = false;
+    if (timeout->removed || !FastTimerIsSet(&timeout->timer))
+        freeTimeout(timeout);
+}
+
+static void closeMember(struct FastRingMember* member, bool orderly)
+{
+    struct FastRingTimeout* timeout = FAST_CONTAINER(member, struct FastRingTimeout, member);
+
+    (void)orderly;
+    FastRingStopTimer(timeout->ring, &timeout->timer);
+}
+
+static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};
+
+static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created)
+{
+    int result = FastRingCheckCreate(ring);
+    if (result < 0)
+        return result;
+
+    struct FastRingTimeout* timeout = calloc(1, sizeof(*timeout));
+    if (timeout == NULL)
+        return -ENOMEM;
+    timeout->ring = ring;
+    timeout->timer.function = onTimer;
+    FastRingLink(ring, &timeout->member, &memberFunctions);
+    *created = timeout;
+    return 0;
+}
+
+/* Whether timeout, NULL or not, may be used by this thread with this ring. */
+static int checkTimeout(struct FastRing* ring, const struct FastRingTimeout* timeout)
+{
+    if (timeout == NULL)
+        return 0;
+    if (ring != NULL && ring != timeout->ring)
+        return -EINVAL;
+    return FastRingCheck(timeout->ring);
+}
+
+static struct FastRingTimeout* fail(int result)
+{
+    errno = -result;
+    return NULL;
+}
+
+/* intervalNs is not negative. */
+static struct FastRingTimeout* setTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,
+                                          int64_t intervalNs, uint64_t flags,
+                                          HandleFastRingTimeoutFunction function, void* closure)
+{
+    if ((flags & ~(uint64_t)FASTRING_TIMEOUT_REPEAT) != 0)
+        return fail(-EINVAL);
+    if (timeout == NULL && function == NULL)
+        return fail(-EINVAL);
+    int result = timeout != NULL ? checkTimeout(ring, timeout) : createTimeout(ring, &timeout);
+    if (result < 0)
+        return fail(result);
+    if (timeout->removed)
+        return fail(-EINVAL);
+
+    if (function != NULL) {
+        timeout->function = function;
+        timeout->closure = closure;
+    }
+    timeout->intervalNs = flags & FASTRING_TIMEOUT_REPEAT ? intervalNs : 0;
+    FastRingSetTimer(timeout->ring, &timeout->timer, intervalNs);
+    return timeout;
+}
+
+/* A shell goes too; a foreign thread's call does nothing. */
+static struct FastRingTimeout* endTimeout(struct FastRing* ring, struct FastRingTimeout* timeout)
+{
+    if (timeout == NULL)
+        return ring == NULL ? fail(-EINVAL) : NULL;
+    int result = checkTimeout(ring, timeout);
+    if (result < 0 && result != -ECANCELED)
+        return fail(result);
+    removeTimeout(timeout);
+    return NULL;
+}
+
+struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,
+                                           int64_t interval, uint64_t flags,
+                                           HandleFastRingTimeoutFunction function, void* closure)
+{
+    if (interval < 0)
+        return endTimeout(ring, timeout);
+    if (interval == 0 && (flags & FASTRING_TIMEOUT_REPEAT))
+        interval = 1;
+    int64_t intervalNs = interval < intervalLimit / TIMEOUT_NS_PER_MS
+                             ? interval * TIMEOUT_NS_PER_MS
+                             : intervalLimit;
+    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+}
+
+struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
+                                                  struct FastRingTimeout* timeout,
+                                                  const struct timespec* interval, uint64_t flags,
+                                                  HandleFastRingTimeoutFunction function,
+                                                  void* closure)
+{
+    if (interval == NULL || interval->tv_sec < 0)
+        return endTimeout(ring, timeout);
+    if (interval->tv_nsec < 0 || interval->tv_nsec >= TIMEOUT_NS_PER_SECOND)
+        return fail(-EINVAL);
+    int64_t intervalNs = interval->tv_sec < intervalLimit / TIMEOUT_NS_PER_SECOND
+                             ? (int64_t)interval->tv_sec * TIMEOUT_NS_PER_SECOND + interval->tv_nsec
+                             : intervalLimit;
+    if (intervalNs == 0 && (flags & FASTRING_TIMEOUT_REPEAT))
+        intervalNs = 1;
+    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+}

@@ -1,0 +1,121 @@
+/*
+ * A stream socket as a FILE*.
+ *
+ * Good path: the C library's stream has no buffer of its own, for with one it would drop unread input
+ * at the next write; so each read takes from the socket's queue and each write adds to it, and the
+ * gathering happens there, once a turn. Appending mode spares the seek between reading and writing
+ * that the standard asks for.
+ *
+ * Failures: no data yet is EAGAIN, an error of the stream but not its end: the next read tries again.
+ * The socket may be released before the stream is closed: the stream holds what is left of it, and
+ * every call on it fails with EPIPE.
+ */
+#include "socket/socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum
+{
+    STREAM_PIECE = 1 << 30, /* the most that one transmit takes */
+};
+
+struct stream
+{
+    struct FastSocket* socket; /* held */
+    bool owns;
+};
+
+static ssize_t readStream(void* cookie, char* data, size_t size)
+{
+    struct stream* stream = cookie;
+    if (FastSocketIsReleased(stream->socket)) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (size == 0)
+        return 0;
+    ssize_t result = ReceiveFastSocketData(stream->socket, data, size, 0);
+    if (result > 0 || (result == 0 && FastSocketHasEnded(stream->socket)))
+        return result;
+    errno = result < 0 ? (int)-result : EAGAIN;
+    return -1;
+}
+
+/* The C library takes 0 for a failure, and the count of all bytes for success. */
+static ssize_t writeStream(void* cookie, const char* data, size_t size)
+{
+    struct stream* stream = cookie;
+    if (FastSocketIsReleased(stream->socket)) {
+        errno = EPIPE;
+        return 0;
+    }
+    for (size_t sent = 0; sent < size;) {
+        size_t piece = size - sent < STREAM_PIECE ? size - sent : STREAM_PIECE;
+        int result = TransmitFastSocketData(stream->socket, NULL, 0, data + sent, piece, 0);
+        if (result < 0) {
+            errno = -result;
+            return (ssize_t)sent;
+        }
+        sent += piece;
+    }
+    return (ssize_t)size;
+}
+
+static int closeStream(void* cookie)
+{
+    struct stream* stream = cookie;
+    if (stream->owns && !FastSocketIsReleased(stream->socket))
+        ReleaseFastSocket(stream->socket);
+    FastSocketDrop(stream->socket);
+    free(stream);
+    return 0;
+}
+
+static FILE* openStream(struct stream* stream)
+{
+    static const cookie_io_functions_t functions = {
+        .read = readStream,
+        .write = writeStream,
+        .close = closeStream,
+    };
+    FILE* file = fopencookie(stream, "a+", functions);
+    if (file != NULL)
+        (void)setvbuf(file, NULL, _IONBF, 0);
+    return file;
+}
+
+FILE* GetFastSocketStream(struct FastSocket* socket, int own)
+{
+    struct stream* stream = NULL;
+    int result = FastSocketCheck(socket);
+    if (result == 0 && (FastSocketHasMessages(socket) || FastSocketIsReleased(socket)))
+        result = -EINVAL;
+    if (result == 0) {
+        stream = malloc(sizeof(*stream));
+        result = stream != NULL ? 0 : -ENOMEM;
+    }
+    if (result != 0)
+        goto failed;
+
+    *stream = (struct stream){.socket = socket, .owns = false};
+    FILE* file = openStream(stream);
+    if (file == NULL) {
+        result = -errno;
+        goto failed;
+    }
+    FastSocketHold(socket);
+    if (own && !FastSocketClaim(socket)) {
+        fclose(file); /* which frees the stream, and drops the socket */
+        errno = EBUSY;
+        return NULL;
+    }
+    stream->owns = own != 0;
+    return file;
+
+failed:
+    free(stream);
+    errno = -result;
+    return NULL;
+}
