@@ -132,3 +132,33 @@ void setOption(struct FastSocket* socket, int option, uint64_t value)
 {
     ck_assert_int_eq(SetFastSocketOption(socket, option, value), 0);
 }
+
+void expectOrderlyEnd(const struct Recorder* recorder)
+{
+    ck_assert_int_eq(recorder->hup, 1);
+    ck_assert_int_eq(recorder->lastHangup, 0);
+    ck_assert_int_eq(recorder->err, 0);
+}
+
+void expectFailure(const struct Recorder* recorder, int error)
+{
+    ck_assert_int_eq(recorder->err, 1);
+    ck_assert_int_eq(recorder->lastError, error);
+    ck_assert_int_eq(recorder->hup, 1);
+    ck_assert_int_eq(recorder->lastHangup, error);
+    ck_assert_int_eq(GetFastSocketError(recorder->socket), error);
+}
+
+uint64_t takePattern(struct FastSocket* socket, uint64_t position)
+{
+    struct FastBuffer* buffer = NULL;
+
+    while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL) {
+        size_t length = GetFastBufferLength(buffer);
+        ck_assert_msg(checkPattern(GetFastBufferData(buffer), length, position),
+                      "wrong bytes behind %llu", (unsigned long long)position);
+        position += length;
+        ReleaseFastBuffer(buffer);
+    }
+    return position;
+}

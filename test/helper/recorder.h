@@ -48,6 +48,15 @@ void transmitText(struct FastSocket* socket, const char* text);
 void transmitPattern(struct FastSocket* socket, size_t size, uint64_t position);
 void receiveText(struct Recorder* recorder, const char* text); /* waits for that many bytes */
 void setOption(struct FastSocket* socket, int option, uint64_t value);
+
+/* What the recorder must have seen of a socket that is not released yet: POLLHUP(0) alone, or
+ * POLLERR and POLLHUP with the errno. */
+void expectOrderlyEnd(const struct Recorder* recorder);
+void expectFailure(const struct Recorder* recorder, int error);
+
+/* Takes all that is unread, and checks it against the pattern; returns the new position. */
+uint64_t takePattern(struct FastSocket* socket, uint64_t position);
+
 struct FastSocketStatistics readSocket(struct FastSocket* socket);
 
 #endif
