@@ -221,11 +221,6 @@ CASE(buffer, churnsInManyThreads)
 }
 
 /* uint64_t: the ring's pools have so many bytes, or less */
-static bool hasBytes(void* closure)
-{
-    return readRing(scene.ring).bufferBytes <= *(uint64_t*)closure;
-}
-
 CASE(buffer, memoryReturnsAfterABurst)
 {
     static struct FastBuffer* many[1000];
@@ -237,5 +232,5 @@ CASE(buffer, memoryReturnsAfterABurst)
     for (int index = 0; index < 1000; index++)
         ReleaseFastBuffer(many[index]);
     uint64_t after = before + (4 << 20);
-    waitFor(scene.ring, hasBytes, &after);
+    waitFor(scene.ring, hasMemoryWithin, &after);
 }

@@ -15,30 +15,7 @@ enum
     CONNECTIONS = 100,
 };
 
-static struct FastRing* ring;
-static struct FastBufferPool* pool;
-static struct FastRingBufferProvider* provider;
-static int descriptors;
-static int pair[2];
-
-static void setUp(void)
-{
-    descriptors = countDescriptors();
-    ring = CreateFastRing(0);
-    pool = CreateFastBufferPool(ring);
-    provider = CreateFastRingBufferProvider(ring, 0, BUFFERS, LENGTH, AllocateRingFastBuffer, pool);
-    ck_assert_ptr_nonnull(provider);
-}
-
-static void tearDown(void)
-{
-    ReleaseFastRing(ring);
-    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(pool);
-    ck_assert_int_eq(countDescriptors(), descriptors);
-}
-
-AREA(descriptorBuffer, "descriptor-buffer", .open = setUp, .close = tearDown);
+SCENE_AREA_OF(descriptorBuffer, "descriptor-buffer", .buffers = BUFFERS, .bufferLength = LENGTH);
 
 /* ---- operations ---- */
 
@@ -63,23 +40,23 @@ static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_c
     seen.told++;
     seen.last = completion->res;
     seen.over = reason == FASTRING_REASON_COMPLETE;
-    if (completion->res > 0 && GetFastRingBuffer(provider, completion) != NULL) {
+    if (completion->res > 0 && GetFastRingBuffer(scene.provider, completion) != NULL) {
         if (seen.taken != NULL)
             memcpy((char*)seen.taken + (size_t)seen.bytes * sizeof(*seen.taken), completion,
                    sizeof(*completion));
         seen.bytes++;
         if (seen.advance)
-            ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), 0);
+            ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, completion, NULL, NULL), 0);
     }
     return seen.keep == 0 || seen.told < seen.keep;
 }
 
 static struct FastRingDescriptor* receiveFrom(int handle, HandleFastRingCompletionFunction function)
 {
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, function, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, function, NULL);
     struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
     io_uring_prep_recv_multishot(entry, handle, NULL, 0, 0);
-    PrepareFastRingBuffer(provider, entry);
+    PrepareFastRingBuffer(scene.provider, entry);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     return descriptor;
 }
@@ -87,26 +64,26 @@ static struct FastRingDescriptor* receiveFrom(int handle, HandleFastRingCompleti
 static void sendRecords(int count)
 {
     for (int index = 0; index < count; index++)
-        ck_assert_int_eq(send(pair[1], "record", 6, MSG_NOSIGNAL), 6);
+        ck_assert_int_eq(send(scene.peer, "record", 6, MSG_NOSIGNAL), 6);
 }
 
 static void closeBoth(void)
 {
-    close(pair[0]);
-    close(pair[1]);
+    close(scene.handle);
+    closePeer();
 }
 
 static bool isIdle(void* closure)
 {
     (void)closure;
-    return readRing(ring).operations == 0;
+    return readRing(scene.ring).operations == 0;
 }
 
 /* Until no operation is in flight; one that was just submitted is from the next turn on. */
 static void finish(void)
 {
-    runTurns(ring, 1);
-    waitFor(ring, isIdle, NULL);
+    runTurns(scene.ring, 1);
+    waitFor(scene.ring, isIdle, NULL);
 }
 
 /* Both what the statistics say and what a receive really finds. */
@@ -114,19 +91,19 @@ static void expectAllBuffers(void)
 {
     struct io_uring_cqe* taken = calloc(BUFFERS, sizeof(struct io_uring_cqe));
     finish();
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
     memset(&seen, 0, sizeof(seen));
     seen.taken = taken;
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     sendRecords(BUFFERS + 1);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
     finish();
     ck_assert_int_eq(seen.last, -ENOBUFS);
     ck_assert_int_eq(seen.bytes, BUFFERS);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, 0);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, 0);
     for (int index = 0; index < BUFFERS; index++)
-        ck_assert_int_eq(AdvanceFastRingBuffer(provider, &taken[index], NULL, NULL), 0);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+        ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, &taken[index], NULL, NULL), 0);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
     free(taken);
     ReleaseFastRingDescriptor(descriptor);
     closeBoth();
@@ -141,9 +118,9 @@ CASE(descriptorBuffer, comeBackWhenTheHandlerLetsGo)
         memset(&seen, 0, sizeof(seen));
         seen.keep = told;
         seen.advance = true;
-        pairUnix(pair, SOCK_SEQPACKET);
+        pairUnix(scene.pair, SOCK_SEQPACKET);
         sendRecords(5);
-        receiveFrom(pair[0], onCompletion);
+        receiveFrom(scene.handle, onCompletion);
         finish();
         ck_assert_int_eq(seen.told, told);
         closeBoth();
@@ -169,14 +146,14 @@ CASE(descriptorBuffer, comeBackFromAReleasedReceive)
 
     memset(&seen, 0, sizeof(seen));
     seen.advance = true;
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     pairUnix(second, SOCK_SEQPACKET);
     sendRecords(4);
     for (int index = 0; index < 4; index++)
         ck_assert_int_eq(send(second[1], "record", 6, 0), 6);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], releaseOther);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, releaseOther);
     other = receiveFrom(second[0], onCompletion);
-    waitCount(ring, &seen.told, 4);
+    waitCount(scene.ring, &seen.told, 4);
     ck_assert_ptr_null(other);
     ReleaseFastRingDescriptor(descriptor);
     closeBoth();
@@ -188,14 +165,14 @@ CASE(descriptorBuffer, comeBackFromAReleasedReceive)
 /* §2.3 own operations: a receive without a handler discards what comes, not its buffers */
 CASE(descriptorBuffer, comeBackWithoutAHandler)
 {
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     sendRecords(BUFFERS * 3 / 2);
-    receiveFrom(pair[0], NULL);
-    runIdle(ring);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
-    close(pair[1]);
+    receiveFrom(scene.handle, NULL);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
+    closePeer();
     finish();
-    close(pair[0]);
+    close(scene.handle);
     expectAllBuffers();
 }
 
@@ -206,9 +183,9 @@ CASE(descriptorBuffer, comeBackFromACancelledReceive)
     for (int turns = 0; turns < 3; turns++) {
         memset(&seen, 0, sizeof(seen));
         seen.advance = true;
-        pairUnix(pair, SOCK_SEQPACKET);
-        struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
-        runTurns(ring, turns);
+        pairUnix(scene.pair, SOCK_SEQPACKET);
+        struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
+        runTurns(scene.ring, turns);
         sendRecords(3);
         ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
         finish();
@@ -221,12 +198,13 @@ CASE(descriptorBuffer, comeBackFromACancelledReceive)
 
 static void readOnce(int handle, bool cancel)
 {
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, onCompletion, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onCompletion,
+                                                                       NULL);
     struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
     io_uring_prep_read(entry, handle, NULL, LENGTH, (uint64_t)-1);
-    PrepareFastRingBuffer(provider, entry);
+    PrepareFastRingBuffer(scene.provider, entry);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    runTurns(ring, 2);
+    runTurns(scene.ring, 2);
     if (cancel)
         (void)CancelFastRingDescriptor(descriptor);
     finish();
@@ -263,15 +241,15 @@ CASE(descriptorBuffer, surviveHostileConnections)
     seen.keep = 1; /* each is let go at its first record, as by a program that doesn't like it */
     seen.advance = true;
     for (int index = 0; index < CONNECTIONS; index++) {
-        pairUnix(pair, SOCK_SEQPACKET);
-        memcpy(handles[index], pair, sizeof(pair));
+        pairUnix(scene.pair, SOCK_SEQPACKET);
+        memcpy(handles[index], scene.pair, sizeof(scene.pair));
         sendRecords(3);
         seen.told = 0;
-        receiveFrom(pair[0], onCompletion);
+        receiveFrom(scene.handle, onCompletion);
         finish();
         ck_assert_int_eq(seen.told, 1);
     }
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
     expectAllBuffers();
     for (int index = 0; index < CONNECTIONS; index++) {
         close(handles[index][0]);
@@ -298,17 +276,17 @@ CASE(descriptorBuffer, areTheirUsersUntilTheyAreAdvanced)
 
     memset(&seen, 0, sizeof(seen));
     seen.taken = taken;
-    pairUnix(pair, SOCK_SEQPACKET);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], keepUnread);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, keepUnread);
     sendRecords(1);
-    waitCount(ring, &seen.told, 1);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS - 1);
-    ck_assert_ptr_nonnull(GetFastRingBuffer(provider, taken));
-    ck_assert_mem_eq(GetFastRingBuffer(provider, taken), "record", 6);
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, taken, NULL, NULL), 0);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, taken, NULL, NULL), -EINVAL);
-    ck_assert_ptr_null(GetFastRingBuffer(provider, taken));
+    waitCount(scene.ring, &seen.told, 1);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS - 1);
+    ck_assert_ptr_nonnull(GetFastRingBuffer(scene.provider, taken));
+    ck_assert_mem_eq(GetFastRingBuffer(scene.provider, taken), "record", 6);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, taken, NULL, NULL), 0);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, taken, NULL, NULL), -EINVAL);
+    ck_assert_ptr_null(GetFastRingBuffer(scene.provider, taken));
     ReleaseFastRingDescriptor(descriptor);
     closeBoth();
     free(taken);
@@ -330,24 +308,24 @@ CASE(descriptorBuffer, areNotTheNextProviders)
 
     memset(&seen, 0, sizeof(seen));
     seen.advance = true;
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     ck_assert_int_eq(pipe(ends), 0);
-    struct FastRingWatch* first = AddFastRingWatch(ring, ends[0], POLLIN, 0, onWatch, NULL);
-    struct FastRingWatch* second = AddFastRingWatch(ring, ends[0], POLLIN, 0, onWatch, NULL);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
-    runTurns(ring, 2);
+    struct FastRingWatch* first = AddFastRingWatch(scene.ring, ends[0], POLLIN, 0, onWatch, NULL);
+    struct FastRingWatch* second = AddFastRingWatch(scene.ring, ends[0], POLLIN, 0, onWatch, NULL);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
+    runTurns(scene.ring, 2);
     sendRecords(1);
     RemoveFastRingWatch(first); /* enters, so that the completion is there */
-    uint16_t group = GetFastRingBufferGroup(provider);
-    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
-    provider = CreateFastRingBufferProvider(ring, group, BUFFERS, LENGTH, AllocateRingFastBuffer,
-                                            pool);
-    ck_assert_ptr_nonnull(provider);
+    uint16_t group = GetFastRingBufferGroup(scene.provider);
+    ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
+    scene.provider = CreateFastRingBufferProvider(scene.ring, group, BUFFERS, LENGTH,
+                                                  AllocateRingFastBuffer, scene.inbound);
+    ck_assert_ptr_nonnull(scene.provider);
     RemoveFastRingWatch(second); /* once more */
-    waitCount(ring, &seen.told, 1);
+    waitCount(scene.ring, &seen.told, 1);
     ck_assert_int_eq(seen.last, 6);
     ck_assert_int_eq(seen.bytes, 0);
-    ck_assert_uint_eq(readRing(ring).invalidCompletions, 0);
+    ck_assert_uint_eq(readRing(scene.ring).invalidCompletions, 0);
     ReleaseFastRingDescriptor(descriptor);
     closeBoth();
     close(ends[0]);
@@ -364,25 +342,25 @@ CASE(descriptorBuffer, areNotAnEarlierCompletions)
 
     memset(&seen, 0, sizeof(seen));
     seen.taken = first;
-    pairUnix(pair, SOCK_SEQPACKET);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], keepUnread);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, keepUnread);
     sendRecords(1);
-    waitCount(ring, &seen.told, 1);
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, first, NULL, NULL), 0);
+    waitCount(scene.ring, &seen.told, 1);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, first, NULL, NULL), 0);
     seen.taken = last;
     for (int count = 2; count <= BUFFERS + 1; count++) { /* once around */
         sendRecords(1);
-        waitCount(ring, &seen.told, count);
+        waitCount(scene.ring, &seen.told, count);
         if (count <= BUFFERS)
-            ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
+            ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, last, NULL, NULL), 0);
     }
     ck_assert_uint_eq(last->flags >> IORING_CQE_BUFFER_SHIFT,
                       first->flags >> IORING_CQE_BUFFER_SHIFT);
-    ck_assert_ptr_null(GetFastRingBuffer(provider, first));
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, first, NULL, NULL), -EINVAL);
-    ck_assert_ptr_nonnull(GetFastRingBuffer(provider, last));
+    ck_assert_ptr_null(GetFastRingBuffer(scene.provider, first));
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, first, NULL, NULL), -EINVAL);
+    ck_assert_ptr_nonnull(GetFastRingBuffer(scene.provider, last));
     last->user_data = 0; /* as of a program that keeps result and flags alone */
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, last, NULL, NULL), 0);
     ReleaseFastRingDescriptor(descriptor);
     closeBoth();
     free(first);

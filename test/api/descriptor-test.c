@@ -502,8 +502,7 @@ CASE(descriptor, idleOneIsAShell)
     struct FastRingDescriptor* silent = allocateReceive(NULL);
     submit(silent);
     runTurns(scene.ring, 1);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), -ECANCELED);
     ck_assert_int_eq(CancelFastRingDescriptor(descriptor), -ECANCELED);
     ReleaseFastRingDescriptor(descriptor);
@@ -524,8 +523,7 @@ CASE(descriptor, insistingOneEndsWithTheRing)
 {
     submit(allocateNop(insist));
     waitCount(scene.ring, &calls, 3);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
 }
 
 static int releaseRing(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
@@ -541,14 +539,10 @@ static int releaseRing(struct FastRingDescriptor* descriptor, struct io_uring_cq
 
 CASE(descriptor, releasesTheRingInside)
 {
-    int result = 0;
     struct FastRingDescriptor* receive = allocateReceive(releaseRing);
     submit(receive);
     submit(allocateNop(releaseRing));
-    while (result == 0)
-        result = WaitForFastRing(scene.ring, 100, NULL);
-    ck_assert_int_eq(result, -ECANCELED);
-    scene.ring = NULL;
+    waitRingEnd();
     ck_assert_int_eq(calls, 2);
 }
 

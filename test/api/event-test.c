@@ -318,13 +318,9 @@ static void releaseRing(struct FastRingEvent* which, uint32_t parameter, void* c
 
 CASE(event, releasesTheRingInside)
 {
-    int result = 0;
     event = create(releaseRing);
     SubmitFastRingEvent(event, 1);
-    while (result == 0)
-        result = WaitForFastRing(scene.ring, 100, NULL);
-    ck_assert_int_eq(result, -ECANCELED);
-    scene.ring = NULL;
+    waitRingEnd();
     ck_assert_int_eq(calls, 1);
     ck_assert_int_eq(SubmitFastRingEvent(event, 1), -ECANCELED);
     ReleaseFastRingEvent(event);
@@ -347,8 +343,7 @@ CASE(event, releasedWhileSubmittedBeforeTheRing)
     event = create(never);
     SubmitFastRingEvent(event, 1);
     ReleaseFastRingEvent(event);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
 }
 
 static void* submitToShell(void* closure)
@@ -360,8 +355,7 @@ static void* submitToShell(void* closure)
 CASE(event, isAShellAfterTheRing)
 {
     event = create(never);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
     ck_assert_int_eq(SubmitFastRingEvent(event, 1), -ECANCELED);
     inThread(submitToShell, event);
     ReleaseFastRingEvent(event);
@@ -389,8 +383,7 @@ CASE(event, submittersOutliveTheRing)
         pthread_create(&threads[index], NULL, submitUntilRefused, events[index]);
     }
     waitCount(scene.ring, &calls, 100);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
     for (int index = 0; index < THREADS; index++) {
         pthread_join(threads[index], NULL);
         ReleaseFastRingEvent(events[index]);

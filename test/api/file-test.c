@@ -730,8 +730,7 @@ CASE(file, endsWithRing)
     transmitPattern(scene.ours.socket, MEBIBYTE, 0); /* more than either takes */
     transmitPattern(other.socket, MEBIBYTE, 0);
     runIdle(scene.ring);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
     ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
     ck_assert_int_eq(other.lastHangup, ECANCELED);
     ck_assert_int_eq(TransmitFastSocketData(other.socket, NULL, 0, "x", 1, 0), -EPIPE);

@@ -253,8 +253,7 @@ CASE(fileWait, endsWhileReading)
             flush();
         runTurns(scene.ring, 3);
         if (round == 15) {
-            ReleaseFastRing(scene.ring);
-            scene.ring = NULL;
+            endRing();
             ck_assert_int_eq(scene.ours.hup, 1);
         }
         ReleaseFastSocket(scene.ours.socket);

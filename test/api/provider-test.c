@@ -118,6 +118,23 @@ static int keepBuffer(struct FastRingDescriptor* descriptor, struct io_uring_cqe
     return 1;
 }
 
+/* A receive of the user's own, from the pair, that keeps its buffers: one, or all that are
+ * there. */
+static struct FastRingDescriptor* keepReceived(struct FastRingBufferProvider* from, bool multishot)
+{
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, keepBuffer,
+                                                                       NULL);
+    struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+
+    if (multishot)
+        io_uring_prep_recv_multishot(entry, pair[0], NULL, 0, 0);
+    else
+        io_uring_prep_recv(entry, pair[0], NULL, 0, 0);
+    PrepareFastRingBuffer(from, entry);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    return descriptor;
+}
+
 /* §2.3 bundles: Buffers of a bundle follow in the order of putting back, which is neither that
  * of their numbers nor that of completions when the user's own operation has kept one for a
  * while. */
@@ -132,10 +149,7 @@ CASE(provider, bundlesFollowTheRing)
 
     parts.provider = CreateFastRingBufferProvider(scene.ring, 0, 8, LENGTH, AllocateRingFastBuffer,
                                                   scene.inbound);
-    descriptor = AllocateFastRingDescriptor(scene.ring, keepBuffer, NULL);
-    io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], NULL, 0, 0);
-    PrepareFastRingBuffer(parts.provider, GetFastRingDescriptorSubmission(descriptor));
-    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    descriptor = keepReceived(parts.provider, false);
     sendText(pair[1], "x");
     waitCount(scene.ring, &made, 1);
     pairStream(stream);
@@ -171,10 +185,7 @@ CASE(provider, putsNothingBackAtAnEnd)
 
     parts.provider = CreateFastRingBufferProvider(scene.ring, 0, 2, LENGTH, AllocateRingFastBuffer,
                                                   scene.inbound);
-    descriptor = AllocateFastRingDescriptor(scene.ring, keepBuffer, NULL);
-    io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], NULL, 0, 0);
-    PrepareFastRingBuffer(parts.provider, GetFastRingDescriptorSubmission(descriptor));
-    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    descriptor = keepReceived(parts.provider, false);
     sendText(pair[1], "kept");
     waitCount(scene.ring, &made, 1);
     ck_assert_uint_eq(firstTaken.flags >> IORING_CQE_BUFFER_SHIFT, 0);
@@ -265,10 +276,7 @@ CASE(provider, starvesQuietlyBesideKeptBuffers)
 
     parts.provider = CreateFastRingBufferProvider(scene.ring, 0, 2, LENGTH, AllocateRingFastBuffer,
                                                   scene.inbound);
-    descriptor = AllocateFastRingDescriptor(scene.ring, keepBuffer, NULL);
-    io_uring_prep_recv_multishot(GetFastRingDescriptorSubmission(descriptor), pair[0], NULL, 0, 0);
-    PrepareFastRingBuffer(parts.provider, GetFastRingDescriptorSubmission(descriptor));
-    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    descriptor = keepReceived(parts.provider, true);
     sendText(pair[1], "x");
     sendText(pair[1], "y");
     waitCount(scene.ring, &made, 2);
@@ -606,8 +614,7 @@ CASE(provider, isAShellAfterTheRing)
     struct io_uring_cqe completion = {.flags = IORING_CQE_F_BUFFER};
     provider = create(0, COUNT);
     runTurns(scene.ring, 1);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
     ck_assert_int_eq(AdvanceFastRingBuffer(provider, &completion, NULL, NULL), -ECANCELED);
     ck_assert_int_eq(given, 0);
     ReleaseFastRingBufferProvider(provider, give);
@@ -619,8 +626,7 @@ CASE(provider, inFlightAtTheRingsEnd)
     provider = create(0, COUNT);
     struct FastRingDescriptor* descriptor = prepareReceive(true);
     runTurns(scene.ring, 2);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
     ReleaseFastRingBufferProvider(provider, give);
     ck_assert_int_eq(given, COUNT);
     ReleaseFastRingDescriptor(descriptor);

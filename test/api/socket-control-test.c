@@ -200,8 +200,7 @@ CASE(control, closesWhatTheRingLeaves)
     for (int index = 0; index < TYPES; index++) {
         openPassing(types[index], CONTROL);
         fill();
-        ReleaseFastRing(scene.ring);
-        scene.ring = NULL;
+        endRing();
         closePeer();
         ck_assert_int_le(countDescriptors(), before - 2); /* the ring's own are gone too */
         ReleaseFastSocket(scene.ours.socket);

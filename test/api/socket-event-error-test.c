@@ -127,14 +127,12 @@ CASE(event, refusesBeforeItIsTold)
 {
     for (int round = 0; round < 20; round++) {
         struct Recorder second = {.then = transmitToOther, .closure = &scene.ours};
-        int more[2];
         scene.ours.then = transmitToOther;
         scene.ours.closure = &second;
         openPair(KIND_TCP);
-        pairTcp(more);
-        openRecorded(&scene, more[0], NULL, 0, &second);
+        int more = openBeside(KIND_TCP, &second);
         runIdle(scene.ring);
-        closeReset(more[1]);
+        closeReset(more);
         resetPeer();
         waitHangup(&scene.ours);
         waitHangup(&second);

@@ -69,18 +69,16 @@ CASE(event, dropsInputDrainedBefore)
 {
     struct Recorder second = {0};
     struct Other other = {&scene.ours, &second};
-    int more[2];
 
     scene.ours.then = drainBoth;
     scene.ours.closure = &other;
     second.then = drainBoth;
     second.closure = &other;
     openPair(KIND_UNIX_STREAM);
-    pairStream(more);
-    openRecorded(&scene, more[0], NULL, 0, &second);
+    int more = openBeside(KIND_UNIX_STREAM, &second);
     runIdle(scene.ring);
     sendText(scene.peer, "first");
-    sendText(more[1], "second");
+    sendText(more, "second");
     for (int turn = 0; (turn < 1000) && (scene.ours.in + second.in == 0); turn++)
         runTurns(scene.ring, 1);
     runIdle(scene.ring);
@@ -89,7 +87,7 @@ CASE(event, dropsInputDrainedBefore)
     ck_assert_uint_eq(GetFastSocketInboundLength(second.socket), 0);
     closePair();
     ReleaseFastSocket(second.socket);
-    close(more[1]);
+    close(more);
 }
 
 /* §2.1 POLLIN for unread data: an edge, with the full count when more comes */
@@ -183,16 +181,14 @@ CASE(event, boundsSocketInTurn)
 {
     struct Recorder quiet = {0};
     char block[65536] = "";
-    int more[2];
     uint64_t first = 0;
 
     openPair(KIND_UNIX_STREAM);
     setOption(scene.ours.socket, FASTSOCKET_OPTION_TURN_LIMIT, 4096);
-    pairStream(more);
-    openRecorded(&scene, more[0], NULL, 0, &quiet);
+    int more = openBeside(KIND_UNIX_STREAM, &quiet);
     runIdle(scene.ring);
     sendAll(scene.peer, block, sizeof(block));
-    sendText(more[1], "x");
+    sendText(more, "x");
     first = currentTurn();
     waitInput(&quiet, 1);
     ck_assert_uint_le(currentTurn() - first, 40);
@@ -200,5 +196,5 @@ CASE(event, boundsSocketInTurn)
     ck_assert_int_ge(scene.ours.in, 2);
     closePair();
     ReleaseFastSocket(quiet.socket);
-    close(more[1]);
+    close(more);
 }

@@ -1,7 +1,6 @@
 /* When events come, and in which order. */
 #include "fixture.h"
 
-
 SCENE_AREA(event, "event");
 
 static void callsThatTellNothing(void)

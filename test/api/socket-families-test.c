@@ -3,7 +3,7 @@
  * What needs addresses or settings of its own runs in a network namespace of its own.
  */
 #define _GNU_SOURCE
-#include "fixture.h"
+#include "network.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -702,16 +702,6 @@ CASE(families, udpLiteEchoes)
     close(plain);
 }
 
-static void writeText(const char* path, const char* text)
-{
-    int handle = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (handle >= 0) {
-        ck_assert_int_eq(write(handle, text, strlen(text)), (ssize_t)strlen(text));
-        close(handle);
-    }
-}
-
 /* Sets the loopback device, whose name the request has. */
 static void setLoopback(unsigned long command, struct ifreq* request)
 {
@@ -728,19 +718,6 @@ static void raiseLoopback(bool up)
 
     setLoopback(SIOCSIFFLAGS, &request);
 }
-
-/* The rest of the test's process, which is its own, has a network of its own. */
-static bool enterNetwork(void)
-{
-    if (unshare(CLONE_NEWNET) < 0)
-        return false;
-    raiseLoopback(true);
-    return true;
-}
-
-#define enterOrSkip()     \
-    if (!enterNetwork())  \
-    skipTest("no network namespace of its own without root")
 
 /* Waits for the message that has text behind offset bytes of headers, among whatever else comes. */
 static void expectPayload(struct Recorder* from, size_t offset, const char* text)
@@ -797,7 +774,8 @@ static struct Address loopback6(void)
 /* §2.2 other kinds: ping by raw sockets; those of IPv4 give the IP header too */
 CASE(families, rawPings)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     ping(SOCK_RAW, loopback(), sizeof(struct iphdr), "four");
     if (hasKind(KIND_UDP6))
         ping(SOCK_RAW, loopback6(), 0, "six");
@@ -806,8 +784,9 @@ CASE(families, rawPings)
 /* §2.2 other kinds: ping by datagram sockets of ICMP */
 CASE(families, datagramPings)
 {
-    enterOrSkip();
-    writeText("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
+    writeSetting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
     if (lacks(AF_INET, SOCK_DGRAM, IPPROTO_ICMP))
         skipTest("no datagram sockets of ICMP");
     ping(SOCK_DGRAM, loopback(), 0, "four");
@@ -822,7 +801,8 @@ CASE(families, rawTellsTooLong)
     static uint8_t large[70000] = {ICMP_ECHO};
     struct Address address = loopback();
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openRecorded(&scene, socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP), NULL, 0,
                  &scene.ours);
     ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address.name,
@@ -855,7 +835,8 @@ CASE(families, packetsGoRound)
         .sll_family = AF_PACKET, .sll_protocol = htons(FRAME_TYPE), .sll_halen = ETH_ALEN};
     uint8_t frame[ETH_HLEN + 5] = {0};
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     to.sll_ifindex = (int)if_nametoindex("lo");
     openRecorded(&scene, openPacket(SOCK_RAW), NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
     openRecorded(&scene, openPacket(SOCK_DGRAM), &header, FASTSOCKET_MODE_ZERO_COPY, &other);
@@ -879,7 +860,8 @@ CASE(families, packetsOutliveTheirDevice)
     struct sockaddr_ll to = {
         .sll_family = AF_PACKET, .sll_protocol = htons(FRAME_TYPE), .sll_halen = ETH_ALEN};
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     to.sll_ifindex = (int)if_nametoindex("lo");
     openRecorded(&scene, openPacket(SOCK_DGRAM), NULL, 0, &scene.ours);
     runIdle(scene.ring);
@@ -961,7 +943,8 @@ CASE(families, netlinkDumps)
 {
     static const int types[] = {SOCK_RAW, SOCK_DGRAM};
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     /* addresses beside each other, each by a name of its own */
     for (int index = 0; index < 400; index++) {
         struct ifreq request = {0};
@@ -996,7 +979,8 @@ static void openListening(int space)
 /* §2.3 lost messages: are told as a datagram's error, and the socket works on */
 CASE(families, netlinkTellsLoss)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openListening(1);
     for (int round = 1; round <= 3; round++) {
         changeAddresses(200);
@@ -1018,7 +1002,8 @@ static void openFewBuffers(void)
 /* §2.3 lost messages: a lack of buffers loses none, and isn't told as if it did */
 CASE(families, netlinkStarves)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openFewBuffers();
     openListening(1 << 20);
     changeAddresses(100);
@@ -1031,7 +1016,8 @@ CASE(families, netlinkStarves)
 /* §2.3 lost messages: both at once: the loss is told, the rest received, and nothing spins */
 CASE(families, netlinkLosesAndStarves)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openFewBuffers();
     openListening(4096);
     for (int round = 1; round <= 3; round++) {
@@ -1051,7 +1037,8 @@ CASE(families, netlinkLosesInSilence)
 {
     int on = 1;
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openFewBuffers();
     int handle = openNetlink(SOCK_RAW, RTMGRP_IPV4_IFADDR);
     int space = 4096;

@@ -8,11 +8,6 @@
 
 SCENE_AREA(pressure, "pressure");
 
-static void reopen(uint16_t buffers, uint32_t length)
-{
-    reopenScene(.buffers = buffers, .bufferLength = length);
-}
-
 /* Sends as much as the peer takes, while the ring runs; returns the bytes. */
 static uint64_t stuff(int handle, uint64_t position, uint64_t most)
 {
@@ -286,7 +281,7 @@ CASE(pressure, keepsPausesApart)
  * input */
 CASE(pressure, tellsResetBehindInput)
 {
-    reopen(256, 16384);
+    reopenScene(.buffers = 256, .bufferLength = 16384);
     for (uint64_t much = 300000; much < 2000000; much += 100000) {
         uint64_t taken = 0;
         uint64_t sent = 0;
@@ -516,7 +511,7 @@ static void serveThousand(uint16_t buffers)
     struct FastRingStatistics after;
 
     raiseDescriptors(2 * MANY + 100);
-    reopen(buffers, 512);
+    reopenScene(.buffers = buffers, .bufferLength = 512);
     finished = 0;
     for (int index = 0; index < MANY; index++) {
         int two[2];
@@ -572,7 +567,7 @@ CASE(pressure, restsWhileHoarded)
     uint64_t sent = 0;
     uint64_t taken = 0;
 
-    reopen(2, 1024);
+    reopenScene(.buffers = 2, .bufferLength = 1024);
     openPair(KIND_TCP);
     ck_assert_int_eq(SetFastRingOption(scene.ring, FASTRING_OPTION_INBOUND_LIMIT, 8192), 0);
     sent = stuff(scene.peer, 0, 200000);
@@ -632,11 +627,6 @@ CASE(pressure, losesNothingByOverflow)
 }
 
 /* uint64_t: the ring's pools have so many bytes, or less */
-static bool hasBytes(void* closure)
-{
-    return readRing(scene.ring).bufferBytes <= *(uint64_t*)closure;
-}
-
 /* memory goes back after a burst */
 CASE(pressure, returnsMemoryAfterBurst)
 {
@@ -653,7 +643,7 @@ CASE(pressure, returnsMemoryAfterBurst)
     closePeer();
     waitFor(scene.ring, isNothingPending, scene.ring);
     quiet += 16 << 20;
-    waitFor(scene.ring, hasBytes, &quiet);
+    waitFor(scene.ring, hasMemoryWithin, &quiet);
 }
 
 static bool isOverOutbound(struct FastSocket* socket)
@@ -699,15 +689,13 @@ CASE(pressure, relaysWithPauses)
     uint64_t sent = 0;
     uint64_t taken = 0;
     uint64_t total = 8000000;
-    int more[2];
 
     scene.ours.then = relay;
     scene.ours.closure = &state;
     second.then = relay;
     second.closure = &state;
     openPair(KIND_TCP);
-    pairTcp(more);
-    openRecorded(&scene, more[0], NULL, 0, &second);
+    int more = openBeside(KIND_TCP, &second);
     while (taken < total) {
         ssize_t size = 0;
         if (sent < total) {
@@ -717,7 +705,7 @@ CASE(pressure, relaysWithPauses)
             sent += (size > 0) ? (uint64_t)size : 0;
         }
         runTurns(scene.ring, 2);
-        size = recv(more[1], data, 20000, MSG_DONTWAIT);
+        size = recv(more, data, 20000, MSG_DONTWAIT);
         if (size > 0) {
             ck_assert(checkPattern(data, (size_t)size, taken));
             taken += (uint64_t)size;
@@ -725,5 +713,5 @@ CASE(pressure, relaysWithPauses)
     }
     ck_assert_uint_le(state.most, 60000 + (1 << 20));
     ReleaseFastSocket(second.socket);
-    close(more[1]);
+    close(more);
 }

@@ -5,11 +5,6 @@
 
 SCENE_AREA(receive, "receive");
 
-static void reopen(uint16_t buffers, uint32_t length)
-{
-    reopenScene(.buffers = buffers, .bufferLength = length);
-}
-
 static int receive(void* data, size_t size, int flags)
 {
     return (int)ReceiveFastSocketData(scene.ours.socket, data, size, flags);
@@ -57,7 +52,7 @@ CASE(receive, readsOverBorders)
 {
     uint8_t data[10000];
 
-    reopen(8, 128);
+    reopenScene(.buffers = 8, .bufferLength = 128);
     openPair(KIND_TCP);
     fillPattern(data, sizeof(data), 0);
     sendAll(scene.peer, data, sizeof(data));
@@ -243,7 +238,7 @@ CASE(receive, peeksStream)
     char data[1000];
     char again[1000];
 
-    reopen(16, 128);
+    reopenScene(.buffers = 16, .bufferLength = 128);
     openPair(KIND_UNIX_STREAM);
     fillPattern(data, sizeof(data), 0);
     sendAll(scene.peer, data, sizeof(data));
@@ -292,7 +287,7 @@ CASE(receive, replacesKeptBuffers)
     };
     struct FastBuffer* kept[KEPT];
 
-    reopen(2, 256);
+    reopenScene(.buffers = 2, .bufferLength = 256);
     openPair(KIND_UNIX_DATAGRAM);
     for (int index = 0; index < KEPT; index++) {
         char data[200];
@@ -316,7 +311,7 @@ CASE(receive, countsTruncation)
     const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
     char data[300];
 
-    reopen(8, 256);
+    reopenScene(.buffers = 8, .bufferLength = 256);
     for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
         openPair(kinds[index]);
         fillPattern(data, sizeof(data), 0);
@@ -347,7 +342,7 @@ CASE(receive, livesOnOneBuffer)
 {
     uint8_t data[64];
 
-    reopen(1, 64);
+    reopenScene(.buffers = 1, .bufferLength = 64);
     openPair(KIND_UNIX_DATAGRAM);
     ck_assert_int_eq(setsockopt(scene.peer, SOL_SOCKET, SO_SNDBUF, &(int){1000000}, sizeof(int)),
                      0);
@@ -393,7 +388,7 @@ CASE(receive, sharesProviderWithOperations)
     int count = 0;
     int more[2];
 
-    reopen(16, 128);
+    reopenScene(.buffers = 16, .bufferLength = 128);
     openPair(KIND_TCP);
     pairStream(more);
     descriptor = AllocateFastRingDescriptor(scene.ring, takeShared, &count);

@@ -567,12 +567,7 @@ CASE(release, outlivesProviderAndPools)
 {
     openPair(KIND_TCP);
     transmitPattern(scene.ours.socket, 2000000, 0);
-    ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(scene.inbound);
-    ReleaseFastBufferPool(scene.outbound);
-    scene.provider = NULL;
-    scene.inbound = NULL;
-    scene.outbound = NULL;
+    releaseParts();
     runIdle(scene.ring);
     transmitPattern(scene.ours.socket, 1000, 2000000);
     sendText(scene.peer, "still received");

@@ -257,12 +257,7 @@ static void releaseEverything(struct FastSocket* socket, int event, int paramete
     (void)self;
     ReleaseFastSocket(self->socket);
     self->socket = NULL;
-    ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(scene.inbound);
-    ReleaseFastBufferPool(scene.outbound);
-    scene.provider = NULL;
-    scene.inbound = NULL;
-    scene.outbound = NULL;
+    releaseParts();
 }
 
 /* provider and pools inside an event, in use by sockets that still flush */
@@ -272,19 +267,17 @@ CASE(socket, releaseProviderInsideHandler)
     struct Recorder other = {0};
     static uint8_t data[100000];
     int first[2];
-    int second[2];
 
     pairTcp(first);
-    pairTcp(second);
-    openRecorded(&scene, second[0], NULL, 0, &other);
+    int second = openBeside(KIND_TCP, &other);
     openRecorded(&scene, first[0], NULL, 0, &recorder);
     transmitPattern(recorder.socket, sizeof(data), 0);
     sendText(first[1], "input");
-    sendText(second[1], "input");
+    sendText(second, "input");
     runIdle(scene.ring);
     ck_assert_ptr_null(scene.provider);
     receiveText(&other, "input");
-    sendText(second[1], "goes on");
+    sendText(second, "goes on");
     receiveText(&other, "goes on");
     for (size_t done = 0; done < sizeof(data);) {
         ssize_t size = recv(first[1], data, sizeof(data), MSG_DONTWAIT);
@@ -297,7 +290,7 @@ CASE(socket, releaseProviderInsideHandler)
     }
     close(first[1]);
     ReleaseFastSocket(other.socket);
-    close(second[1]);
+    close(second);
 }
 
 /* ---- churn ----------------------------------------------------------------------------------- */

@@ -15,13 +15,6 @@ static void leave(void)
 
 AREA(ringEndAlone, "ringEndAlone", .open = openScene, .close = leave);
 
-/* Ends the ring; provider and pools stay, as shells. */
-static void endRing(void)
-{
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
-}
-
 static void expectShell(struct FastSocket* socket)
 {
     struct FastSocketStatistics statistics;
@@ -91,12 +84,10 @@ CASE(ringEnd, tellsOnce)
 {
     struct Recorder paused = {0};
     struct Recorder failed = {0};
-    int more[2];
     int third[2];
 
     openPair(KIND_TCP);
-    pairTcp(more);
-    openRecorded(&scene, more[0], NULL, 0, &paused);
+    int more = openBeside(KIND_TCP, &paused);
     pairTcp(third);
     openRecorded(&scene, third[0], NULL, 0, &failed);
     closePeer();
@@ -115,7 +106,7 @@ CASE(ringEnd, tellsOnce)
     ReleaseFastSocket(scene.ours.socket);
     ReleaseFastSocket(paused.socket);
     ReleaseFastSocket(failed.socket);
-    close(more[1]);
+    close(more);
 }
 
 /* queued output is dropped, zero copy in flight and unread input end cleanly */
@@ -233,14 +224,12 @@ CASE(ringEnd, endsInsideEvent)
     for (size_t index = 0; index < sizeof(events) / sizeof(events[0]); index++) {
         int event = events[index];
         struct Recorder other = {0};
-        int more[2];
         int turns = 0;
         reopenScene(0);
         scene.ours.then = endInside;
         scene.ours.closure = &event;
         openPair(KIND_TCP);
-        pairStream(more);
-        openRecorded(&scene, more[0], NULL, 0, &other);
+        int more = openBeside(KIND_UNIX_STREAM, &other);
         if (event == POLLIN)
             sendText(scene.peer, "x");
         if ((event == POLLERR) || (event == POLLHUP))
@@ -254,7 +243,7 @@ CASE(ringEnd, endsInsideEvent)
         ReleaseFastSocket(other.socket);
         if ((event != POLLERR) && (event != POLLHUP))
             closePeer();
-        close(more[1]);
+        close(more);
     }
 }
 

@@ -168,9 +168,7 @@ CASE(transmit, sendsNothingForEmpty)
  * socket buffers and short counts */
 CASE(transmit, keepsOrder)
 {
-    static uint8_t data[4096];
     uint64_t sent = 0;
-    uint64_t checked = 0;
     unsigned seed = 1;
 
     openPair(KIND_TCP);
@@ -182,16 +180,7 @@ CASE(transmit, keepsOrder)
         if (round % 7 == 0)
             runTurns(scene.ring, 1);
     }
-    while (checked < sent) {
-        ssize_t size = recv(scene.peer, data, sizeof(data), MSG_DONTWAIT);
-        if (size < 0) {
-            ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
-            continue;
-        }
-        ck_assert(checkPattern(data, (size_t)size, checked));
-        checked += (uint64_t)size;
-    }
+    expectPattern(scene.peer, sent, 0);
     waitDrained(&scene.ours);
     ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, sent);
     expectNothing(scene.peer);
@@ -445,15 +434,7 @@ CASE(transmit, takesZeroCopyForCall)
     fillPattern(data, sizeof(data), 0);
     ck_assert_int_eq(transmit(data, sizeof(data), MSG_ZEROCOPY), 0);
     memset(data, 0, sizeof(data));
-    for (size_t position = 0; position < sizeof(data);) {
-        ssize_t size = recv(scene.peer, data, sizeof(data), MSG_DONTWAIT);
-        if (size < 0) {
-            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
-            continue;
-        }
-        ck_assert(checkPattern(data, (size_t)size, position));
-        position += (size_t)size;
-    }
+    expectPattern(scene.peer, sizeof(data), 0);
     if (GetFastRingFeatures(scene.ring) & FASTRING_FEATURE_SEND_ZERO_COPY)
         ck_assert_uint_ge(readSocket(scene.ours.socket).sentZeroCopy, 1);
 }
@@ -508,9 +489,7 @@ CASE(transmit, givesUpZeroCopyThatCopies)
 /* §2.4 ZC results: without locked memory the same goes out by copying, all of it */
 CASE(transmit, copiesWithoutLockedMemory)
 {
-    static uint8_t data[65536];
     struct rlimit limit = {1 << 20, 1 << 20};
-    uint64_t checked = 0;
 
     closeScene();
     /* The limit does not hold for root. The ring, too, is charged to whom it belongs. */
@@ -522,16 +501,7 @@ CASE(transmit, copiesWithoutLockedMemory)
     openPairWith(.kind = KIND_TCP, .mode = FASTSOCKET_MODE_ZERO_COPY);
     for (uint64_t part = 0; part < 8; part++)
         transmitPattern(scene.ours.socket, 2 << 20, part * (2 << 20));
-    while (checked < (16 << 20)) {
-        ssize_t size = recv(scene.peer, data, sizeof(data), MSG_DONTWAIT);
-        if (size < 0) {
-            ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
-            continue;
-        }
-        ck_assert(checkPattern(data, (size_t)size, checked));
-        checked += (uint64_t)size;
-    }
+    expectPattern(scene.peer, 16 << 20, 0);
     waitDrained(&scene.ours);
     ck_assert_int_eq(scene.ours.err, 0);
 }

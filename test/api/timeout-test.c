@@ -318,12 +318,8 @@ CASE(timeout, releasesTheRingInside)
 {
     struct FastRingTimeout* other = set(100000, 0, never, NULL);
     struct FastRingTimeout* timeout = set(0, FASTRING_TIMEOUT_REPEAT, releaseRing, NULL);
-    int result = 0;
-    while (result == 0)
-        result = WaitForFastRing(scene.ring, 100, NULL);
-    ck_assert_int_eq(result, -ECANCELED);
+    waitRingEnd();
     ck_assert_int_eq(fired, 1);
-    scene.ring = NULL;
     refuses(ECANCELED, SetFastRingTimeout(NULL, other, 5, 0, never, NULL));
     ck_assert_ptr_null(SetFastRingTimeout(NULL, other, -1, 0, NULL, NULL));
     ck_assert_ptr_null(SetFastRingPreciseTimeout(NULL, timeout, NULL, 0, NULL, NULL));
@@ -474,8 +470,7 @@ CASE(timeout, refusesOtherThreads)
 CASE(timeout, isAShellAfterTheRing)
 {
     struct FastRingTimeout* timeout = set(0, FASTRING_TIMEOUT_REPEAT, never, NULL);
-    ReleaseFastRing(scene.ring);
-    scene.ring = NULL;
+    endRing();
     refuses(ECANCELED, SetFastRingTimeout(NULL, timeout, 0, 0, never, NULL));
     ck_assert_ptr_null(SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL));
 }

@@ -601,13 +601,15 @@ static bool isRefusal(long result)
     return (result < 0) && ((errno == EPERM) || (errno == ENOSYS) || (errno == EACCES));
 }
 
-/* Asks the kernel itself: a fault of the library must not pass for a refusal. Each call may be refused alone. */
+/* Asks the kernel itself: a fault of the library must not pass for a refusal. Each call may be
+ * refused alone. */
 static bool isRefused(void)
 {
     struct io_uring_params parameters = {0};
     int handle = (int)syscall(SYS_io_uring_setup, 1, &parameters);
-    bool refused = isRefusal(handle) || isRefusal(syscall(SYS_io_uring_enter, handle, 0, 0, 0, NULL, 0)) ||
-                   isRefusal(syscall(SYS_io_uring_register, handle, IORING_UNREGISTER_EVENTFD, NULL, 0));
+    bool refused =
+        isRefusal(handle) || isRefusal(syscall(SYS_io_uring_enter, handle, 0, 0, 0, NULL, 0)) ||
+        isRefusal(syscall(SYS_io_uring_register, handle, IORING_UNREGISTER_EVENTFD, NULL, 0));
 
     if (handle >= 0)
         close(handle);

@@ -109,7 +109,7 @@ void expectHangups(int change)
     expected += change;
 }
 
-void endRing(struct FastRing* ring, bool delivered)
+void endRecords(struct FastRing* ring, bool delivered)
 {
     pthread_mutex_lock(&lock);
     for (int index = 0; index < BUCKETS; index++) {

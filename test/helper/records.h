@@ -52,6 +52,6 @@ void endTurn(void);
 void expectHangups(int change);
 
 /* Sockets of a ring that ended have had their POLLHUP, if someone listened. */
-void endRing(struct FastRing* ring, bool delivered);
+void endRecords(struct FastRing* ring, bool delivered);
 
 #endif

@@ -12,6 +12,7 @@ enum
     DEFAULT_BUFFERS = 64,
     DEFAULT_LENGTH = 4096,
     CHUNK = 65536, /* bytes that expectPattern reads at once */
+    STEP_MILLISECONDS = 100,
 };
 
 struct Scene scene = {.pair = {-1, -1}};
@@ -60,6 +61,15 @@ void openPair(enum Kind kind)
 void openPairAs(struct SceneOptions options)
 {
     openPairOn(&scene, &options);
+}
+
+int openBeside(enum Kind kind, struct Recorder* recorder)
+{
+    int pair[2];
+
+    pairKind(kind, pair);
+    openRecorded(&scene, pair[0], NULL, 0, recorder);
+    return pair[1];
 }
 
 void closePair(void)
@@ -145,6 +155,32 @@ void reopenSceneAs(struct SceneOptions options)
     sceneOpen(&scene, options);
 }
 
+void endRing(void)
+{
+    ReleaseFastRing(scene.ring);
+    scene.ring = NULL;
+}
+
+void waitRingEnd(void)
+{
+    int result = 0;
+
+    while (result == 0)
+        result = WaitForFastRing(scene.ring, STEP_MILLISECONDS, NULL);
+    ck_assert_int_eq(result, -ECANCELED);
+    scene.ring = NULL;
+}
+
+void releaseParts(void)
+{
+    ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
+    ReleaseFastBufferPool(scene.inbound);
+    ReleaseFastBufferPool(scene.outbound);
+    scene.provider = NULL;
+    scene.inbound = NULL;
+    scene.outbound = NULL;
+}
+
 /* ---- buffers and patterns -------------------------------------------------------------------- */
 
 void expectPattern(int handle, uint64_t size, uint64_t position)
@@ -182,4 +218,9 @@ struct FastBuffer* makePattern(size_t size, uint64_t position)
 uint64_t liveBuffers(void)
 {
     return readRing(scene.ring).buffers;
+}
+
+bool hasMemoryWithin(void* closure)
+{
+    return readRing(scene.ring).bufferBytes <= *(uint64_t*)closure;
 }

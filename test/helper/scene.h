@@ -102,6 +102,19 @@ void closePair(void);
 void closePeer(void); /* if it is still there */
 void resetPeer(void); /* with a TCP reset */
 
+/* Releases the ring; provider, pools and sockets stay, defunct. */
+void endRing(void);
+
+/* Runs turns until a release of the ring inside one of them has taken effect. */
+void waitRingEnd(void);
+
+/* Releases provider and pools; the ring and sockets that use them stay. */
+void releaseParts(void);
+
+/* Another socket of ours, beside that of the scene; its peer is returned. Both are the case's to
+ * release and close. */
+int openBeside(enum Kind kind, struct Recorder* recorder);
+
 /* Creates a socket on the stage whose closure is the recorder, and fails the case if it can't.
  * Of the recorder, then and closure are kept and all else is zeroed. */
 struct FastSocket* openRecorded(struct Scene* stage, int handle, struct msghdr* message, int mode,
@@ -115,6 +128,10 @@ struct FastBuffer* makePattern(size_t size, uint64_t position);
 
 /* Buffers that the scene's ring has lent. */
 uint64_t liveBuffers(void);
+
+/* A condition of runUntil: the scene's ring has so many bytes of memory for buffers, a uint64_t, or
+ * fewer. */
+bool hasMemoryWithin(void* closure);
 
 /* For wrap.c: a socket is released now, whoever does it. */
 void sceneForget(const struct FastSocket* socket);

@@ -97,7 +97,7 @@ int __wrap_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* m
     ck_assert_msg(result <= 0, "WaitForFastRing gave %d, which is positive", result);
     if ((ending == ring) && (ring != NULL)) {
         ck_assert_int_eq(result, -ECANCELED);
-        endRing(ring, true);
+        endRecords(ring, true);
         ending = NULL;
     }
     return result;
@@ -123,7 +123,7 @@ void __wrap_ReleaseFastRing(struct FastRing* ring)
     running = saved;
     endTurn();
     if (own)
-        endRing(ring, true);
+        endRecords(ring, true);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

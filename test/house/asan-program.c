@@ -1,5 +1,5 @@
-/* What a program does that AddressSanitizer watches while the library knows nothing of it. The argument says
- * which fault it has; «echo» has none. */
+/* What a program does that AddressSanitizer watches while the library knows nothing of it. The
+ * argument says which fault it has; «echo» has none. */
 #include <Ring/FastSocket.h>
 #include <poll.h>
 #include <pthread.h>
@@ -80,7 +80,8 @@ static void onEvent(struct FastSocket* socket, int event, int parameter)
             received += length;
             ReleaseFastBuffer(buffer);
         } else {
-            need(TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, length, 0) == 0, "TransmitFastSocketBuffer");
+            need(TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, length, 0) == 0,
+                 "TransmitFastSocketBuffer");
         }
     }
 }
@@ -93,7 +94,8 @@ static void echo(struct FastRing* ring)
     struct FastRingBufferProvider* provider =
         CreateFastRingBufferProvider(ring, 0, 16, 5000, AllocateRingFastBuffer, pool);
     for (int index = 0; index < 2; index++) {
-        sockets[index] = CreateFastSocket(ring, provider, pool, pool, pair[index], NULL, 0, 0, 0, onEvent, NULL);
+        sockets[index] = CreateFastSocket(ring, provider, pool, pool, pair[index], NULL, 0, 0, 0,
+                                          onEvent, NULL);
         need(sockets[index] != NULL, "CreateFastSocket");
     }
     for (int index = 0; index < LARGEST; index++)
@@ -102,7 +104,8 @@ static void echo(struct FastRing* ring)
         received = 0;
         for (size_t offset = 0; offset < size; offset += size / 2 + 1) /* two calls, gathered */
             need(TransmitFastSocketData(sockets[0], NULL, 0, sent + offset,
-                                        size - offset < size / 2 + 1 ? size - offset : size / 2 + 1, 0) == 0,
+                                        size - offset < size / 2 + 1 ? size - offset : size / 2 + 1,
+                                        0) == 0,
                  "TransmitFastSocketData");
         while (received < size)
             need(WaitForFastRing(ring, 60000, NULL) == 0, "WaitForFastRing");

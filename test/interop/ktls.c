@@ -1,6 +1,6 @@
 /*
- * TLS by the kernel (kTLS) against OpenSSL: its handshake, then the keys are the kernel's, on a socket of
- * ours, in both directions. OpenSSL's own records stay at the peer, in a thread.
+ * TLS by the kernel (kTLS) against OpenSSL: its handshake, then the keys are the kernel's, on a
+ * socket of ours, in both directions. OpenSSL's own records stay at the peer, in a thread.
  *
  * Exit: 0, 1 with a line that says what is wrong, 77 where the kernel has no TLS.
  */
@@ -145,7 +145,8 @@ enum Play
 {
     PLAY_ALERT,
     PLAY_KEYS,
-    PLAY_OLD_KEYS, /* the kernel takes no second key: a KeyUpdate can be read, and nothing behind it */
+    /* the kernel takes no second key: a KeyUpdate can be read, and nothing behind it */
+    PLAY_OLD_KEYS,
 };
 
 struct Peer
@@ -213,7 +214,8 @@ static int hangups;
 
 static int typeOf(struct msghdr* message)
 {
-    for (struct cmsghdr* entry = CMSG_FIRSTHDR(message); entry != NULL; entry = CMSG_NXTHDR(message, entry))
+    for (struct cmsghdr* entry = CMSG_FIRSTHDR(message); entry != NULL;
+         entry = CMSG_NXTHDR(message, entry))
         if (entry->cmsg_level == SOL_TLS && entry->cmsg_type == TLS_GET_RECORD_TYPE)
             return *CMSG_DATA(entry);
     return -1;
@@ -241,8 +243,8 @@ static void takeChunk(struct FastBuffer* buffer)
         takeRecord(DATA, GetFastBufferData(buffer), GetFastBufferLength(buffer));
         return;
     }
-    struct io_uring_recvmsg_out* out =
-        io_uring_recvmsg_validate(GetFastBufferData(buffer), (int)GetFastBufferLength(buffer), header);
+    struct io_uring_recvmsg_out* out = io_uring_recvmsg_validate(
+        GetFastBufferData(buffer), (int)GetFastBufferLength(buffer), header);
     CHECK(out != NULL);
     struct msghdr message = {.msg_control = (uint8_t*)(out + 1) + header->msg_namelen,
                              .msg_controllen = out->controllen};
@@ -328,7 +330,9 @@ static void sendKeyUpdate(void)
     {
         struct cmsghdr header;
         uint8_t bytes[CMSG_SPACE(1)];
-    } control = {.header = {.cmsg_level = SOL_TLS, .cmsg_type = TLS_SET_RECORD_TYPE, .cmsg_len = CMSG_LEN(1)}};
+    } control = {.header = {.cmsg_level = SOL_TLS,
+                            .cmsg_type = TLS_SET_RECORD_TYPE,
+                            .cmsg_len = CMSG_LEN(1)}};
     struct iovec vector = {.iov_base = (void*)(uintptr_t)keyUpdate, .iov_len = sizeof(keyUpdate)};
     struct msghdr message = {
         .msg_iov = &vector,
@@ -350,7 +354,8 @@ static void exchangeKeys(bool header, bool again)
     expectRecord(header, HANDSHAKE);
     CHECK(bodyLength == sizeof(keyUpdate) && memcmp(body, keyUpdate, sizeof(keyUpdate)) == 0);
     if (!again) {
-        CHECK(TransmitFastSocketData(fast, NULL, 0, "works", 5, 0) == 0); /* the other direction does */
+        /* the other direction does */
+        CHECK(TransmitFastSocketData(fast, NULL, 0, "works", 5, 0) == 0);
         RUN_UNTIL(GetFastSocketOutboundLength(fast) == 0);
         return;
     }
@@ -359,7 +364,8 @@ static void exchangeKeys(bool header, bool again)
     CHECK(ResumeFastSocket(fast) == 0);
     for (int waits = 0; length < 5 && waits < MOST_WAITS; waits++) {
         CHECK(WaitForFastRing(ring, 10, NULL) == 0);
-        if (errors > 0 && lastError == EKEYEXPIRED) { /* it was looked for before the key was there */
+        /* it was looked for before the key was there */
+        if (errors > 0 && lastError == EKEYEXPIRED) {
             errors = 0;
             CHECK(ResumeFastSocket(fast) == 0);
         }
@@ -436,7 +442,8 @@ static void playOne(enum Play play, bool header, int mode)
     CHECK(pthread_create(&thread, NULL, runPeer, &peer) == 0);
     shakeHands(pair[0]);
     (void)giveKeys(pair[0]);
-    fast = CreateFastSocket(ring, provider, pool, pool, pair[0], header ? &message : NULL, 0, mode, 0, onEvent, NULL);
+    fast = CreateFastSocket(ring, provider, pool, pool, pair[0], header ? &message : NULL, 0, mode,
+                            0, onEvent, NULL);
     CHECK(fast != NULL);
     echoMuch();
     if (play != PLAY_ALERT)
@@ -450,8 +457,9 @@ static void playOne(enum Play play, bool header, int mode)
     RUN_UNTIL(GetFastRingPending(ring) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
     printf("ok: %s, %s a message header, mode %#x\n",
-           play == PLAY_ALERT ? "echo and alert" : play == PLAY_KEYS ? "echo, KeyUpdate both ways, alert"
-                                                                     : "echo, KeyUpdate read",
+           play == PLAY_ALERT  ? "echo and alert"
+           : play == PLAY_KEYS ? "echo, KeyUpdate both ways, alert"
+                               : "echo, KeyUpdate read",
            header ? "with" : "without", mode);
 }
 
@@ -469,7 +477,8 @@ static bool hasTls(void)
 
 int main(void)
 {
-    const int modes[] = {FASTSOCKET_MODE_REGULAR, FASTSOCKET_MODE_ZERO_COPY, FASTSOCKET_MODE_AUTO_CORK};
+    const int modes[] = {FASTSOCKET_MODE_REGULAR, FASTSOCKET_MODE_ZERO_COPY,
+                         FASTSOCKET_MODE_AUTO_CORK};
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!hasTls()) {
@@ -478,7 +487,8 @@ int main(void)
     }
     CHECK((ring = CreateFastRing(0)) != NULL);
     CHECK((pool = CreateFastBufferPool(ring)) != NULL);
-    CHECK((provider = CreateFastRingBufferProvider(ring, 0, 64, 4096, AllocateRingFastBuffer, pool)) != NULL);
+    CHECK((provider = CreateFastRingBufferProvider(ring, 0, 64, 4096, AllocateRingFastBuffer,
+                                                   pool)) != NULL);
     enum Play keys = takesSecondKey() ? PLAY_KEYS : PLAY_OLD_KEYS;
     for (size_t index = 0; index < sizeof(modes) / sizeof(modes[0]); index++) {
         playOne(PLAY_ALERT, false, modes[index]);
