@@ -1,4 +1,4 @@
-/* The automaton that judges every event of every test must itself notice each wrong sequence. */
+/* The automaton that checks every event of every test must itself notice each wrong sequence. */
 #include "automaton.h"
 #include "fixture.h"
 

@@ -220,7 +220,6 @@ CASE(buffer, churnsInManyThreads)
     ck_assert_uint_eq(readRing(scene.ring).buffers, before);
 }
 
-/* uint64_t: the ring's pools have so many bytes, or less */
 CASE(buffer, memoryReturnsAfterABurst)
 {
     static struct FastBuffer* many[1000];

@@ -269,7 +269,7 @@ CASE(descriptor, zeroAbsorbsTheRest)
     ck_assert_int_eq(calls, 1);
 }
 
-/* ---- cancelling ---- */
+/* ---- canceling ---- */
 
 CASE(descriptor, cancelledInFlight)
 {
@@ -483,7 +483,7 @@ CASE(descriptor, isToldOfTheRingsEnd)
                 io_uring_prep_poll_add(entry, pair[0], POLLIN);
             submit(descriptors[index]);
         }
-        answer = turns; /* 0: freed by its own word, else a shell */
+        answer = turns; /* 0: freed by its own word, else defunct */
         runTurns(ring, turns);
         ReleaseFastRing(ring);
         ck_assert_int_eq(calls, 3);

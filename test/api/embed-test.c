@@ -52,7 +52,7 @@ static void runForeign(const int* counter, int atLeast)
 }
 
 /* Until the ring has nothing to do and the loop would sleep. */
-static void settle(void)
+static void runToSleep(void)
 {
     while (GetFastRingInterval(scene.ring) == 0 || sleepForeign(0) > 0)
         ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
@@ -68,7 +68,7 @@ static void onTimeout(struct FastRingTimeout* timeout, void* closure)
 /* §2.8 GetFastRingInterval: a timeout when nothing else comes */
 CASE(embed, timeoutWithoutTraffic)
 {
-    settle();
+    runToSleep();
     ck_assert_ptr_nonnull(SetFastRingTimeout(scene.ring, NULL, 30, 0, onTimeout, NULL));
     int64_t start = nowNs();
     runForeign(&calls, 1);
@@ -78,7 +78,7 @@ CASE(embed, timeoutWithoutTraffic)
 
 CASE(embed, repeatingTimeoutWithoutTraffic)
 {
-    settle();
+    runToSleep();
     struct FastRingTimeout* timeout =
         SetFastRingTimeout(scene.ring, NULL, 5, FASTRING_TIMEOUT_REPEAT, onTimeout, NULL);
     uint64_t turns = readRing(scene.ring).turns;
@@ -91,12 +91,12 @@ CASE(embed, repeatingTimeoutWithoutTraffic)
 /* §2.8 GetFastRingInterval: queued work asks for a turn at once */
 CASE(embed, queuedWorkIsTold)
 {
-    settle();
+    runToSleep();
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
     io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     ck_assert_int_eq(GetFastRingInterval(scene.ring), 0);
-    settle();
+    runToSleep();
     ck_assert_uint_eq(readRing(scene.ring).operations, 0);
 }
 
@@ -128,7 +128,7 @@ CASE(embed, completionWakesTheLoop)
     io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], input, sizeof(input),
                        0);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    settle();
+    runToSleep();
     ck_assert_int_eq(calls, 0);
     ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
     ck_assert_int_eq(pthread_create(&thread, NULL, sendLater, &pair[1]), 0);
@@ -157,7 +157,7 @@ CASE(embed, eventWakesTheLoop)
     struct FastRingEvent* event = CreateFastRingEvent(scene.ring, onEvent, NULL);
     for (int round = 1; round <= 20; round++) {
         pthread_t thread;
-        settle();
+        runToSleep();
         ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
         ck_assert_int_eq(pthread_create(&thread, NULL, submitLater, event), 0);
         runForeign(&calls, round);
@@ -199,13 +199,13 @@ CASE(embed, watchedCounterWakesTheLoop)
         AddFastRingWatch(scene.ring, counter, POLLIN, 0, onForeignCounter, &counter);
     for (int round = 1; round <= 20; round++) {
         pthread_t thread;
-        settle();
+        runToSleep();
         ck_assert_int_eq(pthread_create(&thread, NULL, count, &counter), 0);
         runForeign(&calls, round);
         pthread_join(thread, NULL);
     }
     RemoveFastRingWatch(watch);
-    settle();
+    runToSleep();
     close(counter);
 }
 
@@ -257,7 +257,7 @@ CASE(embed, idleRingIsQuiet)
 
     pairTcp(pair);
     openRecorded(&scene, pair[0], NULL, 0, &recorder);
-    settle();
+    runToSleep();
     for (int round = 0; round < 20; round++) {
         ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
         ck_assert_int_eq(sleepForeign(5), 0);

@@ -341,7 +341,7 @@ CASE(file, readsWithoutMinimum)
     thief = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
     openFile(&scene, ends[0], &scene.ours);
     for (int round = 0; round < 200; round++) {
-        /* Sometimes the poll has told of what the other reader takes then. */
+        /* Sometimes the poll has reported what the other reader takes then. */
         writeText(ends[1], "a");
         runTurns(scene.ring, round % 3);
         (void)!read(thief, &byte, 1);

@@ -177,7 +177,7 @@ static void readBeside(enum Thing thing, void (*take)(void))
     openReader(thing);
     for (int round = 0; round < 300; round++) {
         writeText(ends[1], "a");
-        runTurns(scene.ring, round % 4); /* a poll has told of it, or not, or it is read */
+        runTurns(scene.ring, round % 4); /* a poll has reported it, or not, or it is read */
         take();
         runTurns(scene.ring, 2);
     }

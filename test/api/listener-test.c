@@ -234,7 +234,7 @@ CASE(listener, recoversFromShortage)
         ck_assert_int_eq(lastFailure, -EMFILE);
         uint64_t completions = readRing(scene.ring).completions;
         rest(350);
-        ck_assert_int_eq(failures, episode); /* told once, though tried several times */
+        ck_assert_int_eq(failures, episode); /* reported once, though tried several times */
         ck_assert_uint_le(readRing(scene.ring).completions - completions, 20);
         ck_assert_int_eq(accepted, 2 * episode - 2);
         giveNumbersBack();

@@ -465,7 +465,7 @@ CASE(ring, turnLimitBoundsATurn)
         runTurns(ring, 1);
         ck_assert_int_le(calls - before, 10);
         if (calls < 100 && calls > before)
-            ck_assert_int_eq(GetFastRingInterval(ring), 0); /* the rest is told */
+            ck_assert_int_eq(GetFastRingInterval(ring), 0); /* the rest is reported */
     }
 }
 

@@ -1,4 +1,4 @@
-/* TransmitFastSocketBuffer, and buffers that leave the ring's thread: behaviour.md 2.3 and 2.4. */
+/* TransmitFastSocketBuffer, and buffers that leave the ring's thread. */
 #include "fixture.h"
 
 #include <netinet/in.h>

@@ -1,4 +1,4 @@
-/* CreateFastSocket: behaviour.md 2.2, row by row, and the questions a socket answers. */
+/* CreateFastSocket, and the questions a socket answers. */
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -276,7 +276,7 @@ static void refusedConnect(struct FastRing* ring, bool transmit)
     close(bound);
 }
 
-/* §2.1 connect refused before Create: told in the first turn */
+/* §2.1 connect refused before Create: reported in the first turn */
 CASE(create, tellsRefusedConnect)
 {
     refusedConnect(scene.ring, false);

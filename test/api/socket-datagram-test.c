@@ -1,4 +1,4 @@
-/* Datagrams: what is theirs alone in behaviour.md 2.1 to 2.4. A datagram socket never dies of a
+/* Datagrams: what is theirs alone. A datagram socket never dies of a
  * datagram. */
 #include "fixture.h"
 
@@ -295,7 +295,7 @@ CASE(datagram, keepsEmptyRecordsBeforeEnd)
     }
 }
 
-/* §2.4 order: an error of an earlier datagram, told to the first of a burst, does not put it
+/* §2.4 order: an error of an earlier datagram, reported to the first of a burst, does not put it
  * behind the others */
 CASE(datagram, keepsOrderBehindRefusal)
 {

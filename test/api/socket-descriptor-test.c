@@ -1,4 +1,4 @@
-/* TransmitFastSocketDescriptor: its rows of behaviour.md 2.4. */
+/* TransmitFastSocketDescriptor: the user's own operations in the order of the output. */
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -329,7 +329,8 @@ CASE(socketDescriptor, shutsDownInOrder)
     ck_assert_int_eq(scene.ours.err, 0);
 }
 
-/* barriers: what fails or is refused by the kernel is told to the function, not to the socket */
+/* barriers: what fails or is refused by the kernel is reported to the function, not to the
+ * socket */
 CASE(socketDescriptor, keepsFailureToItself)
 {
     struct FastRingDescriptor* descriptor = NULL;

@@ -59,7 +59,7 @@ static void transmitTo(const struct sockaddr_in* address, const void* data, size
 }
 
 /* §2.1 POLLERR non-fatal (datagram), §2.4 earlier error: whatever the errno, connected or not,
- * it is told once, and the datagram that met it arrives, once */
+ * it is reported once, and the datagram that met it arrives, once */
 CASE(error, survivesEarlierErrors)
 {
     static const struct
@@ -126,7 +126,7 @@ CASE(error, keepsOrderBehindEarlierError)
     ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 0);
 }
 
-/* §2.4 earlier error: what is the datagram's own is told once, and counted once */
+/* §2.4 earlier error: what is the datagram's own is reported once, and counted once */
 CASE(error, tellsOwnErrorOnce)
 {
     struct sockaddr_in all = {

@@ -107,7 +107,7 @@ CASE(event, tellsUnixReset)
 
 static int refusedBefore;
 
-/* At the first's POLLERR the second's error may be known already, and not yet told. */
+/* At the first's POLLERR the second's error may be known already, and not yet reported. */
 static void transmitToOther(struct FastSocket* socket, int event, int parameter,
                             struct Recorder* self)
 {
@@ -122,7 +122,7 @@ static void transmitToOther(struct FastSocket* socket, int event, int parameter,
     refusedBefore++;
 }
 
-/* §2.4 -EPIPE: from the moment the error is known, before its POLLERR was told */
+/* §2.4 -EPIPE: from the moment the error is known, before its POLLERR was reported */
 CASE(event, refusesBeforeItIsTold)
 {
     for (int round = 0; round < 20; round++) {
@@ -235,7 +235,7 @@ CASE(event, survivesSharedNumber)
 }
 
 /* §2.1 POLLERR fatal (stream): an error that a send swallows, since it reports the bytes before
- * it, is told all the same */
+ * it, is reported all the same */
 CASE(event, tellsSwallowedError)
 {
     openPair(KIND_TCP);

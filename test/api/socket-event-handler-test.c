@@ -52,7 +52,7 @@ static void readGreeting(struct FastSocket* socket, int event, int parameter, st
     ck_assert_int_eq((int)ReceiveFastSocketData(socket, line, sizeof(line), 0), (int)sizeof(line));
     ck_assert_int_eq(memcmp(line, "HELLO\n", sizeof(line)), 0);
     ck_assert_int_eq(SetFastSocketHandler(socket, recordEvent, &body), 0);
-    ck_assert_int_eq(ResumeFastSocket(socket), 0); /* what is left is told to the next layer */
+    ck_assert_int_eq(ResumeFastSocket(socket), 0); /* what is left is reported to the next layer */
     transmitText(socket, "welcome");
 }
 

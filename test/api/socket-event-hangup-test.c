@@ -44,7 +44,7 @@ CASE(event, tellsEndWithoutData)
 }
 
 /* §2.1 half-close, §2.4 after POLLHUP(0): sending goes on after POLLHUP(0); a later reset is
- * told by POLLERR alone */
+ * reported by POLLERR alone */
 CASE(event, sendsAfterHalfClose)
 {
     int drains = 0;

@@ -26,7 +26,7 @@ static void callsThatTellNothing(void)
     ck_assert_int_eq(scene.ours.events, events);
 }
 
-/* §2.1 when callbacks run: inside a wait and in no other call, whatever there is to be told */
+/* §2.1 when callbacks run: inside a wait and in no other call, whatever there is to be reported */
 CASE(event, tellsInTurnsOnly)
 {
     for (int reset = 0; reset < 2; reset++) {
@@ -65,7 +65,7 @@ static void expectOneBit(struct FastSocket* socket, int event, int parameter, st
                   "event 0x%x", (unsigned)event);
 }
 
-/* §2.1 event argument: one bit for each call, also for what is there to be told at once */
+/* §2.1 event argument: one bit for each call, also for what is there to be reported at once */
 CASE(event, tellsOneBitAtATime)
 {
     scene.ours.then = expectOneBit;
@@ -116,7 +116,7 @@ static void drain(struct FastSocket* socket, int event, int parameter, struct Re
         drained += (uint64_t)size;
 }
 
-/* §2.1 order: what was received before the end is told before a send error that came first */
+/* §2.1 order: what was received before the end is reported before a send error that came first */
 CASE(event, tellsInputBeforeSendError)
 {
     static char data[65536];

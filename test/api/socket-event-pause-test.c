@@ -5,7 +5,7 @@
 
 SCENE_AREA(event, "event");
 
-/* §2.1 user pause: no POLLIN, bytes in flight are kept and told on resume */
+/* §2.1 user pause: no POLLIN, bytes in flight are kept and reported on resume */
 CASE(event, keepsInputOfPause)
 {
     openPair(KIND_UNIX_STREAM);
@@ -47,7 +47,7 @@ CASE(event, pauseStopsReceiving)
     waitInput(&scene.ours, 16 * sizeof(block));
 }
 
-/* §2.1 paused socket: the end behind the pause is told after resume */
+/* §2.1 paused socket: the end behind the pause is reported after resume */
 CASE(event, holdsEndOfPause)
 {
     openPair(KIND_UNIX_STREAM);
@@ -111,7 +111,7 @@ CASE(event, holdsResetOfPause)
     receiveText(&scene.ours, "behind");
 }
 
-/* §2.1 paused socket: a fatal send error is told at once, queued input kept */
+/* §2.1 paused socket: a fatal send error is reported at once, queued input kept */
 CASE(event, tellsSendErrorInPause)
 {
     openPair(KIND_TCP);

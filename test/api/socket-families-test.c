@@ -277,14 +277,14 @@ static void refuse(int error, int handle)
     ck_assert_int_eq(close(handle), 0);
 }
 
-/* A connect that nobody answers is told in the first turn, or when it fails. */
+/* A connect that nobody answers is reported in the first turn, or when it fails. */
 static void expectRefused(int type, int protocol, struct Address address, int error)
 {
     close(listenOn(type, protocol, &address)); /* free again */
     int handle = socket(address.name.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     ck_assert_int_eq(connect(handle, (struct sockaddr*)&address.name, address.length), -1);
     ck_assert(errno == EINPROGRESS || errno == error);
-    if (errno != EINPROGRESS) { /* told already, and never connected */
+    if (errno != EINPROGRESS) { /* reported already, and never connected */
         refuse(ENOTCONN, handle);
         return;
     }
@@ -362,7 +362,7 @@ CASE(families, mptcpFallsBack)
     exchangeStream(pair[0], pair[1]);
 }
 
-/* §2.2 not yet connected: a connect that hangs is waited for, and nothing is told before */
+/* §2.2 not yet connected: a connect that hangs is waited for, and nothing is reported before */
 CASE(families, mptcpWaitsForItsConnection)
 {
     struct Address address = loopback();
@@ -398,7 +398,7 @@ CASE(families, mptcpWaitsForItsConnection)
     close(listener);
 }
 
-/* §2.2 not yet connected: never connected is refused, and a refused connect told */
+/* §2.2 not yet connected: never connected is refused, and a refused connect reported */
 CASE(families, mptcpNeedsAConnection)
 {
     skipWithoutMptcp();
@@ -416,7 +416,8 @@ CASE(families, mptcpAborts)
     expectAborted(pair, ECONNRESET);
 }
 
-/* §2.1 data and RST together: what came before a reset in the middle is read, the reset is told */
+/* §2.1 data and RST together: what came before a reset in the middle is read, the reset is
+ * reported */
 CASE(families, mptcpTellsReset)
 {
     static uint8_t data[4096];
@@ -477,7 +478,7 @@ CASE(families, vsockServes)
     }
 }
 
-/* §2.2 not yet connected: never connected is refused, and a refused connect told */
+/* §2.2 not yet connected: never connected is refused, and a refused connect reported */
 CASE(families, vsockNeedsAConnection)
 {
     skipWithoutVsock();
@@ -486,7 +487,7 @@ CASE(families, vsockNeedsAConnection)
     expectRefused(SOCK_STREAM, 0, machine(VMADDR_CID_ANY), ECONNRESET);
 }
 
-/* §2.3 truncation: a vsock record's true length is told */
+/* §2.3 truncation: a vsock record's true length is reported */
 CASE(families, vsockTellsTruncation)
 {
     static uint8_t data[40000];
@@ -534,7 +535,7 @@ CASE(families, sctpServes)
     ReleaseFastListener(server.listener);
 }
 
-/* §2.2 not yet connected: never connected is refused, and a refused connect told */
+/* §2.2 not yet connected: never connected is refused, and a refused connect reported */
 CASE(families, sctpNeedsAConnection)
 {
     skipWithoutSctp();
@@ -853,7 +854,7 @@ CASE(families, packetsGoRound)
     ReleaseFastSocket(other.socket);
 }
 
-/* §2.1 POLLERR non-fatal (datagram): a device that goes down is told, and what comes later is
+/* §2.1 POLLERR non-fatal (datagram): a device that goes down is reported, and what comes later is
  * received */
 CASE(families, packetsOutliveTheirDevice)
 {
@@ -976,7 +977,7 @@ static void openListening(int space)
     runIdle(scene.ring);
 }
 
-/* §2.3 lost messages: are told as a datagram's error, and the socket works on */
+/* §2.3 lost messages: are reported as a datagram's error, and the socket works on */
 CASE(families, netlinkTellsLoss)
 {
     if (!enterNetwork())
@@ -999,7 +1000,7 @@ static void openFewBuffers(void)
     reopenScene(.buffers = 2, .bufferLength = 4096);
 }
 
-/* §2.3 lost messages: a lack of buffers loses none, and isn't told as if it did */
+/* §2.3 lost messages: a lack of buffers loses none, and isn't reported as if it did */
 CASE(families, netlinkStarves)
 {
     if (!enterNetwork())
@@ -1013,7 +1014,7 @@ CASE(families, netlinkStarves)
     ck_assert_int_eq(scene.ours.err, 0);
 }
 
-/* §2.3 lost messages: both at once: the loss is told, the rest received, and nothing spins */
+/* §2.3 lost messages: both at once: the loss is reported, the rest received, and nothing spins */
 CASE(families, netlinkLosesAndStarves)
 {
     if (!enterNetwork())
@@ -1032,7 +1033,7 @@ CASE(families, netlinkLosesAndStarves)
     ck_assert_uint_lt(readRing(scene.ring).completions, 2000);
 }
 
-/* §2.3 lost messages: not told to one who asked the kernel for silence */
+/* §2.3 lost messages: not reported to one who asked the kernel for silence */
 CASE(families, netlinkLosesInSilence)
 {
     int on = 1;
@@ -1096,8 +1097,8 @@ CASE(families, untriedStreams)
     }
 }
 
-/* §2.2 other kinds: an untried seqpacket socket: records keep their borders, and the end is told
- * once */
+/* §2.2 other kinds: an untried seqpacket socket: records keep their borders, and the end is
+ * reported once */
 CASE(families, untriedRecords)
 {
     int pair[2];

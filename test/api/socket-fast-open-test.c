@@ -69,7 +69,7 @@ static void expectEcho(void)
     close(listener);
 }
 
-/* §2.2 fast open: the program is told that it may write, and what it writes connects */
+/* §2.2 fast open: the program hears that it may write, and what it writes connects */
 CASE(fastOpen, connectsWithTheFirstBytes)
 {
     if (!openDeferred(SOCK_NONBLOCK))
@@ -124,7 +124,7 @@ CASE(fastOpen, flushesBehindTheConnect)
     close(listener);
 }
 
-/* §2.2 fast open, §2.1 connect failure: a refusal is told when the first bytes have met it */
+/* §2.2 fast open, §2.1 connect failure: a refusal is reported when the first bytes have met it */
 CASE(fastOpen, tellsRefusal)
 {
     const char* const settings[] = {"5", "1"};
@@ -143,7 +143,7 @@ CASE(fastOpen, tellsRefusal)
     }
 }
 
-/* §2.2 fast open: the end of output without any bytes connects too, and is told */
+/* §2.2 fast open: the end of output without any bytes connects too, and is reported */
 CASE(fastOpen, shutsDownWithoutBytes)
 {
     int handle = -1;

@@ -1,4 +1,4 @@
-/* Messages with names and control data: the recvmsg rows of behaviour.md 2.3 and 2.4. */
+/* Messages with names and control data, received and sent. */
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -386,7 +386,7 @@ CASE(message, closesDescriptorsAfterRelease)
     ck_assert_int_eq(countDescriptors(), before);
 }
 
-/* §2.3 recvmsg layout, §2.3 ancillary descriptors: truncated control data is told by
+/* §2.3 recvmsg layout, §2.3 ancillary descriptors: truncated control data is reported by
  * MSG_CTRUNC, no descriptor leaks */
 CASE(message, cutsControlData)
 {
@@ -603,7 +603,7 @@ CASE(message, refusesBadDescriptors)
     ck_assert_int_eq(countDescriptors(), before);
 }
 
-/* §2.4 -EINVAL: control data that is no control data: refused at once, or a failure told by
+/* §2.4 -EINVAL: control data that is no control data: refused at once, or a failure reported by
  * POLLERR; no crash */
 CASE(message, survivesMalformedControlData)
 {

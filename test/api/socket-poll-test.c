@@ -179,7 +179,7 @@ static int connectNoisily(int listener, const struct sockaddr_storage* address, 
     return scene.handle;
 }
 
-/* §2.1 fruitless readiness, §2.4 before connect completes: a connect costs nothing, and is told
+/* §2.1 fruitless readiness, §2.4 before connect completes: a connect costs nothing, and is reported
  * when it has come */
 CASE(poll, connectsBehindUnreadErrors)
 {
@@ -208,7 +208,7 @@ CASE(poll, connectsBehindUnreadErrors)
     close(listener);
 }
 
-/* §2.1 fruitless readiness, §2.1 connect failure: a refusal is told */
+/* §2.1 fruitless readiness, §2.1 connect failure: a refusal is reported */
 CASE(poll, failsBehindUnreadErrors)
 {
     struct sockaddr_storage address;

@@ -94,7 +94,7 @@ CASE(pressure, stopsAtHighMark)
 }
 
 /* §2.3 back-pressure: nobody reads, so memory stays under the high mark plus one batch, and the
- * loop rests */
+ * loop backs off */
 CASE(pressure, boundsMemoryWhenNobodyReads)
 {
     struct FastRingStatistics before;
@@ -557,8 +557,8 @@ CASE(pressure, fourBuffersServeThousand)
     serveThousand(4);
 }
 
-/* no buffer while a program hoards: with the ring's limit reached the loop rests, and goes on at
- * once */
+/* no buffer while a program hoards: with the ring's limit reached the loop backs off, and goes
+ * on at once */
 CASE(pressure, restsWhileHoarded)
 {
     struct FastRingStatistics before;
@@ -626,7 +626,6 @@ CASE(pressure, losesNothingByOverflow)
     }
 }
 
-/* uint64_t: the ring's pools have so many bytes, or less */
 /* memory goes back after a burst */
 CASE(pressure, returnsMemoryAfterBurst)
 {

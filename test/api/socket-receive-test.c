@@ -1,4 +1,4 @@
-/* Receiving: behaviour.md 2.3, row by row. Messages with control data have a file of their own. */
+/* Receiving. Messages with control data have a file of their own. */
 #include "fixture.h"
 
 #include <liburing.h>

@@ -1,4 +1,4 @@
-/* The end of a socket: behaviour.md 2.6, step by step. */
+/* The end of a socket, step by step. */
 #include "fixture.h"
 
 #include <fcntl.h>

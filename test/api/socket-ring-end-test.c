@@ -1,4 +1,5 @@
-/* A ring that is released before its sockets: POLLHUP with ECANCELED, then shells. */
+/* A ring that is released before its sockets: POLLHUP with ECANCELED, then sockets that are
+ * defunct. */
 #include "fixture.h"
 
 #include <netinet/in.h>
@@ -15,7 +16,7 @@ static void leave(void)
 
 AREA(ringEndAlone, "ringEndAlone", .open = openScene, .close = leave);
 
-static void expectShell(struct FastSocket* socket)
+static void expectDefunct(struct FastSocket* socket)
 {
     struct FastSocketStatistics statistics;
     struct iovec vector = {"x", 1};
@@ -60,7 +61,7 @@ CASE(ringEnd, tellsEverySocket)
             ck_assert_int_eq(scene.ours.hup, 1);
             ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
             ck_assert_int_eq(scene.ours.err, 0);
-            expectShell(scene.ours.socket);
+            expectDefunct(scene.ours.socket);
             closePair();
             sceneClose(&other);
         }
@@ -75,11 +76,11 @@ CASE(ringEnd, endsUnstarted)
     endRing();
     ck_assert_int_eq(scene.ours.hup, 1);
     ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
-    expectShell(scene.ours.socket);
+    expectDefunct(scene.ours.socket);
 }
 
 /* §2.1 ring released with live sockets, §2.1 POLLHUP: one that had its POLLHUP gets no second;
- * a paused one is told all the same */
+ * a paused one is reported all the same */
 CASE(ringEnd, tellsOnce)
 {
     struct Recorder paused = {0};
@@ -133,7 +134,7 @@ CASE(ringEnd, dropsQueues)
     close(more[1]);
 }
 
-/* the connection of a live socket ends with the ring, not with its shell */
+/* the connection of a live socket ends with the ring, not with what is left of it */
 CASE(ringEnd, endsConnection)
 {
     openPair(KIND_TCP);
@@ -247,7 +248,7 @@ CASE(ringEnd, endsInsideEvent)
     }
 }
 
-/* §2.1 ring released with live sockets: shells: every call but Release fails, however often */
+/* §2.1 ring released with live sockets: defunct: every call but Release fails, however often */
 CASE(ringEnd, leavesShells)
 {
     struct FastBuffer* buffer = AllocateFastBuffer(scene.outbound, 10, 0);
@@ -256,8 +257,8 @@ CASE(ringEnd, leavesShells)
     openPair(KIND_UNIX_STREAM);
     runIdle(scene.ring);
     endRing();
-    expectShell(scene.ours.socket);
-    expectShell(scene.ours.socket);
+    expectDefunct(scene.ours.socket);
+    expectDefunct(scene.ours.socket);
     ck_assert_int_eq(TransmitFastSocketBuffer(scene.ours.socket, NULL, 0, buffer, 0, 10, 0),
                      -EPIPE);
     ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, NULL, NULL), -EINVAL);

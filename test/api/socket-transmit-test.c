@@ -1,4 +1,4 @@
-/* Transmitting: behaviour.md 2.4, row by row. Descriptors, buffers, datagrams and control data have
+/* Transmitting. Descriptors, buffers, datagrams and control data have
  * files of their own. */
 #include "fixture.h"
 
@@ -525,7 +525,7 @@ CASE(transmit, failsAfterReset)
     }
 }
 
-/* §2.4 flags (send): a closed AF_UNIX peer: EPIPE told by events, no signal */
+/* §2.4 flags (send): a closed AF_UNIX peer: EPIPE reported by events, no signal */
 CASE(transmit, raisesNoSignal)
 {
     openPair(KIND_UNIX_STREAM);

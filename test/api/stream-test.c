@@ -1,4 +1,4 @@
-/* A socket as a FILE*: behaviour.md 2.7, row by row. */
+/* A socket as a FILE*. */
 #include "fixture.h"
 
 #include <pthread.h>
@@ -231,8 +231,8 @@ CASE(stream, survivesReleaseBeforeFclose)
     }
 }
 
-/* §2.7 fclose own=0, §2.7 fclose own≠0: the ring, then the socket, then the stream: a shell is
- * released once, and the stream fails with EPIPE from then on */
+/* §2.7 fclose own=0, §2.7 fclose own≠0: the ring, then the socket, then the stream: a defunct
+ * socket is released once, and the stream fails with EPIPE from then on */
 CASE(stream, survivesReleaseOfShell)
 {
     for (int own = 0; own < 2; own++) {

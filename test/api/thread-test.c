@@ -225,7 +225,7 @@ static void inherit(struct Estate* estate)
 
 static int heardBefore;
 
-/* §2.8 thread exited, §2.8 dead ring: nothing is delivered, and shells are left */
+/* §2.8 thread exited, §2.8 dead ring: nothing is delivered, and what is left is defunct */
 CASE(thread, isReleasedAfterItsThread)
 {
     static struct Estate estate;

@@ -210,7 +210,7 @@ static void stopRepeating(struct FastRingTimeout* timeout, void* closure)
         SetFastRingTimeout(scene.ring, timeout, 1, 0, count, NULL);
 }
 
-/* flags are taken anew: what repeated fires once more, then is freed */
+/* flags are taken again: what repeated fires once more, then is freed */
 CASE(timeout, updateTakesFlagsAnew)
 {
     set(1, FASTRING_TIMEOUT_REPEAT, stopRepeating, NULL);

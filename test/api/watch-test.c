@@ -179,7 +179,7 @@ static void runQuiet(int turns)
 {
     uint64_t before = readRing(scene.ring).completions;
     runTurns(scene.ring, turns);
-    /* what settles is allowed, a completion a turn is a spin */
+    /* what comes to an end is allowed, a completion a turn is a spin */
     ck_assert_uint_le(readRing(scene.ring).completions - before, 6);
 }
 
@@ -315,7 +315,7 @@ CASE(watch, edgeReportsChangesOnly)
         waitCount(scene.ring, &calls, round);
         ck_assert_int_eq(lastResult, POLLIN);
         runIdle(scene.ring);
-        ck_assert_int_eq(calls, round); /* unread, and not told again */
+        ck_assert_int_eq(calls, round); /* unread, and not reported again */
     }
     RemoveFastRingWatch(watch);
 }
@@ -364,7 +364,7 @@ CASE(watch, pausedHearsNothing)
     RemoveFastRingWatch(watch);
 }
 
-/* The old mask has come true before the update; nothing of it is told. */
+/* The old mask has come true before the update; nothing of it is reported. */
 CASE(watch, formerMaskIsForgotten)
 {
     pairStream(pair);

@@ -1,4 +1,4 @@
-/* What a socket of ours has told: a closure that counts its events, and waits for them. */
+/* What a socket of ours has reported: a closure that counts its events, and waits for them. */
 #ifndef TEST_RECORDER_H
 #define TEST_RECORDER_H
 

@@ -33,7 +33,7 @@ enum
     ALERT = 21,
     HANDSHAKE = 22,
     DATA = 23,
-    MOST_WAITS = 20000,
+    MAX_WAITS = 20000,
 };
 
 static const char keyUpdate[5] = {24, 0, 0, 1, 0};
@@ -290,7 +290,7 @@ static void onEvent(struct FastSocket* socket, int event, int parameter)
 #define RUN_UNTIL(condition)                             \
     do {                                                 \
         int waits = 0;                                   \
-        while (!(condition) && waits++ < MOST_WAITS)     \
+        while (!(condition) && waits++ < MAX_WAITS)     \
             CHECK(WaitForFastRing(ring, 10, NULL) == 0); \
         CHECK(condition);                                \
     } while (0)
@@ -362,7 +362,7 @@ static void exchangeKeys(bool header, bool again)
     advance(secrets.server);
     CHECK(installKey(GetFastSocketHandle(fast), TLS_RX, secrets.server) == 0);
     CHECK(ResumeFastSocket(fast) == 0);
-    for (int waits = 0; length < 5 && waits < MOST_WAITS; waits++) {
+    for (int waits = 0; length < 5 && waits < MAX_WAITS; waits++) {
         CHECK(WaitForFastRing(ring, 10, NULL) == 0);
         /* it was looked for before the key was there */
         if (errors > 0 && lastError == EKEYEXPIRED) {

@@ -228,7 +228,7 @@ CASE(completion, createsNothingWithoutMemory)
 
 /* ---- receiving ---- */
 
-/* §2.3 F_MORE on an error CQE: the receive is told of at once, and in flight until its last
+/* §2.3 F_MORE on an error CQE: the receive is reported at once, and in flight until its last
  * completion */
 CASE(completion, waitsForTheLastCompletion)
 {
@@ -343,7 +343,8 @@ CASE(completion, cancelsUntilItIsOver)
 
 /* ---- sending ---- */
 
-/* §2.4 transient send results: the same is sent again, in order and once, and nothing is told */
+/* §2.4 transient send results: the same is sent again, in order and once, and nothing is
+ * reported */
 CASE(completion, sendsAgain)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UDP, KIND_UNIX_DATAGRAM,
@@ -592,7 +593,7 @@ CASE(completion, interruptedOneGivesZero)
     release();
 }
 
-/* §2.8 dead ring: what the kernel says to a ring that is no more is told, and nothing else is
+/* §2.8 dead ring: what the kernel says to a ring that is no more is reported, and nothing else is
  * negative */
 CASE(completion, tellsADeadRing)
 {

@@ -86,7 +86,7 @@ static void tearDown(void)
 
 AREA(fileAnswer, "file-answer", .open = setUp, .close = tearDown);
 
-/* §2.5 own errors: a read that the file itself cancels, as a timer whose clock was set, is told
+/* §2.5 own errors: a read that the file itself cancels, as a timer whose clock was set, is reported
  * the first time */
 CASE(fileAnswer, tellsCancellationByTheFile)
 {
@@ -132,16 +132,16 @@ CASE(fileAnswer, tellsNoCancellationOfOurs)
  * over, and what it has in the end is read */
 CASE(fileAnswer, restsWithoutData)
 {
-    int rests = 0;
+    int backoffs = 0;
 
     between.answer = -EAGAIN;
     between.answers = 20;
     while (between.answers > 0) {
         uint64_t before = readRing(scene.ring).completions;
         ck_assert_int_eq(WaitForFastRing(scene.ring, 1000, NULL), 0);
-        rests += readRing(scene.ring).completions == before; /* only time has passed */
+        backoffs += readRing(scene.ring).completions == before; /* only time has passed */
     }
-    ck_assert_int_ge(rests, 15); /* the first read has not been polled for */
+    ck_assert_int_ge(backoffs, 15); /* the first read has not been polled for */
     waitInput(&scene.ours, sizeof(uint64_t));
     ck_assert_int_eq(between.reads, 21);
 }
@@ -156,7 +156,7 @@ CASE(fileAnswer, readsTerminalWithoutMemory)
     int count = 0;
 
     for (int side = 0; side < 2; side++) {
-        int rests = 0;
+        int backoffs = 0;
 
         openTerminal(ends, true);
         openRecorded(&scene, ends[side], NULL, FASTSOCKET_MODE_FILE_IO, &typist);
@@ -172,10 +172,10 @@ CASE(fileAnswer, readsTerminalWithoutMemory)
         for (int turn = 0; turn < 40; turn++) {
             uint64_t before = readRing(scene.ring).completions;
             ck_assert_int_eq(WaitForFastRing(scene.ring, 5, NULL), 0);
-            rests += readRing(scene.ring).completions == before;
+            backoffs += readRing(scene.ring).completions == before;
         }
         ck_assert_int_eq(typist.in + typist.err + typist.hup, 0);
-        ck_assert_int_ge(rests, 10);
+        ck_assert_int_ge(backoffs, 10);
         failNoCall(&poolMemory);
         while (count > 0)
             ReleaseFastBuffer(hoard[--count]);

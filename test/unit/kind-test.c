@@ -18,7 +18,7 @@ enum
     STRANGE = 250,        /* a family and protocol that nobody has */
     NO_GROUP = 0x7ffe,    /* of buffers */
     LARGE = 64 << 10,     /* where zero copy is worth it */
-    MOST_RECEIVES = 1000, /* far more than are to be armed */
+    MAX_RECEIVES = 1000, /* far more than are to be armed */
 };
 
 static struct
@@ -280,7 +280,7 @@ CASE(kind, restsWithoutAnythingButErrors)
     waitCount(scene.ring, &scene.ours.err, 3);
     ck_assert_int_eq(scene.ours.lastError, ENOTCONN);
     runIdle(scene.ring);
-    ck_assert_int_lt(between.receives, MOST_RECEIVES);
+    ck_assert_int_lt(between.receives, MAX_RECEIVES);
     between.place = 0;
     sendText(pair[1], "later");
     receiveText(&scene.ours, "later");

@@ -1,6 +1,6 @@
 /*
- * What is let go of when, on a kernel that answers as told: an engine between the ring and the
- * kernel changes submissions, holds completions back, and refuses to be entered.
+ * What is let go of when, on a kernel that answers as the case says: an engine between the ring and
+ * the kernel changes submissions, holds completions back, and refuses to be entered.
  */
 #include "between.h"
 #include "files.h"
@@ -11,7 +11,7 @@
 
 enum
 {
-    REST = 16, /* failures in a row before a listener rests */
+    PATIENCE = 16, /* failures in a row before a listener backs off */
 };
 
 /* ---- the engine between ---- */
@@ -144,7 +144,7 @@ static const int passing[] = {
     EINTR,        EIO,       ESOCKTNOSUPPORT, ECANCELED,    EPROTONOSUPPORT,
 };
 
-/* §2.8 accept errors: of one connection; the next is accepted, and nothing told */
+/* §2.8 accept errors: of one connection; the next is accepted, and nothing reported */
 CASE(letGo, connectionErrorsDontEndAListener)
 {
     openListener();
@@ -159,28 +159,28 @@ CASE(letGo, connectionErrorsDontEndAListener)
     ReleaseFastListener(listener);
 }
 
-/* §2.8 accept errors: a long row rests, is told nobody and ends nothing */
+/* §2.8 accept errors: after a long row it backs off; nobody hears of it, and nothing ends */
 CASE(letGo, manyConnectionErrorsRest)
 {
     openListener();
     for (size_t index = 0; index < sizeof(passing) / sizeof(passing[0]); index += 4) {
-        failAccepts(passing[index], 2 * REST + 3);
+        failAccepts(passing[index], 2 * PATIENCE + 3);
         int client = dial();
         int before = accepted;
-        int rests = 0;
+        int backoffs = 0;
         while (accepted == before) {
             ck_assert_int_eq(WaitForFastRing(scene.ring, 1000, NULL), 0);
-            rests += between.count % REST == 0 && GetFastRingInterval(scene.ring) > 0;
+            backoffs += between.count % PATIENCE == 0 && GetFastRingInterval(scene.ring) > 0;
         }
-        ck_assert_int_ge(rests, 2);
-        ck_assert_int_eq(between.count, 2 * REST + 4);
+        ck_assert_int_ge(backoffs, 2);
+        ck_assert_int_eq(between.count, 2 * PATIENCE + 4);
         ck_assert_int_eq(failures, 0);
         close(client);
     }
     ReleaseFastListener(listener);
 }
 
-/* §2.8 accept errors: but a socket that is none, or doesn't listen, is told of, and is the end */
+/* §2.8 accept errors: but a socket that is none, or doesn't listen, is reported, and is the end */
 CASE(letGo, listenersOwnErrorsAreFinal)
 {
     static const int final[] = {EBADF, EINVAL, ENOTSOCK, EFAULT, ENOSYS};
@@ -207,7 +207,7 @@ CASE(letGo, deafSocketIsFinal)
     shutdown(handle, SHUT_RD);
     waitCount(scene.ring, &failures, 1);
     ck_assert_int_eq(lastFailure, EOPNOTSUPP);
-    ck_assert_int_le(between.count, REST);
+    ck_assert_int_le(between.count, PATIENCE);
     runIdle(scene.ring);
     ck_assert_int_eq(failures, 1);
     ReleaseFastListener(listener);
@@ -222,7 +222,7 @@ CASE(letGo, stolenConnectionsRest)
     runIdle(scene.ring);
     between.opcode = IORING_OP_POLL_ADD;
     between.result = POLLIN;
-    failCalls(&between.answers, 3 * REST);
+    failCalls(&between.answers, 3 * PATIENCE);
     openListener();
     waitFor(scene.ring, isEverythingTried, NULL);
     between.opcode = IORING_OP_ACCEPT;

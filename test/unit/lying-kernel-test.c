@@ -25,7 +25,7 @@ static struct
     unsigned flags;               /* instead of the kernel's */
     struct io_uring_buf* buffers; /* of the provider's ring */
     int lies;                     /* told so far */
-    int most;                     /* … and to be told at most */
+    int most;                     /* … and to be reported at most */
     bool (*lie)(struct Completion* completion);
 } between;
 
@@ -166,7 +166,7 @@ static void expectRefused(int lie)
                       0);
 }
 
-/* A new connection in the place of the one that was told the error, on a ring that goes on. */
+/* A new connection in the place of the one that got the error, on a ring that goes on. */
 static void expectWorks(int lie)
 {
     static uint8_t data[BUFFERS * LENGTH * 4];
@@ -216,7 +216,7 @@ CASE_ROUNDS(lyingKernel, endAStream, 3 * LIES)
     expectWorks(round % LIES);
 }
 
-/* §2.3 impossible completions: nothing of a connection is told from behind the hole, though it
+/* §2.3 impossible completions: nothing of a connection is reported from behind the hole, though it
  * is in the queue */
 CASE(lyingKernel, endBeforeWhatFollows)
 {
@@ -274,7 +274,7 @@ CASE_ROUNDS(lyingKernel, endABundle, 2)
     ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
 }
 
-/* §2.3 impossible completions: a datagram socket is told, and works on */
+/* §2.3 impossible completions: a datagram socket gets an error, and works on */
 CASE_ROUNDS(lyingKernel, costOneDatagram, 2 * LIES)
 {
     char text[64];

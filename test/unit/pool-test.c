@@ -78,7 +78,7 @@ static void onSurplus(struct FastPoolOwner* owner)
 
 static struct FastPoolOwner owner = {.home = onHome, .gone = onGone, .surplus = onSurplus};
 
-/* What an owner does who was told of a surplus, with the time taken out. A period without a
+/* What an owner does who has heard of a surplus, with the time taken out. A period without a
  * burst halves it, so the number is bounded. */
 static void decay(void)
 {
@@ -691,7 +691,7 @@ CASE(pool, everyRefusalIsSurvived)
         int before = atomic_load(&homes);
         for (int index = 0; index < COUNT; index++)
             ReleaseFastBuffer(buffers[index]);
-        ck_assert_int_eq(atomic_load(&homes), before + refused); /* told once */
+        ck_assert_int_eq(atomic_load(&homes), before + refused); /* reported once */
         failNoCall(&systemMemory);
         closePool();
         refusals += refused;

@@ -177,7 +177,8 @@ static void openStopped(int error)
     openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
 }
 
-/* §2.3 kernel TLS: a record that only its user can read is told once, rests, and is no end */
+/* §2.3 kernel TLS: a record that only its user can read is reported once, backs off, and is no
+ * end */
 CASE(record, tellsRecordAndGoesOn)
 {
     const int errors[] = {EIO, EKEYEXPIRED};
@@ -212,7 +213,7 @@ static void pauseAtFirst(struct FastSocket* socket, int event, int parameter, st
         ck_assert_int_eq(PauseFastSocket(socket), 0);
 }
 
-/* §2.3 kernel TLS, §2.1 user pause: not while the socket is paused; met again, it is told */
+/* §2.3 kernel TLS, §2.1 user pause: not while the socket is paused; met again, it is reported */
 CASE(record, tellsRecordAfterPause)
 {
     scene.ours.then = pauseAtFirst;
@@ -238,7 +239,7 @@ CASE(record, failsElsewhere)
     release();
 }
 
-/* §2.3 kernel TLS, §2.1 send error first: an error behind a record that nobody reads is told */
+/* §2.3 kernel TLS, §2.1 send error first: an error behind a record that nobody reads is reported */
 CASE(record, failsBehindRecord)
 {
     openStopped(EIO);
