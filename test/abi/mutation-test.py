@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """
-The gate refuses every break and accepts every compatible change: each is made alone on a copy of the
-tree, which is then built and held to the frozen releases.
+The gate refuses every break and accepts every compatible change: each is made alone on a copy of
+the tree, which is then built and held to the frozen releases.
 
 usage: mutation-test.py SOURCE_ROOT COMPILER RESULTS [PATTERN...]
 
-RESULTS is a file that is written: {mutation: [the checks that refused it]}, of both kinds. PATTERNs choose mutations.
+RESULTS is a file that is written: {mutation: [the checks that refused it]}, of both kinds. PATTERNs
+choose mutations.
 """
 
 import fnmatch
@@ -25,7 +26,8 @@ import tap  # after trees, which knows where it is
 
 root, compiler, results = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
 patterns = sys.argv[4:] or ['*']
-JOBS = int(os.environ.get('JOBS', max(1, (os.cpu_count() or 1) // 2)))  # both compilers' tests run at once
+JOBS = int(os.environ.get('JOBS',
+                          max(1, (os.cpu_count() or 1) // 2)))  # both compilers' tests run at once
 # Without the optimizer it is built fast; warnings are the compiler's affair, not the gate's.
 OPTIONS = ['-Doptimization=0', '-Dc_args=-w']
 WORDS = ['what changed', 'what breaks', 'do instead', 'abi/waivers', 'soname']
@@ -38,7 +40,8 @@ lock = threading.Lock()
 
 
 def attempt(mutate):
-    """What the gate says of a mutation: the checks that refuse it, their words, the cases skipped."""
+    """What the gate says of a mutation: the checks that refuse it, their words, the cases
+    skipped."""
     tree = copies.get()
     try:
         mutate(tree)
@@ -121,8 +124,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix='fastsocket-mutation-') as directory:
         if not trees.shutil.which(compiler):
             tap.runCases([(f'mutation/{compiler}', lambda: trees.needCompiler(compiler))])
-        work = [(f'mutation/{compiler}/breaks/{slug(name)}', refuses, name) for name in mutations.BREAKS if chosen(name)]
-        work += [(f'mutation/{compiler}/accepts/{slug(name)}', accepts, name) for name in mutations.ACCEPTED if chosen(name)]
+        work = [(f'mutation/{compiler}/breaks/{slug(name)}', refuses, name)
+                for name in mutations.BREAKS if chosen(name)]
+        work += [(f'mutation/{compiler}/accepts/{slug(name)}', accepts, name)
+                 for name in mutations.ACCEPTED if chosen(name)]
         prepare(directory)
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             futures = [(case, pool.submit(function, name)) for case, function, name in work]

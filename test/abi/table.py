@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-Writes the table «which check saw which break» into abi/README.md, from the results of mutation-test.py
-with both compilers.
+Writes the table «which check saw which break» into abi/README.md, from the results of
+mutation-test.py with both compilers.
 
 usage: table.py SOURCE_ROOT GCC_RESULTS CLANG_RESULTS
 """
@@ -14,13 +14,17 @@ import mutations
 
 root = pathlib.Path(sys.argv[1])
 gcc, clang = (json.loads(pathlib.Path(path).read_text()) for path in sys.argv[2:4])
-CHECKS = ['build', 'exports', 'symbols', 'abidiff', 'witness', 'header', 'layout', 'twin', 'upgrade', 'elf', 'rules']
+CHECKS = [
+    'build', 'exports', 'symbols', 'abidiff', 'witness', 'header', 'layout', 'twin', 'upgrade',
+    'elf', 'rules'
+]
 MARK = '<!-- what follows is written by «ninja abi-table» -->\n'
 
 
 def cell(name, check):
     inGcc, inClang = check in gcc.get(name, []), check in clang.get(name, [])
-    return {(True, True): 'x', (True, False): 'g', (False, True): 'c', (False, False): ''}[inGcc, inClang]
+    return {(True, True): 'x', (True, False): 'g', (False, True): 'c',
+            (False, False): ''}[inGcc, inClang]
 
 
 def rows(group):
@@ -38,13 +42,14 @@ def counts():
 
 def alone(check):
     """Breaks that one check alone has seen."""
-    return sum(results.get(name) == [check] for name in mutations.BREAKS for results in (gcc, clang)) // 2
+    return sum(
+        results.get(name) == [check] for name in mutations.BREAKS for results in (gcc, clang)) // 2
 
 
 def write():
     yield '\n'.join(counts()) + '\n'
-    yield "x: refused by this check, with both compilers; g: with GCC; c: with Clang. Where the library doesn't build,\n" \
-          "the other checks have nothing to look at.\n"
+    yield "x: refused by this check, with both compilers; g: with GCC; c: with Clang. " \
+          "Where the library doesn't build,\nthe other checks have nothing to look at.\n"
     total = [sum(cell(name, check) != '' for name in mutations.BREAKS) for check in CHECKS]
     for title, group in mutations.GROUPS.items():
         yield f"| {title} | " + ' | '.join(CHECKS) + ' |'
@@ -54,7 +59,8 @@ def write():
     yield '| all | ' + ' | '.join(CHECKS) + ' |'
     yield '| --- |' + ' :-: |' * len(CHECKS)
     yield '| breaks seen | ' + ' | '.join(map(str, total)) + ' |'
-    yield '| of these, by this check alone | ' + ' | '.join(str(alone(check)) for check in CHECKS) + ' |'
+    yield '| of these, by this check alone | ' + ' | '.join(str(alone(check))
+                                                            for check in CHECKS) + ' |'
     yield '\nAccepted without a waiver:\n'
     for name in mutations.ACCEPTED:
         if gcc.get(name) == clang.get(name) == []:

@@ -10,8 +10,12 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'house'))
 import tap  # noqa: E402
 
-PARTS = ['NEWS', 'abi', 'debian', 'fastsocket.pc.in', 'include', 'lib', 'meson.build', 'meson_options.txt', 'test', 'tools']
-OPTIONS = ['-Dauto_features=disabled']  # tests, examples, man pages: not the gate's, and not in PARTS
+PARTS = [
+    'NEWS', 'abi', 'debian', 'fastsocket.pc.in', 'include', 'lib', 'meson.build',
+    'meson_options.txt', 'test', 'tools'
+]
+# Tests, examples, man pages: not the gate's, and not in PARTS.
+OPTIONS = ['-Dauto_features=disabled']
 PATIENCE = 300
 
 
@@ -29,11 +33,13 @@ class Copy:
             source, target = root / part, self.root / part
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', 'build*'))
+                shutil.copytree(source, target,
+                                ignore=shutil.ignore_patterns('__pycache__', 'build*'))
             else:
                 shutil.copy2(source, target)
         meson = os.environ.get('MESONINTROSPECT', 'meson introspect').rpartition(' ')[0].split()
-        tap.run([*meson, 'setup', str(self.build), str(self.root), *OPTIONS, *options], env=dict(os.environ, CC=compiler))
+        tap.run([*meson, 'setup', str(self.build), str(self.root), *OPTIONS, *options],
+                env=dict(os.environ, CC=compiler))
 
     @property
     def version(self):
@@ -77,7 +83,8 @@ class Copy:
 
     def make(self, *targets):
         """Builds; returns what went wrong, or an empty text."""
-        result = subprocess.run(['ninja', '-j1', '-C', str(self.build), *targets], stdin=subprocess.DEVNULL,
+        result = subprocess.run(['ninja', '-j1', '-C',
+                                 str(self.build), *targets], stdin=subprocess.DEVNULL,
                                 capture_output=True, text=True, timeout=PATIENCE)
         return '' if result.returncode == 0 else result.stdout + result.stderr
 
@@ -109,13 +116,15 @@ class Copy:
             self.write('NEWS', f'libfastsocket {new} (2030-01-01)\n\nNext.\n\n{news}')
         else:
             self.write('NEWS', news.replace(f'libfastsocket {old} ', f'libfastsocket {new} ', 1))
-        self.write('debian/changelog', self.read('debian/changelog').replace(f'({old}-', f'({new}-', 1))
+        self.write('debian/changelog',
+                   self.read('debian/changelog').replace(f'({old}-', f'({new}-', 1))
 
     def isFrozen(self, version):
         return (self.root / 'abi' / version / 'digests').exists()
 
     def nextRelease(self):
-        """Makes the copy the next minor version, without anything new yet; returns the new version node."""
+        """Makes the copy the next minor version, without anything new yet; returns the new version
+        node."""
         major, minor, _ = map(int, self.version.split('.'))
         if self.isFrozen(self.version):
             minor += 1
@@ -124,7 +133,9 @@ class Copy:
 
     def nextPatch(self):
         """Makes the copy a patch of the newest release."""
-        newest = max(tuple(map(int, path.parent.name.split('.'))) for path in (self.root / 'abi').glob('*.*.*/digests'))
+        newest = max(
+            tuple(map(int, path.parent.name.split('.')))
+            for path in (self.root / 'abi').glob('*.*.*/digests'))
         self.setVersion('{}.{}.{}'.format(newest[0], newest[1], newest[2] + 1))
 
     def addNode(self, node, names):

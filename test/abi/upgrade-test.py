@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
-An upgrade, for real: on a copy of the tree the next minor release is made, with a function added and a
-function whose behaviour has changed. Programs of then keep the old behaviour, new ones get the new, and
-a new program on the old library is refused by the loader.
+An upgrade, for real: on a copy of the tree the next minor release is made, with a function added
+and a function whose behaviour has changed. Programs of then keep the old behaviour, new ones get
+the new, and a new program on the old library is refused by the loader.
 
 usage: upgrade-test.py SOURCE_ROOT COMPILER LTO(true or false)
 """
@@ -33,7 +33,8 @@ int main(void)
     return -result;
 }
 '''
-FILLS = 'if (FillFastBuffer(buffer, 5) != 0 || GetFastBufferLength(buffer) != 100 || GetFastBufferData(buffer)[99] != 5) return 1;'
+FILLS = ('if (FillFastBuffer(buffer, 5) != 0 || GetFastBufferLength(buffer) != 100 ||'
+         ' GetFastBufferData(buffer)[99] != 5) return 1;')
 EINVAL, EMSGSIZE = 22, 90
 
 OLD_BODY = r'''int SetFastBufferLength\(struct FastBuffer\* buffer, size_t length\)
@@ -89,13 +90,18 @@ def freeze(directory):
 def compileProgram(name, text, library, include):
     path = here / f'{name}.c'
     path.write_text(text)
-    tap.run([compiler, '-Wall', '-Wextra', '-Werror', '-I', str(include), str(path), '-L', str(library), '-lfastsocket',
-             '-o', str(here / name)])
+    tap.run([
+        compiler, '-Wall', '-Wextra', '-Werror', '-I',
+        str(include),
+        str(path), '-L',
+        str(library), '-lfastsocket', '-o',
+        str(here / name)
+    ])
 
 
 def run(name, library):
-    result = subprocess.run([here / name], env=dict(os.environ, LD_LIBRARY_PATH=str(library)), stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True, timeout=60)
+    result = subprocess.run([here / name], env=dict(os.environ, LD_LIBRARY_PATH=str(library)),
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     return result.returncode, result.stderr
 
 
@@ -114,18 +120,24 @@ def newRelease():
     node = tree.nextRelease()
     before = tree.addNode(node, ['FillFastBuffer', 'SetFastBufferLength'])
     tree.substitute('lib/memory/pool.c', OLD_BODY, NEW_BODY.format(old=before, new=node))
-    tree.replace('include/Ring/FastBuffer.h', 'size_t GetFastBufferSize(struct FastBuffer* buffer);\n',
-                 'size_t GetFastBufferSize(struct FastBuffer* buffer);\n\n/* Sets each byte. Since 1.1. */\n'
-                 'int FillFastBuffer(struct FastBuffer* buffer, int value);\n')
-    tree.replace('abi/consumer/buffers.c', '    CHECK(SetFastBufferLength(buffer, 101) == -EINVAL);\n',
-                 '    CHECK(SetFastBufferLength(buffer, 101) == -EMSGSIZE);\n    CHECK(FillFastBuffer(buffer, 7) == 0);\n')
+    tree.replace(
+        'include/Ring/FastBuffer.h', 'size_t GetFastBufferSize(struct FastBuffer* buffer);\n',
+        'size_t GetFastBufferSize(struct FastBuffer* buffer);\n\n/* Sets each byte. Since 1.1. */\n'
+        'int FillFastBuffer(struct FastBuffer* buffer, int value);\n')
+    tree.replace(
+        'abi/consumer/buffers.c', '    CHECK(SetFastBufferLength(buffer, 101) == -EINVAL);\n',
+        '    CHECK(SetFastBufferLength(buffer, 101) == -EMSGSIZE);\n'
+        '    CHECK(FillFastBuffer(buffer, 7) == 0);\n'
+    )
     tree.replace('abi/consumer/buffers.c', '    CHECK(SetFastBufferLength(empty, 1) == -EINVAL);\n',
                  '    CHECK(SetFastBufferLength(empty, 1) == -EMSGSIZE);\n')
     tree.makeLibrary()
     freeze(Stage.new)
     compileProgram('program-new', PROGRAM % FILLS, Stage.new, tree.root / 'include')
-    compileProgram('program-plain', PROGRAM.replace('SetFastBufferLength(buffer, 101)', '-(int)GetFastBufferSize(buffer)') % '',
-                   Stage.new, tree.root / 'include')
+    compileProgram(
+        'program-plain',
+        PROGRAM.replace('SetFastBufferLength(buffer, 101)', '-(int)GetFastBufferSize(buffer)') % '',
+        Stage.new, tree.root / 'include')
 
 
 def needTree():
@@ -154,7 +166,8 @@ def newProgramOnOldLibraryIsRefused():
     tree = needNew()
     status, text = run('program-new', Stage.old)
     node = 'FASTSOCKET_' + tree.version.rpartition('.')[0]
-    assert status not in (0, EINVAL, EMSGSIZE) and f"version `{node}' not found" in text, (status, text)
+    assert status not in (0, EINVAL, EMSGSIZE) and f"version `{node}' not found" in text, \
+        (status, text)
 
 
 def newProgramThatNeedsNothingNewRunsOnOldLibrary():
@@ -167,8 +180,13 @@ def staticProgramGetsNewBehaviour():
     fault = tree.make('lib/libfastsocket.a')
     assert not fault, fault
     flags = ['-flto'] if lto == 'true' else []
-    tap.run([compiler, *flags, '-I', str(tree.root / 'include'), str(here / 'program-new.c'), str(tree.build / 'lib' / 'libfastsocket.a'),
-             '-luring', '-pthread', '-o', str(here / 'program-static')])
+    tap.run([
+        compiler, *flags, '-I',
+        str(tree.root / 'include'),
+        str(here / 'program-new.c'),
+        str(tree.build / 'lib' / 'libfastsocket.a'), '-luring', '-pthread', '-o',
+        str(here / 'program-static')
+    ])
     assert run('program-static', Stage.old) == (EMSGSIZE, '')
 
 
@@ -194,7 +212,10 @@ def gateHoldsBothReleases():
 def gateRefusesLossOfOldBehaviour():
     tree = needNew()
     text = tree.read('lib/memory/pool.c')
-    tree.write('lib/memory/pool.c', text.replace('return -EINVAL;\n    buffer->length', 'return -EMSGSIZE;\n    buffer->length', 1))
+    tree.write(
+        'lib/memory/pool.c',
+        text.replace('return -EINVAL;\n    buffer->length', 'return -EMSGSIZE;\n    buffer->length',
+                     1))
     assert text != tree.read('lib/memory/pool.c')
     tree.makeLibrary()
     _, output, _ = tree.gate('check.py', 'upgrade')
@@ -206,8 +227,12 @@ def gateRefusesLossOfOldBehaviour():
     assert not any(f'/{tree.version}/' in case for case in failed), output
 
 
-CASES = [oldRelease, newRelease, oldProgramKeepsOldBehaviour, newProgramGetsNewBehaviour, newProgramOnOldLibraryIsRefused,
-         newProgramThatNeedsNothingNewRunsOnOldLibrary, staticProgramGetsNewBehaviour, gateAcceptsNewRelease,
-         gateHoldsBothReleases, gateRefusesLossOfOldBehaviour]
+CASES = [
+    oldRelease, newRelease, oldProgramKeepsOldBehaviour, newProgramGetsNewBehaviour,
+    newProgramOnOldLibraryIsRefused, newProgramThatNeedsNothingNewRunsOnOldLibrary,
+    staticProgramGetsNewBehaviour, gateAcceptsNewRelease, gateHoldsBothReleases,
+    gateRefusesLossOfOldBehaviour
+]
 
-tap.runCases([(f'upgrade/{compiler}{"-lto" if lto == "true" else ""}/{case.__name__}', case) for case in CASES])
+tap.runCases([(f'upgrade/{compiler}{"-lto" if lto == "true" else ""}/{case.__name__}', case)
+              for case in CASES])

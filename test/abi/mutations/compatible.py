@@ -1,7 +1,7 @@
 """Changes that are compatible, all of them: the gate accepts each without a waiver."""
 
-from .edits import (BUFFER, BUILD, HEADERS, MAP, RING, SOCKET, addFunction, after, codeOf, compileWith, declare, headerOf, link,
-                    typedefOf, unexport)
+from .edits import (BUFFER, BUILD, HEADERS, MAP, RING, SOCKET, addFunction, after, codeOf,
+                    compileWith, declare, headerOf, link, typedefOf, unexport)
 
 
 def functionAdded(tree):
@@ -13,17 +13,25 @@ def functionAdded(tree):
 def familyAdded(tree):
     """A new handle with a callback, an option and functions of its own."""
     node = tree.nextRelease()
-    after(tree, r'void ReleaseFastRingEvent\(', '''
+    after(
+        tree, r'void ReleaseFastRingEvent\(', '''
 #define FASTRING_COUNTER_DOWN 1
 struct FastRingCounter;
-typedef int (*HandleFastRingCounterFunction)(struct FastRingCounter* counter, uint64_t value, void* closure);
+typedef int (*HandleFastRingCounterFunction)(struct FastRingCounter* counter, uint64_t value,
+                                             void* closure);
 
 /* New. Since 1.1. */
-struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring, HandleFastRingCounterFunction function, void* closure);
+struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring,
+                                              HandleFastRingCounterFunction function,
+                                              void* closure);
 void ReleaseFastRingCounter(struct FastRingCounter* counter);
 ''')
-    tree.write('lib/service/event.c', tree.read('lib/service/event.c') + '''
-struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring, HandleFastRingCounterFunction function, void* closure)
+    tree.write(
+        'lib/service/event.c',
+        tree.read('lib/service/event.c') + '''
+struct FastRingCounter* CreateFastRingCounter(struct FastRing* ring,
+                                              HandleFastRingCounterFunction function,
+                                              void* closure)
 {
     (void)ring, (void)function, (void)closure;
     return NULL;
@@ -35,8 +43,11 @@ void ReleaseFastRingCounter(struct FastRingCounter* counter)
 }
 ''')
     tree.addNode(node, ['CreateFastRingCounter', 'ReleaseFastRingCounter'])
-    tree.replace('abi/consumer/ring.c', '    ReleaseFastRingEvent(NULL);\n',
-                 '    ReleaseFastRingEvent(NULL);\n    ReleaseFastRingCounter(CreateFastRingCounter(ring, NULL, NULL));\n')
+    tree.replace(
+        'abi/consumer/ring.c', '    ReleaseFastRingEvent(NULL);\n',
+        '    ReleaseFastRingEvent(NULL);\n'
+        '    ReleaseFastRingCounter(CreateFastRingCounter(ring, NULL, NULL));\n'
+    )
 
 
 def behaviourVersioned(tree):
@@ -44,9 +55,12 @@ def behaviourVersioned(tree):
     node = tree.nextRelease()
     before = tree.addNode(node, ['GetFastBufferSize'])
     file, text = codeOf(tree, 'GetFastBufferSize')
-    tree.replace(file, text + '\n{', f'FAST_SYMBOL_OLD(FastBufferGetSize_1_0, GetFastBufferSize, "{before}")\n'
-                 'size_t FastBufferGetSize_1_0(struct FastBuffer* buffer)\n{')
-    tree.replace('abi/consumer/buffers.c', 'GetFastBufferSize(NULL) == 0', 'GetFastBufferSize(NULL) == SIZE_MAX')
+    tree.replace(
+        file, text + '\n{',
+        f'FAST_SYMBOL_OLD(FastBufferGetSize_1_0, GetFastBufferSize, "{before}")\n'
+        'size_t FastBufferGetSize_1_0(struct FastBuffer* buffer)\n{')
+    tree.replace('abi/consumer/buffers.c', 'GetFastBufferSize(NULL) == 0',
+                 'GetFastBufferSize(NULL) == SIZE_MAX')
     tree.write(file, tree.read(file) + f'''
 FAST_SYMBOL_DEFAULT(FastBufferGetSize_1_1, GetFastBufferSize, "{node}")
 size_t FastBufferGetSize_1_1(struct FastBuffer* buffer)
@@ -58,8 +72,10 @@ size_t FastBufferGetSize_1_1(struct FastBuffer* buffer)
 
 def internals(tree):
     """Opaque types get other fields, in another order."""
-    tree.substitute('lib/socket/state.h', r'^(struct FastSocket\n\{\n)', r'\1    uint64_t experiment[3];\n')
-    tree.substitute('lib/service/event.c', r'^(struct FastRingEvent\n\{\n)', r'\1    uint64_t experiment;\n')
+    tree.substitute('lib/socket/state.h', r'^(struct FastSocket\n\{\n)',
+                    r'\1    uint64_t experiment[3];\n')
+    tree.substitute('lib/service/event.c', r'^(struct FastRingEvent\n\{\n)',
+                    r'\1    uint64_t experiment;\n')
 
 
 def sourceAdded(tree):
@@ -87,7 +103,8 @@ def commentsRemoved(tree):
 def parametersRenamed(tree):
     declare(tree, 'SetFastBufferLength', 'size_t length', 'size_t bytes')
     declare(tree, 'CreateFastRing', 'uint32_t length', 'uint32_t entries')
-    declare(tree, 'SetFastRingPreciseTimeout', 'const struct timespec* interval', 'const struct timespec* span')
+    declare(tree, 'SetFastRingPreciseTimeout', 'const struct timespec* interval',
+            'const struct timespec* span')
 
 
 def callbackParametersRenamed(tree):
@@ -120,7 +137,8 @@ def patchRelease(tree):
 def linesOfMap(tree):
     """The version script is sorted anew."""
     unexport(tree, 'AddFastRingWatch')
-    tree.substitute(MAP, r'^    AbortFastSocket;\n', '    AbortFastSocket;\n    AddFastRingWatch;\n')
+    tree.substitute(MAP, r'^    AbortFastSocket;\n',
+                    '    AbortFastSocket;\n    AddFastRingWatch;\n')
 
 
 ACCEPTED = {
@@ -131,21 +149,31 @@ ACCEPTED = {
     'patch release': patchRelease,
     'opaque internals changed': internals,
     'source file and internal function added': sourceAdded,
-    "field appended to the ring's statistics": lambda tree: after(tree, '    uint64_t providedBuffers;', '    uint64_t lateTurns;\n'),
-    "fields appended to the socket's statistics": lambda tree: after(tree, '    uint64_t droppedBytes;', '    uint64_t a;\n    uint64_t b;\n'),
-    'option added': lambda tree: after(tree, '#define FASTSOCKET_OPTION_TURN_LIMIT', '#define FASTSOCKET_OPTION_KEEP 7\n'),
-    'option of the ring added': lambda tree: after(tree, '#define FASTRING_OPTION_SPIN', '#define FASTRING_OPTION_NAP 5\n'),
-    'mode added': lambda tree: after(tree, '#define FASTSOCKET_MODE_FILE_IO', '#define FASTSOCKET_MODE_FAST 0x10\n'),
-    'feature added': lambda tree: after(tree, '#define FASTRING_FEATURE_WRITE_NO_SIGNAL', '#define FASTRING_FEATURE_NEW (UINT64_C(1) << 14)\n'),
-    'reason added': lambda tree: after(tree, '#define FASTRING_REASON_RELEASED', '#define FASTRING_REASON_TIMEOUT 3\n'),
+    "field appended to the ring's statistics": lambda tree: after(
+        tree, '    uint64_t providedBuffers;', '    uint64_t lateTurns;\n'),
+    "fields appended to the socket's statistics": lambda tree: after(
+        tree, '    uint64_t droppedBytes;', '    uint64_t a;\n    uint64_t b;\n'),
+    'option added': lambda tree: after(tree, '#define FASTSOCKET_OPTION_TURN_LIMIT',
+                                       '#define FASTSOCKET_OPTION_KEEP 7\n'),
+    'option of the ring added': lambda tree: after(tree, '#define FASTRING_OPTION_SPIN',
+                                                   '#define FASTRING_OPTION_NAP 5\n'),
+    'mode added': lambda tree: after(tree, '#define FASTSOCKET_MODE_FILE_IO',
+                                     '#define FASTSOCKET_MODE_FAST 0x10\n'),
+    'feature added': lambda tree: after(tree, '#define FASTRING_FEATURE_WRITE_NO_SIGNAL',
+                                        '#define FASTRING_FEATURE_NEW (UINT64_C(1) << 14)\n'),
+    'reason added': lambda tree: after(tree, '#define FASTRING_REASON_RELEASED',
+                                       '#define FASTRING_REASON_TIMEOUT 3\n'),
     'comments of the headers edited': comments,
     'comments of the headers removed': commentsRemoved,
     'parameters renamed': parametersRenamed,
     "callback's parameters renamed": callbackParametersRenamed,
     'declarations reformatted': reformatted,
     'declarations moved within a header': moved,
-    'include added': lambda tree: tree.replace(BUFFER, '#include <stddef.h>\n', '#include <stdbool.h>\n#include <stddef.h>\n'),
-    'guard against double inclusion renamed': lambda tree: tree.write(RING, tree.read(RING).replace('RING_FASTRING_H', 'RING_FAST_RING_H')),
+    'include added': lambda tree: tree.replace(BUFFER, '#include <stddef.h>\n',
+                                               '#include <stdbool.h>\n#include <stddef.h>\n'),
+    'guard against double inclusion renamed': lambda tree: tree.write(
+        RING,
+        tree.read(RING).replace('RING_FASTRING_H', 'RING_FAST_RING_H')),
     'version script sorted': linesOfMap,
     'optimisation raised': lambda tree: compileWith(tree, '-O2'),
     'link: build identifier added': lambda tree: link(tree, "'-Wl,--build-id=sha1'"),

@@ -1,4 +1,5 @@
-"""Edits of a copy of the tree, in terms of C. Each fails when what it changes isn't there exactly once."""
+"""Edits of a copy of the tree, in terms of C. Each fails when what it changes isn't there exactly
+once."""
 
 import re
 
@@ -21,22 +22,23 @@ def only(found, what):
 def headerOf(tree, name):
     """The header that declares a function, and the declaration."""
     pattern = re.compile(rf'^\w[^\n;{{}}/()]*[ *]{name}\([^;{{}}]*\);$', re.M)
-    return only([(file, match.group(0)) for file in HEADERS for match in pattern.finditer(tree.read(file))],
-                f"declaration of {name}")
+    return only([(file, match.group(0)) for file in HEADERS
+                 for match in pattern.finditer(tree.read(file))], f"declaration of {name}")
 
 
 def typedefOf(tree, name):
     pattern = re.compile(rf'^typedef [^;\n]*\(\*{name}\)\([^;]*\);$', re.M)
-    return only([(file, match.group(0)) for file in HEADERS for match in pattern.finditer(tree.read(file))],
-                f"typedef of {name}")
+    return only([(file, match.group(0)) for file in HEADERS
+                 for match in pattern.finditer(tree.read(file))], f"typedef of {name}")
 
 
 def codeOf(tree, name):
     """The source that defines a function, and its head up to the closing parenthesis."""
     pattern = re.compile(rf'^(\w[^\n;{{}}/]*[ *]{name}\([^;{{}}]*\))\n\{{', re.M)
-    files = sorted(path.relative_to(tree.root).as_posix() for path in (tree.root / 'lib').rglob('*.c'))
-    return only([(file, match.group(1)) for file in files for match in pattern.finditer(tree.read(file))],
-                f"definition of {name}")
+    files = sorted(
+        path.relative_to(tree.root).as_posix() for path in (tree.root / 'lib').rglob('*.c'))
+    return only([(file, match.group(1)) for file in files
+                 for match in pattern.finditer(tree.read(file))], f"definition of {name}")
 
 
 def changed(text, old, new):
@@ -69,12 +71,14 @@ def begin(tree, name, line):
 
 
 def wrap(tree, name, code, head=None):
-    """A function's body becomes code, which may call the old one as INNER; head replaces its head."""
+    """A function's body becomes code, which may call the old one as INNER; head replaces its
+    head."""
     file, text = codeOf(tree, name)
     inner = f'inner{name}'
     old = re.sub(rf'\b{name}\(', f'{inner}(', text)
     tree.replace(file, text + '\n{', f'static {old};\nstatic {old}\n{{')
-    tree.write(file, tree.read(file) + f'\n{head or text}\n{{\n    {code.replace("INNER", inner)}\n}}\n')
+    tree.write(file,
+               tree.read(file) + f'\n{head or text}\n{{\n    {code.replace("INNER", inner)}\n}}\n')
 
 
 def inBody(tree, name, old, new):
@@ -83,7 +87,8 @@ def inBody(tree, name, old, new):
     whole = tree.read(file)
     start = whole.index(text + '\n{') + len(text)
     end = whole.index('\n}\n', start)
-    assert whole[start:end].count(old) == 1, f"{whole[start:end].count(old)} times «{old}» in {name}"
+    assert whole[start:end].count(old) == 1, \
+        f"{whole[start:end].count(old)} times «{old}» in {name}"
     tree.write(file, whole[:start] + whole[start:end].replace(old, new) + whole[end:])
 
 
@@ -95,26 +100,33 @@ def callback(tree, name, old, new):
 
 def macro(tree, name, value):
     """The value of a macro."""
-    file = only([file for file in HEADERS if re.search(rf'^#define {name}\s', tree.read(file), re.M)], name)
-    tree.substitute(file, rf'^(#define {name}\s+)(\(UINT64_C\(\d+\) << \d+\)|\S+)', rf'\g<1>{value}')
+    file = only([
+        file for file in HEADERS if re.search(rf'^#define {name}\s', tree.read(file), re.M)
+    ], name)
+    tree.substitute(file, rf'^(#define {name}\s+)(\(UINT64_C\(\d+\) << \d+\)|\S+)',
+                    rf'\g<1>{value}')
 
 
 def lines(tree, pattern, new=''):
     """A whole line of the headers."""
-    file = only([file for file in HEADERS if re.search(rf'^{pattern}.*\n', tree.read(file), re.M)], pattern)
+    file = only([file for file in HEADERS if re.search(rf'^{pattern}.*\n', tree.read(file), re.M)],
+                pattern)
     tree.substitute(file, rf'^{pattern}.*\n', new)
 
 
 def after(tree, pattern, new):
     """New lines behind a line of the headers."""
-    file = only([file for file in HEADERS if re.search(rf'^{pattern}.*\n', tree.read(file), re.M)], pattern)
+    file = only([file for file in HEADERS if re.search(rf'^{pattern}.*\n', tree.read(file), re.M)],
+                pattern)
     tree.substitute(file, rf'^({pattern}.*\n)', lambda match: match.group(1) + new)
 
 
 def everywhere(tree, old, new):
     """A name, in the public headers and in lib/."""
     count = 0
-    for path in [*(tree.root / 'include' / 'Ring').glob('*.h'), *(tree.root / 'lib').rglob('*.[ch]')]:
+    for path in [
+            *(tree.root / 'include' / 'Ring').glob('*.h'), *(tree.root / 'lib').rglob('*.[ch]')
+    ]:
         name = path.relative_to(tree.root).as_posix()
         text, found = re.subn(rf'\b{old}\b', new, tree.read(name))
         if found:
@@ -139,7 +151,8 @@ def export(tree, name):
 
 def addFunction(tree, name='CountFastBuffer'):
     """A new function, declared, defined and used by the consumer; not yet exported."""
-    after(tree, r'size_t GetFastBufferSize\(', f'\n/* New. Since 1.1. */\nint {name}(struct FastBuffer* buffer);\n')
+    after(tree, r'size_t GetFastBufferSize\(',
+          f'\n/* New. Since 1.1. */\nint {name}(struct FastBuffer* buffer);\n')
     tree.write('lib/memory/pool.c', tree.read('lib/memory/pool.c')
                + f'\nint {name}(struct FastBuffer* buffer)\n{{\n    return buffer != NULL;\n}}\n')
     tree.replace('abi/consumer/buffers.c', '    CHECK(GetFastBuffer(NULL) == NULL);\n',
@@ -153,4 +166,5 @@ def link(tree, flag):
 
 def compileWith(tree, flag):
     """One more argument of the compiler, for the library."""
-    tree.replace(BUILD, "    '-Wmissing-prototypes',\n", f"    '-Wmissing-prototypes',\n    '{flag}',\n")
+    tree.replace(BUILD, "    '-Wmissing-prototypes',\n",
+                 f"    '-Wmissing-prototypes',\n    '{flag}',\n")

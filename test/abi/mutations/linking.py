@@ -20,7 +20,8 @@ def lost(flag):
 
 
 def relro(tree):
-    tree.replace(BUILD, "    '-Wl,-z,relro',\n    '-Wl,-z,now',\n", "    '-Wl,-z,norelro',\n    '-Wl,-z,now',\n")
+    tree.replace(BUILD, "    '-Wl,-z,relro',\n    '-Wl,-z,now',\n",
+                 "    '-Wl,-z,norelro',\n    '-Wl,-z,now',\n")
 
 
 def frozenFile(tree):
@@ -35,13 +36,17 @@ def frozenHeader(tree):
         path = f'abi/1.0.0/{name}'
         if (tree.root / path).exists():
             text = tree.read(path)
-            tree.write(path, text.replace('FASTRING_OPTION_SPIN == 3u', 'FASTRING_OPTION_SPIN == 4u')
-                       .replace('FASTRING_OPTION_SPIN: 3', 'FASTRING_OPTION_SPIN: 4')
-                       .replace('FASTRING_OPTION_SPIN           3', 'FASTRING_OPTION_SPIN           4'))
+            tree.write(
+                path,
+                text.replace('FASTRING_OPTION_SPIN == 3u', 'FASTRING_OPTION_SPIN == 4u').replace(
+                    'FASTRING_OPTION_SPIN: 3',
+                    'FASTRING_OPTION_SPIN: 4').replace('FASTRING_OPTION_SPIN           3',
+                                                       'FASTRING_OPTION_SPIN           4'))
 
 
 def patchVersion(tree):
-    tree.substitute(SOCKET, r'^#define FASTSOCKET_VERSION_PATCH .*', '#define FASTSOCKET_VERSION_PATCH 7')
+    tree.substitute(SOCKET, r'^#define FASTSOCKET_VERSION_PATCH .*',
+                    '#define FASTSOCKET_VERSION_PATCH 7')
 
 
 def news(tree):
@@ -53,7 +58,8 @@ def changelog(tree):
 
 
 def consumerWrong(tree):
-    tree.replace('abi/consumer/buffers.c', 'CHECK(GetFastBuffer(NULL) == NULL);', 'CHECK(GetFastBuffer(NULL) != NULL);')
+    tree.replace('abi/consumer/buffers.c', 'CHECK(GetFastBuffer(NULL) == NULL);',
+                 'CHECK(GetFastBuffer(NULL) != NULL);')
 
 
 def newNodeWithoutVersion(tree):
@@ -71,13 +77,16 @@ BREAKS = {
     'link: executable stack': executableStack,
     'link: path for the loader': lambda tree: link(tree, "'-Wl,-rpath,/opt/lib'"),
     'compile: stack protector lost': lambda tree: compileWith(tree, '-fno-stack-protector'),
-    'compile: static thread-local storage': lambda tree: compileWith(tree, '-ftls-model=initial-exec'),
+    'compile: static thread-local storage': lambda tree: compileWith(tree,
+                                                                     '-ftls-model=initial-exec'),
     'compile: no debug information': lambda tree: compileWith(tree, '-g0'),
     'version: header differs': patchVersion,
     'version: NEWS differs': news,
     'version: debian/changelog differs': changelog,
     'version: new node without a new version': newNodeWithoutVersion,
-    'release without a frozen folder': lambda tree: tree.write('NEWS', tree.read('NEWS') + '\nlibfastsocket 0.9.0 (2020-01-01)\n'),
+    'release without a frozen folder': lambda tree: tree.write(
+        'NEWS',
+        tree.read('NEWS') + '\nlibfastsocket 0.9.0 (2020-01-01)\n'),
     'consumer that expects something else': consumerWrong,
     'frozen file edited': frozenFile,
     'break, its traces in the frozen folder wiped': frozenHeader,

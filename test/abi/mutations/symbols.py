@@ -1,6 +1,7 @@
 """Breaks of symbols: functions lost, hidden, moved, added where they mustn't."""
 
-from .edits import (BUFFER, BUILD, MAP, RING, addFunction, codeOf, declare, define, export, undeclare, unexport, wrap)
+from .edits import (BUFFER, BUILD, MAP, RING, addFunction, codeOf, declare, define, export,
+                    undeclare, unexport, wrap)
 
 
 def removed(tree):
@@ -11,7 +12,8 @@ def removed(tree):
 def inline(tree):
     """An inline body instead of the symbol."""
     unexport(tree, 'GetFastBufferSize')
-    declare(tree, 'GetFastBufferSize', '(struct FastBuffer* buffer);', '(struct FastBuffer* buffer) { return buffer ? ((size_t*)buffer)[2] : 0; }')
+    declare(tree, 'GetFastBufferSize', '(struct FastBuffer* buffer);',
+            '(struct FastBuffer* buffer) { return buffer ? ((size_t*)buffer)[2] : 0; }')
     tree.substitute(BUFFER, r'^size_t GetFastBufferSize', 'static inline size_t GetFastBufferSize')
     file, text = codeOf(tree, 'GetFastBufferSize')
     tree.replace(file, text + '\n{', 'static size_t sizeOfBuffer(struct FastBuffer* buffer)\n{')
@@ -22,12 +24,14 @@ def renamed(tree):
     declare(tree, 'GetFastSocketError', 'GetFastSocketError', 'GetFastSocketErrno')
     define(tree, 'GetFastSocketError', 'GetFastSocketError', 'GetFastSocketErrno')
     tree.substitute(MAP, r'^    GetFastSocketError;', '    GetFastSocketErrno;')
-    tree.substitute('include/Ring/FastSocket.h', r'^(int GetFastSocketErrno.*\n)', r'\1#define GetFastSocketError GetFastSocketErrno\n')
+    tree.substitute('include/Ring/FastSocket.h', r'^(int GetFastSocketErrno.*\n)',
+                    r'\1#define GetFastSocketError GetFastSocketErrno\n')
 
 
 def data(tree):
     """A variable of the same name."""
-    declare(tree, 'GetFastRingBufferGroup', 'uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider);',
+    declare(tree, 'GetFastRingBufferGroup',
+            'uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider);',
             'extern const uint16_t GetFastRingBufferGroup[1];')
     file, text = codeOf(tree, 'GetFastRingBufferGroup')
     tree.replace(file, text + '\n{', 'const uint16_t GetFastRingBufferGroup[1] = { 1 };\n'
@@ -53,7 +57,8 @@ def closedNode(tree):
 def closedNodeInternal(tree):
     """An internal function becomes public, undeclared."""
     export(tree, 'FastRingCheck')
-    tree.substitute('lib/ring/ring.h', r'^(int FastRingCheck\(.*\);.*)$', r'__attribute__((visibility("default"))) \1')
+    tree.substitute('lib/ring/ring.h', r'^(int FastRingCheck\(.*\);.*)$',
+                    r'__attribute__((visibility("default"))) \1')
 
 
 def wildcard(tree):
@@ -71,8 +76,10 @@ def noLocal(tree):
 def onlyOld(tree):
     """A function is kept for old programs, and new ones get none."""
     file, text = codeOf(tree, 'GetFastBufferSize')
-    tree.replace(file, text + '\n{', 'FAST_SYMBOL_OLD(FastBufferGetSize_1_0, GetFastBufferSize, "FASTSOCKET_1.0")\n'
-                 'size_t FastBufferGetSize_1_0(struct FastBuffer* buffer)\n{')
+    tree.replace(
+        file, text + '\n{',
+        'FAST_SYMBOL_OLD(FastBufferGetSize_1_0, GetFastBufferSize, "FASTSOCKET_1.0")\n'
+        'size_t FastBufferGetSize_1_0(struct FastBuffer* buffer)\n{')
 
 
 def newOnly(tree):
@@ -96,7 +103,8 @@ def twice(tree):
 
 
 def macroOverFunction(tree):
-    tree.substitute(RING, r'^(size_t GetFastRingPending.*\n)', r'\1#define GetFastRingPending(ring) ((size_t)0)\n')
+    tree.substitute(RING, r'^(size_t GetFastRingPending.*\n)',
+                    r'\1#define GetFastRingPending(ring) ((size_t)0)\n')
 
 
 def unused(tree):
@@ -109,7 +117,8 @@ def unused(tree):
 
 def onlyMentioned(tree):
     unused(tree)
-    tree.replace('abi/consumer/buffers.c', '/* Ring/FastBuffer.h */', '/* Ring/FastBuffer.h, but for CountFastBuffer */')
+    tree.replace('abi/consumer/buffers.c', '/* Ring/FastBuffer.h */',
+                 '/* Ring/FastBuffer.h, but for CountFastBuffer */')
 
 
 BREAKS = {
@@ -133,4 +142,3 @@ BREAKS = {
     'new function that the consumer leaves out': unused,
     'new function that a comment of the consumer names': onlyMentioned,
 }
-
