@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
-Static analysis without findings: cppcheck as .cppcheck has it, and clang-tidy as .clang-tidy and its
-like in the directories have it. «quick» leaves out the clang-analyzer-* checks, which take minutes.
-Each tool refuses a fault that is planted; each suppression in the sources has its reason.
+Static analysis without findings: cppcheck as .cppcheck has it, and clang-tidy as .clang-tidy and
+its like in the directories have it. «quick» leaves out the clang-analyzer-* checks, which take
+minutes. Each tool refuses a fault that is planted; each suppression in the sources has its reason.
 
 usage: analysis-test.py SOURCE_ROOT BUILD_ROOT CLANG_TIDY CPPCHECK SANITIZE quick|whole
 """
@@ -30,8 +30,8 @@ TOGETHER = 2     # processes at a time
 PATIENCE = 1200  # seconds; bounds a hang only
 QUICK = [] if whole else ['--checks=-clang-analyzer-*']
 
-# What a compiler's command tells of the code's meaning, and no more: clang doesn't know all of gcc's
-# options. Assertions are left in, since the tools learn from them what holds.
+# What a compiler's command tells of the code's meaning, and no more: clang doesn't know all of
+# gcc's options. Assertions are left in, since the tools learn from them what holds.
 MEANING = re.compile(r'-(I|D(?!NDEBUG)|U|isystem|include|std=)')
 
 work = tempfile.TemporaryDirectory(prefix='fastsocket-analysis-')
@@ -91,7 +91,8 @@ def checkCppcheck():
 
 # A suppression names what it suppresses, and says why.
 SUPPRESSION = re.compile(r'NOLINT|cppcheck-suppress')
-REASONED = re.compile(r'NOLINT(NEXTLINE|BEGIN|END)?\([\w.,-]+\): \w+|cppcheck-suppress(-begin|-end)? \w+ ; \w+')
+REASONED = re.compile(
+    r'NOLINT(NEXTLINE|BEGIN|END)?\([\w.,-]+\): \w+|cppcheck-suppress(-begin|-end)? \w+ ; \w+')
 
 
 def findUnreasoned(text):
@@ -106,8 +107,10 @@ def checkReasons():
     faults = [f"{path.relative_to(root)}: {line.strip()}"
               for path in files for line in findUnreasoned(path.read_text())]
     assert not faults, "\n".join(faults)
-    for line in ['f(); /* NOLINT */', 'f(); /* NOLINT(cert-err34-c) */', '// NOLINTNEXTLINE(*): all',
-                 '/* cppcheck-suppress memleak */']:
+    for line in [
+            'f(); /* NOLINT */', 'f(); /* NOLINT(cert-err34-c) */', '// NOLINTNEXTLINE(*): all',
+            '/* cppcheck-suppress memleak */'
+    ]:
         assert findUnreasoned(line), f"«{line}» was not refused"
 
 

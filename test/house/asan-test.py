@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-AddressSanitizer in the program alone: the library, built without it, tells it which buffers are in use.
-With the library's own compiler and with the other one, linked both ways.
+AddressSanitizer in the program alone: the library, built without it, tells it which buffers are in
+use. With the library's own compiler and with the other one, linked both ways.
 
 usage: asan-test.py SOURCE_ROOT LIBRARY ARCHIVE SANITIZE COMPILER...
 """
@@ -34,15 +34,20 @@ FAULTS = {
 
 def compileWith(name, source, *flags):
     program = pathlib.Path(work.name) / f'{name}-{len(os.listdir(work.name))}'
-    command = [*COMPILERS[name], '-g', '-O1', '-fsanitize=address', '-D_GNU_SOURCE', source, '-o', program, *flags]
-    return program, subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    command = [
+        *COMPILERS[name], '-g', '-O1', '-fsanitize=address', '-D_GNU_SOURCE', source, '-o', program,
+        *flags
+    ]
+    return program, subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
+                                   text=True, timeout=300)
 
 
 def run(program, *arguments):
     # Whether anything leaks is another question, which takes ptrace.
-    environment = dict(os.environ, ASAN_OPTIONS='detect_leaks=0', LD_LIBRARY_PATH=str(library.parent))
-    return subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=300, env=environment)
+    environment = dict(os.environ, ASAN_OPTIONS='detect_leaks=0',
+                       LD_LIBRARY_PATH=str(library.parent))
+    return subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=300, env=environment)
 
 
 def needSanitizer(name):
@@ -58,7 +63,9 @@ def needSanitizer(name):
 
 
 def build(name, kind):
-    flags = ['-I', root / 'include', library if kind == 'shared' else archive, '-luring', '-lpthread']
+    flags = [
+        '-I', root / 'include', library if kind == 'shared' else archive, '-luring', '-lpthread'
+    ]
     program, result = compileWith(name, root / 'test' / 'house' / 'asan-program.c', *flags)
     assert result.returncode == 0, result.stderr
     return program
@@ -80,8 +87,10 @@ def letsTheRightRun(name, kind):
     tap.needRing()
     needSanitizer(name)
     result = run(build(name, kind), 'echo')
-    assert result.returncode == 0 and result.stdout == 'done\n' and not result.stderr, result.stdout + result.stderr
+    assert result.returncode == 0 and result.stdout == 'done\n' and not result.stderr, \
+        result.stdout + result.stderr
 
 
-tap.runCases([(f'asan/{name}/{kind}/{case.__name__}', lambda case=case, name=name, kind=kind: case(name, kind))
-              for name in COMPILERS for kind in ['shared', 'static'] for case in [tellsFaults, letsTheRightRun]])
+tap.runCases([(f'asan/{name}/{kind}/{case.__name__}',
+               lambda case=case, name=name, kind=kind: case(name, kind)) for name in COMPILERS
+              for kind in ['shared', 'static'] for case in [tellsFaults, letsTheRightRun]])

@@ -1,4 +1,5 @@
-"""An echo server that a document prints: it tells its port, echoes, and ends in good order on SIGINT."""
+"""An echo server that a document prints: it tells its port, echoes, and ends in good order on
+SIGINT."""
 
 import re
 import select
@@ -51,14 +52,16 @@ def serve(executable, environment):
 
 
 def interruptWithClient(executable, port):
-    """Ends it by SIGINT while a client is connected, who ends later: so the port is left in TIME_WAIT. Returns it."""
+    """Ends it by SIGINT while a client is connected, who ends later: so the port is left in
+    TIME_WAIT. Returns it."""
     process = subprocess.Popen([executable, port], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
     try:
         words = readLine(process.stdout)
         match = re.match(r'listening on port (\d+)', words)
         assert match, words
-        with socket.create_connection(('127.0.0.1', int(match.group(1))), timeout=PATIENCE) as client:
+        with socket.create_connection(('127.0.0.1', int(match.group(1))),
+                                      timeout=PATIENCE) as client:
             client.sendall(b'hello\n')
             assert client.recv(6, socket.MSG_WAITALL) == b'hello\n'
             process.send_signal(signal.SIGINT)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """
-Each example compiles alone, outside the source tree, against an installed copy, by the compiler line
-in its own opening comment, and links nothing but the shared library, libc, and what that line names.
+Each example compiles alone, outside the source tree, against an installed copy, by the compiler
+line in its own opening comment, and links nothing but the shared library, libc, and what that line
+names.
 
 usage: examples-test.py SOURCE_ROOT BUILD_ROOT SANITIZE COMPILER...
 """
@@ -53,7 +54,8 @@ def packageConfig(arguments):
 
 
 def compileExample(name):
-    line = re.search(r'^ \*     cc (.*) \$\(pkg-config (.*)\)$', (source / f'{name}.c').read_text(), re.M)
+    line = re.search(r'^ \*     cc (.*) \$\(pkg-config (.*)\)$', (source / f'{name}.c').read_text(),
+                     re.M)
     assert line, "no compiler line in the opening comment"
     assert line[1] == f'{name}.c -o {name}', line[0]
     sanitizer = [] if sanitize == 'none' else [f'-fsanitize={sanitize}']
@@ -63,7 +65,11 @@ def compileExample(name):
     needed = set(re.findall(r'NEEDED.*\[(.*)\]', tap.run(['readelf', '-d', source / name])))
     assert 'libfastsocket.so.1' in needed, needed
     allowed = ['fastsocket', 'c', *(flag[2:] for flag in flags if flag.startswith('-l'))]
-    others = {library for library in needed if library.partition('.so')[0] not in ['lib' + name for name in allowed]}
+    others = {
+        library
+        for library in needed
+        if library.partition('.so')[0] not in ['lib' + name for name in allowed]
+    }
     assert sanitize != 'none' or not others, needed
 
 

@@ -43,7 +43,8 @@ def difference(one, other, first, second):
 def exported():
     """(name, version, type) of every dynamic symbol that the library defines."""
     symbols = []
-    for line in tap.run([nm, '-D', '--defined-only', '--with-symbol-versions', library]).splitlines():
+    for line in tap.run([nm, '-D', '--defined-only', '--with-symbol-versions',
+                         library]).splitlines():
         _, kind, name = line.split()
         if kind != 'A':
             symbols.append((*re.match(r'([^@]+)(@.*)?$', name).groups(), kind))
@@ -62,7 +63,8 @@ def libraryIsScript():
 
 
 def versions():
-    """Each name has one default version; where there are two, the older ones are for programs of then."""
+    """Each name has one default version; where there are two, the older ones are for programs of
+    then."""
     nodesOf = {}
     for node, parts in nodes().items():
         for name in parts['global']:
@@ -70,7 +72,8 @@ def versions():
     for name, version, kind in exported():
         assert kind == 'T', f"{name} is no function"
         *older, newest = nodesOf.get(name, [''])
-        assert version in ['@@' + newest] + ['@' + node for node in older], f"{name} has the version {version}"
+        assert version in ['@@' + newest] + ['@' + node for node in older], \
+            f"{name} has the version {version}"
 
 
 def wildcards():
@@ -78,7 +81,8 @@ def wildcards():
         for name in parts['global']:
             assert re.fullmatch(r'\w+', name), f"{node} exports {name}"
             assert parts['global'].count(name) == 1, f"{node} exports {name} twice"
-    assert [parts['local'] for parts in nodes().values()].count(['*']) == 1, "local: * is not there once"
+    assert [parts['local'] for parts in nodes().values()].count(['*']) == 1, \
+        "local: * is not there once"
 
 
 def visibility():
@@ -125,14 +129,20 @@ def needed():
     if sanitize != 'none':
         raise tap.Skip("built with sanitizers")
     names = set(re.findall(r'\[(.*?)\]', ' '.join(dynamic()['NEEDED'])))
-    # The loader is libc's, and named where there are thread-local variables; libatomic where 32 bits need it.
-    extra = {name for name in names if not re.match(r'(liburing|libc|ld-linux[\w-]*|ld64|libatomic)\.so\.', name)}
+    # The loader is libc's, and named where there are thread-local variables; libatomic where 32
+    # bits need it.
+    extra = {
+        name
+        for name in names
+        if not re.match(r'(liburing|libc|ld-linux[\w-]*|ld64|libatomic)\.so\.', name)
+    }
     assert not extra, f"needs {extra}"
 
 
 def hardened():
     entries = dynamic()
-    assert 'NOW' in ' '.join(entries.get('FLAGS', []) + entries.get('FLAGS_1', [])), "not bound at once"
+    assert 'NOW' in ' '.join(entries.get('FLAGS', []) + entries.get('FLAGS_1', [])), \
+        "not bound at once"
     assert 'NODELETE' in ' '.join(entries.get('FLAGS_1', [])), "can be unloaded"
     for tag in ('TEXTREL', 'RPATH', 'RUNPATH'):
         assert tag not in entries or sanitize != 'none', tag

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
-Each snippet of doc/guide.md compiles without a warning. One with a main is a complete program, whose
-first line names it: it is linked too, and run as its section says. Of the others the first is how the
-file of every other begins; one without a function of its own stands inside one.
+Each snippet of doc/guide.md compiles without a warning. One with a main is a complete program,
+whose first line names it: it is linked too, and run as its section says. Of the others the first is
+how the file of every other begins; one without a function of its own stands inside one.
 
 usage: guide-test.py SOURCE_ROOT LIBRARY SANITIZE COMPILER...
 """
@@ -21,7 +21,8 @@ import threading
 
 import tap
 
-root, library, sanitize, compiler = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
+root, library, sanitize, compiler = pathlib.Path(sys.argv[1]), pathlib.Path(
+    sys.argv[2]), sys.argv[3], sys.argv[4:]
 guide = (root / 'doc' / 'guide.md').read_text()
 blocks = re.findall(r'^```c\n(.*?)^```$', guide, re.M | re.S)
 programs = [text for text in blocks if re.search(r'^int main\(', text, re.M)]
@@ -43,7 +44,10 @@ def compileSnippet(text):
         text = f"void snippet(void);\nvoid snippet(void)\n{{\n{text}}}\n"
     source = pathlib.Path(work.name) / 'snippet.c'
     source.write_text(beginning + text)
-    tap.run([*compiler, '-std=c11', *WARNINGS, f'-I{root / "include"}', '-c', source, '-o', source.with_suffix('.o')])
+    tap.run([
+        *compiler, '-std=c11', *WARNINGS, f'-I{root / "include"}', '-c', source, '-o',
+        source.with_suffix('.o')
+    ])
 
 
 def compileProgram(text):
@@ -62,7 +66,10 @@ def found():
 
 def anchors():
     """What the guide points at within itself is there."""
-    titles = [re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-') for title in re.findall(r'^#+ (.*)$', guide, re.M)]
+    titles = [
+        re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-')
+        for title in re.findall(r'^#+ (.*)$', guide, re.M)
+    ]
     for target in re.findall(r'\]\(#([^)]*)\)', guide):
         assert target in titles, target
 
@@ -78,7 +85,8 @@ class Running:
     """A program as a child process; as a context it must end by itself with status 0."""
 
     def __init__(self, *words, stdin=subprocess.DEVNULL):
-        self.process = subprocess.Popen([str(word) for word in words], stdin=stdin, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([str(word) for word in words], stdin=stdin,
+                                        stdout=subprocess.PIPE)
 
     def readLine(self):
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
@@ -128,7 +136,8 @@ def runClient(program):
     withServer(talk)
     with socket.create_server(('127.0.0.1', 0)) as listening:
         port = str(listening.getsockname()[1])
-    refused = subprocess.run([program, '127.0.0.1', port, 'nobody'], capture_output=True, timeout=PATIENCE)
+    refused = subprocess.run([program, '127.0.0.1', port, 'nobody'], capture_output=True,
+                             timeout=PATIENCE)
     assert refused.returncode == 1 and b'refused' in refused.stderr, refused
 
 
@@ -170,7 +179,8 @@ def runIdle(program):
     with Running(program) as running:
         port = running.readPort()
         with socket.create_connection(('127.0.0.1', port), timeout=PATIENCE) as client:
-            writer = threading.Thread(target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)), daemon=True)
+            writer = threading.Thread(
+                target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)), daemon=True)
             writer.start()
             assert client.makefile('rb').read() == data
             writer.join(PATIENCE)
@@ -187,7 +197,13 @@ def tryProgram(text):
     runs[nameOf(text)](program)
 
 
-runs = {'client': runClient, 'worker': runWorker, 'udp': runUdp, 'terminal': runTerminal, 'idle': runIdle}
+runs = {
+    'client': runClient,
+    'worker': runWorker,
+    'udp': runUdp,
+    'terminal': runTerminal,
+    'idle': runIdle
+}
 
 tap.runCases([('guide/found', found), ('guide/anchors', anchors), ('guide/files', files)] +
              [(f'guide/{number}', lambda text=text: compileSnippet(text))

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """
-The man pages say what the headers say, as far as a program can tell: each function has its page or link
-and its prototype there, each error that a header names stands in the function's page, each constant in
-some page. The examples compile, those with a main run, and the pages render and are installed.
+The man pages say what the headers say, as far as a program can tell: each function has its page or
+link and its prototype there, each error that a header names stands in the function's page, each
+constant in some page. The examples compile, those with a main run, and the pages render and are
+installed.
 
 usage: man-test.py SOURCE_ROOT BUILD_ROOT LIBRARY SANITIZE SCDOC COMPILER...   SCDOC may be empty
 """
@@ -25,12 +26,18 @@ sanitize, scdoc = sys.argv[4:6]
 compiler = sys.argv[6:]
 WARNINGS = ['-Wall', '-Wextra', '-Werror']
 SECTIONS = {
-    '3': ['NAME', 'SYNOPSIS', 'DESCRIPTION', 'OWNERSHIP', 'THREADS', 'RETURN VALUE', 'ERRORS', 'VERSIONS',
-          'EXAMPLES', 'SEE ALSO'],
-    '7': ['NAME', 'SYNOPSIS', 'DESCRIPTION', 'LIFE OF A SOCKET', 'THREADS', 'OWNERSHIP', 'MEMORY', 'ERRORS',
-          'VERSIONS', 'EXAMPLES', 'SEE ALSO'],
-    '1': ['NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'EXIT STATUS', 'ENVIRONMENT', 'VERSIONS', 'EXAMPLES',
-          'SEE ALSO'],
+    '3': [
+        'NAME', 'SYNOPSIS', 'DESCRIPTION', 'OWNERSHIP', 'THREADS', 'RETURN VALUE', 'ERRORS',
+        'VERSIONS', 'EXAMPLES', 'SEE ALSO'
+    ],
+    '7': [
+        'NAME', 'SYNOPSIS', 'DESCRIPTION', 'LIFE OF A SOCKET', 'THREADS', 'OWNERSHIP', 'MEMORY',
+        'ERRORS', 'VERSIONS', 'EXAMPLES', 'SEE ALSO'
+    ],
+    '1': [
+        'NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'EXIT STATUS', 'ENVIRONMENT', 'VERSIONS',
+        'EXAMPLES', 'SEE ALSO'
+    ],
 }
 COLUMNS = 80
 
@@ -62,7 +69,8 @@ class Page:
         return namedErrors(self.sections.get('RETURN VALUE', '') + self.sections['ERRORS'])
 
     def errorsOf(self, name):
-        """Those of one function: an entry of ERRORS that begins with functions is about these alone."""
+        """Those of one function: an entry of ERRORS that begins with functions is about these
+        alone."""
         found = namedErrors(self.sections['RETURN VALUE'])
         for terms, text in re.findall(r'^(\*E.*)\n((?:\t.*\n)+)', self.sections['ERRORS'], re.M):
             only = re.findall(r'\*(\w+)\*\(\):', text)
@@ -81,7 +89,10 @@ reference = [page for page in pages.values() if page.number() == '3']
 headers = {path.name: path.read_text() for path in sorted((root / 'include' / 'Ring').glob('*.h'))}
 contents = {name: source.readHeader(text) for name, text in headers.items()}
 declared = {one.name: one for declarations, _ in contents.values() for one in declarations}
-headerOf = {one.name: header for header, (declarations, _) in contents.items() for one in declarations}
+headerOf = {
+    one.name: header
+    for header, (declarations, _) in contents.items() for one in declarations
+}
 # The line of each constant, with its comment.
 constant = dict((line.split()[1], line) for text in headers.values()
                 for line in re.findall(r'^#define FAST.*', text, re.M))
@@ -145,7 +156,8 @@ def prototypes():
         shown = [one.name for one in synopsis(page)]
         assert sorted(shown) == sorted(page.names()), f"{page.name}: SYNOPSIS has {shown}"
     assertNone(f"{page.name}: SYNOPSIS has\n{one.text}\nthe header has\n{declared[one.name].text}"
-               for page in reference for one in synopsis(page) if one.text != declared[one.name].text)
+               for page in reference for one in synopsis(page)
+               if one.text != declared[one.name].text)
     assertNone(f"{page.name}: SYNOPSIS includes no {headerOf[name]}"
                for page in reference for name in page.names()
                if f'#include <Ring/{headerOf[name]}>\n' not in page.sections['SYNOPSIS'])
@@ -154,12 +166,16 @@ def prototypes():
 def promised(name):
     """The errors that the headers name for a function, also by saying «as» another."""
     comment = declared[name].comment
-    others = [other for other in re.findall(r'\b[Aa]s (\w+)', comment) if other in declared and other != name]
+    others = [
+        other for other in re.findall(r'\b[Aa]s (\w+)', comment)
+        if other in declared and other != name
+    ]
     return namedErrors(comment).union(*map(promised, others))
 
 
 def told(name):
-    """The errors that a page tells of for a function. A comment of several doesn't say whose each is."""
+    """The errors that a page tells of for a function. A comment of several doesn't say whose each
+    is."""
     page = pageOf(name)
     several = [one for one in declared.values() if one.comment == declared[name].comment]
     return page.errors() if len(several) > 1 else page.errorsOf(name)
@@ -199,7 +215,8 @@ def noOtherErrors():
         for opening, comment, near in common(headerOf[page.names()[0]]):
             if opening or page in near:
                 known |= namedErrors(comment)
-        known |= namedErrors(' '.join(line for name, line in constant.items() if f'*{name}*' in page.text))
+        known |= namedErrors(' '.join(line for name, line in constant.items()
+                                      if f'*{name}*' in page.text))
         strange = namedErrors(page.text.partition('# EXAMPLES')[0]) - known
         assert not strange, f"{page.name}: no header has {strange} for it"
 
@@ -209,7 +226,8 @@ def constants():
     for name, line in constant.items():
         found = [page for page in pages.values() if f'*{name}*' in page.text]
         assert found, f"no page has {name}"
-        assert any(namedErrors(line) <= namedErrors(page.text) for page in found), f"no errors of\n{line}"
+        assert any(namedErrors(line) <= namedErrors(page.text) for page in found), \
+            f"no errors of\n{line}"
 
 
 def fields():

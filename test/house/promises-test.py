@@ -9,8 +9,9 @@ test/interop or test/house:
 
 usage: promises-test.py SOURCE_ROOT [--list] [BEHAVIOUR]
 
---list prints the rows with their tests, those without first. BEHAVIOUR, or FASTSOCKET_BEHAVIOUR in the
-environment, is the specification's text of the behaviour: then the rows of its tables must be the list's.
+--list prints the rows with their tests, those without first. BEHAVIOUR, or FASTSOCKET_BEHAVIOUR in
+the environment, is the specification's text of the behaviour: then the rows of its tables must be
+the list's.
 """
 
 import os
@@ -53,7 +54,8 @@ def textOf(comment):
 
 
 def findTests(root):
-    """(file, test, comment above it, whether it is run) of each test; comments that belong to none."""
+    """(file, test, comment above it, whether it is run) of each test; comments that belong to
+    none."""
     tests, strays = [], []
     for path in sorted((root / 'test').glob('*/*-test.c')):
         text = path.read_text()
@@ -62,14 +64,16 @@ def findTests(root):
         built = (path.parent / 'meson.build').read_text()
         run = f"'{path.name.removesuffix('-test.c')}'" in built
         spots = set()
-        for match in re.finditer(r'(^/\*(?:[^*]|\*(?!/))*\*/[ \t]*\n)?^CASE(?:_ROUNDS)?\(\w+,\s*(\w+)', text, re.M):
+        for match in re.finditer(
+                r'(^/\*(?:[^*]|\*(?!/))*\*/[ \t]*\n)?^CASE(?:_ROUNDS)?\(\w+,\s*(\w+)', text, re.M):
             if match.group(1):
                 spots.add(match.start(1))
             tests.append((name, match.group(2), textOf(match.group(1) or ''), run))
         for match in re.finditer(r'/\*(?:[^*]|\*(?!/))*\*/', text):
             if re.match(r'§\d', textOf(match.group(0))) and match.start() not in spots:
                 strays.append(f"{name}: a row is named above no test: {textOf(match.group(0))}")
-    for path in sorted([*(root / 'test').glob('interop/*.py'), *(root / 'test').glob('house/*-test.py')]):
+    for path in sorted(
+        [*(root / 'test').glob('interop/*.py'), *(root / 'test').glob('house/*-test.py')]):
         text = path.read_text()
         name = f'{path.parent.name}/{path.name}'
         spots = 0
@@ -89,7 +93,10 @@ def examine(root):
     rows, faults = readList(root / 'test' / 'promises')
     tests, strays = findTests(root)
     faults += strays
-    faults += [f"test/promises: there is no section {section}" for section, _ in rows if section not in SECTIONS]
+    faults += [
+        f"test/promises: there is no section {section}" for section, _ in rows
+        if section not in SECTIONS
+    ]
     found = {row: [] for row in rows}
     for file, test, comment, run in tests:
         if '§' not in comment:
@@ -145,7 +152,8 @@ def checkSpecification(root, path):
     assert theirs, f"{path} has no rows"
     lacking = theirs - set(ours)
     extra = {row for row in ours if row[0] in sections} - theirs
-    assert not lacking and not extra, f"not on the list: {sorted(lacking)}\nonly there: {sorted(extra)}"
+    assert not lacking and not extra, \
+        f"not on the list: {sorted(lacking)}\nonly there: {sorted(extra)}"
 
 
 # ---- the check of the check ----
@@ -170,7 +178,8 @@ PLANTS = {
     'rowWithoutTest': ('/* §2.3 res 0: nothing */\n', '', 'res 0: no test'),
     'unknownRow': ('§2.3 res 0', '§2.3 res 1', 'no row of test/promises'),
     'unknownSection': ('§2.3 res 0', '§2.4 res 0', 'no row of test/promises'),
-    'commentedTest': ('CASE_ROUNDS(some, two, 3)', '/* CASE_ROUNDS(some, two, 3) */', 'above no test'),
+    'commentedTest': ('CASE_ROUNDS(some, two, 3)', '/* CASE_ROUNDS(some, two, 3) */',
+                      'above no test'),
     'otherGrammar': ('§2.3 res 0: nothing', 'res 0 of §2.3: nothing', 'not «§2.3 name'),
     'noWording': ('§2.3 res 0: nothing', '§2.3 res 0', 'not «§2.3 name'),
     'rowAboveNothing': ('CASE_ROUNDS(some, two, 3)', 'static void two(void)', 'above no test'),
@@ -220,8 +229,10 @@ def checkRefusesInterop():
 
 
 def checkReadsTables():
-    text = ("# Title\n## 1. Other\n| no | row |\n## 2. Calls\n### 2.1 Events\n| point | decision |\n|---|---|\n"
-            "| order | a \\| b |\n| end | c |\n### 2.6 Prose\n1. nothing\n")
+    text = (
+        "# Title\n## 1. Other\n| no | row |\n## 2. Calls\n### 2.1 Events\n"
+        "| point | decision |\n|---|---|\n"
+        "| order | a \\| b |\n| end | c |\n### 2.6 Prose\n1. nothing\n")
     assert tableRows(text) == {('2.1', 'order'), ('2.1', 'end')}, tableRows(text)
 
 

@@ -33,7 +33,8 @@ def program():
 
 def lines():
     """The commands, which are indented by four spaces."""
-    return re.findall(r'^    (\S.*)$', re.sub(r'^```c\n.*?^```$', '', readme, flags=re.M | re.S), re.M)
+    return re.findall(r'^    (\S.*)$', re.sub(r'^```c\n.*?^```$', '', readme, flags=re.M | re.S),
+                      re.M)
 
 
 def install():
@@ -57,12 +58,14 @@ def packageConfig(arguments):
 
 
 def compileProgram(line, output):
-    """Compiles by a line of the README; only compiler, names and the place of the .pc file differ."""
+    """Compiles by a line of the README; only compiler, names and the place of the .pc file
+    differ."""
     source = pathlib.Path(work.name) / 'echo.c'
     source.write_text(program())
     words = []
-    for word in shlex.split(re.sub(r'\$\(pkg-config (.*?) fastsocket\)',
-                                   lambda match: shlex.join(packageConfig(match.group(1).split())), line)):
+    for word in shlex.split(
+            re.sub(r'\$\(pkg-config (.*?) fastsocket\)',
+                   lambda match: shlex.join(packageConfig(match.group(1).split())), line)):
         words.append({'echo.c': str(source), 'echo': str(output)}.get(word, word))
     assert words[0] == 'cc', line
     sanitizer = [] if sanitize == 'none' else [f'-fsanitize={sanitize}']
@@ -79,13 +82,15 @@ def compileLine(static):
 def shared():
     directory = next(stage.glob('**/libfastsocket.so.1')).parent
     executable = compileProgram(compileLine(False), pathlib.Path(work.name) / 'echo-shared')
-    assert 'libfastsocket.so.1' in tap.run(['readelf', '-d', executable]), "not linked with the library"
+    assert 'libfastsocket.so.1' in tap.run(['readelf', '-d', executable]), \
+        "not linked with the library"
     echo.serve(executable, dict(os.environ, LD_LIBRARY_PATH=str(directory)))
 
 
 def static():
     executable = compileProgram(compileLine(True), pathlib.Path(work.name) / 'echo-static')
-    assert 'libfastsocket' not in tap.run(['readelf', '-d', executable]), "linked with the shared library"
+    assert 'libfastsocket' not in tap.run(['readelf', '-d', executable]), \
+        "linked with the shared library"
     echo.serve(executable, None)
 
 
@@ -112,7 +117,8 @@ def names():
     """Files that the text names exist."""
     for name in re.findall(r'`((?:include|doc)/[\w./-]*|NEWS|\w+\.md)`', readme):
         assert (root / name).exists(), name
-    for name in ('echo-server', 'udp-echo', 'http-hello', 'proxy', 'lines', 'chat-server', 'chat-tty', 'copy'):
+    for name in ('echo-server', 'udp-echo', 'http-hello', 'proxy', 'lines', 'chat-server',
+                 'chat-tty', 'copy'):
         assert name not in readme or (root / 'doc' / 'examples' / f'{name}.c').exists(), name
 
 

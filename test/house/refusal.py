@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """
-A refused io_uring, as containers and some build machines have it: is it so here, and how to make it so.
+A refused io_uring, as containers and some build machines have it: is it so here, and how to make it
+so.
 
 usage: refusal.py               ends with 77 and tells the reason where no ring is to be had
        refusal.py [setup|enter|register] COMMAND...
@@ -24,8 +25,8 @@ LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 
 def reason():
     """
-    Why this system makes no ring, or None. The kernel is asked, not the library: a fault of ours must
-    not pass for a refusal.
+    Why this system makes no ring, or None. The kernel is asked, not the library: a fault of ours
+    must not pass for a refusal.
     """
     refused = (errno.EPERM, errno.ENOSYS, errno.EACCES)
     handle = libc.syscall(CALLS['setup'], 1, ctypes.create_string_buffer(120))
@@ -34,7 +35,8 @@ def reason():
         return f"io_uring is refused here: {os.strerror(error)}" if error in refused else None
     try:
         # Of no use, both, and the second fails: but not with these.
-        for name, arguments in (('enter', (0, 0, 0, None, 0)), ('register', (UNREGISTER_EVENTFD, None, 0))):
+        for name, arguments in (('enter', (0, 0, 0, None, 0)), ('register', (UNREGISTER_EVENTFD,
+                                                                             None, 0))):
             if libc.syscall(CALLS[name], handle, *arguments) < 0 and ctypes.get_errno() in refused:
                 return f"io_uring_{name} is refused here: {os.strerror(ctypes.get_errno())}"
     finally:
@@ -43,7 +45,8 @@ def reason():
 
 
 def impose(error, call='setup'):
-    """Has one of io_uring's calls fail in this process and those it becomes; OSError where that's not allowed."""
+    """Has one of io_uring's calls fail in this process and those it becomes; OSError where that's
+    not allowed."""
     rules = [(LOAD, 0, 0, 0),  # the system call's number
              (JUMP_IF_EQUAL, 0, 1, CALLS[call]),
              (RETURN, 0, 0, SECCOMP_RET_ERRNO | error),

@@ -39,12 +39,14 @@ class Declaration:
 
 
 def readHeader(text):
-    """A public header's ([Declaration], [(section, comment of no declaration)]). Sections are numbered from
-    0, which is what stands before the first; declarations that follow each other share a comment."""
+    """A public header's ([Declaration], [(section, comment of no declaration)]). Sections are
+    numbered from 0, which is what stands before the first; declarations that follow each other
+    share a comment."""
     declarations, others = [], []
     section, comment, fresh = 0, '', False
-    for part in re.finditer(r'^[ \t]*#.*?(?<!\\)$|/\*.*?\*/|extern\s+"C"|struct\s+\w+\s*\{[^}]*\}|[^;{}/#]+;',
-                            text, re.M | re.S):
+    for part in re.finditer(
+            r'^[ \t]*#.*?(?<!\\)$|/\*.*?\*/|extern\s+"C"|struct\s+\w+\s*\{[^}]*\}|[^;{}/#]+;', text,
+            re.M | re.S):
         word = part[0].strip()
         if fresh and (word.startswith(('/*', '#', 'extern')) or '{' in word):
             others.append((section, comment))
@@ -53,7 +55,8 @@ def readHeader(text):
             section, comment = section + 1, ''
         elif word.startswith('/*'):
             comment, fresh = word, True
-        elif name := re.search(r'\(\*(\w+)\)|(\w+)\(', withoutComments(word)) if word.endswith(';') else None:
+        elif name := re.search(r'\(\*(\w+)\)|(\w+)\(',
+                               withoutComments(word)) if word.endswith(';') else None:
             declarations.append(Declaration(name[1] or name[2], flatten(word), comment, section))
             fresh = False
         else:

@@ -25,7 +25,8 @@ def needRingForAll():
 
 
 def runCases(cases):
-    """Runs (name, function) pairs. A case fails by any other exception, told on the standard error."""
+    """Runs (name, function) pairs. A case fails by any other exception, told on the standard
+    error."""
     print("TAP version 13")
     print(f"1..{len(cases)}")
     failed = 0

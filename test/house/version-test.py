@@ -36,7 +36,8 @@ def changelog():
 
 def node():
     """The newest version node is of this release or an earlier one of the same soname."""
-    names = re.findall(r'^FASTSOCKET_(\d+)\.(\d+)$', (root / 'lib' / 'libfastsocket.map').read_text(), re.M)
+    names = re.findall(r'^FASTSOCKET_(\d+)\.(\d+)$',
+                       (root / 'lib' / 'libfastsocket.map').read_text(), re.M)
     major, minor, _ = map(int, version.split('.'))
     newest = max(((int(one), int(two)) for one, two in names), default=None)
     assert newest and newest <= (major, minor), newest

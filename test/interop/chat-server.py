@@ -8,7 +8,9 @@ usage: chat-server.py PROGRAM
 import signal
 import sys
 
-from harness import MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need, readAll, readExactly, runClient, same
+from harness import (
+    MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need, readAll,
+    readExactly, runClient, same)
 
 program = sys.argv[1]
 

@@ -15,7 +15,9 @@ import sys
 import tempfile
 
 from filters import OLDER, Filter, Terminal, blocks, drain, feed, fill, quiet, readEnd, readExactly
-from harness import HOST, LIMIT, MEBIBYTE, Program, Worker, case, isListening, main, need, readAll, same, waitFor
+from harness import (
+    HOST, LIMIT, MEBIBYTE, Program, Worker, case, isListening, main, need, readAll, same,
+    waitFor)
 from harness import readExactly as receiveExactly
 
 program, chatServer = sys.argv[1:3]
@@ -52,7 +54,8 @@ def echo(server):
 def twoTerminals():
     """Each sees what the other types, by way of chat-server; ^D ends one, then the other."""
     with Program(chatServer, 0) as server, Terminal() as one, Terminal() as two:
-        with chat(server, stdin=one.handle, stdout=one.handle), chat(server, stdin=two.handle, stdout=two.handle):
+        with chat(server, stdin=one.handle, stdout=one.handle), \
+                chat(server, stdin=two.handle, stdout=two.handle):
             for terminal in (one, two):
                 same(terminal.see(9), b'welcome\r\n')
             for number in range(20):
@@ -111,7 +114,8 @@ def muchThroughTerminal():
     """Any bytes, both ways at once, between a terminal and an echo."""
     for featuresOff in (None, OLDER):
         with listening() as server, Terminal(raw=True) as terminal, \
-                chat(server, stdin=terminal.handle, stdout=terminal.handle, status=1, featuresOff=featuresOff):
+                chat(server, stdin=terminal.handle, stdout=terminal.handle, status=1,
+                     featuresOff=featuresOff):
             answerer = Worker(echo, server)
             writer = Worker(feed, terminal.side, MEBIBYTE)
             same(drain(terminal.side, MEBIBYTE), writer.join(), 'sha256')
@@ -122,7 +126,8 @@ def muchThroughTerminal():
 @case
 def files():
     text = b''.join(bytes(block) for block in blocks(4 * MEBIBYTE + 12345))
-    with listening() as server, tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as sink:
+    with listening() as server, tempfile.TemporaryFile() as source, \
+            tempfile.TemporaryFile() as sink:
         source.write(text)
         source.seek(0)
         answerer = Worker(echo, server)
@@ -139,8 +144,9 @@ def socatAnswers():
     need('socat')
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, 'server')
-        server = subprocess.Popen(['socat', '-t', str(LIMIT), 'UNIX-LISTEN:' + path, 'SYSTEM:tr a-z A-Z'],
-                                  stdin=subprocess.DEVNULL)
+        server = subprocess.Popen([
+            'socat', '-t', str(LIMIT), 'UNIX-LISTEN:' + path, 'SYSTEM:tr a-z A-Z'
+        ], stdin=subprocess.DEVNULL)
         try:
             waitFor(server, lambda: isListening(path), "a listening socket")
             with Filter(program, 'unix:' + path, stdin=PIPE, stdout=PIPE) as client:
@@ -169,7 +175,8 @@ def endOfInput():
 
 @case
 def endOfServer():
-    """Our input stays open and silent: the server's end is ours all the same, after what it has said."""
+    """Our input stays open and silent: the server's end is ours all the same, after what it has
+    said."""
     answer = b'z' * 4 * MEBIBYTE
     with listening() as server, chat(server) as client, accept(server) as connection:
         writer = Worker(lambda: (connection.sendall(answer), connection.close()))
@@ -194,7 +201,8 @@ def slowServer():
 def slowTerminal():
     """What the terminal doesn't take isn't read from the server; typing goes on meanwhile."""
     with listening() as server, Terminal(raw=True) as terminal, \
-            chat(server, stdin=terminal.handle, stdout=terminal.handle) as client, accept(server) as connection:
+            chat(server, stdin=terminal.handle, stdout=terminal.handle) as client, \
+            accept(server) as connection:
         taken = fill(connection.fileno(), 64 * MEBIBYTE, client)
         connection.settimeout(LIMIT)
         with quiet(client):
@@ -213,7 +221,8 @@ def hangUpWhileIdle():
     for featuresOff in (None, OLDER):
         for ofSession in (False, True):
             with listening() as server, Terminal() as terminal, \
-                    chat(server, stdin=terminal.handle, stdout=terminal.handle, status=1, featuresOff=featuresOff,
+                    chat(server, stdin=terminal.handle, stdout=terminal.handle, status=1,
+                         featuresOff=featuresOff,
                          terminal=terminal.handle if ofSession else None) as client, \
                     accept(server) as connection:
                 terminal.type(b'last words\n')
@@ -241,7 +250,8 @@ def hangUpWhilePrinting():
 
 @case
 def hangUpAfterInput():
-    """The input was a file and has ended, and the server says nothing: the terminal is missed all the same."""
+    """The input was a file and has ended, and the server says nothing: the terminal is missed all
+    the same."""
     with listening() as server, Terminal() as terminal, \
             chat(server, stdin=subprocess.DEVNULL, stdout=terminal.handle, status=1) as client, \
             accept(server) as connection:
@@ -306,7 +316,8 @@ def readerLeaves():
 @case
 def wrongUse():
     for arguments in ([], [HOST], ['unix:']):
-        with Filter(program, *arguments, status=1 if arguments == ['unix:'] else 2, stdin=PIPE, stdout=PIPE) as client:
+        with Filter(program, *arguments, status=1 if arguments == ['unix:'] else 2, stdin=PIPE,
+                    stdout=PIPE) as client:
             assert client.finish() != '', arguments
     with Filter('sh', '-c', 'exec "$0" 127.0.0.1 1 <&-', program, status=1, stdout=PIPE) as client:
         same(client.finish(), 'chat-tty: Bad file descriptor\n')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-copy, cat on FASTSOCKET_MODE_FILE_IO: pipes, files, FIFOs, and terminals by socat, by script and of our
-own; what it does when they break.
+copy, cat on FASTSOCKET_MODE_FILE_IO: pipes, files, FIFOs, and terminals by socat, by script and of
+our own; what it does when they break.
 
 usage: copy.py PROGRAM
 """
@@ -160,7 +160,8 @@ def readerLeavesEndlessInput():
 
 @case
 def fullDevice():
-    with open('/dev/full', 'wb') as full, Filter(program, stdin=PIPE, stdout=full, status=1) as copy:
+    with open('/dev/full', 'wb') as full, \
+            Filter(program, stdin=PIPE, stdout=full, status=1) as copy:
         copy.process.stdin.write(b'no room')
         copy.process.stdin.close()
         same(copy.finish(), 'copy: output: No space left on device\n')
@@ -174,7 +175,8 @@ def wrongDescriptors():
                                ('</', 'copy: Operation not supported\n'),
                                ('>&-', 'copy: Bad file descriptor\n'),
                                ('1</dev/null', 'copy: output: Bad file descriptor\n')):
-        with Filter('sh', '-c', f'exec "$0" {redirection}', program, stdin=PIPE, stdout=PIPE, status=1) as copy:
+        with Filter('sh', '-c', f'exec "$0" {redirection}', program, stdin=PIPE, stdout=PIPE,
+                    status=1) as copy:
             with contextlib.suppress(BrokenPipeError):
                 os.write(copy.process.stdin.fileno(), b'in vain')
             same(copy.finish(), words, redirection)
@@ -187,7 +189,8 @@ def typing():
     """Lines arrive as they are typed, edited by the terminal; ^D ends."""
     for featuresOff in (None, OLDER):
         with Terminal() as terminal, \
-                Filter(program, stdin=terminal.handle, stdout=PIPE, featuresOff=featuresOff) as copy:
+                Filter(program, stdin=terminal.handle, stdout=PIPE,
+                       featuresOff=featuresOff) as copy:
             for number in range(20):
                 line = b'line %d\n' % number
                 terminal.type(b'x\x7f' + line)  # the first letter is rubbed out
@@ -212,7 +215,8 @@ def rawTerminal():
     """Any bytes, both ways at once, more than a terminal holds."""
     for featuresOff in (None, OLDER):
         with Terminal(raw=True) as terminal, \
-                Filter(program, stdin=terminal.handle, stdout=terminal.handle, status=1, featuresOff=featuresOff) as copy:
+                Filter(program, stdin=terminal.handle, stdout=terminal.handle, status=1,
+                       featuresOff=featuresOff) as copy:
             writer = Worker(feed, terminal.side, MEBIBYTE)
             same(drain(terminal.side, MEBIBYTE), writer.join(), 'sha256')
             terminal.hangUp()
@@ -233,7 +237,8 @@ def slowTerminal():
 
 def hangUp(featuresOff, ofSession):
     with Terminal(raw=True) as terminal, \
-            Filter(program, stdin=terminal.handle, stdout=terminal.handle, status=1, featuresOff=featuresOff,
+            Filter(program, stdin=terminal.handle, stdout=terminal.handle, status=1,
+                   featuresOff=featuresOff,
                    terminal=terminal.handle if ofSession else None) as copy:
         terminal.type(b'hello')
         same(terminal.see(5), b'hello')
@@ -256,7 +261,8 @@ def hangUpWhileWriting():
     """The output waits for a terminal that goes."""
     for featuresOff in (None, OLDER):
         with Terminal(raw=True) as terminal, \
-                Filter(program, stdin=PIPE, stdout=terminal.handle, status=1, featuresOff=featuresOff) as copy:
+                Filter(program, stdin=PIPE, stdout=terminal.handle, status=1,
+                       featuresOff=featuresOff) as copy:
             fill(copy.process.stdin.fileno(), 32 * MEBIBYTE, copy)
             with quiet(copy):
                 terminal.hangUp()
@@ -268,7 +274,8 @@ def hangUpWhileWriting():
 def hangUpOfInput():
     """What was typed before is still written, to a reader that takes its time."""
     with Terminal(raw=True) as terminal, \
-            Filter(program, stdin=terminal.handle, stdout=PIPE, status=1, terminal=terminal.handle) as copy:
+            Filter(program, stdin=terminal.handle, stdout=PIPE, status=1,
+                   terminal=terminal.handle) as copy:
         os.set_blocking(terminal.side, False)
         taken = fill(terminal.side, 32 * MEBIBYTE, copy)
         terminal.hangUp()
@@ -327,7 +334,8 @@ def socatMakesTerminal():
     need('socat')
     with tempfile.TemporaryDirectory() as directory:
         link = os.path.join(directory, 'terminal')
-        socat = subprocess.Popen(['socat', f'PTY,link={link},raw,echo=0,wait-slave', f'EXEC:{program},pipes'])
+        socat = subprocess.Popen(
+            ['socat', f'PTY,link={link},raw,echo=0,wait-slave', f'EXEC:{program},pipes'])
         try:
             waitFor(socat, lambda: os.path.exists(link), "a terminal")
             handle = os.open(link, os.O_RDWR | os.O_NOCTTY)
@@ -348,7 +356,8 @@ def scriptLogs():
     need('script')
     with tempfile.NamedTemporaryFile() as log, Terminal() as terminal:
         script = subprocess.Popen(['script', '-qe', '-c', shlex.quote(program), log.name],
-                                  stdin=terminal.handle, stdout=terminal.handle, stderr=terminal.handle)
+                                  stdin=terminal.handle, stdout=terminal.handle,
+                                  stderr=terminal.handle)
         try:
             terminal.type(b'typed and written\n')
             same(terminal.see(38), b'typed and written\r\n' * 2)
@@ -366,8 +375,9 @@ def scriptTakesStatus():
     """Nothing is written where nothing can be: script hands the status on."""
     need('script')
     with Terminal() as terminal:
-        script = subprocess.Popen(['script', '-qe', '-c', f'{shlex.quote(program)} >/dev/full', '/dev/null'],
-                                  stdin=terminal.handle, stdout=terminal.handle, stderr=terminal.handle)
+        script = subprocess.Popen([
+            'script', '-qe', '-c', f'{shlex.quote(program)} >/dev/full', '/dev/null'
+        ], stdin=terminal.handle, stdout=terminal.handle, stderr=terminal.handle)
         try:
             terminal.type(b'no room\n')
             assert script.wait() == 1, script.returncode

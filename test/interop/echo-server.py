@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 
-from harness import HOST, MEBIBYTE, LIMIT, Program, Skip, Talk, Worker, case, connect, fillUntilBlocked, main, need, randomBlocks, readAll, readExactly, runClient, same
+from harness import (
+    HOST, MEBIBYTE, LIMIT, Program, Skip, Talk, Worker, case, connect, fillUntilBlocked, main,
+    need, randomBlocks, readAll, readExactly, runClient, same)
 
 program = sys.argv[1]
 data = b''.join(randomBlocks(8 * MEBIBYTE + 12345))
@@ -76,7 +78,8 @@ def manyClients():
     need('socat')
     with Program(program, HOST, 0) as server:
         parts = [data[index * 100000:(index + 5) * 100000] for index in range(40)]
-        workers = [Worker(lambda part: runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=part), part)
+        workers = [Worker(lambda part: runClient('socat', '-t', LIMIT, '-',
+                                                 f'TCP:{HOST}:{server.port}', data=part), part)
                    for part in parts]
         for worker, part in zip(workers, parts):
             same(worker.join(), part)
@@ -153,7 +156,8 @@ def interrupt():
 def portInUse():
     """A failed start has a reason and a status."""
     with Program(program, HOST, 0) as server:
-        result = subprocess.run([program, HOST, str(server.port)], capture_output=True, timeout=LIMIT)
+        result = subprocess.run([program, HOST, str(server.port)], capture_output=True,
+                                timeout=LIMIT)
         same(result.returncode, 1, 'status')
         assert b'in use' in result.stderr, result.stderr
 

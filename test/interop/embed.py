@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 
-from harness import HOST, MEBIBYTE, Program, Skip, Worker, case, connect, fillUntilBlocked, main, randomBlocks, readAll, readExactly, same
+from harness import (
+    HOST, MEBIBYTE, Program, Skip, Worker, case, connect, fillUntilBlocked, main, randomBlocks,
+    readAll, readExactly, same)
 
 area = sys.argv[1]
 NEVER = 1000000000  # milliseconds between ticks

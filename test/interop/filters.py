@@ -1,6 +1,6 @@
 """
-What the tests of programs on FASTSOCKET_MODE_FILE_IO share: the program between any two descriptors,
-terminals of our own, much data that nobody stores, and proof that nothing spins.
+What the tests of programs on FASTSOCKET_MODE_FILE_IO share: the program between any two
+descriptors, terminals of our own, much data that nobody stores, and proof that nothing spins.
 """
 
 import contextlib
@@ -25,7 +25,8 @@ class Filter(Child):
 
     def __init__(self, *arguments, status=0, terminal=None, **options):
         if terminal is not None:  # of a session of its own, as a login has it
-            options.update(start_new_session=True, preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0))
+            options.update(start_new_session=True,
+                           preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0))
         super().__init__(*arguments, **options)
         self.status = status
 
@@ -124,8 +125,8 @@ def readEnd(handle):
 
 
 def fill(handle, limit, child):
-    """Writes until nobody has taken anything for a second, and the child, which might, is asleep all the
-    same: on a busy machine it may only have had no turn. Returns what was taken."""
+    """Writes until nobody has taken anything for a second, and the child, which might, is asleep
+    all the same: on a busy machine it may only have had no turn. Returns what was taken."""
     block = random.Random(limit).randbytes(64 * 1024)
     taken = bytearray()
     os.set_blocking(handle, False)
@@ -138,8 +139,8 @@ def fill(handle, limit, child):
 
 
 def blocks(total):
-    """Random bytes, cheaper than by a generator: each block is another part of the same store, so that
-    a byte too much, too few or in another place is seen."""
+    """Random bytes, cheaper than by a generator: each block is another part of the same store, so
+    that a byte too much, too few or in another place is seen."""
     store = memoryview(random.Random(total).randbytes(MEBIBYTE + 65536))
     number = 0
     while total > 0:

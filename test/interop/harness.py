@@ -21,7 +21,8 @@ import threading
 import time
 import traceback
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'house'))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                                'house'))
 import tap
 
 LIMIT = 240  # seconds: far more than anything takes on a busy machine
@@ -62,7 +63,8 @@ def main(area):
         except Exception:
             failed += 1
             print(f"not ok {number} - {name}")
-            print(''.join('# ' + line + '\n' for line in traceback.format_exc().splitlines()), end='', flush=True)
+            print(''.join('# ' + line + '\n' for line in traceback.format_exc().splitlines()),
+                  end='', flush=True)
     sys.exit(1 if failed else 0)
 
 
@@ -71,10 +73,13 @@ def same(found, expected, what='data'):
     if found == expected:
         return
     if isinstance(found, (bytes, bytearray)):
-        place = next((index for index, pair in enumerate(zip(found, expected)) if pair[0] != pair[1]),
-                     min(len(found), len(expected)))
-        raise AssertionError(f"{what}: {len(found)} bytes instead of {len(expected)}, different from byte {place} on: "
-                             f"{bytes(found[place:place + 60])!r} instead of {bytes(expected[place:place + 60])!r}")
+        place = next(
+            (index for index, pair in enumerate(zip(found, expected)) if pair[0] != pair[1]),
+            min(len(found), len(expected)))
+        raise AssertionError(
+            f"{what}: {len(found)} bytes instead of {len(expected)}, "
+            f"different from byte {place} on: "
+            f"{bytes(found[place:place + 60])!r} instead of {bytes(expected[place:place + 60])!r}")
     raise AssertionError(f"{what}: {repr(found)[:1000]} instead of {repr(expected)[:1000]}")
 
 
@@ -93,7 +98,8 @@ def waitFor(process, condition, what):
 def isListening(path):
     """Whether somebody listens at the path of a unix socket: it is there before."""
     with open('/proc/net/unix') as sockets:
-        return any(line.split()[3] == '00010000' and line.rstrip('\n').endswith(' ' + path) for line in sockets)
+        return any(line.split()[3] == '00010000' and line.rstrip('\n').endswith(' ' + path)
+                   for line in sockets)
 
 
 class Child:
@@ -121,7 +127,8 @@ class Child:
         """No thread of it runs, nor waits for a processor to run on."""
         states = []
         for task in os.listdir(f'/proc/{self.process.pid}/task'):
-            with contextlib.suppress(OSError), open(f'/proc/{self.process.pid}/task/{task}/stat') as stat:
+            with contextlib.suppress(OSError), open(
+                    f'/proc/{self.process.pid}/task/{task}/stat') as stat:
                 states.append(stat.read().rpartition(')')[2].split()[0])
         return not set(states) & {'R', 'D'}
 
@@ -155,8 +162,8 @@ class Child:
 
 class Program(Child):
     """
-    A server. As a context it is ended with SIGTERM, and must then end with status 0 and without a word
-    from a sanitizer.
+    A server. As a context it is ended with SIGTERM, and must then end with status 0 and without a
+    word from a sanitizer.
     """
 
     def __init__(self, *arguments, stopSignal=signal.SIGTERM, stdin=subprocess.DEVNULL):
@@ -164,7 +171,8 @@ class Program(Child):
         self.stopSignal = stopSignal
         try:
             line = self.readLine()
-            match = re.fullmatch(r'listening on (unix:(?P<path>.+)|\[?(?P<host>[^]]+)\]?:(?P<port>\d+))\n', line)
+            match = re.fullmatch(
+                r'listening on (unix:(?P<path>.+)|\[?(?P<host>[^]]+)\]?:(?P<port>\d+))\n', line)
             assert match, f"instead of an address: {line!r}"
             self.path = match['path']
             self.host = match['host']
@@ -205,7 +213,8 @@ class Program(Child):
     def __exit__(self, kind, *_):
         if kind is not None:
             with contextlib.suppress(Exception):
-                print(f"# the program lives: {self.process.poll() is None}, {self.countDescriptors()} descriptors")
+                print(f"# the program lives: {self.process.poll() is None}, "
+                      f"{self.countDescriptors()} descriptors")
             self.kill()
             return
         try:
@@ -217,11 +226,13 @@ class Program(Child):
 
 
 def runClient(*arguments, data=None, source=None, expect=0):
-    """Runs a foreign client to its end, with data or a file as its input, and returns its output."""
+    """Runs a foreign client to its end, with data or a file as its input, and returns its
+    output."""
     result = subprocess.run([str(word) for word in arguments], input=data,
                             stdin=source if data is None else None,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
-    assert result.returncode == expect, f"{arguments}: status {result.returncode}: {result.stderr.decode(errors='replace')}"
+    assert result.returncode == expect, \
+        f"{arguments}: status {result.returncode}: {result.stderr.decode(errors='replace')}"
     return result.stdout
 
 
@@ -230,7 +241,8 @@ class Talk:
 
     def __init__(self, *arguments):
         self.process = subprocess.Popen([str(word) for word in arguments], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                        bufsize=0)
 
     def exchange(self, data):
         """Sends data and returns as many bytes as come back of that many."""

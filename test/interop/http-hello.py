@@ -11,7 +11,9 @@ import socket
 import sys
 import tempfile
 
-from harness import HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need, readAll, readExactly, runClient, same
+from harness import (
+    HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need,
+    readAll, readExactly, runClient, same)
 
 program = sys.argv[1]
 hello = b'Hello, world!\n'
@@ -21,11 +23,13 @@ last = b'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
 
 def curl(server, *arguments, path='/'):
     need('curl')
-    return runClient('curl', '-q', '--noproxy', '*', '-s', '-S', '--max-time', LIMIT, *arguments, f'http://{HOST}:{server.port}{path}').decode()
+    return runClient('curl', '-q', '--noproxy', '*', '-s', '-S', '--max-time', LIMIT, *arguments,
+                     f'http://{HOST}:{server.port}{path}').decode()
 
 
 def parseReplies(data, heads=()):
-    """Takes replies apart, strictly: [(status, fields, body)]. heads: indices of replies without a body."""
+    """Takes replies apart, strictly: [(status, fields, body)]. heads: indices of replies without a
+    body."""
     replies = []
     place = 0
     while place < len(data):
@@ -102,7 +106,9 @@ def curlUpload():
             body.write(bytes(4 * MEBIBYTE))
             body.flush()
             for expect in ('', '100-continue'):
-                same(curl(server, '-o', '/dev/null', '-w', '%{http_code}', '-H', 'Expect: ' + expect, '--data-binary', '@' + body.name), '405')
+                same(
+                    curl(server, '-o', '/dev/null', '-w', '%{http_code}', '-H', 'Expect: ' + expect,
+                         '--data-binary', '@' + body.name), '405')
         server.waitIdle()
 
 
@@ -113,15 +119,18 @@ def curlKeepAlive():
         url = f'http://{HOST}:{server.port}/'
         count = ['-w', '%{num_connects}\n', url]
         same(curl(server, *count), f'{hello.decode()}1\n{hello.decode()}0\n')
-        same(curl(server, '--http1.0', '-H', 'Connection: keep-alive', *count), f'{hello.decode()}1\n{hello.decode()}0\n')
+        same(curl(server, '--http1.0', '-H', 'Connection: keep-alive', *count),
+             f'{hello.decode()}1\n{hello.decode()}0\n')
         same(curl(server, '--http1.0', *count), f'{hello.decode()}1\n{hello.decode()}1\n')
-        same(curl(server, '-H', 'Connection: close', *count), f'{hello.decode()}1\n{hello.decode()}1\n')
+        same(curl(server, '-H', 'Connection: close', *count),
+             f'{hello.decode()}1\n{hello.decode()}1\n')
         server.waitIdle()
 
 
 def runWrk(server, *arguments):
     need('wrk')
-    text = runClient('wrk', '-t', 2, '-c', 50, '-d', '2s', '--timeout', f'{LIMIT}s', *arguments, f'http://{HOST}:{server.port}/').decode()
+    text = runClient('wrk', '-t', 2, '-c', 50, '-d', '2s', '--timeout', f'{LIMIT}s', *arguments,
+                     f'http://{HOST}:{server.port}/').decode()
     count = re.search(r'(\d+) requests in', text)
     assert count and int(count[1]) > 0, text
     for fault in ('Socket errors', 'Non-2xx'):
@@ -152,11 +161,17 @@ def wrkPipelining():
 @case
 def browser():
     """What a browser sends, word for word, on one connection."""
-    common = ('Host: 127.0.0.1:8080\r\nConnection: keep-alive\r\n'
-              'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n'
-              'Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nCookie: a=b; c=d\r\n')
-    page = f'GET / HTTP/1.1\r\n{common}Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\nUpgrade-Insecure-Requests: 1\r\n\r\n'
-    icon = f'GET /favicon.ico HTTP/1.1\r\n{common}Accept: image/avif,image/webp,*/*\r\nReferer: http://127.0.0.1:8080/\r\n\r\n'
+    common = (
+        'Host: 127.0.0.1:8080\r\nConnection: keep-alive\r\n'
+        'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n'
+        'Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n'
+        'Cookie: a=b; c=d\r\n'
+    )
+    page = (f'GET / HTTP/1.1\r\n{common}'
+            'Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n'
+            'Upgrade-Insecure-Requests: 1\r\n\r\n')
+    icon = (f'GET /favicon.ico HTTP/1.1\r\n{common}Accept: image/avif,image/webp,*/*\r\n'
+            'Referer: http://127.0.0.1:8080/\r\n\r\n')
     with Program(program, HOST, 0) as server:
         with connect(server) as client:
             for request, status in ((page, 200), (icon, 404), (page, 200)):
@@ -207,15 +222,20 @@ def splitRequests():
 @case
 def lineEnds():
     with Program(program, HOST, 0) as server:
-        same([reply[0] for reply in ask(server, b'\r\n\r\n' + get + b'\r\n' + get.replace(b'\r', b'') + get)], [200, 200, 200])
+        same([
+            reply[0]
+            for reply in ask(server, b'\r\n\r\n' + get + b'\r\n' + get.replace(b'\r', b'') + get)
+        ], [200, 200, 200])
         same([reply[0] for reply in ask(server, b'GET / HTTP/1.0\n\n')], [200])
 
 
 @case
 def absoluteTarget():
     with Program(program, HOST, 0) as server:
-        for target, status in ((b'http://test/', 200), (b'http://test', 200), (b'HTTP://test/no', 404), (b'*', 404), (b'/index.html', 404)):
-            same([reply[0] for reply in ask(server, get.replace(b'/', target, 1))], [status], target)
+        for target, status in ((b'http://test/', 200), (b'http://test', 200),
+                               (b'HTTP://test/no', 404), (b'*', 404), (b'/index.html', 404)):
+            same([reply[0] for reply in ask(server, get.replace(b'/', target, 1))], [status],
+                 target)
 
 
 @case
@@ -255,11 +275,13 @@ def badRequests():
 def body():
     """A body isn't read as a request."""
     with Program(program, HOST, 0) as server:
-        for field in (b'Content-Length: %d' % len(get), b'Transfer-Encoding: chunked', b'Content-Length: x'):
+        for field in (b'Content-Length: %d' % len(get), b'Transfer-Encoding: chunked',
+                      b'Content-Length: x'):
             replies = ask(server, get.replace(b'\r\n\r\n', b'\r\n' + field + b'\r\n\r\n') + get)
             same([(reply[0], reply[1]['connection']) for reply in replies], [(200, 'close')])
         same(len(ask(server, get.replace(b'\r\n\r\n', b'\r\nContent-Length: 0\r\n\r\n') + get)), 2)
-        replies = ask(server, b'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello' + get)
+        replies = ask(server,
+                      b'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello' + get)
         same([(reply[0], reply[1]['allow']) for reply in replies], [(405, 'GET, HEAD')])
         server.waitIdle()
 

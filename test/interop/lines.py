@@ -14,20 +14,23 @@ import subprocess
 import sys
 import tempfile
 
-from harness import HOST, LIMIT, MEBIBYTE, Worker, case, isListening, main, need, readAll, readExactly, same, waitFor
+from harness import (
+    HOST, LIMIT, MEBIBYTE, Worker, case, isListening, main, need, readAll, readExactly, same,
+    waitFor)
 
 program = sys.argv[1]
 text = b''.join(b'line %d %s\n' % (number, b'x' * (number % 300)) for number in range(40000))
 
 
 class Client:
-    """The example as a child process; as a context it must end by itself, with status 0 unless told."""
+    """The example as a child process; as a context it must end by itself, with status 0 unless
+    told."""
 
     def __init__(self, address, port, *lines, source=subprocess.PIPE, status=0):
         self.status = status
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([program, address, str(port), *lines], stdin=source, bufsize=0,
-                                        stdout=subprocess.PIPE, stderr=self.errors)
+        self.process = subprocess.Popen([program, address, str(port), *lines], stdin=source,
+                                        bufsize=0, stdout=subprocess.PIPE, stderr=self.errors)
 
     def say(self, data):
         self.process.stdin.write(data)
@@ -103,7 +106,8 @@ def socat(command):
 
 @case
 def linesOfArguments():
-    with listening() as server, Client(HOST, portOf(server), 'one', 'two words', '', 'last') as client:
+    with listening() as server, Client(HOST, portOf(server), 'one', 'two words', '',
+                                       'last') as client:
         with accept(server) as connection:
             same(readAll(connection), b'one\ntwo words\n\nlast\n')
             connection.sendall(b'an answer\nafter the end\n')
@@ -156,7 +160,8 @@ def emptyInput():
 
 @case
 def conversation():
-    """Each line leaves at once although the input stays open, and each answer is printed at once."""
+    """Each line leaves at once although the input stays open, and each answer is printed at
+    once."""
     with listening() as server, Client(HOST, portOf(server)) as client:
         with accept(server) as connection:
             for number in range(100):

@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-from harness import HOST, LIMIT, MEBIBYTE, Program, Talk, Worker, case, connect, fillUntilBlocked, hashStream, main, need, randomBlocks, readAll, readExactly, runClient, same, waitFor
+from harness import (
+    HOST, LIMIT, MEBIBYTE, Program, Talk, Worker, case, connect, fillUntilBlocked, hashStream,
+    main, need, randomBlocks, readAll, readExactly, runClient, same, waitFor)
 
 program, echoServer = sys.argv[1:3]
 SIZE = 200 * 1000 * 1000
@@ -38,7 +40,10 @@ def largeFile():
 def findListeningPort(process):
     """The port on which a process listens, or None. Some tools don't tell what port 0 became."""
     try:
-        handles = [os.readlink(f'/proc/{process.pid}/fd/{name}') for name in os.listdir(f'/proc/{process.pid}/fd')]
+        handles = [
+            os.readlink(f'/proc/{process.pid}/fd/{name}')
+            for name in os.listdir(f'/proc/{process.pid}/fd')
+        ]
     except OSError:
         return None
     inodes = {name[8:-1] for name in handles if name.startswith('socket:[')}
@@ -57,7 +62,8 @@ class Target:
         self.process = subprocess.Popen([str(word) for word in arguments], stdin=source,
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.hash = Worker(hashStream, self.process.stdout, blockSize)
-        waitFor(self.process, lambda: findListeningPort(self.process) is not None, "a listening socket")
+        waitFor(self.process, lambda: findListeningPort(self.process) is not None,
+                "a listening socket")
         self.port = findListeningPort(self.process)
 
     def finish(self):
@@ -138,9 +144,11 @@ def socatFromNcat():
     need('socat')
     need('ncat')
     file, digest = largeFile()
-    with open(file.name, 'rb') as source, Target('ncat', '-l', '--send-only', HOST, '0', source=source) as target:
+    with open(file.name, 'rb') as source, Target('ncat', '-l', '--send-only', HOST, '0',
+                                                 source=source) as target:
         with Program(program, HOST, target.port, HOST, 0) as proxy:
-            client = subprocess.Popen(['socat', '-u', f'TCP:{HOST}:{proxy.port}', '-'], stdout=subprocess.PIPE)
+            client = subprocess.Popen(['socat', '-u', f'TCP:{HOST}:{proxy.port}', '-'],
+                                      stdout=subprocess.PIPE)
             try:
                 same(hashStream(client.stdout), (digest, SIZE))
                 same(client.wait(timeout=LIMIT), 0, 'status of the client')
@@ -157,7 +165,8 @@ def slowHasher():
     """A target behind a pipe that is read in small blocks."""
     need('socat')
     file, digest = largeFile()
-    with Target('socat', '-u', '-b', '1024', f'TCP-LISTEN:0,bind={HOST},rcvbuf=16384', '-', blockSize=1024) as target:
+    with Target('socat', '-u', '-b', '1024', f'TCP-LISTEN:0,bind={HOST},rcvbuf=16384', '-',
+                blockSize=1024) as target:
         with Program(program, HOST, target.port, HOST, 0) as proxy:
             runClient('socat', '-u', f'OPEN:{file.name}', f'TCP:{HOST}:{proxy.port}')
             same(target.finish(), (digest, SIZE))
@@ -209,8 +218,10 @@ def stalledClient():
 def bothWays():
     """Each way has its own flow, its own end and its own back-pressure."""
     with tunnel() as (proxy, client, target):
-        senders = [Worker(lambda end, part: (end.sendall(part), end.shutdown(socket.SHUT_WR)), end, part)
-                   for end, part in ((client, data), (target, data[::-1]))]
+        senders = [
+            Worker(lambda end, part: (end.sendall(part), end.shutdown(socket.SHUT_WR)), end, part)
+            for end, part in ((client, data), (target, data[::-1]))
+        ]
         readers = [Worker(readAll, target), Worker(readAll, client)]
         same(readers[0].join(), data)
         same(readers[1].join(), data[::-1])
@@ -248,7 +259,10 @@ def socatThroughEcho():
     with Program(echoServer, HOST, 0) as echo:
         with Program(program, HOST, echo.port, HOST, 0) as proxy:
             same(runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{proxy.port}', data=data), data)
-            workers = [Worker(lambda part: runClient('ncat', HOST, proxy.port, data=part), data[index * 1000:]) for index in range(10)]
+            workers = [
+                Worker(lambda part: runClient('ncat', HOST, proxy.port, data=part),
+                       data[index * 1000:]) for index in range(10)
+            ]
             for index, worker in enumerate(workers):
                 same(worker.join(), data[index * 1000:])
             proxy.waitIdle()
@@ -261,7 +275,9 @@ def unixTarget():
     with tempfile.TemporaryDirectory() as directory:
         with Program(echoServer, f'unix:{directory}/echo'):
             with Program(program, f'unix:{directory}/echo', 0, f'unix:{directory}/proxy') as proxy:
-                same(runClient('socat', '-t', LIMIT, '-', f'UNIX-CONNECT:{directory}/proxy', data=data), data)
+                same(
+                    runClient('socat', '-t', LIMIT, '-', f'UNIX-CONNECT:{directory}/proxy',
+                              data=data), data)
                 proxy.waitIdle()
 
 
@@ -314,7 +330,8 @@ def resetBehindData():
         sent, _ = fillUntilBlocked(client, randomBlocks(64 * MEBIBYTE), 64 * MEBIBYTE)
         reset(client)
         received = readAll(target)
-        # A reset destroys what the kernel had not yet handed over; the rest is a piece from the start.
+        # A reset destroys what the kernel had not yet handed over; the rest is a piece from the
+        # start.
         expected = b''.join(randomBlocks(64 * MEBIBYTE))[:sent]
         assert 0 < len(received) <= sent, f"{len(received)} of {sent} bytes"
         same(received, expected[:len(received)])

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
-The examples for Python and LuaJIT, which load the shared library: each server against each client, and
-against socat and ncat. The programs themselves end with an error if they have left a socket or a
-buffer behind.
+The examples for Python and LuaJIT, which load the shared library: each server against each client,
+and against socat and ncat. The programs themselves end with an error if they have left a socket or
+a buffer behind.
 
 usage: runtimes.py EXAMPLES LIBRARY SANITIZE ECHO_SERVER
 """
@@ -18,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 
-from harness import HOST, LIMIT, MEBIBYTE, Program, Skip, Worker, case, connect, fillUntilBlocked, main, need, randomBlocks, readAll, readExactly, runClient, same
+from harness import (
+    HOST, LIMIT, MEBIBYTE, Program, Skip, Worker, case, connect, fillUntilBlocked, main, need,
+    randomBlocks, readAll, readExactly, runClient, same)
 
 examples, library, sanitize, nativeServer = sys.argv[1:]
 os.environ['LD_LIBRARY_PATH'] = os.path.dirname(library)
@@ -72,7 +74,8 @@ def forEach(names):
     return register
 
 
-# ---- the servers ------------------------------------------------------------------------------------
+# ---- the servers
+# ------------------------------------------------------------------------------------
 
 @forEach(SERVERS)
 def socatClient(name):
@@ -191,14 +194,16 @@ def interrupt(name):
         server.finish()
 
 
-# ---- the clients ------------------------------------------------------------------------------------
+# ---- the clients
+# ------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
 def socatServer():
     """Each connection becomes the standard input and output of a cat; yields the port."""
     need('socat')
-    process = subprocess.Popen(['socat', '-d', '-d', f'TCP-LISTEN:0,bind={HOST},fork', 'EXEC:cat,nofork'],
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([
+        'socat', '-d', '-d', f'TCP-LISTEN:0,bind={HOST},fork', 'EXEC:cat,nofork'
+    ], stderr=subprocess.PIPE, text=True)
     try:
         line = next(line for line in process.stderr if 'listening on' in line)
         yield int(re.search(r':(\d+)$', line)[1])
@@ -326,8 +331,8 @@ def raiseAtClose(name):
     with tempfile.NamedTemporaryFile('w') as script:
         script.write(text)
         script.flush()
-        result = subprocess.run([CLIENTS[name][0], script.name, directory], stdin=subprocess.DEVNULL,
-                                capture_output=True, timeout=LIMIT)
+        result = subprocess.run([CLIENTS[name][0], script.name, directory],
+                                stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
     same(result.stdout, b'told\n')
 
 

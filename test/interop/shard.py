@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 
-from harness import HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need, randomBlocks, readAll, readExactly, runClient, same
+from harness import (
+    HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need,
+    randomBlocks, readAll, readExactly, runClient, same)
 
 program = sys.argv[1]
 data = b''.join(randomBlocks(3 * MEBIBYTE + 5))
@@ -53,8 +55,10 @@ def everyShardServes():
 def socatTcp():
     need('socat')
     with Program(program, HOST, 0, 4) as server:
-        workers = [Worker(lambda: runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=data))
-                   for _ in range(10)]
+        workers = [
+            Worker(lambda: runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=
+                                     data)) for _ in range(10)
+        ]
         for worker in workers:
             same(worker.join()[GREETING:], data)
         server.waitIdle()
@@ -102,7 +106,8 @@ def terminateWhileConnected():
 @case
 def wrongArguments():
     for arguments in ([HOST, '0', '0'], [HOST, '0', '65'], ['unix:/nowhere', '0']):
-        same(subprocess.run([program, *arguments], capture_output=True, timeout=LIMIT).returncode, 1)
+        same(
+            subprocess.run([program, *arguments], capture_output=True, timeout=LIMIT).returncode, 1)
 
 
 main('shard')

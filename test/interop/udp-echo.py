@@ -80,7 +80,9 @@ def twoClients():
     """Each gets its own answers."""
     need('socat')
     with Program(program, HOST, 0) as server:
-        with Talk('socat', '-', f'UDP:{HOST}:{server.port}') as one, Talk('socat', '-', f'UDP:{HOST}:{server.port}') as two:
+        with Talk('socat', '-',
+                  f'UDP:{HOST}:{server.port}') as one, Talk('socat', '-',
+                                                            f'UDP:{HOST}:{server.port}') as two:
             for index in range(50):
                 same(one.exchange(b'one %d' % index), b'one %d' % index)
                 same(two.exchange(b'two %d' % index), b'two %d' % index)

@@ -11,7 +11,9 @@ import struct
 import subprocess
 import sys
 
-from harness import HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need, randomBlocks, readAll, readExactly, runClient, same
+from harness import (
+    HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need,
+    randomBlocks, readAll, readExactly, runClient, same)
 
 program = sys.argv[1]
 data = b''.join(randomBlocks(4 * MEBIBYTE + 321))
@@ -26,7 +28,8 @@ def inOrder():
     """Many jobs of one connection, done by several threads."""
     need('socat')
     with Program(program, HOST, 0, 8) as server:
-        same(runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=data), hexadecimal(data))
+        same(runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=data),
+             hexadecimal(data))
         server.waitIdle()
 
 
@@ -35,8 +38,11 @@ def manyClients():
     need('socat')
     with Program(program, HOST, 0) as server:
         parts = [data[index * 50000:(index + 5) * 50000] for index in range(20)]
-        workers = [Worker(lambda part: runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=part), part)
-                   for part in parts]
+        workers = [
+            Worker(
+                lambda part: runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=
+                                       part), part) for part in parts
+        ]
         for worker, part in zip(workers, parts):
             same(worker.join(), hexadecimal(part))
         server.waitIdle()
@@ -115,7 +121,9 @@ def terminateAtWork():
 @case
 def wrongArguments():
     for threads in ('0', '65'):
-        same(subprocess.run([program, HOST, '0', threads], capture_output=True, timeout=LIMIT).returncode, 1)
+        same(
+            subprocess.run([program, HOST, '0', threads], capture_output=True,
+                           timeout=LIMIT).returncode, 1)
 
 
 main('workers')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-The ladder of masks: it has every feature newer than kernel 6.1, and a ring under a mask lacks what the
-mask names and nothing else.
+The ladder of masks: it has every feature newer than kernel 6.1, and a ring under a mask lacks what
+the mask names and nothing else.
 
 usage: masks-test.py SOURCE_ROOT FEATURES_PROGRAM NAME=MASK...
 """
@@ -22,9 +22,12 @@ OLDEST = (6, 1)
 def declared():
     """{name: (bit's value, kernel)} of the public header."""
     text = (root / 'include' / 'Ring' / 'FastRing.h').read_text()
-    found = re.findall(r'#define FASTRING_FEATURE_(\w+)\s+\(UINT64_C\(1\) << (\d+)\)\s*/\* (?:kernel )?(\d+)\.(\d+)',
-                       text)
-    assert len(found) == len(re.findall(r'#define FASTRING_FEATURE_', text)), "a feature without a kernel"
+    found = re.findall(
+        r'#define FASTRING_FEATURE_(\w+)\s+\(UINT64_C\(1\) << (\d+)\)\s*'
+        r'/\* (?:kernel )?(\d+)\.(\d+)',
+        text)
+    assert len(found) == len(re.findall(r'#define FASTRING_FEATURE_', text)), \
+        "a feature without a kernel"
     return {name: (1 << int(bit), (int(major), int(minor))) for name, bit, major, minor in found}
 
 

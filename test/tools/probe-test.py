@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """
-What fastsocket-probe says is true: its text and its JSON agree with each other, with the features of a
-ring and with the system; a refusal of io_uring is told with its likely cause and by the exit status.
+What fastsocket-probe says is true: its text and its JSON agree with each other, with the features
+of a ring and with the system; a refusal of io_uring is told with its likely cause and by the exit
+status.
 
-io_uring is refused by a seccomp filter which the probe's process puts on itself before it begins: that
-needs no privilege and is what happens in containers. The switch kernel.io_uring_disabled belongs to the
-whole machine, so the probe is shown another value of it, in a mount namespace of its own, and the filter
-does the rest.
+io_uring is refused by a seccomp filter which the probe's process puts on itself before it begins:
+that needs no privilege and is what happens in containers. The switch kernel.io_uring_disabled
+belongs to the whole machine, so the probe is shown another value of it, in a mount namespace of its
+own, and the filter does the rest.
 
 usage: probe-test.py SOURCE_ROOT PROBE FEATURES_PROGRAM VERSION
 """
@@ -28,15 +29,17 @@ import tap
 root, probe, featuresProgram, version = pathlib.Path(sys.argv[1]), *sys.argv[2:5]
 
 def start(*arguments, environment=None, before=None, prefix=()):
-    return subprocess.run([*prefix, probe, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=120, env=dict(os.environ, **(environment or {})), preexec_fn=before)
+    return subprocess.run([*prefix, probe, *arguments], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120,
+                          env=dict(os.environ, **(environment or {})), preexec_fn=before)
 
 
 def both(status, **options):
     """The text and the parsed JSON of the same situation."""
     text, data = start(**options), start('--json', **options)
     for result in (text, data):
-        assert result.returncode == status, f"exit status {result.returncode}\n{result.stdout}{result.stderr}"
+        assert result.returncode == status, \
+            f"exit status {result.returncode}\n{result.stdout}{result.stderr}"
         assert result.stderr == '', result.stderr
     return text.stdout, json.loads(data.stdout)
 
@@ -51,8 +54,12 @@ def checkFeatures(text, data, features):
     assert [(state, name, kernel) for state, name, kernel, _ in shown] == \
         [(row['state'], row['name'], row['kernel']) for row in data['features']], text
     for (state, _, _, rest), row in zip(shown, data['features']):
-        assert (state == 'used') == bool(features >> row['bit'] & 1), f"{row['name']}: {features:#x}"
-        assert rest == {'used': row['gain'], 'absent': 'instead: ' + row['instead']}.get(state, rest), rest
+        assert (state == 'used') == bool(features >> row['bit'] & 1), \
+            f"{row['name']}: {features:#x}"
+        assert rest == {
+            'used': row['gain'],
+            'absent': 'instead: ' + row['instead']
+        }.get(state, rest), rest
 
 
 def limitsOf(data):
@@ -79,8 +86,9 @@ def works():
 def everyFeature():
     """The probe knows each feature that the header declares, with its bit and its kernel."""
     header = (root / 'include' / 'Ring' / 'FastRing.h').read_text()
-    declared = re.findall(r'#define FASTRING_FEATURE_(\w+)\s+\(UINT64_C\(1\) << (\d+)\)\s*/\* (?:kernel )?(\d+\.\d+)',
-                          header)
+    declared = re.findall(
+        r'#define FASTRING_FEATURE_(\w+)\s+\(UINT64_C\(1\) << (\d+)\)\s*/\* (?:kernel )?(\d+\.\d+)',
+        header)
     known = [(row['name'], str(row['bit']), row['kernel']) for row in both(0)[1]['features']]
     assert sorted(known) == sorted(declared), f"{known}\n{declared}"
 
@@ -102,15 +110,18 @@ def systemLimits():
     assert limits['kernel.io_uring_disabled']['value'] == expected, limits
     for name, number in (('memlock', resource.RLIMIT_MEMLOCK), ('nofile', resource.RLIMIT_NOFILE)):
         soft = resource.getrlimit(number)[0]
-        assert limits[name]['value'] == ('unlimited' if soft == resource.RLIM_INFINITY else soft), limits
-    mode = re.search(r'^Seccomp:\s*(\d)', pathlib.Path('/proc/self/status').read_text(), re.M).group(1)
+        assert limits[name]['value'] == ('unlimited' if soft == resource.RLIM_INFINITY else soft), \
+            limits
+    mode = re.search(r'^Seccomp:\s*(\d)',
+                     pathlib.Path('/proc/self/status').read_text(), re.M).group(1)
     assert limits['seccomp']['value'] == ('none' if mode == '0' else 'filter'), limits
 
 
 def lowLimit():
     """A low limit is told as one, with what to do."""
     def lower():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE,
+                           (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     text, data = both(0, before=lower)
     row = limitsOf(data)['nofile']
     assert row['value'] == 64 and row['good'] is False and 'ulimit -n' in row['advice'], row
@@ -127,7 +138,8 @@ def noDescriptor():
 
 
 def refused(name, call='setup'):
-    """Whichever of the three calls it is, and whatever it answers: the errno is told, and the filter."""
+    """Whichever of the three calls it is, and whatever it answers: the errno is told, and the
+    filter."""
     number = getattr(errno, name)
     try:
         text, data = both(1, before=lambda: refusal.impose(number, call))
@@ -148,8 +160,9 @@ def skips():
     """What asks whether io_uring is refused here sees each of the three calls."""
     script = pathlib.Path(refusal.__file__)
     for call in refusal.CALLS:
-        result = subprocess.run([sys.executable, script, call, sys.executable, script], stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, timeout=120)
+        result = subprocess.run([sys.executable, script, call, sys.executable, script],
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                timeout=120)
         if 'prctl' in result.stderr:
             raise tap.Skip("no seccomp filter can be set here")
         assert result.returncode == 77 and 'refused here' in result.stdout, (call, result)
@@ -158,8 +171,11 @@ def skips():
 def memlock():
     """Whether rings count is found by trying: said so just where one can't be had without."""
     def lower():
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 22, resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]))
-    drop = ['setpriv', '--inh-caps', '-ipc_lock', '--bounding-set', '-ipc_lock']  # with it nothing is counted
+        resource.setrlimit(resource.RLIMIT_MEMLOCK,
+                           (1 << 22, resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]))
+
+    drop = ['setpriv', '--inh-caps', '-ipc_lock', '--bounding-set',
+            '-ipc_lock']  # with it nothing is counted
     prefix = drop if os.geteuid() == 0 else []
     script = 'import ctypes, resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 1 << 22));' \
         'print(ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(120)))'
@@ -207,13 +223,15 @@ def options():
     assert result.returncode == 0 and result.stdout.startswith('usage: fastsocket-probe'), result
     for wrong in (['--yaml'], ['--json', '--json'], [''], ['file']):
         result = start(*wrong)
-        assert result.returncode == 2 and result.stdout == '' and 'usage:' in result.stderr, (wrong, result)
+        assert result.returncode == 2 and result.stdout == '' and 'usage:' in result.stderr, \
+            (wrong, result)
 
 
 def fullDisk():
     with open('/dev/full', 'w') as full:
         for arguments in ([], ['--json'], ['--help'], ['--version']):
-            result = subprocess.run([probe, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120)
+            result = subprocess.run([probe, *arguments], stdout=full, stderr=subprocess.PIPE,
+                                    timeout=120)
             assert result.returncode == 2 and result.stderr, (arguments, result)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-Under valgrind's memcheck programs of the library run without a report, keep their threads going and end
-at a signal while they wait: examples, and a program that looks at what counts as written.
+Under valgrind's memcheck programs of the library run without a report, keep their threads going and
+end at a signal while they wait: examples, and a program that looks at what counts as written.
 
 No wait has a fixed length: LIMIT only bounds a hang.
 
@@ -26,7 +26,10 @@ REPORTED = 99  # exit status of a program that has a report
 
 
 def command(log, *arguments):
-    return [valgrind, '--leak-check=full', f'--error-exitcode={REPORTED}', f'--log-file={log}', *arguments]
+    return [
+        valgrind, '--leak-check=full', f'--error-exitcode={REPORTED}', f'--log-file={log}',
+        *arguments
+    ]
 
 
 def check(status, log, words=''):
@@ -39,8 +42,8 @@ def server(program):
     """Runs it until the block ends; then SIGTERM must end it while it waits, without a report."""
     with tempfile.TemporaryDirectory(prefix='fastsocket-valgrind-') as directory:
         log = f'{directory}/log'
-        process = subprocess.Popen(command(log, program, '127.0.0.1', '0'), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command(log, program, '127.0.0.1', '0'),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         try:
             line = process.stdout.readline()
             yield int(re.fullmatch(r'listening on 127\.0\.0\.1:(\d+)\n', line)[1])
@@ -93,8 +96,9 @@ def readsLines():
     with tempfile.TemporaryDirectory(prefix='fastsocket-valgrind-') as directory, \
             socket.create_server(('127.0.0.1', 0)) as listener:
         log = f'{directory}/log'
-        process = subprocess.Popen(command(log, lines, '127.0.0.1', str(listener.getsockname()[1]), 'one', 'two'),
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            command(log, lines, '127.0.0.1', str(listener.getsockname()[1]), 'one', 'two'),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             listener.settimeout(LIMIT)
             connection, _ = listener.accept()
@@ -113,8 +117,9 @@ def readsLines():
 def knowsMemory():
     """§2.8 valgrind: what the kernel wrote, and nothing else"""
     with tempfile.TemporaryDirectory(prefix='fastsocket-valgrind-') as directory:
-        result = subprocess.run([valgrind, f'--error-exitcode={REPORTED}', f'--log-file={directory}/%p.log', memory],
-                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+        result = subprocess.run([
+            valgrind, f'--error-exitcode={REPORTED}', f'--log-file={directory}/%p.log', memory
+        ], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
         logs = ''.join(path.read_text() for path in pathlib.Path(directory).iterdir())
     assert result.returncode == 0 and 'not ok' not in result.stdout and '\nok ' in result.stdout, \
         f"status {result.returncode}\n{result.stdout}{logs}"
@@ -126,7 +131,8 @@ def reasonAgainst():
         return "a sanitizer is built in"
     if not valgrind:
         return "valgrind is missing"
-    result = subprocess.run([valgrind, '-q', '/bin/true'], stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
+    result = subprocess.run([valgrind, '-q', '/bin/true'], stdin=subprocess.DEVNULL,
+                            capture_output=True, timeout=LIMIT)
     return None if result.returncode == 0 else "valgrind runs no program here"
 
 
