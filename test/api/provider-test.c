@@ -118,9 +118,10 @@ static int keepBuffer(struct FastRingDescriptor* descriptor, struct io_uring_cqe
     return 1;
 }
 
-/* A receive of the user's own, from the pair, that keeps its buffers: one, or all that are
- * there. */
-static struct FastRingDescriptor* keepReceived(struct FastRingBufferProvider* from, bool multishot)
+/* Gives the stage another provider, and a receive of the user's own from the pair that keeps its
+ * buffers: one, or all that are there. */
+static struct FastRingDescriptor* keepReceived(struct Scene* stage, uint16_t buffers,
+                                               bool multishot)
 {
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, keepBuffer,
                                                                        NULL);
@@ -130,7 +131,9 @@ static struct FastRingDescriptor* keepReceived(struct FastRingBufferProvider* fr
         io_uring_prep_recv_multishot(entry, pair[0], NULL, 0, 0);
     else
         io_uring_prep_recv(entry, pair[0], NULL, 0, 0);
-    PrepareFastRingBuffer(from, entry);
+    stage->provider = CreateFastRingBufferProvider(stage->ring, 0, buffers, LENGTH,
+                                                   AllocateRingFastBuffer, stage->inbound);
+    PrepareFastRingBuffer(stage->provider, entry);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     return descriptor;
 }
@@ -147,9 +150,7 @@ CASE(provider, bundlesFollowTheRing)
     uint64_t position = 0;
     int stream[2];
 
-    parts.provider = CreateFastRingBufferProvider(scene.ring, 0, 8, LENGTH, AllocateRingFastBuffer,
-                                                  scene.inbound);
-    descriptor = keepReceived(parts.provider, false);
+    descriptor = keepReceived(&parts, 8, false);
     sendText(pair[1], "x");
     waitCount(scene.ring, &made, 1);
     pairStream(stream);
@@ -183,9 +184,7 @@ CASE(provider, putsNothingBackAtAnEnd)
     uint8_t* kept = NULL;
     int stream[2];
 
-    parts.provider = CreateFastRingBufferProvider(scene.ring, 0, 2, LENGTH, AllocateRingFastBuffer,
-                                                  scene.inbound);
-    descriptor = keepReceived(parts.provider, false);
+    descriptor = keepReceived(&parts, 2, false);
     sendText(pair[1], "kept");
     waitCount(scene.ring, &made, 1);
     ck_assert_uint_eq(firstTaken.flags >> IORING_CQE_BUFFER_SHIFT, 0);
@@ -274,9 +273,7 @@ CASE(provider, starvesQuietlyBesideKeptBuffers)
     uint64_t before = 0;
     int stream[2];
 
-    parts.provider = CreateFastRingBufferProvider(scene.ring, 0, 2, LENGTH, AllocateRingFastBuffer,
-                                                  scene.inbound);
-    descriptor = keepReceived(parts.provider, true);
+    descriptor = keepReceived(&parts, 2, true);
     sendText(pair[1], "x");
     sendText(pair[1], "y");
     waitCount(scene.ring, &made, 2);

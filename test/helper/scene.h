@@ -87,7 +87,7 @@ void reopenSceneAs(struct SceneOptions options);
     }                                                             \
     AREA(identifier, title, .open = identifier##Open, .close = closeScene)
 
-/* Opens our socket and its peer. What scene.ours.then and scene.ours.closure are stays. */
+/* Opens our socket and its peer; scene.ours.then and scene.ours.closure stay as they are. */
 void openPair(enum Kind kind);
 
 /* The same with members of struct SceneOptions; those of the ring are ignored:

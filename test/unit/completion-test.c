@@ -438,6 +438,16 @@ enum
     PIECE = 65536,
 };
 
+/* The next send without copy fails so. */
+static void refuseZeroCopy(int result, bool notification)
+{
+    between.change = (struct Change){.opcode = IORING_OP_SEND_ZC,
+                                     .other = IORING_OP_SENDMSG_ZC,
+                                     .times = 1,
+                                     .result = result,
+                                     .notification = notification};
+}
+
 /* §2.4 ZC results, §2.4 ZERO_COPY choice: what the kernel refuses is copied, with a notification
  * of the failure or without; and remembered */
 CASE(completion, copiesWhatIsRefused)
@@ -451,11 +461,7 @@ CASE(completion, copiesWhatIsRefused)
             uint64_t before = 0;
             openKind(KIND_TCP, FASTSOCKET_MODE_ZERO_COPY);
             before = liveBuffers();
-            between.change = (struct Change){.opcode = IORING_OP_SEND_ZC,
-                                             .other = IORING_OP_SENDMSG_ZC,
-                                             .times = 1,
-                                             .result = -errors[index],
-                                             .notification = notification != 0};
+            refuseZeroCopy(-errors[index], notification != 0);
             for (uint64_t part = 0; part < 3; part++) {
                 transmitPattern(scene.ours.socket, PIECE, part * PIECE);
                 expectPattern(scene.peer, PIECE, part * PIECE);
@@ -484,11 +490,7 @@ CASE(completion, givesBackAfterFailure)
         uint64_t before = 0;
         openKind(KIND_TCP, FASTSOCKET_MODE_ZERO_COPY);
         before = liveBuffers();
-        between.change = (struct Change){.opcode = IORING_OP_SEND_ZC,
-                                         .other = IORING_OP_SENDMSG_ZC,
-                                         .times = 1,
-                                         .result = -EPIPE,
-                                         .notification = notification != 0};
+        refuseZeroCopy(-EPIPE, notification != 0);
         transmitPattern(scene.ours.socket, PIECE, 0);
         waitHangup(&scene.ours);
         runIdle(scene.ring);
