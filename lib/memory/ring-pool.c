@@ -37,7 +37,7 @@ struct PoolBinding
     atomic_int holders;
     struct FastTimer decay;
     atomic_bool surplus; /* onHome is to start it */
-    atomic_bool started; /* from now on IsFastRingThread tells threads apart */
+    atomic_bool started; /* from now on its ring tells threads apart */
     bool leaving;        /* onHome is still to run, and leaves then */
     bool left;
 };
@@ -82,7 +82,8 @@ static void leaveRing(struct PoolBinding* binding)
 static bool isRingThread(struct PoolBinding* binding)
 {
     pthread_mutex_lock(&binding->lock);
-    bool result = atomic_load(&binding->started) && FastRingIsOwned(binding->ring);
+    bool result = atomic_load(&binding->started) && binding->ring != NULL &&
+                  FastRingIsOwned(binding->ring);
     pthread_mutex_unlock(&binding->lock);
     return result;
 }

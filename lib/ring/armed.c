@@ -5,33 +5,31 @@
  * wanted is canceled; the next one is submitted when both the operation and its cancellation are
  * over, since a cancellation names its target by an address that the next one would have too.
  *
- * Failures: the queue is full: the caller comes again. A cancellation found nothing, since its
- * target was on its way to a thread or back: made again. It found the target at work, where nothing
- * may move it for long: made again only when the owner has waited a while.
+ * Failures: the queue is full: the caller comes again. A cancellation's result means nothing for
+ * certain, only the end of the operation does. It found nothing, since its target was on its way to
+ * a thread or back, or says that it was effective: made again, if the end has not come meanwhile.
+ * It found the target at work, where nothing may move it for long: made again only when the owner
+ * has waited a while.
  */
 #include "ring/armed.h"
 
 #include <errno.h>
 
-static uint8_t afterCancel(int result)
+static uint8_t afterCancel(uint8_t state, int result)
 {
-    switch (result) {
-    case -ENOENT:
-        return FAST_ARMED_CANCEL_MISSED;
-    case -EALREADY:
+    if (state == FAST_ARMED_AWAITING_CANCEL)
+        return FAST_ARMED_IDLE;
+    if (result == -EALREADY)
         return FAST_ARMED_CANCEL_FAILED;
-    default:
-        return FAST_ARMED_AWAITING_END;
-    }
+    return result == -ENOENT && state == FAST_ARMED_CANCELING ? FAST_ARMED_CANCEL_MISSED
+                                                              : FAST_ARMED_AWAITING_END;
 }
 
 static void onCancel(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastArmed* armed = FAST_CONTAINER(operation, struct FastArmed, cancel);
-    if (armed->state == FAST_ARMED_AWAITING_CANCEL)
-        armed->state = FAST_ARMED_IDLE;
-    else if (armed->state == FAST_ARMED_CANCELING)
-        armed->state = afterCancel(completion->res);
+    if (FastArmedIsCanceling(armed) || armed->state == FAST_ARMED_AWAITING_CANCEL)
+        armed->state = afterCancel(armed->state, completion->res);
     armed->functions->canceled(armed, completion->res);
     armed->functions->drop(armed);
 }
@@ -64,7 +62,8 @@ static bool cancel(struct FastRing* ring, struct FastArmed* armed)
 {
     if (!FastRingCancel(ring, &armed->cancel, &armed->operation))
         return false;
-    armed->state = FAST_ARMED_CANCELING;
+    bool again = armed->state == FAST_ARMED_AWAITING_END;
+    armed->state = again ? FAST_ARMED_CANCELING_AGAIN : FAST_ARMED_CANCELING;
     armed->functions->hold(armed);
     return true;
 }
@@ -80,7 +79,7 @@ bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed)
 {
     if (!FastArmedIsInFlight(armed))
         return true;
-    bool was = armed->state == FAST_ARMED_CANCELING;
+    bool was = FastArmedIsCanceling(armed);
     bool canceling = was;
     bool over = FastRingLetGo(ring, &armed->cancel, &canceling, &armed->operation);
     if (canceling && !was) {

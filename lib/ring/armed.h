@@ -20,9 +20,10 @@ enum FastArmedState
     FAST_ARMED_BACKOFF,         /* not submitted before FastArmedRetry */
     FAST_ARMED_IN_FLIGHT,       /* as it was wanted */
     FAST_ARMED_CANCELING,       /* the operation and its cancellation are both in flight */
+    FAST_ARMED_CANCELING_AGAIN, /* the same, though a cancellation before said that it was effective */
     FAST_ARMED_CANCEL_MISSED,   /* the cancellation found nothing yet: it is made again */
     FAST_ARMED_CANCEL_FAILED,   /* it found the operation at work: made again after Retry */
-    FAST_ARMED_AWAITING_END,    /* it was effective: the operation's completion follows */
+    FAST_ARMED_AWAITING_END,    /* it was effective; made again until the completion has come */
     FAST_ARMED_AWAITING_CANCEL, /* the operation is over; its cancellation would hit the next one */
 };
 
@@ -66,7 +67,7 @@ static inline bool FastArmedIsDue(const struct FastArmed* armed, bool wanted, bo
     case FAST_ARMED_IN_FLIGHT:
         return !wanted || stale;
     default:
-        return armed->state == FAST_ARMED_CANCEL_MISSED;
+        return armed->state == FAST_ARMED_CANCEL_MISSED || armed->state == FAST_ARMED_AWAITING_END;
     }
 }
 
@@ -115,13 +116,19 @@ static inline bool FastArmedIsCanceled(const struct FastArmed* armed)
     return armed->state > FAST_ARMED_IN_FLIGHT;
 }
 
+/* The operation and a cancellation are both in flight. */
+static inline bool FastArmedIsCanceling(const struct FastArmed* armed)
+{
+    return armed->state == FAST_ARMED_CANCELING || armed->state == FAST_ARMED_CANCELING_AGAIN;
+}
+
 /* Takes note of a completion. true: it was the last one, and the handler drops its reference at
  * its end. */
 static inline bool FastArmedComplete(struct FastArmed* armed, const struct io_uring_cqe* completion)
 {
     if (completion->flags & IORING_CQE_F_MORE)
         return false;
-    bool isCancelLeft = armed->state == FAST_ARMED_CANCELING;
+    bool isCancelLeft = FastArmedIsCanceling(armed);
     armed->state = isCancelLeft ? FAST_ARMED_AWAITING_CANCEL : FAST_ARMED_IDLE;
     return true;
 }

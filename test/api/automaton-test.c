@@ -1,4 +1,4 @@
-/* The automaton that judges every event of every test must itself notice each wrong sequence. */
+/* The automaton that checks every event of every test must itself notice each wrong sequence. */
 #include "automaton.h"
 #include "fixture.h"
 
@@ -42,7 +42,9 @@ static void bad(int event, int parameter)
     ck_assert_ptr_nonnull(feed(event, parameter));
 }
 
-START_TEST(acceptsWholeLife)
+AREA(automaton, "automaton");
+
+CASE(automaton, acceptsWholeLife)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLOUT, 0);
@@ -56,9 +58,8 @@ START_TEST(acceptsWholeLife)
     ck_assert_ptr_null(automatonTurnEnd(&automaton));
     ck_assert_ptr_null(automatonRingEnd(&automaton));
 }
-END_TEST
 
-START_TEST(acceptsHalfClose)
+CASE(automaton, acceptsHalfClose)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLIN, 10);
@@ -71,18 +72,16 @@ START_TEST(acceptsHalfClose)
     view.turn++;
     bad(POLLHUP, EPIPE);
 }
-END_TEST
 
-START_TEST(refusesSeveralBits)
+CASE(automaton, refusesSeveralBits)
 {
     openAutomaton(SOCK_STREAM);
     bad(POLLIN | POLLOUT, 1);
     bad(0, 0);
     bad(POLLRDHUP, 0);
 }
-END_TEST
 
-START_TEST(refusesOtherPlaces)
+CASE(automaton, refusesOtherPlaces)
 {
     const enum AutomatonContext places[] = {AUTOMATON_OUTSIDE, AUTOMATON_CALL, AUTOMATON_HANDLER,
                                             AUTOMATON_END};
@@ -98,9 +97,8 @@ START_TEST(refusesOtherPlaces)
     view.thread = false;
     bad(POLLIN, 1);
 }
-END_TEST
 
-START_TEST(refusesAfterRelease)
+CASE(automaton, refusesAfterRelease)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLIN, 1);
@@ -108,9 +106,8 @@ START_TEST(refusesAfterRelease)
     view.turn++;
     bad(POLLHUP, 0);
 }
-END_TEST
 
-START_TEST(refusesTwiceInTurn)
+CASE(automaton, refusesTwiceInTurn)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLIN, 1);
@@ -119,9 +116,8 @@ START_TEST(refusesTwiceInTurn)
     good(POLLOUT, 0);
     bad(POLLOUT, 0);
 }
-END_TEST
 
-START_TEST(refusesWrongOrder)
+CASE(automaton, refusesWrongOrder)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLOUT, 0);
@@ -133,9 +129,8 @@ START_TEST(refusesWrongOrder)
     good(POLLHUP, 0);
     bad(POLLERR, EPIPE);
 }
-END_TEST
 
-START_TEST(checksInputParameter)
+CASE(automaton, checksInputParameter)
 {
     openAutomaton(SOCK_STREAM);
     bad(POLLIN, 0);
@@ -158,9 +153,8 @@ START_TEST(checksInputParameter)
     view.parameter = INT_MAX;
     ck_assert_ptr_null(automatonEvent(&automaton, &view));
 }
-END_TEST
 
-START_TEST(refusesRepeatWithoutData)
+CASE(automaton, refusesRepeatWithoutData)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLIN, 5);
@@ -174,9 +168,8 @@ START_TEST(refusesRepeatWithoutData)
     automatonResume(&automaton);
     ck_assert_ptr_null(automatonEvent(&automaton, &view));
 }
-END_TEST
 
-START_TEST(refusesInputWhilePaused)
+CASE(automaton, refusesInputWhilePaused)
 {
     openAutomaton(SOCK_STREAM);
     automatonPause(&automaton);
@@ -187,18 +180,16 @@ START_TEST(refusesInputWhilePaused)
     good(POLLERR, EPIPE);
     good(POLLHUP, EPIPE);
 }
-END_TEST
 
-START_TEST(refusesInputAfterEnd)
+CASE(automaton, refusesInputAfterEnd)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLHUP, 0);
     view.turn++;
     bad(POLLIN, 5);
 }
-END_TEST
 
-START_TEST(checksOutput)
+CASE(automaton, checksOutput)
 {
     openAutomaton(SOCK_STREAM);
     bad(POLLOUT, 1);
@@ -212,9 +203,8 @@ START_TEST(checksOutput)
     view.turn++;
     bad(POLLOUT, 0);
 }
-END_TEST
 
-START_TEST(checksFatalError)
+CASE(automaton, checksFatalError)
 {
     openAutomaton(SOCK_STREAM);
     bad(POLLERR, 0);
@@ -233,9 +223,8 @@ START_TEST(checksFatalError)
     view.turn++;
     bad(POLLERR, EPIPE);
 }
-END_TEST
 
-START_TEST(demandsHangupAfterFatalError)
+CASE(automaton, demandsHangupAfterFatalError)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLERR, EPIPE);
@@ -252,9 +241,8 @@ START_TEST(demandsHangupAfterFatalError)
     automatonRelease(&automaton);
     ck_assert_ptr_null(automatonTurnEnd(&automaton));
 }
-END_TEST
 
-START_TEST(datagramErrorsAreNotFatal)
+CASE(automaton, datagramErrorsAreNotFatal)
 {
     openAutomaton(SOCK_DGRAM);
     good(POLLERR, ECONNREFUSED);
@@ -268,9 +256,8 @@ START_TEST(datagramErrorsAreNotFatal)
     view.error = ECONNREFUSED;
     bad(POLLERR, ECONNREFUSED);
 }
-END_TEST
 
-START_TEST(checksHangup)
+CASE(automaton, checksHangup)
 {
     openAutomaton(SOCK_STREAM);
     good(POLLHUP, 0);
@@ -289,9 +276,8 @@ START_TEST(checksHangup)
     view.turn++;
     bad(POLLOUT, 0);
 }
-END_TEST
 
-START_TEST(demandsHangupAtRingEnd)
+CASE(automaton, demandsHangupAtRingEnd)
 {
     openAutomaton(SOCK_STREAM);
     ck_assert_ptr_nonnull(automatonRingEnd(&automaton));
@@ -300,31 +286,4 @@ START_TEST(demandsHangupAtRingEnd)
     openAutomaton(SOCK_STREAM);
     automatonRelease(&automaton);
     ck_assert_ptr_null(automatonRingEnd(&automaton));
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("automaton");
-    TCase* area = tcase_create("automaton");
-
-    tcase_add_test(area, acceptsWholeLife);
-    tcase_add_test(area, acceptsHalfClose);
-    tcase_add_test(area, refusesSeveralBits);
-    tcase_add_test(area, refusesOtherPlaces);
-    tcase_add_test(area, refusesAfterRelease);
-    tcase_add_test(area, refusesTwiceInTurn);
-    tcase_add_test(area, refusesWrongOrder);
-    tcase_add_test(area, checksInputParameter);
-    tcase_add_test(area, refusesRepeatWithoutData);
-    tcase_add_test(area, refusesInputWhilePaused);
-    tcase_add_test(area, refusesInputAfterEnd);
-    tcase_add_test(area, checksOutput);
-    tcase_add_test(area, checksFatalError);
-    tcase_add_test(area, demandsHangupAfterFatalError);
-    tcase_add_test(area, datagramErrorsAreNotFatal);
-    tcase_add_test(area, checksHangup);
-    tcase_add_test(area, demandsHangupAtRingEnd);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

@@ -1,17 +1,7 @@
 /* Buffers and pools as a user sees them; the inside is tested in test/unit. */
 #include "services.h"
 
-static struct Fixture fixture;
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+SCENE_AREA(buffer, "buffer");
 
 static void checkBuffer(struct FastBufferPool* pool, size_t size)
 {
@@ -36,19 +26,19 @@ static void checkBuffer(struct FastBufferPool* pool, size_t size)
     ReleaseFastBuffer(buffer);
 }
 
-static const size_t sizes[] = {0, 1, 255, 256, 257, 4096, 65536, 100000, 2 << 20, (2 << 20) + 1, (size_t)1 << 30};
+static const size_t sizes[] = {
+    0, 1, 255, 256, 257, 4096, 65536, 100000, 2 << 20, (2 << 20) + 1, (size_t)1 << 30};
 
-START_TEST(hasAnySize)
+CASE(buffer, hasAnySize)
 {
     for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++)
-        checkBuffer(fixture.outbound, sizes[index]);
-    runTurns(fixture.ring, 1); /* now the pool has its thread */
+        checkBuffer(scene.outbound, sizes[index]);
+    runTurns(scene.ring, 1); /* now the pool has its thread */
     for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++)
-        checkBuffer(fixture.outbound, sizes[index]);
+        checkBuffer(scene.outbound, sizes[index]);
 }
-END_TEST
 
-START_TEST(needsNoRing)
+CASE(buffer, needsNoRing)
 {
     struct FastBufferPool* pool = CreateFastBufferPool(NULL);
     ck_assert_ptr_nonnull(pool);
@@ -59,9 +49,8 @@ START_TEST(needsNoRing)
     memset(GetFastBufferData(last), 0, 10); /* lives on */
     ReleaseFastBuffer(last);
 }
-END_TEST
 
-START_TEST(nullIsHarmless)
+CASE(buffer, nullIsHarmless)
 {
     ReleaseFastBufferPool(NULL);
     ReleaseFastBuffer(NULL);
@@ -73,22 +62,20 @@ START_TEST(nullIsHarmless)
     ck_assert_uint_eq(GetFastBufferSize(NULL), 0);
     ck_assert_int_eq(SetFastBufferLength(NULL, 0), -EINVAL);
 }
-END_TEST
 
-START_TEST(refusesBadArguments)
+CASE(buffer, refusesBadArguments)
 {
     refuses(EINVAL, AllocateFastBuffer(NULL, 10, 0));
-    refuses(EINVAL, AllocateFastBuffer(fixture.outbound, 10, 1));
-    refuses(EMSGSIZE, AllocateFastBuffer(fixture.outbound, ((size_t)1 << 30) + 1, 0));
-    refuses(EMSGSIZE, AllocateFastBuffer(fixture.outbound, SIZE_MAX, 0));
+    refuses(EINVAL, AllocateFastBuffer(scene.outbound, 10, 1));
+    refuses(EMSGSIZE, AllocateFastBuffer(scene.outbound, ((size_t)1 << 30) + 1, 0));
+    refuses(EMSGSIZE, AllocateFastBuffer(scene.outbound, SIZE_MAX, 0));
     refuses(EINVAL, AllocateRingFastBuffer(10, NULL));
-    refuses(EMSGSIZE, AllocateRingFastBuffer(SIZE_MAX, fixture.outbound));
+    refuses(EMSGSIZE, AllocateRingFastBuffer(SIZE_MAX, scene.outbound));
 }
-END_TEST
 
-START_TEST(ringBuffersAreBuffers)
+CASE(buffer, ringBuffersAreBuffers)
 {
-    void* data = AllocateRingFastBuffer(5000, fixture.outbound);
+    void* data = AllocateRingFastBuffer(5000, scene.outbound);
     ck_assert_ptr_nonnull(data);
     ck_assert_uint_eq(GetFastBufferSize(GetFastBuffer(data)), 5000);
     HoldFastBuffer(GetFastBuffer(data));
@@ -96,7 +83,6 @@ START_TEST(ringBuffersAreBuffers)
     memset(data, 0, 5000);
     ReleaseRingFastBuffer(data);
 }
-END_TEST
 
 /* ---- pool, ring and buffers may go in any order ---- */
 
@@ -128,9 +114,11 @@ static void releasePart(int part)
     }
 }
 
-START_TEST(goInAnyOrder)
+CASE(buffer, goInAnyOrder)
 {
-    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}, {0, 1, 3}, {0, 3, 1}, {1, 0, 3}, {1, 3, 0}, {3, 0, 1}, {3, 1, 0}};
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0},
+                                    {2, 0, 1}, {2, 1, 0}, {0, 1, 3}, {0, 3, 1},
+                                    {1, 0, 3}, {1, 3, 0}, {3, 0, 1}, {3, 1, 0}};
     for (size_t index = 0; index < sizeof(orders) / sizeof(orders[0]); index++) {
         for (int turns = 0; turns < 2; turns++) {
             ring = CreateFastRing(8);
@@ -143,9 +131,8 @@ START_TEST(goInAnyOrder)
         }
     }
 }
-END_TEST
 
-START_TEST(poolIsAShellAfterTheRing)
+CASE(buffer, poolIsAShellAfterTheRing)
 {
     ring = CreateFastRing(8);
     pool = CreateFastBufferPool(ring);
@@ -153,24 +140,22 @@ START_TEST(poolIsAShellAfterTheRing)
     refuses(ECANCELED, AllocateFastBuffer(pool, 10, 0));
     ReleaseFastBufferPool(pool);
 }
-END_TEST
 
-START_TEST(countsUntilTheLastBufferIsHome)
+CASE(buffer, countsUntilTheLastBufferIsHome)
 {
-    pool = CreateFastBufferPool(fixture.ring);
-    runTurns(fixture.ring, 1);
-    uint64_t before = readRing(fixture.ring).buffers;
+    pool = CreateFastBufferPool(scene.ring);
+    runTurns(scene.ring, 1);
+    uint64_t before = readRing(scene.ring).buffers;
     buffer = AllocateFastBuffer(pool, 1000, 0);
     struct FastBuffer* other = AllocateFastBuffer(pool, 1000, 0);
     ReleaseFastBufferPool(pool);
-    ck_assert_uint_eq(readRing(fixture.ring).buffers, before + 2);
+    ck_assert_uint_eq(readRing(scene.ring).buffers, before + 2);
     inThread(releaseInThread, buffer);
-    ck_assert_uint_eq(readRing(fixture.ring).buffers, before + 1);
+    ck_assert_uint_eq(readRing(scene.ring).buffers, before + 1);
     inThread(releaseInThread, other);
-    ck_assert_uint_eq(readRing(fixture.ring).buffers, before);
-    runIdle(fixture.ring);
+    ck_assert_uint_eq(readRing(scene.ring).buffers, before);
+    runIdle(scene.ring);
 }
-END_TEST
 
 /* ---- threads ---- */
 
@@ -183,33 +168,31 @@ static void* allocateInThread(void* closure)
     return made;
 }
 
-START_TEST(isMadeInAnyThread)
+CASE(buffer, isMadeInAnyThread)
 {
-    runTurns(fixture.ring, 1);
-    uint64_t before = readRing(fixture.ring).buffers;
-    buffer = inThread(allocateInThread, fixture.outbound);
-    ck_assert_uint_eq(readRing(fixture.ring).buffers, before + 1);
+    runTurns(scene.ring, 1);
+    uint64_t before = readRing(scene.ring).buffers;
+    buffer = inThread(allocateInThread, scene.outbound);
+    ck_assert_uint_eq(readRing(scene.ring).buffers, before + 1);
     ck_assert_uint_eq(GetFastBufferLength(buffer), 100);
     ck_assert_uint_eq(GetFastBufferData(buffer)[99], 3);
     ReleaseFastBuffer(buffer);
-    ck_assert_uint_eq(readRing(fixture.ring).buffers, before);
+    ck_assert_uint_eq(readRing(scene.ring).buffers, before);
 }
-END_TEST
 
 static void* createInThread(void* closure)
 {
-    refuses(EPERM, CreateFastBufferPool(fixture.ring));
+    refuses(EPERM, CreateFastBufferPool(scene.ring));
     ReleaseFastBufferPool(closure); /* does nothing */
     return NULL;
 }
 
-START_TEST(poolIsTheRingsThreads)
+CASE(buffer, poolIsTheRingsThreads)
 {
-    runTurns(fixture.ring, 1);
-    inThread(createInThread, fixture.outbound);
-    checkBuffer(fixture.outbound, 100);
+    runTurns(scene.ring, 1);
+    inThread(createInThread, scene.outbound);
+    checkBuffer(scene.outbound, 100);
 }
-END_TEST
 
 static void* churn(void* closure)
 {
@@ -224,59 +207,29 @@ static void* churn(void* closure)
     return NULL;
 }
 
-START_TEST(churnsInManyThreads)
+CASE(buffer, churnsInManyThreads)
 {
     pthread_t threads[4];
-    runTurns(fixture.ring, 1);
-    uint64_t before = readRing(fixture.ring).buffers;
+    runTurns(scene.ring, 1);
+    uint64_t before = readRing(scene.ring).buffers;
     for (int index = 0; index < 4; index++)
-        ck_assert_int_eq(pthread_create(&threads[index], NULL, churn, fixture.outbound), 0);
-    churn(fixture.outbound);
+        ck_assert_int_eq(pthread_create(&threads[index], NULL, churn, scene.outbound), 0);
+    churn(scene.outbound);
     for (int index = 0; index < 4; index++)
         pthread_join(threads[index], NULL);
-    ck_assert_uint_eq(readRing(fixture.ring).buffers, before);
-}
-END_TEST
-
-/* uint64_t: the ring's pools have so many bytes, or less */
-static bool hasBytes(void* closure)
-{
-    return readRing(fixture.ring).bufferBytes <= *(uint64_t*)closure;
+    ck_assert_uint_eq(readRing(scene.ring).buffers, before);
 }
 
-START_TEST(memoryReturnsAfterABurst)
+CASE(buffer, memoryReturnsAfterABurst)
 {
     static struct FastBuffer* many[1000];
-    runTurns(fixture.ring, 1);
-    uint64_t before = readRing(fixture.ring).bufferBytes;
+    runTurns(scene.ring, 1);
+    uint64_t before = readRing(scene.ring).bufferBytes;
     for (int index = 0; index < 1000; index++)
-        many[index] = AllocateFastBuffer(fixture.outbound, 100000, 0);
-    ck_assert_uint_ge(readRing(fixture.ring).bufferBytes, before + 100000000);
+        many[index] = AllocateFastBuffer(scene.outbound, 100000, 0);
+    ck_assert_uint_ge(readRing(scene.ring).bufferBytes, before + 100000000);
     for (int index = 0; index < 1000; index++)
         ReleaseFastBuffer(many[index]);
     uint64_t after = before + (4 << 20);
-    waitFor(fixture.ring, hasBytes, &after);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("buffer");
-    TCase* tcase = tcase_create("buffer");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, hasAnySize);
-    tcase_add_test(tcase, needsNoRing);
-    tcase_add_test(tcase, nullIsHarmless);
-    tcase_add_test(tcase, refusesBadArguments);
-    tcase_add_test(tcase, ringBuffersAreBuffers);
-    tcase_add_test(tcase, goInAnyOrder);
-    tcase_add_test(tcase, poolIsAShellAfterTheRing);
-    tcase_add_test(tcase, countsUntilTheLastBufferIsHome);
-    tcase_add_test(tcase, isMadeInAnyThread);
-    tcase_add_test(tcase, poolIsTheRingsThreads);
-    tcase_add_test(tcase, churnsInManyThreads);
-    tcase_add_test(tcase, memoryReturnsAfterABurst);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
+    waitFor(scene.ring, hasMemoryWithin, &after);
 }

@@ -1,4 +1,5 @@
-/* What a descriptor's end promises: once a call has given it up, nobody in the kernel keeps its file. */
+/* What a descriptor's end promises: once a call has given it up, nobody in the kernel keeps its
+ * file. */
 #include "services.h"
 
 #include <Ring/FastBuffer.h>
@@ -18,21 +19,16 @@ enum
     PROGRAMS = 400,
 };
 
-static struct Fixture fixture;
-static struct Recorder recorder;
 static int pair[2];
 static int calls;
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     calls = 0;
 }
 
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+AREA(close, "close", .open = setUp, .close = closeScene, .timeout = 120);
 
 /* Hears of the end without a turn of the ring; the bound is for a hang alone. */
 static void expectHangup(int peer)
@@ -88,7 +84,7 @@ static void expectEndOfWatched(int kind)
 }
 
 /* §2.8 file let go: a removed watch's, whatever was in flight */
-START_TEST(removedWatchKeepsNothing)
+CASE(close, removedWatchKeepsNothing)
 {
     static const uint32_t flags[] = {0, FASTRING_WATCH_ONCE, FASTRING_WATCH_EDGE};
     for (int kind = 0; kind < 4; kind++) {
@@ -96,36 +92,35 @@ START_TEST(removedWatchKeepsNothing)
             for (int turns = 0; turns < 4; turns++) {
                 uint32_t mask = openWatched(kind);
                 struct FastRingWatch* watch =
-                    AddFastRingWatch(fixture.ring, pair[0], mask, flags[index], onWatch, NULL);
+                    AddFastRingWatch(scene.ring, pair[0], mask, flags[index], onWatch, NULL);
                 ck_assert_ptr_nonnull(watch);
-                runTurns(fixture.ring, turns);
+                runTurns(scene.ring, turns);
                 RemoveFastRingWatch(watch);
                 expectEndOfWatched(kind);
             }
         }
     }
     ck_assert_int_eq(calls, 0);
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
 }
-END_TEST
 
 /* §2.8 file let go: … and while its cancellation is on the way already */
-START_TEST(updatedWatchKeepsNothingOnceRemoved)
+CASE(close, updatedWatchKeepsNothingOnceRemoved)
 {
     for (int before = 0; before < 3; before++) {
         for (int after = 0; after < 3; after++) {
             pairStream(pair);
-            struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, onWatch, NULL);
-            runTurns(fixture.ring, before);
+            struct FastRingWatch* watch = AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, onWatch,
+                                                           NULL);
+            runTurns(scene.ring, before);
             ck_assert_int_eq(UpdateFastRingWatch(watch, after == 2 ? 0 : POLLPRI), 0);
-            runTurns(fixture.ring, after);
+            runTurns(scene.ring, after);
             RemoveFastRingWatch(watch);
             expectEndOfWatched(0);
         }
     }
 }
-END_TEST
 
 static void removeInside(struct FastRingWatch* watch, int result, void* closure)
 {
@@ -137,18 +132,18 @@ static void removeInside(struct FastRingWatch* watch, int result, void* closure)
 }
 
 /* §2.8 file let go: inside the function */
-START_TEST(watchRemovedInsideKeepsNothing)
+CASE(close, watchRemovedInsideKeepsNothing)
 {
     static const uint32_t flags[] = {0, FASTRING_WATCH_ONCE, FASTRING_WATCH_EDGE};
     for (int index = 0; index < 3; index++) {
         pairStream(pair);
-        ck_assert_ptr_nonnull(AddFastRingWatch(fixture.ring, pair[0], POLLIN, flags[index], removeInside, NULL));
-        runTurns(fixture.ring, 2);
+        ck_assert_ptr_nonnull(
+            AddFastRingWatch(scene.ring, pair[0], POLLIN, flags[index], removeInside, NULL));
+        runTurns(scene.ring, 2);
         sendText(pair[1], "x");
-        waitCount(fixture.ring, &calls, index + 1);
+        waitCount(scene.ring, &calls, index + 1);
     }
 }
-END_TEST
 
 static struct FastRingWatch* others[20];
 static int ends[20][2];
@@ -167,28 +162,28 @@ static void removeAll(struct FastRingWatch* watch, int result, void* closure)
 }
 
 /* §2.8 file let go: many at once, with completions of theirs on the way */
-START_TEST(watchesRemovedTogetherKeepNothing)
+CASE(close, watchesRemovedTogetherKeepNothing)
 {
     for (int index = 0; index < 20; index++) {
         pairStream(ends[index]);
-        others[index] = AddFastRingWatch(fixture.ring, ends[index][0], POLLIN, 0, removeAll, NULL);
+        others[index] = AddFastRingWatch(scene.ring, ends[index][0], POLLIN, 0, removeAll, NULL);
         ck_assert_ptr_nonnull(others[index]);
     }
-    runTurns(fixture.ring, 2);
+    runTurns(scene.ring, 2);
     for (int index = 0; index < 20; index += 2)
         sendText(ends[index][1], "x");
-    waitCount(fixture.ring, &calls, 1);
-    runIdle(fixture.ring);
+    waitCount(scene.ring, &calls, 1);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 1);
 }
-END_TEST
 
-/* §2.8 file let go: who waits for a child that reads to the end of its input does not wait for ever */
-START_TEST(childHearsTheEnd)
+/* §2.8 file let go: who waits for a child that reads to the end of its input does not wait for
+ * ever */
+CASE(close, childHearsTheEnd)
 {
     pairStream(pair);
-    struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, onWatch, NULL);
-    runTurns(fixture.ring, 2);
+    struct FastRingWatch* watch = AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, onWatch, NULL);
+    runTurns(scene.ring, 2);
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
@@ -204,7 +199,6 @@ START_TEST(childHearsTheEnd)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
 }
-END_TEST
 
 /* ---- listeners ---- */
 
@@ -241,24 +235,23 @@ static void onConnection(struct FastListener* which, int handle, void* closure)
 }
 
 /* §2.8 port free: on return */
-START_TEST(releasedListenerFreesItsPort)
+CASE(close, releasedListenerFreesItsPort)
 {
     int handle;
     accepted = 0;
     ck_assert_int_eq(listenAgain(true, &handle), 0);
     for (int turns = 0; turns < 4; turns++) {
-        struct FastListener* own = CreateFastListener(fixture.ring, handle, 0, onConnection, NULL);
+        struct FastListener* own = CreateFastListener(scene.ring, handle, 0, onConnection, NULL);
         ck_assert_ptr_nonnull(own);
-        runTurns(fixture.ring, turns);
+        runTurns(scene.ring, turns);
         ReleaseFastListener(own);
         ck_assert_int_eq(fcntl(handle, F_GETFD), -1);
         ck_assert_int_eq(listenAgain(false, &handle), 0);
     }
     close(handle);
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
 }
-END_TEST
 
 static void releaseInside(struct FastListener* which, int handle, void* closure)
 {
@@ -271,20 +264,19 @@ static void releaseInside(struct FastListener* which, int handle, void* closure)
 }
 
 /* §2.8 port free: inside the function */
-START_TEST(listenerReleasedInsideFreesItsPort)
+CASE(close, listenerReleasedInsideFreesItsPort)
 {
     int handle;
     int again = -1;
     accepted = 0;
     ck_assert_int_eq(listenAgain(true, &handle), 0);
-    ck_assert_ptr_nonnull(CreateFastListener(fixture.ring, handle, 0, releaseInside, &again));
+    ck_assert_ptr_nonnull(CreateFastListener(scene.ring, handle, 0, releaseInside, &again));
     int client = socket(AF_INET, SOCK_STREAM, 0);
     ck_assert_int_eq(connect(client, (struct sockaddr*)&address, length), 0);
-    waitCount(fixture.ring, &accepted, 1);
+    waitCount(scene.ring, &accepted, 1);
     close(client);
     close(again);
 }
-END_TEST
 
 static void takeSome(struct FastListener* which, int handle, void* closure)
 {
@@ -310,10 +302,11 @@ static void expectBacklogIsKept(int flags)
     }
     accepted = 0;
     for (most = 3; most < CLIENTS + 3; most += 3) {
-        listener = CreateFastListener(fixture.ring, fcntl(spare, F_DUPFD_CLOEXEC, 0), 0, takeSome, handles);
+        listener = CreateFastListener(scene.ring, fcntl(spare, F_DUPFD_CLOEXEC, 0), 0, takeSome,
+                                      handles);
         ck_assert_ptr_nonnull(listener);
-        waitCount(fixture.ring, &accepted, most < CLIENTS ? most : CLIENTS);
-        runIdle(fixture.ring);
+        waitCount(scene.ring, &accepted, most < CLIENTS ? most : CLIENTS);
+        runIdle(scene.ring);
         ck_assert_int_eq(accepted, most < CLIENTS ? most : CLIENTS);
     }
     for (int index = 0; index < CLIENTS; index++) {
@@ -326,28 +319,28 @@ static void expectBacklogIsKept(int flags)
     close(spare);
 }
 
-/* §2.8 backlog: who was not told of yet waits there when the listener is released in its function */
-START_TEST(releasedListenerLeavesTheBacklog)
+/* §2.8 backlog: who was not told of yet waits there when the listener is released in its
+ * function */
+CASE(close, releasedListenerLeavesTheBacklog)
 {
     expectBacklogIsKept(0);
     expectBacklogIsKept(O_NONBLOCK);
 }
-END_TEST
 
 /* §2.8 backlog: … or between turns */
-START_TEST(listenerReleasedBetweenTurnsLeavesTheBacklog)
+CASE(close, listenerReleasedBetweenTurnsLeavesTheBacklog)
 {
     int clients[CLIENTS];
     int handle = listenTcp(&address, &length);
     int spare = fcntl(handle, F_DUPFD_CLOEXEC, 0);
-    listener = CreateFastListener(fixture.ring, handle, 0, onConnection, NULL);
-    runTurns(fixture.ring, 2);
+    listener = CreateFastListener(scene.ring, handle, 0, onConnection, NULL);
+    runTurns(scene.ring, 2);
     for (int index = 0; index < CLIENTS; index++) {
         clients[index] = socket(AF_INET, SOCK_STREAM, 0);
         ck_assert_int_eq(connect(clients[index], (struct sockaddr*)&address, length), 0);
     }
     ReleaseFastListener(listener);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     for (int index = 0; index < CLIENTS; index++) {
         int taken = accept(spare, NULL, NULL);
         ck_assert_int_ge(taken, 0);
@@ -356,43 +349,41 @@ START_TEST(listenerReleasedBetweenTurnsLeavesTheBacklog)
     }
     close(spare);
 }
-END_TEST
 
 /* ---- sockets ---- */
 
-/* §2.6 GetFastRingPending: at 0 the peer has heard the end, also of a socket that was aborted, or closed as a
- * stream */
-START_TEST(nothingPendingMeansNothingKept)
+/* §2.6 GetFastRingPending: at 0 the peer has heard the end, also of a socket that was aborted,
+ * or closed as a stream */
+CASE(close, nothingPendingMeansNothingKept)
 {
-    for (int kind = 0; kind < KIND_COUNT; kind++) {
+    for (int kind = KIND_FIRST; kind < KIND_COUNT; kind++) {
         if (!hasKind((enum Kind)kind) || typeKind((enum Kind)kind) == SOCK_DGRAM)
             continue;
         for (int way = 0; way < 3; way++) {
             if (way == 2 && typeKind((enum Kind)kind) != SOCK_STREAM)
                 continue;
             pairKind((enum Kind)kind, pair);
-            openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-            FILE* stream = way == 2 ? GetFastSocketStream(recorder.socket, 1) : NULL;
-            runIdle(fixture.ring);
+            openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+            FILE* stream = way == 2 ? GetFastSocketStream(scene.ours.socket, 1) : NULL;
+            runIdle(scene.ring);
             if (way == 0)
-                ReleaseFastSocket(recorder.socket);
+                ReleaseFastSocket(scene.ours.socket);
             else if (way == 1)
-                AbortFastSocket(recorder.socket);
+                AbortFastSocket(scene.ours.socket);
             else {
-                noteRelease(recorder.socket);
+                noteRelease(scene.ours.socket);
                 fclose(stream);
             }
             if (way != 1)
                 shutdown(pair[1], SHUT_WR);
-            waitFor(fixture.ring, isNothingPending, fixture.ring);
+            waitFor(scene.ring, isNothingPending, scene.ring);
             expectHangup(pair[1]);
         }
     }
 }
-END_TEST
 
 /* §2.6 GetFastRingPending: at 0 a program that was written can be executed */
-START_TEST(writtenProgramCanBeExecuted)
+CASE(close, writtenProgramCanBeExecuted)
 {
     static const char text[] = "#!/nonexistent/interpreter\n";
     char path[] = "/tmp/fastsocket-exec-XXXXXX";
@@ -403,10 +394,10 @@ START_TEST(writtenProgramCanBeExecuted)
         unlink(path);
         handle = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
         ck_assert_int_ge(handle, 0);
-        openRecorded(&fixture, handle, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
-        transmitText(recorder.socket, text);
-        ReleaseFastSocket(recorder.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        openRecorded(&scene, handle, NULL, FASTSOCKET_MODE_FILE_IO, &scene.ours);
+        transmitText(scene.ours.socket, text);
+        ReleaseFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
         pid_t child = vfork();
         if (child == 0) {
             execl(path, path, (char*)NULL);
@@ -418,7 +409,6 @@ START_TEST(writtenProgramCanBeExecuted)
     }
     unlink(path);
 }
-END_TEST
 
 /* ---- raw operations ---- */
 
@@ -437,39 +427,39 @@ static int onRaw(struct FastRingDescriptor* descriptor, struct io_uring_cqe* com
 }
 
 /* §2.8 file let go: a raw operation's by its last completion */
-START_TEST(completedDescriptorKeepsNothing)
+CASE(close, completedDescriptorKeepsNothing)
 {
     pairStream(pair);
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, onRaw, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onRaw, NULL);
     io_uring_prep_poll_add(GetFastRingDescriptorSubmission(descriptor), pair[0], POLLIN);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    runTurns(fixture.ring, 2);
+    runTurns(scene.ring, 2);
     ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     ck_assert_int_eq(lastResult, -ECANCELED);
 }
-END_TEST
 
 /* ---- the ring ---- */
 
 /* §2.8 file let go: of everything that lives on a ring, when its release returns */
-START_TEST(releasedRingKeepsNothing)
+CASE(close, releasedRingKeepsNothing)
 {
     int watched[2];
     int polled[2];
     int piped[2];
     struct FastRing* ring = CreateFastRing(0);
-    struct Fixture parts = {.ring = ring};
+    struct Scene parts = {.ring = ring};
     ck_assert_ptr_nonnull(ring);
     pairStream(watched);
     pairStream(polled);
     pairStream(pair);
     ck_assert_int_eq(pipe2(piped, O_CLOEXEC), 0);
     parts.inbound = parts.outbound = CreateFastBufferPool(ring);
-    parts.provider = CreateFastRingBufferProvider(ring, 0, 8, 256, AllocateRingFastBuffer, parts.inbound);
-    openRecorded(&parts, pair[0], NULL, 0, &recorder);
-    struct FastSocket* socket = recorder.socket;
-    openRecorded(&parts, piped[0], NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
+    parts.provider = CreateFastRingBufferProvider(ring, 0, 8, 256, AllocateRingFastBuffer,
+                                                  parts.inbound);
+    openRecorded(&parts, pair[0], NULL, 0, &scene.ours);
+    struct FastSocket* socket = scene.ours.socket;
+    openRecorded(&parts, piped[0], NULL, FASTSOCKET_MODE_FILE_IO, &scene.ours);
     struct FastRingWatch* watch = AddFastRingWatch(ring, watched[0], POLLIN, 0, onWatch, NULL);
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, NULL, NULL);
     io_uring_prep_poll_add(GetFastRingDescriptorSubmission(descriptor), polled[0], POLLIN);
@@ -492,33 +482,9 @@ START_TEST(releasedRingKeepsNothing)
     close(handle);
 
     ReleaseFastSocket(socket);
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     RemoveFastRingWatch(watch);
     ReleaseFastListener(listener);
     ReleaseFastRingBufferProvider(parts.provider, ReleaseRingFastBuffer);
     ReleaseFastBufferPool(parts.inbound);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("close");
-    TCase* tcase = tcase_create("close");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, removedWatchKeepsNothing);
-    tcase_add_test(tcase, updatedWatchKeepsNothingOnceRemoved);
-    tcase_add_test(tcase, watchRemovedInsideKeepsNothing);
-    tcase_add_test(tcase, watchesRemovedTogetherKeepNothing);
-    tcase_add_test(tcase, childHearsTheEnd);
-    tcase_add_test(tcase, releasedListenerFreesItsPort);
-    tcase_add_test(tcase, listenerReleasedInsideFreesItsPort);
-    tcase_add_test(tcase, releasedListenerLeavesTheBacklog);
-    tcase_add_test(tcase, listenerReleasedBetweenTurnsLeavesTheBacklog);
-    tcase_add_test(tcase, nothingPendingMeansNothingKept);
-    tcase_add_test(tcase, writtenProgramCanBeExecuted);
-    tcase_add_test(tcase, completedDescriptorKeepsNothing);
-    tcase_add_test(tcase, releasedRingKeepsNothing);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

@@ -1,7 +1,7 @@
 /*
- * Buffers of a provider that users' own operations are given: each one that a completion names is its
- * user's, or goes back to its ring, however the operation ends. What the ring has is counted by taking it
- * all: a receive that is sent more messages than there are buffers ends with ENOBUFS.
+ * Buffers of a provider that users' own operations are given: each one that a completion names is
+ * its user's, or goes back to its ring, however the operation ends. What the ring has is counted by
+ * taking it all: a receive that is sent more messages than there are buffers ends with ENOBUFS.
  */
 #include "fixture.h"
 
@@ -15,28 +15,7 @@ enum
     CONNECTIONS = 100,
 };
 
-static struct FastRing* ring;
-static struct FastBufferPool* pool;
-static struct FastRingBufferProvider* provider;
-static int descriptors;
-static int pair[2];
-
-static void setUp(void)
-{
-    descriptors = countDescriptors();
-    ring = CreateFastRing(0);
-    pool = CreateFastBufferPool(ring);
-    provider = CreateFastRingBufferProvider(ring, 0, BUFFERS, LENGTH, AllocateRingFastBuffer, pool);
-    ck_assert_ptr_nonnull(provider);
-}
-
-static void tearDown(void)
-{
-    ReleaseFastRing(ring);
-    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(pool);
-    ck_assert_int_eq(countDescriptors(), descriptors);
-}
+SCENE_AREA_OF(descriptorBuffer, "descriptor-buffer", .buffers = BUFFERS, .bufferLength = LENGTH);
 
 /* ---- operations ---- */
 
@@ -52,7 +31,8 @@ static struct
     struct io_uring_cqe* taken; /* otherwise copies of them */
 } seen;
 
-static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                        int reason)
 {
     (void)descriptor;
     if (completion == NULL)
@@ -60,22 +40,23 @@ static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_c
     seen.told++;
     seen.last = completion->res;
     seen.over = reason == FASTRING_REASON_COMPLETE;
-    if (completion->res > 0 && GetFastRingBuffer(provider, completion) != NULL) {
+    if (completion->res > 0 && GetFastRingBuffer(scene.provider, completion) != NULL) {
         if (seen.taken != NULL)
-            memcpy((char*)seen.taken + (size_t)seen.bytes * sizeof(*seen.taken), completion, sizeof(*completion));
+            memcpy((char*)seen.taken + (size_t)seen.bytes * sizeof(*seen.taken), completion,
+                   sizeof(*completion));
         seen.bytes++;
         if (seen.advance)
-            ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), 0);
+            ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, completion, NULL, NULL), 0);
     }
     return seen.keep == 0 || seen.told < seen.keep;
 }
 
 static struct FastRingDescriptor* receiveFrom(int handle, HandleFastRingCompletionFunction function)
 {
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, function, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, function, NULL);
     struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
     io_uring_prep_recv_multishot(entry, handle, NULL, 0, 0);
-    PrepareFastRingBuffer(provider, entry);
+    PrepareFastRingBuffer(scene.provider, entry);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     return descriptor;
 }
@@ -83,26 +64,26 @@ static struct FastRingDescriptor* receiveFrom(int handle, HandleFastRingCompleti
 static void sendRecords(int count)
 {
     for (int index = 0; index < count; index++)
-        ck_assert_int_eq(send(pair[1], "record", 6, MSG_NOSIGNAL), 6);
+        ck_assert_int_eq(send(scene.peer, "record", 6, MSG_NOSIGNAL), 6);
 }
 
-static void closePair(void)
+static void closeBoth(void)
 {
-    close(pair[0]);
-    close(pair[1]);
+    close(scene.handle);
+    closePeer();
 }
 
 static bool isIdle(void* closure)
 {
     (void)closure;
-    return readRing(ring).operations == 0;
+    return readRing(scene.ring).operations == 0;
 }
 
 /* Until no operation is in flight; one that was just submitted is from the next turn on. */
 static void finish(void)
 {
-    runTurns(ring, 1);
-    waitFor(ring, isIdle, NULL);
+    runTurns(scene.ring, 1);
+    waitFor(scene.ring, isIdle, NULL);
 }
 
 /* Both what the statistics say and what a receive really finds. */
@@ -110,128 +91,129 @@ static void expectAllBuffers(void)
 {
     struct io_uring_cqe* taken = calloc(BUFFERS, sizeof(struct io_uring_cqe));
     finish();
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
     memset(&seen, 0, sizeof(seen));
     seen.taken = taken;
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     sendRecords(BUFFERS + 1);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
     finish();
     ck_assert_int_eq(seen.last, -ENOBUFS);
     ck_assert_int_eq(seen.bytes, BUFFERS);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, 0);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, 0);
     for (int index = 0; index < BUFFERS; index++)
-        ck_assert_int_eq(AdvanceFastRingBuffer(provider, &taken[index], NULL, NULL), 0);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+        ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, &taken[index], NULL, NULL), 0);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
     free(taken);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
 }
 
 /* ---- ends ---- */
 
 /* §2.3 own operations: a handler that lets its receive go takes no more than what it saw */
-START_TEST(comeBackWhenTheHandlerLetsGo)
+CASE(descriptorBuffer, comeBackWhenTheHandlerLetsGo)
 {
     for (int told = 1; told <= 3; told++) {
         memset(&seen, 0, sizeof(seen));
         seen.keep = told;
         seen.advance = true;
-        pairUnix(pair, SOCK_SEQPACKET);
+        pairUnix(scene.pair, SOCK_SEQPACKET);
         sendRecords(5);
-        receiveFrom(pair[0], onCompletion);
+        receiveFrom(scene.handle, onCompletion);
         finish();
         ck_assert_int_eq(seen.told, told);
-        closePair();
+        closeBoth();
         expectAllBuffers();
     }
 }
-END_TEST
 
 static struct FastRingDescriptor* other;
 
-static int releaseOther(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int releaseOther(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                        int reason)
 {
     ReleaseFastRingDescriptor(other);
     other = NULL;
     return onCompletion(descriptor, completion, reason);
 }
 
-/* §2.3 own operations: a receive that is released by another's handler, with completions in the queue */
-START_TEST(comeBackFromAReleasedReceive)
+/* §2.3 own operations: a receive that is released by another's handler, with completions in the
+ * queue */
+CASE(descriptorBuffer, comeBackFromAReleasedReceive)
 {
     int second[2];
 
     memset(&seen, 0, sizeof(seen));
     seen.advance = true;
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     pairUnix(second, SOCK_SEQPACKET);
     sendRecords(4);
     for (int index = 0; index < 4; index++)
         ck_assert_int_eq(send(second[1], "record", 6, 0), 6);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], releaseOther);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, releaseOther);
     other = receiveFrom(second[0], onCompletion);
-    waitCount(ring, &seen.told, 4);
+    waitCount(scene.ring, &seen.told, 4);
     ck_assert_ptr_null(other);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     close(second[0]);
     close(second[1]);
     expectAllBuffers();
 }
-END_TEST
 
 /* §2.3 own operations: a receive without a handler discards what comes, not its buffers */
-START_TEST(comeBackWithoutAHandler)
+CASE(descriptorBuffer, comeBackWithoutAHandler)
 {
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     sendRecords(BUFFERS * 3 / 2);
-    receiveFrom(pair[0], NULL);
-    runIdle(ring);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
-    close(pair[1]);
+    receiveFrom(scene.handle, NULL);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
+    closePeer();
     finish();
-    close(pair[0]);
+    close(scene.handle);
     expectAllBuffers();
 }
-END_TEST
 
-/* §2.3 own operations: cancelled before it was submitted, idle, and with completions in the queue */
-START_TEST(comeBackFromACancelledReceive)
+/* §2.3 own operations: cancelled before it was submitted, idle, and with completions in the
+ * queue */
+CASE(descriptorBuffer, comeBackFromACancelledReceive)
 {
     for (int turns = 0; turns < 3; turns++) {
         memset(&seen, 0, sizeof(seen));
         seen.advance = true;
-        pairUnix(pair, SOCK_SEQPACKET);
-        struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
-        runTurns(ring, turns);
+        pairUnix(scene.pair, SOCK_SEQPACKET);
+        struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
+        runTurns(scene.ring, turns);
         sendRecords(3);
         ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
         finish();
         ck_assert(seen.over);
         ReleaseFastRingDescriptor(descriptor);
-        closePair();
+        closeBoth();
         expectAllBuffers();
     }
 }
-END_TEST
 
 static void readOnce(int handle, bool cancel)
 {
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, onCompletion, NULL);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onCompletion,
+                                                                       NULL);
     struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
     io_uring_prep_read(entry, handle, NULL, LENGTH, (uint64_t)-1);
-    PrepareFastRingBuffer(provider, entry);
+    PrepareFastRingBuffer(scene.provider, entry);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    runTurns(ring, 2);
+    runTurns(scene.ring, 2);
     if (cancel)
         (void)CancelFastRingDescriptor(descriptor);
     finish();
     ReleaseFastRingDescriptor(descriptor);
 }
 
-/* §2.3 res 0: a read that ends, fails or is cancelled may bring a buffer, of which nobody hears bytes */
-START_TEST(comeBackFromAReadWithoutBytes)
+/* §2.3 res 0: a read that ends, fails or is cancelled may bring a buffer, of which nobody hears
+ * bytes */
+CASE(descriptorBuffer, comeBackFromAReadWithoutBytes)
 {
     int ends[2];
 
@@ -249,10 +231,9 @@ START_TEST(comeBackFromAReadWithoutBytes)
     close(directory);
     expectAllBuffers();
 }
-END_TEST
 
 /* §2.3 own operations: many peers that send more than their reader takes starve nobody */
-START_TEST(surviveHostileConnections)
+CASE(descriptorBuffer, surviveHostileConnections)
 {
     int handles[CONNECTIONS][2];
 
@@ -260,24 +241,24 @@ START_TEST(surviveHostileConnections)
     seen.keep = 1; /* each is let go at its first record, as by a program that doesn't like it */
     seen.advance = true;
     for (int index = 0; index < CONNECTIONS; index++) {
-        pairUnix(pair, SOCK_SEQPACKET);
-        memcpy(handles[index], pair, sizeof(pair));
+        pairUnix(scene.pair, SOCK_SEQPACKET);
+        memcpy(handles[index], scene.pair, sizeof(scene.pair));
         sendRecords(3);
         seen.told = 0;
-        receiveFrom(pair[0], onCompletion);
+        receiveFrom(scene.handle, onCompletion);
         finish();
         ck_assert_int_eq(seen.told, 1);
     }
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
     expectAllBuffers();
     for (int index = 0; index < CONNECTIONS; index++) {
         close(handles[index][0]);
         close(handles[index][1]);
     }
 }
-END_TEST
 
-static int keepUnread(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int keepUnread(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                      int reason)
 {
     (void)descriptor;
     (void)reason;
@@ -289,29 +270,28 @@ static int keepUnread(struct FastRingDescriptor* descriptor, struct io_uring_cqe
 }
 
 /* §2.3 own operations: what a handler saw is its own until it is advanced, once */
-START_TEST(areTheirUsersUntilTheyAreAdvanced)
+CASE(descriptorBuffer, areTheirUsersUntilTheyAreAdvanced)
 {
     struct io_uring_cqe* taken = calloc(1, sizeof(struct io_uring_cqe));
 
     memset(&seen, 0, sizeof(seen));
     seen.taken = taken;
-    pairUnix(pair, SOCK_SEQPACKET);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], keepUnread);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, keepUnread);
     sendRecords(1);
-    waitCount(ring, &seen.told, 1);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS - 1);
-    ck_assert_ptr_nonnull(GetFastRingBuffer(provider, taken));
-    ck_assert_mem_eq(GetFastRingBuffer(provider, taken), "record", 6);
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, taken, NULL, NULL), 0);
-    ck_assert_uint_eq(readRing(ring).providedBuffers, BUFFERS);
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, taken, NULL, NULL), -EINVAL);
-    ck_assert_ptr_null(GetFastRingBuffer(provider, taken));
+    waitCount(scene.ring, &seen.told, 1);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS - 1);
+    ck_assert_ptr_nonnull(GetFastRingBuffer(scene.provider, taken));
+    ck_assert_mem_eq(GetFastRingBuffer(scene.provider, taken), "record", 6);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, taken, NULL, NULL), 0);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, BUFFERS);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, taken, NULL, NULL), -EINVAL);
+    ck_assert_ptr_null(GetFastRingBuffer(scene.provider, taken));
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     free(taken);
     expectAllBuffers();
 }
-END_TEST
 
 static void onWatch(struct FastRingWatch* watch, int events, void* closure)
 {
@@ -320,87 +300,70 @@ static void onWatch(struct FastRingWatch* watch, int events, void* closure)
     (void)closure;
 }
 
-/* A completion was made before its provider was released; another has the same number when it is told. */
-START_TEST(areNotTheNextProviders)
+/* A completion was made before its provider was released; another has the same number when it is
+ * told. */
+CASE(descriptorBuffer, areNotTheNextProviders)
 {
     int ends[2];
 
     memset(&seen, 0, sizeof(seen));
     seen.advance = true;
-    pairUnix(pair, SOCK_SEQPACKET);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
     ck_assert_int_eq(pipe(ends), 0);
-    struct FastRingWatch* first = AddFastRingWatch(ring, ends[0], POLLIN, 0, onWatch, NULL);
-    struct FastRingWatch* second = AddFastRingWatch(ring, ends[0], POLLIN, 0, onWatch, NULL);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], onCompletion);
-    runTurns(ring, 2);
+    struct FastRingWatch* first = AddFastRingWatch(scene.ring, ends[0], POLLIN, 0, onWatch, NULL);
+    struct FastRingWatch* second = AddFastRingWatch(scene.ring, ends[0], POLLIN, 0, onWatch, NULL);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
+    runTurns(scene.ring, 2);
     sendRecords(1);
     RemoveFastRingWatch(first); /* enters, so that the completion is there */
-    uint16_t group = GetFastRingBufferGroup(provider);
-    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
-    provider = CreateFastRingBufferProvider(ring, group, BUFFERS, LENGTH, AllocateRingFastBuffer, pool);
-    ck_assert_ptr_nonnull(provider);
+    uint16_t group = GetFastRingBufferGroup(scene.provider);
+    ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
+    scene.provider = CreateFastRingBufferProvider(scene.ring, group, BUFFERS, LENGTH,
+                                                  AllocateRingFastBuffer, scene.inbound);
+    ck_assert_ptr_nonnull(scene.provider);
     RemoveFastRingWatch(second); /* once more */
-    waitCount(ring, &seen.told, 1);
+    waitCount(scene.ring, &seen.told, 1);
     ck_assert_int_eq(seen.last, 6);
     ck_assert_int_eq(seen.bytes, 0);
-    ck_assert_uint_eq(readRing(ring).invalidCompletions, 0);
+    ck_assert_uint_eq(readRing(scene.ring).invalidCompletions, 0);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     close(ends[0]);
     close(ends[1]);
     expectAllBuffers();
 }
-END_TEST
 
-/* §2.3 own operations: a completion that was advanced says nothing of what its buffer holds later */
-START_TEST(areNotAnEarlierCompletions)
+/* §2.3 own operations: a completion that was advanced says nothing of what its buffer holds
+ * later */
+CASE(descriptorBuffer, areNotAnEarlierCompletions)
 {
     struct io_uring_cqe* first = calloc(1, sizeof(struct io_uring_cqe));
     struct io_uring_cqe* last = calloc(1, sizeof(struct io_uring_cqe));
 
     memset(&seen, 0, sizeof(seen));
     seen.taken = first;
-    pairUnix(pair, SOCK_SEQPACKET);
-    struct FastRingDescriptor* descriptor = receiveFrom(pair[0], keepUnread);
+    pairUnix(scene.pair, SOCK_SEQPACKET);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, keepUnread);
     sendRecords(1);
-    waitCount(ring, &seen.told, 1);
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, first, NULL, NULL), 0);
+    waitCount(scene.ring, &seen.told, 1);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, first, NULL, NULL), 0);
     seen.taken = last;
     for (int count = 2; count <= BUFFERS + 1; count++) { /* once around */
         sendRecords(1);
-        waitCount(ring, &seen.told, count);
+        waitCount(scene.ring, &seen.told, count);
         if (count <= BUFFERS)
-            ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
+            ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, last, NULL, NULL), 0);
     }
-    ck_assert_uint_eq(last->flags >> IORING_CQE_BUFFER_SHIFT, first->flags >> IORING_CQE_BUFFER_SHIFT);
-    ck_assert_ptr_null(GetFastRingBuffer(provider, first));
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, first, NULL, NULL), -EINVAL);
-    ck_assert_ptr_nonnull(GetFastRingBuffer(provider, last));
+    ck_assert_uint_eq(last->flags >> IORING_CQE_BUFFER_SHIFT,
+                      first->flags >> IORING_CQE_BUFFER_SHIFT);
+    ck_assert_ptr_null(GetFastRingBuffer(scene.provider, first));
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, first, NULL, NULL), -EINVAL);
+    ck_assert_ptr_nonnull(GetFastRingBuffer(scene.provider, last));
     last->user_data = 0; /* as of a program that keeps result and flags alone */
-    ck_assert_int_eq(AdvanceFastRingBuffer(provider, last, NULL, NULL), 0);
+    ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, last, NULL, NULL), 0);
     ReleaseFastRingDescriptor(descriptor);
-    closePair();
+    closeBoth();
     free(first);
     free(last);
     expectAllBuffers();
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("descriptor-buffer");
-    TCase* tcase = tcase_create("descriptor-buffer");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, comeBackWhenTheHandlerLetsGo);
-    tcase_add_test(tcase, comeBackFromAReleasedReceive);
-    tcase_add_test(tcase, comeBackWithoutAHandler);
-    tcase_add_test(tcase, comeBackFromACancelledReceive);
-    tcase_add_test(tcase, comeBackFromAReadWithoutBytes);
-    tcase_add_test(tcase, surviveHostileConnections);
-    tcase_add_test(tcase, areTheirUsersUntilTheyAreAdvanced);
-    tcase_add_test(tcase, areNotAnEarlierCompletions);
-    tcase_add_test(tcase, areNotTheNextProviders);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

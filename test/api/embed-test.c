@@ -5,27 +5,28 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-static struct Fixture fixture;
 static int loop;
 static int calls;
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     loop = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN};
     ck_assert_int_ge(loop, 0);
-    ck_assert_int_eq(epoll_ctl(loop, EPOLL_CTL_ADD, GetFastRingHandle(fixture.ring), &event), 0);
+    ck_assert_int_eq(epoll_ctl(loop, EPOLL_CTL_ADD, GetFastRingHandle(scene.ring), &event), 0);
 }
 
 static void tearDown(void)
 {
     close(loop);
-    fixtureClose(&fixture);
+    closeScene();
 }
 
-/* The kernel may interrupt it while it takes another ring down, of the test before or of the library's
- * own search for features. */
+AREA(embed, "embed", .open = setUp, .close = tearDown);
+
+/* The kernel may interrupt it while it takes another ring down, of the test before or of the
+ * library's own search for features. */
 static int sleepForeign(int interval)
 {
     struct epoll_event event;
@@ -38,23 +39,23 @@ static int sleepForeign(int interval)
     return ready;
 }
 
-/* A foreign loop as the manual tells it: ask last, sleep no longer, run when woken or when time is up.
- * An endless sleep that nothing ends is bounded by the test's own timeout alone. */
+/* A foreign loop as the manual tells it: ask last, sleep no longer, run when woken or when time
+ * is up. An endless sleep that nothing ends is bounded by the test's own timeout alone. */
 static void runForeign(const int* counter, int atLeast)
 {
     while (*counter < atLeast) {
-        int interval = GetFastRingInterval(fixture.ring);
+        int interval = GetFastRingInterval(scene.ring);
         ck_assert_int_ge(interval, -1);
         (void)sleepForeign(interval);
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 0, NULL), 0);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
     }
 }
 
 /* Until the ring has nothing to do and the loop would sleep. */
-static void settle(void)
+static void runToSleep(void)
 {
-    while (GetFastRingInterval(fixture.ring) == 0 || sleepForeign(0) > 0)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 0, NULL), 0);
+    while (GetFastRingInterval(scene.ring) == 0 || sleepForeign(0) > 0)
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
 }
 
 static void onTimeout(struct FastRingTimeout* timeout, void* closure)
@@ -65,44 +66,42 @@ static void onTimeout(struct FastRingTimeout* timeout, void* closure)
 }
 
 /* §2.8 GetFastRingInterval: a timeout when nothing else comes */
-START_TEST(timeoutWithoutTraffic)
+CASE(embed, timeoutWithoutTraffic)
 {
-    settle();
-    ck_assert_ptr_nonnull(SetFastRingTimeout(fixture.ring, NULL, 30, 0, onTimeout, NULL));
+    runToSleep();
+    ck_assert_ptr_nonnull(SetFastRingTimeout(scene.ring, NULL, 30, 0, onTimeout, NULL));
     int64_t start = nowNs();
     runForeign(&calls, 1);
     ck_assert_int_ge(nowNs() - start, 30000000);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
-END_TEST
 
-START_TEST(repeatingTimeoutWithoutTraffic)
+CASE(embed, repeatingTimeoutWithoutTraffic)
 {
-    settle();
+    runToSleep();
     struct FastRingTimeout* timeout =
-        SetFastRingTimeout(fixture.ring, NULL, 5, FASTRING_TIMEOUT_REPEAT, onTimeout, NULL);
-    uint64_t turns = readRing(fixture.ring).turns;
+        SetFastRingTimeout(scene.ring, NULL, 5, FASTRING_TIMEOUT_REPEAT, onTimeout, NULL);
+    uint64_t turns = readRing(scene.ring).turns;
     runForeign(&calls, 10);
     /* the interval is rounded up: no turns in vain just before the time */
-    ck_assert_uint_le(readRing(fixture.ring).turns - turns, 25);
+    ck_assert_uint_le(readRing(scene.ring).turns - turns, 25);
     SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL);
 }
-END_TEST
 
 /* §2.8 GetFastRingInterval: queued work asks for a turn at once */
-START_TEST(queuedWorkIsTold)
+CASE(embed, queuedWorkIsTold)
 {
-    settle();
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
+    runToSleep();
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
     io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), 0);
-    settle();
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), 0);
+    runToSleep();
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
 }
-END_TEST
 
-static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                        int reason)
 {
     (void)descriptor;
     (void)completion;
@@ -117,26 +116,27 @@ static void* sendLater(void* closure)
 }
 
 /* §2.8 handle: a completion */
-START_TEST(completionWakesTheLoop)
+CASE(embed, completionWakesTheLoop)
 {
     static char input[16];
     int pair[2];
     pthread_t thread;
 
     pairStream(pair);
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, onCompletion, NULL);
-    io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], input, sizeof(input), 0);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onCompletion,
+                                                                       NULL);
+    io_uring_prep_recv(GetFastRingDescriptorSubmission(descriptor), pair[0], input, sizeof(input),
+                       0);
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    settle();
+    runToSleep();
     ck_assert_int_eq(calls, 0);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
     ck_assert_int_eq(pthread_create(&thread, NULL, sendLater, &pair[1]), 0);
     runForeign(&calls, 1);
     pthread_join(thread, NULL);
     close(pair[0]);
     close(pair[1]);
 }
-END_TEST
 
 static void onEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
 {
@@ -152,29 +152,27 @@ static void* submitLater(void* closure)
     return NULL;
 }
 
-START_TEST(eventWakesTheLoop)
+CASE(embed, eventWakesTheLoop)
 {
-    struct FastRingEvent* event = CreateFastRingEvent(fixture.ring, onEvent, NULL);
+    struct FastRingEvent* event = CreateFastRingEvent(scene.ring, onEvent, NULL);
     for (int round = 1; round <= 20; round++) {
         pthread_t thread;
-        settle();
-        ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+        runToSleep();
+        ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
         ck_assert_int_eq(pthread_create(&thread, NULL, submitLater, event), 0);
         runForeign(&calls, round);
         pthread_join(thread, NULL);
     }
     ReleaseFastRingEvent(event);
 }
-END_TEST
 
-START_TEST(eventBeforeTheFirstTurnIsTold)
+CASE(embed, eventBeforeTheFirstTurnIsTold)
 {
-    struct FastRingEvent* event = CreateFastRingEvent(fixture.ring, onEvent, NULL);
+    struct FastRingEvent* event = CreateFastRingEvent(scene.ring, onEvent, NULL);
     inThread(submitLater, event);
     runForeign(&calls, 1);
     ReleaseFastRingEvent(event);
 }
-END_TEST
 
 static void onForeignCounter(struct FastRingWatch* watch, int result, void* closure)
 {
@@ -194,23 +192,22 @@ static void* count(void* closure)
 
 /* §2.8 handle: A wake-up that comes out of an eventfd takes another way through the kernel, to
  * an eventfd again. */
-START_TEST(watchedCounterWakesTheLoop)
+CASE(embed, watchedCounterWakesTheLoop)
 {
     int counter = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct FastRingWatch* watch =
-        AddFastRingWatch(fixture.ring, counter, POLLIN, 0, onForeignCounter, &counter);
+        AddFastRingWatch(scene.ring, counter, POLLIN, 0, onForeignCounter, &counter);
     for (int round = 1; round <= 20; round++) {
         pthread_t thread;
-        settle();
+        runToSleep();
         ck_assert_int_eq(pthread_create(&thread, NULL, count, &counter), 0);
         runForeign(&calls, round);
         pthread_join(thread, NULL);
     }
     RemoveFastRingWatch(watch);
-    settle();
+    runToSleep();
     close(counter);
 }
-END_TEST
 
 static void echo(struct FastSocket* socket, int event, int parameter, struct Recorder* recorder)
 {
@@ -236,40 +233,38 @@ static void* pingPong(void* closure)
 }
 
 /* §2.8 handle, §2.8 GetFastRingInterval: sockets in a foreign loop */
-START_TEST(socketsWorkInTheLoop)
+CASE(embed, socketsWorkInTheLoop)
 {
     struct Recorder recorder = {.then = echo};
     int pair[2];
     pthread_t thread;
 
     pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    openRecorded(&scene, pair[0], NULL, 0, &recorder);
     ck_assert_int_eq(pthread_create(&thread, NULL, pingPong, &pair[1]), 0);
     runForeign(&recorder.hup, 1);
     pthread_join(thread, NULL);
     ReleaseFastSocket(recorder.socket);
     close(pair[1]);
 }
-END_TEST
 
 /* §2.8 GetFastRingInterval, §2.8 handle: nothing happens, and the loop sleeps: no turn is asked
  * for */
-START_TEST(idleRingIsQuiet)
+CASE(embed, idleRingIsQuiet)
 {
     struct Recorder recorder = {.then = NULL};
     int pair[2];
 
     pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    settle();
+    openRecorded(&scene, pair[0], NULL, 0, &recorder);
+    runToSleep();
     for (int round = 0; round < 20; round++) {
-        ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+        ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
         ck_assert_int_eq(sleepForeign(5), 0);
     }
     ReleaseFastSocket(recorder.socket);
     close(pair[1]);
 }
-END_TEST
 
 /* A ring in another ring's watch: two loops of ours. */
 static void runInner(struct FastRingWatch* watch, int result, void* closure)
@@ -279,39 +274,19 @@ static void runInner(struct FastRingWatch* watch, int result, void* closure)
     ck_assert_int_eq(WaitForFastRing(closure, 0, NULL), 0);
 }
 
-START_TEST(ringInsideARing)
+CASE(embed, ringInsideARing)
 {
     struct FastRing* inner = CreateFastRing(16);
     struct FastRingEvent* event = CreateFastRingEvent(inner, onEvent, NULL);
     runTurns(inner, 2);
-    struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, GetFastRingHandle(inner), POLLIN, 0, runInner, inner);
+    struct FastRingWatch* watch = AddFastRingWatch(scene.ring, GetFastRingHandle(inner), POLLIN, 0,
+                                                   runInner, inner);
     ck_assert_ptr_nonnull(watch);
-    runTurns(fixture.ring, 2);
+    runTurns(scene.ring, 2);
     inThread(submitLater, event);
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     RemoveFastRingWatch(watch);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ReleaseFastRingEvent(event);
     ReleaseFastRing(inner);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("embed");
-    TCase* tcase = tcase_create("embed");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, timeoutWithoutTraffic);
-    tcase_add_test(tcase, repeatingTimeoutWithoutTraffic);
-    tcase_add_test(tcase, queuedWorkIsTold);
-    tcase_add_test(tcase, completionWakesTheLoop);
-    tcase_add_test(tcase, eventWakesTheLoop);
-    tcase_add_test(tcase, eventBeforeTheFirstTurnIsTold);
-    tcase_add_test(tcase, watchedCounterWakesTheLoop);
-    tcase_add_test(tcase, socketsWorkInTheLoop);
-    tcase_add_test(tcase, idleRingIsQuiet);
-    tcase_add_test(tcase, ringInsideARing);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

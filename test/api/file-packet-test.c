@@ -1,4 +1,5 @@
-/* FASTSOCKET_MODE_FILE_IO: what one read gave stays apart from the next, however far behind the program is. */
+/* FASTSOCKET_MODE_FILE_IO: what one read gave stays apart from the next, however far behind the
+ * program is. */
 #include "files.h"
 
 #include <arpa/inet.h>
@@ -15,30 +16,22 @@ enum
     MANY = 40000,
 };
 
-static struct Fixture fixture;
-static struct Recorder recorder;
 static int ends[2];
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
 
 static void setUpOld(void)
 {
     setenv("FASTSOCKET_FEATURES_OFF", "0xffffffff", 1);
-    setUp();
+    openScene();
 }
 
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+AREA(filePacketOld, "file-packet-old", .open = setUpOld, .close = closeScene);
+AREA(filePacket, "file-packet", .open = openScene, .close = closeScene,
+     .again = &filePacketOldArea);
 
 /* The next buffer is this and no more. */
 static void expectBuffer(const void* data, size_t size)
 {
-    struct FastBuffer* buffer = ReceiveFastSocketBuffer(recorder.socket);
+    struct FastBuffer* buffer = ReceiveFastSocketBuffer(scene.ours.socket);
 
     ck_assert_ptr_nonnull(buffer);
     ck_assert_uint_eq(GetFastBufferLength(buffer), size);
@@ -60,75 +53,73 @@ static void receiveBehind(void)
         writeAll(ends[1], "0123456789", lengthOf(index));
         total += lengthOf(index);
         if (index % 3 == 2)
-            waitInput(&recorder, total);
+            waitInput(&scene.ours, total);
     }
-    waitInput(&recorder, total);
+    waitInput(&scene.ours, total);
     for (int index = 0; index < PACKETS; index++)
         expectBuffer("0123456789", lengthOf(index));
-    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 0);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 0);
 }
 
 /* §2.5 packets: a pipe in packet mode */
-START_TEST(keepsPacketsOfPipe)
+CASE(filePacket, keepsPacketsOfPipe)
 {
     for (int kind = 0; kind < 2; kind++) {
         if (kind == 0)
             ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
         else
             openFifo(ends, 0);
-        openFile(&fixture, ends[0], &recorder);
+        openFile(&scene, ends[0], &scene.ours);
         ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_DIRECT), 0); /* at any time */
         receiveBehind();
-        ReleaseFastSocket(recorder.socket);
+        ReleaseFastSocket(scene.ours.socket);
         close(ends[1]);
     }
 }
-END_TEST
 
 /* §2.5 packets: each count of an eventfd */
-START_TEST(keepsCountsOfEventfd)
+CASE(filePacket, keepsCountsOfEventfd)
 {
     const uint64_t one = 1;
 
     ends[0] = eventfd(5, EFD_CLOEXEC | EFD_SEMAPHORE);
-    openFile(&fixture, ends[0], &recorder);
-    waitInput(&recorder, 5 * sizeof(one));
+    openFile(&scene, ends[0], &scene.ours);
+    waitInput(&scene.ours, 5 * sizeof(one));
     for (int index = 0; index < 5; index++)
         expectBuffer(&one, sizeof(one));
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
 }
-END_TEST
 
-/* §2.5 packets: what a pseudo-terminal's master tells in packet mode, and the lines of a terminal */
-START_TEST(keepsPacketsOfTerminal)
+/* §2.5 packets: what a pseudo-terminal's master tells in packet mode, and the lines of a
+ * terminal */
+CASE(filePacket, keepsPacketsOfTerminal)
 {
     int on = 1;
 
     openTerminal(ends, true);
     ck_assert_int_eq(ioctl(ends[1], TIOCPKT, &on), 0);
-    openFile(&fixture, ends[1], &recorder);
+    openFile(&scene, ends[1], &scene.ours);
     writeText(ends[0], "first");
-    waitInput(&recorder, 6);
+    waitInput(&scene.ours, 6);
     writeText(ends[0], "second");
-    waitInput(&recorder, 13);
+    waitInput(&scene.ours, 13);
     expectBuffer("\0first", 6);
     expectBuffer("\0second", 7);
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     close(ends[0]);
 
     openTerminal(ends, false);
-    openFile(&fixture, ends[0], &recorder);
+    openFile(&scene, ends[0], &scene.ours);
     writeText(ends[1], "a line\nanother one\n");
-    waitInput(&recorder, 19);
+    waitInput(&scene.ours, 19);
     expectBuffer("a line\n", 7);
     expectBuffer("another one\n", 12);
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     close(ends[1]);
 }
-END_TEST
 
 /* §2.5 packets: those of a network device of the program's own */
-START_TEST(keepsPacketsOfTun)
+CASE(filePacket, keepsPacketsOfTun)
 {
     struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a080001)};
@@ -150,17 +141,19 @@ START_TEST(keepsPacketsOfTun)
     ck_assert_int_eq(ioctl(sender, SIOCSIFNETMASK, &request), 0);
     request.ifr_flags = IFF_UP | IFF_RUNNING;
     ck_assert_int_eq(ioctl(sender, SIOCSIFFLAGS, &request), 0);
-    openFile(&fixture, handle, &recorder);
+    openFile(&scene, handle, &scene.ours);
     address.sin_addr.s_addr = htonl(0x0a080002);
     address.sin_port = htons(9);
     for (int index = 0; index < PACKETS; index++)
-        ck_assert_int_eq((int)sendto(sender, "0123456789", 10, 0, (struct sockaddr*)&address, sizeof(address)), 10);
-    waitInput(&recorder, (size_t)PACKETS * 38);
+        ck_assert_int_eq(
+            (int)sendto(sender, "0123456789", 10, 0, (struct sockaddr*)&address, sizeof(address)),
+            10);
+    waitInput(&scene.ours, (size_t)PACKETS * 38);
     while (count < PACKETS) {
         const uint8_t* packet = NULL;
         size_t length = 0;
-        waitInput(&recorder, 1);
-        buffer = ReceiveFastSocketBuffer(recorder.socket);
+        waitInput(&scene.ours, 1);
+        buffer = ReceiveFastSocketBuffer(scene.ours.socket);
         packet = GetFastBufferData(buffer);
         length = GetFastBufferLength(buffer);
         if (packet[0] >> 4 == 4) { /* not those by which IPv6 looks for neighbours */
@@ -170,106 +163,78 @@ START_TEST(keepsPacketsOfTun)
         }
         ReleaseFastBuffer(buffer);
     }
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     close(sender);
 }
-END_TEST
 
 /* §2.5 packets: ReceiveFastSocketData reads over their borders, as of any stream */
-START_TEST(readsOverBorders)
+CASE(filePacket, readsOverBorders)
 {
     char data[64] = "";
 
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_DIRECT), 0);
-    openFile(&fixture, ends[0], &recorder);
+    openFile(&scene, ends[0], &scene.ours);
     writeText(ends[1], "one ");
     writeText(ends[1], "two ");
     writeText(ends[1], "three");
-    waitInput(&recorder, 13);
-    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, data, 6, 0), 6);
+    waitInput(&scene.ours, 13);
+    ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, data, 6, 0), 6);
     ck_assert_str_eq(data, "one tw");
-    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), 7);
+    ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, data, sizeof(data), 0), 7);
     ck_assert_mem_eq(data, "o three", 7);
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     close(ends[1]);
 }
-END_TEST
 
-/* §2.5 packets, §2.3 back-pressure: many small ones hold no multiple of the mark, and none is lost */
-START_TEST(boundsMemoryOfPackets)
+/* §2.5 packets, §2.3 back-pressure: many small ones hold no multiple of the mark, and none is
+ * lost */
+CASE(filePacket, boundsMemoryOfPackets)
 {
     const uint64_t high = 16 * 1024;
     const uint64_t one = 1;
     uint64_t before = 0;
     int count = 0;
 
-    fixtureClose(&fixture);
-    fixtureOpen(&fixture, 0, 4, 65536);
+    reopenScene(.buffers = 4, .bufferLength = 65536);
     ends[0] = eventfd(MANY, EFD_CLOEXEC | EFD_SEMAPHORE | EFD_NONBLOCK);
     ends[1] = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
-    openFile(&fixture, ends[0], &recorder);
-    before = readRing(fixture.ring).bufferBytes;
-    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, high);
-    waitFor(fixture.ring, hasInput, &recorder);
-    runIdle(fixture.ring);
-    ck_assert_uint_gt(readSocket(recorder.socket).receivePauses, 0);
-    ck_assert_uint_lt(readRing(fixture.ring).bufferBytes - before, 18 * high + 4 * 65536);
+    openFile(&scene, ends[0], &scene.ours);
+    before = readRing(scene.ring).bufferBytes;
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_HIGH, high);
+    waitFor(scene.ring, hasInput, &scene.ours);
+    runIdle(scene.ring);
+    ck_assert_uint_gt(readSocket(scene.ours.socket).receivePauses, 0);
+    ck_assert_uint_lt(readRing(scene.ring).bufferBytes - before, 18 * high + 4 * 65536);
     while (count < MANY) {
-        waitFor(fixture.ring, hasInput, &recorder);
+        waitFor(scene.ring, hasInput, &scene.ours);
         expectBuffer(&one, sizeof(one));
         count++;
     }
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 0);
-    ReleaseFastSocket(recorder.socket);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 0);
+    ReleaseFastSocket(scene.ours.socket);
     close(ends[1]);
 }
-END_TEST
 
-/* §2.5 packets, §2.3 back-pressure: who only looks until a line is whole gets the rest of it, however small the
- * pieces are that it comes in */
-START_TEST(lineInSmallPiecesBecomesWhole)
+/* §2.5 packets, §2.3 back-pressure: who only looks until a line is whole gets the rest of it,
+ * however small the pieces are that it comes in */
+CASE(filePacket, lineInSmallPiecesBecomesWhole)
 {
     char line[4096];
     ssize_t length = 0;
 
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-    openFile(&fixture, ends[0], &recorder);
-    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 64 * 1024);
+    openFile(&scene, ends[0], &scene.ours);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 64 * 1024);
     for (int count = 1; count < 4000; count++) {
         writeText(ends[1], count < 3999 ? "x" : "\n");
         for (int turn = 0; turn < 100 && length < count; turn++) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
-            length = ReceiveFastSocketData(recorder.socket, line, sizeof(line), MSG_PEEK);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 10, NULL), 0);
+            length = ReceiveFastSocketData(scene.ours.socket, line, sizeof(line), MSG_PEEK);
         }
         ck_assert_int_eq((int)length, count);
     }
     ck_assert_int_eq(line[length - 1], '\n');
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     close(ends[1]);
-}
-END_TEST
-
-static void addArea(Suite* suite, const char* name, void (*open)(void))
-{
-    TCase* area = tcase_create(name);
-
-    tcase_add_checked_fixture(area, open, tearDown);
-    tcase_add_test(area, keepsPacketsOfPipe);
-    tcase_add_test(area, keepsCountsOfEventfd);
-    tcase_add_test(area, keepsPacketsOfTerminal);
-    tcase_add_test(area, keepsPacketsOfTun);
-    tcase_add_test(area, readsOverBorders);
-    tcase_add_test(area, boundsMemoryOfPackets);
-    tcase_add_test(area, lineInSmallPiecesBecomesWhole);
-    suite_add_tcase(suite, area);
-}
-
-int main(void)
-{
-    Suite* suite = suite_create("file-packet");
-
-    addArea(suite, "file-packet", setUp);
-    addArea(suite, "file-packet-old", setUpOld);
-    return runSuite(suite);
 }

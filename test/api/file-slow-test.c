@@ -1,4 +1,5 @@
-/* FASTSOCKET_MODE_FILE_IO: files of a file system whose server, a process like others, takes its time. */
+/* FASTSOCKET_MODE_FILE_IO: files of a file system whose server, a process like others, takes its
+ * time. */
 #include "files.h"
 
 #include <linux/fuse.h>
@@ -6,8 +7,6 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
 static int server; /* tells of a read that is held; when this is closed, reads are answered */
 static pid_t process;
 
@@ -107,7 +106,8 @@ static void serve(int device, int told)
     }
 }
 
-/* A file of a server of our own, open for reading; negative where such a thing may not be mounted. */
+/* A file of a server of our own, open for reading; negative where such a thing may not be
+ * mounted. */
 static int openSlow(void)
 {
     char directory[] = "/tmp/fastsocket-slow-XXXXXX";
@@ -120,7 +120,8 @@ static int openSlow(void)
     if (device < 0)
         return -1;
     ck_assert_ptr_nonnull(mkdtemp(directory));
-    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%d,group_id=%d", device, getuid(), getgid());
+    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%d,group_id=%d", device,
+             getuid(), getgid());
     if (mount("slow", directory, "fuse", 0, options) == 0) {
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control), 0);
         process = fork();
@@ -141,64 +142,46 @@ static int openSlow(void)
     return handle;
 }
 
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
 static void tearDown(void)
 {
-    fixtureClose(&fixture);
+    closeScene();
     if (process > 0)
         waitpid(process, NULL, 0);
 }
 
-/* §2.5 kinds: the loop goes on while a file's server is waited for, whatever the user does meanwhile, and
- * does not try to end the read over and over */
-START_TEST(waitsForSlowFile)
+AREA(fileSlow, "file-slow", .open = openScene, .close = tearDown);
+
+/* §2.5 kinds: the loop goes on while a file's server is waited for, whatever the user does
+ * meanwhile, and does not try to end the read over and over */
+CASE(fileSlow, waitsForSlowFile)
 {
     int handle = openSlow();
     uint64_t before = 0;
 
     if (handle < 0)
         skipTest("no FUSE file system may be mounted here");
-    openFile(&fixture, handle, &recorder);
-    runTurns(fixture.ring, 10); /* would wait for the server, for ever */
-    ck_assert_int_eq(recorder.in + recorder.hup, 0);
+    openFile(&scene, handle, &scene.ours);
+    runTurns(scene.ring, 10); /* would wait for the server, for ever */
+    ck_assert_int_eq(scene.ours.in + scene.ours.hup, 0);
     expectRead(server, "h");
-    before = readRing(fixture.ring).completions;
-    ReleaseFastSocket(recorder.socket);
-    runTurns(fixture.ring, 1000);
-    ck_assert_uint_lt(readRing(fixture.ring).completions - before, 100);
-    ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
+    before = readRing(scene.ring).completions;
+    ReleaseFastSocket(scene.ours.socket);
+    runTurns(scene.ring, 1000);
+    ck_assert_uint_lt(readRing(scene.ring).completions - before, 100);
+    ck_assert_uint_eq(GetFastRingPending(scene.ring), 1);
     close(server);
 }
-END_TEST
 
 /* … and what comes is taken */
-START_TEST(readsSlowFile)
+CASE(fileSlow, readsSlowFile)
 {
     int handle = openSlow();
 
     if (handle < 0)
         skipTest("no FUSE file system may be mounted here");
-    openFile(&fixture, handle, &recorder);
-    runTurns(fixture.ring, 10);
+    openFile(&scene, handle, &scene.ours);
+    runTurns(scene.ring, 10);
     expectRead(server, "h");
     close(server);
-    receiveText(&recorder, "slow");
-    ReleaseFastSocket(recorder.socket);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("file-slow");
-    TCase* area = tcase_create("file-slow");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, waitsForSlowFile);
-    tcase_add_test(area, readsSlowFile);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
+    receiveText(&scene.ours, "slow");
 }

@@ -1,7 +1,8 @@
 /*
- * FASTSOCKET_MODE_FILE_IO: nobody waits for a file whose peer does nothing, whatever the kernel has: not the
- * loop, not the files beside it, not the program's end. Each case runs as this kernel would, and as an old
- * one; and each with files that may be opened once more, and with files of another user's, which may not.
+ * FASTSOCKET_MODE_FILE_IO: nobody waits for a file whose peer does nothing, whatever the kernel
+ * has: not the loop, not the files beside it, not the program's end. Each case runs as this kernel
+ * would, and as an old one; and each with files that may be opened once more, and with files of
+ * another user's, which may not.
  */
 #include "files.h"
 
@@ -32,8 +33,6 @@ enum Thing
     THING_COUNT,
 };
 
-static struct Fixture fixture;
-static struct Recorder recorder;
 static int ends[2]; /* the one that is read, the one that is written, of a terminal either */
 static int thief; /* a reader of the same that doesn't wait, or -1 */
 static bool ofAnother;
@@ -42,7 +41,7 @@ static void setUp(void)
 {
     signal(SIGPIPE, SIG_DFL);
     ofAnother = false;
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
 }
 
 static void setUpOld(void)
@@ -67,8 +66,16 @@ static void tearDown(void)
 {
     if (ofAnother)
         (void)!seteuid(0);
-    fixtureClose(&fixture);
+    closeScene();
 }
+
+AREA(fileWaitOldOfAnother, "file-wait-old-of-another", .open = setUpOldOfAnother,
+     .close = tearDown);
+AREA(fileWaitOfAnother, "file-wait-of-another", .open = setUpOfAnother, .close = tearDown,
+     .again = &fileWaitOldOfAnotherArea);
+AREA(fileWaitOld, "file-wait-old", .open = setUpOld, .close = tearDown,
+     .again = &fileWaitOfAnotherArea);
+AREA(fileWait, "file-wait", .open = setUp, .close = tearDown, .again = &fileWaitOldArea);
 
 static void closeThief(void)
 {
@@ -114,7 +121,7 @@ static void openReader(enum Thing thing)
         ends[0] = ends[1];
         ends[1] = slave;
     }
-    openFile(&fixture, ends[0], &recorder);
+    openFile(&scene, ends[0], &scene.ours);
 }
 
 /* ends[1] becomes the side that is written, ends[0] its peer. */
@@ -128,7 +135,7 @@ static void openWriter(enum Thing thing, struct Recorder* writer)
     }
     ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
     closeThief();
-    openFile(&fixture, ends[1], writer);
+    openFile(&scene, ends[1], writer);
 }
 
 /* ---- reading ---- */
@@ -159,8 +166,9 @@ static void expectLast(const char* text)
 
     writeText(ends[1], text);
     while (length < strlen(text) || strcmp(data + length - strlen(text), text) != 0) {
-        waitInput(&recorder, 1);
-        length += (size_t)ReceiveFastSocketData(recorder.socket, data + length, sizeof(data) - length - 1, 0);
+        waitInput(&scene.ours, 1);
+        length += (size_t)ReceiveFastSocketData(scene.ours.socket, data + length,
+                                                sizeof(data) - length - 1, 0);
     }
 }
 
@@ -169,33 +177,32 @@ static void readBeside(enum Thing thing, void (*take)(void))
     openReader(thing);
     for (int round = 0; round < 300; round++) {
         writeText(ends[1], "a");
-        runTurns(fixture.ring, round % 4); /* a poll has told of it, or not, or it is read */
+        runTurns(scene.ring, round % 4); /* a poll has reported it, or not, or it is read */
         take();
-        runTurns(fixture.ring, 2);
+        runTurns(scene.ring, 2);
     }
-    runIdle(fixture.ring);
-    while (GetFastSocketInboundLength(recorder.socket) > 0) {
-        ReleaseFastBuffer(ReceiveFastSocketBuffer(recorder.socket));
-        runIdle(fixture.ring);
+    runIdle(scene.ring);
+    while (GetFastSocketInboundLength(scene.ours.socket) > 0) {
+        ReleaseFastBuffer(ReceiveFastSocketBuffer(scene.ours.socket));
+        runIdle(scene.ring);
     }
-    ck_assert_int_eq(recorder.hup, 0);
+    ck_assert_int_eq(scene.ours.hup, 0);
     closeThief();
     expectLast("mine");
-    AbortFastSocket(recorder.socket);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    AbortFastSocket(scene.ours.socket);
+    waitFor(scene.ring, isNothingPending, scene.ring);
     close(ends[1]);
 }
 
 /* §2.5 waiting: what another reader takes between poll and read is not waited for */
-START_TEST(goesOnWithoutStolenInput)
+CASE(fileWait, goesOnWithoutStolenInput)
 {
     for (enum Thing thing = 0; thing < THING_MASTER; thing++)
         readBeside(thing, steal);
 }
-END_TEST
 
 /* §2.5 waiting: nor is what a terminal has flushed */
-START_TEST(goesOnWithoutFlushedInput)
+CASE(fileWait, goesOnWithoutFlushedInput)
 {
     void (*const ways[])(void) = {flush, flushOther};
 
@@ -204,10 +211,9 @@ START_TEST(goesOnWithoutFlushedInput)
         readBeside(THING_MASTER, ways[way]);
     }
 }
-END_TEST
 
 /* §2.5 waiting: nor is more than there is, in any settings of the terminal */
-START_TEST(goesOnWithAnySettings)
+CASE(fileWait, goesOnWithAnySettings)
 {
     const cc_t settings[][2] = {{0, 0}, {0, 5}, {1, 5}, {5, 0}, {5, 5}};
 
@@ -221,64 +227,60 @@ START_TEST(goesOnWithAnySettings)
         ck_assert_int_eq(tcsetattr(ends[0], TCSANOW, &terminal), 0);
         for (int round = 0; round < 20; round++) {
             writeText(ends[1], "typed");
-            receiveText(&recorder, "typed");
-            runTurns(fixture.ring, 3);
-            ck_assert_int_eq(recorder.hup, 0);
+            receiveText(&scene.ours, "typed");
+            runTurns(scene.ring, 3);
+            ck_assert_int_eq(scene.ours.hup, 0);
         }
-        ReleaseFastSocket(recorder.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        ReleaseFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
         close(ends[1]);
     }
 }
-END_TEST
 
-/* §2.5 waiting, §2.1 ring released with live sockets: a read that came too late doesn't keep its file, nor the
- * ring */
-START_TEST(endsWhileReading)
+/* §2.5 waiting, §2.1 ring released with live sockets: a read that came too late doesn't keep its
+ * file, nor the ring */
+CASE(fileWait, endsWhileReading)
 {
     for (int round = 0; round < 16; round++) {
         openReader(round & 1 ? THING_MASTER : THING_SLAVE);
         closeThief();
-        runTurns(fixture.ring, 2);
+        runTurns(scene.ring, 2);
         writeText(ends[1], "a");
-        runTurns(fixture.ring, round / 2 % 4);
+        runTurns(scene.ring, round / 2 % 4);
         if (round & 1)
             flushOther();
         else
             flush();
-        runTurns(fixture.ring, 3);
+        runTurns(scene.ring, 3);
         if (round == 15) {
-            ReleaseFastRing(fixture.ring);
-            fixture.ring = NULL;
-            ck_assert_int_eq(recorder.hup, 1);
+            endRing();
+            ck_assert_int_eq(scene.ours.hup, 1);
         }
-        ReleaseFastSocket(recorder.socket);
+        ReleaseFastSocket(scene.ours.socket);
         if (round < 15)
-            waitFor(fixture.ring, isNothingPending, fixture.ring);
+            waitFor(scene.ring, isNothingPending, scene.ring);
         close(ends[1]);
     }
 }
-END_TEST
 
 /* §2.5 EOF, §2.5 waiting: each is read to its end */
-START_TEST(readsToTheEnd)
+CASE(fileWait, readsToTheEnd)
 {
     for (enum Thing thing = 0; thing < THING_COUNT; thing++) {
         openReader(thing);
         closeThief();
-        runTurns(fixture.ring, 2);
+        runTurns(scene.ring, 2);
         for (int round = 0; round < 20; round++) {
             writeText(ends[1], "some text");
-            receiveText(&recorder, "some text");
+            receiveText(&scene.ours, "some text");
         }
         close(ends[1]);
-        waitHangup(&recorder);
-        expectOrderlyEnd(&recorder);
-        ReleaseFastSocket(recorder.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        waitHangup(&scene.ours);
+        expectOrderlyEnd(&scene.ours);
+        ReleaseFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
 }
-END_TEST
 
 /* ---- writing ---- */
 
@@ -294,39 +296,38 @@ static void expectAll(struct Recorder* writer, uint64_t size)
             position += (uint64_t)count;
             idle = 0;
         }
-        (void)WaitForFastRing(fixture.ring, count > 0 ? 0 : 1, NULL);
+        (void)WaitForFastRing(scene.ring, count > 0 ? 0 : 1, NULL);
     }
     ck_assert_uint_eq(position, size);
     waitDrained(writer);
 }
 
 /* §2.5 writes, §2.5 waiting: a peer that is slow stops nobody, and gets all in the end */
-START_TEST(waitsForRoom)
+CASE(fileWait, waitsForRoom)
 {
     for (enum Thing thing = 0; thing < THING_COUNT; thing++) {
         uint64_t before = 0;
 
-        openWriter(thing, &recorder);
-        transmitPattern(recorder.socket, LONG, 0);
-        transmitPattern(recorder.socket, 10, LONG);
-        for (uint64_t length = MEBIBYTE; GetFastSocketOutboundLength(recorder.socket) < length;) {
-            length = GetFastSocketOutboundLength(recorder.socket);
+        openWriter(thing, &scene.ours);
+        transmitPattern(scene.ours.socket, LONG, 0);
+        transmitPattern(scene.ours.socket, 10, LONG);
+        for (uint64_t length = MEBIBYTE; GetFastSocketOutboundLength(scene.ours.socket) < length;) {
+            length = GetFastSocketOutboundLength(scene.ours.socket);
             for (int turn = 0; turn < 5; turn++)
-                (void)WaitForFastRing(fixture.ring, 5, NULL);
-            runIdle(fixture.ring);
+                (void)WaitForFastRing(scene.ring, 5, NULL);
+            runIdle(scene.ring);
         }
-        ck_assert_uint_gt(GetFastSocketOutboundLength(recorder.socket), 0);
-        before = readRing(fixture.ring).completions;
-        runTurns(fixture.ring, 200);
-        ck_assert_msg(readRing(fixture.ring).completions - before <= 60, "thing %d: %d completions", thing,
-                      (int)(readRing(fixture.ring).completions - before));
-        expectAll(&recorder, LONG + 10);
-        ReleaseFastSocket(recorder.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+        before = readRing(scene.ring).completions;
+        runTurns(scene.ring, 200);
+        ck_assert_msg(readRing(scene.ring).completions - before <= 60, "thing %d: %d completions",
+                      thing, (int)(readRing(scene.ring).completions - before));
+        expectAll(&scene.ours, LONG + 10);
+        ReleaseFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
         close(ends[0]);
     }
 }
-END_TEST
 
 static bool isFull(void* closure)
 {
@@ -336,54 +337,52 @@ static bool isFull(void* closure)
 }
 
 /* §2.5 SIGPIPE: the reader goes while a write waits for room; and any later turn is as harmless */
-START_TEST(survivesBreakWhileWaiting)
+CASE(fileWait, survivesBreakWhileWaiting)
 {
     for (enum Thing thing = THING_PIPE; thing <= THING_FIFO_NONBLOCK; thing++) {
-        openWriter(thing, &recorder);
-        transmitPattern(recorder.socket, MEBIBYTE, 0);
-        waitFor(fixture.ring, isFull, &ends[1]);
+        openWriter(thing, &scene.ours);
+        transmitPattern(scene.ours.socket, MEBIBYTE, 0);
+        waitFor(scene.ring, isFull, &ends[1]);
         for (int turn = 0; turn < 10; turn++) /* the next write is under way */
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 5, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 5, NULL), 0);
         close(ends[0]);
-        waitHangup(&recorder);
-        expectFailure(&recorder, EPIPE);
-        runTurns(fixture.ring, 10);
-        ReleaseFastSocket(recorder.socket);
+        waitHangup(&scene.ours);
+        expectFailure(&scene.ours, EPIPE);
+        runTurns(scene.ring, 10);
+        ReleaseFastSocket(scene.ours.socket);
     }
 }
-END_TEST
 
 /* §2.5 writes: the packets of a pipe in packet mode stay apart, also when the mode is set later */
-START_TEST(writesPackets)
+CASE(fileWait, writesPackets)
 {
     char data[64];
 
     for (int late = 0; late < 2; late++) {
-        openWriter(THING_PIPE, &recorder);
-        ReleaseFastSocket(recorder.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        openWriter(THING_PIPE, &scene.ours);
+        ReleaseFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
         close(ends[0]);
         ck_assert_int_eq(pipe2(ends, O_CLOEXEC | (late ? 0 : O_DIRECT)), 0);
-        openFile(&fixture, ends[1], &recorder);
+        openFile(&scene, ends[1], &scene.ours);
         if (late) {
-            transmitText(recorder.socket, "stream");
-            waitDrained(&recorder);
+            transmitText(scene.ours.socket, "stream");
+            waitDrained(&scene.ours);
             ck_assert_int_eq((int)read(ends[0], data, sizeof(data)), 6);
             ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_DIRECT), 0);
         }
         for (int index = 0; index < 3; index++) {
-            transmitText(recorder.socket, "packet");
+            transmitText(scene.ours.socket, "packet");
             if (late)
-                waitDrained(&recorder);
+                waitDrained(&scene.ours);
         }
-        waitDrained(&recorder);
+        waitDrained(&scene.ours);
         for (int index = 0; index < 3; index++)
             ck_assert_int_eq((int)read(ends[0], data, sizeof(data)), 6);
-        ReleaseFastSocket(recorder.socket);
+        ReleaseFastSocket(scene.ours.socket);
         close(ends[0]);
     }
 }
-END_TEST
 
 /* ---- beside others ---- */
 
@@ -402,26 +401,26 @@ static void serveBeside(enum Thing thing, bool old)
         ck_assert_int_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
     else
         ck_assert_int_eq(setresuid(NOBODY, NOBODY, 0), 0);
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     for (int index = 0; index < CROWD; index++) {
         openWriter(thing, &stuck[index]);
         peers[index] = ends[0];
         transmitPattern(stuck[index].socket, MEBIBYTE, 0);
     }
-    runIdle(fixture.ring);
-    openWriter(thing, &recorder);
-    transmitPattern(recorder.socket, LONG, 0);
-    expectAll(&recorder, LONG);
-    ReleaseFastSocket(recorder.socket);
+    runIdle(scene.ring);
+    openWriter(thing, &scene.ours);
+    transmitPattern(scene.ours.socket, LONG, 0);
+    expectAll(&scene.ours, LONG);
+    ReleaseFastSocket(scene.ours.socket);
     close(ends[0]);
     for (int index = 0; index < CROWD; index++) {
         ck_assert_uint_gt(GetFastSocketOutboundLength(stuck[index].socket), 0);
         AbortFastSocket(stuck[index].socket);
     }
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    waitFor(scene.ring, isNothingPending, scene.ring);
     for (int index = 0; index < CROWD; index++)
         close(peers[index]);
-    fixtureClose(&fixture);
+    closeScene();
 }
 
 static void expectServed(bool old)
@@ -440,22 +439,20 @@ static void expectServed(bool old)
     }
 }
 
-static void openNothing(void)
-{
-}
+AREA(fileWaitCrowd, "file-wait-crowd");
 
-/* §2.5 waiting: those whose peers do nothing take nothing from the others, neither threads nor turns */
-START_TEST(servesBesideTheStuck)
+/* §2.5 waiting: those whose peers do nothing take nothing from the others, neither threads nor
+ * turns */
+CASE(fileWaitCrowd, servesBesideTheStuck)
 {
     if (geteuid() != 0)
         skipTest("only root has a user without processes");
     expectServed(false);
     expectServed(true);
 }
-END_TEST
 
 /* §2.5 waiting: … also if their files can't be opened once more */
-START_TEST(servesBesideTheStuckOfAnother)
+CASE(fileWaitCrowd, servesBesideTheStuckOfAnother)
 {
     if (geteuid() != 0)
         skipTest("only root has a user without processes");
@@ -464,7 +461,6 @@ START_TEST(servesBesideTheStuckOfAnother)
     expectServed(true);
     ofAnother = false;
 }
-END_TEST
 
 /* ---- a job in the background ---- */
 
@@ -486,21 +482,21 @@ static void useInBackground(void)
     signal(SIGHUP, SIG_IGN);
     job = fork();
     if (job == 0) { /* in the background, with the actions of a program that thinks of no signals */
-        struct Fixture own;
+        struct Scene own;
         ck_assert_int_eq(setpgid(0, 0), 0);
         if (ofAnother)
             ck_assert_int_eq(seteuid(NOBODY), 0);
-        memset(&recorder, 0, sizeof(recorder));
-        fixtureOpen(&own, 0, 0, 0);
-        openFile(&own, fcntl(ends[0], F_DUPFD_CLOEXEC, 0), &recorder);
-        transmitText(recorder.socket, "written");
-        waitDrained(&recorder);
+        memset(&scene.ours, 0, sizeof(scene.ours));
+        sceneOpen(&own, (struct SceneOptions){0});
+        openFile(&own, fcntl(ends[0], F_DUPFD_CLOEXEC, 0), &scene.ours);
+        transmitText(scene.ours.socket, "written");
+        waitDrained(&scene.ours);
         writeText(ends[1], "typed");
         for (int turn = 0; turn < 10; turn++)
             WaitForFastRing(own.ring, 10, NULL);
-        ck_assert_int_eq(recorder.in + recorder.err + recorder.hup, 0);
-        ReleaseFastSocket(recorder.socket);
-        fixtureClose(&own);
+        ck_assert_int_eq(scene.ours.in + scene.ours.err + scene.ours.hup, 0);
+        ReleaseFastSocket(scene.ours.socket);
+        sceneClose(&own);
         _exit(0);
     }
     ck_assert_int_eq(waitpid(job, &jobStatus, WUNTRACED), job);
@@ -513,7 +509,7 @@ static void useInBackground(void)
 }
 
 /* §2.5 kinds: it writes, gets nothing, and is not stopped, whatever the terminal's settings say */
-START_TEST(worksInBackground)
+CASE(fileWait, worksInBackground)
 {
     int status = -1;
     pid_t leader = fork();
@@ -524,54 +520,51 @@ START_TEST(worksInBackground)
     ck_assert_int_eq(waitpid(leader, &status, 0), leader);
     ck_assert_int_eq(status, 0);
 }
-END_TEST
 
 /* §2.5 kinds: what is opened besides is gone with the socket, and never a terminal's master */
-START_TEST(keepsNoDescriptor)
+CASE(fileWait, keepsNoDescriptor)
 {
     for (enum Thing thing = 0; thing < THING_COUNT; thing++) {
         int before = countDescriptors();
-        openWriter(thing, &recorder);
-        transmitPattern(recorder.socket, MEBIBYTE, 0);
-        runIdle(fixture.ring);
-        AbortFastSocket(recorder.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        openWriter(thing, &scene.ours);
+        transmitPattern(scene.ours.socket, MEBIBYTE, 0);
+        runIdle(scene.ring);
+        AbortFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
         close(ends[0]);
         ck_assert_int_eq(countDescriptors(), before);
     }
 }
-END_TEST
 
 /* §2.5 waiting: what the library opens for itself never takes the place of a standard descriptor */
-START_TEST(leavesStandardDescriptors)
+CASE(fileWait, leavesStandardDescriptors)
 {
     for (enum Thing thing = 0; thing < THING_COUNT; thing++) {
         openReader(thing);
         for (int handle = 0; handle <= STDERR_FILENO; handle++)
             close(handle);
         ck_assert_int_eq(write(ends[1], "word\n", 5), 5);
-        waitInput(&recorder, 1);
+        waitInput(&scene.ours, 1);
         for (int handle = 0; handle <= STDERR_FILENO; handle++)
             ck_assert_int_eq(fcntl(handle, F_GETFD), -1);
         for (int handle = 0; handle <= STDERR_FILENO; handle++)
             ck_assert_int_eq(open("/dev/null", O_RDWR), handle);
         closeThief();
-        AbortFastSocket(recorder.socket);
+        AbortFastSocket(scene.ours.socket);
         close(ends[1]);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
 }
-END_TEST
 
 /* §2.5 waiting: a forked child that closes the descriptor it knows keeps nothing of the file */
-START_TEST(childKeepsNothing)
+CASE(fileWait, childKeepsNothing)
 {
     int gate[2];
     char byte;
 
     openReader(THING_FIFO);
     ck_assert_int_eq(write(ends[1], "word\n", 5), 5);
-    waitInput(&recorder, 1);
+    waitInput(&scene.ours, 1);
     closeThief();
     pairStream(gate);
     pid_t child = fork();
@@ -584,49 +577,12 @@ START_TEST(childKeepsNothing)
     ck_assert_int_gt(child, 0);
     close(gate[0]);
     expectText(gate[1], "closed");
-    ReleaseFastSocket(recorder.socket);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    ReleaseFastSocket(scene.ours.socket);
+    waitFor(scene.ring, isNothingPending, scene.ring);
     signal(SIGPIPE, SIG_IGN);
     ck_assert_int_eq(write(ends[1], "x", 1), -1);
     ck_assert_int_eq(errno, EPIPE);
     close(gate[1]);
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
     close(ends[1]);
-}
-END_TEST
-
-static void addArea(Suite* suite, const char* name, void (*open)(void))
-{
-    TCase* area = tcase_create(name);
-
-    tcase_add_checked_fixture(area, open, tearDown);
-    tcase_add_test(area, goesOnWithoutStolenInput);
-    tcase_add_test(area, goesOnWithoutFlushedInput);
-    tcase_add_test(area, goesOnWithAnySettings);
-    tcase_add_test(area, endsWhileReading);
-    tcase_add_test(area, readsToTheEnd);
-    tcase_add_test(area, waitsForRoom);
-    tcase_add_test(area, survivesBreakWhileWaiting);
-    tcase_add_test(area, writesPackets);
-    tcase_add_test(area, worksInBackground);
-    tcase_add_test(area, keepsNoDescriptor);
-    tcase_add_test(area, leavesStandardDescriptors);
-    tcase_add_test(area, childKeepsNothing);
-    suite_add_tcase(suite, area);
-}
-
-int main(void)
-{
-    Suite* suite = suite_create("file-wait");
-    TCase* crowd = tcase_create("file-wait-crowd");
-
-    addArea(suite, "file-wait", setUp);
-    addArea(suite, "file-wait-old", setUpOld);
-    addArea(suite, "file-wait-of-another", setUpOfAnother);
-    addArea(suite, "file-wait-old-of-another", setUpOldOfAnother);
-    tcase_add_checked_fixture(crowd, openNothing, openNothing);
-    tcase_add_test(crowd, servesBesideTheStuck);
-    tcase_add_test(crowd, servesBesideTheStuckOfAnother);
-    suite_add_tcase(suite, crowd);
-    return runSuite(suite);
 }

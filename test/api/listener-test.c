@@ -11,7 +11,6 @@ enum
     MANY = 300,
 };
 
-static struct Fixture fixture;
 static struct FastListener* listener;
 static struct sockaddr_storage address;
 static socklen_t length;
@@ -20,15 +19,7 @@ static int failures;
 static int lastFailure;
 static int lastHandle;
 
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+SCENE_AREA(listener, "listener");
 
 static void take(struct FastListener* which, int handle, void* closure)
 {
@@ -91,7 +82,7 @@ static int dial(int type)
 
 static void openListener(int handle, int flags, HandleFastListenerEvent function)
 {
-    listener = CreateFastListener(fixture.ring, handle, flags, function, &accepted);
+    listener = CreateFastListener(scene.ring, handle, flags, function, &accepted);
     ck_assert_msg(listener != NULL, "CreateFastListener: %s", strerror(errno));
 }
 
@@ -103,12 +94,12 @@ static void expectClosed(int handle)
 
 /* ---- accepting ---- */
 
-START_TEST(acceptsTcp)
+CASE(listener, acceptsTcp)
 {
     openListener(listenAt(AF_INET, SOCK_STREAM), 0, take);
     for (int index = 1; index <= 3; index++) {
         int client = dial(SOCK_STREAM);
-        waitCount(fixture.ring, &accepted, index);
+        waitCount(scene.ring, &accepted, index);
         ck_assert_int_eq(fcntl(lastHandle, F_GETFL) & O_NONBLOCK, 0);
         sendText(client, "hello");
         expectText(lastHandle, "hello");
@@ -118,16 +109,15 @@ START_TEST(acceptsTcp)
     }
     ReleaseFastListener(listener);
 }
-END_TEST
 
-START_TEST(acceptsUnixAndSeqpacket)
+CASE(listener, acceptsUnixAndSeqpacket)
 {
     static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
     for (int index = 0; index < 2; index++) {
         accepted = 0;
         openListener(listenAt(AF_UNIX, types[index]), SOCK_NONBLOCK | SOCK_CLOEXEC, take);
         int client = dial(types[index]);
-        waitCount(fixture.ring, &accepted, 1);
+        waitCount(scene.ring, &accepted, 1);
         ck_assert(fcntl(lastHandle, F_GETFL) & O_NONBLOCK);
         sendText(lastHandle, "x");
         expectText(client, "x");
@@ -136,49 +126,46 @@ START_TEST(acceptsUnixAndSeqpacket)
         ReleaseFastListener(listener);
     }
 }
-END_TEST
 
 /* More than a turn handles, all waiting at once. */
-START_TEST(acceptsMany)
+CASE(listener, acceptsMany)
 {
     static int clients[MANY];
     int handle = listenAt(AF_INET, SOCK_STREAM);
-    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_TURN_LIMIT, 16), 0);
+    ck_assert_int_eq(SetFastRingOption(scene.ring, FASTRING_OPTION_TURN_LIMIT, 16), 0);
     for (int index = 0; index < MANY; index++)
         clients[index] = dial(SOCK_STREAM);
     openListener(handle, 0, takeAndClose);
-    waitCount(fixture.ring, &accepted, MANY);
+    waitCount(scene.ring, &accepted, MANY);
     for (int index = 0; index < MANY; index++)
         close(clients[index]);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(accepted, MANY);
     ck_assert_int_eq(failures, 0);
     ReleaseFastListener(listener);
 }
-END_TEST
 
 static void serve(struct FastListener* which, int handle, void* closure)
 {
     static struct Recorder recorder;
     take(which, handle, closure);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
+    openRecorded(&scene, handle, NULL, 0, &recorder);
     transmitText(recorder.socket, "welcome");
     ReleaseFastSocket(recorder.socket);
 }
 
-START_TEST(makesSocketsInside)
+CASE(listener, makesSocketsInside)
 {
     openListener(listenAt(AF_INET, SOCK_STREAM), 0, serve);
     for (int index = 1; index <= 3; index++) {
         int client = dial(SOCK_STREAM);
-        waitCount(fixture.ring, &accepted, index);
-        runIdle(fixture.ring);
+        waitCount(scene.ring, &accepted, index);
+        runIdle(scene.ring);
         expectText(client, "welcome");
         close(client);
     }
     ReleaseFastListener(listener);
 }
-END_TEST
 
 /* ---- shortage ---- */
 
@@ -194,8 +181,8 @@ static void noteRest(struct FastRingTimeout* timeout, void* closure)
 static void rest(int64_t milliseconds)
 {
     rested = 0;
-    ck_assert_ptr_nonnull(SetFastRingTimeout(fixture.ring, NULL, milliseconds, 0, noteRest, NULL));
-    waitCount(fixture.ring, &rested, 1);
+    ck_assert_ptr_nonnull(SetFastRingTimeout(scene.ring, NULL, milliseconds, 0, noteRest, NULL));
+    waitCount(scene.ring, &rested, 1);
 }
 
 enum
@@ -233,118 +220,113 @@ static void giveNumbersBack(void)
     }
 }
 
-START_TEST(recoversFromShortage)
+CASE(listener, recoversFromShortage)
 {
     lowerLimit();
     openListener(listenAt(AF_INET, SOCK_STREAM), 0, takeAndClose);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     for (int episode = 1; episode <= 2; episode++) {
         int clients[2] = {socket(AF_INET, SOCK_STREAM, 0), socket(AF_INET, SOCK_STREAM, 0)};
         takeAllNumbers();
         for (int index = 0; index < 2; index++)
             ck_assert_int_eq(connect(clients[index], (struct sockaddr*)&address, length), 0);
-        waitCount(fixture.ring, &failures, episode);
+        waitCount(scene.ring, &failures, episode);
         ck_assert_int_eq(lastFailure, -EMFILE);
-        uint64_t completions = readRing(fixture.ring).completions;
+        uint64_t completions = readRing(scene.ring).completions;
         rest(350);
-        ck_assert_int_eq(failures, episode); /* told once, though tried several times */
-        ck_assert_uint_le(readRing(fixture.ring).completions - completions, 20);
+        ck_assert_int_eq(failures, episode); /* reported once, though tried several times */
+        ck_assert_uint_le(readRing(scene.ring).completions - completions, 20);
         ck_assert_int_eq(accepted, 2 * episode - 2);
         giveNumbersBack();
-        waitCount(fixture.ring, &accepted, 2 * episode);
+        waitCount(scene.ring, &accepted, 2 * episode);
         ck_assert_int_eq(failures, episode);
         for (int index = 0; index < 2; index++)
             close(clients[index]);
     }
     ReleaseFastListener(listener);
 }
-END_TEST
 
-START_TEST(isReleasedWhileResting)
+CASE(listener, isReleasedWhileResting)
 {
     lowerLimit();
     openListener(listenAt(AF_INET, SOCK_STREAM), 0, take);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     int client = socket(AF_INET, SOCK_STREAM, 0);
     takeAllNumbers();
     ck_assert_int_eq(connect(client, (struct sockaddr*)&address, length), 0);
-    waitCount(fixture.ring, &failures, 1);
+    waitCount(scene.ring, &failures, 1);
     ReleaseFastListener(listener);
     giveNumbersBack();
-    runIdle(fixture.ring);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
     ck_assert_int_eq(accepted, 0);
     close(client);
 }
-END_TEST
 
 /* ---- other failures ---- */
 
-START_TEST(shutDownIsFinal)
+CASE(listener, shutDownIsFinal)
 {
     int handle = listenAt(AF_INET, SOCK_STREAM);
     openListener(handle, 0, take);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     shutdown(handle, SHUT_RD);
-    waitCount(fixture.ring, &failures, 1);
+    waitCount(scene.ring, &failures, 1);
     ck_assert_int_eq(lastFailure, -EINVAL);
     rest(250);
     ck_assert_int_eq(failures, 1);
     ReleaseFastListener(listener);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     expectClosed(handle);
 }
-END_TEST
 
 /* A client that gives up before it is accepted harms nobody. */
-START_TEST(outlivesAbortedConnections)
+CASE(listener, outlivesAbortedConnections)
 {
     int handle = listenAt(AF_INET, SOCK_STREAM);
     for (int index = 0; index < 20; index++)
         closeReset(dial(SOCK_STREAM));
     openListener(handle, 0, takeAndClose);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     int before = accepted;
     int client = dial(SOCK_STREAM);
-    waitCount(fixture.ring, &accepted, before + 1);
+    waitCount(scene.ring, &accepted, before + 1);
     ck_assert_int_eq(failures, 0);
     close(client);
     ReleaseFastListener(listener);
 }
-END_TEST
 
 /* ---- release ---- */
 
-START_TEST(releasedAtAnyTime)
+CASE(listener, releasedAtAnyTime)
 {
     ReleaseFastListener(NULL);
     for (int turns = 0; turns < 4; turns++) {
         int handle = listenAt(AF_INET, SOCK_STREAM);
         openListener(handle, 0, never);
-        runTurns(fixture.ring, turns);
+        runTurns(scene.ring, turns);
         ReleaseFastListener(listener);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         expectClosed(handle);
         int client = socket(AF_INET, SOCK_STREAM, 0);
         ck_assert_int_eq(connect(client, (struct sockaddr*)&address, length), -1);
         ck_assert_int_eq(errno, ECONNREFUSED);
         close(client);
     }
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
 }
-END_TEST
 
 /* They were accepted already, and are closed: the peer hears the end. */
-START_TEST(closesWhatComesAfterRelease)
+CASE(listener, closesWhatComesAfterRelease)
 {
     int clients[10];
 
     openListener(listenAt(AF_INET, SOCK_STREAM), 0, never);
-    runTurns(fixture.ring, 2);
+    runTurns(scene.ring, 2);
     for (int index = 0; index < 10; index++)
         clients[index] = dial(SOCK_STREAM);
     ReleaseFastListener(listener);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     for (int index = 0; index < 10; index++) {
         char byte;
         ssize_t result = recv(clients[index], &byte, 1, 0);
@@ -352,7 +334,6 @@ START_TEST(closesWhatComesAfterRelease)
         close(clients[index]);
     }
 }
-END_TEST
 
 static void takeAndRelease(struct FastListener* which, int handle, void* closure)
 {
@@ -360,7 +341,7 @@ static void takeAndRelease(struct FastListener* which, int handle, void* closure
     ReleaseFastListener(which);
 }
 
-START_TEST(releasesItself)
+CASE(listener, releasesItself)
 {
     int clients[10];
     int handle = listenAt(AF_INET, SOCK_STREAM);
@@ -368,14 +349,13 @@ START_TEST(releasesItself)
     openListener(handle, 0, takeAndRelease);
     for (int index = 0; index < 10; index++)
         clients[index] = dial(SOCK_STREAM);
-    waitCount(fixture.ring, &accepted, 1);
-    runIdle(fixture.ring);
+    waitCount(scene.ring, &accepted, 1);
+    runIdle(scene.ring);
     ck_assert_int_eq(accepted, 1);
     expectClosed(handle);
     for (int index = 0; index < 10; index++)
         close(clients[index]);
 }
-END_TEST
 
 static struct FastListener* listeners[3];
 
@@ -391,25 +371,24 @@ static void releaseAll(struct FastListener* which, int handle, void* closure)
     }
 }
 
-START_TEST(releasesOthers)
+CASE(listener, releasesOthers)
 {
     int clients[3];
 
     for (int index = 0; index < 3; index++) {
         int handle = listenAt(AF_INET, SOCK_STREAM);
         clients[index] = dial(SOCK_STREAM);
-        listeners[index] = CreateFastListener(fixture.ring, handle, 0, releaseAll, NULL);
+        listeners[index] = CreateFastListener(scene.ring, handle, 0, releaseAll, NULL);
         ck_assert_ptr_nonnull(listeners[index]);
     }
-    waitCount(fixture.ring, &accepted, 1);
-    runIdle(fixture.ring);
+    waitCount(scene.ring, &accepted, 1);
+    runIdle(scene.ring);
     ck_assert_int_eq(accepted, 1);
     for (int index = 0; index < 3; index++)
         close(clients[index]);
 }
-END_TEST
 
-START_TEST(endsWithTheRing)
+CASE(listener, endsWithTheRing)
 {
     for (int turns = 0; turns < 3; turns++) {
         struct FastRing* ring = CreateFastRing(8);
@@ -426,70 +405,63 @@ START_TEST(endsWithTheRing)
         ReleaseFastListener(listener);
     }
 }
-END_TEST
 
 static void releaseRing(struct FastListener* which, int handle, void* closure)
 {
     takeAndClose(which, handle, closure);
-    ReleaseFastRing(fixture.ring);
+    ReleaseFastRing(scene.ring);
 }
 
-START_TEST(releasesTheRingInside)
+CASE(listener, releasesTheRingInside)
 {
-    int result = 0;
     openListener(listenAt(AF_INET, SOCK_STREAM), 0, releaseRing);
     int client = dial(SOCK_STREAM);
-    while (result == 0)
-        result = WaitForFastRing(fixture.ring, 100, NULL);
-    ck_assert_int_eq(result, -ECANCELED);
-    fixture.ring = NULL;
+    waitRingEnd();
     ReleaseFastListener(listener);
     close(client);
 }
-END_TEST
 
 /* ---- bad input ---- */
 
 static void* useInThread(void* closure)
 {
-    refuses(EPERM, CreateFastListener(fixture.ring, *(int*)closure, 0, never, NULL));
+    refuses(EPERM, CreateFastListener(scene.ring, *(int*)closure, 0, never, NULL));
     ReleaseFastListener(listener); /* does nothing */
     return NULL;
 }
 
-START_TEST(refusesBadInput)
+CASE(listener, refusesBadInput)
 {
     int handle = listenAt(AF_INET, SOCK_STREAM);
     int plain = socket(AF_INET, SOCK_STREAM, 0);
     int datagram = socket(AF_INET, SOCK_DGRAM, 0);
 
     refuses(EINVAL, CreateFastListener(NULL, handle, 0, never, NULL));
-    refuses(EINVAL, CreateFastListener(fixture.ring, handle, 0, NULL, NULL));
-    refuses(EINVAL, CreateFastListener(fixture.ring, handle, 1, never, NULL));
-    refuses(EINVAL, CreateFastListener(fixture.ring, plain, 0, never, NULL));
-    refuses(EINVAL, CreateFastListener(fixture.ring, datagram, 0, never, NULL));
-    refuses(EBADF, CreateFastListener(fixture.ring, -1, 0, never, NULL));
-    refuses(EBADF, CreateFastListener(fixture.ring, 100000, 0, never, NULL));
+    refuses(EINVAL, CreateFastListener(scene.ring, handle, 0, NULL, NULL));
+    refuses(EINVAL, CreateFastListener(scene.ring, handle, 1, never, NULL));
+    refuses(EINVAL, CreateFastListener(scene.ring, plain, 0, never, NULL));
+    refuses(EINVAL, CreateFastListener(scene.ring, datagram, 0, never, NULL));
+    refuses(EBADF, CreateFastListener(scene.ring, -1, 0, never, NULL));
+    refuses(EBADF, CreateFastListener(scene.ring, 100000, 0, never, NULL));
     int file = open("/dev/null", O_RDONLY);
-    refuses(ENOTSOCK, CreateFastListener(fixture.ring, file, 0, never, NULL));
-    runTurns(fixture.ring, 2);
+    refuses(ENOTSOCK, CreateFastListener(scene.ring, file, 0, never, NULL));
+    runTurns(scene.ring, 2);
     ck_assert_int_ge(fcntl(handle, F_GETFD), 0); /* the caller's still */
     close(file);
     close(plain);
     close(datagram);
 
     openListener(handle, 0, takeAndClose);
-    runTurns(fixture.ring, 1);
+    runTurns(scene.ring, 1);
     inThread(useInThread, &handle);
     int client = dial(SOCK_STREAM);
-    waitCount(fixture.ring, &accepted, 1);
+    waitCount(scene.ring, &accepted, 1);
     close(client);
     ReleaseFastListener(listener);
 }
-END_TEST
 
 /* Though the queue of completions has no room for those of the cancellations. */
-START_TEST(freesManyPorts)
+CASE(listener, freesManyPorts)
 {
     struct FastRing* ring = CreateFastRing(2);
     struct FastListener* listeners[MANY];
@@ -509,52 +481,23 @@ START_TEST(freesManyPorts)
     }
     ReleaseFastRing(ring);
 }
-END_TEST
 
 /* The connection has woken one, which is released before it looks. */
-START_TEST(leavesConnectionsToWhoSharesTheSocket)
+CASE(listener, leavesConnectionsToWhoSharesTheSocket)
 {
     struct FastRing* ring = CreateFastRing(0);
     int handle = listenAt(AF_INET, SOCK_STREAM);
     struct FastListener* first = CreateFastListener(ring, dup(handle), 0, never, NULL);
 
     runTurns(ring, 2);
-    listener = CreateFastListener(fixture.ring, handle, 0, takeAndClose, &accepted);
-    runTurns(fixture.ring, 2);
+    listener = CreateFastListener(scene.ring, handle, 0, takeAndClose, &accepted);
+    runTurns(scene.ring, 2);
     int client = socket(AF_INET, SOCK_STREAM, 0);
     ck_assert_int_eq(connect(client, (struct sockaddr*)&address, length), 0);
     usleep(10000);
     ReleaseFastListener(first);
-    waitCount(fixture.ring, &accepted, 1);
+    waitCount(scene.ring, &accepted, 1);
     close(client);
     ReleaseFastListener(listener);
     ReleaseFastRing(ring);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("listener");
-    TCase* tcase = tcase_create("listener");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, acceptsTcp);
-    tcase_add_test(tcase, acceptsUnixAndSeqpacket);
-    tcase_add_test(tcase, acceptsMany);
-    tcase_add_test(tcase, makesSocketsInside);
-    tcase_add_test(tcase, recoversFromShortage);
-    tcase_add_test(tcase, isReleasedWhileResting);
-    tcase_add_test(tcase, shutDownIsFinal);
-    tcase_add_test(tcase, outlivesAbortedConnections);
-    tcase_add_test(tcase, releasedAtAnyTime);
-    tcase_add_test(tcase, closesWhatComesAfterRelease);
-    tcase_add_test(tcase, releasesItself);
-    tcase_add_test(tcase, releasesOthers);
-    tcase_add_test(tcase, freesManyPorts);
-    tcase_add_test(tcase, leavesConnectionsToWhoSharesTheSocket);
-    tcase_add_test(tcase, endsWithTheRing);
-    tcase_add_test(tcase, releasesTheRingInside);
-    tcase_add_test(tcase, refusesBadInput);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

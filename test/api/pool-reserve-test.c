@@ -1,4 +1,5 @@
-/* What a pool keeps of the memory that was released: what turn after turn needs, and the rest for seconds. */
+/* What a pool keeps of the memory that was released: what turn after turn needs, and the rest
+ * for seconds. */
 #include "services.h"
 
 #include <arpa/inet.h>
@@ -17,17 +18,7 @@ enum
     ROUNDS = 200,   /* until which a round without page faults must have come */
 };
 
-static struct Fixture fixture;
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+AREA(poolReserve, "pool-reserve", .open = openScene, .close = closeScene, .timeout = 120);
 
 static long pageFaults(void)
 {
@@ -59,8 +50,8 @@ static void* releaseBurst(void* closure)
     return NULL;
 }
 
-/* Some round has none, or a few if a sanitizer keeps books; without the reserve each had thousands, one for each page
- * of a buffer. */
+/* Some round has none, or a few if a sanitizer keeps books; without the reserve each had
+ * thousands, one for each page of a buffer. */
 static void expectNoFaults(struct FastBufferPool* pool)
 {
     long faults = BURST;
@@ -74,28 +65,25 @@ static void expectNoFaults(struct FastBufferPool* pool)
 }
 
 /* §2.8 pool at work: in the ring's thread */
-START_TEST(keepsWhatTurnsNeed)
+CASE(poolReserve, keepsWhatTurnsNeed)
 {
-    runTurns(fixture.ring, 1);
-    expectNoFaults(fixture.outbound);
+    runTurns(scene.ring, 1);
+    expectNoFaults(scene.outbound);
 }
-END_TEST
 
 /* §2.8 pool at work: before the first wait, when the pool has no thread yet */
-START_TEST(keepsBeforeTheFirstWait)
+CASE(poolReserve, keepsBeforeTheFirstWait)
 {
-    expectNoFaults(fixture.outbound);
+    expectNoFaults(scene.outbound);
 }
-END_TEST
 
 /* §2.8 pool at work: without a ring */
-START_TEST(keepsWithoutRing)
+CASE(poolReserve, keepsWithoutRing)
 {
     struct FastBufferPool* pool = CreateFastBufferPool(NULL);
     expectNoFaults(pool);
     ReleaseFastBufferPool(pool);
 }
-END_TEST
 
 /* ---- a server ---- */
 
@@ -149,12 +137,12 @@ static long serve(int requests)
 {
     long before = pageFaults();
     int goal = served + requests;
-    waitFor(fixture.ring, hasServed, &goal);
+    waitFor(scene.ring, hasServed, &goal);
     return pageFaults() - before;
 }
 
 /* §2.8 pool at work: 50 connections that are answered with 256 KiB each, copied */
-START_TEST(serverHasNoPageFaults)
+CASE(poolReserve, serverHasNoPageFaults)
 {
     static struct Recorder recorders[CONNECTIONS];
     int server[CONNECTIONS];
@@ -171,7 +159,7 @@ START_TEST(serverHasNoPageFaults)
     for (int index = 0; index < CONNECTIONS; index++) {
         close(client[index]);
         recorders[index].then = answer;
-        openRecorded(&fixture, server[index], NULL, 0, &recorders[index]);
+        openRecorded(&scene, server[index], NULL, 0, &recorders[index]);
     }
     long faults = REQUESTS;
     for (int round = 0; round < ROUNDS && faults >= REQUESTS / 4; round++)
@@ -181,159 +169,132 @@ START_TEST(serverHasNoPageFaults)
         AbortFastSocket(recorders[index].socket);
         ReleaseFastSocket(recorders[index].socket);
     }
-    runUntil(fixture.ring, isNothingPending, fixture.ring);
+    runUntil(scene.ring, isNothingPending, scene.ring);
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
 }
-END_TEST
 
 /* ---- what it doesn't need ---- */
 
 static bool hasLittle(void* closure)
 {
     (void)closure;
-    return readRing(fixture.ring).bufferBytes <= 2 * LITTLE; /* of the two pools together */
+    return readRing(scene.ring).bufferBytes <= 2 * LITTLE; /* of the two pools together */
 }
 
 static bool rests(void* closure)
 {
     (void)closure;
-    return GetFastRingInterval(fixture.ring) == -1;
+    return GetFastRingInterval(scene.ring) == -1;
 }
 
 static void expectDecay(void)
 {
     ck_assert(!hasLittle(NULL));
-    ck_assert_int_ge(GetFastRingInterval(fixture.ring), 0); /* a foreign loop is told to come back */
-    waitFor(fixture.ring, hasLittle, NULL);
-    waitFor(fixture.ring, rests, NULL);
+    ck_assert_int_ge(GetFastRingInterval(scene.ring), 0); /* a foreign loop is told to come back */
+    waitFor(scene.ring, hasLittle, NULL);
+    waitFor(scene.ring, rests, NULL);
 }
 
-/* §2.8 pool after a burst: by itself, in a ring that waits; then the ring has no time to wait for */
-START_TEST(burstReturns)
+/* §2.8 pool after a burst: by itself, in a ring that waits; then the ring has no time to wait
+ * for */
+CASE(poolReserve, burstReturns)
 {
-    runTurns(fixture.ring, 1);
-    takeBurst(fixture.outbound);
+    runTurns(scene.ring, 1);
+    takeBurst(scene.outbound);
     releaseBurst(NULL);
     expectDecay();
 }
-END_TEST
 
 /* §2.8 pool after a burst: that came before the first wait */
-START_TEST(burstBeforeTheFirstWaitReturns)
+CASE(poolReserve, burstBeforeTheFirstWaitReturns)
 {
-    expectNoFaults(fixture.outbound); /* so that it is kept */
+    expectNoFaults(scene.outbound); /* so that it is kept */
     ck_assert(!hasLittle(NULL));
-    runTurns(fixture.ring, 1);
+    runTurns(scene.ring, 1);
     expectDecay();
 }
-END_TEST
 
 /* §2.8 pool after a burst: that another thread released, while the ring slept */
-START_TEST(burstOfAnotherThreadReturns)
+CASE(poolReserve, burstOfAnotherThreadReturns)
 {
-    runTurns(fixture.ring, 1);
-    takeBurst(fixture.outbound);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    runTurns(scene.ring, 1);
+    takeBurst(scene.outbound);
+    runIdle(scene.ring);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
     inThread(releaseBurst, NULL);
     ck_assert(!hasLittle(NULL));
-    waitFor(fixture.ring, hasLittle, NULL);
-    waitFor(fixture.ring, rests, NULL);
+    waitFor(scene.ring, hasLittle, NULL);
+    waitFor(scene.ring, rests, NULL);
 }
-END_TEST
 
 /* §2.8 pool after a burst: that another thread allocated, and the ring released */
-START_TEST(burstForAnotherThreadReturns)
+CASE(poolReserve, burstForAnotherThreadReturns)
 {
-    runTurns(fixture.ring, 1);
-    inThread(takeBurst, fixture.outbound);
+    runTurns(scene.ring, 1);
+    inThread(takeBurst, scene.outbound);
     releaseBurst(NULL);
     expectDecay();
 }
-END_TEST
 
 /* §2.8 pool after a burst: the pool, and the ring, may end in the middle of it */
-START_TEST(endsWithSurplus)
+CASE(poolReserve, endsWithSurplus)
 {
-    runTurns(fixture.ring, 1);
-    struct FastBufferPool* pool = CreateFastBufferPool(fixture.ring);
+    runTurns(scene.ring, 1);
+    struct FastBufferPool* pool = CreateFastBufferPool(scene.ring);
     takeBurst(pool);
     releaseBurst(NULL);
     ReleaseFastBufferPool(pool);
-    waitFor(fixture.ring, rests, NULL);
-    pool = CreateFastBufferPool(fixture.ring);
+    waitFor(scene.ring, rests, NULL);
+    pool = CreateFastBufferPool(scene.ring);
     takeBurst(pool);
     inThread(releaseBurst, NULL);
     ReleaseFastBufferPool(pool);
-    waitFor(fixture.ring, rests, NULL);
-    takeBurst(fixture.outbound);
-    releaseBurst(NULL); /* … and then the fixture's end */
+    waitFor(scene.ring, rests, NULL);
+    takeBurst(scene.outbound);
+    releaseBurst(NULL); /* … and then the scene's end */
 }
-END_TEST
 
 /* ---- the option ---- */
 
 /* §2.8 pool reserve: 0 keeps nothing, whoever releases */
-START_TEST(reserveOfZeroKeepsNothing)
+CASE(poolReserve, reserveOfZeroKeepsNothing)
 {
-    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_POOL_RESERVE, 0), 0);
-    runIdle(fixture.ring);
-    uint64_t before = readRing(fixture.ring).bufferBytes;
+    ck_assert_int_eq(SetFastRingOption(scene.ring, FASTRING_OPTION_POOL_RESERVE, 0), 0);
+    runIdle(scene.ring);
+    uint64_t before = readRing(scene.ring).bufferBytes;
     for (int way = 0; way < 4; way++) {
         if (way < 2)
-            takeBurst(fixture.outbound);
+            takeBurst(scene.outbound);
         else
-            inThread(takeBurst, fixture.outbound);
+            inThread(takeBurst, scene.outbound);
         if (way % 2 == 0)
             releaseBurst(NULL);
         else
             inThread(releaseBurst, NULL);
-        ck_assert_uint_eq(readRing(fixture.ring).bufferBytes, before);
-        ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+        ck_assert_uint_eq(readRing(scene.ring).bufferBytes, before);
+        ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
     }
 }
-END_TEST
 
-/* §2.8 pool reserve: of pools that are there, and of those to come; what is kept already goes at once */
-START_TEST(reserveBoundsEachPool)
+/* §2.8 pool reserve: of pools that are there, and of those to come; what is kept already goes at
+ * once */
+CASE(poolReserve, reserveBoundsEachPool)
 {
     enum
     {
         BOUND = 8 << 20
     };
-    runTurns(fixture.ring, 1);
-    takeBurst(fixture.outbound);
+    runTurns(scene.ring, 1);
+    takeBurst(scene.outbound);
     releaseBurst(NULL);
-    uint64_t before = readRing(fixture.ring).bufferBytes;
-    ck_assert_int_eq(SetFastRingOption(fixture.ring, FASTRING_OPTION_POOL_RESERVE, BOUND), 0);
-    uint64_t kept = readRing(fixture.ring).bufferBytes;
+    uint64_t before = readRing(scene.ring).bufferBytes;
+    ck_assert_int_eq(SetFastRingOption(scene.ring, FASTRING_OPTION_POOL_RESERVE, BOUND), 0);
+    uint64_t kept = readRing(scene.ring).bufferBytes;
     ck_assert_uint_le(kept, before - (uint64_t)BURST * BODY + BOUND);
-    struct FastBufferPool* pool = CreateFastBufferPool(fixture.ring);
+    struct FastBufferPool* pool = CreateFastBufferPool(scene.ring);
     takeBurst(pool);
     releaseBurst(NULL);
-    ck_assert_uint_le(readRing(fixture.ring).bufferBytes, kept + BOUND);
-    ck_assert_uint_gt(readRing(fixture.ring).bufferBytes, kept + BOUND - BODY - LITTLE / 8);
+    ck_assert_uint_le(readRing(scene.ring).bufferBytes, kept + BOUND);
+    ck_assert_uint_gt(readRing(scene.ring).bufferBytes, kept + BOUND - BODY - LITTLE / 8);
     ReleaseFastBufferPool(pool);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("pool-reserve");
-    TCase* tcase = tcase_create("pool-reserve");
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, keepsWhatTurnsNeed);
-    tcase_add_test(tcase, keepsBeforeTheFirstWait);
-    tcase_add_test(tcase, keepsWithoutRing);
-    tcase_add_test(tcase, serverHasNoPageFaults);
-    tcase_add_test(tcase, burstReturns);
-    tcase_add_test(tcase, burstBeforeTheFirstWaitReturns);
-    tcase_add_test(tcase, burstOfAnotherThreadReturns);
-    tcase_add_test(tcase, burstForAnotherThreadReturns);
-    tcase_add_test(tcase, endsWithSurplus);
-    tcase_add_test(tcase, reserveOfZeroKeepsNothing);
-    tcase_add_test(tcase, reserveBoundsEachPool);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

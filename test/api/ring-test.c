@@ -13,24 +13,20 @@ enum
     MILLISECOND = 1000000,
 };
 
-static struct Fixture fixture;
 static struct FastRing* ring;
 static int calls;
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
-    ring = fixture.ring;
+    openScene();
+    ring = scene.ring;
 }
 
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+AREA(ring, "ring", .open = setUp, .close = closeScene);
 
 /* ---- creation ---- */
 
-START_TEST(anyLengthWorks)
+CASE(ring, anyLengthWorks)
 {
     static const uint32_t lengths[] = {1, 2, 3, 7, 64, 100, 1000, 4096, 5000, 32768};
     int before = countDescriptors();
@@ -46,16 +42,14 @@ START_TEST(anyLengthWorks)
     }
     ck_assert_int_eq(countDescriptors(), before);
 }
-END_TEST
 
-START_TEST(refusesLengths)
+CASE(ring, refusesLengths)
 {
     refuses(EINVAL, CreateFastRing(32769));
     refuses(EINVAL, CreateFastRing(UINT32_MAX));
 }
-END_TEST
 
-START_TEST(tellsShortageOfDescriptors)
+CASE(ring, tellsShortageOfDescriptors)
 {
     struct rlimit before;
     struct rlimit tight;
@@ -84,16 +78,14 @@ START_TEST(tellsShortageOfDescriptors)
         ck_assert_int_lt(spare, 10);
     }
 }
-END_TEST
 
-START_TEST(unusedOneIsReleased)
+CASE(ring, unusedOneIsReleased)
 {
     ReleaseFastRing(CreateFastRing(0));
     ReleaseFastRing(NULL);
 }
-END_TEST
 
-START_TEST(manyRingsLiveTogether)
+CASE(ring, manyRingsLiveTogether)
 {
     struct FastRing* rings[8];
     for (int index = 0; index < 8; index++) {
@@ -104,10 +96,9 @@ START_TEST(manyRingsLiveTogether)
     for (int index = 0; index < 8; index++)
         ReleaseFastRing(rings[index]);
 }
-END_TEST
 
 /* A program without standard descriptors doesn't find a ring in their place. */
-START_TEST(leavesStandardDescriptors)
+CASE(ring, leavesStandardDescriptors)
 {
     struct FastRing* other = NULL;
 
@@ -123,9 +114,8 @@ START_TEST(leavesStandardDescriptors)
     for (int handle = 0; handle <= 2; handle++)
         ck_assert_int_eq(open("/dev/null", O_RDWR), handle);
 }
-END_TEST
 
-START_TEST(tellsFeatures)
+CASE(ring, tellsFeatures)
 {
     uint64_t features = GetFastRingFeatures(ring);
     /* of the oldest kernel that is supported */
@@ -136,10 +126,11 @@ START_TEST(tellsFeatures)
     ck_assert_uint_eq(features >> 14, 0);
     ck_assert_uint_eq(GetFastRingFeatures(NULL), 0);
 }
-END_TEST
+
+AREA(process, "process");
 
 /* §2.8 set-up flags: without each of them the ring works */
-START_TEST(masksFeatures)
+CASE(process, masksFeatures)
 {
     for (int bit = 0; bit < 14; bit++) {
         /* read with the first ring of a process, so each in a process of its own */
@@ -159,28 +150,25 @@ START_TEST(masksFeatures)
         ck_assert_msg(status == 0, "bit %d", bit);
     }
 }
-END_TEST
 
 /* ---- waiting ---- */
 
 /* §2.8 wait gives 0: an interval of 0 does not wait */
-START_TEST(zeroDoesNotWait)
+CASE(ring, zeroDoesNotWait)
 {
     runIdle(ring);
     for (int turn = 0; turn < 100; turn++)
         ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
 }
-END_TEST
 
 /* §2.8 wait gives 0: the interval passed */
-START_TEST(waitsForTheInterval)
+CASE(ring, waitsForTheInterval)
 {
     runIdle(ring);
     int64_t start = nowNs();
     ck_assert_int_eq(WaitForFastRing(ring, 30, NULL), 0);
     ck_assert_int_ge(nowNs() - start, 30 * MILLISECOND);
 }
-END_TEST
 
 static void nothing(int number)
 {
@@ -197,7 +185,7 @@ static void startAlarm(long delayUs)
 }
 
 /* §2.8 signal, §2.8 interval UINT32_MAX: it ends a wait that has no other end */
-START_TEST(aSignalEndsTheWait)
+CASE(ring, aSignalEndsTheWait)
 {
     runIdle(ring);
     startAlarm(20000);
@@ -205,9 +193,8 @@ START_TEST(aSignalEndsTheWait)
         ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
     ck_assert_int_eq(calls, 1);
 }
-END_TEST
 
-START_TEST(aMaskedSignalDoesNot)
+CASE(ring, aMaskedSignalDoesNot)
 {
     sigset_t mask;
     sigset_t before;
@@ -226,10 +213,9 @@ START_TEST(aMaskedSignalDoesNot)
     sigprocmask(SIG_BLOCK, NULL, &after);
     ck_assert_int_eq(sigismember(&before, SIGALRM), sigismember(&after, SIGALRM));
 }
-END_TEST
 
 /* §2.8 signal: blocked outside and let through inside, as with ppoll: no signal falls between */
-START_TEST(maskLetsSignalsIn)
+CASE(ring, maskLetsSignalsIn)
 {
     sigset_t blocked;
     sigset_t open;
@@ -246,7 +232,6 @@ START_TEST(maskLetsSignalsIn)
     ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, &open), 0);
     ck_assert_int_eq(calls, 1);
 }
-END_TEST
 
 static void waitInside(void* closure, int reason)
 {
@@ -256,14 +241,13 @@ static void waitInside(void* closure, int reason)
 }
 
 /* §2.8 -EBUSY: in its own turn */
-START_TEST(refusesNestedWaits)
+CASE(ring, refusesNestedWaits)
 {
     ck_assert_ptr_nonnull(SetFastRingFlushHandler(ring, waitInside, ring));
     runTurns(ring, 1);
     ck_assert_int_eq(calls, 1);
     runTurns(ring, 1);
 }
-END_TEST
 
 static void waitForOther(void* closure, int reason)
 {
@@ -272,7 +256,7 @@ static void waitForOther(void* closure, int reason)
     calls++;
 }
 
-START_TEST(runsAnotherRingInside)
+CASE(ring, runsAnotherRingInside)
 {
     struct FastRing* other = CreateFastRing(8);
     ck_assert_ptr_nonnull(SetFastRingFlushHandler(ring, waitForOther, other));
@@ -280,7 +264,6 @@ START_TEST(runsAnotherRingInside)
     ck_assert_int_eq(calls, 1);
     ReleaseFastRing(other);
 }
-END_TEST
 
 /* ---- flush handlers ---- */
 
@@ -293,7 +276,7 @@ static void note(void* closure, int reason)
     order[calls++] = (int)(intptr_t)closure;
 }
 
-START_TEST(flushersRunInOrderOnce)
+CASE(ring, flushersRunInOrderOnce)
 {
     for (intptr_t index = 0; index < 5; index++)
         ck_assert_ptr_nonnull(SetFastRingFlushHandler(ring, note, (void*)index));
@@ -305,7 +288,6 @@ START_TEST(flushersRunInOrderOnce)
     runTurns(ring, 3);
     ck_assert_int_eq(calls, 5);
 }
-END_TEST
 
 static void setAnother(void* closure, int reason)
 {
@@ -314,7 +296,7 @@ static void setAnother(void* closure, int reason)
     calls++;
 }
 
-START_TEST(oneSetInsideRunsATurnLater)
+CASE(ring, oneSetInsideRunsATurnLater)
 {
     SetFastRingFlushHandler(ring, setAnother, NULL);
     for (int turn = 1; turn <= 10; turn++) {
@@ -323,11 +305,10 @@ START_TEST(oneSetInsideRunsATurnLater)
         ck_assert_int_eq(GetFastRingInterval(ring), 0);
     }
     ReleaseFastRing(ring); /* one is always set; the end must not go on for ever */
-    fixture.ring = NULL;
+    scene.ring = NULL;
 }
-END_TEST
 
-START_TEST(removedFlusherDoesNotRun)
+CASE(ring, removedFlusherDoesNotRun)
 {
     for (intptr_t index = 0; index < 5; index++)
         flushers[index] = SetFastRingFlushHandler(ring, note, (void*)index);
@@ -340,7 +321,6 @@ START_TEST(removedFlusherDoesNotRun)
     ck_assert_int_eq(order[0], 1);
     ck_assert_int_eq(order[1], 3);
 }
-END_TEST
 
 static void removeFollowing(void* closure, int reason)
 {
@@ -351,14 +331,13 @@ static void removeFollowing(void* closure, int reason)
         ck_assert_int_eq(RemoveFastRingFlushHandler(ring, flushers[index]), 0);
 }
 
-START_TEST(removesOthersInside)
+CASE(ring, removesOthersInside)
 {
     for (intptr_t index = 0; index < 5; index++)
         flushers[index] = SetFastRingFlushHandler(ring, removeFollowing, NULL);
     runTurns(ring, 2);
     ck_assert_int_eq(calls, 1);
 }
-END_TEST
 
 static void setFlusher(struct FastRingTimeout* timeout, void* closure)
 {
@@ -367,13 +346,12 @@ static void setFlusher(struct FastRingTimeout* timeout, void* closure)
 }
 
 /* Set by another callback of the turn, it runs at the end of that same turn. */
-START_TEST(runsAtTheEndOfItsTurn)
+CASE(ring, runsAtTheEndOfItsTurn)
 {
     SetFastRingTimeout(ring, NULL, 0, 0, setFlusher, NULL);
     runTurns(ring, 1);
     ck_assert_int_eq(calls, 1);
 }
-END_TEST
 
 static void hearEnd(void* closure, int reason)
 {
@@ -382,15 +360,14 @@ static void hearEnd(void* closure, int reason)
     calls++;
 }
 
-START_TEST(flushersHearOfTheEnd)
+CASE(ring, flushersHearOfTheEnd)
 {
     ck_assert_ptr_nonnull(SetFastRingFlushHandler(ring, hearEnd, NULL));
     ck_assert_ptr_nonnull(SetFastRingFlushHandler(ring, hearEnd, NULL));
     ReleaseFastRing(ring);
-    fixture.ring = NULL;
+    scene.ring = NULL;
     ck_assert_int_eq(calls, 2);
 }
-END_TEST
 
 /* ---- release ---- */
 
@@ -406,15 +383,14 @@ static void releaseRing(void* closure, int reason)
 }
 
 /* §2.8 -ECANCELED: released inside, once more too */
-START_TEST(releaseInsideTakesEffectAtTheEndOfTheTurn)
+CASE(ring, releaseInsideTakesEffectAtTheEndOfTheTurn)
 {
     SetFastRingFlushHandler(ring, releaseRing, NULL);
     SetFastRingFlushHandler(ring, note, NULL);
     ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), -ECANCELED);
-    fixture.ring = NULL;
+    scene.ring = NULL;
     ck_assert_int_eq(calls, 2);
 }
-END_TEST
 
 /* ---- options ---- */
 
@@ -439,16 +415,15 @@ static void checkOption(int option, uint64_t initial, uint64_t least, uint64_t m
     ck_assert_int_eq(SetFastRingOption(ring, option, initial), 0);
 }
 
-START_TEST(optionsHaveBounds)
+CASE(ring, optionsHaveBounds)
 {
     checkOption(FASTRING_OPTION_INBOUND_LIMIT, 256 << 20, 4096, UINT64_MAX);
     checkOption(FASTRING_OPTION_TURN_LIMIT, 256, 1, 65536);
     checkOption(FASTRING_OPTION_SPIN, 0, 0, 10000);
     checkOption(FASTRING_OPTION_POOL_RESERVE, 256 << 20, 0, UINT64_MAX);
 }
-END_TEST
 
-START_TEST(unknownOptionsAreToldApart)
+CASE(ring, unknownOptionsAreToldApart)
 {
     uint64_t value = 7;
     ck_assert_int_eq(SetFastRingOption(ring, 0, 1), -ENOPROTOOPT);
@@ -460,9 +435,9 @@ START_TEST(unknownOptionsAreToldApart)
     ck_assert_int_eq(SetFastRingOption(NULL, FASTRING_OPTION_SPIN, 1), -EINVAL);
     ck_assert_int_eq(GetFastRingOption(NULL, FASTRING_OPTION_SPIN, &value), -EINVAL);
 }
-END_TEST
 
-static int countCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int countCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                           int reason)
 {
     (void)descriptor;
     (void)completion;
@@ -474,13 +449,14 @@ static int countCompletion(struct FastRingDescriptor* descriptor, struct io_urin
 static void submitNops(int number)
 {
     for (; number > 0; number--) {
-        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, countCompletion, NULL);
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, countCompletion,
+                                                                           NULL);
         io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
         ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     }
 }
 
-START_TEST(turnLimitBoundsATurn)
+CASE(ring, turnLimitBoundsATurn)
 {
     ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_TURN_LIMIT, 10), 0);
     submitNops(100);
@@ -489,12 +465,11 @@ START_TEST(turnLimitBoundsATurn)
         runTurns(ring, 1);
         ck_assert_int_le(calls - before, 10);
         if (calls < 100 && calls > before)
-            ck_assert_int_eq(GetFastRingInterval(ring), 0); /* the rest is told */
+            ck_assert_int_eq(GetFastRingInterval(ring), 0); /* the rest is reported */
     }
 }
-END_TEST
 
-START_TEST(spinningWaitsToo)
+CASE(ring, spinningWaitsToo)
 {
     ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_SPIN, 50), 0);
     runIdle(ring);
@@ -506,11 +481,10 @@ START_TEST(spinningWaitsToo)
     ck_assert_int_eq(WaitForFastRing(ring, 20, NULL), 0);
     ck_assert_int_ge(nowNs() - start, 20 * MILLISECOND);
 }
-END_TEST
 
 /* ---- statistics ---- */
 
-START_TEST(statisticsCount)
+CASE(ring, statisticsCount)
 {
     struct FastRingStatistics before = readRing(ring);
     submitNops(10);
@@ -527,14 +501,13 @@ START_TEST(statisticsCount)
     ck_assert_uint_eq(after.buffers, 64);
     ck_assert_uint_ge(after.bufferBytes, 64 * 4096);
 
-    struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, 100, 0);
+    struct FastBuffer* buffer = AllocateFastBuffer(scene.outbound, 100, 0);
     ck_assert_uint_eq(readRing(ring).buffers, 65);
     ReleaseFastBuffer(buffer);
     ck_assert_uint_eq(readRing(ring).buffers, 64);
 }
-END_TEST
 
-START_TEST(statisticsFitAnySize)
+CASE(ring, statisticsFitAnySize)
 {
     struct
     {
@@ -557,10 +530,9 @@ START_TEST(statisticsFitAnySize)
     ck_assert_int_eq(GetFastRingStatistics(ring, NULL, sizeof(small)), -EINVAL);
     ck_assert_int_eq(GetFastRingStatistics(NULL, &small, sizeof(small)), -EINVAL);
 }
-END_TEST
 
 /* Nothing is asked of the kernel twice for one turn. */
-START_TEST(oneSystemCallATurn)
+CASE(ring, oneSystemCallATurn)
 {
     runIdle(ring);
     struct FastRingStatistics before = readRing(ring);
@@ -572,11 +544,10 @@ START_TEST(oneSystemCallATurn)
     ck_assert_int_eq(calls, 2000);
     ck_assert_uint_le(after.systemCalls - before.systemCalls, after.turns - before.turns);
 }
-END_TEST
 
 /* ---- questions and bad input ---- */
 
-START_TEST(answersNull)
+CASE(ring, answersNull)
 {
     ck_assert_int_eq(WaitForFastRing(NULL, 0, NULL), -EINVAL);
     ck_assert_int_eq(GetFastRingHandle(NULL), -EINVAL);
@@ -587,67 +558,20 @@ START_TEST(answersNull)
     refuses(EINVAL, SetFastRingFlushHandler(ring, NULL, NULL));
     ck_assert_int_eq(RemoveFastRingFlushHandler(NULL, NULL), -EINVAL);
 }
-END_TEST
 
-START_TEST(hasAHandle)
+CASE(ring, hasAHandle)
 {
     int handle = GetFastRingHandle(ring);
     ck_assert_int_ge(handle, 0);
     ck_assert_int_eq(fcntl(handle, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     ck_assert_int_eq(GetFastRingHandle(ring), handle);
 }
-END_TEST
 
-START_TEST(hasAVersion)
+CASE(ring, hasAVersion)
 {
     char text[32];
 
-    snprintf(text, sizeof(text), "%d.%d.%d", FASTSOCKET_VERSION_MAJOR, FASTSOCKET_VERSION_MINOR, FASTSOCKET_VERSION_PATCH);
+    snprintf(text, sizeof(text), "%d.%d.%d", FASTSOCKET_VERSION_MAJOR, FASTSOCKET_VERSION_MINOR,
+             FASTSOCKET_VERSION_PATCH);
     ck_assert_str_eq(GetFastSocketVersion(), text);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("ring");
-    TCase* tcase = tcase_create("ring");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, anyLengthWorks);
-    tcase_add_test(tcase, refusesLengths);
-    tcase_add_test(tcase, leavesStandardDescriptors);
-    tcase_add_test(tcase, tellsShortageOfDescriptors);
-    tcase_add_test(tcase, unusedOneIsReleased);
-    tcase_add_test(tcase, manyRingsLiveTogether);
-    tcase_add_test(tcase, tellsFeatures);
-    tcase_add_test(tcase, zeroDoesNotWait);
-    tcase_add_test(tcase, waitsForTheInterval);
-    tcase_add_test(tcase, aSignalEndsTheWait);
-    tcase_add_test(tcase, aMaskedSignalDoesNot);
-    tcase_add_test(tcase, maskLetsSignalsIn);
-    tcase_add_test(tcase, refusesNestedWaits);
-    tcase_add_test(tcase, runsAnotherRingInside);
-    tcase_add_test(tcase, flushersRunInOrderOnce);
-    tcase_add_test(tcase, oneSetInsideRunsATurnLater);
-    tcase_add_test(tcase, removedFlusherDoesNotRun);
-    tcase_add_test(tcase, removesOthersInside);
-    tcase_add_test(tcase, runsAtTheEndOfItsTurn);
-    tcase_add_test(tcase, flushersHearOfTheEnd);
-    tcase_add_test(tcase, releaseInsideTakesEffectAtTheEndOfTheTurn);
-    tcase_add_test(tcase, optionsHaveBounds);
-    tcase_add_test(tcase, unknownOptionsAreToldApart);
-    tcase_add_test(tcase, turnLimitBoundsATurn);
-    tcase_add_test(tcase, spinningWaitsToo);
-    tcase_add_test(tcase, statisticsCount);
-    tcase_add_test(tcase, statisticsFitAnySize);
-    tcase_add_test(tcase, oneSystemCallATurn);
-    tcase_add_test(tcase, answersNull);
-    tcase_add_test(tcase, hasAHandle);
-    tcase_add_test(tcase, hasAVersion);
-    suite_add_tcase(suite, tcase);
-
-    tcase = tcase_create("process");
-    tcase_add_test(tcase, masksFeatures);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

@@ -1,94 +1,34 @@
-/* TransmitFastSocketBuffer, and buffers that leave the ring's thread: behaviour.md 2.3 and 2.4. */
+/* TransmitFastSocketBuffer, and buffers that leave the ring's thread. */
 #include "fixture.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
-
-static void openKind(enum Kind kind)
-{
-    pairKind(kind, pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-}
-
-static void release(void)
-{
-    ReleaseFastSocket(recorder.socket);
-    if (pair[1] >= 0)
-        close(pair[1]);
-}
-
-static struct FastBuffer* makeBuffer(size_t size, uint64_t position)
-{
-    struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, size, 0);
-
-    ck_assert_ptr_nonnull(buffer);
-    fillPattern(GetFastBufferData(buffer), size, position);
-    return buffer;
-}
+SCENE_AREA(socketBuffer, "socketBuffer");
 
 static int transmit(struct FastBuffer* buffer, size_t offset, size_t size)
 {
-    return TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, offset, size, 0);
-}
-
-static uint64_t heldBuffers(void)
-{
-    return readRing(fixture.ring).buffers;
-}
-
-static void expectPattern(int handle, uint64_t size, uint64_t position)
-{
-    static uint8_t data[65536];
-    uint64_t checked = 0;
-
-    while (checked < size) {
-        size_t most = (size - checked < sizeof(data)) ? (size_t)(size - checked) : sizeof(data);
-        ssize_t length = recv(handle, data, most, MSG_DONTWAIT);
-        if (length < 0) {
-            ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-            continue;
-        }
-        ck_assert_int_gt(length, 0);
-        ck_assert(checkPattern(data, (size_t)length, position + checked));
-        checked += (uint64_t)length;
-    }
-    ck_assert_uint_eq(checked, size);
+    return TransmitFastSocketBuffer(scene.ours.socket, NULL, 0, buffer, offset, size, 0);
 }
 
 /* §2.4 TransmitFastSocketBuffer: sends size bytes from offset, small and large */
-START_TEST(sendsPart)
+CASE(socketBuffer, sendsPart)
 {
     const size_t sizes[] = {1, 100, 4095, 4096, 4097, 16384, 1000000};
 
-    openKind(KIND_TCP);
+    openPair(KIND_TCP);
     for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++) {
-        ck_assert_int_eq(transmit(makeBuffer(sizes[index] + 50, 0), 33, sizes[index]), 0);
-        ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), sizes[index]);
-        expectPattern(pair[1], sizes[index], 33);
-        waitDrained(&recorder);
-        expectNothing(pair[1]);
+        ck_assert_int_eq(transmit(makePattern(sizes[index] + 50, 0), 33, sizes[index]), 0);
+        ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), sizes[index]);
+        expectPattern(scene.peer, sizes[index], 33);
+        waitDrained(&scene.ours);
+        expectNothing(scene.peer);
     }
-    release();
 }
-END_TEST
 
-/* §2.4 TransmitFastSocketBuffer: large ones are queued as they are and gathered, small ones copied */
-START_TEST(gathersLargeCopiesSmall)
+/* §2.4 TransmitFastSocketBuffer: large ones are queued as they are and gathered, small ones
+ * copied */
+CASE(socketBuffer, gathersLargeCopiesSmall)
 {
     enum
     {
@@ -97,31 +37,29 @@ START_TEST(gathersLargeCopiesSmall)
     uint64_t held = 0;
     uint64_t operations = 0;
 
-    openKind(KIND_TCP);
-    runIdle(fixture.ring);
-    held = heldBuffers();
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    held = liveBuffers();
     for (uint64_t index = 0; index < MANY; index++)
-        ck_assert_int_eq(transmit(makeBuffer(5000, index * 5000), 0, 5000), 0);
-    ck_assert_uint_ge(heldBuffers(), held + MANY);
-    expectPattern(pair[1], MANY * 5000, 0);
-    waitDrained(&recorder);
-    operations = readSocket(recorder.socket).sentOperations;
+        ck_assert_int_eq(transmit(makePattern(5000, index * 5000), 0, 5000), 0);
+    ck_assert_uint_ge(liveBuffers(), held + MANY);
+    expectPattern(scene.peer, MANY * 5000, 0);
+    waitDrained(&scene.ours);
+    operations = readSocket(scene.ours.socket).sentOperations;
     ck_assert_uint_le(operations, 6); /* short counts */
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(heldBuffers(), held);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(liveBuffers(), held);
     for (uint64_t index = 0; index < MANY; index++)
-        ck_assert_int_eq(transmit(makeBuffer(200, index * 200), 0, 200), 0);
-    ck_assert_uint_le(heldBuffers(), held + 8);
-    expectPattern(pair[1], MANY * 200, 0);
-    waitDrained(&recorder);
-    ck_assert_uint_le(readSocket(recorder.socket).sentOperations - operations, 2);
-    release();
+        ck_assert_int_eq(transmit(makePattern(200, index * 200), 0, 200), 0);
+    ck_assert_uint_le(liveBuffers(), held + 8);
+    expectPattern(scene.peer, MANY * 200, 0);
+    waitDrained(&scene.ours);
+    ck_assert_uint_le(readSocket(scene.ours.socket).sentOperations - operations, 2);
 }
-END_TEST
 
 /* §2.4 TransmitFastSocketBuffer, §2.4 -EINVAL: the buffer's length does not matter, its size
  * does */
-START_TEST(checksRange)
+CASE(socketBuffer, checksRange)
 {
     const size_t bad[][2] = {{0, 101},
                              {101, 0},
@@ -133,83 +71,77 @@ START_TEST(checksRange)
                              {SIZE_MAX - 50, 60}};
     uint64_t held = 0;
 
-    openKind(KIND_TCP);
-    held = heldBuffers();
+    openPair(KIND_TCP);
+    held = liveBuffers();
     for (size_t index = 0; index < sizeof(bad) / sizeof(bad[0]); index++) {
-        int result = transmit(makeBuffer(100, 0), bad[index][0], bad[index][1]);
+        int result = transmit(makePattern(100, 0), bad[index][0], bad[index][1]);
         ck_assert_msg((result == -EINVAL) || (result == -EMSGSIZE), "%d", result);
-        ck_assert_uint_eq(heldBuffers(), held);
+        ck_assert_uint_eq(liveBuffers(), held);
     }
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
-    ck_assert_int_eq(transmit(makeBuffer(100, 0), 0, 100), 0);
-    expectPattern(pair[1], 100, 0);
-    release();
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    ck_assert_int_eq(transmit(makePattern(100, 0), 0, 100), 0);
+    expectPattern(scene.peer, 100, 0);
 }
-END_TEST
 
 /* §2.4 TransmitFastSocketBuffer: consumes one reference in every case */
-START_TEST(consumesOnError)
+CASE(socketBuffer, consumesOnError)
 {
     struct sockaddr_storage address = {.ss_family = AF_INET};
     uint64_t held = 0;
 
-    openKind(KIND_TCP);
-    held = heldBuffers();
+    openPair(KIND_TCP);
+    held = liveBuffers();
     ck_assert_int_eq(transmit(NULL, 0, 0), -EINVAL);
-    ck_assert_int_eq(TransmitFastSocketBuffer(NULL, NULL, 0, makeBuffer(10, 0), 0, 10, 0), -EINVAL);
-    ck_assert_uint_eq(heldBuffers(), held);
+    ck_assert_int_eq(TransmitFastSocketBuffer(NULL, NULL, 0, makePattern(10, 0), 0, 10, 0),
+                     -EINVAL);
+    ck_assert_uint_eq(liveBuffers(), held);
     ck_assert_int_eq(
-        TransmitFastSocketBuffer(recorder.socket, NULL, 0, makeBuffer(10, 0), 0, 10, MSG_PEEK),
+        TransmitFastSocketBuffer(scene.ours.socket, NULL, 0, makePattern(10, 0), 0, 10, MSG_PEEK),
         -EINVAL);
-    ck_assert_uint_eq(heldBuffers(), held);
-    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, (struct sockaddr*)&address,
-                                              sizeof(struct sockaddr_in), makeBuffer(10, 0), 0, 10,
+    ck_assert_uint_eq(liveBuffers(), held);
+    ck_assert_int_eq(TransmitFastSocketBuffer(scene.ours.socket, (struct sockaddr*)&address,
+                                              sizeof(struct sockaddr_in), makePattern(10, 0), 0, 10,
                                               0),
                      -EISCONN);
-    ck_assert_uint_eq(heldBuffers(), held);
-    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, (struct sockaddr*)&address,
-                                              sizeof(address) + 1, makeBuffer(10, 0), 0, 10, 0),
+    ck_assert_uint_eq(liveBuffers(), held);
+    ck_assert_int_eq(TransmitFastSocketBuffer(scene.ours.socket, (struct sockaddr*)&address,
+                                              sizeof(address) + 1, makePattern(10, 0), 0, 10, 0),
                      -EINVAL);
-    ck_assert_uint_eq(heldBuffers(), held);
-    closeReset(pair[1]);
-    pair[1] = -1;
-    waitHangup(&recorder);
-    ck_assert_int_eq(transmit(makeBuffer(10, 0), 0, 10), -EPIPE);
-    ck_assert_uint_le(heldBuffers(), held);
-    release();
+    ck_assert_uint_eq(liveBuffers(), held);
+    resetPeer();
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(transmit(makePattern(10, 0), 0, 10), -EPIPE);
+    ck_assert_uint_le(liveBuffers(), held);
 }
-END_TEST
 
 /* §2.4 TransmitFastSocketBuffer: released when sent; the caller may hold it and send it again,
  * to several sockets */
-START_TEST(sendsHeldBufferAgain)
+CASE(socketBuffer, sendsHeldBufferAgain)
 {
-    struct FastBuffer* buffer = makeBuffer(100000, 0);
+    struct FastBuffer* buffer = makePattern(100000, 0);
     struct Recorder second = {0};
     uint64_t held = 0;
     int more[2];
 
-    openKind(KIND_TCP);
+    openPair(KIND_TCP);
     pairTcp(more);
-    openRecorded(&fixture, more[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &second);
-    held = heldBuffers();
+    openRecorded(&scene, more[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &second);
+    held = liveBuffers();
     for (int round = 0; round < 5; round++) {
         ck_assert_int_eq(transmit(HoldFastBuffer(buffer), 0, 100000), 0);
         ck_assert_int_eq(
             TransmitFastSocketBuffer(second.socket, NULL, 0, HoldFastBuffer(buffer), 0, 100000, 0),
             0);
-        expectPattern(pair[1], 100000, 0);
+        expectPattern(scene.peer, 100000, 0);
         expectPattern(more[1], 100000, 0);
     }
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(heldBuffers(), held);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(liveBuffers(), held);
     ck_assert(checkPattern(GetFastBufferData(buffer), 100000, 0));
     ReleaseFastBuffer(buffer);
     ReleaseFastSocket(second.socket);
     close(more[1]);
-    release();
 }
-END_TEST
 
 static void passOn(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
@@ -226,34 +158,30 @@ static void passOn(struct FastSocket* socket, int event, int parameter, struct R
 }
 
 /* received buffers are passed on without copying, both ways, in order */
-START_TEST(passesReceivedOn)
+CASE(socketBuffer, passesReceivedOn)
 {
     struct Recorder second = {0};
     static uint8_t data[30000];
-    int more[2];
     uint64_t position = 0;
 
-    recorder.then = passOn;
-    recorder.closure = &second;
+    scene.ours.then = passOn;
+    scene.ours.closure = &second;
     second.then = passOn;
-    second.closure = &recorder;
-    openKind(KIND_TCP);
-    pairTcp(more);
-    openRecorded(&fixture, more[0], NULL, 0, &second);
+    second.closure = &scene.ours;
+    openPair(KIND_TCP);
+    int more = openBeside(KIND_TCP, &second);
     for (int round = 0; round < 50; round++) {
         size_t size = (size_t)(round * 611) % sizeof(data) + 1;
         fillPattern(data, size, position);
-        sendAll(pair[1], data, size);
-        expectPattern(more[1], size, position);
-        sendAll(more[1], data, size);
-        expectPattern(pair[1], size, position);
+        sendAll(scene.peer, data, size);
+        expectPattern(more, size, position);
+        sendAll(more, data, size);
+        expectPattern(scene.peer, size, position);
         position += size;
     }
     ReleaseFastSocket(second.socket);
-    close(more[1]);
-    release();
+    close(more);
 }
-END_TEST
 
 struct Shelf
 {
@@ -294,7 +222,7 @@ static void* readShelf(void* closure)
 
 /* §2.3 ReceiveFastSocketBuffer: a worker thread keeps received buffers and gives them back,
  * starved receives go on */
-START_TEST(workerKeepsBuffers)
+CASE(socketBuffer, workerKeepsBuffers)
 {
     struct Shelf shelf = {
         .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .good = true};
@@ -303,18 +231,17 @@ START_TEST(workerKeepsBuffers)
     uint64_t sent = 0;
     uint64_t taken = 0;
 
-    fixtureClose(&fixture);
-    fixtureOpen(&fixture, 0, 4, 512);
-    openKind(KIND_UNIX_STREAM);
+    reopenScene(.buffers = 4, .bufferLength = 512);
+    openPair(KIND_UNIX_STREAM);
     ck_assert_int_eq(pthread_create(&worker, NULL, readShelf, &shelf), 0);
     for (int round = 0; round < 200; round++) {
         struct FastBuffer* buffer = NULL;
         fillPattern(data, sizeof(data), sent);
-        sendAll(pair[1], data, sizeof(data));
+        sendAll(scene.peer, data, sizeof(data));
         sent += sizeof(data);
         while (taken < sent) {
-            waitInput(&recorder, 1);
-            buffer = ReceiveFastSocketBuffer(recorder.socket);
+            waitInput(&scene.ours, 1);
+            buffer = ReceiveFastSocketBuffer(scene.ours.socket);
             ck_assert_ptr_nonnull(buffer);
             taken += GetFastBufferLength(buffer);
             pthread_mutex_lock(&shelf.lock);
@@ -332,16 +259,14 @@ START_TEST(workerKeepsBuffers)
     ck_assert_int_eq(pthread_join(worker, NULL), 0);
     ck_assert(shelf.good);
     ck_assert_uint_eq(shelf.checked, sent);
-    release();
 }
-END_TEST
 
 static void* fillBuffers(void* closure)
 {
     struct FastBuffer** buffers = closure;
 
     for (int index = 0; index < 100; index++) {
-        buffers[index] = AllocateFastBuffer(fixture.outbound, 1000 + (size_t)index, 0);
+        buffers[index] = AllocateFastBuffer(scene.outbound, 1000 + (size_t)index, 0);
         if (buffers[index] != NULL)
             fillPattern(GetFastBufferData(buffers[index]), 1000 + (size_t)index, (uint64_t)index);
     }
@@ -349,13 +274,13 @@ static void* fillBuffers(void* closure)
 }
 
 /* buffers made in another thread are sent by the ring's */
-START_TEST(sendsBuffersOfWorker)
+CASE(socketBuffer, sendsBuffersOfWorker)
 {
     struct FastBuffer* buffers[100] = {0};
     pthread_t worker;
 
-    openKind(KIND_TCP);
-    runTurns(fixture.ring, 1);
+    openPair(KIND_TCP);
+    runTurns(scene.ring, 1);
     ck_assert_int_eq(pthread_create(&worker, NULL, fillBuffers, buffers), 0);
     ck_assert_int_eq(pthread_join(worker, NULL), 0);
     for (int index = 0; index < 100; index++) {
@@ -363,33 +288,24 @@ START_TEST(sendsBuffersOfWorker)
         ck_assert_int_eq(transmit(buffers[index], 0, 1000 + (size_t)index), 0);
     }
     for (int index = 0; index < 100; index++)
-        expectPattern(pair[1], 1000 + (uint64_t)index, (uint64_t)index);
-    release();
+        expectPattern(scene.peer, 1000 + (uint64_t)index, (uint64_t)index);
 }
-END_TEST
 
 /* buffers outlive socket, provider, pools and ring */
-START_TEST(outlivesEverything)
+CASE(socketBuffer, outlivesEverything)
 {
     struct FastBuffer* received = NULL;
     struct FastBuffer* made = NULL;
 
-    openKind(KIND_UNIX_STREAM);
-    sendText(pair[1], "kept to the end");
-    waitInput(&recorder, 15);
-    received = ReceiveFastSocketBuffer(recorder.socket);
-    made = makeBuffer(3000, 0);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
-    ReleaseFastRingBufferProvider(fixture.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(fixture.inbound);
-    ReleaseFastBufferPool(fixture.outbound);
-    ReleaseFastRing(fixture.ring);
-    fixture.provider = NULL;
-    fixture.inbound = NULL;
-    fixture.outbound = NULL;
-    fixture.ring = NULL;
+    openPair(KIND_UNIX_STREAM);
+    sendText(scene.peer, "kept to the end");
+    waitInput(&scene.ours, 15);
+    received = ReceiveFastSocketBuffer(scene.ours.socket);
+    made = makePattern(3000, 0);
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
+    releaseParts();
+    endRing();
     ck_assert_ptr_nonnull(received);
     ck_assert_uint_eq(GetFastBufferLength(received), 15);
     ck_assert_int_eq(memcmp(GetFastBufferData(received), "kept to the end", 15), 0);
@@ -397,51 +313,17 @@ START_TEST(outlivesEverything)
     ReleaseFastBuffer(received);
     ReleaseFastBuffer(made);
 }
-END_TEST
 
 /* zero copy keeps a buffer until its notification: its memory is not another's meanwhile */
-START_TEST(keepsMemoryOfZeroCopy)
+CASE(socketBuffer, keepsMemoryOfZeroCopy)
 {
     uint64_t sent = 0;
-    uint64_t checked = 0;
-    static uint8_t data[65536];
 
-    pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
+    openPairWith(.kind = KIND_TCP, .mode = FASTSOCKET_MODE_ZERO_COPY);
     for (int round = 0; round < 40; round++) {
-        ck_assert_int_eq(transmit(makeBuffer(50000, sent), 0, 50000), 0);
+        ck_assert_int_eq(transmit(makePattern(50000, sent), 0, 50000), 0);
         sent += 50000;
-        runTurns(fixture.ring, 3);
+        runTurns(scene.ring, 3);
     }
-    while (checked < sent) {
-        ssize_t length = recv(pair[1], data, sizeof(data), MSG_DONTWAIT);
-        if (length < 0) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-            continue;
-        }
-        ck_assert(checkPattern(data, (size_t)length, checked));
-        checked += (uint64_t)length;
-    }
-    release();
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-buffer");
-    TCase* area = tcase_create("socketBuffer");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, sendsPart);
-    tcase_add_test(area, gathersLargeCopiesSmall);
-    tcase_add_test(area, checksRange);
-    tcase_add_test(area, consumesOnError);
-    tcase_add_test(area, sendsHeldBufferAgain);
-    tcase_add_test(area, passesReceivedOn);
-    tcase_add_test(area, workerKeepsBuffers);
-    tcase_add_test(area, sendsBuffersOfWorker);
-    tcase_add_test(area, outlivesEverything);
-    tcase_add_test(area, keepsMemoryOfZeroCopy);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
+    expectPattern(scene.peer, sent, 0);
 }

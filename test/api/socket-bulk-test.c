@@ -9,25 +9,13 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
-
 enum
 {
     BLOCK = 16 << 20, /* the period of what large tests send */
     READ = 1 << 20,
 };
 
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+AREA(bulk, "bulk", .open = openScene, .close = closeScene, .timeout = 600);
 
 /* A thread with plain system calls: the peer. */
 struct Reader
@@ -112,37 +100,38 @@ static void sendAtOnce(enum Kind kind, int mode, size_t size, bool small)
     struct Reader reader = {.period = BLOCK};
     uint8_t* region = mapRepeated(size);
 
-    pairKind(kind, pair);
+    pairKind(kind, scene.pair);
     if (small)
-        ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+        ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)),
+                         0);
     /* With so little in flight the pace is that of acknowledgements, and bbr adds its own. */
-    (void)setsockopt(pair[0], IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
-    openRecorded(&fixture, pair[0], NULL, mode, &recorder);
-    waitCount(fixture.ring, &recorder.out, 1);
-    reader.handle = pair[1];
+    (void)setsockopt(scene.handle, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    openRecorded(&scene, scene.handle, NULL, mode, &scene.ours);
+    waitCount(scene.ring, &scene.ours.out, 1);
+    reader.handle = scene.peer;
     startReader(&reader);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, region, size, 0), 0);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, region, size, 0), 0);
     munmap(region, size);
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), size);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), size);
     /* Much takes long on a busy machine: as long as something moves, wait on. */
-    while (recorder.out < 2) {
-        size_t before = GetFastSocketOutboundLength(recorder.socket);
-        for (int turn = 0; (turn < 100000) && (recorder.out < 2); turn++)
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 100, NULL), 0);
-        ck_assert_msg((recorder.out == 2) ||
-                          (GetFastSocketOutboundLength(recorder.socket) < before),
+    while (scene.ours.out < 2) {
+        size_t before = GetFastSocketOutboundLength(scene.ours.socket);
+        for (int turn = 0; (turn < 100000) && (scene.ours.out < 2); turn++)
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 100, NULL), 0);
+        ck_assert_msg((scene.ours.out == 2) ||
+                          (GetFastSocketOutboundLength(scene.ours.socket) < before),
                       "nothing moves");
     }
-    ck_assert_uint_eq(readSocket(recorder.socket).sentBytes, size);
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
-    waitFor(fixture.ring, isPositive, &reader.ended);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, size);
+    ck_assert_int_eq(scene.ours.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
+    waitFor(scene.ring, isPositive, &reader.ended);
     joinReader(&reader, size);
-    close(pair[1]);
+    closePeer();
 }
 
 /* §2.4 short count: 16 MiB in one call, with the smallest send buffer */
-START_TEST(sends16MiB)
+CASE(bulk, sends16MiB)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
     const int modes[] = {FASTSOCKET_MODE_REGULAR, FASTSOCKET_MODE_ZERO_COPY,
@@ -153,10 +142,9 @@ START_TEST(sends16MiB)
             sendAtOnce(kinds[kind], modes[mode], 16 << 20, true);
     }
 }
-END_TEST
 
 /* 1 GiB in one call, the most there is, with the smallest send buffer */
-START_TEST(sends1GiB)
+CASE(bulk, sends1GiB)
 {
     struct sysinfo machine;
 
@@ -166,10 +154,9 @@ START_TEST(sends1GiB)
     sendAtOnce(KIND_TCP, FASTSOCKET_MODE_REGULAR, (size_t)1 << 30, true);
     sendAtOnce(KIND_UNIX_STREAM, FASTSOCKET_MODE_REGULAR, (size_t)1 << 30, true);
 }
-END_TEST
 
 /* §2.4 order: random sizes over all transmit calls, read by one who stalls: byte-exact */
-START_TEST(mixesCallsAndSizes)
+CASE(bulk, mixesCallsAndSizes)
 {
     const int modes[] = {FASTSOCKET_MODE_REGULAR, FASTSOCKET_MODE_ZERO_COPY,
                          FASTSOCKET_MODE_AUTO_CORK,
@@ -180,14 +167,15 @@ START_TEST(mixesCallsAndSizes)
         struct Reader reader = {.stall = 3, .turns = &turns};
         unsigned seed = 42 + (unsigned)index;
         uint64_t sent = 0;
-        pairTcp(pair);
-        ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){8192}, sizeof(int)), 0);
-        openRecorded(&fixture, pair[0], NULL, modes[index], &recorder);
-        reader.handle = pair[1];
+        pairTcp(scene.pair);
+        ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){8192}, sizeof(int)),
+                         0);
+        openRecorded(&scene, scene.handle, NULL, modes[index], &scene.ours);
+        reader.handle = scene.peer;
         startReader(&reader);
         for (int round = 0; round < 300; round++) {
             size_t size = (size_t)rand_r(&seed) % ((round % 3) ? 300000 : 300);
-            struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, size, 0);
+            struct FastBuffer* buffer = AllocateFastBuffer(scene.outbound, size, 0);
             struct iovec vectors[3];
             struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 3};
             uint8_t* data = GetFastBufferData(buffer);
@@ -197,37 +185,35 @@ START_TEST(mixesCallsAndSizes)
             vectors[2] = (struct iovec){data + size / 2, size - size / 2};
             switch (rand_r(&seed) % 3) {
             case 0:
-                ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, size, 0),
+                ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, size, 0),
                                  0);
                 ReleaseFastBuffer(buffer);
                 break;
             case 1:
-                ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
+                ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
                 ReleaseFastBuffer(buffer);
                 break;
             default:
                 ck_assert_int_eq(
-                    TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, size, 0), 0);
+                    TransmitFastSocketBuffer(scene.ours.socket, NULL, 0, buffer, 0, size, 0), 0);
                 break;
             }
             sent += size;
             for (int count = rand_r(&seed) % 4; count > 0; count--) {
-                runTurns(fixture.ring, 1);
+                runTurns(scene.ring, 1);
                 __atomic_add_fetch(&turns, 1, __ATOMIC_RELEASE);
             }
         }
-        ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
+        ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), 0);
         while (__atomic_load_n(&reader.ended, __ATOMIC_ACQUIRE) == 0) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
             __atomic_add_fetch(&turns, 1, __ATOMIC_RELEASE);
         }
         joinReader(&reader, sent);
-        ck_assert_int_eq(recorder.err, 0);
-        ReleaseFastSocket(recorder.socket);
-        close(pair[1]);
+        ck_assert_int_eq(scene.ours.err, 0);
+        closePair();
     }
 }
-END_TEST
 
 struct Writer
 {
@@ -291,7 +277,7 @@ static void takeMixed(struct FastSocket* socket, int event, int parameter, struc
 }
 
 /* receiving much, with buffers of several sizes, by both calls: byte-exact order */
-START_TEST(receivesMuch)
+CASE(bulk, receivesMuch)
 {
     const struct
     {
@@ -310,36 +296,17 @@ START_TEST(receivesMuch)
     for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
         struct Writer writer = {.size = (cases[index].length < 2000) ? 4 << 20 : 64 << 20,
                                 .seed = 7};
-        fixtureClose(&fixture);
-        fixtureOpen(&fixture, 0, cases[index].buffers, cases[index].length);
+        reopenScene(.buffers = cases[index].buffers, .bufferLength = cases[index].length);
         taken = 0;
-        recorder.then = takeMixed;
-        pairKind(cases[index].kind, pair);
-        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-        writer.handle = pair[1];
+        scene.ours.then = takeMixed;
+        openPair(cases[index].kind);
+        writer.handle = scene.peer;
         ck_assert_int_eq(pthread_create(&writer.thread, NULL, writeAll, &writer), 0);
-        waitHangup(&recorder);
+        waitHangup(&scene.ours);
         ck_assert_int_eq(pthread_join(writer.thread, NULL), 0);
         ck_assert_uint_eq(taken, writer.size);
-        ck_assert_int_eq(recorder.lastHangup, 0);
-        ck_assert_uint_eq(readSocket(recorder.socket).receivedBytes, writer.size);
-        ReleaseFastSocket(recorder.socket);
-        close(pair[1]);
+        ck_assert_int_eq(scene.ours.lastHangup, 0);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).receivedBytes, writer.size);
+        closePair();
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-bulk");
-    TCase* area = tcase_create("bulk");
-
-    tcase_set_timeout(area, 600);
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, sends16MiB);
-    tcase_add_test(area, sends1GiB);
-    tcase_add_test(area, mixesCallsAndSizes);
-    tcase_add_test(area, receivesMuch);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

@@ -24,20 +24,9 @@ enum
     TYPES = sizeof(types) / sizeof(types[0]),
 };
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
 static int before;
 
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 64, 4096);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+SCENE_AREA(control, "control");
 
 static bool hasProcessHandles(void)
 {
@@ -57,10 +46,10 @@ static void openPassing(int type, socklen_t control)
     struct msghdr header = {.msg_namelen = 8, .msg_controllen = control};
     int on = 1;
 
-    pairUnix(pair, type);
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)), 0);
+    pairUnix(scene.pair, type);
+    ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)), 0);
     before = countDescriptors();
-    openRecorded(&fixture, pair[0], control > 0 ? &header : NULL, 0, &recorder);
+    openRecorded(&scene, scene.handle, control > 0 ? &header : NULL, 0, &scene.ours);
 }
 
 /* One byte, with a descriptor of the sender's if that is asked for. */
@@ -75,11 +64,11 @@ static void sendByte(bool rights)
         entry->cmsg_level = SOL_SOCKET;
         entry->cmsg_type = SCM_RIGHTS;
         entry->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(entry), &pair[1], sizeof(int));
+        memcpy(CMSG_DATA(entry), &scene.peer, sizeof(int));
         message.msg_control = control;
         message.msg_controllen = sizeof(control);
     }
-    ck_assert_int_eq(sendmsg(pair[1], &message, MSG_NOSIGNAL), 1);
+    ck_assert_int_eq(sendmsg(scene.peer, &message, MSG_NOSIGNAL), 1);
 }
 
 static void sendBytes(void)
@@ -92,7 +81,7 @@ static void sendBytes(void)
 static void fill(void)
 {
     sendBytes();
-    waitInput(&recorder, MESSAGES);
+    waitInput(&scene.ours, MESSAGES);
 }
 
 static void expectNoneLeft(void)
@@ -103,14 +92,13 @@ static void expectNoneLeft(void)
 /* Ends both, and looks at what is left besides. */
 static void finish(void)
 {
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
     ck_assert_int_eq(countDescriptors(), before - 2);
 }
 
 /* §2.3 passed process descriptors: those in metadata that ReceiveFastSocketData skips are closed */
-START_TEST(closesWhatReadingSkips)
+CASE(control, closesWhatReadingSkips)
 {
     if (!hasProcessHandles())
         skipTest("no SO_PASSPIDFD");
@@ -120,15 +108,14 @@ START_TEST(closesWhatReadingSkips)
         fill();
         ck_assert_int_ge(countDescriptors(), before + MESSAGES); /* or nothing is tried */
         for (int count = 0; count < MESSAGES; count++)
-            ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 1);
+            ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 1);
         expectNoneLeft();
         finish();
     }
 }
-END_TEST
 
 /* §2.3 passed process descriptors: a look at the input (MSG_PEEK) leaves them where they are */
-START_TEST(keepsWhatIsOnlyLookedAt)
+CASE(control, keepsWhatIsOnlyLookedAt)
 {
     if (!hasProcessHandles())
         skipTest("no SO_PASSPIDFD");
@@ -137,15 +124,14 @@ START_TEST(keepsWhatIsOnlyLookedAt)
         openPassing(types[index], CONTROL);
         fill();
         int held = countDescriptors();
-        ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, &byte, 1, MSG_PEEK), 1);
+        ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, &byte, 1, MSG_PEEK), 1);
         ck_assert_int_eq(countDescriptors(), held);
         finish();
     }
 }
-END_TEST
 
 /* §2.3 passed process descriptors: what a release drops, and an abort */
-START_TEST(closesWhatIsDropped)
+CASE(control, closesWhatIsDropped)
 {
     if (!hasProcessHandles())
         skipTest("no SO_PASSPIDFD");
@@ -155,16 +141,16 @@ START_TEST(closesWhatIsDropped)
         finish();
         openPassing(types[index], CONTROL);
         fill();
-        AbortFastSocket(recorder.socket);
-        close(pair[1]);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        AbortFastSocket(scene.ours.socket);
+        closePeer();
+        waitFor(scene.ring, isNothingPending, scene.ring);
         ck_assert_int_eq(countDescriptors(), before - 2);
     }
 }
-END_TEST
 
-/* §2.3 passed process descriptors: what still comes while a released connection waits for its end */
-START_TEST(closesWhatComesAfterTheRelease)
+/* §2.3 passed process descriptors: what still comes while a released connection waits for its
+ * end */
+CASE(control, closesWhatComesAfterTheRelease)
 {
     if (!hasProcessHandles())
         skipTest("no SO_PASSPIDFD");
@@ -172,20 +158,20 @@ START_TEST(closesWhatComesAfterTheRelease)
         if (types[index] == SOCK_DGRAM)
             continue; /* has no end to wait for */
         openPassing(types[index], CONTROL);
-        runIdle(fixture.ring);
-        ReleaseFastSocket(recorder.socket);
-        runTurns(fixture.ring, 4);
+        runIdle(scene.ring);
+        ReleaseFastSocket(scene.ours.socket);
+        runTurns(scene.ring, 4);
         sendBytes();
-        runTurns(fixture.ring, 4);
-        close(pair[1]);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        runTurns(scene.ring, 4);
+        closePeer();
+        waitFor(scene.ring, isNothingPending, scene.ring);
         ck_assert_int_eq(countDescriptors(), before - 2);
     }
 }
-END_TEST
 
-/* §2.3 passed process descriptors: in control data that had no room for all of it, and where there is none */
-START_TEST(closesWhatHadLittleRoom)
+/* §2.3 passed process descriptors: in control data that had no room for all of it, and where
+ * there is none */
+CASE(control, closesWhatHadLittleRoom)
 {
     static const socklen_t rooms[] = {0, 8, 16, 24, 32, 40, 48};
 
@@ -197,34 +183,30 @@ START_TEST(closesWhatHadLittleRoom)
             openPassing(types[index], rooms[room]);
             for (int count = 0; count < MESSAGES; count++) {
                 sendByte(count % 2);
-                waitInput(&recorder, 1);
-                ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 1);
+                waitInput(&scene.ours, 1);
+                ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 1);
             }
             expectNoneLeft();
             finish();
         }
     }
 }
-END_TEST
 
 /* §2.3 passed process descriptors: in the unread input of a socket whose ring ends */
-START_TEST(closesWhatTheRingLeaves)
+CASE(control, closesWhatTheRingLeaves)
 {
     if (!hasProcessHandles())
         skipTest("no SO_PASSPIDFD");
     for (int index = 0; index < TYPES; index++) {
         openPassing(types[index], CONTROL);
         fill();
-        ReleaseFastRing(fixture.ring);
-        fixture.ring = NULL;
-        close(pair[1]);
+        endRing();
+        closePeer();
         ck_assert_int_le(countDescriptors(), before - 2); /* the ring's own are gone too */
-        ReleaseFastSocket(recorder.socket);
-        fixtureClose(&fixture);
-        fixtureOpen(&fixture, 0, 64, 4096);
+        ReleaseFastSocket(scene.ours.socket);
+        reopenScene(.buffers = 64, .bufferLength = 4096);
     }
 }
-END_TEST
 
 /* Descriptors in a taken message's control data, all of them closed. */
 static int closeTaken(struct FastBuffer* buffer)
@@ -247,8 +229,9 @@ static int closeTaken(struct FastBuffer* buffer)
     return count;
 }
 
-/* §2.3 passed process descriptors: their descriptors are the taker's, and nobody else closes them */
-START_TEST(leavesToTheTaker)
+/* §2.3 passed process descriptors: their descriptors are the taker's, and nobody else closes
+ * them */
+CASE(control, leavesToTheTaker)
 {
     if (!hasProcessHandles())
         skipTest("no SO_PASSPIDFD");
@@ -257,7 +240,7 @@ START_TEST(leavesToTheTaker)
         openPassing(types[index], CONTROL);
         fill();
         for (;;) {
-            struct FastBuffer* buffer = ReceiveFastSocketBuffer(recorder.socket);
+            struct FastBuffer* buffer = ReceiveFastSocketBuffer(scene.ours.socket);
             if (buffer == NULL)
                 break;
             closed += closeTaken(buffer);
@@ -268,22 +251,4 @@ START_TEST(leavesToTheTaker)
         expectNoneLeft();
         finish();
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-control");
-    TCase* area = tcase_create("control");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, closesWhatReadingSkips);
-    tcase_add_test(area, keepsWhatIsOnlyLookedAt);
-    tcase_add_test(area, closesWhatIsDropped);
-    tcase_add_test(area, closesWhatComesAfterTheRelease);
-    tcase_add_test(area, closesWhatHadLittleRoom);
-    tcase_add_test(area, closesWhatTheRingLeaves);
-    tcase_add_test(area, leavesToTheTaker);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

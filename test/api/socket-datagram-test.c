@@ -1,4 +1,4 @@
-/* Datagrams: what is theirs alone in behaviour.md 2.1 to 2.4. A datagram socket never dies of a
+/* Datagrams: what is theirs alone. A datagram socket never dies of a
  * datagram. */
 #include "fixture.h"
 
@@ -7,32 +7,12 @@
 #include <stddef.h>
 #include <sys/un.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 256, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+SCENE_AREA_OF(datagram, "datagram", .buffers = 256);
 
 static void openKind(enum Kind kind)
 {
-    pairKind(kind, pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    waitCount(fixture.ring, &recorder.out, 1);
-}
-
-static void release(void)
-{
-    ReleaseFastSocket(recorder.socket);
-    if (pair[1] >= 0)
-        close(pair[1]);
+    openPair(kind);
+    waitCount(scene.ring, &scene.ours.out, 1);
 }
 
 static int bindLoopback(struct sockaddr_in* address)
@@ -51,23 +31,23 @@ static int bindLoopback(struct sockaddr_in* address)
 /* Both directions work. */
 static void expectAlive(void)
 {
-    transmitText(recorder.socket, "alive?");
-    waitDrained(&recorder);
-    expectText(pair[1], "alive?");
-    sendText(pair[1], "alive!");
-    receiveText(&recorder, "alive!");
-    ck_assert_int_eq(recorder.hup, 0);
-    ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
+    transmitText(scene.ours.socket, "alive?");
+    waitDrained(&scene.ours);
+    expectText(scene.peer, "alive?");
+    sendText(scene.peer, "alive!");
+    receiveText(&scene.ours, "alive!");
+    ck_assert_int_eq(scene.ours.hup, 0);
+    ck_assert_int_eq(GetFastSocketError(scene.ours.socket), 0);
 }
 
 /* §2.4 address: copied, one for each datagram */
-START_TEST(sendsToAddresses)
+CASE(datagram, sendsToAddresses)
 {
     struct sockaddr_in addresses[3];
     struct sockaddr_in scratch;
     int peers[3];
 
-    openRecorded(&fixture, socket(AF_INET, SOCK_DGRAM, 0), NULL, 0, &recorder);
+    openRecorded(&scene, socket(AF_INET, SOCK_DGRAM, 0), NULL, 0, &scene.ours);
     for (int index = 0; index < 3; index++)
         peers[index] = bindLoopback(&addresses[index]);
     for (int round = 0; round < 30; round++) {
@@ -81,15 +61,15 @@ START_TEST(sendsToAddresses)
                                      .msg_namelen = sizeof(scratch),
                                      .msg_iov = &vector,
                                      .msg_iovlen = 1};
-            ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
+            ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
         } else {
-            ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&scratch,
+            ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&scratch,
                                                     sizeof(scratch), text, strlen(text), 0),
                              0);
         }
         memset(&scratch, 0, sizeof(scratch));
     }
-    waitDrained(&recorder);
+    waitDrained(&scene.ours);
     for (int round = 0; round < 30; round++) {
         char text[16];
         snprintf(text, sizeof(text), "round %d", round);
@@ -97,9 +77,7 @@ START_TEST(sendsToAddresses)
     }
     for (int index = 0; index < 3; index++)
         close(peers[index]);
-    ReleaseFastSocket(recorder.socket);
 }
-END_TEST
 
 static void answer(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
@@ -127,7 +105,7 @@ static void answer(struct FastSocket* socket, int event, int parameter, struct R
 
 /* §2.4 address, §2.4 TransmitFastSocketBuffer: the answer goes to where the question came from:
  * with the received name, inside the buffer sent */
-START_TEST(answersToSender)
+CASE(datagram, answersToSender)
 {
     struct msghdr message = {.msg_namelen = sizeof(struct sockaddr_in6)};
     struct sockaddr_in address;
@@ -135,8 +113,8 @@ START_TEST(answersToSender)
     int server = bindLoopback(&address);
     int clients[4];
 
-    recorder.then = answer;
-    openRecorded(&fixture, server, &message, 0, &recorder);
+    scene.ours.then = answer;
+    openRecorded(&scene, server, &message, 0, &scene.ours);
     for (int index = 0; index < 4; index++) {
         clients[index] = bindLoopback(&unused);
         ck_assert_int_eq(connect(clients[index], (struct sockaddr*)&address, sizeof(address)), 0);
@@ -145,43 +123,39 @@ START_TEST(answersToSender)
         char text[16];
         snprintf(text, sizeof(text), "ask %d", round);
         sendText(clients[round % 4], text);
-        waitCount(fixture.ring, &recorder.in, round + 1);
-        waitDrained(&recorder);
+        waitCount(scene.ring, &scene.ours.in, round + 1);
+        waitDrained(&scene.ours);
         expectText(clients[round % 4], text);
     }
     for (int index = 0; index < 4; index++)
         close(clients[index]);
-    ReleaseFastSocket(recorder.socket);
 }
-END_TEST
 
 /* §2.4 order: that of the calls, also when the receiver is slow */
-START_TEST(keepsOrder)
+CASE(datagram, keepsOrder)
 {
     uint32_t expected = 0;
 
     openKind(KIND_UNIX_DATAGRAM);
     for (uint32_t index = 0; index < 2000; index++)
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, &index, sizeof(index), 0),
-                         0);
+        ck_assert_int_eq(
+            TransmitFastSocketData(scene.ours.socket, NULL, 0, &index, sizeof(index), 0), 0);
     while (expected < 2000) {
         uint32_t got = 0;
-        if (recv(pair[1], &got, sizeof(got), MSG_DONTWAIT) < 0) {
+        if (recv(scene.peer, &got, sizeof(got), MSG_DONTWAIT) < 0) {
             ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
             continue;
         }
         ck_assert_uint_eq(got, expected);
         expected++;
     }
-    waitDrained(&recorder);
-    ck_assert_int_eq(recorder.err, 0);
-    release();
+    waitDrained(&scene.ours);
+    ck_assert_int_eq(scene.ours.err, 0);
 }
-END_TEST
 
 /* §2.4 empty: sends an empty datagram, by each call */
-START_TEST(sendsEmptyDatagrams)
+CASE(datagram, sendsEmptyDatagrams)
 {
     const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM};
     char byte = 0;
@@ -189,23 +163,22 @@ START_TEST(sendsEmptyDatagrams)
     for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
         struct msghdr message = {0};
         openKind(kinds[index]);
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, NULL, 0, 0), 0);
-        ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
-        ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0,
-                                                  AllocateFastBuffer(fixture.outbound, 0, 0), 0, 0,
+        ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, NULL, 0, 0), 0);
+        ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
+        ck_assert_int_eq(TransmitFastSocketBuffer(scene.ours.socket, NULL, 0,
+                                                  AllocateFastBuffer(scene.outbound, 0, 0), 0, 0,
                                                   0),
                          0);
-        transmitText(recorder.socket, "x");
-        waitDrained(&recorder);
-        runIdle(fixture.ring);
+        transmitText(scene.ours.socket, "x");
+        waitDrained(&scene.ours);
+        runIdle(scene.ring);
         for (int count = 0; count < 3; count++)
-            ck_assert_int_eq((int)recv(pair[1], &byte, 1, 0), 0);
-        ck_assert_int_eq((int)recv(pair[1], &byte, 1, 0), 1);
+            ck_assert_int_eq((int)recv(scene.peer, &byte, 1, 0), 0);
+        ck_assert_int_eq((int)recv(scene.peer, &byte, 1, 0), 1);
         expectAlive();
-        release();
+        closePair();
     }
 }
-END_TEST
 
 /* Takes the empty datagrams that are queued; returns how many. */
 static int takeEmpty(void)
@@ -213,7 +186,7 @@ static int takeEmpty(void)
     struct FastBuffer* buffer = NULL;
     int count = 0;
 
-    while ((buffer = ReceiveFastSocketBuffer(recorder.socket)) != NULL) {
+    while ((buffer = ReceiveFastSocketBuffer(scene.ours.socket)) != NULL) {
         ck_assert_uint_eq(GetFastBufferLength(buffer), 0);
         ReleaseFastBuffer(buffer);
         count++;
@@ -222,117 +195,109 @@ static int takeEmpty(void)
 }
 
 /* §2.3 empty datagram: a flood of them is delivered and ends nothing */
-START_TEST(survivesEmptyFlood)
+CASE(datagram, survivesEmptyFlood)
 {
     char byte = 0;
     int taken = 0;
 
     openKind(KIND_UNIX_DATAGRAM);
     for (int index = 0; index < 1000; index++) {
-        while (send(pair[1], "", 0, MSG_DONTWAIT) < 0) {
+        while (send(scene.peer, "", 0, MSG_DONTWAIT) < 0) {
             ck_assert_int_eq(errno, EAGAIN);
-            runTurns(fixture.ring, 1);
+            runTurns(scene.ring, 1);
             taken += takeEmpty();
         }
     }
     while (taken < 1000) {
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
         taken += takeEmpty();
     }
-    ck_assert_uint_eq(readSocket(recorder.socket).receivedMessages, 1000);
-    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
-    ck_assert_ptr_null(ReceiveFastSocketBuffer(recorder.socket));
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receivedMessages, 1000);
+    ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 0);
+    ck_assert_ptr_null(ReceiveFastSocketBuffer(scene.ours.socket));
     expectAlive();
-    release();
 }
-END_TEST
 
 /* §2.4 -EMSGSIZE: more than any datagram can hold */
-START_TEST(refusesOversize)
+CASE(datagram, refusesOversize)
 {
     static char data[70000];
 
     openKind(KIND_UDP);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, 65536, 0), -EMSGSIZE);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, 65536, 0), -EMSGSIZE);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, sizeof(data), 0),
                      -EMSGSIZE);
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, 65507, 0), 0);
-    waitDrained(&recorder);
-    ck_assert_int_eq((int)recv(pair[1], data, sizeof(data), 0), 65507);
-    ck_assert_int_eq(recorder.err, 0);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, 65507, 0), 0);
+    waitDrained(&scene.ours);
+    ck_assert_int_eq((int)recv(scene.peer, data, sizeof(data), 0), 65507);
+    ck_assert_int_eq(scene.ours.err, 0);
     expectAlive();
-    release();
 }
-END_TEST
 
 /* The send buffer shrinks after the transmits were accepted: the kernel refuses the large ones. */
 static void shrink(void)
 {
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+    ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
 }
 
 /* §2.1 POLLERR non-fatal (datagram): an oversize datagram fails alone: those before and behind
  * it arrive */
-START_TEST(failsAlone)
+CASE(datagram, failsAlone)
 {
     static char data[20000];
 
     openKind(KIND_UNIX_DATAGRAM);
-    transmitText(recorder.socket, "before");
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0), 0);
-    transmitText(recorder.socket, "behind");
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0), 0);
-    transmitText(recorder.socket, "last");
+    transmitText(scene.ours.socket, "before");
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, sizeof(data), 0), 0);
+    transmitText(scene.ours.socket, "behind");
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, sizeof(data), 0), 0);
+    transmitText(scene.ours.socket, "last");
     shrink();
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_ge(recorder.err, 1);
-    ck_assert_int_le(recorder.err, 2);
-    ck_assert_int_eq(recorder.lastError, EMSGSIZE);
-    ck_assert_uint_eq(readSocket(recorder.socket).failedMessages, 2);
-    ck_assert_uint_eq(readSocket(recorder.socket).sentBytes, 16);
-    expectText(pair[1], "before");
-    expectText(pair[1], "behind");
-    expectText(pair[1], "last");
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_ge(scene.ours.err, 1);
+    ck_assert_int_le(scene.ours.err, 2);
+    ck_assert_int_eq(scene.ours.lastError, EMSGSIZE);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 2);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, 16);
+    expectText(scene.peer, "before");
+    expectText(scene.peer, "behind");
+    expectText(scene.peer, "last");
     /* From now on the size is known, and refused at once. */
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, sizeof(data), 0),
                      -EMSGSIZE);
     expectAlive();
-    release();
 }
-END_TEST
 
 /* §2.3 SEQPACKET: empty records in front of others are all delivered, also before the end */
-START_TEST(keepsEmptyRecordsBeforeEnd)
+CASE(datagram, keepsEmptyRecordsBeforeEnd)
 {
     for (int armed = 0; armed < 2; armed++) {
         char byte = 0;
         openKind(KIND_UNIX_SEQPACKET);
         if (armed)
-            runIdle(fixture.ring);
-        sendText(pair[1], "a");
-        ck_assert_int_eq(send(pair[1], "", 0, 0), 0);
-        ck_assert_int_eq(send(pair[1], "", 0, 0), 0);
-        sendText(pair[1], "b");
-        close(pair[1]);
-        pair[1] = -1;
-        waitHangup(&recorder);
-        ck_assert_uint_eq(readSocket(recorder.socket).receivedMessages, 4);
-        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 1);
+            runIdle(scene.ring);
+        sendText(scene.peer, "a");
+        ck_assert_int_eq(send(scene.peer, "", 0, 0), 0);
+        ck_assert_int_eq(send(scene.peer, "", 0, 0), 0);
+        sendText(scene.peer, "b");
+        closePeer();
+        waitHangup(&scene.ours);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).receivedMessages, 4);
+        ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 1);
         ck_assert_int_eq(byte, 'a');
-        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
-        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 0);
-        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &byte, 1, 0), 1);
+        ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 0);
+        ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 0);
+        ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0), 1);
         ck_assert_int_eq(byte, 'b');
-        release();
+        closePair();
     }
 }
-END_TEST
 
-/* §2.4 order: an error of an earlier datagram, told to the first of a burst, does not put it
+/* §2.4 order: an error of an earlier datagram, reported to the first of a burst, does not put it
  * behind the others */
-START_TEST(keepsOrderBehindRefusal)
+CASE(datagram, keepsOrderBehindRefusal)
 {
     struct sockaddr_in address;
     int peer = bindLoopback(&address);
@@ -341,91 +306,81 @@ START_TEST(keepsOrderBehindRefusal)
 
     close(peer);
     ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, sizeof(address)), 0);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    runIdle(fixture.ring);
-    transmitText(recorder.socket, "refused");
-    runIdle(fixture.ring);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    transmitText(scene.ours.socket, "refused");
+    runIdle(scene.ring);
     peer = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(peer, (struct sockaddr*)&address, sizeof(address)), 0);
     for (int index = 0; index < 5; index++) {
         snprintf(text, sizeof(text), "%d", index);
-        transmitText(recorder.socket, text);
+        transmitText(scene.ours.socket, text);
     }
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     for (int index = 0; index < 5; index++) {
         snprintf(text, sizeof(text), "%d", index);
         expectText(peer, text);
     }
     close(peer);
-    pair[1] = -1;
-    release();
+    scene.peer = -1;
 }
-END_TEST
 
 /* §2.4 -EMSGSIZE: a record that can't be sent is refused by the call */
-START_TEST(failsRecordAlone)
+CASE(datagram, failsRecordAlone)
 {
     static char data[20000];
 
-    pairUnix(pair, SOCK_SEQPACKET);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    transmitText(recorder.socket, "before");
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+    openPair(KIND_UNIX_SEQPACKET);
+    transmitText(scene.ours.socket, "before");
+    ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, sizeof(data), 0),
                      -EMSGSIZE);
-    transmitText(recorder.socket, "behind");
-    waitDrained(&recorder);
-    expectText(pair[1], "before");
-    expectText(pair[1], "behind");
-    ck_assert_int_eq(recorder.err + recorder.hup, 0);
-    release();
+    transmitText(scene.ours.socket, "behind");
+    waitDrained(&scene.ours);
+    expectText(scene.peer, "before");
+    expectText(scene.peer, "behind");
+    ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
 }
-END_TEST
 
 /* §2.1 POLLERR non-fatal (datagram): failures of one turn and errno are one POLLERR (the
  * automaton counts), and none is lost count of */
-START_TEST(mergesFailures)
+CASE(datagram, mergesFailures)
 {
     static char data[20000];
 
     openKind(KIND_UNIX_DATAGRAM);
     for (int index = 0; index < 10; index++)
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, data, sizeof(data), 0),
+        ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, data, sizeof(data), 0),
                          0);
     shrink();
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_ge(recorder.err, 1);
-    ck_assert_int_le(recorder.err, 10);
-    ck_assert_uint_eq(readSocket(recorder.socket).failedMessages, 10);
-    ck_assert_int_ge(recorder.out, 2);
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_ge(scene.ours.err, 1);
+    ck_assert_int_le(scene.ours.err, 10);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 10);
+    ck_assert_int_ge(scene.ours.out, 2);
     expectAlive();
-    release();
 }
-END_TEST
 
 /* §2.1 POLLERR non-fatal (datagram): a peer that went away: ECONNREFUSED, and the socket may
  * talk to others */
-START_TEST(survivesClosedPeer)
+CASE(datagram, survivesClosedPeer)
 {
     openKind(KIND_UNIX_DATAGRAM);
-    close(pair[1]);
-    pair[1] = -1;
-    transmitText(recorder.socket, "hello?");
-    waitCount(fixture.ring, &recorder.err, 1);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.hup, 0);
-    ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "again", 5, 0), 0);
-    waitCount(fixture.ring, &recorder.err, 2);
-    release();
+    closePeer();
+    transmitText(scene.ours.socket, "hello?");
+    waitCount(scene.ring, &scene.ours.err, 1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.hup, 0);
+    ck_assert_int_eq(GetFastSocketError(scene.ours.socket), 0);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, "again", 5, 0), 0);
+    waitCount(scene.ring, &scene.ours.err, 2);
 }
-END_TEST
 
 /* §2.1 POLLERR non-fatal (datagram): refusals while datagrams come in from elsewhere: nothing
  * that arrived is lost */
-START_TEST(receivesDuringRefusals)
+CASE(datagram, receivesDuringRefusals)
 {
     struct sockaddr_in own;
     struct sockaddr_in nobody;
@@ -434,25 +389,23 @@ START_TEST(receivesDuringRefusals)
     char text[16] = "";
 
     close(gone);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
-    pair[1] = socket(AF_INET, SOCK_DGRAM, 0);
-    ck_assert_int_eq(connect(pair[1], (struct sockaddr*)&own, sizeof(own)), 0);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    scene.peer = socket(AF_INET, SOCK_DGRAM, 0);
+    ck_assert_int_eq(connect(scene.peer, (struct sockaddr*)&own, sizeof(own)), 0);
     ck_assert_int_eq(setsockopt(handle, IPPROTO_IP, IP_RECVERR, &(int){0}, sizeof(int)), 0);
     for (int round = 0; round < 100; round++) {
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&nobody,
+        ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&nobody,
                                                 sizeof(nobody), "x", 1, 0),
                          0);
         snprintf(text, sizeof(text), "%05d", round);
-        sendText(pair[1], text);
-        receiveText(&recorder, text);
+        sendText(scene.peer, text);
+        receiveText(&scene.ours, text);
     }
-    ck_assert_int_eq(recorder.hup, 0);
-    release();
+    ck_assert_int_eq(scene.ours.hup, 0);
 }
-END_TEST
 
 /* §2.1 POLLERR non-fatal (datagram): connected, refused, and received at the same time */
-START_TEST(receivesAfterRefusal)
+CASE(datagram, receivesAfterRefusal)
 {
     struct sockaddr_in mine;
     struct sockaddr_in theirs;
@@ -461,25 +414,23 @@ START_TEST(receivesAfterRefusal)
 
     ck_assert_int_eq(connect(handle, (struct sockaddr*)&theirs, sizeof(theirs)), 0);
     close(peer);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
     for (int round = 0; round < 20; round++) {
-        transmitText(recorder.socket, "refused");
-        waitCount(fixture.ring, &recorder.err, round + 1);
-        ck_assert_int_eq(recorder.lastError, ECONNREFUSED);
+        transmitText(scene.ours.socket, "refused");
+        waitCount(scene.ring, &scene.ours.err, round + 1);
+        ck_assert_int_eq(scene.ours.lastError, ECONNREFUSED);
         peer = socket(AF_INET, SOCK_DGRAM, 0);
         ck_assert_int_eq(bind(peer, (struct sockaddr*)&theirs, sizeof(theirs)), 0);
         ck_assert_int_eq(sendto(peer, "hello", 5, 0, (struct sockaddr*)&mine, sizeof(mine)), 5);
-        receiveText(&recorder, "hello");
+        receiveText(&scene.ours, "hello");
         close(peer);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
     }
-    pair[1] = -1;
-    release();
+    scene.peer = -1;
 }
-END_TEST
 
 /* §2.1 POLLERR non-fatal (datagram), §2.4 -EINVAL: bad addresses fail alone */
-START_TEST(survivesBadAddresses)
+CASE(datagram, survivesBadAddresses)
 {
     struct sockaddr_in address;
     struct sockaddr_in zero = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -487,9 +438,9 @@ START_TEST(survivesBadAddresses)
         .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = INADDR_BROADCAST};
     int before = 0;
 
-    pair[1] = bindLoopback(&address);
-    openRecorded(&fixture, socket(AF_INET, SOCK_DGRAM, 0), NULL, 0, &recorder);
-    waitCount(fixture.ring, &recorder.out, 1);
+    scene.peer = bindLoopback(&address);
+    openRecorded(&scene, socket(AF_INET, SOCK_DGRAM, 0), NULL, 0, &scene.ours);
+    waitCount(scene.ring, &scene.ours.out, 1);
     for (int bad = 0; bad < 4; bad++) {
         struct sockaddr* to = (bad == 0)   ? (struct sockaddr*)&zero
                               : (bad == 1) ? (struct sockaddr*)&broadcast
@@ -500,25 +451,24 @@ START_TEST(survivesBadAddresses)
             to = (struct sockaddr*)&address;
             length = 4; /* cut off */
         }
-        before = recorder.err;
-        result = TransmitFastSocketData(recorder.socket, to, length, "lost", 4, 0);
+        before = scene.ours.err;
+        result = TransmitFastSocketData(scene.ours.socket, to, length, "lost", 4, 0);
         if (result == 0)
-            waitCount(fixture.ring, &recorder.err, before + 1);
+            waitCount(scene.ring, &scene.ours.err, before + 1);
         else
             ck_assert_int_eq(result, -EINVAL);
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address,
+        ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address,
                                                 sizeof(address), "fine", 4, 0),
                          0);
-        waitDrained(&recorder);
-        expectText(pair[1], "fine");
+        waitDrained(&scene.ours);
+        expectText(scene.peer, "fine");
     }
-    ck_assert_int_eq(recorder.hup, 0);
-    release();
+    ck_assert_int_eq(scene.ours.hup, 0);
 }
-END_TEST
 
-/* AF_UNIX: a peer's full queue is waited for, without spinning; nothing is lost, nothing overtakes. With
- * a name for each datagram, or connected; in both the peer is not connected to us. */
+/* AF_UNIX: a peer's full queue is waited for, without spinning; nothing is lost, nothing
+ * overtakes. With a name for each datagram, or connected; in both the peer is not connected to
+ * us. */
 static void waitForQueue(bool connected)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -528,74 +478,45 @@ static void waitForQueue(bool connected)
     char text[16] = "";
     int handle = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    pair[1] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(pair[1], (struct sockaddr*)&address, length), 0);
+    scene.peer = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(scene.peer, (struct sockaddr*)&address, length), 0);
     length = sizeof(address);
-    ck_assert_int_eq(getsockname(pair[1], (struct sockaddr*)&address, &length), 0);
+    ck_assert_int_eq(getsockname(scene.peer, (struct sockaddr*)&address, &length), 0);
     if (connected) {
         ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, length), 0);
         length = 0;
     }
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
     for (int index = 0; index < 1000; index++) {
         snprintf(text, sizeof(text), "%06d", index);
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, to, length, text, 6, 0), 0);
+        ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, to, length, text, 6, 0), 0);
     }
-    runTurns(fixture.ring, 50);
-    ck_assert_uint_gt(GetFastSocketOutboundLength(recorder.socket), 0);
-    completions = readRing(fixture.ring).completions;
+    runTurns(scene.ring, 50);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    completions = readRing(scene.ring).completions;
     for (int turn = 0; turn < 20; turn++)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 5, NULL), 0);
-    ck_assert_uint_le(readRing(fixture.ring).completions - completions, 200);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 5, NULL), 0);
+    ck_assert_uint_le(readRing(scene.ring).completions - completions, 200);
     for (int index = 0; index < 1000; index++) {
-        struct pollfd readable = {.fd = pair[1], .events = POLLIN};
+        struct pollfd readable = {.fd = scene.peer, .events = POLLIN};
         snprintf(text, sizeof(text), "%06d", index);
         while (poll(&readable, 1, 0) == 0)
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-        expectText(pair[1], text);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
+        expectText(scene.peer, text);
     }
-    waitDrained(&recorder);
-    ck_assert_int_eq(recorder.err, 0);
-    release();
+    waitDrained(&scene.ours);
+    ck_assert_int_eq(scene.ours.err, 0);
+    closePair();
 }
 
 /* §2.4 transient send results: a full AF_UNIX queue is waited for, a name for each datagram */
-START_TEST(waitsForFullQueue)
+CASE(datagram, waitsForFullQueue)
 {
     waitForQueue(false);
 }
-END_TEST
 
 /* §2.4 transient send results: a full AF_UNIX queue is waited for, connected */
-START_TEST(waitsForFullConnectedQueue)
+CASE(datagram, waitsForFullConnectedQueue)
 {
     waitForQueue(true);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-datagram");
-    TCase* area = tcase_create("datagram");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, sendsToAddresses);
-    tcase_add_test(area, answersToSender);
-    tcase_add_test(area, keepsOrder);
-    tcase_add_test(area, sendsEmptyDatagrams);
-    tcase_add_test(area, survivesEmptyFlood);
-    tcase_add_test(area, refusesOversize);
-    tcase_add_test(area, failsAlone);
-    tcase_add_test(area, failsRecordAlone);
-    tcase_add_test(area, keepsEmptyRecordsBeforeEnd);
-    tcase_add_test(area, keepsOrderBehindRefusal);
-    tcase_add_test(area, mergesFailures);
-    tcase_add_test(area, survivesClosedPeer);
-    tcase_add_test(area, receivesDuringRefusals);
-    tcase_add_test(area, receivesAfterRefusal);
-    tcase_add_test(area, survivesBadAddresses);
-    tcase_add_test(area, waitsForFullQueue);
-    tcase_add_test(area, waitsForFullConnectedQueue);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

@@ -1,9 +1,9 @@
 /*
- * Kinds of sockets beside TCP, UDP and AF_UNIX: a real exchange with each that this kernel has. What
- * needs addresses or settings of its own runs in a network namespace of its own.
+ * Kinds of sockets beside TCP, UDP and AF_UNIX: a real exchange with each that this kernel has.
+ * What needs addresses or settings of its own runs in a network namespace of its own.
  */
 #define _GNU_SOURCE
-#include "fixture.h"
+#include "network.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -30,21 +30,11 @@ enum
     FRAME_TYPE = 0x88b5, /* of the experimental ones */
 };
 
-static struct Fixture fixture;
-static struct Recorder recorder;
 static struct Recorder other;
 
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 64, 16384);
-}
+SCENE_AREA_OF(families, "families", .bufferLength = 16384);
 
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
-
-/* ---- sockets of a family that nobody has tried ---------------------------------------------------- */
+/* ---- sockets of a family that nobody has tried ----------------------------------------------- */
 
 static bool strange; /* what the library asks of any socket's family and protocol */
 
@@ -65,12 +55,12 @@ int getsockopt(int handle, int level, int option, void* value, socklen_t* length
 static struct FastSocket* openStrange(int handle, struct msghdr* message, struct Recorder* to)
 {
     strange = true;
-    openRecorded(&fixture, handle, message, FASTSOCKET_MODE_ZERO_COPY, to);
+    openRecorded(&scene, handle, message, FASTSOCKET_MODE_ZERO_COPY, to);
     strange = false;
     return to->socket;
 }
 
-/* ---- exchanges -------------------------------------------------------------------------------------- */
+/* ---- exchanges ------------------------------------------------------------------------------- */
 
 /* Sends a long pattern from one socket of ours to the other, which reads it in odd pieces. */
 static void transfer(struct Recorder* from, struct Recorder* to, size_t size)
@@ -86,7 +76,7 @@ static void transfer(struct Recorder* from, struct Recorder* to, size_t size)
         done += (size_t)count;
         ck_assert_int_eq(from->err + to->err, 0);
         if (count == 0)
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 100, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 100, NULL), 0);
     }
     waitDrained(from);
     ck_assert_uint_eq(GetFastSocketInboundLength(to->socket), 0);
@@ -111,39 +101,39 @@ static void transferRecords(struct Recorder* from, struct Recorder* to, int coun
 /* Both ends of a connection on the ring, both directions, then the one end, then the other. */
 static void exchangeStream(int left, int right)
 {
-    openRecorded(&fixture, left, NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    openRecorded(&fixture, right, NULL, 0, &other);
-    waitFor(fixture.ring, isWritable, &recorder);
-    transfer(&recorder, &other, LARGE);
-    transfer(&other, &recorder, LARGE);
-    ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
+    openRecorded(&scene, left, NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    openRecorded(&scene, right, NULL, 0, &other);
+    waitFor(scene.ring, isWritable, &scene.ours);
+    transfer(&scene.ours, &other, LARGE);
+    transfer(&other, &scene.ours, LARGE);
+    ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), 0);
     waitHangup(&other);
     ck_assert_int_eq(other.lastHangup, 0);
-    transfer(&other, &recorder, 100000); /* the other direction goes on */
+    transfer(&other, &scene.ours, 100000); /* the other direction goes on */
     ReleaseFastSocket(other.socket);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    ck_assert_int_eq(recorder.err + other.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
+    ck_assert_int_eq(scene.ours.err + other.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
 }
 
 static void exchangeRecords(int left, int right)
 {
-    openRecorded(&fixture, left, NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    openRecorded(&fixture, right, NULL, 0, &other);
-    waitFor(fixture.ring, isWritable, &recorder);
-    transferRecords(&recorder, &other, 200);
-    transferRecords(&other, &recorder, 200);
+    openRecorded(&scene, left, NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    openRecorded(&scene, right, NULL, 0, &other);
+    waitFor(scene.ring, isWritable, &scene.ours);
+    transferRecords(&scene.ours, &other, 200);
+    transferRecords(&other, &scene.ours, 200);
     transmitText(other.socket, "the last one");
     ReleaseFastSocket(other.socket);
-    receiveText(&recorder, "the last one");
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    receiveText(&scene.ours, "the last one");
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
+    ck_assert_int_eq(scene.ours.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
 }
 
-/* ---- connections ------------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 struct Address
 {
@@ -193,7 +183,8 @@ static int connectTo(int type, int protocol, const struct Address* address)
 
     ck_assert_int_ge(handle, 0);
     if (connect(handle, (const struct sockaddr*)&address->name, address->length) < 0)
-        /* A ring's work interrupts the wait of SCTP's connect; begun again, it is connected already. */
+        /* A ring's work interrupts the wait of SCTP's connect; begun again, it is connected
+         * already. */
         ck_assert_msg(errno == EINPROGRESS || errno == EISCONN, "%s", strerror(errno));
     return handle;
 }
@@ -238,16 +229,17 @@ static void onConnection(struct FastListener* listener, int handle, void* closur
 
     (void)listener;
     ck_assert_msg(handle >= 0, "%s", strerror(-handle));
-    ck_assert_msg(CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, handle,
-                                   NULL, 0, 0, 0, echo, server) != NULL,
+    ck_assert_msg(CreateFastSocket(scene.ring, scene.provider, scene.inbound, scene.outbound,
+                                   handle, NULL, 0, 0, 0, echo, server) != NULL,
                   "%s", strerror(errno));
     server->accepted++;
 }
 
 static void serve(struct Server* server, int type, int protocol, struct Address* address)
 {
-    *server = (struct Server){.listener = CreateFastListener(fixture.ring, listenOn(type, protocol, address),
-                                                             0, onConnection, server)};
+    *server = (struct Server){.listener = CreateFastListener(scene.ring,
+                                                             listenOn(type, protocol, address), 0,
+                                                             onConnection, server)};
     ck_assert_ptr_nonnull(server->listener);
 }
 
@@ -256,19 +248,19 @@ static void useServer(struct Server* server, int type, int protocol, const struc
 {
     int plain = connectTo(type, protocol, address);
 
-    openRecorded(&fixture, connectTo(type | SOCK_NONBLOCK, protocol, address), NULL, 0, &recorder);
-    transmitText(recorder.socket, "of ours");
+    openRecorded(&scene, connectTo(type | SOCK_NONBLOCK, protocol, address), NULL, 0, &scene.ours);
+    transmitText(scene.ours.socket, "of ours");
     sendText(plain, "plain");
-    receiveText(&recorder, "of ours");
-    waitCount(fixture.ring, &server->accepted, 2);
+    receiveText(&scene.ours, "of ours");
+    waitCount(scene.ring, &server->accepted, 2);
     struct pollfd state = {.fd = plain, .events = POLLIN};
     while (poll(&state, 1, 0) == 0)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 10, NULL), 0);
     expectText(plain, "plain");
     close(plain);
-    ReleaseFastSocket(recorder.socket);
-    waitCount(fixture.ring, &server->ended, 2);
-    ck_assert_int_eq(recorder.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
+    waitCount(scene.ring, &server->ended, 2);
+    ck_assert_int_eq(scene.ours.err, 0);
 }
 
 /* Refused with errno, the descriptor unchanged. */
@@ -278,45 +270,45 @@ static void refuse(int error, int handle)
 
     ck_assert_int_ge(handle, 0);
     errno = 0;
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, handle,
-                                        NULL, 0, 0, 0, recordEvent, &recorder));
+    ck_assert_ptr_null(CreateFastSocket(scene.ring, scene.provider, scene.inbound, scene.outbound,
+                                        handle, NULL, 0, 0, 0, recordEvent, &scene.ours));
     ck_assert_int_eq(errno, error);
     ck_assert_int_eq(fcntl(handle, F_GETFD), flags);
     ck_assert_int_eq(close(handle), 0);
 }
 
-/* A connect that nobody answers is told in the first turn, or when it fails. */
+/* A connect that nobody answers is reported in the first turn, or when it fails. */
 static void expectRefused(int type, int protocol, struct Address address, int error)
 {
     close(listenOn(type, protocol, &address)); /* free again */
     int handle = socket(address.name.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     ck_assert_int_eq(connect(handle, (struct sockaddr*)&address.name, address.length), -1);
     ck_assert(errno == EINPROGRESS || errno == error);
-    if (errno != EINPROGRESS) { /* told already, and never connected */
+    if (errno != EINPROGRESS) { /* reported already, and never connected */
         refuse(ENOTCONN, handle);
         return;
     }
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.lastError, error);
-    ck_assert_int_eq(recorder.lastHangup, error);
-    ck_assert_int_eq(recorder.out, 0);
-    ReleaseFastSocket(recorder.socket);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.lastError, error);
+    ck_assert_int_eq(scene.ours.lastHangup, error);
+    ck_assert_int_eq(scene.ours.out, 0);
+    ReleaseFastSocket(scene.ours.socket);
 }
 
 /* An abort is heard by the peer as more than an end. */
 static void expectAborted(const int pair[2], int error)
 {
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    openRecorded(&fixture, pair[1], NULL, 0, &other);
-    waitFor(fixture.ring, isWritable, &recorder);
-    AbortFastSocket(recorder.socket);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+    openRecorded(&scene, pair[1], NULL, 0, &other);
+    waitFor(scene.ring, isWritable, &scene.ours);
+    AbortFastSocket(scene.ours.socket);
     waitHangup(&other);
     ck_assert_int_eq(other.lastHangup, error);
     ReleaseFastSocket(other.socket);
 }
 
-/* ---- MPTCP ------------------------------------------------------------------------------------------- */
+/* ---- MPTCP ----------------------------------------------------------------------------------- */
 
 static bool lacks(int family, int type, int protocol)
 {
@@ -333,7 +325,7 @@ static bool lacks(int family, int type, int protocol)
     skipTest("no MPTCP")
 
 /* §2.2 other kinds: both ends, megabytes in both directions, and the ends one after the other */
-START_TEST(mptcpExchanges)
+CASE(families, mptcpExchanges)
 {
     int pair[2];
 
@@ -341,10 +333,9 @@ START_TEST(mptcpExchanges)
     pairOf(SOCK_STREAM, IPPROTO_MPTCP, loopback(), pair);
     exchangeStream(pair[0], pair[1]);
 }
-END_TEST
 
 /* §2.2 other kinds: a server accepts clients of MPTCP and plain ones of TCP */
-START_TEST(mptcpServes)
+CASE(families, mptcpServes)
 {
     struct Address address = loopback();
     struct Server server;
@@ -356,10 +347,9 @@ START_TEST(mptcpServes)
     useServer(&server, SOCK_STREAM, IPPROTO_TCP, &address);
     ReleaseFastListener(server.listener);
 }
-END_TEST
 
 /* §2.2 other kinds: a client of MPTCP falls back to TCP, and works */
-START_TEST(mptcpFallsBack)
+CASE(families, mptcpFallsBack)
 {
     struct Address address = loopback();
     int pair[2];
@@ -371,10 +361,9 @@ START_TEST(mptcpFallsBack)
     close(listener);
     exchangeStream(pair[0], pair[1]);
 }
-END_TEST
 
-/* §2.2 not yet connected: a connect that hangs is waited for, and nothing is told before */
-START_TEST(mptcpWaitsForItsConnection)
+/* §2.2 not yet connected: a connect that hangs is waited for, and nothing is reported before */
+CASE(families, mptcpWaitsForItsConnection)
 {
     struct Address address = loopback();
     int fillers[8];
@@ -388,39 +377,37 @@ START_TEST(mptcpWaitsForItsConnection)
     for (; count < 4; count++)
         fillers[count] = connectTo(SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP, &address);
     int handle = connectTo(SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_MPTCP, &address);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
-    transmitText(recorder.socket, "at last");
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.events, 0);
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 7);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    transmitText(scene.ours.socket, "at last");
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, 0);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 7);
     for (; count > 0; count--)
         close(fillers[count - 1]);
     ck_assert_int_eq(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
-    while (recorder.out == 0) { /* the handshake is tried again after a second */
+    while (scene.ours.out == 0) { /* the handshake is tried again after a second */
         fillers[count] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         count += fillers[count] >= 0;
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
-        ck_assert_int_eq(recorder.err, 0);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 10, NULL), 0);
+        ck_assert_int_eq(scene.ours.err, 0);
     }
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    ck_assert_int_eq(scene.ours.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
     while (count > 0)
         close(fillers[--count]);
     close(listener);
 }
-END_TEST
 
-/* §2.2 not yet connected: never connected is refused, and a refused connect told */
-START_TEST(mptcpNeedsAConnection)
+/* §2.2 not yet connected: never connected is refused, and a refused connect reported */
+CASE(families, mptcpNeedsAConnection)
 {
     skipWithoutMptcp();
     refuse(ENOTCONN, socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP));
     expectRefused(SOCK_STREAM, IPPROTO_MPTCP, loopback(), ECONNREFUSED);
 }
-END_TEST
 
 /* §2.6 AbortFastSocket: resets the connection */
-START_TEST(mptcpAborts)
+CASE(families, mptcpAborts)
 {
     int pair[2];
 
@@ -428,37 +415,36 @@ START_TEST(mptcpAborts)
     pairOf(SOCK_STREAM, IPPROTO_MPTCP, loopback(), pair);
     expectAborted(pair, ECONNRESET);
 }
-END_TEST
 
-/* §2.1 data and RST together: what came before a reset in the middle is read, the reset is told */
-START_TEST(mptcpTellsReset)
+/* §2.1 data and RST together: what came before a reset in the middle is read, the reset is
+ * reported */
+CASE(families, mptcpTellsReset)
 {
     static uint8_t data[4096];
     int pair[2];
 
     skipWithoutMptcp();
     pairOf(SOCK_STREAM, IPPROTO_MPTCP, loopback(), pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    transmitPattern(recorder.socket, LARGE, 0); /* more than the peer takes */
-    runIdle(fixture.ring);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+    transmitPattern(scene.ours.socket, LARGE, 0); /* more than the peer takes */
+    runIdle(scene.ring);
     receiveAll(pair[1], data, sizeof(data));
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     ck_assert_int_eq(connect(pair[1], &nobody, sizeof(nobody)), 0);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.lastError, ECONNRESET);
-    ReleaseFastSocket(recorder.socket);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.lastError, ECONNRESET);
+    ReleaseFastSocket(scene.ours.socket);
     close(pair[1]);
 }
-END_TEST
 
-/* ---- vsock ------------------------------------------------------------------------------------------- */
+/* ---- vsock ----------------------------------------------------------------------------------- */
 
 #define skipWithoutVsock()                                   \
     if (access("/sys/module/vsock_loopback", F_OK) != 0)     \
     skipTest("no vsock loopback")
 
 /* §2.2 other kinds: a vsock stream, megabytes in both directions */
-START_TEST(vsockExchanges)
+CASE(families, vsockExchanges)
 {
     int pair[2];
 
@@ -466,10 +452,9 @@ START_TEST(vsockExchanges)
     pairOf(SOCK_STREAM, 0, machine(VMADDR_CID_ANY), pair);
     exchangeStream(pair[0], pair[1]);
 }
-END_TEST
 
 /* §2.2 other kinds: vsock records keep their borders */
-START_TEST(vsockKeepsRecords)
+CASE(families, vsockKeepsRecords)
 {
     int pair[2];
 
@@ -477,10 +462,9 @@ START_TEST(vsockKeepsRecords)
     pairOf(SOCK_SEQPACKET, 0, machine(VMADDR_CID_ANY), pair);
     exchangeRecords(pair[0], pair[1]);
 }
-END_TEST
 
 /* §2.2 other kinds: a vsock server */
-START_TEST(vsockServes)
+CASE(families, vsockServes)
 {
     static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
 
@@ -493,46 +477,44 @@ START_TEST(vsockServes)
         ReleaseFastListener(server.listener);
     }
 }
-END_TEST
 
-/* §2.2 not yet connected: never connected is refused, and a refused connect told */
-START_TEST(vsockNeedsAConnection)
+/* §2.2 not yet connected: never connected is refused, and a refused connect reported */
+CASE(families, vsockNeedsAConnection)
 {
     skipWithoutVsock();
     refuse(ENOTCONN, socket(AF_VSOCK, SOCK_STREAM, 0));
     refuse(ENOTCONN, socket(AF_VSOCK, SOCK_SEQPACKET, 0));
     expectRefused(SOCK_STREAM, 0, machine(VMADDR_CID_ANY), ECONNRESET);
 }
-END_TEST
 
-/* §2.3 truncation: a vsock record's true length is told */
-START_TEST(vsockTellsTruncation)
+/* §2.3 truncation: a vsock record's true length is reported */
+CASE(families, vsockTellsTruncation)
 {
     static uint8_t data[40000];
     int pair[2];
 
     skipWithoutVsock();
     pairOf(SOCK_SEQPACKET, 0, machine(VMADDR_CID_ANY), pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    runIdle(fixture.ring);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+    runIdle(scene.ring);
     fillPattern(data, sizeof(data), 0);
     sendAll(pair[1], data, sizeof(data));
-    waitInput(&recorder, 1);
-    ck_assert_uint_eq(readSocket(recorder.socket).receivedTruncated, 1);
-    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), MSG_TRUNC), 40000);
-    ReleaseFastSocket(recorder.socket);
+    waitInput(&scene.ours, 1);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receivedTruncated, 1);
+    ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, data, sizeof(data), MSG_TRUNC),
+                     40000);
+    ReleaseFastSocket(scene.ours.socket);
     close(pair[1]);
 }
-END_TEST
 
-/* ---- SCTP -------------------------------------------------------------------------------------------- */
+/* ---- SCTP ------------------------------------------------------------------------------------ */
 
 #define skipWithoutSctp()                              \
     if (lacks(AF_INET, SOCK_STREAM, IPPROTO_SCTP))     \
     skipTest("no SCTP")
 
 /* §2.2 other kinds: one-to-one SCTP keeps the borders of messages */
-START_TEST(sctpKeepsRecords)
+CASE(families, sctpKeepsRecords)
 {
     int pair[2];
 
@@ -540,10 +522,9 @@ START_TEST(sctpKeepsRecords)
     pairOf(SOCK_STREAM, IPPROTO_SCTP, loopback(), pair);
     exchangeRecords(pair[0], pair[1]);
 }
-END_TEST
 
 /* §2.2 other kinds: an SCTP server */
-START_TEST(sctpServes)
+CASE(families, sctpServes)
 {
     struct Address address = loopback();
     struct Server server;
@@ -553,19 +534,17 @@ START_TEST(sctpServes)
     useServer(&server, SOCK_STREAM, IPPROTO_SCTP, &address);
     ReleaseFastListener(server.listener);
 }
-END_TEST
 
-/* §2.2 not yet connected: never connected is refused, and a refused connect told */
-START_TEST(sctpNeedsAConnection)
+/* §2.2 not yet connected: never connected is refused, and a refused connect reported */
+CASE(families, sctpNeedsAConnection)
 {
     skipWithoutSctp();
     refuse(ENOTCONN, socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP));
     expectRefused(SOCK_STREAM, IPPROTO_SCTP, loopback(), ECONNREFUSED);
 }
-END_TEST
 
 /* §2.6 AbortFastSocket: resets the association */
-START_TEST(sctpAborts)
+CASE(families, sctpAborts)
 {
     int pair[2];
 
@@ -573,11 +552,10 @@ START_TEST(sctpAborts)
     pairOf(SOCK_STREAM, IPPROTO_SCTP, loopback(), pair);
     expectAborted(pair, ECONNRESET);
 }
-END_TEST
 
-/* §2.3 recvmsg layout: a message larger than the buffers comes in pieces, and MSG_EOR is in the last one's
- * flags only */
-START_TEST(sctpTellsTheEndOfMessages)
+/* §2.3 recvmsg layout: a message larger than the buffers comes in pieces, and MSG_EOR is in the
+ * last one's flags only */
+CASE(families, sctpTellsTheEndOfMessages)
 {
     static uint8_t data[50000];
     struct msghdr header = {.msg_namelen = 16, .msg_controllen = 64};
@@ -586,24 +564,23 @@ START_TEST(sctpTellsTheEndOfMessages)
 
     skipWithoutSctp();
     pairOf(SOCK_STREAM, IPPROTO_SCTP, loopback(), pair);
-    openRecorded(&fixture, pair[0], &header, 0, &recorder);
+    openRecorded(&scene, pair[0], &header, 0, &scene.ours);
     fillPattern(data, sizeof(data), 0);
     sendAll(pair[1], data, sizeof(data));
     while (done < sizeof(data)) {
         uint32_t lengths[4];
-        waitInput(&recorder, 1);
-        struct FastBuffer* buffer = ReceiveFastSocketBuffer(recorder.socket);
+        waitInput(&scene.ours, 1);
+        struct FastBuffer* buffer = ReceiveFastSocketBuffer(scene.ours.socket);
         memcpy(lengths, GetFastBufferData(buffer), sizeof(lengths));
         ck_assert(checkPattern(GetFastBufferData(buffer) + 16 + 16 + 64, lengths[2], done));
         done += lengths[2];
         ck_assert_int_eq((lengths[3] & MSG_EOR) != 0, done == sizeof(data));
         ReleaseFastBuffer(buffer);
     }
-    ck_assert_uint_eq(readSocket(recorder.socket).receivedTruncated, 0);
-    ReleaseFastSocket(recorder.socket);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receivedTruncated, 0);
+    ReleaseFastSocket(scene.ours.socket);
     close(pair[1]);
 }
-END_TEST
 
 static void ignoreConnection(struct FastListener* listener, int handle, void* closure)
 {
@@ -612,8 +589,9 @@ static void ignoreConnection(struct FastListener* listener, int handle, void* cl
     (void)closure;
 }
 
-/* §2.2 other kinds: one-to-many SCTP is a socket of messages with addresses, which listens itself */
-START_TEST(sctpServesMany)
+/* §2.2 other kinds: one-to-many SCTP is a socket of messages with addresses, which listens
+ * itself */
+CASE(families, sctpServesMany)
 {
     struct msghdr header = {.msg_namelen = sizeof(struct sockaddr_in)};
     struct Address address = loopback();
@@ -622,82 +600,78 @@ START_TEST(sctpServesMany)
     skipWithoutSctp();
     int handle = listenOn(SOCK_SEQPACKET, IPPROTO_SCTP, &address);
     errno = 0;
-    ck_assert_ptr_null(CreateFastListener(fixture.ring, handle, 0, ignoreConnection, NULL));
+    ck_assert_ptr_null(CreateFastListener(scene.ring, handle, 0, ignoreConnection, NULL));
     ck_assert_int_eq(errno, EOPNOTSUPP);
-    openRecorded(&fixture, handle, &header, 0, &recorder);
+    openRecorded(&scene, handle, &header, 0, &scene.ours);
     for (int index = 0; index < 3; index++) {
         clients[index] = connectTo(SOCK_STREAM, IPPROTO_SCTP, &address);
         sendText(clients[index], "word");
     }
     for (int index = 0; index < 3; index++) {
         uint32_t lengths[4];
-        waitInput(&recorder, 4);
-        struct FastBuffer* buffer = ReceiveFastSocketBuffer(recorder.socket);
+        waitInput(&scene.ours, 4);
+        struct FastBuffer* buffer = ReceiveFastSocketBuffer(scene.ours.socket);
         uint8_t* start = GetFastBufferData(buffer);
         memcpy(lengths, start, sizeof(lengths));
         ck_assert_uint_eq(lengths[0], sizeof(struct sockaddr_in));
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)(start + sizeof(lengths)),
-                                                lengths[0], start + sizeof(lengths) + header.msg_namelen,
-                                                lengths[2], 0), 0);
+        ck_assert_int_eq(
+            TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)(start + sizeof(lengths)),
+                                   lengths[0], start + sizeof(lengths) + header.msg_namelen,
+                                   lengths[2], 0),
+            0);
         ReleaseFastBuffer(buffer);
     }
-    waitDrained(&recorder);
+    waitDrained(&scene.ours);
     for (int index = 0; index < 3; index++) {
         expectText(clients[index], "word");
         close(clients[index]);
     }
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.err + recorder.hup, 0);
-    ReleaseFastSocket(recorder.socket);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
 }
-END_TEST
 
-/* ---- TIPC: a family that the library doesn't know -------------------------------------------------- */
+/* ---- TIPC: a family that the library doesn't know -------------------------------------------- */
 
 #define skipWithoutTipc()                  \
     if (lacks(AF_TIPC, SOCK_STREAM, 0))    \
     skipTest("no TIPC")
 
 /* §2.2 other kinds: TIPC's stream, megabytes in both directions */
-START_TEST(tipcExchanges)
+CASE(families, tipcExchanges)
 {
     int pair[2];
 
     skipWithoutTipc();
     ck_assert_int_eq(socketpair(AF_TIPC, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    openRecorded(&fixture, pair[1], NULL, 0, &other);
-    transfer(&recorder, &other, LARGE);
-    transfer(&other, &recorder, LARGE);
+    openRecorded(&scene, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    openRecorded(&scene, pair[1], NULL, 0, &other);
+    transfer(&scene.ours, &other, LARGE);
+    transfer(&other, &scene.ours, LARGE);
     ReleaseFastSocket(other.socket);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.hup, 1);
-    ReleaseFastSocket(recorder.socket);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.hup, 1);
 }
-END_TEST
 
 /* §2.2 other kinds: TIPC's records */
-START_TEST(tipcKeepsRecords)
+CASE(families, tipcKeepsRecords)
 {
     int pair[2];
 
     skipWithoutTipc();
     ck_assert_int_eq(socketpair(AF_TIPC, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    openRecorded(&fixture, pair[1], NULL, 0, &other);
-    transferRecords(&recorder, &other, 200);
-    transferRecords(&other, &recorder, 200);
+    openRecorded(&scene, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    openRecorded(&scene, pair[1], NULL, 0, &other);
+    transferRecords(&scene.ours, &other, 200);
+    transferRecords(&other, &scene.ours, 200);
     ReleaseFastSocket(other.socket);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.hup, 1);
-    ReleaseFastSocket(recorder.socket);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.hup, 1);
 }
-END_TEST
 
-/* ---- datagrams over IP ------------------------------------------------------------------------------- */
+/* ---- datagrams over IP ----------------------------------------------------------------------- */
 
 /* §2.2 other kinds: UDP-Lite, of both families of addresses */
-START_TEST(udpLiteEchoes)
+CASE(families, udpLiteEchoes)
 {
     struct msghdr header = {.msg_namelen = sizeof(struct sockaddr_in)};
     struct Address address = loopback();
@@ -710,31 +684,23 @@ START_TEST(udpLiteEchoes)
     int handle = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDPLITE);
     ck_assert_int_eq(bind(handle, (struct sockaddr*)&back.name, back.length), 0);
     ck_assert_int_eq(getsockname(plain, (struct sockaddr*)&address.name, &address.length), 0);
-    openRecorded(&fixture, handle, &header, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address.name, address.length,
-                                            "ping", 4, 0), 0);
-    waitDrained(&recorder);
+    openRecorded(&scene, handle, &header, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address.name,
+                                            address.length, "ping", 4, 0),
+                     0);
+    waitDrained(&scene.ours);
     char data[16] = "";
-    ck_assert_int_eq(recvfrom(plain, data, sizeof(data), 0, (struct sockaddr*)&back.name, &back.length), 4);
+    ck_assert_int_eq(
+        recvfrom(plain, data, sizeof(data), 0, (struct sockaddr*)&back.name, &back.length), 4);
     ck_assert_int_eq(sendto(plain, data, 4, 0, (struct sockaddr*)&back.name, back.length), 4);
-    receiveText(&recorder, "ping");
+    receiveText(&scene.ours, "ping");
     static uint8_t large[65536];
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address.name, address.length,
-                                            large, sizeof(large), 0), -EMSGSIZE);
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address.name,
+                                            address.length, large, sizeof(large), 0),
+                     -EMSGSIZE);
+    ck_assert_int_eq(scene.ours.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
     close(plain);
-}
-END_TEST
-
-static void writeText(const char* path, const char* text)
-{
-    int handle = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (handle >= 0) {
-        ck_assert_int_eq(write(handle, text, strlen(text)), (ssize_t)strlen(text));
-        close(handle);
-    }
 }
 
 /* Sets the loopback device, whose name the request has. */
@@ -753,19 +719,6 @@ static void raiseLoopback(bool up)
 
     setLoopback(SIOCSIFFLAGS, &request);
 }
-
-/* The rest of the test's process, which is its own, has a network of its own. */
-static bool enterNetwork(void)
-{
-    if (unshare(CLONE_NEWNET) < 0)
-        return false;
-    raiseLoopback(true);
-    return true;
-}
-
-#define enterOrSkip()     \
-    if (!enterNetwork())  \
-    skipTest("no network namespace of its own without root")
 
 /* Waits for the message that has text behind offset bytes of headers, among whatever else comes. */
 static void expectPayload(struct Recorder* from, size_t offset, const char* text)
@@ -787,7 +740,8 @@ static void expectPayload(struct Recorder* from, size_t offset, const char* text
 static void ping(int type, struct Address address, size_t headers, const char* text)
 {
     bool six = address.name.ss_family == AF_INET6;
-    int handle = socket(address.name.ss_family, type | SOCK_CLOEXEC, six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+    int handle = socket(address.name.ss_family, type | SOCK_CLOEXEC,
+                        six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
     uint8_t packet[64] = {six ? ICMP6_ECHO_REQUEST : ICMP_ECHO};
     size_t size = 8 + strlen(text);
     uint32_t sum = 0;
@@ -799,12 +753,13 @@ static void ping(int type, struct Address address, size_t headers, const char* t
     sum = ~((sum & 0xffff) + (sum >> 16));
     packet[2] = (uint8_t)(sum >> 8);
     packet[3] = (uint8_t)sum;
-    openRecorded(&fixture, handle, NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address.name, address.length,
-                                            packet, size, 0), 0);
-    expectPayload(&recorder, headers + 8, text);
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    openRecorded(&scene, handle, NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address.name,
+                                            address.length, packet, size, 0),
+                     0);
+    expectPayload(&scene.ours, headers + 8, text);
+    ck_assert_int_eq(scene.ours.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
 }
 
 static struct Address loopback6(void)
@@ -818,46 +773,48 @@ static struct Address loopback6(void)
 }
 
 /* §2.2 other kinds: ping by raw sockets; those of IPv4 give the IP header too */
-START_TEST(rawPings)
+CASE(families, rawPings)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     ping(SOCK_RAW, loopback(), sizeof(struct iphdr), "four");
     if (hasKind(KIND_UDP6))
         ping(SOCK_RAW, loopback6(), 0, "six");
 }
-END_TEST
 
 /* §2.2 other kinds: ping by datagram sockets of ICMP */
-START_TEST(datagramPings)
+CASE(families, datagramPings)
 {
-    enterOrSkip();
-    writeText("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
+    writeSetting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
     if (lacks(AF_INET, SOCK_DGRAM, IPPROTO_ICMP))
         skipTest("no datagram sockets of ICMP");
     ping(SOCK_DGRAM, loopback(), 0, "four");
     if (hasKind(KIND_UDP6))
         ping(SOCK_DGRAM, loopback6(), 0, "six");
 }
-END_TEST
 
-/* §2.1 POLLERR non-fatal (datagram): a message that is too long for a raw socket is that message's error */
-START_TEST(rawTellsTooLong)
+/* §2.1 POLLERR non-fatal (datagram): a message that is too long for a raw socket is that
+ * message's error */
+CASE(families, rawTellsTooLong)
 {
     static uint8_t large[70000] = {ICMP_ECHO};
     struct Address address = loopback();
 
-    enterOrSkip();
-    openRecorded(&fixture, socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP), NULL, 0, &recorder);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address.name, address.length,
-                                            large, sizeof(large), 0), 0);
-    waitFor(fixture.ring, hasFailed, &recorder);
-    ck_assert_int_eq(recorder.lastError, EMSGSIZE);
-    ck_assert_int_eq(recorder.hup, 0);
-    ReleaseFastSocket(recorder.socket);
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
+    openRecorded(&scene, socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP), NULL, 0,
+                 &scene.ours);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address.name,
+                                            address.length, large, sizeof(large), 0),
+                     0);
+    waitFor(scene.ring, hasFailed, &scene.ours);
+    ck_assert_int_eq(scene.ours.lastError, EMSGSIZE);
+    ck_assert_int_eq(scene.ours.hup, 0);
 }
-END_TEST
 
-/* ---- packets ----------------------------------------------------------------------------------------- */
+/* ---- packets --------------------------------------------------------------------------------- */
 
 static int openPacket(int type)
 {
@@ -872,49 +829,55 @@ static int openPacket(int type)
 }
 
 /* §2.2 other kinds: whole frames, and packets whose frame the kernel makes from the address */
-START_TEST(packetsGoRound)
+CASE(families, packetsGoRound)
 {
     struct msghdr header = {.msg_namelen = 32};
-    struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(FRAME_TYPE), .sll_halen = ETH_ALEN};
+    struct sockaddr_ll to = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(FRAME_TYPE), .sll_halen = ETH_ALEN};
     uint8_t frame[ETH_HLEN + 5] = {0};
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     to.sll_ifindex = (int)if_nametoindex("lo");
-    openRecorded(&fixture, openPacket(SOCK_RAW), NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    openRecorded(&fixture, openPacket(SOCK_DGRAM), &header, FASTSOCKET_MODE_ZERO_COPY, &other);
-    ck_assert_int_eq(TransmitFastSocketData(other.socket, (struct sockaddr*)&to, sizeof(to), "above", 5, 0), 0);
-    expectPayload(&recorder, ETH_HLEN, "above");
+    openRecorded(&scene, openPacket(SOCK_RAW), NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    openRecorded(&scene, openPacket(SOCK_DGRAM), &header, FASTSOCKET_MODE_ZERO_COPY, &other);
+    ck_assert_int_eq(
+        TransmitFastSocketData(other.socket, (struct sockaddr*)&to, sizeof(to), "above", 5, 0), 0);
+    expectPayload(&scene.ours, ETH_HLEN, "above");
     memcpy(frame + 12, (const uint8_t[]){FRAME_TYPE >> 8, FRAME_TYPE & 0xff}, 2);
     memcpy(frame + ETH_HLEN, "below", 5);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, frame, sizeof(frame), 0), 0);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, frame, sizeof(frame), 0),
+                     0);
     expectPayload(&other, 16 + 32, "below");
-    ck_assert_int_eq(recorder.err + other.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    ck_assert_int_eq(scene.ours.err + other.err, 0);
+    ReleaseFastSocket(scene.ours.socket);
     ReleaseFastSocket(other.socket);
 }
-END_TEST
 
-/* §2.1 POLLERR non-fatal (datagram): a device that goes down is told, and what comes later is received */
-START_TEST(packetsOutliveTheirDevice)
+/* §2.1 POLLERR non-fatal (datagram): a device that goes down is reported, and what comes later is
+ * received */
+CASE(families, packetsOutliveTheirDevice)
 {
-    struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(FRAME_TYPE), .sll_halen = ETH_ALEN};
+    struct sockaddr_ll to = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(FRAME_TYPE), .sll_halen = ETH_ALEN};
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     to.sll_ifindex = (int)if_nametoindex("lo");
-    openRecorded(&fixture, openPacket(SOCK_DGRAM), NULL, 0, &recorder);
-    runIdle(fixture.ring);
+    openRecorded(&scene, openPacket(SOCK_DGRAM), NULL, 0, &scene.ours);
+    runIdle(scene.ring);
     raiseLoopback(false);
-    waitFor(fixture.ring, hasFailed, &recorder);
-    ck_assert_int_eq(recorder.lastError, ENETDOWN);
-    ck_assert_int_eq(recorder.hup, 0);
+    waitFor(scene.ring, hasFailed, &scene.ours);
+    ck_assert_int_eq(scene.ours.lastError, ENETDOWN);
+    ck_assert_int_eq(scene.ours.hup, 0);
     raiseLoopback(true);
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&to, sizeof(to), "again", 5, 0), 0);
-    expectPayload(&recorder, 0, "again");
-    ReleaseFastSocket(recorder.socket);
+    ck_assert_int_eq(
+        TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&to, sizeof(to), "again", 5, 0),
+        0);
+    expectPayload(&scene.ours, 0, "again");
 }
-END_TEST
 
-/* ---- netlink ----------------------------------------------------------------------------------------- */
+/* ---- netlink --------------------------------------------------------------------------------- */
 
 static int openNetlink(int type, unsigned groups)
 {
@@ -932,7 +895,8 @@ struct Request
     struct ifaddrmsg body;
 };
 
-/* Asks for all addresses and counts those that come until the end; other messages are passed over. */
+/* Asks for all addresses and counts those that come until the end; other messages are passed
+ * over. */
 static int dumpAddresses(struct Recorder* from, uint32_t number)
 {
     struct Request request = {
@@ -944,7 +908,8 @@ static int dumpAddresses(struct Recorder* from, uint32_t number)
     };
     int count = 0;
 
-    ck_assert_int_eq(TransmitFastSocketData(from->socket, NULL, 0, &request, sizeof(request), 0), 0);
+    ck_assert_int_eq(TransmitFastSocketData(from->socket, NULL, 0, &request, sizeof(request), 0),
+                     0);
     for (;;) {
         waitInput(from, 1);
         struct FastBuffer* buffer = ReceiveFastSocketBuffer(from->socket);
@@ -975,12 +940,14 @@ static void changeAddresses(int count)
 }
 
 /* §2.2 other kinds: a dump of many parts comes whole, by both types of netlink socket */
-START_TEST(netlinkDumps)
+CASE(families, netlinkDumps)
 {
     static const int types[] = {SOCK_RAW, SOCK_DGRAM};
 
-    enterOrSkip();
-    for (int index = 0; index < 400; index++) { /* addresses beside each other, each by a name of its own */
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
+    /* addresses beside each other, each by a name of its own */
+    for (int index = 0; index < 400; index++) {
         struct ifreq request = {0};
         struct sockaddr_in* address = (struct sockaddr_in*)&request.ifr_addr;
         int handle = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -991,15 +958,14 @@ START_TEST(netlinkDumps)
         close(handle);
     }
     for (int index = 0; index < 2; index++) {
-        openRecorded(&fixture, openNetlink(types[index], 0), NULL, 0, &recorder);
-        ck_assert_int_eq(dumpAddresses(&recorder, 1), 401);
-        ck_assert_uint_ge(readSocket(recorder.socket).receivedMessages, 3);
-        ck_assert_uint_eq(readSocket(recorder.socket).receivedTruncated, 0);
-        ck_assert_int_eq(recorder.err, 0);
-        ReleaseFastSocket(recorder.socket);
+        openRecorded(&scene, openNetlink(types[index], 0), NULL, 0, &scene.ours);
+        ck_assert_int_eq(dumpAddresses(&scene.ours, 1), 401);
+        ck_assert_uint_ge(readSocket(scene.ours.socket).receivedMessages, 3);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).receivedTruncated, 0);
+        ck_assert_int_eq(scene.ours.err, 0);
+        ReleaseFastSocket(scene.ours.socket);
     }
 }
-END_TEST
 
 static void openListening(int space)
 {
@@ -1007,198 +973,192 @@ static void openListening(int space)
 
     if (space > 0)
         ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_RCVBUF, &space, sizeof(space)), 0);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
-    runIdle(fixture.ring);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    runIdle(scene.ring);
 }
 
-/* §2.3 lost messages: are told as a datagram's error, and the socket works on */
-START_TEST(netlinkTellsLoss)
+/* §2.3 lost messages: are reported as a datagram's error, and the socket works on */
+CASE(families, netlinkTellsLoss)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openListening(1);
     for (int round = 1; round <= 3; round++) {
         changeAddresses(200);
-        waitCount(fixture.ring, &recorder.err, round);
-        ck_assert_int_eq(recorder.lastError, ENOBUFS);
-        ck_assert_int_eq(dumpAddresses(&recorder, (uint32_t)round), 1);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(recorder.err, round); /* once each */
+        waitCount(scene.ring, &scene.ours.err, round);
+        ck_assert_int_eq(scene.ours.lastError, ENOBUFS);
+        ck_assert_int_eq(dumpAddresses(&scene.ours, (uint32_t)round), 1);
+        runIdle(scene.ring);
+        ck_assert_int_eq(scene.ours.err, round); /* once each */
     }
-    ck_assert_int_eq(recorder.hup, 0);
-    ck_assert_uint_eq(readSocket(recorder.socket).receiveStarvations, 0);
-    ReleaseFastSocket(recorder.socket);
+    ck_assert_int_eq(scene.ours.hup, 0);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receiveStarvations, 0);
 }
-END_TEST
 
 static void openFewBuffers(void)
 {
-    fixtureClose(&fixture);
-    fixtureOpen(&fixture, 0, 2, 4096);
+    reopenScene(.buffers = 2, .bufferLength = 4096);
 }
 
-/* §2.3 lost messages: a lack of buffers loses none, and isn't told as if it did */
-START_TEST(netlinkStarves)
+/* §2.3 lost messages: a lack of buffers loses none, and isn't reported as if it did */
+CASE(families, netlinkStarves)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openFewBuffers();
     openListening(1 << 20);
     changeAddresses(100);
-    runIdle(fixture.ring);
-    ck_assert_uint_ge(readSocket(recorder.socket).receiveStarvations, 1);
-    ck_assert_uint_ge(readSocket(recorder.socket).receivedMessages, 100);
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    runIdle(scene.ring);
+    ck_assert_uint_ge(readSocket(scene.ours.socket).receiveStarvations, 1);
+    ck_assert_uint_ge(readSocket(scene.ours.socket).receivedMessages, 100);
+    ck_assert_int_eq(scene.ours.err, 0);
 }
-END_TEST
 
-/* §2.3 lost messages: both at once: the loss is told, the rest received, and nothing spins */
-START_TEST(netlinkLosesAndStarves)
+/* §2.3 lost messages: both at once: the loss is reported, the rest received, and nothing spins */
+CASE(families, netlinkLosesAndStarves)
 {
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openFewBuffers();
     openListening(4096);
     for (int round = 1; round <= 3; round++) {
-        int before = recorder.err;
+        int before = scene.ours.err;
         changeAddresses(200);
-        waitCount(fixture.ring, &recorder.err, before + 1);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(recorder.lastError, ENOBUFS);
-        ck_assert_int_eq(dumpAddresses(&recorder, (uint32_t)round), 1);
+        waitCount(scene.ring, &scene.ours.err, before + 1);
+        runIdle(scene.ring);
+        ck_assert_int_eq(scene.ours.lastError, ENOBUFS);
+        ck_assert_int_eq(dumpAddresses(&scene.ours, (uint32_t)round), 1);
     }
-    ck_assert_uint_ge(readSocket(recorder.socket).receiveStarvations, 1);
-    ck_assert_uint_lt(readRing(fixture.ring).completions, 2000);
-    ReleaseFastSocket(recorder.socket);
+    ck_assert_uint_ge(readSocket(scene.ours.socket).receiveStarvations, 1);
+    ck_assert_uint_lt(readRing(scene.ring).completions, 2000);
 }
-END_TEST
 
-/* §2.3 lost messages: not told to one who asked the kernel for silence */
-START_TEST(netlinkLosesInSilence)
+/* §2.3 lost messages: not reported to one who asked the kernel for silence */
+CASE(families, netlinkLosesInSilence)
 {
     int on = 1;
 
-    enterOrSkip();
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
     openFewBuffers();
     int handle = openNetlink(SOCK_RAW, RTMGRP_IPV4_IFADDR);
     int space = 4096;
     ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_RCVBUF, &space, sizeof(space)), 0);
     ck_assert_int_eq(setsockopt(handle, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)), 0);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
-    runIdle(fixture.ring);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    runIdle(scene.ring);
     changeAddresses(200);
-    runIdle(fixture.ring);
-    ck_assert_uint_ge(readSocket(recorder.socket).receiveStarvations, 1);
-    ck_assert_int_eq(dumpAddresses(&recorder, 1), 1);
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    runIdle(scene.ring);
+    ck_assert_uint_ge(readSocket(scene.ours.socket).receiveStarvations, 1);
+    ck_assert_int_eq(dumpAddresses(&scene.ours, 1), 1);
+    ck_assert_int_eq(scene.ours.err, 0);
 }
-END_TEST
 
-/* ---- families that nobody has tried -------------------------------------------------------------------- */
+/* ---- families that nobody has tried ---------------------------------------------------------- */
 
 static bool hasSent(void* closure)
 {
     return readSocket(((struct Recorder*)closure)->socket).sentOperations > 0;
 }
 
-/* §2.2 other kinds: an untried stream; short sends are resumed, since waiting for all is not asked for */
-START_TEST(untriedStreams)
+/* §2.2 other kinds: an untried stream; short sends are resumed, since waiting for all is not
+ * asked for */
+CASE(families, untriedStreams)
 {
     static const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
 
     for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
         int pair[2];
         pairKind(kinds[index], pair);
-        openStrange(pair[0], NULL, &recorder);
+        openStrange(pair[0], NULL, &scene.ours);
         openStrange(pair[1], NULL, &other);
         setOption(other.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 1);
-        transmitPattern(recorder.socket, LARGE, 0); /* more than the kernel takes at once */
-        waitFor(fixture.ring, hasSent, &recorder); /* although nobody reads, and not all can be sent */
-        ck_assert_uint_gt(GetFastSocketOutboundLength(recorder.socket), 0);
+        transmitPattern(scene.ours.socket, LARGE, 0); /* more than the kernel takes at once */
+        /* although nobody reads, and not all can be sent */
+        waitFor(scene.ring, hasSent, &scene.ours);
+        ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
         static uint8_t data[LARGE];
         for (size_t done = 0; done < LARGE;) {
             ssize_t count = ReceiveFastSocketData(other.socket, data + done, LARGE - done, 0);
             ck_assert_int_ge(count, 0);
             done += (size_t)count;
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, count > 0 ? 0 : 100, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, count > 0 ? 0 : 100, NULL), 0);
         }
         ck_assert(checkPattern(data, LARGE, 0));
-        transfer(&other, &recorder, LARGE);
-        ck_assert_uint_eq(readSocket(recorder.socket).sentZeroCopy, 0);
-        ck_assert_int_eq(ShutdownFastSocket(recorder.socket), 0);
+        transfer(&other, &scene.ours, LARGE);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).sentZeroCopy, 0);
+        ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), 0);
         waitHangup(&other);
         ck_assert_int_eq(other.lastHangup, 0);
-        transfer(&other, &recorder, 1000);
-        ReleaseFastSocket(recorder.socket);
+        transfer(&other, &scene.ours, 1000);
+        ReleaseFastSocket(scene.ours.socket);
         ReleaseFastSocket(other.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
 }
-END_TEST
 
-/* §2.2 other kinds: an untried seqpacket socket: records keep their borders, and the end is told once */
-START_TEST(untriedRecords)
+/* §2.2 other kinds: an untried seqpacket socket: records keep their borders, and the end is
+ * reported once */
+CASE(families, untriedRecords)
 {
     int pair[2];
 
     pairKind(KIND_UNIX_SEQPACKET, pair);
-    openStrange(pair[0], NULL, &recorder);
+    openStrange(pair[0], NULL, &scene.ours);
     openStrange(pair[1], NULL, &other);
-    transferRecords(&recorder, &other, 200);
-    transferRecords(&other, &recorder, 200);
-    ck_assert_int_eq(TransmitFastSocketData(other.socket, NULL, 0, NULL, 0, 0), 0); /* an empty one is no end */
-    int before = recorder.in;
-    waitCount(fixture.ring, &recorder.in, before + 1);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.hup, 0);
+    transferRecords(&scene.ours, &other, 200);
+    transferRecords(&other, &scene.ours, 200);
+    /* an empty one is no end */
+    ck_assert_int_eq(TransmitFastSocketData(other.socket, NULL, 0, NULL, 0, 0), 0);
+    int before = scene.ours.in;
+    waitCount(scene.ring, &scene.ours.in, before + 1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.hup, 0);
     transmitText(other.socket, "the last one");
     ReleaseFastSocket(other.socket);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 12);
-    ck_assert_int_eq(recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 12);
+    ck_assert_int_eq(scene.ours.err, 0);
 }
-END_TEST
 
 /* §2.2 other kinds: an untried datagram socket, connected or not */
-START_TEST(untriedDatagrams)
+CASE(families, untriedDatagrams)
 {
     static const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM};
 
     for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
         int pair[2];
         pairKind(kinds[index], pair);
-        openStrange(pair[0], NULL, &recorder);
+        openStrange(pair[0], NULL, &scene.ours);
         openStrange(pair[1], NULL, &other);
-        transferRecords(&recorder, &other, 60);
-        transferRecords(&other, &recorder, 60);
-        ck_assert_uint_eq(readSocket(recorder.socket).sentZeroCopy, 0);
-        ReleaseFastSocket(recorder.socket);
+        transferRecords(&scene.ours, &other, 60);
+        transferRecords(&other, &scene.ours, 60);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).sentZeroCopy, 0);
+        ReleaseFastSocket(scene.ours.socket);
         ReleaseFastSocket(other.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
 }
-END_TEST
 
 /* §2.3 truncation: also where a receive can't be asked for the length, the loss is counted */
-START_TEST(untriedTruncation)
+CASE(families, untriedTruncation)
 {
     static uint8_t data[40000];
     int pair[2];
 
     pairKind(KIND_UDP, pair);
-    openStrange(pair[0], NULL, &recorder);
-    runIdle(fixture.ring);
+    openStrange(pair[0], NULL, &scene.ours);
+    runIdle(scene.ring);
     sendAll(pair[1], data, sizeof(data));
-    waitInput(&recorder, 1);
-    ck_assert_uint_eq(readSocket(recorder.socket).receivedTruncated, 1);
-    ReleaseFastSocket(recorder.socket);
+    waitInput(&scene.ours, 1);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receivedTruncated, 1);
+    ReleaseFastSocket(scene.ours.socket);
     close(pair[1]);
 }
-END_TEST
 
 /* §2.2 not yet connected: of an untried kind poll(2) tells it */
-START_TEST(untriedConnections)
+CASE(families, untriedConnections)
 {
     struct Address address = loopback();
     int pair[2];
@@ -1215,78 +1175,28 @@ START_TEST(untriedConnections)
     pair[0] = connectTo(SOCK_STREAM | SOCK_NONBLOCK, 0, &address);
     pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     close(listener);
-    openStrange(pair[0], NULL, &recorder);
+    openStrange(pair[0], NULL, &scene.ours);
     openStrange(pair[1], NULL, &other);
-    transfer(&recorder, &other, 100000);
-    ReleaseFastSocket(recorder.socket);
+    transfer(&scene.ours, &other, 100000);
+    ReleaseFastSocket(scene.ours.socket);
     ReleaseFastSocket(other.socket);
 }
-END_TEST
 
-/* ---- refused --------------------------------------------------------------------------------------------- */
+/* ---- refused --------------------------------------------------------------------------------- */
 
-/* §2.2 handle kinds: sockets whose data comes by rings of their own, or is made by reading, are refused */
-START_TEST(refusesXdp)
+/* §2.2 handle kinds: sockets whose data comes by rings of their own, or is made by reading, are
+ * refused */
+CASE(families, refusesXdp)
 {
     if (lacks(AF_XDP, SOCK_RAW, 0))
         skipTest("no AF_XDP");
     refuse(EOPNOTSUPP, socket(AF_XDP, SOCK_RAW, 0));
 }
-END_TEST
 
 /* §2.2 handle kinds: the same */
-START_TEST(refusesAlg)
+CASE(families, refusesAlg)
 {
     if (lacks(AF_ALG, SOCK_SEQPACKET, 0))
         skipTest("no AF_ALG");
     refuse(EOPNOTSUPP, socket(AF_ALG, SOCK_SEQPACKET, 0));
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-families");
-    TCase* area = tcase_create("families");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, mptcpExchanges);
-    tcase_add_test(area, mptcpServes);
-    tcase_add_test(area, mptcpFallsBack);
-    tcase_add_test(area, mptcpWaitsForItsConnection);
-    tcase_add_test(area, mptcpNeedsAConnection);
-    tcase_add_test(area, mptcpAborts);
-    tcase_add_test(area, mptcpTellsReset);
-    tcase_add_test(area, vsockExchanges);
-    tcase_add_test(area, vsockKeepsRecords);
-    tcase_add_test(area, vsockServes);
-    tcase_add_test(area, vsockNeedsAConnection);
-    tcase_add_test(area, vsockTellsTruncation);
-    tcase_add_test(area, sctpKeepsRecords);
-    tcase_add_test(area, sctpServes);
-    tcase_add_test(area, sctpNeedsAConnection);
-    tcase_add_test(area, sctpAborts);
-    tcase_add_test(area, sctpTellsTheEndOfMessages);
-    tcase_add_test(area, sctpServesMany);
-    tcase_add_test(area, tipcExchanges);
-    tcase_add_test(area, tipcKeepsRecords);
-    tcase_add_test(area, udpLiteEchoes);
-    tcase_add_test(area, rawPings);
-    tcase_add_test(area, datagramPings);
-    tcase_add_test(area, rawTellsTooLong);
-    tcase_add_test(area, packetsGoRound);
-    tcase_add_test(area, packetsOutliveTheirDevice);
-    tcase_add_test(area, netlinkDumps);
-    tcase_add_test(area, netlinkTellsLoss);
-    tcase_add_test(area, netlinkStarves);
-    tcase_add_test(area, netlinkLosesAndStarves);
-    tcase_add_test(area, netlinkLosesInSilence);
-    tcase_add_test(area, untriedStreams);
-    tcase_add_test(area, untriedRecords);
-    tcase_add_test(area, untriedDatagrams);
-    tcase_add_test(area, untriedTruncation);
-    tcase_add_test(area, untriedConnections);
-    tcase_add_test(area, refusesXdp);
-    tcase_add_test(area, refusesAlg);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

@@ -1,4 +1,4 @@
-/* Messages with names and control data: the recvmsg rows of behaviour.md 2.3 and 2.4. */
+/* Messages with names and control data, received and sent. */
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -7,10 +7,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
 
 enum
 {
@@ -23,29 +19,13 @@ union Control
     char data[ROOM];
 };
 
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+SCENE_AREA(message, "message");
 
 static void openMessages(enum Kind kind, socklen_t name, size_t control)
 {
     struct msghdr message = {.msg_namelen = name, .msg_controllen = control};
 
-    pairKind(kind, pair);
-    openRecorded(&fixture, pair[0], &message, 0, &recorder);
-}
-
-static void release(void)
-{
-    ReleaseFastSocket(recorder.socket);
-    if (pair[1] >= 0)
-        close(pair[1]);
+    openPairWith(.kind = kind, .message = &message);
 }
 
 /* A received message, taken apart by liburing's helpers. */
@@ -63,8 +43,8 @@ static struct Parts takeParts(void)
     struct Parts parts = {0};
     int length = 0;
 
-    parts.header = GetFastSocketMessageHeader(recorder.socket);
-    parts.buffer = ReceiveFastSocketBuffer(recorder.socket);
+    parts.header = GetFastSocketMessageHeader(scene.ours.socket);
+    parts.buffer = ReceiveFastSocketBuffer(scene.ours.socket);
     ck_assert_ptr_nonnull(parts.header);
     ck_assert_ptr_nonnull(parts.buffer);
     length = (int)GetFastBufferLength(parts.buffer);
@@ -109,7 +89,7 @@ static int transmitRights(const char* text, const int* handles, int count)
     int result = 0;
 
     putRights(&message, &control, handles, count);
-    result = TransmitFastSocketMessage(recorder.socket, &message, 0);
+    result = TransmitFastSocketMessage(scene.ours.socket, &message, 0);
     memset(&control, 0xff, sizeof(control)); /* it was copied */
     return result;
 }
@@ -146,16 +126,16 @@ static bool isSameFile(int one, int two)
 }
 
 /* §2.3 recvmsg layout: header, name, control data, payload; liburing's helpers fit (F8) */
-START_TEST(laysOutMessage)
+CASE(message, laysOutMessage)
 {
     struct sockaddr_in peer;
     socklen_t length = sizeof(peer);
     struct Parts parts;
 
     openMessages(KIND_UDP, 128, 64);
-    ck_assert_int_eq(getsockname(pair[1], (struct sockaddr*)&peer, &length), 0);
-    sendText(pair[1], "ten bytes!");
-    waitInput(&recorder, 10);
+    ck_assert_int_eq(getsockname(scene.peer, (struct sockaddr*)&peer, &length), 0);
+    sendText(scene.peer, "ten bytes!");
+    waitInput(&scene.ours, 10);
     parts = takeParts();
     ck_assert_uint_eq(GetFastBufferLength(parts.buffer), 16 + 128 + 64 + 10);
     ck_assert_uint_eq(parts.out->namelen, sizeof(peer));
@@ -166,12 +146,10 @@ START_TEST(laysOutMessage)
     ck_assert_uint_eq(parts.size, 10);
     ck_assert_int_eq(memcmp(parts.payload, "ten bytes!", 10), 0);
     ReleaseFastBuffer(parts.buffer);
-    release();
 }
-END_TEST
 
 /* §2.3 recvmsg layout, §2.3 truncation: lengths are the real ones, what does not fit is cut */
-START_TEST(cutsNameAndPayload)
+CASE(message, cutsNameAndPayload)
 {
     static char data[5000];
     struct Parts parts;
@@ -180,32 +158,30 @@ START_TEST(cutsNameAndPayload)
         skipTest("no IPv6");
     openMessages(KIND_UDP6, 4, 0);
     fillPattern(data, sizeof(data), 0);
-    ck_assert_int_eq(send(pair[1], data, sizeof(data), 0), sizeof(data));
-    waitInput(&recorder, 1);
+    ck_assert_int_eq(send(scene.peer, data, sizeof(data), 0), sizeof(data));
+    waitInput(&scene.ours, 1);
     parts = takeParts();
     ck_assert_uint_eq(parts.out->namelen, sizeof(struct sockaddr_in6));
     ck_assert_int_eq((int)(parts.out->flags & MSG_TRUNC), MSG_TRUNC);
     ck_assert_uint_eq(parts.size, 4096 - 16 - 4);
     ck_assert(checkPattern(parts.payload, parts.size, 0));
-    ck_assert_uint_eq(readSocket(recorder.socket).receivedTruncated, 1);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receivedTruncated, 1);
     ReleaseFastBuffer(parts.buffer);
-    sendText(pair[1], "next");
-    receiveText(&recorder, "next");
-    release();
+    sendText(scene.peer, "next");
+    receiveText(&scene.ours, "next");
 }
-END_TEST
 
 /* §2.3 recvmsg layout: control data */
-START_TEST(bringsControlData)
+CASE(message, bringsControlData)
 {
     struct Parts parts;
     struct cmsghdr* entry = NULL;
     struct in_pktinfo info;
 
     openMessages(KIND_UDP, 0, 128);
-    ck_assert_int_eq(setsockopt(pair[0], IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int)), 0);
-    sendText(pair[1], "where");
-    waitInput(&recorder, 5);
+    ck_assert_int_eq(setsockopt(scene.handle, IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int)), 0);
+    sendText(scene.peer, "where");
+    waitInput(&scene.ours, 5);
     parts = takeParts();
     for (entry = io_uring_recvmsg_cmsg_firsthdr(parts.out, parts.header);
          (entry != NULL) && ((entry->cmsg_level != IPPROTO_IP) || (entry->cmsg_type != IP_PKTINFO));
@@ -215,29 +191,26 @@ START_TEST(bringsControlData)
     memcpy(&info, CMSG_DATA(entry), sizeof(info));
     ck_assert_uint_eq(info.ipi_addr.s_addr, htonl(INADDR_LOOPBACK));
     ReleaseFastBuffer(parts.buffer);
-    release();
 }
-END_TEST
 
 /* §2.3 recvmsg mode: ReceiveFastSocketData gives payload only, on every kind */
-START_TEST(skipsMetadata)
+CASE(message, skipsMetadata)
 {
-    for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
+    for (enum Kind kind = KIND_FIRST; kind < KIND_COUNT; kind++) {
         if (!hasKind(kind))
             continue;
         openMessages(kind, 64, 64);
-        sendText(pair[1], "payload");
-        receiveText(&recorder, "payload");
-        sendText(pair[1], "more of it");
-        receiveText(&recorder, "more of it");
-        release();
+        sendText(scene.peer, "payload");
+        receiveText(&scene.ours, "payload");
+        sendText(scene.peer, "more of it");
+        receiveText(&scene.ours, "more of it");
+        closePair();
     }
 }
-END_TEST
 
 /* §2.3 recvmsg layout, §2.1 queued input at POLLHUP: on a stream: chunks, partial reads, the
  * end */
-START_TEST(readsStreamOfMessages)
+CASE(message, readsStreamOfMessages)
 {
     static uint8_t data[20000];
     uint64_t checked = 0;
@@ -245,15 +218,14 @@ START_TEST(readsStreamOfMessages)
 
     openMessages(KIND_TCP, 64, 64);
     fillPattern(data, sizeof(data), 0);
-    sendAll(pair[1], data, sizeof(data));
-    close(pair[1]);
-    pair[1] = -1;
-    waitHangup(&recorder);
+    sendAll(scene.peer, data, sizeof(data));
+    closePeer();
+    waitHangup(&scene.ours);
     while (checked < sizeof(data)) {
         whole = !whole;
         if (whole) {
             uint8_t piece[777];
-            ssize_t size = ReceiveFastSocketData(recorder.socket, piece, sizeof(piece), 0);
+            ssize_t size = ReceiveFastSocketData(scene.ours.socket, piece, sizeof(piece), 0);
             ck_assert_int_gt(size, 0);
             ck_assert(checkPattern(piece, (size_t)size, checked));
             checked += (uint64_t)size;
@@ -265,34 +237,30 @@ START_TEST(readsStreamOfMessages)
             ReleaseFastBuffer(parts.buffer);
         }
     }
-    ck_assert_int_eq(recorder.lastHangup, 0);
-    release();
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
 }
-END_TEST
 
 /* §2.3 empty datagram: with metadata */
-START_TEST(bringsEmptyMessage)
+CASE(message, bringsEmptyMessage)
 {
     struct Parts parts;
 
     openMessages(KIND_UDP, 32, 0);
-    ck_assert_int_eq(send(pair[1], "", 0, 0), 0);
-    waitCount(fixture.ring, &recorder.in, 1);
-    ck_assert_int_eq(recorder.parameterIn, 0);
+    ck_assert_int_eq(send(scene.peer, "", 0, 0), 0);
+    waitCount(scene.ring, &scene.ours.in, 1);
+    ck_assert_int_eq(scene.ours.parameterIn, 0);
     parts = takeParts();
     ck_assert_uint_eq(parts.size, 0);
     ck_assert_uint_eq(parts.out->namelen, sizeof(struct sockaddr_in));
     ReleaseFastBuffer(parts.buffer);
-    sendText(pair[1], "next");
-    receiveText(&recorder, "next");
-    release();
+    sendText(scene.peer, "next");
+    receiveText(&scene.ours, "next");
 }
-END_TEST
 
 static const enum Kind rightsKinds[] = {KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
 
 /* §2.3 ancillary descriptors: with ReceiveFastSocketBuffer they are the caller's */
-START_TEST(receivesDescriptors)
+CASE(message, receivesDescriptors)
 {
     for (size_t index = 0; index < 3; index++) {
         struct Parts parts;
@@ -301,8 +269,8 @@ START_TEST(receivesDescriptors)
         int pipes[2];
         ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
         openMessages(rightsKinds[index], 0, ROOM);
-        sendRights(pair[1], "here", pipes, 2);
-        waitInput(&recorder, 4);
+        sendRights(scene.peer, "here", pipes, 2);
+        waitInput(&scene.ours, 4);
         parts = takeParts();
         entry = io_uring_recvmsg_cmsg_firsthdr(parts.out, parts.header);
         ck_assert_ptr_nonnull(entry);
@@ -310,8 +278,8 @@ START_TEST(receivesDescriptors)
         ck_assert_uint_eq(entry->cmsg_len, CMSG_LEN(sizeof(handles)));
         memcpy(handles, CMSG_DATA(entry), sizeof(handles));
         ReleaseFastBuffer(parts.buffer);
-        release();
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        closePair();
+        waitFor(scene.ring, isNothingPending, scene.ring);
         for (int which = 0; which < 2; which++) {
             ck_assert(isSameFile(handles[which], pipes[which]));
             close(handles[which]);
@@ -319,10 +287,9 @@ START_TEST(receivesDescriptors)
         }
     }
 }
-END_TEST
 
 /* §2.3 ancillary descriptors, §2.2 flags (receive): MSG_CMSG_CLOEXEC */
-START_TEST(setsCloseOnExec)
+CASE(message, setsCloseOnExec)
 {
     struct msghdr message = {.msg_controllen = ROOM};
 
@@ -330,13 +297,13 @@ START_TEST(setsCloseOnExec)
         struct Parts parts;
         struct cmsghdr* entry = NULL;
         int handle = -1;
-        pairStream(pair);
-        recorder.socket = CreateFastSocket(
-            fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, pair[0], &message,
-            flag ? MSG_CMSG_CLOEXEC : 0, 0, 0, recordEvent, &recorder);
-        ck_assert_ptr_nonnull(recorder.socket);
-        sendRights(pair[1], "x", &pair[1], 1);
-        waitInput(&recorder, 1);
+        pairStream(scene.pair);
+        scene.ours.socket = CreateFastSocket(
+            scene.ring, scene.provider, scene.inbound, scene.outbound, scene.handle, &message,
+            flag ? MSG_CMSG_CLOEXEC : 0, 0, 0, recordEvent, &scene.ours);
+        ck_assert_ptr_nonnull(scene.ours.socket);
+        sendRights(scene.peer, "x", &scene.peer, 1);
+        waitInput(&scene.ours, 1);
         parts = takeParts();
         entry = io_uring_recvmsg_cmsg_firsthdr(parts.out, parts.header);
         ck_assert_ptr_nonnull(entry);
@@ -344,13 +311,12 @@ START_TEST(setsCloseOnExec)
         ck_assert_int_eq(fcntl(handle, F_GETFD), flag ? FD_CLOEXEC : 0);
         close(handle);
         ReleaseFastBuffer(parts.buffer);
-        release();
+        closePair();
     }
 }
-END_TEST
 
 /* §2.3 ancillary descriptors: closed with data that is dropped or whose control data is skipped */
-START_TEST(closesDroppedDescriptors)
+CASE(message, closesDroppedDescriptors)
 {
     for (size_t index = 0; index < 3; index++) {
         for (int way = 0; way < 4; way++) {
@@ -358,80 +324,79 @@ START_TEST(closesDroppedDescriptors)
             char data[16];
             openMessages(rightsKinds[index], 0, ROOM);
             for (int count = 0; count < 5; count++)
-                sendRights(pair[1], "drop", (int[]){pair[1], pair[1]}, 2);
-            waitInput(&recorder, 20);
+                sendRights(scene.peer, "drop", (int[]){scene.peer, scene.peer}, 2);
+            waitInput(&scene.ours, 20);
             if (way == 1) {
                 /* A peek skips nothing, a partial read skips once. */
-                ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, data, 2, MSG_PEEK), 2);
-                while (ReceiveFastSocketData(recorder.socket, data, 3, 0) > 0)
+                ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, data, 2, MSG_PEEK),
+                                 2);
+                while (ReceiveFastSocketData(scene.ours.socket, data, 3, 0) > 0)
                     ;
-                ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 0);
+                ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 0);
                 ck_assert_int_eq(countDescriptors(), before + 2);
             }
             if (way == 2)
-                AbortFastSocket(recorder.socket);
+                AbortFastSocket(scene.ours.socket);
             if (way == 3)
-                ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
+                ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
             if (way != 2)
-                ReleaseFastSocket(recorder.socket);
+                ReleaseFastSocket(scene.ours.socket);
             /* What comes for a released socket is dropped too. */
-            (void)send(pair[1], "late", 4, MSG_NOSIGNAL | MSG_DONTWAIT);
-            close(pair[1]);
-            waitFor(fixture.ring, isNothingPending, fixture.ring);
+            (void)send(scene.peer, "late", 4, MSG_NOSIGNAL | MSG_DONTWAIT);
+            closePeer();
+            waitFor(scene.ring, isNothingPending, scene.ring);
             ck_assert_int_eq(countDescriptors(), before);
         }
     }
 }
-END_TEST
 
-/* §2.3 SEQPACKET, §2.3 ancillary descriptors: an empty record with descriptors is no end, also as the very
- * last; nor is one whose descriptors have no room */
-START_TEST(bringsEmptyRecordBeforeEnd)
+/* §2.3 SEQPACKET, §2.3 ancillary descriptors: an empty record with descriptors is no end, also
+ * as the very last; nor is one whose descriptors have no room */
+CASE(message, bringsEmptyRecordBeforeEnd)
 {
     for (int room = 0; room < 2; room++) {
         int before = countDescriptors();
         openMessages(KIND_UNIX_SEQPACKET, 0, room ? ROOM : 0);
-        sendRights(pair[1], "", (int[]){STDERR_FILENO}, 1);
-        close(pair[1]);
-        waitHangup(&recorder);
-        ck_assert_int_eq(recorder.in, 1);
-        ck_assert_int_eq(recorder.lastHangup, 0);
-        ck_assert_uint_eq(readSocket(recorder.socket).receivedMessages, 1);
-        ReleaseFastSocket(recorder.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        sendRights(scene.peer, "", (int[]){STDERR_FILENO}, 1);
+        closePeer();
+        waitHangup(&scene.ours);
+        ck_assert_int_eq(scene.ours.in, 1);
+        ck_assert_int_eq(scene.ours.lastHangup, 0);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).receivedMessages, 1);
+        ReleaseFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
         ck_assert_int_eq(countDescriptors(), before);
     }
 }
-END_TEST
 
 /* §2.3 ancillary descriptors, §2.6 mark released: what lies unread in the kernel, or comes
  * while a released socket drains */
-START_TEST(closesDescriptorsAfterRelease)
+CASE(message, closesDescriptorsAfterRelease)
 {
     int before = countDescriptors();
 
     openMessages(KIND_UNIX_STREAM, 0, ROOM);
-    runIdle(fixture.ring);
-    ReleaseFastSocket(recorder.socket);
+    runIdle(scene.ring);
+    ReleaseFastSocket(scene.ours.socket);
     for (int count = 0; count < 5; count++)
-        sendRights(pair[1], "late", &pair[1], 1);
-    runIdle(fixture.ring);
-    close(pair[1]);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+        sendRights(scene.peer, "late", &scene.peer, 1);
+    runIdle(scene.ring);
+    closePeer();
+    waitFor(scene.ring, isNothingPending, scene.ring);
     ck_assert_int_eq(countDescriptors(), before);
 }
-END_TEST
 
-/* §2.3 recvmsg layout, §2.3 ancillary descriptors: truncated control data is told by
+/* §2.3 recvmsg layout, §2.3 ancillary descriptors: truncated control data is reported by
  * MSG_CTRUNC, no descriptor leaks */
-START_TEST(cutsControlData)
+CASE(message, cutsControlData)
 {
     int before = countDescriptors();
     struct Parts parts;
 
     openMessages(KIND_UNIX_DATAGRAM, 0, CMSG_SPACE(sizeof(int)));
-    sendRights(pair[1], "many", (int[]){pair[1], pair[1], pair[1], pair[1], pair[1], pair[1]}, 6);
-    waitInput(&recorder, 4);
+    sendRights(scene.peer, "many",
+               (int[]){scene.peer, scene.peer, scene.peer, scene.peer, scene.peer, scene.peer}, 6);
+    waitInput(&scene.ours, 4);
     parts = takeParts();
     ck_assert_int_eq((int)(parts.out->flags & MSG_CTRUNC), MSG_CTRUNC);
     ck_assert_int_eq(memcmp(parts.payload, "many", 4), 0);
@@ -445,16 +410,15 @@ START_TEST(cutsControlData)
         }
     }
     ReleaseFastBuffer(parts.buffer);
-    sendRights(pair[1], "dropped", (int[]){pair[1], pair[1], pair[1]}, 3);
-    waitInput(&recorder, 7);
-    release();
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    sendRights(scene.peer, "dropped", (int[]){scene.peer, scene.peer, scene.peer}, 3);
+    waitInput(&scene.ours, 7);
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
     ck_assert_int_eq(countDescriptors(), before);
 }
-END_TEST
 
 /* §2.4 Message control data: SCM_RIGHTS is duplicated at queue time, and the duplicates closed */
-START_TEST(sendsDescriptors)
+CASE(message, sendsDescriptors)
 {
     for (size_t index = 0; index < 3; index++) {
         int before = countDescriptors();
@@ -465,12 +429,12 @@ START_TEST(sendsDescriptors)
         keep = pipes[1];
         openMessages(rightsKinds[index], 0, 0);
         ck_assert_int_eq(transmitRights("take it", &pipes[0], 1), 0);
-        ck_assert_int_eq(GetFastSocketOutboundLength(recorder.socket), 7);
+        ck_assert_int_eq(GetFastSocketOutboundLength(scene.ours.socket), 7);
         close(pipes[0]);
         /* Another file takes the number at once: it must not be the one sent. */
         pipes[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        waitDrained(&recorder);
-        received = receiveRights(pair[1], "take it");
+        waitDrained(&scene.ours);
+        received = receiveRights(scene.peer, "take it");
         ck_assert_int_ge(received, 0);
         ck_assert(!isSameFile(received, pipes[0]));
         ck_assert_int_eq(write(keep, "x", 1), 1);
@@ -478,39 +442,36 @@ START_TEST(sendsDescriptors)
         close(received);
         close(keep);
         close(pipes[0]);
-        release();
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        closePair();
+        waitFor(scene.ring, isNothingPending, scene.ring);
         ck_assert_int_eq(countDescriptors(), before);
     }
 }
-END_TEST
 
 /* §2.4 Message control data: an operation of its own, never gathered with neighbours */
-START_TEST(keepsControlDataApart)
+CASE(message, keepsControlDataApart)
 {
     int received = -1;
 
     openMessages(KIND_UNIX_STREAM, 0, 0);
     for (int round = 0; round < 20; round++) {
-        transmitText(recorder.socket, "before");
-        ck_assert_int_eq(transmitRights("with", &pair[1], 1), 0);
-        transmitText(recorder.socket, "behind");
+        transmitText(scene.ours.socket, "before");
+        ck_assert_int_eq(transmitRights("with", &scene.peer, 1), 0);
+        transmitText(scene.ours.socket, "behind");
     }
-    waitDrained(&recorder);
+    waitDrained(&scene.ours);
     for (int round = 0; round < 20; round++) {
-        ck_assert_int_eq(receiveRights(pair[1], "before"), -1);
-        received = receiveRights(pair[1], "with");
+        ck_assert_int_eq(receiveRights(scene.peer, "before"), -1);
+        received = receiveRights(scene.peer, "with");
         ck_assert_int_ge(received, 0);
         close(received);
-        ck_assert_int_eq(receiveRights(pair[1], "behind"), -1);
+        ck_assert_int_eq(receiveRights(scene.peer, "behind"), -1);
     }
-    release();
 }
-END_TEST
 
 /* §2.4 Message control data, §2.4 short count: with more payload than fits the descriptors are
  * sent once */
-START_TEST(sendsDescriptorsOnce)
+CASE(message, sendsDescriptorsOnce)
 {
     static uint8_t data[65536];
     static uint8_t back[400000];
@@ -521,18 +482,18 @@ START_TEST(sendsDescriptorsOnce)
     int rights = 0;
 
     openMessages(KIND_UNIX_STREAM, 0, 0);
-    ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
+    ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
     fillPattern(back, sizeof(back), 0);
-    putRights(&message, &control, &pair[1], 1);
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
+    putRights(&message, &control, &scene.peer, 1);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
     while (checked < sizeof(back)) {
         struct iovec into = {data, sizeof(data)};
         struct msghdr incoming = {
             .msg_iov = &into, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = ROOM};
-        ssize_t size = recvmsg(pair[1], &incoming, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        ssize_t size = recvmsg(scene.peer, &incoming, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (size < 0) {
             ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
             continue;
         }
         ck_assert(checkPattern(data, (size_t)size, checked));
@@ -545,101 +506,90 @@ START_TEST(sendsDescriptorsOnce)
         }
     }
     ck_assert_int_eq(rights, 1);
-    release();
 }
-END_TEST
 
 /* §2.4 Message control data, §2.6 flush: descriptors queued at release are sent, at abort
  * closed */
-START_TEST(releasesQueuedDescriptors)
+CASE(message, releasesQueuedDescriptors)
 {
     for (int abort = 0; abort < 2; abort++) {
         int before = countDescriptors();
         int received = -1;
         openMessages(KIND_UNIX_STREAM, 0, 0);
-        ck_assert_int_eq(transmitRights("queued", &pair[1], 1), 0);
+        ck_assert_int_eq(transmitRights("queued", &scene.peer, 1), 0);
         ck_assert_int_eq(countDescriptors(), before + 3);
         if (abort) {
-            AbortFastSocket(recorder.socket);
+            AbortFastSocket(scene.ours.socket);
         } else {
-            ReleaseFastSocket(recorder.socket);
-            runIdle(fixture.ring);
-            received = receiveRights(pair[1], "queued");
+            ReleaseFastSocket(scene.ours.socket);
+            runIdle(scene.ring);
+            received = receiveRights(scene.peer, "queued");
             ck_assert_int_ge(received, 0);
             close(received);
         }
-        close(pair[1]);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        closePeer();
+        waitFor(scene.ring, isNothingPending, scene.ring);
         ck_assert_int_eq(countDescriptors(), before);
     }
 }
-END_TEST
 
 /* §2.4 Message control data: descriptors queued when the connection dies are closed */
-START_TEST(dropsQueuedDescriptors)
+CASE(message, dropsQueuedDescriptors)
 {
     int before = countDescriptors();
     int other = dup(0);
 
     openMessages(KIND_UNIX_STREAM, 0, 0);
-    transmitPattern(recorder.socket, 2000000, 0);
+    transmitPattern(scene.ours.socket, 2000000, 0);
     for (int count = 0; count < 10; count++)
         ck_assert_int_eq(transmitRights("queued", &other, 1), 0);
     close(other);
-    runIdle(fixture.ring);
-    close(pair[1]);
-    pair[1] = -1;
-    waitHangup(&recorder);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
+    closePeer();
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
     ck_assert_int_eq(countDescriptors(), before + 1);
-    release();
 }
-END_TEST
 
 /* §2.4 -EINVAL: a header that claims more than there is */
-START_TEST(refusesControlBeyondItsLength)
+CASE(message, refusesControlBeyondItsLength)
 {
     union Control control;
     struct iovec vector = {"x", 1};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
     int before = 0;
 
-    pairStream(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    openPair(KIND_UNIX_STREAM);
     before = countDescriptors();
-    putRights(&message, &control, (int[]){pair[1]}, 1);
+    putRights(&message, &control, (int[]){scene.peer}, 1);
     ((struct cmsghdr*)message.msg_control)->cmsg_len = CMSG_LEN(40 * sizeof(int));
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
-    runIdle(fixture.ring);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), -EINVAL);
+    runIdle(scene.ring);
     ck_assert_int_eq(countDescriptors(), before);
-    ck_assert_int_eq(recorder.err + recorder.hup, 0);
-    release();
+    ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
 }
-END_TEST
 
 /* §2.3 ancillary descriptors: those that are dropped are closed, behind a name of any length */
-START_TEST(closesDroppedDescriptorsBehindAnyName)
+CASE(message, closesDroppedDescriptorsBehindAnyName)
 {
     for (socklen_t length = 100; length < 117; length++) {
         struct msghdr header = {.msg_namelen = length, .msg_controllen = ROOM};
         int before = 0;
-        pairUnix(pair, SOCK_DGRAM);
-        openRecorded(&fixture, pair[0], &header, 0, &recorder);
-        runIdle(fixture.ring);
+        openPairWith(.kind = KIND_UNIX_DATAGRAM, .message = &header);
+        runIdle(scene.ring);
         before = countDescriptors();
-        sendRights(pair[1], "x", &pair[1], 1);
-        waitInput(&recorder, 1);
+        sendRights(scene.peer, "x", &scene.peer, 1);
+        waitInput(&scene.ours, 1);
         ck_assert_int_eq(countDescriptors(), before + 1);
-        ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &(char){0}, 1, 0), 1);
+        ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &(char){0}, 1, 0), 1);
         ck_assert_int_eq(countDescriptors(), before);
-        release();
+        closePair();
     }
 }
-END_TEST
 
 /* §2.4 Message control data: -EBADF for a descriptor in SCM_RIGHTS; nothing is queued, nothing
  * leaks */
-START_TEST(refusesBadDescriptors)
+CASE(message, refusesBadDescriptors)
 {
     int before = 0;
     int closed = dup(0);
@@ -647,17 +597,15 @@ START_TEST(refusesBadDescriptors)
     openMessages(KIND_UNIX_STREAM, 0, 0);
     close(closed);
     before = countDescriptors();
-    ck_assert_int_eq(transmitRights("x", (int[]){pair[1], closed}, 2), -EBADF);
+    ck_assert_int_eq(transmitRights("x", (int[]){scene.peer, closed}, 2), -EBADF);
     ck_assert_int_eq(transmitRights("x", (int[]){-1}, 1), -EBADF);
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
     ck_assert_int_eq(countDescriptors(), before);
-    release();
 }
-END_TEST
 
-/* §2.4 -EINVAL: control data that is no control data: refused at once, or a failure told by
+/* §2.4 -EINVAL: control data that is no control data: refused at once, or a failure reported by
  * POLLERR; no crash */
-START_TEST(survivesMalformedControlData)
+CASE(message, survivesMalformedControlData)
 {
     const size_t lengths[] = {0, 1, sizeof(struct cmsghdr) - 1, sizeof(struct cmsghdr) + 1,
                               1000, SIZE_MAX};
@@ -668,26 +616,25 @@ START_TEST(survivesMalformedControlData)
         struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
         int result = 0;
         openMessages(KIND_UNIX_DATAGRAM, 0, 0);
-        putRights(&message, &control, &pair[1], 1);
+        putRights(&message, &control, &scene.peer, 1);
         CMSG_FIRSTHDR(&message)->cmsg_len = lengths[index];
-        result = TransmitFastSocketMessage(recorder.socket, &message, 0);
+        result = TransmitFastSocketMessage(scene.ours.socket, &message, 0);
         ck_assert_msg((result == 0) || (result == -EINVAL) || (result == -EBADF), "%d", result);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         message.msg_controllen = 3;
-        result = TransmitFastSocketMessage(recorder.socket, &message, 0);
+        result = TransmitFastSocketMessage(scene.ours.socket, &message, 0);
         ck_assert_msg((result == 0) || (result == -EINVAL), "%d", result);
         message.msg_control = NULL;
         message.msg_controllen = 64;
-        ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
-        runIdle(fixture.ring);
-        release();
+        ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), -EINVAL);
+        runIdle(scene.ring);
+        closePair();
     }
 }
-END_TEST
 
 /* §2.4 Message control data: without a byte there is nothing on a stream to carry it; a
  * datagram carries it */
-START_TEST(needsBytesOnStream)
+CASE(message, needsBytesOnStream)
 {
     union Control control;
     struct msghdr message = {0};
@@ -695,25 +642,23 @@ START_TEST(needsBytesOnStream)
     int handle = -1;
 
     openMessages(KIND_UNIX_STREAM, 0, 0);
-    putRights(&message, &control, &pair[1], 1);
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
-    release();
+    putRights(&message, &control, &scene.peer, 1);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), -EINVAL);
+    closePair();
     openMessages(KIND_UNIX_DATAGRAM, 0, 0);
-    putRights(&message, &control, &pair[1], 1);
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq((int)recvmsg(pair[1], &incoming, MSG_CMSG_CLOEXEC), 0);
+    putRights(&message, &control, &scene.peer, 1);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq((int)recvmsg(scene.peer, &incoming, MSG_CMSG_CLOEXEC), 0);
     ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&incoming));
     memcpy(&handle, CMSG_DATA(CMSG_FIRSTHDR(&incoming)), sizeof(handle));
     close(handle);
-    release();
 }
-END_TEST
 
 /* §2.4 Message control data: more descriptors than the kernel takes, and none left for the
  * duplicates */
-START_TEST(refusesTooManyDescriptors)
+CASE(message, refusesTooManyDescriptors)
 {
     static union
     {
@@ -732,28 +677,26 @@ START_TEST(refusesTooManyDescriptors)
     CMSG_FIRSTHDR(&message)->cmsg_type = SCM_RIGHTS;
     CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(400 * sizeof(int));
     for (int index = 0; index < 400; index++)
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)) + (size_t)index * sizeof(int), &pair[1],
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)) + (size_t)index * sizeof(int), &scene.peer,
                sizeof(int));
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EINVAL);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), -EINVAL);
     ck_assert_int_eq(countDescriptors(), before);
 
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    limit.rlim_cur = (rlim_t)pair[1] + 3;
+    limit.rlim_cur = (rlim_t)scene.peer + 3;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(20 * sizeof(int));
     message.msg_controllen = CMSG_SPACE(20 * sizeof(int));
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EMFILE);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), -EMFILE);
     limit.rlim_cur = limit.rlim_max;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     ck_assert_int_eq(countDescriptors(), before);
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
-    release();
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
 }
-END_TEST
 
 /* §2.4 Message control data, §2.4 address: name, vectors and control data at once; credentials
  * need no descriptors */
-START_TEST(sendsWholeMessage)
+CASE(message, sendsWholeMessage)
 {
     union Control control;
     struct sockaddr_in address;
@@ -762,14 +705,14 @@ START_TEST(sendsWholeMessage)
     struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 3, .msg_flags = 0x7fffffff};
     struct cmsghdr* entry = NULL;
 
-    pairUdp(pair);
-    ck_assert_int_eq(getsockname(pair[1], (struct sockaddr*)&address, &length), 0);
-    close(pair[0]);
-    close(pair[1]);
-    pair[0] = socket(AF_INET, SOCK_DGRAM, 0);
-    pair[1] = socket(AF_INET, SOCK_DGRAM, 0);
-    ck_assert_int_eq(bind(pair[1], (struct sockaddr*)&address, length), 0);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    pairUdp(scene.pair);
+    ck_assert_int_eq(getsockname(scene.peer, (struct sockaddr*)&address, &length), 0);
+    close(scene.handle);
+    closePeer();
+    scene.handle = socket(AF_INET, SOCK_DGRAM, 0);
+    scene.peer = socket(AF_INET, SOCK_DGRAM, 0);
+    ck_assert_int_eq(bind(scene.peer, (struct sockaddr*)&address, length), 0);
+    openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
 
     memset(&control, 0, sizeof(control));
     message.msg_name = &address;
@@ -781,45 +724,9 @@ START_TEST(sendsWholeMessage)
     entry->cmsg_type = IP_TTL;
     entry->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(entry), &(int){7}, sizeof(int));
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
-    waitDrained(&recorder);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.err, 0);
-    expectText(pair[1], "one message");
-    release();
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-message");
-    TCase* area = tcase_create("message");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, laysOutMessage);
-    tcase_add_test(area, cutsNameAndPayload);
-    tcase_add_test(area, bringsControlData);
-    tcase_add_test(area, skipsMetadata);
-    tcase_add_test(area, readsStreamOfMessages);
-    tcase_add_test(area, bringsEmptyMessage);
-    tcase_add_test(area, receivesDescriptors);
-    tcase_add_test(area, setsCloseOnExec);
-    tcase_add_test(area, closesDroppedDescriptors);
-    tcase_add_test(area, bringsEmptyRecordBeforeEnd);
-    tcase_add_test(area, closesDescriptorsAfterRelease);
-    tcase_add_test(area, cutsControlData);
-    tcase_add_test(area, sendsDescriptors);
-    tcase_add_test(area, keepsControlDataApart);
-    tcase_add_test(area, sendsDescriptorsOnce);
-    tcase_add_test(area, releasesQueuedDescriptors);
-    tcase_add_test(area, dropsQueuedDescriptors);
-    tcase_add_test(area, refusesBadDescriptors);
-    tcase_add_test(area, refusesControlBeyondItsLength);
-    tcase_add_test(area, closesDroppedDescriptorsBehindAnyName);
-    tcase_add_test(area, survivesMalformedControlData);
-    tcase_add_test(area, needsBytesOnStream);
-    tcase_add_test(area, refusesTooManyDescriptors);
-    tcase_add_test(area, sendsWholeMessage);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.err, 0);
+    expectText(scene.peer, "one message");
 }

@@ -4,17 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 
-static struct Fixture fixture;
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+SCENE_AREA(socket, "socket");
 
 static const int events[] = {POLLIN, POLLOUT, POLLERR, POLLHUP};
 
@@ -31,7 +21,7 @@ enum Act
     ACT_COUNT,
 };
 
-struct Scene
+struct Deed
 {
     int event;
     enum Act act;
@@ -41,12 +31,12 @@ struct Scene
     struct Recorder spare;
 };
 
-static void act(struct Scene* scene)
+static void act(struct Deed* deed)
 {
-    struct Recorder* victim = scene->victim;
+    struct Recorder* victim = deed->victim;
     int pair[2];
 
-    switch (scene->act) {
+    switch (deed->act) {
     case ACT_RELEASE:
         ReleaseFastSocket(victim->socket);
         victim->socket = NULL;
@@ -66,7 +56,7 @@ static void act(struct Scene* scene)
         ck_assert_int_eq(ResumeFastSocket(victim->socket), 0);
         break;
     case ACT_HANDLER:
-        ck_assert_int_eq(SetFastSocketHandler(victim->socket, recordEvent, &scene->spare), 0);
+        ck_assert_int_eq(SetFastSocketHandler(victim->socket, recordEvent, &deed->spare), 0);
         break;
     case ACT_NO_HANDLER:
         ck_assert_int_eq(SetFastSocketHandler(victim->socket, NULL, NULL), 0);
@@ -75,43 +65,43 @@ static void act(struct Scene* scene)
         AbortFastSocket(victim->socket);
         victim->socket = NULL;
         pairStream(pair);
-        openRecorded(&fixture, pair[0], NULL, 0, &scene->spare);
-        transmitText(scene->spare.socket, "replacement");
-        scene->peer = pair[1];
+        openRecorded(&scene, pair[0], NULL, 0, &deed->spare);
+        transmitText(deed->spare.socket, "replacement");
+        deed->peer = pair[1];
         break;
     }
 }
 
 static void actOnce(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
-    struct Scene* scene = self->closure;
+    struct Deed* deed = self->closure;
 
     (void)socket;
     (void)parameter;
-    if ((event != scene->event) || scene->done)
+    if ((event != deed->event) || deed->done)
         return;
-    scene->done = true;
-    act(scene);
+    deed->done = true;
+    act(deed);
 }
 
 /* Brings all four events, so far as the socket lives to see them. */
 static void play(int event, enum Act what, bool other)
 {
-    struct Scene scene = {.event = event, .act = what, .peer = -1};
-    struct Recorder actor = {.then = actOnce, .closure = &scene};
+    struct Deed deed = {.event = event, .act = what, .peer = -1};
+    struct Recorder actor = {.then = actOnce, .closure = &deed};
     struct Recorder bystander = {0};
     int first[2];
     int second[2];
 
-    scene.spare.lastHangup = -1;
-    scene.victim = other ? &bystander : &actor;
+    deed.spare.lastHangup = -1;
+    deed.victim = other ? &bystander : &actor;
     pairTcp(first);
     pairTcp(second);
-    openRecorded(&fixture, first[0], NULL, 0, &actor);
-    openRecorded(&fixture, second[0], NULL, 0, &bystander);
+    openRecorded(&scene, first[0], NULL, 0, &actor);
+    openRecorded(&scene, second[0], NULL, 0, &bystander);
     sendText(first[1], "input");
     sendText(second[1], "input");
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     if (actor.socket != NULL)
         (void)TransmitFastSocketData(actor.socket, NULL, 0, "output", 6, 0);
     if (bystander.socket != NULL)
@@ -122,19 +112,19 @@ static void play(int event, enum Act what, bool other)
     /* Both end together, so that events of both wait in the same turn. */
     closeReset(first[1]);
     closeReset(second[1]);
-    runIdle(fixture.ring);
-    ck_assert_msg(scene.done, "event %d never came", event);
-    if (scene.peer >= 0) {
-        expectText(scene.peer, "replacement");
-        sendText(scene.peer, "works");
-        receiveText(&scene.spare, "works");
-        ck_assert_int_eq(scene.spare.hup + scene.spare.err, 0);
-        ReleaseFastSocket(scene.spare.socket);
-        close(scene.peer);
+    runIdle(scene.ring);
+    ck_assert_msg(deed.done, "event %d never came", event);
+    if (deed.peer >= 0) {
+        expectText(deed.peer, "replacement");
+        sendText(deed.peer, "works");
+        receiveText(&deed.spare, "works");
+        ck_assert_int_eq(deed.spare.hup + deed.spare.err, 0);
+        ReleaseFastSocket(deed.spare.socket);
+        close(deed.peer);
     }
     ReleaseFastSocket(actor.socket);
     ReleaseFastSocket(bystander.socket);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    waitFor(scene.ring, isNothingPending, scene.ring);
 }
 
 static void playAll(enum Act what)
@@ -146,57 +136,49 @@ static void playAll(enum Act what)
 }
 
 /* §2.1 release inside a callback: the socket's own and another's, in every event */
-START_TEST(releaseInsideHandler)
+CASE(socket, releaseInsideHandler)
 {
     playAll(ACT_RELEASE);
 }
-END_TEST
 
 /* §2.1 release inside a callback: by abort */
-START_TEST(abortInsideHandler)
+CASE(socket, abortInsideHandler)
 {
     playAll(ACT_ABORT);
 }
-END_TEST
 
-START_TEST(shutdownInsideHandler)
+CASE(socket, shutdownInsideHandler)
 {
     playAll(ACT_SHUTDOWN);
 }
-END_TEST
 
-START_TEST(pauseInsideHandler)
+CASE(socket, pauseInsideHandler)
 {
     playAll(ACT_PAUSE);
 }
-END_TEST
 
-START_TEST(resumeInsideHandler)
+CASE(socket, resumeInsideHandler)
 {
     playAll(ACT_PAUSE_RESUME);
 }
-END_TEST
 
 /* §2.2 function, §2.2 closure: changed inside every event */
-START_TEST(changeHandlerInsideHandler)
+CASE(socket, changeHandlerInsideHandler)
 {
     playAll(ACT_HANDLER);
 }
-END_TEST
 
 /* §2.2 function: taken away inside every event */
-START_TEST(removeHandlerInsideHandler)
+CASE(socket, removeHandlerInsideHandler)
 {
     playAll(ACT_NO_HANDLER);
 }
-END_TEST
 
 /* §2.1 release inside a callback: and a new socket made at once */
-START_TEST(replaceInsideHandler)
+CASE(socket, replaceInsideHandler)
 {
     playAll(ACT_REPLACE);
 }
-END_TEST
 
 /* The first owner of a number: busy in all ways that leave something on the way. */
 static void openFirstOwner(struct Recorder* first, int round, int pair[2])
@@ -204,11 +186,11 @@ static void openFirstOwner(struct Recorder* first, int round, int pair[2])
     static char data[100000];
 
     pairKind(round % 3 ? KIND_TCP : KIND_UNIX_STREAM, pair);
-    openRecorded(&fixture, pair[0], NULL, round & 1 ? FASTSOCKET_MODE_ZERO_COPY : 0, first);
-    runTurns(fixture.ring, round % 4);
+    openRecorded(&scene, pair[0], NULL, round & 1 ? FASTSOCKET_MODE_ZERO_COPY : 0, first);
+    runTurns(scene.ring, round % 4);
     (void)send(pair[1], "old", 3, MSG_NOSIGNAL);
     ck_assert_int_eq(TransmitFastSocketData(first->socket, NULL, 0, data, sizeof(data), 0), 0);
-    runTurns(fixture.ring, round % 3);
+    runTurns(scene.ring, round % 3);
     (void)send(pair[1], "older", 5, MSG_NOSIGNAL);
     if (round % 5 == 0)
         (void)shutdown(pair[1], SHUT_WR);
@@ -218,9 +200,9 @@ static void openFirstOwner(struct Recorder* first, int round, int pair[2])
     }
 }
 
-/* §2.6 shutdown and close: the number is free only when all is over, so that its next owner gets neither
- * bytes nor events of the last one */
-START_TEST(leavesNothingToTheNextOwner)
+/* §2.6 shutdown and close: the number is free only when all is over, so that its next owner gets
+ * neither bytes nor events of the last one */
+CASE(socket, leavesNothingToTheNextOwner)
 {
     for (int round = 0; round < 128; round++) {
         struct Recorder first = {0};
@@ -238,19 +220,19 @@ START_TEST(leavesNothingToTheNextOwner)
             AbortFastSocket(first.socket);
         /* Taken at the first moment at which it is free. */
         for (int turn = 0; fcntl(old[0], F_GETFD) >= 0; turn++) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
             ck_assert_int_lt(turn, 60000);
         }
         ck_assert_int_eq(fcntl(fresh[0], F_DUPFD_CLOEXEC, old[0]), old[0]);
         close(fresh[0]);
-        openRecorded(&fixture, old[0], NULL, 0, &second);
+        openRecorded(&scene, old[0], NULL, 0, &second);
         if (old[1] >= 0)
             (void)send(old[1], "oldest", 6, MSG_NOSIGNAL);
         sendText(fresh[1], "new");
         transmitText(second.socket, "answer");
         waitInput(&second, 3);
         waitDrained(&second);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         ck_assert_int_eq(second.in, 1);
         ck_assert_int_eq(second.out, 1);
         ck_assert_int_eq(second.err + second.hup, 0);
@@ -262,10 +244,9 @@ START_TEST(leavesNothingToTheNextOwner)
             close(old[1]);
         close(fresh[1]);
         ReleaseFastSocket(second.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
 }
-END_TEST
 
 static void releaseEverything(struct FastSocket* socket, int event, int parameter,
                               struct Recorder* self)
@@ -276,39 +257,32 @@ static void releaseEverything(struct FastSocket* socket, int event, int paramete
     (void)self;
     ReleaseFastSocket(self->socket);
     self->socket = NULL;
-    ReleaseFastRingBufferProvider(fixture.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(fixture.inbound);
-    ReleaseFastBufferPool(fixture.outbound);
-    fixture.provider = NULL;
-    fixture.inbound = NULL;
-    fixture.outbound = NULL;
+    releaseParts();
 }
 
 /* provider and pools inside an event, in use by sockets that still flush */
-START_TEST(releaseProviderInsideHandler)
+CASE(socket, releaseProviderInsideHandler)
 {
     struct Recorder recorder = {.then = releaseEverything};
     struct Recorder other = {0};
     static uint8_t data[100000];
     int first[2];
-    int second[2];
 
     pairTcp(first);
-    pairTcp(second);
-    openRecorded(&fixture, second[0], NULL, 0, &other);
-    openRecorded(&fixture, first[0], NULL, 0, &recorder);
+    int second = openBeside(KIND_TCP, &other);
+    openRecorded(&scene, first[0], NULL, 0, &recorder);
     transmitPattern(recorder.socket, sizeof(data), 0);
     sendText(first[1], "input");
-    sendText(second[1], "input");
-    runIdle(fixture.ring);
-    ck_assert_ptr_null(fixture.provider);
+    sendText(second, "input");
+    runIdle(scene.ring);
+    ck_assert_ptr_null(scene.provider);
     receiveText(&other, "input");
-    sendText(second[1], "goes on");
+    sendText(second, "goes on");
     receiveText(&other, "goes on");
     for (size_t done = 0; done < sizeof(data);) {
         ssize_t size = recv(first[1], data, sizeof(data), MSG_DONTWAIT);
         if (size < 0) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
             continue;
         }
         ck_assert(checkPattern(data, (size_t)size, done));
@@ -316,11 +290,10 @@ START_TEST(releaseProviderInsideHandler)
     }
     close(first[1]);
     ReleaseFastSocket(other.socket);
-    close(second[1]);
+    close(second);
 }
-END_TEST
 
-/* ---- churn -------------------------------------------------------------------------------------- */
+/* ---- churn ----------------------------------------------------------------------------------- */
 
 enum
 {
@@ -372,7 +345,7 @@ static void fill(struct Actor* actor)
     pairKind(kinds[roll(5)], pair);
     actor->recorder.then = churnEvent;
     actor->recorder.closure = actor;
-    openRecorded(&fixture, pair[0], roll(3) ? NULL : &message, modes[roll(3)], &actor->recorder);
+    openRecorded(&scene, pair[0], roll(3) ? NULL : &message, modes[roll(3)], &actor->recorder);
     actor->peer = pair[1];
     created++;
     if (roll(3) == 0)
@@ -417,7 +390,7 @@ static void stir(void)
         (void)TransmitFastSocketData(socket, NULL, 0, data, (size_t)roll(100), 0);
         break;
     case 7:
-        buffer = AllocateFastBuffer(fixture.outbound, 10000, 0);
+        buffer = AllocateFastBuffer(scene.outbound, 10000, 0);
         (void)TransmitFastSocketBuffer(socket, NULL, 0, buffer, 0, (size_t)roll(10000), 0);
         break;
     case 8:
@@ -462,15 +435,14 @@ static void churnEvent(struct FastSocket* socket, int event, int parameter, stru
 
 static void churn(unsigned start, uint32_t length, uint16_t buffers)
 {
-    fixtureClose(&fixture);
-    fixtureOpen(&fixture, length, buffers, 1024);
+    reopenScene(.ringLength = length, .buffers = buffers, .bufferLength = 1024);
     seed = start;
     for (int index = 0; index < ACTORS; index++)
         actors[index].peer = -1;
     for (int round = 0; round < ROUNDS; round++) {
         stir();
         if (roll(3) == 0)
-            runTurns(fixture.ring, 1);
+            runTurns(scene.ring, 1);
     }
     for (int index = 0; index < ACTORS; index++) {
         if (actors[index].recorder.socket != NULL)
@@ -484,32 +456,10 @@ static void churn(unsigned start, uint32_t length, uint16_t buffers)
 
 /* §2.1 release inside a callback, §2.1 re-entrancy: everything at random, also inside events,
  * with seeds that are always the same */
-START_TEST(churnsAtRandom)
+CASE(socket, churnsAtRandom)
 {
     churn(1, 0, 64);
     churn(2, 2, 2);
     churn(3, 0, 1);
     churn(4, 4, 16);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-remove");
-    TCase* area = tcase_create("socket");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, releaseInsideHandler);
-    tcase_add_test(area, abortInsideHandler);
-    tcase_add_test(area, shutdownInsideHandler);
-    tcase_add_test(area, pauseInsideHandler);
-    tcase_add_test(area, resumeInsideHandler);
-    tcase_add_test(area, changeHandlerInsideHandler);
-    tcase_add_test(area, removeHandlerInsideHandler);
-    tcase_add_test(area, replaceInsideHandler);
-    tcase_add_test(area, leavesNothingToTheNextOwner);
-    tcase_add_test(area, releaseProviderInsideHandler);
-    tcase_add_test(area, churnsAtRandom);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

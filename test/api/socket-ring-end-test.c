@@ -1,38 +1,22 @@
-/* A ring that is released before its sockets: POLLHUP with ECANCELED, then shells. */
+/* A ring that is released before its sockets: POLLHUP with ECANCELED, then sockets that are
+ * defunct. */
 #include "fixture.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/un.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
+SCENE_AREA(ringEnd, "ringEnd");
 
-static void setUp(void)
+/* What leaks on purpose ends before a leak checker looks. */
+static void leave(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    _exit(0);
 }
 
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+AREA(ringEndAlone, "ringEndAlone", .open = openScene, .close = leave);
 
-static void openKind(enum Kind kind)
-{
-    pairKind(kind, pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-}
-
-/* Ends the ring; provider and pools stay, as shells. */
-static void endRing(void)
-{
-    ReleaseFastRing(fixture.ring);
-    fixture.ring = NULL;
-}
-
-static void expectShell(struct FastSocket* socket)
+static void expectDefunct(struct FastSocket* socket)
 {
     struct FastSocketStatistics statistics;
     struct iovec vector = {"x", 1};
@@ -58,132 +42,118 @@ static void expectShell(struct FastSocket* socket)
 }
 
 /* §2.1 ring released with live sockets: every kind, before and after its first turn */
-START_TEST(tellsEverySocket)
+CASE(ringEnd, tellsEverySocket)
 {
-    for (enum Kind kind = 0; kind < KIND_COUNT; kind++) {
+    for (enum Kind kind = KIND_FIRST; kind < KIND_COUNT; kind++) {
         for (int turns = 0; turns < 3; turns++) {
-            struct Fixture other;
+            struct Scene other;
             if (!hasKind(kind))
                 continue;
-            fixtureOpen(&other, 0, 0, 0);
-            pairKind(kind, pair);
-            openRecorded(&other, pair[0], NULL, 0, &recorder);
+            sceneOpen(&other, (struct SceneOptions){0});
+            pairKind(kind, scene.pair);
+            openRecorded(&other, scene.handle, NULL, 0, &scene.ours);
             if (turns > 0)
                 runTurns(other.ring, turns);
             else
                 ck_assert_int_eq(WaitForFastRing(other.ring, 0, NULL), 0);
             ReleaseFastRing(other.ring);
             other.ring = NULL;
-            ck_assert_int_eq(recorder.hup, 1);
-            ck_assert_int_eq(recorder.lastHangup, ECANCELED);
-            ck_assert_int_eq(recorder.err, 0);
-            expectShell(recorder.socket);
-            ReleaseFastSocket(recorder.socket);
-            close(pair[1]);
-            fixtureClose(&other);
+            ck_assert_int_eq(scene.ours.hup, 1);
+            ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
+            ck_assert_int_eq(scene.ours.err, 0);
+            expectDefunct(scene.ours.socket);
+            closePair();
+            sceneClose(&other);
         }
     }
 }
-END_TEST
 
 /* a ring that never ran a turn */
-START_TEST(endsUnstarted)
+CASE(ringEnd, endsUnstarted)
 {
-    openKind(KIND_TCP);
-    transmitText(recorder.socket, "dropped");
+    openPair(KIND_TCP);
+    transmitText(scene.ours.socket, "dropped");
     endRing();
-    ck_assert_int_eq(recorder.hup, 1);
-    ck_assert_int_eq(recorder.lastHangup, ECANCELED);
-    expectShell(recorder.socket);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
+    ck_assert_int_eq(scene.ours.hup, 1);
+    ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
+    expectDefunct(scene.ours.socket);
 }
-END_TEST
 
 /* §2.1 ring released with live sockets, §2.1 POLLHUP: one that had its POLLHUP gets no second;
- * a paused one is told all the same */
-START_TEST(tellsOnce)
+ * a paused one is reported all the same */
+CASE(ringEnd, tellsOnce)
 {
     struct Recorder paused = {0};
     struct Recorder failed = {0};
-    int more[2];
     int third[2];
 
-    openKind(KIND_TCP);
-    pairTcp(more);
-    openRecorded(&fixture, more[0], NULL, 0, &paused);
+    openPair(KIND_TCP);
+    int more = openBeside(KIND_TCP, &paused);
     pairTcp(third);
-    openRecorded(&fixture, third[0], NULL, 0, &failed);
-    close(pair[1]);
+    openRecorded(&scene, third[0], NULL, 0, &failed);
+    closePeer();
     closeReset(third[1]);
-    waitHangup(&recorder);
+    waitHangup(&scene.ours);
     waitHangup(&failed);
     ck_assert_int_eq(PauseFastSocket(paused.socket), 0);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     endRing();
-    ck_assert_int_eq(recorder.hup, 1);
-    ck_assert_int_eq(recorder.lastHangup, 0);
+    ck_assert_int_eq(scene.ours.hup, 1);
+    ck_assert_int_eq(scene.ours.lastHangup, 0);
     ck_assert_int_eq(failed.hup, 1);
     ck_assert_int_eq(failed.lastHangup, ECONNRESET);
     ck_assert_int_eq(paused.hup, 1);
     ck_assert_int_eq(paused.lastHangup, ECANCELED);
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     ReleaseFastSocket(paused.socket);
     ReleaseFastSocket(failed.socket);
-    close(more[1]);
+    close(more);
 }
-END_TEST
 
 /* queued output is dropped, zero copy in flight and unread input end cleanly */
-START_TEST(dropsQueues)
+CASE(ringEnd, dropsQueues)
 {
     struct Recorder zeroCopy = {0};
     int more[2];
 
-    openKind(KIND_TCP);
+    openPair(KIND_TCP);
     pairTcp(more);
-    openRecorded(&fixture, more[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &zeroCopy);
-    sendText(pair[1], "unread");
-    waitInput(&recorder, 6);
-    transmitPattern(recorder.socket, 20000000, 0);
+    openRecorded(&scene, more[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &zeroCopy);
+    sendText(scene.peer, "unread");
+    waitInput(&scene.ours, 6);
+    transmitPattern(scene.ours.socket, 20000000, 0);
     transmitPattern(zeroCopy.socket, 20000000, 0);
-    runIdle(fixture.ring);
-    transmitPattern(recorder.socket, 100, 0);
+    runIdle(scene.ring);
+    transmitPattern(scene.ours.socket, 100, 0);
     endRing();
-    ck_assert_int_eq(recorder.lastHangup, ECANCELED);
+    ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
     ck_assert_int_eq(zeroCopy.lastHangup, ECANCELED);
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     ReleaseFastSocket(zeroCopy.socket);
-    close(pair[1]);
+    closePeer();
     close(more[1]);
 }
-END_TEST
 
-/* the connection of a live socket ends with the ring, not with its shell */
-START_TEST(endsConnection)
+/* the connection of a live socket ends with the ring, not with what is left of it */
+CASE(ringEnd, endsConnection)
 {
-    openKind(KIND_TCP);
-    runIdle(fixture.ring);
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
     endRing();
-    expectEnd(pair[1]);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
+    expectEnd(scene.peer);
 }
-END_TEST
 
 /* sockets released before, which still flush or wait, end with the ring */
-START_TEST(endsReleasedSockets)
+CASE(ringEnd, endsReleasedSockets)
 {
-    openKind(KIND_TCP);
-    transmitPattern(recorder.socket, 20000000, 0);
-    runIdle(fixture.ring);
-    ReleaseFastSocket(recorder.socket);
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
+    openPair(KIND_TCP);
+    transmitPattern(scene.ours.socket, 20000000, 0);
+    runIdle(scene.ring);
+    ReleaseFastSocket(scene.ours.socket);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(GetFastRingPending(scene.ring), 1);
     endRing();
-    close(pair[1]);
 }
-END_TEST
 
 static void releaseAtHangup(struct FastSocket* socket, int event, int parameter,
                             struct Recorder* self)
@@ -204,7 +174,7 @@ static void releaseAtHangup(struct FastSocket* socket, int event, int parameter,
 
 /* §2.1 ring released with live sockets: handlers may call Release during the end, of their own
  * socket and of the next one */
-START_TEST(releasesDuringEnd)
+CASE(ringEnd, releasesDuringEnd)
 {
     enum
     {
@@ -216,15 +186,15 @@ START_TEST(releasesDuringEnd)
 
     memset(many, 0, sizeof(many));
     for (int index = 0; index < MANY; index++) {
-        pairStream(pair);
-        peers[index] = pair[1];
+        pairStream(scene.pair);
+        peers[index] = scene.peer;
         many[index].then = releaseAtHangup;
         many[index].closure = (index % 4 == 1)   ? &many[index + 1]
                               : (index % 4 == 3) ? &many[index - 1]
                                                  : NULL;
-        openRecorded(&fixture, pair[0], NULL, 0, &many[index]);
+        openRecorded(&scene, scene.handle, NULL, 0, &many[index]);
     }
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     endRing();
     for (int index = 0; index < MANY; index++) {
         told += many[index].hup;
@@ -233,7 +203,6 @@ START_TEST(releasesDuringEnd)
     }
     ck_assert_int_ge(told, MANY / 2);
 }
-END_TEST
 
 static void endInside(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
@@ -244,79 +213,74 @@ static void endInside(struct FastSocket* socket, int event, int parameter, struc
 
 static bool turnEnds(void)
 {
-    return WaitForFastRing(fixture.ring, 100, NULL) == -ECANCELED;
+    return WaitForFastRing(scene.ring, 100, NULL) == -ECANCELED;
 }
 
 /* §2.1 re-entrancy, §2.8 -ECANCELED: ring released inside each event: takes effect at the end
  * of the turn, which returns -ECANCELED */
-START_TEST(endsInsideEvent)
+CASE(ringEnd, endsInsideEvent)
 {
     const int events[] = {POLLIN, POLLOUT, POLLERR, POLLHUP};
 
     for (size_t index = 0; index < sizeof(events) / sizeof(events[0]); index++) {
         int event = events[index];
         struct Recorder other = {0};
-        int more[2];
         int turns = 0;
-        fixtureClose(&fixture);
-        fixtureOpen(&fixture, 0, 0, 0);
-        recorder.then = endInside;
-        recorder.closure = &event;
-        openKind(KIND_TCP);
-        pairStream(more);
-        openRecorded(&fixture, more[0], NULL, 0, &other);
+        reopenScene(0);
+        scene.ours.then = endInside;
+        scene.ours.closure = &event;
+        openPair(KIND_TCP);
+        int more = openBeside(KIND_UNIX_STREAM, &other);
         if (event == POLLIN)
-            sendText(pair[1], "x");
+            sendText(scene.peer, "x");
         if ((event == POLLERR) || (event == POLLHUP))
-            closeReset(pair[1]);
+            resetPeer();
         for (turns = 0; !turnEnds(); turns++)
             ck_assert_int_lt(turns, 600);
-        fixture.ring = NULL;
-        ck_assert_int_eq(recorder.hup, 1);
+        scene.ring = NULL;
+        ck_assert_int_eq(scene.ours.hup, 1);
         ck_assert_int_eq(other.lastHangup, ECANCELED);
-        ReleaseFastSocket(recorder.socket);
+        ReleaseFastSocket(scene.ours.socket);
         ReleaseFastSocket(other.socket);
         if ((event != POLLERR) && (event != POLLHUP))
-            close(pair[1]);
-        close(more[1]);
+            closePeer();
+        close(more);
     }
 }
-END_TEST
 
-/* §2.1 ring released with live sockets: shells: every call but Release fails, however often */
-START_TEST(leavesShells)
+/* §2.1 ring released with live sockets: defunct: every call but Release fails, however often */
+CASE(ringEnd, leavesShells)
 {
-    struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, 10, 0);
+    struct FastBuffer* buffer = AllocateFastBuffer(scene.outbound, 10, 0);
 
     ck_assert_ptr_nonnull(buffer);
-    openKind(KIND_UNIX_STREAM);
-    runIdle(fixture.ring);
+    openPair(KIND_UNIX_STREAM);
+    runIdle(scene.ring);
     endRing();
-    expectShell(recorder.socket);
-    expectShell(recorder.socket);
-    ck_assert_int_eq(TransmitFastSocketBuffer(recorder.socket, NULL, 0, buffer, 0, 10, 0), -EPIPE);
-    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, NULL, NULL), -EINVAL);
-    ck_assert_ptr_eq(GetFastSocketClosure(recorder.socket), &recorder);
-    ck_assert_ptr_null(AllocateFastBuffer(fixture.outbound, 10, 0));
+    expectDefunct(scene.ours.socket);
+    expectDefunct(scene.ours.socket);
+    ck_assert_int_eq(TransmitFastSocketBuffer(scene.ours.socket, NULL, 0, buffer, 0, 10, 0),
+                     -EPIPE);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, NULL, NULL), -EINVAL);
+    ck_assert_ptr_eq(GetFastSocketClosure(scene.ours.socket), &scene.ours);
+    ck_assert_ptr_null(AllocateFastBuffer(scene.outbound, 10, 0));
     ck_assert_int_eq(errno, ECANCELED);
-    AbortFastSocket(recorder.socket);
-    close(pair[1]);
+    AbortFastSocket(scene.ours.socket);
 }
-END_TEST
 
 /* with the ring, provider and pools released in every order */
-START_TEST(endsInAnyOrder)
+CASE(ringEnd, endsInAnyOrder)
 {
     for (int order = 0; order < 24; order++) {
         int rest = order;
         int left[4] = {0, 1, 2, 3};
-        struct Fixture own;
-        fixtureOpen(&own, 0, 8, 1024);
-        pairTcp(pair);
-        openRecorded(&own, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
+        struct Scene own;
+        sceneOpen(&own, (struct SceneOptions){.buffers = 8, .bufferLength = 1024});
+        pairTcp(scene.pair);
+        openRecorded(&own, scene.handle, NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
         runTurns(own.ring, 2);
-        transmitPattern(recorder.socket, 100000, 0);
-        sendText(pair[1], "unread");
+        transmitPattern(scene.ours.socket, 100000, 0);
+        sendText(scene.peer, "unread");
         runTurns(own.ring, order % 3);
         for (int count = 4; count > 0; count--) {
             int which = rest % count;
@@ -337,19 +301,18 @@ START_TEST(endsInAnyOrder)
                 own.inbound = NULL;
                 break;
             case 3:
-                ReleaseFastSocket(recorder.socket);
+                ReleaseFastSocket(scene.ours.socket);
                 break;
             }
         }
-        close(pair[1]);
-        fixtureClose(&own);
+        closePeer();
+        sceneClose(&own);
     }
 }
-END_TEST
 
 static void* runTurnAndExit(void* closure)
 {
-    struct Fixture* own = closure;
+    struct Scene* own = closure;
 
     runTurns(own->ring, 2);
     return NULL;
@@ -357,70 +320,40 @@ static void* runTurnAndExit(void* closure)
 
 /* §2.8 thread exited: when the ring's thread is gone, anyone may release the ring, nothing is
  * delivered, no crash */
-START_TEST(endsAfterThread)
+CASE(ringEndAlone, endsAfterThread)
 {
     pthread_t thread;
 
-    openKind(KIND_UNIX_STREAM);
-    ck_assert_int_eq(pthread_create(&thread, NULL, runTurnAndExit, &fixture), 0);
+    openPair(KIND_UNIX_STREAM);
+    ck_assert_int_eq(pthread_create(&thread, NULL, runTurnAndExit, &scene), 0);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    ck_assert_int_eq(recorder.hup, 0);
+    ck_assert_int_eq(scene.ours.hup, 0);
     endRing();
-    ck_assert_int_eq(recorder.hup, 0);
-    close(pair[1]);
+    ck_assert_int_eq(scene.ours.hup, 0);
+    closePeer();
     /* What the kernel may still own is leaked rather than freed: leave without counting it. */
-    fixture.descriptors = -1;
+    scene.descriptors = -1;
 }
-END_TEST
 
 /* §2.1 ring released with live sockets: one that waits to try again keeps nothing of the ring */
-START_TEST(endsWhileTryingAgain)
+CASE(ringEnd, endsWhileTryingAgain)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    socklen_t length = sizeof(sa_family_t) + (socklen_t)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "fastsocket-end-%d", (int)getpid()) + 1;
+    socklen_t length = sizeof(sa_family_t) +
+                       (socklen_t)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
+                                           "fastsocket-end-%d", (int)getpid()) +
+                       1;
 
-    pair[0] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    pair[1] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(pair[1], (struct sockaddr*)&address, length), 0);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    scene.handle = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    scene.peer = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(scene.peer, (struct sockaddr*)&address, length), 0);
+    openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
     for (int index = 0; index < 5000; index++) /* more than any queue takes; nobody reads */
-        ck_assert_int_eq(TransmitFastSocketData(recorder.socket, (struct sockaddr*)&address, length, "x", 1, 0), 0);
-    runIdle(fixture.ring);
-    ck_assert_uint_gt(GetFastSocketOutboundLength(recorder.socket), 0);
+        ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address,
+                                                length, "x", 1, 0),
+                         0);
+    runIdle(scene.ring);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
     endRing();
-    ck_assert_int_eq(recorder.lastHangup, ECANCELED);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
-}
-END_TEST
-
-static void leave(void)
-{
-    _exit(0);
-}
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-ring-end");
-    TCase* area = tcase_create("ringEnd");
-    TCase* alone = tcase_create("ringEndAlone");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, tellsEverySocket);
-    tcase_add_test(area, endsUnstarted);
-    tcase_add_test(area, tellsOnce);
-    tcase_add_test(area, dropsQueues);
-    tcase_add_test(area, endsConnection);
-    tcase_add_test(area, endsReleasedSockets);
-    tcase_add_test(area, releasesDuringEnd);
-    tcase_add_test(area, endsInsideEvent);
-    tcase_add_test(area, leavesShells);
-    tcase_add_test(area, endsInAnyOrder);
-    tcase_add_test(area, endsWhileTryingAgain);
-    suite_add_tcase(suite, area);
-    /* Leaks on purpose: ends before a leak checker looks. */
-    tcase_add_checked_fixture(alone, setUp, leave);
-    tcase_add_test(alone, endsAfterThread);
-    suite_add_tcase(suite, alone);
-    return runSuite(suite);
+    ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
 }

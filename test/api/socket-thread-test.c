@@ -1,32 +1,12 @@
-/* Threads: what another thread than the ring's is refused, and what is consumed then; creating in one
- * thread and running in another. */
-#include "fixture.h"
+/* Threads: what another thread than the ring's is refused, and what is consumed then; creating
+ * in one thread and running in another. */
+#include "services.h"
 
 #include <liburing.h>
 #include <pthread.h>
 #include <sys/wait.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
-
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
-
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
-
-static void inThread(void* (*function)(void*), void* closure)
-{
-    pthread_t thread;
-
-    ck_assert_int_eq(pthread_create(&thread, NULL, function, closure), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-}
+SCENE_AREA(thread, "thread");
 
 static void* callEverything(void* closure)
 {
@@ -38,8 +18,8 @@ static void* callEverything(void* closure)
     char byte = 0;
     int other[2];
 
-    ck_assert_int_eq(IsFastRingThread(fixture.ring), 0);
-    ck_assert_int_eq(WaitForFastRing(fixture.ring, 0, NULL), -EPERM);
+    ck_assert_int_eq(IsFastRingThread(scene.ring), 0);
+    ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), -EPERM);
     ck_assert_int_eq(TransmitFastSocketData(socket, NULL, 0, "x", 1, 0), -EPERM);
     ck_assert_int_eq(TransmitFastSocketMessage(socket, &message, 0), -EPERM);
     ck_assert_int_eq((int)ReceiveFastSocketData(socket, &byte, 1, 0), -EPERM);
@@ -54,9 +34,9 @@ static void* callEverything(void* closure)
     ck_assert_uint_eq(value, 7);
     ck_assert_int_eq(GetFastSocketStatistics(socket, &statistics, sizeof(statistics)), -EPERM);
     pairStream(other);
-    ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound,
-                                        fixture.outbound, other[0], NULL, 0, 0, 0, recordEvent,
-                                        &recorder));
+    ck_assert_ptr_null(CreateFastSocket(scene.ring, scene.provider, scene.inbound,
+                                        scene.outbound, other[0], NULL, 0, 0, 0, recordEvent,
+                                        &scene.ours));
     ck_assert_int_eq(errno, EPERM);
     sendText(other[0], "mine");
     expectText(other[1], "mine");
@@ -64,31 +44,27 @@ static void* callEverything(void* closure)
     close(other[1]);
     ReleaseFastSocket(socket);
     AbortFastSocket(socket);
-    ReleaseFastRing(fixture.ring);
+    ReleaseFastRing(scene.ring);
     return NULL;
 }
 
 /* §2.8 -EPERM, §2.2 ring, provider, inbound, §2.2 returns: every call from another thread is
  * refused and changes nothing */
-START_TEST(refusesOtherThread)
+CASE(thread, refusesOtherThread)
 {
-    pairStream(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    sendText(pair[1], "queued");
-    waitInput(&recorder, 6);
-    inThread(callEverything, recorder.socket);
-    ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 0);
-    receiveText(&recorder, "queued");
-    transmitText(recorder.socket, "alive");
-    waitDrained(&recorder);
-    expectText(pair[1], "alive");
-    sendText(pair[1], "both ways");
-    receiveText(&recorder, "both ways");
-    ck_assert_int_eq(recorder.hup + recorder.err, 0);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
+    openPair(KIND_UNIX_STREAM);
+    sendText(scene.peer, "queued");
+    waitInput(&scene.ours, 6);
+    inThread(callEverything, scene.ours.socket);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    receiveText(&scene.ours, "queued");
+    transmitText(scene.ours.socket, "alive");
+    waitDrained(&scene.ours);
+    expectText(scene.peer, "alive");
+    sendText(scene.peer, "both ways");
+    receiveText(&scene.ours, "both ways");
+    ck_assert_int_eq(scene.ours.hup + scene.ours.err, 0);
 }
-END_TEST
 
 static void onEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
 {
@@ -104,14 +80,14 @@ static void childCallsEverything(struct FastRingEvent* event, struct FastBuffer*
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         struct FastRing* own = NULL;
-        callEverything(recorder.socket);
+        callEverything(scene.ours.socket);
         ck_assert_int_eq(SubmitFastRingEvent(event, 13), -EPERM);
         ReleaseFastRingEvent(event);
         ck_assert_mem_eq(GetFastBufferData(buffer), "received", 8);
         ReleaseFastBuffer(buffer);
-        ReleaseFastRingBufferProvider(fixture.provider, ReleaseRingFastBuffer);
-        ReleaseFastBufferPool(fixture.inbound);
-        ReleaseFastRing(fixture.ring);
+        ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
+        ReleaseFastBufferPool(scene.inbound);
+        ReleaseFastRing(scene.ring);
         own = CreateFastRing(0); /* one of its own works */
         ck_assert_ptr_nonnull(own);
         ck_assert_int_eq(WaitForFastRing(own, 0, NULL), 0);
@@ -122,36 +98,32 @@ static void childCallsEverything(struct FastRingEvent* event, struct FastBuffer*
     ck_assert_int_eq(status, 0);
 }
 
-/* §2.8 -EPERM, §2.6 shutdown and close: a forked child is another thread, also of a ring that has not run
- * yet: it shares the kernel's side of it, and spoils nothing of its parent's */
-START_TEST(refusesForkedChild)
+/* §2.8 -EPERM, §2.6 shutdown and close: a forked child is another thread, also of a ring that
+ * has not run yet: it shares the kernel's side of it, and spoils nothing of its parent's */
+CASE(thread, refusesForkedChild)
 {
     uint32_t parameter = 0;
-    struct FastRingEvent* event = CreateFastRingEvent(fixture.ring, onEvent, &parameter);
-    struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, 8, 0);
+    struct FastRingEvent* event = CreateFastRingEvent(scene.ring, onEvent, &parameter);
+    struct FastBuffer* buffer = AllocateFastBuffer(scene.outbound, 8, 0);
 
     memcpy(GetFastBufferData(buffer), "received", 8);
-    pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    openPair(KIND_TCP);
     childCallsEverything(event, buffer);
     for (int round = 0; round < 3; round++) {
-        sendText(pair[1], "question");
-        receiveText(&recorder, "question");
-        transmitText(recorder.socket, "answer");
+        sendText(scene.peer, "question");
+        receiveText(&scene.ours, "question");
+        transmitText(scene.ours.socket, "answer");
         childCallsEverything(event, buffer); /* with an answer queued */
-        waitDrained(&recorder);
-        expectText(pair[1], "answer");
+        waitDrained(&scene.ours);
+        expectText(scene.peer, "answer");
     }
-    ck_assert_int_eq(recorder.hup + recorder.err, 0);
+    ck_assert_int_eq(scene.ours.hup + scene.ours.err, 0);
     ck_assert_int_eq(SubmitFastRingEvent(event, 12), 0);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_uint_eq(parameter, 12);
     ReleaseFastBuffer(buffer);
     ReleaseFastRingEvent(event);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
 }
-END_TEST
 
 struct Given
 {
@@ -163,64 +135,60 @@ static void* transmitOwned(void* closure)
 {
     struct Given* given = closure;
 
+    ck_assert_int_eq(TransmitFastSocketBuffer(scene.ours.socket, NULL, 0,
+                                              HoldFastBuffer(given->buffer), 0, 10, 0),
+                     -EPERM);
     ck_assert_int_eq(
-        TransmitFastSocketBuffer(recorder.socket, NULL, 0, HoldFastBuffer(given->buffer), 0, 10, 0),
-        -EPERM);
-    ck_assert_int_eq(
-        TransmitFastSocketDescriptor(recorder.socket, given->descriptor, given->buffer), -EPERM);
+        TransmitFastSocketDescriptor(scene.ours.socket, given->descriptor, given->buffer), -EPERM);
     return NULL;
 }
 
 /* §2.4 TransmitFastSocketDescriptor ownership: -EPERM: the buffer is released, the descriptor
  * left alone */
-START_TEST(consumesBufferOnly)
+CASE(thread, consumesBufferOnly)
 {
     struct Given given;
     uint64_t held = 0;
 
-    pairStream(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    runIdle(fixture.ring);
-    held = readRing(fixture.ring).buffers;
-    given.buffer = AllocateFastBuffer(fixture.outbound, 10, 0);
-    given.descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
-    io_uring_prep_send(GetFastRingDescriptorSubmission(given.descriptor), pair[0],
+    openPair(KIND_UNIX_STREAM);
+    runIdle(scene.ring);
+    held = readRing(scene.ring).buffers;
+    given.buffer = AllocateFastBuffer(scene.outbound, 10, 0);
+    given.descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
+    io_uring_prep_send(GetFastRingDescriptorSubmission(given.descriptor), scene.handle,
                        GetFastBufferData(given.buffer), 10, 0);
     inThread(transmitOwned, &given);
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(readRing(fixture.ring).buffers, held);
-    ck_assert_ptr_eq(GetFastRingDescriptorRing(given.descriptor), fixture.ring);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).buffers, held);
+    ck_assert_ptr_eq(GetFastRingDescriptorRing(given.descriptor), scene.ring);
     ReleaseFastRingDescriptor(given.descriptor);
-    expectNothing(pair[1]);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
+    expectNothing(scene.peer);
 }
-END_TEST
 
 static void* createAll(void* closure)
 {
-    struct Fixture* made = closure;
+    struct Scene* made = closure;
 
-    fixtureOpen(made, 0, 0, 0);
-    pairTcp(pair);
-    openRecorded(made, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
-    transmitPattern(recorder.socket, 100000, 0);
-    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 50000);
+    sceneOpen(made, (struct SceneOptions){0});
+    pairTcp(scene.pair);
+    openRecorded(made, scene.handle, NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
+    transmitPattern(scene.ours.socket, 100000, 0);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 50000);
     return NULL;
 }
 
 /* §2.8 first wait: created in a thread that ends, run in this one */
-START_TEST(createsElsewhere)
+CASE(thread, createsElsewhere)
 {
     static uint8_t data[100000];
-    struct Fixture made;
+    struct Scene made;
     int descriptors = countDescriptors();
 
     inThread(createAll, &made);
     made.descriptors = descriptors;
     ck_assert_int_eq(IsFastRingThread(made.ring), 1);
     for (size_t done = 0; done < sizeof(data);) {
-        ssize_t size = recv(pair[1], data, sizeof(data), MSG_DONTWAIT);
+        ssize_t size = recv(scene.peer, data, sizeof(data), MSG_DONTWAIT);
         if (size < 0) {
             ck_assert_int_eq(WaitForFastRing(made.ring, 1, NULL), 0);
             continue;
@@ -228,56 +196,53 @@ START_TEST(createsElsewhere)
         ck_assert(checkPattern(data, (size_t)size, done));
         done += (size_t)size;
     }
-    sendText(pair[1], "answer");
-    receiveText(&recorder, "answer");
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
-    fixtureClose(&made);
+    sendText(scene.peer, "answer");
+    receiveText(&scene.ours, "answer");
+    closePair();
+    sceneClose(&made);
 }
-END_TEST
 
 static void* runAll(void* closure)
 {
-    struct Fixture* made = closure;
+    struct Scene* made = closure;
 
     ck_assert_int_eq(WaitForFastRing(made->ring, 0, NULL), 0);
     ck_assert_int_eq(IsFastRingThread(made->ring), 1);
-    transmitText(recorder.socket, "from thread");
-    sendText(pair[1], "to thread");
-    receiveText(&recorder, "to thread");
-    waitDrained(&recorder);
-    ReleaseFastSocket(recorder.socket);
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
+    transmitText(scene.ours.socket, "from thread");
+    sendText(scene.peer, "to thread");
+    receiveText(&scene.ours, "to thread");
+    waitDrained(&scene.ours);
+    ReleaseFastSocket(scene.ours.socket);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
     waitFor(made->ring, isNothingPending, made->ring);
     ReleaseFastRingBufferProvider(made->provider, ReleaseRingFastBuffer);
     ReleaseFastBufferPool(made->inbound);
     ReleaseFastBufferPool(made->outbound);
     ReleaseFastRing(made->ring);
-    memset(made, 0, offsetof(struct Fixture, descriptors));
+    memset(made, 0, offsetof(struct Scene, ours));
     return NULL;
 }
 
 /* created here, run and ended in a thread */
-START_TEST(runsElsewhere)
+CASE(thread, runsElsewhere)
 {
-    struct Fixture made;
+    struct Scene made;
 
-    fixtureOpen(&made, 0, 0, 0);
-    pairTcp(pair);
-    openRecorded(&made, pair[0], NULL, 0, &recorder);
+    sceneOpen(&made, (struct SceneOptions){0});
+    pairTcp(scene.pair);
+    openRecorded(&made, scene.handle, NULL, 0, &scene.ours);
     inThread(runAll, &made);
-    expectText(pair[1], "from thread");
-    expectEnd(pair[1]);
-    close(pair[1]);
-    fixtureClose(&made);
+    expectText(scene.peer, "from thread");
+    expectEnd(scene.peer);
+    closePeer();
+    sceneClose(&made);
 }
-END_TEST
 
 /* several rings in several threads at once */
 static void* echoMuch(void* closure)
 {
     struct Recorder own = {0};
-    struct Fixture made;
+    struct Scene made;
     int two[2];
 
     (void)closure;
@@ -308,7 +273,7 @@ static void* echoMuch(void* closure)
     return NULL;
 }
 
-START_TEST(runsManyRings)
+CASE(thread, runsManyRings)
 {
     pthread_t threads[4];
     int before = countDescriptors();
@@ -318,21 +283,4 @@ START_TEST(runsManyRings)
     for (int index = 0; index < 4; index++)
         ck_assert_int_eq(pthread_join(threads[index], NULL), 0);
     ck_assert_int_eq(countDescriptors(), before);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("socket-thread");
-    TCase* area = tcase_create("thread");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, refusesOtherThread);
-    tcase_add_test(area, refusesForkedChild);
-    tcase_add_test(area, consumesBufferOnly);
-    tcase_add_test(area, createsElsewhere);
-    tcase_add_test(area, runsElsewhere);
-    tcase_add_test(area, runsManyRings);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

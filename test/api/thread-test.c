@@ -21,6 +21,8 @@ static void tearDown(void)
     ck_assert_int_eq(countDescriptors(), before);
 }
 
+AREA(thread, "thread", .open = setUp, .close = tearDown);
+
 static void onTimeout(struct FastRingTimeout* timeout, void* closure)
 {
     (void)timeout;
@@ -44,7 +46,8 @@ static void onWatch(struct FastRingWatch* watch, int result, void* closure)
     RemoveFastRingWatch(watch);
 }
 
-static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                        int reason)
 {
     (void)descriptor;
     (void)completion;
@@ -72,10 +75,10 @@ static void* runAndRelease(void* closure)
 }
 
 /* §2.8 first wait: what was made in one thread runs in another */
-START_TEST(runsInAnotherThread)
+CASE(thread, runsInAnotherThread)
 {
     int expected = 5;
-    struct Fixture parts = {.ring = ring};
+    struct Scene parts = {.ring = ring};
     struct Recorder recorder = {.then = NULL};
     int pair[2];
 
@@ -83,7 +86,8 @@ START_TEST(runsInAnotherThread)
     pairTcp(pair);
     parts.inbound = CreateFastBufferPool(ring);
     parts.outbound = CreateFastBufferPool(ring);
-    parts.provider = CreateFastRingBufferProvider(ring, 0, 16, 1024, AllocateRingFastBuffer, parts.inbound);
+    parts.provider = CreateFastRingBufferProvider(ring, 0, 16, 1024, AllocateRingFastBuffer,
+                                                  parts.inbound);
     ck_assert_ptr_nonnull(parts.provider);
     openRecorded(&parts, pair[0], NULL, 0, &recorder);
     transmitText(recorder.socket, "from another thread");
@@ -107,7 +111,6 @@ START_TEST(runsInAnotherThread)
     ReleaseFastRingEvent(event);
     close(pair[1]);
 }
-END_TEST
 
 /* ---- in the wrong thread ---- */
 
@@ -139,14 +142,13 @@ static void* tryEverything(void* closure)
 }
 
 /* §2.8 -EPERM: every call of the ring */
-START_TEST(refusesOtherThreads)
+CASE(thread, refusesOtherThreads)
 {
     runTurns(ring, 1);
     inThread(tryEverything, NULL);
     runTurns(ring, 1);
     ReleaseFastRing(ring);
 }
-END_TEST
 
 /* ---- the ring outlives its thread ---- */
 
@@ -175,19 +177,21 @@ static void onListener(struct FastListener* listener, int handle, void* closure)
 static void* liveAndDie(void* closure)
 {
     struct Estate* estate = closure;
-    struct Fixture parts = {.ring = ring};
+    struct Scene parts = {.ring = ring};
     struct sockaddr_storage address;
     socklen_t length;
 
     runTurns(ring, 1);
     pairStream(estate->pair);
     estate->pool = CreateFastBufferPool(ring);
-    estate->provider = CreateFastRingBufferProvider(ring, 0, 4, 256, AllocateRingFastBuffer, estate->pool);
+    estate->provider = CreateFastRingBufferProvider(ring, 0, 4, 256, AllocateRingFastBuffer,
+                                                    estate->pool);
     parts.inbound = parts.outbound = estate->pool;
     parts.provider = estate->provider;
     openRecorded(&parts, estate->pair[0], NULL, 0, &estate->recorder);
     estate->descriptor = AllocateFastRingDescriptor(ring, onCompletion, NULL);
-    io_uring_prep_poll_add(GetFastRingDescriptorSubmission(estate->descriptor), estate->pair[1], POLLIN);
+    io_uring_prep_poll_add(GetFastRingDescriptorSubmission(estate->descriptor), estate->pair[1],
+                           POLLIN);
     SubmitFastRingDescriptor(estate->descriptor);
     estate->timeout = SetFastRingTimeout(ring, NULL, 100000, 0, onTimeout, NULL);
     estate->watch = AddFastRingWatch(ring, estate->pair[1], POLLPRI, 0, onWatch, NULL);
@@ -221,8 +225,8 @@ static void inherit(struct Estate* estate)
 
 static int heardBefore;
 
-/* §2.8 thread exited, §2.8 dead ring: nothing is delivered, and shells are left */
-START_TEST(isReleasedAfterItsThread)
+/* §2.8 thread exited, §2.8 dead ring: nothing is delivered, and what is left is defunct */
+CASE(thread, isReleasedAfterItsThread)
 {
     static struct Estate estate;
     inThread(liveAndDie, &estate);
@@ -234,7 +238,6 @@ START_TEST(isReleasedAfterItsThread)
     ck_assert_int_eq(estate.recorder.hup, 0);
     inherit(&estate);
 }
-END_TEST
 
 static void* releaseIt(void* closure)
 {
@@ -244,16 +247,16 @@ static void* releaseIt(void* closure)
 }
 
 /* §2.8 thread exited: by a third thread */
-START_TEST(isReleasedAfterItsThreadByAnyThread)
+CASE(thread, isReleasedAfterItsThreadByAnyThread)
 {
     static struct Estate estate;
     inThread(liveAndDie, &estate);
     inThread(releaseIt, NULL); /* which may well have been given the same stack */
     inherit(&estate);
 }
-END_TEST
 
-/* The thread of a process's beginning, which the kernel counts among the living for as long as the others run. */
+/* The thread of a process's beginning, which the kernel counts among the living for as long as
+ * the others run. */
 static pthread_t beginner;
 static struct FastRingEvent* bell;
 
@@ -267,7 +270,7 @@ static void* outliveBeginner(void* closure)
 }
 
 /* §2.8 thread exited: also the first thread of a process, whose number stays in use */
-START_TEST(isReleasedAfterTheFirstThread)
+CASE(thread, isReleasedAfterTheFirstThread)
 {
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
@@ -286,7 +289,6 @@ START_TEST(isReleasedAfterTheFirstThread)
     ck_assert_int_eq(status, 0);
     ReleaseFastRing(ring);
 }
-END_TEST
 
 static void* liveShortly(void* closure)
 {
@@ -297,7 +299,7 @@ static void* liveShortly(void* closure)
 }
 
 /* §2.8 thread exited: as soon as it has been joined, however often */
-START_TEST(isReleasedOnceItsThreadIsJoined)
+CASE(thread, isReleasedOnceItsThreadIsJoined)
 {
     ReleaseFastRing(ring);
     int before = countDescriptors();
@@ -311,7 +313,6 @@ START_TEST(isReleasedOnceItsThreadIsJoined)
     }
     ck_assert_int_eq(countDescriptors(), before);
 }
-END_TEST
 
 /* ---- many at once ---- */
 
@@ -333,7 +334,7 @@ static void* liveAlone(void* closure)
     return NULL;
 }
 
-START_TEST(eachThreadHasItsRing)
+CASE(thread, eachThreadHasItsRing)
 {
     pthread_t threads[4];
     struct FastBufferPool* shared = CreateFastBufferPool(NULL);
@@ -344,7 +345,6 @@ START_TEST(eachThreadHasItsRing)
     ReleaseFastBufferPool(shared);
     ReleaseFastRing(ring);
 }
-END_TEST
 
 /* ---- received data goes to workers ---- */
 
@@ -401,10 +401,10 @@ static void* talk(void* closure)
 
 /* §2.3 ReceiveFastSocketBuffer: A worker gives buffers back in its own time, while few of them
  * keep the receive starving. */
-START_TEST(workersHoldReceivedBuffers)
+CASE(thread, workersHoldReceivedBuffers)
 {
     struct Recorder recorder = {.then = handOut};
-    struct Fixture parts = {.ring = ring};
+    struct Scene parts = {.ring = ring};
     pthread_t workers[WORKERS];
     pthread_t talker;
     size_t sum = 0;
@@ -413,7 +413,8 @@ START_TEST(workersHoldReceivedBuffers)
 
     pairStream(pair);
     parts.inbound = CreateFastBufferPool(ring);
-    parts.provider = CreateFastRingBufferProvider(ring, 0, BUFFERS, 64, AllocateRingFastBuffer, parts.inbound);
+    parts.provider = CreateFastRingBufferProvider(ring, 0, BUFFERS, 64, AllocateRingFastBuffer,
+                                                  parts.inbound);
     openRecorded(&parts, pair[0], NULL, 0, &recorder);
     for (int index = 0; index < WORKERS; index++)
         pthread_create(&workers[index], NULL, work, &desk[index]);
@@ -433,23 +434,4 @@ START_TEST(workersHoldReceivedBuffers)
     ReleaseFastBufferPool(parts.inbound);
     ReleaseFastRing(ring);
     close(pair[1]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("thread");
-    TCase* tcase = tcase_create("thread");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, runsInAnotherThread);
-    tcase_add_test(tcase, refusesOtherThreads);
-    tcase_add_test(tcase, isReleasedAfterItsThread);
-    tcase_add_test(tcase, isReleasedAfterItsThreadByAnyThread);
-    tcase_add_test(tcase, isReleasedAfterTheFirstThread);
-    tcase_add_test(tcase, isReleasedOnceItsThreadIsJoined);
-    tcase_add_test(tcase, eachThreadHasItsRing);
-    tcase_add_test(tcase, workersHoldReceivedBuffers);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

@@ -9,25 +9,17 @@ enum
     MANY = 5000,
 };
 
-static struct Fixture fixture;
 static int fired;
 static int order[16];
 static struct FastRingTimeout* timeouts[16];
 
-static void setUp(void)
-{
-    fixtureOpen(&fixture, 0, 0, 0);
-}
+SCENE_AREA(timeout, "timeout");
 
-static void tearDown(void)
+static struct FastRingTimeout* set(int64_t interval, uint64_t flags,
+                                   HandleFastRingTimeoutFunction function, void* closure)
 {
-    fixtureClose(&fixture);
-}
-
-static struct FastRingTimeout* set(int64_t interval, uint64_t flags, HandleFastRingTimeoutFunction function,
-                                   void* closure)
-{
-    struct FastRingTimeout* timeout = SetFastRingTimeout(fixture.ring, NULL, interval, flags, function, closure);
+    struct FastRingTimeout* timeout = SetFastRingTimeout(scene.ring, NULL, interval, flags,
+                                                         function, closure);
     ck_assert_ptr_nonnull(timeout);
     return timeout;
 }
@@ -47,60 +39,55 @@ static void never(struct FastRingTimeout* timeout, void* closure)
     ck_abort_msg("fired");
 }
 
-START_TEST(firesOnceAndNotBefore)
+CASE(timeout, firesOnceAndNotBefore)
 {
     int64_t start = nowNs();
     set(20, 0, count, NULL);
-    waitCount(fixture.ring, &fired, 1);
+    waitCount(scene.ring, &fired, 1);
     ck_assert_int_ge(nowNs() - start, 20 * MILLISECOND);
     set(30, 0, count, NULL);
-    waitCount(fixture.ring, &fired, 2);
-    runTurns(fixture.ring, 3);
+    waitCount(scene.ring, &fired, 2);
+    runTurns(scene.ring, 3);
     ck_assert_int_eq(fired, 2);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
-END_TEST
 
-START_TEST(zeroFiresInNextTurn)
+CASE(timeout, zeroFiresInNextTurn)
 {
     set(0, 0, count, NULL);
     ck_assert_int_eq(fired, 0);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), 0);
-    runTurns(fixture.ring, 1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), 0);
+    runTurns(scene.ring, 1);
     ck_assert_int_eq(fired, 1);
 }
-END_TEST
 
-START_TEST(endsAnEndlessWait)
+CASE(timeout, endsAnEndlessWait)
 {
     set(10, 0, count, NULL);
     while (fired == 0)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, UINT32_MAX, NULL), 0);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, UINT32_MAX, NULL), 0);
 }
-END_TEST
 
-START_TEST(waitsOutlastNoTimeoutEarly)
+CASE(timeout, waitsOutlastNoTimeoutEarly)
 {
     int64_t start = nowNs();
     struct FastRingTimeout* timeout = set(100000, FASTRING_TIMEOUT_REPEAT, never, NULL);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(WaitForFastRing(fixture.ring, 20, NULL), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(WaitForFastRing(scene.ring, 20, NULL), 0);
     ck_assert_int_ge(nowNs() - start, 20 * MILLISECOND);
     SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL);
 }
-END_TEST
 
-START_TEST(firesInOrderOfDeadlines)
+CASE(timeout, firesInOrderOfDeadlines)
 {
     set(30, 0, count, (void*)3);
     set(10, 0, count, (void*)1);
     set(20, 0, count, (void*)2);
     set(40, 0, count, (void*)4);
-    waitCount(fixture.ring, &fired, 4);
+    waitCount(scene.ring, &fired, 4);
     for (int index = 0; index < 4; index++)
         ck_assert_int_eq(order[index], index + 1);
 }
-END_TEST
 
 /* When a timeout may be due: between the clock before and after it was set, plus its interval. */
 struct Span
@@ -129,7 +116,7 @@ static void setSpan(struct Span* span, int64_t interval)
     struct timespec precise = {.tv_nsec = interval};
     int64_t before = nowNs();
     struct FastRingTimeout* timeout =
-        SetFastRingPreciseTimeout(fixture.ring, span->timeout, &precise, 0, checkRising, span);
+        SetFastRingPreciseTimeout(scene.ring, span->timeout, &precise, 0, checkRising, span);
 
     ck_assert_ptr_nonnull(timeout);
     span->timeout = timeout;
@@ -138,7 +125,7 @@ static void setSpan(struct Span* span, int64_t interval)
 }
 
 /* Many at once, of whom every third is removed and every fifth moved. */
-START_TEST(manyFireInOrder)
+CASE(timeout, manyFireInOrder)
 {
     static struct Span many[MANY];
     uint32_t state = 1;
@@ -157,87 +144,81 @@ START_TEST(manyFireInOrder)
         if (index % 5 == 0)
             setSpan(&many[index], 50 * MILLISECOND);
     }
-    waitCount(fixture.ring, &fired, left);
-    runTurns(fixture.ring, 2);
+    waitCount(scene.ring, &fired, left);
+    runTurns(scene.ring, 2);
     ck_assert_int_eq(fired, left);
 }
-END_TEST
 
 /* ---- repeating ---- */
 
-START_TEST(repeatsUntilRemoved)
+CASE(timeout, repeatsUntilRemoved)
 {
     int64_t start = nowNs();
     struct FastRingTimeout* timeout = set(5, FASTRING_TIMEOUT_REPEAT, count, NULL);
-    waitCount(fixture.ring, &fired, 5);
+    waitCount(scene.ring, &fired, 5);
     ck_assert_int_ge(nowNs() - start, 25 * MILLISECOND);
-    ck_assert_ptr_null(SetFastRingTimeout(fixture.ring, timeout, -1, 0, NULL, NULL));
+    ck_assert_ptr_null(SetFastRingTimeout(scene.ring, timeout, -1, 0, NULL, NULL));
     int before = fired;
-    runTurns(fixture.ring, 3);
+    runTurns(scene.ring, 3);
     ck_assert_int_eq(fired, before);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
-END_TEST
 
 /* What was missed while nobody ran the ring is not made up for. */
-START_TEST(repeatsOnceAfterALongPause)
+CASE(timeout, repeatsOnceAfterALongPause)
 {
     struct FastRingTimeout* timeout = set(20, FASTRING_TIMEOUT_REPEAT, count, NULL);
     int64_t start = nowNs();
     while (nowNs() - start < 100 * MILLISECOND)
         continue;
-    runTurns(fixture.ring, 1);
+    runTurns(scene.ring, 1);
     ck_assert_int_eq(fired, 1);
     SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL);
 }
-END_TEST
 
-START_TEST(repeatOfZeroDoesNotHoldTheLoop)
+CASE(timeout, repeatOfZeroDoesNotHoldTheLoop)
 {
     struct FastRingTimeout* timeout = set(0, FASTRING_TIMEOUT_REPEAT, count, NULL);
-    ck_assert_int_gt(GetFastRingInterval(fixture.ring), -1);
-    runTurns(fixture.ring, 50);
+    ck_assert_int_gt(GetFastRingInterval(scene.ring), -1);
+    runTurns(scene.ring, 50);
     ck_assert_int_le(fired, 50);
-    waitCount(fixture.ring, &fired, 3);
+    waitCount(scene.ring, &fired, 3);
     SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL);
 }
-END_TEST
 
 static void removeAtThird(struct FastRingTimeout* timeout, void* closure)
 {
     (void)closure;
     if (++fired == 3)
-        ck_assert_ptr_null(SetFastRingTimeout(fixture.ring, timeout, -1, 0, NULL, NULL));
+        ck_assert_ptr_null(SetFastRingTimeout(scene.ring, timeout, -1, 0, NULL, NULL));
     ck_assert_int_le(fired, 3);
 }
 
-START_TEST(repeatingOneRemovesItself)
+CASE(timeout, repeatingOneRemovesItself)
 {
     set(1, FASTRING_TIMEOUT_REPEAT, removeAtThird, NULL);
-    waitCount(fixture.ring, &fired, 3);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    waitCount(scene.ring, &fired, 3);
+    runIdle(scene.ring);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
-END_TEST
 
 static void stopRepeating(struct FastRingTimeout* timeout, void* closure)
 {
     fired++;
-    ck_assert_ptr_eq(SetFastRingTimeout(fixture.ring, timeout, 1, 0, NULL, closure), timeout);
+    ck_assert_ptr_eq(SetFastRingTimeout(scene.ring, timeout, 1, 0, NULL, closure), timeout);
     if (fired > 2)
-        SetFastRingTimeout(fixture.ring, timeout, 1, 0, count, NULL);
+        SetFastRingTimeout(scene.ring, timeout, 1, 0, count, NULL);
 }
 
-/* flags are taken anew: what repeated fires once more, then is freed */
-START_TEST(updateTakesFlagsAnew)
+/* flags are taken again: what repeated fires once more, then is freed */
+CASE(timeout, updateTakesFlagsAnew)
 {
     set(1, FASTRING_TIMEOUT_REPEAT, stopRepeating, NULL);
-    waitCount(fixture.ring, &fired, 4);
-    runTurns(fixture.ring, 3);
+    waitCount(scene.ring, &fired, 4);
+    runTurns(scene.ring, 3);
     ck_assert_int_eq(fired, 4);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
-END_TEST
 
 /* ---- inside ---- */
 
@@ -248,13 +229,12 @@ static void removeSelf(struct FastRingTimeout* timeout, void* closure)
     ck_assert_ptr_null(SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL));
 }
 
-START_TEST(removesItself)
+CASE(timeout, removesItself)
 {
     set(0, 0, removeSelf, NULL);
-    runTurns(fixture.ring, 3);
+    runTurns(scene.ring, 3);
     ck_assert_int_eq(fired, 1);
 }
-END_TEST
 
 static void removeOthers(struct FastRingTimeout* timeout, void* closure)
 {
@@ -266,49 +246,46 @@ static void removeOthers(struct FastRingTimeout* timeout, void* closure)
 }
 
 /* All are due in the same turn; the first takes the others away. */
-START_TEST(removesOthersDueAtOnce)
+CASE(timeout, removesOthersDueAtOnce)
 {
     for (int index = 0; index < 3; index++)
         timeouts[index] = set(0, 0, removeOthers, NULL);
-    runTurns(fixture.ring, 3);
+    runTurns(scene.ring, 3);
     ck_assert_int_eq(fired, 1);
 }
-END_TEST
 
 static void again(struct FastRingTimeout* timeout, void* closure)
 {
     if (++fired < 5)
-        ck_assert_ptr_eq(SetFastRingTimeout(fixture.ring, timeout, 0, 0, NULL, closure), timeout);
+        ck_assert_ptr_eq(SetFastRingTimeout(scene.ring, timeout, 0, 0, NULL, closure), timeout);
 }
 
-START_TEST(updatesItself)
+CASE(timeout, updatesItself)
 {
     timeouts[0] = set(0, 0, again, NULL);
     for (int turn = 1; turn <= 5; turn++) {
-        runTurns(fixture.ring, 1);
+        runTurns(scene.ring, 1);
         ck_assert_int_eq(fired, turn);
     }
-    runTurns(fixture.ring, 3);
+    runTurns(scene.ring, 3);
     ck_assert_int_eq(fired, 5);
 }
-END_TEST
 
 static void updateThenRemove(struct FastRingTimeout* timeout, void* closure)
 {
     (void)closure;
     fired++;
-    ck_assert_ptr_eq(SetFastRingTimeout(fixture.ring, timeout, 0, 0, NULL, NULL), timeout);
-    ck_assert_ptr_null(SetFastRingTimeout(fixture.ring, timeout, -1, 0, NULL, NULL));
+    ck_assert_ptr_eq(SetFastRingTimeout(scene.ring, timeout, 0, 0, NULL, NULL), timeout);
+    ck_assert_ptr_null(SetFastRingTimeout(scene.ring, timeout, -1, 0, NULL, NULL));
 }
 
-START_TEST(updatesThenRemovesItself)
+CASE(timeout, updatesThenRemovesItself)
 {
     set(0, 0, updateThenRemove, NULL);
-    runTurns(fixture.ring, 3);
+    runTurns(scene.ring, 3);
     ck_assert_int_eq(fired, 1);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
-END_TEST
 
 static void setAnother(struct FastRingTimeout* timeout, void* closure)
 {
@@ -319,234 +296,181 @@ static void setAnother(struct FastRingTimeout* timeout, void* closure)
 }
 
 /* One set inside runs a turn later, so that no chain can hold the loop. */
-START_TEST(oneSetInsideWaitsForNextTurn)
+CASE(timeout, oneSetInsideWaitsForNextTurn)
 {
     set(0, 0, setAnother, NULL);
     for (int turn = 1; turn <= 10; turn++) {
-        runTurns(fixture.ring, 1);
+        runTurns(scene.ring, 1);
         ck_assert_int_eq(fired, turn);
     }
     SetFastRingTimeout(NULL, timeouts[0], -1, 0, NULL, NULL);
 }
-END_TEST
 
 static void releaseRing(struct FastRingTimeout* timeout, void* closure)
 {
     (void)closure;
     fired++;
     timeouts[0] = timeout;
-    ReleaseFastRing(fixture.ring);
+    ReleaseFastRing(scene.ring);
 }
 
-START_TEST(releasesTheRingInside)
+CASE(timeout, releasesTheRingInside)
 {
     struct FastRingTimeout* other = set(100000, 0, never, NULL);
     struct FastRingTimeout* timeout = set(0, FASTRING_TIMEOUT_REPEAT, releaseRing, NULL);
-    int result = 0;
-    while (result == 0)
-        result = WaitForFastRing(fixture.ring, 100, NULL);
-    ck_assert_int_eq(result, -ECANCELED);
+    waitRingEnd();
     ck_assert_int_eq(fired, 1);
-    fixture.ring = NULL;
     refuses(ECANCELED, SetFastRingTimeout(NULL, other, 5, 0, never, NULL));
     ck_assert_ptr_null(SetFastRingTimeout(NULL, other, -1, 0, NULL, NULL));
     ck_assert_ptr_null(SetFastRingPreciseTimeout(NULL, timeout, NULL, 0, NULL, NULL));
 }
-END_TEST
 
 /* ---- changes ---- */
 
-START_TEST(updateMovesAndKeepsFunction)
+CASE(timeout, updateMovesAndKeepsFunction)
 {
     struct FastRingTimeout* timeout = set(100000, 0, count, (void*)7);
     ck_assert_ptr_eq(SetFastRingTimeout(NULL, timeout, 0, 0, NULL, (void*)8), timeout);
-    runTurns(fixture.ring, 1);
+    runTurns(scene.ring, 1);
     ck_assert_int_eq(fired, 1);
     ck_assert_int_eq(order[0], 7);
 }
-END_TEST
 
-START_TEST(updateReplacesFunctionAndClosure)
+CASE(timeout, updateReplacesFunctionAndClosure)
 {
     struct FastRingTimeout* timeout = set(0, 0, never, NULL);
-    ck_assert_ptr_eq(SetFastRingTimeout(fixture.ring, timeout, 0, 0, count, (void*)9), timeout);
-    runTurns(fixture.ring, 1);
+    ck_assert_ptr_eq(SetFastRingTimeout(scene.ring, timeout, 0, 0, count, (void*)9), timeout);
+    runTurns(scene.ring, 1);
     ck_assert_int_eq(order[0], 9);
 }
-END_TEST
 
-START_TEST(updatePostpones)
+CASE(timeout, updatePostpones)
 {
     struct FastRingTimeout* timeout = set(0, 0, never, NULL);
-    ck_assert_ptr_eq(SetFastRingTimeout(fixture.ring, timeout, 100000, 0, NULL, NULL), timeout);
-    runTurns(fixture.ring, 3);
-    SetFastRingTimeout(fixture.ring, timeout, -1, 0, NULL, NULL);
+    ck_assert_ptr_eq(SetFastRingTimeout(scene.ring, timeout, 100000, 0, NULL, NULL), timeout);
+    runTurns(scene.ring, 3);
+    SetFastRingTimeout(scene.ring, timeout, -1, 0, NULL, NULL);
 }
-END_TEST
 
-START_TEST(removalBeforeItFires)
+CASE(timeout, removalBeforeItFires)
 {
-    ck_assert_ptr_null(SetFastRingTimeout(fixture.ring, set(0, 0, never, NULL), -5, 0, NULL, NULL));
-    ck_assert_ptr_null(SetFastRingTimeout(NULL, set(0, 0, never, NULL), INT64_MIN, 77, never, NULL));
-    ck_assert_ptr_null(SetFastRingPreciseTimeout(NULL, set(0, 0, never, NULL), NULL, 0, NULL, NULL));
+    ck_assert_ptr_null(SetFastRingTimeout(scene.ring, set(0, 0, never, NULL), -5, 0, NULL, NULL));
+    ck_assert_ptr_null(
+        SetFastRingTimeout(NULL, set(0, 0, never, NULL), INT64_MIN, 77, never, NULL));
+    ck_assert_ptr_null(
+        SetFastRingPreciseTimeout(NULL, set(0, 0, never, NULL), NULL, 0, NULL, NULL));
     struct timespec negative = {.tv_sec = -1, .tv_nsec = 5};
-    ck_assert_ptr_null(SetFastRingPreciseTimeout(NULL, set(0, 0, never, NULL), &negative, 0, NULL, NULL));
-    runTurns(fixture.ring, 3);
+    ck_assert_ptr_null(
+        SetFastRingPreciseTimeout(NULL, set(0, 0, never, NULL), &negative, 0, NULL, NULL));
+    runTurns(scene.ring, 3);
 }
-END_TEST
 
 /* ---- precise ones ---- */
 
-START_TEST(preciseKeepsItsGrain)
+CASE(timeout, preciseKeepsItsGrain)
 {
     struct timespec interval = {.tv_nsec = 1500000};
     int64_t start = nowNs();
-    ck_assert_ptr_nonnull(SetFastRingPreciseTimeout(fixture.ring, NULL, &interval, 0, count, NULL));
-    ck_assert_int_ge(GetFastRingInterval(fixture.ring), 0);
-    ck_assert_int_le(GetFastRingInterval(fixture.ring), 2);
-    waitCount(fixture.ring, &fired, 1);
+    ck_assert_ptr_nonnull(SetFastRingPreciseTimeout(scene.ring, NULL, &interval, 0, count, NULL));
+    ck_assert_int_ge(GetFastRingInterval(scene.ring), 0);
+    ck_assert_int_le(GetFastRingInterval(scene.ring), 2);
+    waitCount(scene.ring, &fired, 1);
     ck_assert_int_ge(nowNs() - start, 1500000);
 }
-END_TEST
 
-START_TEST(preciseRepeats)
+CASE(timeout, preciseRepeats)
 {
     struct timespec interval = {.tv_nsec = 200000};
     int64_t start = nowNs();
-    struct FastRingTimeout* timeout =
-        SetFastRingPreciseTimeout(fixture.ring, NULL, &interval, FASTRING_TIMEOUT_REPEAT, count, NULL);
+    struct FastRingTimeout* timeout = SetFastRingPreciseTimeout(
+        scene.ring, NULL, &interval, FASTRING_TIMEOUT_REPEAT, count, NULL);
     ck_assert_ptr_nonnull(timeout);
-    waitCount(fixture.ring, &fired, 10);
+    waitCount(scene.ring, &fired, 10);
     ck_assert_int_ge(nowNs() - start, 2000000);
-    ck_assert_ptr_null(SetFastRingPreciseTimeout(fixture.ring, timeout, NULL, 0, NULL, NULL));
+    ck_assert_ptr_null(SetFastRingPreciseTimeout(scene.ring, timeout, NULL, 0, NULL, NULL));
 }
-END_TEST
 
 /* ---- the interval for foreign loops ---- */
 
-START_TEST(intervalFollowsTheFirst)
+CASE(timeout, intervalFollowsTheFirst)
 {
-    runIdle(fixture.ring);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
     struct FastRingTimeout* far = set(1000000, 0, never, NULL);
-    ck_assert_int_gt(GetFastRingInterval(fixture.ring), 100000);
-    ck_assert_int_le(GetFastRingInterval(fixture.ring), 1000000);
+    ck_assert_int_gt(GetFastRingInterval(scene.ring), 100000);
+    ck_assert_int_le(GetFastRingInterval(scene.ring), 1000000);
     struct FastRingTimeout* near = set(50000, 0, never, NULL);
-    ck_assert_int_le(GetFastRingInterval(fixture.ring), 50000);
+    ck_assert_int_le(GetFastRingInterval(scene.ring), 50000);
     SetFastRingTimeout(NULL, near, -1, 0, NULL, NULL);
-    ck_assert_int_gt(GetFastRingInterval(fixture.ring), 100000);
+    ck_assert_int_gt(GetFastRingInterval(scene.ring), 100000);
     SetFastRingTimeout(NULL, far, INT64_MAX, 0, NULL, NULL);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), INT_MAX);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), INT_MAX);
     struct timespec forever = {.tv_sec = INT64_MAX, .tv_nsec = 999999999};
     SetFastRingPreciseTimeout(NULL, far, &forever, FASTRING_TIMEOUT_REPEAT, NULL, NULL);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), INT_MAX);
-    runTurns(fixture.ring, 2);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), INT_MAX);
+    runTurns(scene.ring, 2);
     SetFastRingTimeout(NULL, far, -1, 0, NULL, NULL);
-    ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
-END_TEST
 
 /* ---- bad input ---- */
 
-START_TEST(refusesBadArguments)
+CASE(timeout, refusesBadArguments)
 {
     struct timespec interval = {.tv_sec = 1000};
     struct FastRingTimeout* timeout = set(100000, 0, never, NULL);
 
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     refuses(EINVAL, SetFastRingTimeout(NULL, NULL, 1, 0, never, NULL));
     refuses(EINVAL, SetFastRingTimeout(NULL, NULL, -1, 0, never, NULL));
-    refuses(EINVAL, SetFastRingTimeout(fixture.ring, NULL, 1, 0, NULL, NULL));
-    refuses(EINVAL, SetFastRingTimeout(fixture.ring, NULL, 1, 2, never, NULL));
-    refuses(EINVAL, SetFastRingTimeout(fixture.ring, timeout, 1, UINT64_C(1) << 40, never, NULL));
+    refuses(EINVAL, SetFastRingTimeout(scene.ring, NULL, 1, 0, NULL, NULL));
+    refuses(EINVAL, SetFastRingTimeout(scene.ring, NULL, 1, 2, never, NULL));
+    refuses(EINVAL, SetFastRingTimeout(scene.ring, timeout, 1, UINT64_C(1) << 40, never, NULL));
     refuses(EINVAL, SetFastRingPreciseTimeout(NULL, NULL, &interval, 0, never, NULL));
-    refuses(EINVAL, SetFastRingPreciseTimeout(fixture.ring, NULL, &interval, 0, NULL, NULL));
+    refuses(EINVAL, SetFastRingPreciseTimeout(scene.ring, NULL, &interval, 0, NULL, NULL));
     interval.tv_nsec = 1000000000;
-    refuses(EINVAL, SetFastRingPreciseTimeout(fixture.ring, NULL, &interval, 0, never, NULL));
+    refuses(EINVAL, SetFastRingPreciseTimeout(scene.ring, NULL, &interval, 0, never, NULL));
     interval.tv_nsec = -1;
-    refuses(EINVAL, SetFastRingPreciseTimeout(fixture.ring, timeout, &interval, 0, never, NULL));
+    refuses(EINVAL, SetFastRingPreciseTimeout(scene.ring, timeout, &interval, 0, never, NULL));
     /* a refused update leaves it as it was */
-    ck_assert_int_gt(GetFastRingInterval(fixture.ring), 50000);
+    ck_assert_int_gt(GetFastRingInterval(scene.ring), 50000);
     SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL);
 }
-END_TEST
 
-START_TEST(refusesForeignRing)
+CASE(timeout, refusesForeignRing)
 {
     struct FastRing* other = CreateFastRing(8);
     struct FastRingTimeout* timeout = set(100000, 0, never, NULL);
     refuses(EINVAL, SetFastRingTimeout(other, timeout, 0, 0, never, NULL));
     refuses(EINVAL, SetFastRingTimeout(other, timeout, -1, 0, never, NULL));
-    SetFastRingTimeout(fixture.ring, timeout, -1, 0, NULL, NULL);
+    SetFastRingTimeout(scene.ring, timeout, -1, 0, NULL, NULL);
     ReleaseFastRing(other);
 }
-END_TEST
 
 static void* useInThread(void* closure)
 {
     struct timespec interval = {.tv_sec = 0};
-    refuses(EPERM, SetFastRingTimeout(fixture.ring, NULL, 0, 0, never, NULL));
-    refuses(EPERM, SetFastRingPreciseTimeout(fixture.ring, NULL, &interval, 0, never, NULL));
+    refuses(EPERM, SetFastRingTimeout(scene.ring, NULL, 0, 0, never, NULL));
+    refuses(EPERM, SetFastRingPreciseTimeout(scene.ring, NULL, &interval, 0, never, NULL));
     refuses(EPERM, SetFastRingTimeout(NULL, closure, 0, 0, never, NULL));
     refuses(EPERM, SetFastRingTimeout(NULL, closure, -1, 0, never, NULL));
     return NULL;
 }
 
-START_TEST(refusesOtherThreads)
+CASE(timeout, refusesOtherThreads)
 {
     struct FastRingTimeout* timeout = set(100000, 0, never, NULL);
-    runTurns(fixture.ring, 1);
+    runTurns(scene.ring, 1);
     inThread(useInThread, timeout);
-    runTurns(fixture.ring, 2);
-    ck_assert_int_gt(GetFastRingInterval(fixture.ring), 10000);
+    runTurns(scene.ring, 2);
+    ck_assert_int_gt(GetFastRingInterval(scene.ring), 10000);
     SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL);
 }
-END_TEST
 
-START_TEST(isAShellAfterTheRing)
+CASE(timeout, isAShellAfterTheRing)
 {
     struct FastRingTimeout* timeout = set(0, FASTRING_TIMEOUT_REPEAT, never, NULL);
-    ReleaseFastRing(fixture.ring);
-    fixture.ring = NULL;
+    endRing();
     refuses(ECANCELED, SetFastRingTimeout(NULL, timeout, 0, 0, never, NULL));
     ck_assert_ptr_null(SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL));
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("timeout");
-    TCase* tcase = tcase_create("timeout");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, firesOnceAndNotBefore);
-    tcase_add_test(tcase, zeroFiresInNextTurn);
-    tcase_add_test(tcase, endsAnEndlessWait);
-    tcase_add_test(tcase, waitsOutlastNoTimeoutEarly);
-    tcase_add_test(tcase, firesInOrderOfDeadlines);
-    tcase_add_test(tcase, manyFireInOrder);
-    tcase_add_test(tcase, repeatsUntilRemoved);
-    tcase_add_test(tcase, repeatsOnceAfterALongPause);
-    tcase_add_test(tcase, repeatOfZeroDoesNotHoldTheLoop);
-    tcase_add_test(tcase, repeatingOneRemovesItself);
-    tcase_add_test(tcase, updateTakesFlagsAnew);
-    tcase_add_test(tcase, removesItself);
-    tcase_add_test(tcase, removesOthersDueAtOnce);
-    tcase_add_test(tcase, updatesItself);
-    tcase_add_test(tcase, updatesThenRemovesItself);
-    tcase_add_test(tcase, oneSetInsideWaitsForNextTurn);
-    tcase_add_test(tcase, releasesTheRingInside);
-    tcase_add_test(tcase, updateMovesAndKeepsFunction);
-    tcase_add_test(tcase, updateReplacesFunctionAndClosure);
-    tcase_add_test(tcase, updatePostpones);
-    tcase_add_test(tcase, removalBeforeItFires);
-    tcase_add_test(tcase, preciseKeepsItsGrain);
-    tcase_add_test(tcase, preciseRepeats);
-    tcase_add_test(tcase, intervalFollowsTheFirst);
-    tcase_add_test(tcase, refusesBadArguments);
-    tcase_add_test(tcase, refusesForeignRing);
-    tcase_add_test(tcase, refusesOtherThreads);
-    tcase_add_test(tcase, isAShellAfterTheRing);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

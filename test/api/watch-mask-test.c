@@ -17,14 +17,13 @@ static const uint32_t bits[] = {
     POLLRDNORM, POLLRDBAND, POLLWRNORM, POLLWRBAND, POLLMSG, POLLRDHUP,
 };
 
-static struct Fixture fixture;
 static int pair[2];
 static int calls;
 static int lastResult;
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     calls = 0;
 }
 
@@ -32,8 +31,10 @@ static void tearDown(void)
 {
     close(pair[0]);
     close(pair[1]);
-    fixtureClose(&fixture);
+    closeScene();
 }
+
+AREA(watchMask, "watch-mask", .open = setUp, .close = tearDown, .timeout = 120);
 
 static void count(struct FastRingWatch* watch, int result, void* closure)
 {
@@ -45,7 +46,7 @@ static void count(struct FastRingWatch* watch, int result, void* closure)
 
 static struct FastRingWatch* add(int handle, uint32_t mask, uint32_t flags)
 {
-    struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, handle, mask, flags, count, NULL);
+    struct FastRingWatch* watch = AddFastRingWatch(scene.ring, handle, mask, flags, count, NULL);
     ck_assert_msg(watch != NULL, "%#x: %s", mask, strerror(errno));
     calls = 0;
     return watch;
@@ -66,14 +67,15 @@ static void expectAsPoll(int handle, uint32_t mask)
         for (int updated = 0; updated < 2; updated++) {
             struct FastRingWatch* watch = add(handle, updated ? 0 : mask, allFlags[index]);
             if (updated) {
-                runTurns(fixture.ring, 1);
+                runTurns(scene.ring, 1);
                 ck_assert_int_eq(UpdateFastRingWatch(watch, mask), 0);
             }
             if (expected != 0) {
-                waitCount(fixture.ring, &calls, 1);
-                ck_assert_msg(lastResult == expected, "%#x: %#x instead of %#x", mask, lastResult, expected);
+                waitCount(scene.ring, &calls, 1);
+                ck_assert_msg(lastResult == expected, "%#x: %#x instead of %#x", mask, lastResult,
+                              expected);
             } else {
-                runIdle(fixture.ring);
+                runIdle(scene.ring);
                 ck_assert_int_eq(calls, 0);
             }
             RemoveFastRingWatch(watch);
@@ -90,7 +92,7 @@ static void expectAllAsPoll(int handle)
 }
 
 /* §2.8 watch mask: of a quiet socket, and of one with input */
-START_TEST(socketsAnswerAsPollDoes)
+CASE(watchMask, socketsAnswerAsPollDoes)
 {
     static const enum Kind kinds[] = {KIND_TCP, KIND_UDP, KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM};
     pair[0] = pair[1] = -1;
@@ -104,10 +106,9 @@ START_TEST(socketsAnswerAsPollDoes)
         expectAllAsPoll(pair[0]);
     }
 }
-END_TEST
 
 /* §2.8 watch mask: of one with urgent data, one that is half closed, and one that is reset */
-START_TEST(troubledSocketsAnswerAsPollDoes)
+CASE(watchMask, troubledSocketsAnswerAsPollDoes)
 {
     pairTcp(pair);
     ck_assert_int_eq(send(pair[1], "x", 1, MSG_OOB), 1);
@@ -120,10 +121,9 @@ START_TEST(troubledSocketsAnswerAsPollDoes)
     ck_assert(askPoll(pair[0], 0) & POLLERR);
     expectAllAsPoll(pair[0]);
 }
-END_TEST
 
 /* §2.8 watch mask: of pipes, whole and broken */
-START_TEST(pipesAnswerAsPollDoes)
+CASE(watchMask, pipesAnswerAsPollDoes)
 {
     ck_assert_int_eq(pipe2(pair, O_CLOEXEC), 0);
     expectAllAsPoll(pair[0]);
@@ -141,51 +141,49 @@ START_TEST(pipesAnswerAsPollDoes)
     ck_assert_int_eq(askPoll(pair[0], 0), POLLHUP);
     expectAllAsPoll(pair[0]);
 }
-END_TEST
 
-/* §2.8 watch mask: one for trouble alone is no paused one; it waits without a spin for what comes later */
-START_TEST(waitsForTroubleAlone)
+/* §2.8 watch mask: one for trouble alone is no paused one; it waits without a spin for what
+ * comes later */
+CASE(watchMask, waitsForTroubleAlone)
 {
     for (int index = 0; index < 3; index++) {
         ck_assert_int_eq(pipe2(pair, O_CLOEXEC), 0);
         struct FastRingWatch* watch = add(pair[1], TROUBLE, allFlags[index]);
-        runIdle(fixture.ring); /* it is writable meanwhile */
+        runIdle(scene.ring); /* it is writable meanwhile */
         ck_assert_int_eq(calls, 0);
-        ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+        ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
         close(pair[0]);
-        waitCount(fixture.ring, &calls, 1);
+        waitCount(scene.ring, &calls, 1);
         ck_assert_int_eq(lastResult, POLLERR);
         RemoveFastRingWatch(watch);
         close(pair[1]);
         pair[0] = pair[1] = -1;
     }
 }
-END_TEST
 
 /* §2.8 watch mask: reported again and again, once, or once for each change */
-START_TEST(normalBitsKeepTheirFlags)
+CASE(watchMask, normalBitsKeepTheirFlags)
 {
     pairStream(pair);
     for (int index = 0; index < 3; index++) {
         struct FastRingWatch* watch = add(pair[0], POLLRDNORM, allFlags[index]);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         ck_assert_int_eq(calls, 0);
         sendText(pair[1], "x");
-        waitCount(fixture.ring, &calls, 1);
-        runTurns(fixture.ring, 10);
+        waitCount(scene.ring, &calls, 1);
+        runTurns(scene.ring, 10);
         ck_assert_int_eq(lastResult, POLLRDNORM);
         if (index == 0)
-            waitCount(fixture.ring, &calls, 4);
+            waitCount(scene.ring, &calls, 4);
         else
             ck_assert_int_eq(calls, 1);
         RemoveFastRingWatch(watch);
         expectText(pair[0], "x");
     }
 }
-END_TEST
 
 /* §2.8 watch mask: what poll(2) doesn't know */
-START_TEST(refusesOtherBits)
+CASE(watchMask, refusesOtherBits)
 {
     pairStream(pair);
     struct FastRingWatch* watch = add(pair[0], POLLERR, 0);
@@ -196,26 +194,9 @@ START_TEST(refusesOtherBits)
         uint32_t mask = UINT32_C(1) << bit;
         if (mask & known)
             continue;
-        refuses(EINVAL, AddFastRingWatch(fixture.ring, pair[0], mask, 0, count, NULL));
-        refuses(EINVAL, AddFastRingWatch(fixture.ring, pair[0], mask | POLLIN, 0, count, NULL));
+        refuses(EINVAL, AddFastRingWatch(scene.ring, pair[0], mask, 0, count, NULL));
+        refuses(EINVAL, AddFastRingWatch(scene.ring, pair[0], mask | POLLIN, 0, count, NULL));
         ck_assert_int_eq(UpdateFastRingWatch(watch, mask | POLLRDNORM), -EINVAL);
     }
     RemoveFastRingWatch(watch);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("watch-mask");
-    TCase* tcase = tcase_create("watch-mask");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, socketsAnswerAsPollDoes);
-    tcase_add_test(tcase, troubledSocketsAnswerAsPollDoes);
-    tcase_add_test(tcase, pipesAnswerAsPollDoes);
-    tcase_add_test(tcase, waitsForTroubleAlone);
-    tcase_add_test(tcase, normalBitsKeepTheirFlags);
-    tcase_add_test(tcase, refusesOtherBits);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

@@ -9,7 +9,6 @@
 #define POLLRDHUP 0x2000
 #endif
 
-static struct Fixture fixture;
 static struct FastRingWatch* watch;
 static int pair[2];
 static int calls;
@@ -17,7 +16,7 @@ static int lastResult;
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     pair[0] = -1;
     pair[1] = -1;
 }
@@ -27,8 +26,10 @@ static void tearDown(void)
     for (int index = 0; index < 2; index++)
         if (pair[index] >= 0)
             close(pair[index]);
-    fixtureClose(&fixture);
+    closeScene();
 }
+
+AREA(watch, "watch", .open = setUp, .close = tearDown);
 
 static void count(struct FastRingWatch* which, int result, void* closure)
 {
@@ -47,7 +48,7 @@ static void never(struct FastRingWatch* which, int result, void* closure)
 
 static void add(int handle, uint32_t mask, uint32_t flags, HandleFastRingWatchFunction function)
 {
-    watch = AddFastRingWatch(fixture.ring, handle, mask, flags, function, &calls);
+    watch = AddFastRingWatch(scene.ring, handle, mask, flags, function, &calls);
     ck_assert_msg(watch != NULL, "AddFastRingWatch: %s", strerror(errno));
 }
 
@@ -82,110 +83,104 @@ static void drain(int handle)
 
 /* ---- level ---- */
 
-START_TEST(reportsEachTurnWhileReadable)
+CASE(watch, reportsEachTurnWhileReadable)
 {
     ck_assert_int_eq(pipe(pair), 0);
     add(pair[0], POLLIN, 0, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 0);
     putByte(pair[1]);
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     ck_assert_int_eq(lastResult, POLLIN);
     for (int turn = 0; turn < 10; turn++) {
         int before = calls;
-        runTurns(fixture.ring, 1);
+        runTurns(scene.ring, 1);
         ck_assert_int_le(calls, before + 1); /* once a turn at most */
     }
-    waitCount(fixture.ring, &calls, 5);
+    waitCount(scene.ring, &calls, 5);
     takeByte(pair[0]);
-    runTurns(fixture.ring, 2);
+    runTurns(scene.ring, 2);
     int after = calls;
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, after);
     putByte(pair[1]);
-    waitCount(fixture.ring, &calls, after + 1);
+    waitCount(scene.ring, &calls, after + 1);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(reportsWritable)
+CASE(watch, reportsWritable)
 {
     ck_assert_int_eq(pipe(pair), 0);
     fillPipe(pair[1]);
     add(pair[1], POLLOUT, 0, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 0);
     drain(pair[0]);
-    waitCount(fixture.ring, &calls, 2);
+    waitCount(scene.ring, &calls, 2);
     ck_assert_int_eq(lastResult, POLLOUT);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(reportsHangup)
+CASE(watch, reportsHangup)
 {
     ck_assert_int_eq(pipe(pair), 0);
     add(pair[0], POLLIN, 0, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     close(pair[1]);
     pair[1] = -1;
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     ck_assert_int_eq(lastResult, POLLHUP);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(reportsErrorOfPipe)
+CASE(watch, reportsErrorOfPipe)
 {
     ck_assert_int_eq(pipe(pair), 0);
     fillPipe(pair[1]);
     add(pair[1], POLLOUT, FASTRING_WATCH_ONCE, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     close(pair[0]);
     pair[0] = -1;
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     ck_assert(lastResult & POLLERR);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 1);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(watchesEventfd)
+CASE(watch, watchesEventfd)
 {
     pair[0] = eventfd(0, EFD_CLOEXEC);
     add(pair[0], POLLIN, 0, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 0);
     ck_assert_int_eq(eventfd_write(pair[0], 1), 0);
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     ck_assert_int_eq(lastResult, POLLIN);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
 /* A regular file is always ready, as poll(2) has it. */
-START_TEST(regularFileIsReady)
+CASE(watch, regularFileIsReady)
 {
     char name[] = "/tmp/fastsocket-watch-XXXXXX";
     pair[0] = mkstemp(name);
     ck_assert_int_ge(pair[0], 0);
     unlink(name);
     add(pair[0], POLLIN, FASTRING_WATCH_ONCE, count);
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     ck_assert(lastResult < 0 || (lastResult & POLLIN));
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
 /* ---- half-closed sockets ---- */
 
 static void runQuiet(int turns)
 {
-    uint64_t before = readRing(fixture.ring).completions;
-    runTurns(fixture.ring, turns);
-    /* what settles is allowed, a completion a turn is a spin */
-    ck_assert_uint_le(readRing(fixture.ring).completions - before, 6);
+    uint64_t before = readRing(scene.ring).completions;
+    runTurns(scene.ring, turns);
+    /* what comes to an end is allowed, a completion a turn is a spin */
+    ck_assert_uint_le(readRing(scene.ring).completions - before, 6);
 }
 
 /* Fills a TCP connection that nobody reads, until the kernel has nothing left to move either: its
@@ -212,92 +207,85 @@ static void checkHalfClosed(uint32_t flags)
     fillConnection(pair);
     shutdown(pair[1], SHUT_WR);
     add(pair[0], POLLOUT, flags, count);
-    runTurns(fixture.ring, 20);
+    runTurns(scene.ring, 20);
     runQuiet(200);
     ck_assert_int_eq(calls, 0);
     drain(pair[1]); /* now it becomes writable */
     for (int turn = 0; calls == 0 && turn < 6000; turn++) {
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 10, NULL), 0);
         drain(pair[1]);
     }
     ck_assert_int_ge(calls, 1);
     ck_assert_int_eq(lastResult, POLLOUT);
     if (flags == 0)
-        waitCount(fixture.ring, &calls, calls + 5); /* and level-triggered again */
+        waitCount(scene.ring, &calls, calls + 5); /* and level-triggered again */
     RemoveFastRingWatch(watch);
 }
 
-START_TEST(halfClosedDoesNotSpin)
+CASE(watch, halfClosedDoesNotSpin)
 {
     checkHalfClosed(0);
 }
-END_TEST
 
-START_TEST(halfClosedOnceDoesNotSpin)
+CASE(watch, halfClosedOnceDoesNotSpin)
 {
     checkHalfClosed(FASTRING_WATCH_ONCE);
 }
-END_TEST
 
-START_TEST(halfClosedEdgeDoesNotSpin)
+CASE(watch, halfClosedEdgeDoesNotSpin)
 {
     checkHalfClosed(FASTRING_WATCH_EDGE);
 }
-END_TEST
 
-START_TEST(priorityOfHalfClosedDoesNotSpin)
+CASE(watch, priorityOfHalfClosedDoesNotSpin)
 {
     pairTcp(pair);
     shutdown(pair[1], SHUT_WR);
     add(pair[0], POLLPRI, 0, count);
-    runTurns(fixture.ring, 20);
+    runTurns(scene.ring, 20);
     runQuiet(200);
     ck_assert_int_eq(calls, 0);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(halfCloseIsReportedWhenAskedFor)
+CASE(watch, halfCloseIsReportedWhenAskedFor)
 {
     pairTcp(pair);
     add(pair[0], POLLRDHUP, 0, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 0);
     shutdown(pair[1], SHUT_WR);
-    waitCount(fixture.ring, &calls, 3);
+    waitCount(scene.ring, &calls, 3);
     ck_assert_int_eq(lastResult, POLLRDHUP);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(unaskedBitsAreNotReported)
+CASE(watch, unaskedBitsAreNotReported)
 {
     pairTcp(pair);
     shutdown(pair[1], SHUT_WR);
     add(pair[0], POLLIN, 0, count);
-    waitCount(fixture.ring, &calls, 2); /* the end of input is readable */
+    waitCount(scene.ring, &calls, 2); /* the end of input is readable */
     ck_assert_int_eq(lastResult, POLLIN);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
 /* ---- once, edge ---- */
 
-START_TEST(onceRestsUntilTheUpdate)
+CASE(watch, onceRestsUntilTheUpdate)
 {
     ck_assert_int_eq(pipe(pair), 0);
     putByte(pair[1]);
     add(pair[0], POLLIN, FASTRING_WATCH_ONCE, count);
-    waitCount(fixture.ring, &calls, 1);
-    runIdle(fixture.ring);
+    waitCount(scene.ring, &calls, 1);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 1);
     ck_assert_int_eq(UpdateFastRingWatch(watch, POLLIN), 0);
-    waitCount(fixture.ring, &calls, 2);
-    runIdle(fixture.ring);
+    waitCount(scene.ring, &calls, 2);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 2);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
 static void updateSelf(struct FastRingWatch* which, int result, void* closure)
 {
@@ -307,82 +295,77 @@ static void updateSelf(struct FastRingWatch* which, int result, void* closure)
     ck_assert_int_eq(UpdateFastRingWatch(which, POLLIN), 0);
 }
 
-START_TEST(onceIsRenewedInside)
+CASE(watch, onceIsRenewedInside)
 {
     ck_assert_int_eq(pipe(pair), 0);
     putByte(pair[1]);
     add(pair[0], POLLIN, FASTRING_WATCH_ONCE, updateSelf);
-    waitCount(fixture.ring, &calls, 10);
+    waitCount(scene.ring, &calls, 10);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(edgeReportsChangesOnly)
+CASE(watch, edgeReportsChangesOnly)
 {
     ck_assert_int_eq(pipe(pair), 0);
     add(pair[0], POLLIN, FASTRING_WATCH_EDGE, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 0);
     for (int round = 1; round <= 5; round++) {
         putByte(pair[1]);
-        waitCount(fixture.ring, &calls, round);
+        waitCount(scene.ring, &calls, round);
         ck_assert_int_eq(lastResult, POLLIN);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(calls, round); /* unread, and not told again */
+        runIdle(scene.ring);
+        ck_assert_int_eq(calls, round); /* unread, and not reported again */
     }
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(edgeTellsWhatHoldsAtFirst)
+CASE(watch, edgeTellsWhatHoldsAtFirst)
 {
     ck_assert_int_eq(pipe(pair), 0);
     putByte(pair[1]);
     add(pair[0], POLLIN, FASTRING_WATCH_EDGE, count);
-    waitCount(fixture.ring, &calls, 1);
-    runIdle(fixture.ring);
+    waitCount(scene.ring, &calls, 1);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 1);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
 /* ---- updates ---- */
 
-START_TEST(pausesAndGoesOn)
+CASE(watch, pausesAndGoesOn)
 {
     ck_assert_int_eq(pipe(pair), 0);
     putByte(pair[1]);
     add(pair[0], 0, 0, count);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 0);
     ck_assert_int_eq(UpdateFastRingWatch(watch, POLLIN), 0);
-    waitCount(fixture.ring, &calls, 2);
+    waitCount(scene.ring, &calls, 2);
     ck_assert_int_eq(UpdateFastRingWatch(watch, 0), 0);
     int before = calls;
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, before);
     ck_assert_int_eq(UpdateFastRingWatch(watch, POLLIN), 0);
-    waitCount(fixture.ring, &calls, before + 1);
+    waitCount(scene.ring, &calls, before + 1);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
 /* A paused watch hears of nothing, not even of a hang-up. */
-START_TEST(pausedHearsNothing)
+CASE(watch, pausedHearsNothing)
 {
     ck_assert_int_eq(pipe(pair), 0);
     add(pair[0], POLLIN, 0, never);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(UpdateFastRingWatch(watch, 0), 0);
     close(pair[1]);
     pair[1] = -1;
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-/* The old mask has come true before the update; nothing of it is told. */
-START_TEST(formerMaskIsForgotten)
+/* The old mask has come true before the update; nothing of it is reported. */
+CASE(watch, formerMaskIsForgotten)
 {
     pairStream(pair);
     for (int round = 0; round < 3; round++) {
@@ -390,27 +373,26 @@ START_TEST(formerMaskIsForgotten)
                                                                        : 0;
         calls = 0;
         add(pair[0], POLLIN, flags, count);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         putByte(pair[1]); /* its completion is on the way */
         ck_assert_int_eq(UpdateFastRingWatch(watch, POLLOUT), 0);
-        waitCount(fixture.ring, &calls, 1);
+        waitCount(scene.ring, &calls, 1);
         ck_assert_int_eq(lastResult, POLLOUT);
         ck_assert_int_eq(UpdateFastRingWatch(watch, POLLPRI), 0);
         int before = calls;
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         ck_assert_int_eq(calls, before);
         ck_assert_int_eq(UpdateFastRingWatch(watch, POLLIN), 0);
-        waitCount(fixture.ring, &calls, before + 1);
+        waitCount(scene.ring, &calls, before + 1);
         ck_assert_int_eq(lastResult, POLLIN);
         RemoveFastRingWatch(watch);
         takeByte(pair[0]);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
     }
 }
-END_TEST
 
 /* To and fro, at every distance from the arming. */
-START_TEST(updatesInEveryState)
+CASE(watch, updatesInEveryState)
 {
     pairStream(pair);
     putByte(pair[1]);
@@ -419,44 +401,42 @@ START_TEST(updatesInEveryState)
         uint32_t flags = (round / 16) % 3;
         add(pair[0], masks[round % 4], flags, count);
         for (int step = 0; step < 8; step++) {
-            runTurns(fixture.ring, (round >> (step % 4)) & 1);
+            runTurns(scene.ring, (round >> (step % 4)) & 1);
             ck_assert_int_eq(UpdateFastRingWatch(watch, masks[(round + step * 3) % 4]), 0);
         }
         ck_assert_int_eq(UpdateFastRingWatch(watch, POLLPRI), 0);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         calls = 0;
         lastResult = 0;
         ck_assert_int_eq(UpdateFastRingWatch(watch, POLLIN | POLLOUT), 0);
-        waitCount(fixture.ring, &calls, 1);
+        waitCount(scene.ring, &calls, 1);
         ck_assert_int_eq(lastResult, POLLIN | POLLOUT);
         RemoveFastRingWatch(watch);
-        runTurns(fixture.ring, round % 3);
+        runTurns(scene.ring, round % 3);
     }
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
 }
-END_TEST
 
 /* ---- removal ---- */
 
-START_TEST(removedInEveryState)
+CASE(watch, removedInEveryState)
 {
     ck_assert_int_eq(pipe(pair), 0);
     for (uint32_t flags = 0; flags <= FASTRING_WATCH_EDGE; flags++) {
         for (int turns = 0; turns < 4; turns++) {
             add(pair[0], POLLIN, flags, never);
-            runTurns(fixture.ring, turns);
+            runTurns(scene.ring, turns);
             putByte(pair[1]);
             RemoveFastRingWatch(watch);
-            runTurns(fixture.ring, turns);
+            runTurns(scene.ring, turns);
             takeByte(pair[0]);
         }
     }
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
     RemoveFastRingWatch(NULL);
 }
-END_TEST
 
 static void removeSelf(struct FastRingWatch* which, int result, void* closure)
 {
@@ -468,20 +448,19 @@ static void removeSelf(struct FastRingWatch* which, int result, void* closure)
     pair[0] = -1;
 }
 
-START_TEST(removesItself)
+CASE(watch, removesItself)
 {
     for (uint32_t flags = 0; flags <= FASTRING_WATCH_EDGE; flags++) {
         ck_assert_int_eq(pipe(pair), 0);
         putByte(pair[1]);
         add(pair[0], POLLIN, flags, removeSelf);
-        waitCount(fixture.ring, &calls, (int)flags + 1);
-        runIdle(fixture.ring);
+        waitCount(scene.ring, &calls, (int)flags + 1);
+        runIdle(scene.ring);
         ck_assert_int_eq(calls, (int)flags + 1);
         close(pair[1]);
     }
     pair[1] = -1;
 }
-END_TEST
 
 static struct FastRingWatch* watches[8];
 
@@ -498,16 +477,16 @@ static void removeAll(struct FastRingWatch* which, int result, void* closure)
 }
 
 /* All are due in the same batch of completions. */
-START_TEST(removesAllOthers)
+CASE(watch, removesAllOthers)
 {
     for (uint32_t flags = 0; flags <= FASTRING_WATCH_EDGE; flags++) {
         ck_assert_int_eq(pipe(pair), 0);
         for (int index = 0; index < 8; index++)
-            watches[index] = AddFastRingWatch(fixture.ring, pair[0], POLLIN, flags, removeAll, NULL);
-        runTurns(fixture.ring, 2);
+            watches[index] = AddFastRingWatch(scene.ring, pair[0], POLLIN, flags, removeAll, NULL);
+        runTurns(scene.ring, 2);
         putByte(pair[1]);
-        waitCount(fixture.ring, &calls, (int)flags + 1);
-        runIdle(fixture.ring);
+        waitCount(scene.ring, &calls, (int)flags + 1);
+        runIdle(scene.ring);
         ck_assert_int_eq(calls, (int)flags + 1);
         close(pair[0]);
         close(pair[1]);
@@ -515,10 +494,9 @@ START_TEST(removesAllOthers)
     pair[0] = -1;
     pair[1] = -1;
 }
-END_TEST
 
 /* The number of a closed descriptor is taken again: a removed watch must not touch it. */
-START_TEST(removedOneForgetsTheNumber)
+CASE(watch, removedOneForgetsTheNumber)
 {
     ck_assert_int_eq(pipe(pair), 0);
     int handle = pair[0];
@@ -527,28 +505,26 @@ START_TEST(removedOneForgetsTheNumber)
     close(pair[0]);
     pair[0] = eventfd(1, EFD_CLOEXEC);
     ck_assert_int_eq(pair[0], handle);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
 }
-END_TEST
 
 /* ---- death ---- */
 
-START_TEST(diesOfAClosedHandle)
+CASE(watch, diesOfAClosedHandle)
 {
     ck_assert_int_eq(pipe(pair), 0);
     add(pair[0], POLLIN, 0, count);
     close(pair[0]); /* against the rule */
     pair[0] = -1;
-    waitCount(fixture.ring, &calls, 1);
+    waitCount(scene.ring, &calls, 1);
     ck_assert_int_eq(lastResult, -EBADF);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 1);
     ck_assert_int_lt(UpdateFastRingWatch(watch, POLLIN), 0);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(calls, 1);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
 static void releaseRing(struct FastRingWatch* which, int result, void* closure)
 {
@@ -556,30 +532,26 @@ static void releaseRing(struct FastRingWatch* which, int result, void* closure)
     (void)result;
     (void)closure;
     calls++;
-    ReleaseFastRing(fixture.ring);
+    ReleaseFastRing(scene.ring);
 }
 
-START_TEST(releasesTheRingInside)
+CASE(watch, releasesTheRingInside)
 {
-    int result = 0;
     ck_assert_int_eq(pipe(pair), 0);
     putByte(pair[1]);
     add(pair[0], POLLIN, 0, releaseRing);
-    while (result == 0)
-        result = WaitForFastRing(fixture.ring, 100, NULL);
-    ck_assert_int_eq(result, -ECANCELED);
-    fixture.ring = NULL;
+    waitRingEnd();
     ck_assert_int_eq(calls, 1);
     RemoveFastRingWatch(watch);
 }
-END_TEST
 
-START_TEST(isAShellAfterTheRing)
+CASE(watch, isAShellAfterTheRing)
 {
     for (int turns = 0; turns < 3; turns++) {
         struct FastRing* ring = CreateFastRing(8);
         ck_assert_int_eq(pipe(pair), 0);
-        watch = AddFastRingWatch(ring, pair[0], POLLIN, turns == 2 ? FASTRING_WATCH_EDGE : 0, never, NULL);
+        watch = AddFastRingWatch(ring, pair[0], POLLIN, turns == 2 ? FASTRING_WATCH_EDGE : 0, never,
+                                 NULL);
         ck_assert_ptr_nonnull(watch);
         runTurns(ring, turns);
         putByte(pair[1]);
@@ -592,75 +564,35 @@ START_TEST(isAShellAfterTheRing)
     pair[0] = -1;
     pair[1] = -1;
 }
-END_TEST
 
 /* ---- bad input ---- */
 
 static void* useInThread(void* closure)
 {
-    refuses(EPERM, AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, never, NULL));
+    refuses(EPERM, AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, never, NULL));
     ck_assert_int_eq(UpdateFastRingWatch(closure, POLLOUT), -EPERM);
     RemoveFastRingWatch(closure); /* does nothing */
     return NULL;
 }
 
-START_TEST(refusesBadInput)
+CASE(watch, refusesBadInput)
 {
     ck_assert_int_eq(pipe(pair), 0);
     refuses(EINVAL, AddFastRingWatch(NULL, pair[0], POLLIN, 0, never, NULL));
-    refuses(EINVAL, AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, NULL, NULL));
-    refuses(EINVAL, AddFastRingWatch(fixture.ring, pair[0], POLLIN | 0x10000, 0, never, NULL));
-    refuses(EINVAL, AddFastRingWatch(fixture.ring, pair[0], POLLIN, 4, never, NULL));
-    refuses(EINVAL, AddFastRingWatch(fixture.ring, pair[0], POLLIN, 3, never, NULL));
-    refuses(EBADF, AddFastRingWatch(fixture.ring, -1, POLLIN, 0, never, NULL));
-    refuses(EBADF, AddFastRingWatch(fixture.ring, 1000000, POLLIN, 0, never, NULL));
+    refuses(EINVAL, AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, NULL, NULL));
+    refuses(EINVAL, AddFastRingWatch(scene.ring, pair[0], POLLIN | 0x10000, 0, never, NULL));
+    refuses(EINVAL, AddFastRingWatch(scene.ring, pair[0], POLLIN, 4, never, NULL));
+    refuses(EINVAL, AddFastRingWatch(scene.ring, pair[0], POLLIN, 3, never, NULL));
+    refuses(EBADF, AddFastRingWatch(scene.ring, -1, POLLIN, 0, never, NULL));
+    refuses(EBADF, AddFastRingWatch(scene.ring, 1000000, POLLIN, 0, never, NULL));
     ck_assert_int_eq(UpdateFastRingWatch(NULL, POLLIN), -EINVAL);
 
     add(pair[0], POLLIN, 0, count);
-    runTurns(fixture.ring, 2);
+    runTurns(scene.ring, 2);
     ck_assert_int_eq(UpdateFastRingWatch(watch, 0x10000), -EINVAL);
     inThread(useInThread, watch);
     putByte(pair[1]);
-    waitCount(fixture.ring, &calls, 1); /* as it was */
+    waitCount(scene.ring, &calls, 1); /* as it was */
     ck_assert_int_eq(lastResult, POLLIN);
     RemoveFastRingWatch(watch);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("watch");
-    TCase* tcase = tcase_create("watch");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, reportsEachTurnWhileReadable);
-    tcase_add_test(tcase, reportsWritable);
-    tcase_add_test(tcase, reportsHangup);
-    tcase_add_test(tcase, reportsErrorOfPipe);
-    tcase_add_test(tcase, watchesEventfd);
-    tcase_add_test(tcase, regularFileIsReady);
-    tcase_add_test(tcase, halfClosedDoesNotSpin);
-    tcase_add_test(tcase, halfClosedOnceDoesNotSpin);
-    tcase_add_test(tcase, halfClosedEdgeDoesNotSpin);
-    tcase_add_test(tcase, priorityOfHalfClosedDoesNotSpin);
-    tcase_add_test(tcase, halfCloseIsReportedWhenAskedFor);
-    tcase_add_test(tcase, unaskedBitsAreNotReported);
-    tcase_add_test(tcase, onceRestsUntilTheUpdate);
-    tcase_add_test(tcase, onceIsRenewedInside);
-    tcase_add_test(tcase, edgeReportsChangesOnly);
-    tcase_add_test(tcase, edgeTellsWhatHoldsAtFirst);
-    tcase_add_test(tcase, pausesAndGoesOn);
-    tcase_add_test(tcase, pausedHearsNothing);
-    tcase_add_test(tcase, formerMaskIsForgotten);
-    tcase_add_test(tcase, updatesInEveryState);
-    tcase_add_test(tcase, removedInEveryState);
-    tcase_add_test(tcase, removesItself);
-    tcase_add_test(tcase, removesAllOthers);
-    tcase_add_test(tcase, removedOneForgetsTheNumber);
-    tcase_add_test(tcase, diesOfAClosedHandle);
-    tcase_add_test(tcase, releasesTheRingInside);
-    tcase_add_test(tcase, isAShellAfterTheRing);
-    tcase_add_test(tcase, refusesBadInput);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

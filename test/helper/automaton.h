@@ -2,7 +2,7 @@
  * The event rules of a socket as an automaton.
  *
  * It knows nothing of the library: it is told what is seen at each event and answers with NULL, or
- * with the rule that was broken. fixture.c feeds it with every event of every socket of every test;
+ * with the rule that was broken. wrap.c feeds it with every event of every socket of every test;
  * test/api/automaton-test.c feeds it with wrong sequences and sees that it notices.
  */
 #ifndef TEST_AUTOMATON_H
@@ -50,7 +50,7 @@ struct Automaton
     bool hungUp;
     int hangup;         /* parameter of POLLHUP */
     int expected;       /* POLLHUP with this errno must come before the turn ends */
-    uint64_t errors[8]; /* errnos of a datagram socket told in this turn */
+    uint64_t errors[8]; /* errnos of a datagram socket reported in this turn */
     int errorCount;
 };
 

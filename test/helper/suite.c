@@ -1,12 +1,15 @@
 /*
- * Runs a suite and prints TAP. libcheck's own TAP has neither names as we want them nor skips, so it
- * goes to a file, and each line of it is printed anew as «area/promise».
+ * Collects the cases, runs them and prints TAP. libcheck's own TAP has neither names as we want
+ * them nor skips, so it goes to a file, and each line of it is printed again as «area/case».
  */
 #define _GNU_SOURCE
-#include "fixture.h"
+#include "suite.h"
 
 #include <errno.h>
 #include <linux/io_uring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,21 +30,66 @@ struct Skip
 };
 
 static struct Skip* skips;
-static const char* filter;
 
-/* glibc hands main's arguments to constructors: that spares every test program to pass them on. */
-__attribute__((constructor)) static void noteArguments(int count, char** arguments)
+/* ---- cases ----------------------------------------------------------------------------------- */
+
+static struct Case* cases;
+
+/* The order of constructors is the compiler's choice; that of the lines is the author's. */
+void registerCase(struct Case* self)
 {
-    if (count > 1)
-        filter = arguments[1];
-    /* A bound for hangs only; busy machines and sanitizers are slow. */
-    setenv("CK_DEFAULT_TIMEOUT", "240", 0);
+    struct Case** link = &cases;
+
+    while ((*link != NULL) && ((*link)->test.line < self->test.line))
+        link = &(*link)->next;
+    self->next = *link;
+    *link = self;
 }
 
-bool isSelected(const char* name)
+static bool isSelected(const struct Case* row, const char* filter)
 {
-    return (filter == NULL) || (strstr(name, filter) != NULL);
+    return (filter == NULL) || (strstr(row->test.name, filter) != NULL);
 }
+
+static bool isFirstOfArea(const struct Case* row)
+{
+    const struct Case* first = cases;
+
+    while (first->area != row->area)
+        first = first->next;
+    return first == row;
+}
+
+/* The area's cases under the name of itself, or of one that runs them again. */
+static void addArea(Suite* suite, const struct Area* area, const struct Area* as,
+                    const char* filter)
+{
+    TCase* list = tcase_create(as->name);
+
+    if (as->timeout > 0)
+        tcase_set_timeout(list, as->timeout);
+    tcase_add_checked_fixture(list, as->open, as->close);
+    for (const struct Case* row = cases; row != NULL; row = row->next) {
+        if ((row->area == area) && isSelected(row, filter))
+            _tcase_add_test(list, &row->test, 0, 0, 0, row->rounds);
+    }
+    suite_add_tcase(suite, list);
+}
+
+static Suite* makeSuite(const char* filter)
+{
+    Suite* suite = suite_create("suite");
+
+    for (const struct Case* row = cases; row != NULL; row = row->next) {
+        if (!isFirstOfArea(row))
+            continue;
+        for (const struct Area* as = row->area; as != NULL; as = as->again)
+            addArea(suite, row->area, as, filter);
+    }
+    return suite;
+}
+
+/* ---- skips ----------------------------------------------------------------------------------- */
 
 void noteSkip(const char* file, int line, const char* reason)
 {
@@ -68,27 +116,29 @@ static const char* reasonOfSkip(TestResult* result)
     return NULL;
 }
 
-/* libcheck's line is «ok 1 - file:area:promise: message». */
+/* ---- results --------------------------------------------------------------------------------- */
+
+/* libcheck's line is «ok 1 - file:area:case: message». */
 static void printLine(const char* line, int number, TestResult* result)
 {
     const char* area = tr_tcname(result);
     const char* message = tr_msg(result);
     const char* reason = NULL;
-    char promise[SKIP_LENGTH] = "?";
+    char title[SKIP_LENGTH] = "?";
     char key[SKIP_LENGTH];
     const char* start = NULL;
 
     snprintf(key, sizeof(key), ":%s:", area);
     start = strstr(line, key);
     if (start != NULL)
-        sscanf(start + strlen(key), "%199[^:]", promise);
+        sscanf(start + strlen(key), "%199[^:]", title);
     if (tr_rtype(result) == CK_PASS) {
         reason = reasonOfSkip(result);
-        printf("ok %d - %s/%s%s%s\n", number, area, promise, reason ? " # SKIP " : "",
+        printf("ok %d - %s/%s%s%s\n", number, area, title, reason ? " # SKIP " : "",
                reason ? reason : "");
         return;
     }
-    printf("not ok %d - %s/%s\n", number, area, promise);
+    printf("not ok %d - %s/%s\n", number, area, title);
     printf("# %s:%d: ", tr_lfile(result) ? tr_lfile(result) : "?", tr_lno(result));
     for (; *message != '\0'; message++) {
         putchar(*message);
@@ -127,8 +177,8 @@ static bool isRefused(long result)
 }
 #endif
 
-/* Why this system makes no ring, or NULL. The kernel is asked, not the library: a fault of ours must
- * not pass for a refusal. Each of the three calls may be refused alone. */
+/* Why this system makes no ring, or NULL. The kernel is asked, not the library: a fault of ours
+ * must not pass for a refusal. Each of the three calls may be refused alone. */
 static const char* reasonOfRefusal(void)
 {
     const char* reason = NULL;
@@ -145,20 +195,14 @@ static const char* reasonOfRefusal(void)
     return reason;
 }
 
-int runSuite(Suite* suite)
+/* Runs the suite and prints its results; 0 or 1 for main. */
+static int runSuite(Suite* suite)
 {
     const char* directory = getenv("TMPDIR");
     char path[256];
-    SRunner* runner = NULL;
+    SRunner* runner = srunner_create(suite);
     int handle = -1;
     int failed = 1;
-
-    const char* refusal = reasonOfRefusal();
-    /* cppcheck-suppress knownConditionTrueFalse ; without SUITE_NEEDS_RING there is none */
-    if (refusal != NULL) {
-        printf("1..0 # SKIP io_uring is refused here: %s\n", refusal);
-        return 0;
-    }
 
     skips = mmap(NULL, SKIP_CAPACITY * sizeof(struct Skip), PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -166,11 +210,11 @@ int runSuite(Suite* suite)
     handle = mkstemp(path);
     if ((skips == MAP_FAILED) || (handle < 0)) {
         printf("1..0\nBail out! no memory or no temporary file\n");
+        srunner_free(runner);
         return 1;
     }
     close(handle);
 
-    runner = srunner_create(suite);
     srunner_set_tap(runner, path);
     srunner_run_all(runner, CK_SILENT);
     failed = srunner_ntests_failed(runner);
@@ -179,4 +223,18 @@ int runSuite(Suite* suite)
     unlink(path);
     munmap(skips, SKIP_CAPACITY * sizeof(struct Skip));
     return (failed != 0) ? 1 : 0;
+}
+
+int main(int count, char** arguments)
+{
+    const char* refusal = reasonOfRefusal();
+
+    /* cppcheck-suppress knownConditionTrueFalse ; without SUITE_NEEDS_RING there is none */
+    if (refusal != NULL) {
+        printf("1..0 # SKIP io_uring is refused here: %s\n", refusal);
+        return 0;
+    }
+    /* A bound for hangs only; busy machines and sanitizers are slow. */
+    setenv("CK_DEFAULT_TIMEOUT", "240", 0);
+    return runSuite(makeSuite((count > 1) ? arguments[1] : NULL));
 }

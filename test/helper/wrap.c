@@ -4,184 +4,66 @@
  * handler of its own before the test's.
  */
 #define _GNU_SOURCE
-#include "automaton.h"
-#include "fixture.h"
+#include "wrap.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include <check.h>
+
+#include <Ring/FastBuffer.h>
+#include <Ring/FastRing.h>
+#include <Ring/FastSocket.h>
+
+#include "records.h"
 
 enum
 {
-    BUCKETS = 4096,
-    MOST_TRIES = 3000, /* of 20 ms: a minute, which bounds a hang */
+    MAX_TRIES = 3000, /* of 20 ms: a minute, which bounds a hang */
 };
 
-struct Record
-{
-    struct Record* next;
-    struct FastSocket* socket;
-    struct FastRing* ring;
-    struct Automaton automaton;
-    HandleFastSocketEvent function; /* the test's */
-    bool outbound;                  /* can be sent to, and has a pool to send from */
-    bool moved;                     /* the handler was NULL for a while: events may have been missed */
-};
-
-/* What runs on this thread. A handler runs inside a wait, a call inside a handler: each is saved by
- * the next. */
-struct Running
-{
-    enum AutomatonContext context;
-    struct FastRing* ring;
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct Record* records[BUCKETS];
-static uint64_t turns;
-
-static __thread struct Running running;
-static __thread uint64_t turn;
 static __thread struct FastRing* ending; /* ReleaseFastRing was called inside the wait */
-static __thread int expected;            /* sockets whose POLLHUP must come in this turn */
 
-/* The linker makes these names. NOLINTBEGIN(bugprone-reserved-identifier): reserved for it, that is. */
-struct FastRing* __real_CreateFastRing(uint32_t length);
-int __real_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
-void __real_ReleaseFastRing(struct FastRing* ring);
-struct FastSocket* __real_CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
-void __real_ReleaseFastSocket(struct FastSocket* socket);
-void __real_AbortFastSocket(struct FastSocket* socket);
-int __real_ShutdownFastSocket(struct FastSocket* socket);
-int __real_SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure);
-int __real_SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value);
-ssize_t __real_ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags);
-struct FastBuffer* __real_ReceiveFastSocketBuffer(struct FastSocket* socket);
-int __real_PauseFastSocket(struct FastSocket* socket);
-int __real_ResumeFastSocket(struct FastSocket* socket);
-int __real_TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length, const void* data, size_t size, int flags);
-int __real_TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message, int flags);
-int __real_TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address, socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
-int __real_TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
+/* The linker makes these names. NOLINTBEGIN(bugprone-reserved-identifier): reserved for it, that
+ * is. */
+#define WRAPPED(type, name, ...)      \
+    type __real_##name(__VA_ARGS__);  \
+    type __wrap_##name(__VA_ARGS__)
 
-struct FastRing* __wrap_CreateFastRing(uint32_t length);
-int __wrap_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
-void __wrap_ReleaseFastRing(struct FastRing* ring);
-struct FastSocket* __wrap_CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
-void __wrap_ReleaseFastSocket(struct FastSocket* socket);
-void __wrap_AbortFastSocket(struct FastSocket* socket);
-int __wrap_ShutdownFastSocket(struct FastSocket* socket);
-int __wrap_SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure);
-int __wrap_SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value);
-ssize_t __wrap_ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags);
-struct FastBuffer* __wrap_ReceiveFastSocketBuffer(struct FastSocket* socket);
-int __wrap_PauseFastSocket(struct FastSocket* socket);
-int __wrap_ResumeFastSocket(struct FastSocket* socket);
-int __wrap_TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length, const void* data, size_t size, int flags);
-int __wrap_TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message, int flags);
-int __wrap_TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address, socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
-int __wrap_TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
+WRAPPED(struct FastRing*, CreateFastRing, uint32_t length);
+WRAPPED(int, WaitForFastRing, struct FastRing* ring, uint32_t interval, sigset_t* mask);
+WRAPPED(void, ReleaseFastRing, struct FastRing* ring);
+WRAPPED(struct FastSocket*, CreateFastSocket, struct FastRing* ring,
+        struct FastRingBufferProvider* provider, struct FastBufferPool* inbound,
+        struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode,
+        uint32_t limit, HandleFastSocketEvent function, void* closure);
+WRAPPED(void, ReleaseFastSocket, struct FastSocket* socket);
+WRAPPED(void, AbortFastSocket, struct FastSocket* socket);
+WRAPPED(int, ShutdownFastSocket, struct FastSocket* socket);
+WRAPPED(int, SetFastSocketHandler, struct FastSocket* socket, HandleFastSocketEvent function,
+        void* closure);
+WRAPPED(int, SetFastSocketOption, struct FastSocket* socket, int option, uint64_t value);
+WRAPPED(ssize_t, ReceiveFastSocketData, struct FastSocket* socket, void* data, size_t size,
+        int flags);
+WRAPPED(struct FastBuffer*, ReceiveFastSocketBuffer, struct FastSocket* socket);
+WRAPPED(int, PauseFastSocket, struct FastSocket* socket);
+WRAPPED(int, ResumeFastSocket, struct FastSocket* socket);
+WRAPPED(int, TransmitFastSocketData, struct FastSocket* socket, struct sockaddr* address,
+        socklen_t length, const void* data, size_t size, int flags);
+WRAPPED(int, TransmitFastSocketMessage, struct FastSocket* socket, struct msghdr* message,
+        int flags);
+WRAPPED(int, TransmitFastSocketBuffer, struct FastSocket* socket, const struct sockaddr* address,
+        socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
+WRAPPED(int, TransmitFastSocketDescriptor, struct FastSocket* socket,
+        struct FastRingDescriptor* descriptor, struct FastBuffer* buffer);
 /* NOLINTEND(bugprone-reserved-identifier): what follows has names of its own. */
 
-/* ---- records ------------------------------------------------------------------------------------ */
-
-static struct Record** bucketOf(struct FastSocket* socket)
-{
-    return &records[((uintptr_t)socket >> 6) % BUCKETS];
-}
-
-static struct Record* findRecord(struct FastSocket* socket)
-{
-    struct Record* record = NULL;
-
-    pthread_mutex_lock(&lock);
-    for (record = *bucketOf(socket); (record != NULL) && (record->socket != socket); record = record->next)
-        ;
-    pthread_mutex_unlock(&lock);
-    return record;
-}
-
-static void addRecord(struct Record* record)
-{
-    pthread_mutex_lock(&lock);
-    record->next = *bucketOf(record->socket);
-    *bucketOf(record->socket) = record;
-    pthread_mutex_unlock(&lock);
-}
-
-/* The memory of a released socket may soon be another's. */
-static void dropRecord(struct FastSocket* socket)
-{
-    struct Record** link = NULL;
-
-    pthread_mutex_lock(&lock);
-    for (link = bucketOf(socket); (*link != NULL) && ((*link)->socket != socket); link = &(*link)->next)
-        ;
-    if (*link != NULL) {
-        struct Record* record = *link;
-        *link = record->next;
-        if (record->automaton.expected != 0)
-            expected--;
-        free(record);
-    }
-    pthread_mutex_unlock(&lock);
-}
-
-static void breakRule(struct FastSocket* socket, int event, int parameter, const char* rule)
-{
-    ck_abort_msg("socket %p, event 0x%x, parameter %d, turn %llu: %s", (void*)socket, event, parameter,
-                 (unsigned long long)turn, rule);
-}
-
-/* ---- what runs ------------------------------------------------------------------------------------ */
-
-uint64_t currentTurn(void)
-{
-    return turn;
-}
-
-static struct Running enter(enum AutomatonContext context, struct FastRing* ring)
-{
-    struct Running saved = running;
-
-    running.context = context;
-    running.ring = ring;
-    return saved;
-}
-
-static void beginTurn(void)
-{
-    turn = __atomic_add_fetch(&turns, 1, __ATOMIC_RELAXED);
-    expected = 0;
-}
-
-static void endTurn(void)
-{
-    if (expected != 0)
-        breakRule(NULL, POLLHUP, 0, "POLLHUP follows a fatal POLLERR in the same turn");
-}
-
-/* Sockets of a ring that ended have had their POLLHUP, if someone listened. */
-static void endRing(struct FastRing* ring, bool delivered)
-{
-    pthread_mutex_lock(&lock);
-    for (int index = 0; index < BUCKETS; index++) {
-        for (struct Record* record = records[index]; record != NULL; record = record->next) {
-            const char* rule = NULL;
-            if (record->ring != ring)
-                continue;
-            if (delivered && (record->function != NULL) && !record->moved)
-                rule = automatonRingEnd(&record->automaton);
-            record->ring = NULL; /* another ring may get the same address */
-            if (rule != NULL) {
-                pthread_mutex_unlock(&lock);
-                breakRule(record->socket, POLLHUP, 0, rule);
-            }
-        }
-    }
-    pthread_mutex_unlock(&lock);
-}
+/* ---- rings ----------------------------------------------------------------------------------- */
 
 bool waitsForMemory = true;
 
@@ -190,7 +72,8 @@ struct FastRing* __wrap_CreateFastRing(uint32_t length)
     const struct timespec pause = {.tv_nsec = 20000000};
     struct FastRing* ring = __real_CreateFastRing(length);
 
-    for (int tries = 0; (ring == NULL) && (errno == ENOMEM) && waitsForMemory && (tries < MOST_TRIES); tries++) {
+    for (int tries = 0;
+         (ring == NULL) && (errno == ENOMEM) && waitsForMemory && (tries < MAX_TRIES); tries++) {
         nanosleep(&pause, NULL);
         ring = __real_CreateFastRing(length);
     }
@@ -214,7 +97,7 @@ int __wrap_WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* m
     ck_assert_msg(result <= 0, "WaitForFastRing gave %d, which is positive", result);
     if ((ending == ring) && (ring != NULL)) {
         ck_assert_int_eq(result, -ECANCELED);
-        endRing(ring, true);
+        endRecords(ring, true);
         ending = NULL;
     }
     return result;
@@ -240,10 +123,10 @@ void __wrap_ReleaseFastRing(struct FastRing* ring)
     running = saved;
     endTurn();
     if (own)
-        endRing(ring, true);
+        endRecords(ring, true);
 }
 
-/* ---- events --------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static struct AutomatonView viewSocket(struct FastSocket* socket, int event, int parameter)
 {
@@ -255,7 +138,7 @@ static struct AutomatonView viewSocket(struct FastSocket* socket, int event, int
     view.event = event;
     view.parameter = parameter;
     view.context = running.context;
-    view.turn = turn;
+    view.turn = currentTurn();
     if (running.context == AUTOMATON_WAIT && (running.ring != GetFastSocketRing(socket)))
         view.context = AUTOMATON_OUTSIDE;
     view.thread = (IsFastRingThread(running.ring) == 1);
@@ -297,17 +180,18 @@ static void checkedEvent(struct FastSocket* socket, int event, int parameter)
     rule = automatonEvent(&record->automaton, &view);
     if (rule != NULL)
         breakRule(socket, event, parameter, rule);
-    expected += (record->automaton.expected != 0) - (before != 0);
+    expectHangups((record->automaton.expected != 0) - (before != 0));
 
     enter(AUTOMATON_HANDLER, saved.ring);
     if (event == POLLERR)
         probeTransmit(socket, record);
     if (record->function != NULL)
-        record->function(socket, event, parameter); /* may release the socket, and the record with it */
+        /* may release the socket, and the record with it */
+        record->function(socket, event, parameter);
     running = saved;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------ */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 /* As which of stream, seqpacket and datagram socket a descriptor behaves; a file is a stream. */
 static int findType(int handle)
@@ -324,7 +208,10 @@ static int findType(int handle)
     return ((type == SOCK_RAW) || (type == SOCK_RDM)) ? SOCK_DGRAM : type;
 }
 
-struct FastSocket* __wrap_CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure)
+struct FastSocket* __wrap_CreateFastSocket(
+    struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound,
+    struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode,
+    uint32_t limit, HandleFastSocketEvent function, void* closure)
 {
     struct Running saved = enter(AUTOMATON_CALL, ring);
     struct Record* record = NULL;
@@ -332,8 +219,9 @@ struct FastSocket* __wrap_CreateFastSocket(struct FastRing* ring, struct FastRin
     int type = findType(handle);
 
     errno = 0;
-    socket = __real_CreateFastSocket(ring, provider, inbound, outbound, handle, message, flags, mode, limit,
-                                     (function != NULL) ? checkedEvent : NULL, closure);
+    socket = __real_CreateFastSocket(ring, provider, inbound, outbound, handle, message, flags,
+                                     mode, limit, (function != NULL) ? checkedEvent : NULL,
+                                     closure);
     running = saved;
     if (socket == NULL)
         return NULL;
@@ -369,7 +257,6 @@ void __wrap_ReleaseFastSocket(struct FastSocket* socket)
     running = saved;
 }
 
-/* fclose releases inside the library, where no wrapping reaches. */
 void noteRelease(struct FastSocket* socket)
 {
     dropRecord(socket);
@@ -395,11 +282,13 @@ int __wrap_ShutdownFastSocket(struct FastSocket* socket)
     return result;
 }
 
-int __wrap_SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure)
+int __wrap_SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function,
+                                void* closure)
 {
     struct Running saved = enter(AUTOMATON_CALL, running.ring);
     struct Record* record = findRecord(socket);
-    int result = __real_SetFastSocketHandler(socket, (function != NULL) ? checkedEvent : NULL, closure);
+    int result = __real_SetFastSocketHandler(socket, (function != NULL) ? checkedEvent : NULL,
+                                             closure);
 
     running = saved;
     if ((record == NULL) || (result != 0))
@@ -407,7 +296,7 @@ int __wrap_SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent
     record->function = function;
     if (function == NULL) {
         record->moved = true;
-        expected -= (record->automaton.expected != 0);
+        expectHangups(-(record->automaton.expected != 0));
         record->automaton.expected = 0;
     }
     return result;
@@ -464,7 +353,8 @@ int __wrap_ResumeFastSocket(struct FastSocket* socket)
     return result;
 }
 
-int __wrap_TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length, const void* data, size_t size, int flags)
+int __wrap_TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address,
+                                  socklen_t length, const void* data, size_t size, int flags)
 {
     struct Running saved = enter(AUTOMATON_CALL, running.ring);
     int result = __real_TransmitFastSocketData(socket, address, length, data, size, flags);
@@ -482,16 +372,21 @@ int __wrap_TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* m
     return result;
 }
 
-int __wrap_TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address, socklen_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags)
+int __wrap_TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address,
+                                    socklen_t length, struct FastBuffer* buffer, size_t offset,
+                                    size_t size, int flags)
 {
     struct Running saved = enter(AUTOMATON_CALL, running.ring);
-    int result = __real_TransmitFastSocketBuffer(socket, address, length, buffer, offset, size, flags);
+    int result = __real_TransmitFastSocketBuffer(socket, address, length, buffer, offset, size,
+                                                 flags);
 
     running = saved;
     return result;
 }
 
-int __wrap_TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor, struct FastBuffer* buffer)
+int __wrap_TransmitFastSocketDescriptor(struct FastSocket* socket,
+                                        struct FastRingDescriptor* descriptor,
+                                        struct FastBuffer* buffer)
 {
     struct Running saved = enter(AUTOMATON_CALL, running.ring);
     int result = __real_TransmitFastSocketDescriptor(socket, descriptor, buffer);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
 Every promise of the library's behaviour has a test that names it. The promises are the rows of
-test/promises. A test names its rows in a comment directly above START_TEST, or above a function of
+test/promises. A test names its rows in a comment directly above its CASE, or above a function of
 test/interop or test/house:
 
     /* §2.3 truncation: what it checks */
@@ -53,10 +53,6 @@ def textOf(comment):
     return ' '.join(' '.join(lines).replace('*/', ' ').split())
 
 
-def withoutComments(text):
-    return re.sub(r'/\*.*?\*/|//[^\n]*', ' ', text, flags=re.S)
-
-
 def findTests(root):
     """(file, test, comment above it, whether it is run) of each test; comments that belong to
     none."""
@@ -64,19 +60,20 @@ def findTests(root):
     for path in sorted((root / 'test').glob('*/*-test.c')):
         text = path.read_text()
         name = f'{path.parent.name}/{path.name}'
-        called = set(re.findall(r'\btcase_add_(?:loop_)?test\w*\s*\(\s*\w+\s*,\s*(\w+)',
-                                withoutComments(text)))
+        # A case registers itself; it runs if its program is built.
+        built = (path.parent / 'meson.build').read_text()
+        run = f"'{path.name.removesuffix('-test.c')}'" in built
         spots = set()
-        for match in re.finditer(r'(/\*(?:[^*]|\*(?!/))*\*/[ \t]*\n)?START_TEST\((\w+)\)', text):
+        for match in re.finditer(
+                r'(^/\*(?:[^*]|\*(?!/))*\*/[ \t]*\n)?^CASE(?:_ROUNDS)?\(\w+,\s*(\w+)', text, re.M):
             if match.group(1):
                 spots.add(match.start(1))
-            tests.append((name, match.group(2), textOf(match.group(1) or ''),
-                          match.group(2) in called))
+            tests.append((name, match.group(2), textOf(match.group(1) or ''), run))
         for match in re.finditer(r'/\*(?:[^*]|\*(?!/))*\*/', text):
             if re.match(r'§\d', textOf(match.group(0))) and match.start() not in spots:
                 strays.append(f"{name}: a row is named above no test: {textOf(match.group(0))}")
-    for path in sorted([*(root / 'test').glob('interop/*.py'),
-                        *(root / 'test').glob('house/*-test.py')]):
+    for path in sorted(
+        [*(root / 'test').glob('interop/*.py'), *(root / 'test').glob('house/*-test.py')]):
         text = path.read_text()
         name = f'{path.parent.name}/{path.name}'
         spots = 0
@@ -96,8 +93,10 @@ def examine(root):
     rows, faults = readList(root / 'test' / 'promises')
     tests, strays = findTests(root)
     faults += strays
-    faults += [f"test/promises: there is no section {section}" for section, _ in rows
-               if section not in SECTIONS]
+    faults += [
+        f"test/promises: there is no section {section}" for section, _ in rows
+        if section not in SECTIONS
+    ]
     found = {row: [] for row in rows}
     for file, test, comment, run in tests:
         if '§' not in comment:
@@ -162,23 +161,16 @@ def checkSpecification(root, path):
 LIST = "# rows\n2.1 | order | one after the other\n2.1 | end | of all\n2.3 | res 0 | nothing\n"
 GOOD = """/* §2.1 order, §2.1 end: both,
  * on two lines */
-START_TEST(one)
+CASE(some, one)
 {
 }
-END_TEST
 
 /* §2.3 res 0: nothing */
-START_TEST(two)
+CASE_ROUNDS(some, two, 3)
 {
-}
-END_TEST
-
-int main(void)
-{
-    tcase_add_test(area, one);
-    tcase_add_test(area, two);
 }
 """
+BUILD = "tests = [\n    ['some', 600],\n]\n"
 INTEROP = "# §2.1 end: by others\n@case\ndef three():\n    pass\n"
 
 # name: (what is replaced in the test, by what, what the fault must say)
@@ -186,20 +178,20 @@ PLANTS = {
     'rowWithoutTest': ('/* §2.3 res 0: nothing */\n', '', 'res 0: no test'),
     'unknownRow': ('§2.3 res 0', '§2.3 res 1', 'no row of test/promises'),
     'unknownSection': ('§2.3 res 0', '§2.4 res 0', 'no row of test/promises'),
-    'deadTest': ('    tcase_add_test(area, two);\n', '', 'is never run'),
-    'commentedTest': ('    tcase_add_test(area, two);', '    /* tcase_add_test(area, two); */',
-                      'is never run'),
+    'commentedTest': ('CASE_ROUNDS(some, two, 3)', '/* CASE_ROUNDS(some, two, 3) */',
+                      'above no test'),
     'otherGrammar': ('§2.3 res 0: nothing', 'res 0 of §2.3: nothing', 'not «§2.3 name'),
     'noWording': ('§2.3 res 0: nothing', '§2.3 res 0', 'not «§2.3 name'),
-    'rowAboveNothing': ('START_TEST(two)', 'static void two(void)', 'above no test'),
+    'rowAboveNothing': ('CASE_ROUNDS(some, two, 3)', 'static void two(void)', 'above no test'),
 }
 
 
-def faultsOf(rows, test, interop=INTEROP):
+def faultsOf(rows, test, interop=INTEROP, build=BUILD):
+    files = {'promises': rows, 'api/some-test.c': test, 'api/meson.build': build,
+             'interop/some.py': interop}
     with tempfile.TemporaryDirectory() as directory:
         root = pathlib.Path(directory)
-        for name, text in {'promises': rows, 'api/some-test.c': test,
-                           'interop/some.py': interop}.items():
+        for name, text in files.items():
             path = root / 'test' / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -221,6 +213,11 @@ def checkRefusesNewRow():
     assert faultsOf(LIST + "2.8 | invented | nobody keeps it\n", GOOD) == ["§2.8 invented: no test"]
 
 
+def checkRefusesDeadTest():
+    faults = faultsOf(LIST, GOOD, build=BUILD.replace("'some'", "'other'"))
+    assert any('is never run' in fault for fault in faults), faults
+
+
 def checkRefusesLists():
     for line in ("2.1 | order | again", "2.1 | order", "order | in | three", "2.1 | a: b | colon"):
         assert faultsOf(LIST + line + '\n', GOOD), line
@@ -232,9 +229,10 @@ def checkRefusesInterop():
 
 
 def checkReadsTables():
-    text = ("# Title\n## 1. Other\n| no | row |\n## 2. Calls\n### 2.1 Events\n| point | decision "
-            "|\n|---|---|\n"
-            "| order | a \\| b |\n| end | c |\n### 2.6 Prose\n1. nothing\n")
+    text = (
+        "# Title\n## 1. Other\n| no | row |\n## 2. Calls\n### 2.1 Events\n"
+        "| point | decision |\n|---|---|\n"
+        "| order | a \\| b |\n| end | c |\n### 2.6 Prose\n1. nothing\n")
     assert tableRows(text) == {('2.1', 'order'), ('2.1', 'end')}, tableRows(text)
 
 
@@ -273,6 +271,7 @@ def main():
         cases.append((f'promises/refuses/{name}', lambda plant=plant: checkRefuses(*plant)))
     cases += [
         ('promises/refuses/newRow', checkRefusesNewRow),
+        ('promises/refuses/deadTest', checkRefusesDeadTest),
         ('promises/refuses/lists', checkRefusesLists),
         ('promises/refuses/interop', checkRefusesInterop),
         ('promises/readsTables', checkReadsTables),

@@ -15,9 +15,6 @@ enum
     WHOLE = 3 * LENGTH + 5,
 };
 
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
 static uint8_t data[WHOLE];
 
 static bool isWritten(const void* memory, size_t length)
@@ -35,15 +32,10 @@ static bool isWritten(const void* memory, size_t length)
 static void setUp(void)
 {
     ck_assert_msg(RUNNING_ON_VALGRIND, "to be run under valgrind");
-    fixtureOpen(&fixture, 0, BUFFERS, LENGTH);
+    sceneOpen(&scene, (struct SceneOptions){.buffers = BUFFERS, .bufferLength = LENGTH});
 }
 
-static void tearDown(void)
-{
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
-    fixtureClose(&fixture);
-}
+AREA(memory, "memory", .open = setUp, .close = closeScene);
 
 static void forget(void)
 {
@@ -52,55 +44,50 @@ static void forget(void)
 }
 
 /* §2.8 valgrind: received bytes are, those behind them are not */
-START_TEST(knowsWhatAStreamReceived)
+CASE(memory, knowsWhatAStreamReceived)
 {
-    pairStream(pair);
-    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_REGULAR, &recorder);
-    sendText(pair[1], "hello");
-    waitInput(&recorder, 5);
-    struct FastBuffer* buffer = ReceiveFastSocketBuffer(recorder.socket);
+    openPairWith(.kind = KIND_UNIX_STREAM, .mode = FASTSOCKET_MODE_REGULAR);
+    sendText(scene.peer, "hello");
+    waitInput(&scene.ours, 5);
+    struct FastBuffer* buffer = ReceiveFastSocketBuffer(scene.ours.socket);
     ck_assert(isWritten(GetFastBufferData(buffer), 5));
     ck_assert(!isWritten(GetFastBufferData(buffer) + 5, 1));
     ReleaseFastBuffer(buffer);
 }
-END_TEST
 
 /* §2.8 valgrind: each buffer of a bundle */
-START_TEST(knowsEveryBuffer)
+CASE(memory, knowsEveryBuffer)
 {
     uint8_t sent[WHOLE];
 
-    pairStream(pair);
+    pairStream(scene.pair);
     fillPattern(sent, sizeof(sent), 0);
-    sendAll(pair[1], sent, sizeof(sent));
-    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_REGULAR, &recorder);
-    waitInput(&recorder, sizeof(sent));
+    sendAll(scene.peer, sent, sizeof(sent));
+    openRecorded(&scene, scene.handle, NULL, FASTSOCKET_MODE_REGULAR, &scene.ours);
+    waitInput(&scene.ours, sizeof(sent));
     forget();
-    ck_assert_int_eq(ReceiveFastSocketData(recorder.socket, data, sizeof(data), 0), WHOLE);
+    ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, data, sizeof(data), 0), WHOLE);
     ck_assert(isWritten(data, sizeof(data)));
     ck_assert(checkPattern(data, sizeof(data), 0));
 }
-END_TEST
 
 /* §2.8 valgrind: the kernel's header, the name and the bytes of a datagram */
-START_TEST(knowsAMessage)
+CASE(memory, knowsAMessage)
 {
     struct msghdr message = {.msg_namelen = sizeof(struct sockaddr_storage), .msg_controllen = 64};
     size_t before = sizeof(struct io_uring_recvmsg_out) + message.msg_namelen +
                     message.msg_controllen;
 
-    pairUdp(pair);
-    openRecorded(&fixture, pair[0], &message, FASTSOCKET_MODE_REGULAR, &recorder);
-    sendText(pair[1], "hello");
-    waitInput(&recorder, 1);
-    struct FastBuffer* buffer = ReceiveFastSocketBuffer(recorder.socket);
+    openPairWith(.kind = KIND_UDP, .mode = FASTSOCKET_MODE_REGULAR, .message = &message);
+    sendText(scene.peer, "hello");
+    waitInput(&scene.ours, 1);
+    struct FastBuffer* buffer = ReceiveFastSocketBuffer(scene.ours.socket);
     ck_assert(isWritten(GetFastBufferData(buffer),
                         sizeof(struct io_uring_recvmsg_out) + sizeof(struct sockaddr_in)));
     ck_assert(isWritten(GetFastBufferData(buffer) + before, 5));
     ck_assert(!isWritten(GetFastBufferData(buffer) + before + 5, 1));
     ReleaseFastBuffer(buffer);
 }
-END_TEST
 
 static int completed;
 
@@ -125,46 +112,31 @@ static void runDescriptor(struct FastRingDescriptor* descriptor)
 {
     completed = 0;
     ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    sendText(pair[1], "hello");
-    waitCount(fixture.ring, &completed, 1);
+    sendText(scene.peer, "hello");
+    waitCount(scene.ring, &completed, 1);
 }
 
 /* §2.8 valgrind: what a program's own reads and receives have brought */
-START_TEST(knowsRawOperations)
+CASE(memory, knowsRawOperations)
 {
-    pairStream(pair);
+    pairStream(scene.pair);
     struct FastRingDescriptor* descriptor =
-        AllocateFastRingDescriptor(fixture.ring, noteCompletion, fixture.provider);
+        AllocateFastRingDescriptor(scene.ring, noteCompletion, scene.provider);
     struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
 
     forget();
-    io_uring_prep_read(entry, pair[0], data, sizeof(data), 0);
+    io_uring_prep_read(entry, scene.handle, data, sizeof(data), 0);
     runDescriptor(descriptor);
     ck_assert(isWritten(data, 5));
     ck_assert(!isWritten(data + 5, 1));
     forget();
-    io_uring_prep_recv(entry, pair[0], data, sizeof(data), 0);
+    io_uring_prep_recv(entry, scene.handle, data, sizeof(data), 0);
     runDescriptor(descriptor);
     ck_assert(isWritten(data, 5));
     ck_assert(!isWritten(data + 5, 1));
-    io_uring_prep_recv(entry, pair[0], NULL, 0, 0);
-    PrepareFastRingBuffer(fixture.provider, entry);
+    io_uring_prep_recv(entry, scene.handle, NULL, 0, 0);
+    PrepareFastRingBuffer(scene.provider, entry);
     runDescriptor(descriptor);
     ReleaseFastRingDescriptor(descriptor);
-    close(pair[0]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("valgrind");
-    TCase* area = tcase_create("memory");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, knowsWhatAStreamReceived);
-    tcase_add_test(area, knowsEveryBuffer);
-    tcase_add_test(area, knowsAMessage);
-    tcase_add_test(area, knowsRawOperations);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
+    close(scene.handle);
 }

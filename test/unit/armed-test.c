@@ -192,16 +192,17 @@ static void startCancel(void)
 
 /* ---- submitting ---- */
 
-START_TEST(isIdleAtFirst)
+AREA(armed, "armed", .open = setUp);
+
+CASE(armed, isIdleAtFirst)
 {
     ck_assert(update(false, false));
     ck_assert(update(false, true));
     ck_assert_int_eq(reserved(), 0);
     expect(FAST_ARMED_IDLE, 0);
 }
-END_TEST
 
-START_TEST(submitsWhatIsWantedOnce)
+CASE(armed, submitsWhatIsWantedOnce)
 {
     ck_assert(update(true, false));
     ck_assert_uint_eq(lastEntry()->user_data, (uintptr_t)&armed.operation);
@@ -210,9 +211,8 @@ START_TEST(submitsWhatIsWantedOnce)
     ck_assert(update(true, false));
     ck_assert_int_eq(reserved(), 1);
 }
-END_TEST
 
-START_TEST(isSubmittedLaterWhereTheQueueIsFull)
+CASE(armed, isSubmittedLaterWhereTheQueueIsFull)
 {
     fillQueue();
     ck_assert(!update(true, false));
@@ -221,9 +221,8 @@ START_TEST(isSubmittedLaterWhereTheQueueIsFull)
     ck_assert(update(true, false));
     expect(FAST_ARMED_IN_FLIGHT, 1);
 }
-END_TEST
 
-START_TEST(isInFlightUntilItsLastCompletion)
+CASE(armed, isInFlightUntilItsLastCompletion)
 {
     startFlight();
     complete(&armed.operation, RESULT, IORING_CQE_F_MORE);
@@ -234,11 +233,10 @@ START_TEST(isInFlightUntilItsLastCompletion)
     expect(FAST_ARMED_IDLE, 0);
     startFlight();
 }
-END_TEST
 
 /* ---- canceling ---- */
 
-START_TEST(waitsForTheCancellationOfWhatIsOver)
+CASE(armed, waitsForTheCancellationOfWhatIsOver)
 {
     startCancel();
     complete(&armed.operation, -ECANCELED, 0);
@@ -251,9 +249,8 @@ START_TEST(waitsForTheCancellationOfWhatIsOver)
     expect(FAST_ARMED_IDLE, 0);
     startFlight();
 }
-END_TEST
 
-START_TEST(waitsForTheEndOfWhatWasCanceled)
+CASE(armed, waitsForTheEndOfWhatWasCanceled)
 {
     startCancel();
     ck_assert(update(false, false));
@@ -262,27 +259,39 @@ START_TEST(waitsForTheEndOfWhatWasCanceled)
     complete(&armed.cancel, 0, 0);
     ck_assert_int_eq(lastCanceled, 0);
     expect(FAST_ARMED_AWAITING_END, 1);
-    ck_assert(update(true, true));
-    ck_assert(update(false, false));
-    expect(FAST_ARMED_AWAITING_END, 1);
     complete(&armed.operation, RESULT, IORING_CQE_F_MORE);
     expect(FAST_ARMED_AWAITING_END, 1);
     complete(&armed.operation, -ECANCELED, 0);
     expect(FAST_ARMED_IDLE, 0);
     startFlight();
 }
-END_TEST
 
-START_TEST(replacesWhatIsStale)
+/* Whatever a cancellation says, only the end of the operation ends it. */
+CASE(armed, isCanceledAgainUntilItsEnd)
+{
+    startCancel();
+    complete(&armed.cancel, 0, 0);
+    ck_assert(update(true, false));
+    expect(FAST_ARMED_CANCELING_AGAIN, 2);
+    complete(&armed.cancel, -ENOENT, 0);
+    expect(FAST_ARMED_AWAITING_END, 1);
+    ck_assert(update(false, false));
+    expect(FAST_ARMED_CANCELING_AGAIN, 2);
+    complete(&armed.operation, -ECANCELED, 0);
+    expect(FAST_ARMED_AWAITING_CANCEL, 1);
+    complete(&armed.cancel, -ENOENT, 0);
+    expect(FAST_ARMED_IDLE, 0);
+}
+
+CASE(armed, replacesWhatIsStale)
 {
     startFlight();
     ck_assert(update(true, true));
     expect(FAST_ARMED_CANCELING, 2);
     ck_assert_uint_eq(lastEntry()->addr, (uintptr_t)&armed.operation);
 }
-END_TEST
 
-START_TEST(isCanceledLaterWhereTheQueueIsFull)
+CASE(armed, isCanceledLaterWhereTheQueueIsFull)
 {
     startFlight();
     fillQueue();
@@ -293,10 +302,9 @@ START_TEST(isCanceledLaterWhereTheQueueIsFull)
     ck_assert(update(false, false));
     expect(FAST_ARMED_CANCELING, 2);
 }
-END_TEST
 
 /* Also when it is wanted again: one half of it may be on its way out. */
-START_TEST(isCanceledAgainWhereItWasMissed)
+CASE(armed, isCanceledAgainWhereItWasMissed)
 {
     startCancel();
     complete(&armed.cancel, -ENOENT, 0);
@@ -311,9 +319,8 @@ START_TEST(isCanceledAgainWhereItWasMissed)
     complete(&armed.operation, RESULT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
-END_TEST
 
-START_TEST(isCanceledAfterAWhileWhereThatFailed)
+CASE(armed, isCanceledAfterAWhileWhereThatFailed)
 {
     startCancel();
     complete(&armed.cancel, -EALREADY, 0);
@@ -329,11 +336,10 @@ START_TEST(isCanceledAfterAWhileWhereThatFailed)
     complete(&armed.operation, RESULT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
-END_TEST
 
 /* ---- backing off ---- */
 
-START_TEST(isNotSubmittedWhileItBacksOff)
+CASE(armed, isNotSubmittedWhileItBacksOff)
 {
     FastArmedBackOff(&armed);
     ck_assert(update(true, false));
@@ -343,9 +349,8 @@ START_TEST(isNotSubmittedWhileItBacksOff)
     expect(FAST_ARMED_IDLE, 0);
     startFlight();
 }
-END_TEST
 
-START_TEST(backsOffOnlyWhenIdle)
+CASE(armed, backsOffOnlyWhenIdle)
 {
     for (int state = FAST_ARMED_IN_FLIGHT; state <= FAST_ARMED_AWAITING_CANCEL; state++) {
         armed.state = (uint8_t)state;
@@ -356,11 +361,10 @@ START_TEST(backsOffOnlyWhenIdle)
         ck_assert_int_eq(armed.state, failed ? FAST_ARMED_CANCEL_MISSED : state);
     }
 }
-END_TEST
 
 /* ---- what can't wait ---- */
 
-START_TEST(letsGoOfNothing)
+CASE(armed, letsGoOfNothing)
 {
     ck_assert(FastArmedLetGo(&ring, &armed));
     FastArmedBackOff(&armed);
@@ -369,9 +373,8 @@ START_TEST(letsGoOfNothing)
     ck_assert(FastArmedLetGo(&ring, &armed));
     ck_assert_int_eq(reserved(), 0);
 }
-END_TEST
 
-START_TEST(withdrawsWhatHasNotEntered)
+CASE(armed, withdrawsWhatHasNotEntered)
 {
     ck_assert(update(true, false));
     ck_assert(FastArmedLetGo(&ring, &armed));
@@ -382,9 +385,8 @@ START_TEST(withdrawsWhatHasNotEntered)
     complete(&armed.operation, -ENOENT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
-END_TEST
 
-START_TEST(endsAtOnce)
+CASE(armed, endsAtOnce)
 {
     startFlight();
     endsAfter = 3;
@@ -395,9 +397,8 @@ START_TEST(endsAtOnce)
     complete(&armed.operation, -ECANCELED, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
-END_TEST
 
-START_TEST(isNotCanceledTwiceAtATime)
+CASE(armed, isNotCanceledTwiceAtATime)
 {
     startCancel();
     endsAfter = 1;
@@ -405,9 +406,8 @@ START_TEST(isNotCanceledTwiceAtATime)
     ck_assert_ptr_eq(lastEntry(), &entries[1]);
     expect(FAST_ARMED_CANCELING, 2);
 }
-END_TEST
 
-START_TEST(isCanceledAgainWhereItsEndIsLate)
+CASE(armed, isCanceledAgainWhereItsEndIsLate)
 {
     startCancel();
     complete(&armed.cancel, 0, 0);
@@ -418,9 +418,8 @@ START_TEST(isCanceledAgainWhereItsEndIsLate)
     complete(&armed.cancel, -ENOENT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
-END_TEST
 
-START_TEST(endsLaterWhereTheKernelTakesNothing)
+CASE(armed, endsLaterWhereTheKernelTakesNothing)
 {
     startFlight();
     enterResult = -EBUSY;
@@ -428,9 +427,8 @@ START_TEST(endsLaterWhereTheKernelTakesNothing)
     ck_assert_int_eq(reserved(), 1);
     expect(FAST_ARMED_CANCELING, 2);
 }
-END_TEST
 
-START_TEST(isCanceledLaterWhereNothingCanBeReserved)
+CASE(armed, isCanceledLaterWhereNothingCanBeReserved)
 {
     startFlight();
     fillQueue();
@@ -442,9 +440,8 @@ START_TEST(isCanceledLaterWhereNothingCanBeReserved)
     ck_assert(update(false, false));
     expect(FAST_ARMED_CANCELING, 2);
 }
-END_TEST
 
-START_TEST(takesALastCompletion)
+CASE(armed, takesALastCompletion)
 {
     int result = 0;
     ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
@@ -458,9 +455,8 @@ START_TEST(takesALastCompletion)
     expect(FAST_ARMED_IDLE, 1); /* the taker drops what the operation held */
     ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
 }
-END_TEST
 
-START_TEST(takesALastCompletionWhileCanceling)
+CASE(armed, takesALastCompletionWhileCanceling)
 {
     int result = 0;
     startCancel();
@@ -468,11 +464,10 @@ START_TEST(takesALastCompletionWhileCanceling)
     ck_assert(FastArmedTakeNow(&ring, &armed, &result));
     expect(FAST_ARMED_AWAITING_CANCEL, 2);
 }
-END_TEST
 
 /* ---- asking ---- */
 
-START_TEST(saysWhatIsInFlight)
+CASE(armed, saysWhatIsInFlight)
 {
     static const struct
     {
@@ -498,43 +493,4 @@ START_TEST(saysWhatIsInFlight)
         FastArmedForget(&armed);
         ck_assert_int_eq(armed.state, FAST_ARMED_IDLE);
     }
-}
-END_TEST
-
-static TCase* makeCase(void)
-{
-    TCase* tcase = tcase_create("armed");
-
-    tcase_add_checked_fixture(tcase, setUp, NULL);
-    tcase_add_test(tcase, isIdleAtFirst);
-    tcase_add_test(tcase, submitsWhatIsWantedOnce);
-    tcase_add_test(tcase, isSubmittedLaterWhereTheQueueIsFull);
-    tcase_add_test(tcase, isInFlightUntilItsLastCompletion);
-    tcase_add_test(tcase, waitsForTheCancellationOfWhatIsOver);
-    tcase_add_test(tcase, waitsForTheEndOfWhatWasCanceled);
-    tcase_add_test(tcase, replacesWhatIsStale);
-    tcase_add_test(tcase, isCanceledLaterWhereTheQueueIsFull);
-    tcase_add_test(tcase, isCanceledAgainWhereItWasMissed);
-    tcase_add_test(tcase, isCanceledAfterAWhileWhereThatFailed);
-    tcase_add_test(tcase, isNotSubmittedWhileItBacksOff);
-    tcase_add_test(tcase, backsOffOnlyWhenIdle);
-    tcase_add_test(tcase, letsGoOfNothing);
-    tcase_add_test(tcase, withdrawsWhatHasNotEntered);
-    tcase_add_test(tcase, endsAtOnce);
-    tcase_add_test(tcase, isNotCanceledTwiceAtATime);
-    tcase_add_test(tcase, isCanceledAgainWhereItsEndIsLate);
-    tcase_add_test(tcase, endsLaterWhereTheKernelTakesNothing);
-    tcase_add_test(tcase, isCanceledLaterWhereNothingCanBeReserved);
-    tcase_add_test(tcase, takesALastCompletion);
-    tcase_add_test(tcase, takesALastCompletionWhileCanceling);
-    tcase_add_test(tcase, saysWhatIsInFlight);
-    return tcase;
-}
-
-int main(void)
-{
-    Suite* suite = suite_create("armed");
-
-    suite_add_tcase(suite, makeCase());
-    return runSuite(suite);
 }

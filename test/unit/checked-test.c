@@ -73,22 +73,22 @@ static void wakes(uint64_t masked)
     closeEngine();
 }
 
+AREA(checked, "checked");
+
 /* §2.8 valgrind: a wait ends with what another thread brings */
-START_TEST(isWoken)
+CASE(checked, isWoken)
 {
     wakes(0);
 }
-END_TEST
 
 /* §2.8 valgrind: the same where the ring itself is polled */
-START_TEST(isWokenWithoutFeatures)
+CASE(checked, isWokenWithoutFeatures)
 {
     wakes(UINT64_MAX);
 }
-END_TEST
 
 /* §2.8 valgrind: time ends a wait, and none is needed to look */
-START_TEST(returnsAtItsTime)
+CASE(checked, returnsAtItsTime)
 {
     openEngine(0);
     ck_assert_int_eq(engine->functions->enter(engine, millisecond, NULL), 0);
@@ -96,7 +96,6 @@ START_TEST(returnsAtItsTime)
     ck_assert_ptr_null(FastEnginePeek(engine));
     closeEngine();
 }
-END_TEST
 
 static void* signalAlways(void* closure)
 {
@@ -106,7 +105,7 @@ static void* signalAlways(void* closure)
 }
 
 /* §2.8 valgrind: a signal ends a wait without limit */
-START_TEST(returnsAtASignal)
+CASE(checked, returnsAtASignal)
 {
     pthread_t self = pthread_self();
     pthread_t thread;
@@ -120,10 +119,10 @@ START_TEST(returnsAtASignal)
     ck_assert_int_eq(result, -EINTR);
     closeEngine();
 }
-END_TEST
 
-/* §2.8 valgrind: the mask lets a blocked signal through, and holds one back, during the wait alone */
-START_TEST(obeysTheMask)
+/* §2.8 valgrind: the mask lets a blocked signal through, and holds one back, during the wait
+ * alone */
+CASE(checked, obeysTheMask)
 {
     sigset_t blocked;
     sigset_t unblocked;
@@ -144,10 +143,9 @@ START_TEST(obeysTheMask)
     ck_assert_int_eq(atomic_load(&delivered), 1);
     closeEngine();
 }
-END_TEST
 
 /* §2.8 valgrind: with a mask, too, a completion ends the wait */
-START_TEST(isWokenWithAMask)
+CASE(checked, isWokenWithAMask)
 {
     sigset_t none;
 
@@ -158,20 +156,4 @@ START_TEST(isWokenWithAMask)
     ck_assert_int_eq(engine->functions->enter(engine, -1, &none), 0);
     ck_assert_ptr_nonnull(FastEnginePeek(engine));
     closeEngine();
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("checked");
-    TCase* area = tcase_create("checked");
-
-    tcase_add_test(area, isWoken);
-    tcase_add_test(area, isWokenWithoutFeatures);
-    tcase_add_test(area, returnsAtItsTime);
-    tcase_add_test(area, returnsAtASignal);
-    tcase_add_test(area, obeysTheMask);
-    tcase_add_test(area, isWokenWithAMask);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

@@ -1,7 +1,7 @@
 /*
- * What a kernel may answer, but this one doesn't when it is asked to: an engine between the ring and
- * the kernel looks at every submission and every completion, and changes some. Refusals of the system
- * calls themselves are made where liburing would be called.
+ * What a kernel may answer, but this one doesn't when it is asked to: an engine between the ring
+ * and the kernel looks at every submission and every completion, and changes some. Refusals of the
+ * system calls themselves are made where liburing would be called.
  */
 #include "between.h"
 #include "fixture.h"
@@ -16,10 +16,6 @@ enum
 {
     ENTRIES = 512, /* of submissions seen */
 };
-
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
 
 /* ---- the engine between ---- */
 
@@ -97,51 +93,42 @@ static void pass(struct Completion completion)
 
 /* ---- system calls ---- */
 
-static int refusal;        /* of the next enters */
-static int refusals;       /* so many of them */
+static int refusal;        /* what a failing enter gives */
+static struct Countdown enters;
 static int lastEnter;      /* what the last one gave */
 static unsigned lastFlags; /* and what it was asked with */
 
-int __real_io_uring_enter2(unsigned handle, unsigned count, unsigned least, unsigned flags, sigset_t* mask, size_t size);
-int __wrap_io_uring_enter2(unsigned handle, unsigned count, unsigned least, unsigned flags, sigset_t* mask, size_t size);
+int __real_io_uring_enter2(unsigned handle, unsigned count, unsigned least, unsigned flags,
+                           sigset_t* mask, size_t size);
+int __wrap_io_uring_enter2(unsigned handle, unsigned count, unsigned least, unsigned flags,
+                           sigset_t* mask, size_t size);
 int __real_io_uring_setup(unsigned entries, struct io_uring_params* parameters);
 int __wrap_io_uring_setup(unsigned entries, struct io_uring_params* parameters);
 
-int __wrap_io_uring_enter2(unsigned handle, unsigned count, unsigned least, unsigned flags, sigset_t* mask, size_t size)
+int __wrap_io_uring_enter2(unsigned handle, unsigned count, unsigned least, unsigned flags,
+                           sigset_t* mask, size_t size)
 {
     lastFlags = flags;
-    if (refusals > 0) {
-        refusals--;
+    if (countdownFails(&enters))
         lastEnter = -refusal;
-    } else
+    else
         lastEnter = __real_io_uring_enter2(handle, count, least, flags, mask, size);
     return lastEnter;
 }
 
-static int failedCall; /* counts down to the allocation that fails */
+static struct Countdown allocations;
 
-void* __real_calloc(size_t count, size_t size);
-void* __wrap_calloc(size_t count, size_t size);
+FAILING_CALL(&allocations, NULL, void*, calloc, (size_t count, size_t size), (count, size))
 
-void* __wrap_calloc(size_t count, size_t size)
-{
-    return (failedCall > 0) && (--failedCall == 0) ? NULL : __real_calloc(count, size);
-}
+static struct Countdown poolMemory; /* what pools get */
 
-static bool lacksMemory; /* no pool gets any more */
-
-void* __real_aligned_alloc(size_t alignment, size_t size);
-void* __wrap_aligned_alloc(size_t alignment, size_t size);
-
-void* __wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return lacksMemory ? NULL : __real_aligned_alloc(alignment, size);
-}
+FAILING_CALL(&poolMemory, NULL, void*, aligned_alloc, (size_t alignment, size_t size),
+             (alignment, size))
 
 static struct
 {
     int refusal;
-    int times;          /* refused whatever is asked for */
+    struct Countdown calls; /* fail whatever is asked for */
     unsigned most;      /* entries; above, refused too */
     unsigned flags[16]; /* of each try */
     unsigned entries[16];
@@ -153,10 +140,8 @@ int __wrap_io_uring_setup(unsigned entries, struct io_uring_params* parameters)
     ck_assert_int_lt(setups.count, 16);
     setups.flags[setups.count] = parameters->flags;
     setups.entries[setups.count++] = entries;
-    if (setups.times > 0) {
-        setups.times--;
+    if (countdownFails(&setups.calls))
         return -setups.refusal;
-    }
     if (setups.most > 0 && entries > setups.most)
         return -setups.refusal;
     return __real_io_uring_setup(entries, parameters);
@@ -166,52 +151,33 @@ int __wrap_io_uring_setup(unsigned entries, struct io_uring_params* parameters)
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     memset(&between, 0, sizeof(between));
-    betweenPut(fixture.ring->engine, (struct Between){.look = look, .pass = pass});
+    betweenPut(scene.ring->engine, (struct Between){.look = look, .pass = pass});
 }
 
 static void tearDown(void)
 {
     between.change.times = 0;
-    fixtureClose(&fixture);
+    closeScene();
 }
+
+AREA(completion, "completion", .open = setUp, .close = tearDown);
 
 static void openKind(enum Kind kind, int mode)
 {
-    pairKind(kind, pair);
-    openRecorded(&fixture, pair[0], NULL, mode, &recorder);
-    runIdle(fixture.ring);
+    openPairWith(.kind = kind, .mode = mode);
+    runIdle(scene.ring);
     between.seenCount = 0;
 }
 
 static void release(void)
 {
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
 }
 
 /* Reads the pattern from the peer while the ring runs. */
-static void expectPattern(uint64_t size, uint64_t position)
-{
-    static uint8_t data[65536];
-    uint64_t checked = 0;
-
-    while (checked < size) {
-        ssize_t length = recv(pair[1], data, sizeof(data), MSG_DONTWAIT);
-        if (length < 0) {
-            ck_assert_int_eq(errno, EAGAIN);
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-            continue;
-        }
-        ck_assert_int_gt(length, 0);
-        ck_assert(checkPattern(data, (size_t)length, position + checked));
-        checked += (uint64_t)length;
-    }
-    ck_assert_uint_eq(checked, size);
-}
-
 /* The n-th of the sends that were submitted, whatever its form; NULL: there are not so many. */
 static const struct Seen* seenSend(int number)
 {
@@ -234,44 +200,39 @@ static bool hasZeroCopy(void)
 {
     uint64_t needed = FASTRING_FEATURE_SEND_ZERO_COPY | FASTRING_FEATURE_SENDMSG_ZERO_COPY;
 
-    return (GetFastRingFeatures(fixture.ring) & needed) == needed;
-}
-
-static uint64_t heldBuffers(void)
-{
-    return readRing(fixture.ring).buffers;
+    return (GetFastRingFeatures(scene.ring) & needed) == needed;
 }
 
 /* ---- creating ---- */
 
 /* §2.2 returns, §2.2 handle: without memory NULL and ENOMEM, and the descriptor as it was */
-START_TEST(createsNothingWithoutMemory)
+CASE(completion, createsNothingWithoutMemory)
 {
     struct msghdr message = {.msg_namelen = 16};
 
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, scene.pair), 0);
     for (int call = 1; call <= 2; call++) {
-        failedCall = call;
+        failCall(&allocations, call);
         errno = 0;
-        ck_assert_ptr_null(CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound,
-                                            fixture.outbound, pair[0], &message, 0, 0, 0, recordEvent,
-                                            &recorder));
+        ck_assert_ptr_null(CreateFastSocket(scene.ring, scene.provider, scene.inbound,
+                                            scene.outbound, scene.handle, &message, 0, 0, 0,
+                                            recordEvent, &scene.ours));
         ck_assert_int_eq(errno, ENOMEM);
-        ck_assert_int_eq(failedCall, 0);
-        ck_assert_int_eq(fcntl(pair[0], F_GETFD), 0);
+        ck_assert(!isFailureAwaited(&allocations));
+        ck_assert_int_eq(fcntl(scene.handle, F_GETFD), 0);
     }
-    ck_assert_uint_eq(readRing(fixture.ring).sockets, 0);
-    openRecorded(&fixture, pair[0], &message, 0, &recorder);
-    sendText(pair[1], "works");
-    receiveText(&recorder, "works");
+    ck_assert_uint_eq(readRing(scene.ring).sockets, 0);
+    openRecorded(&scene, scene.handle, &message, 0, &scene.ours);
+    sendText(scene.peer, "works");
+    receiveText(&scene.ours, "works");
     release();
 }
-END_TEST
 
 /* ---- receiving ---- */
 
-/* §2.3 F_MORE on an error CQE: the receive is told of at once, and in flight until its last completion */
-START_TEST(waitsForTheLastCompletion)
+/* §2.3 F_MORE on an error CQE: the receive is reported at once, and in flight until its last
+ * completion */
+CASE(completion, waitsForTheLastCompletion)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
 
@@ -279,44 +240,42 @@ START_TEST(waitsForTheLastCompletion)
         openKind(kinds[index], 0);
         between.failReceive = true;
         between.holdReceive = true;
-        sendText(pair[1], "x");
-        waitHangup(&recorder);
-        ck_assert_int_eq(recorder.err, 1);
-        ck_assert_int_eq(recorder.lastError, ECONNRESET);
-        ck_assert_int_eq(recorder.lastHangup, ECONNRESET);
-        runTurns(fixture.ring, 10);
+        sendText(scene.peer, "x");
+        waitHangup(&scene.ours);
+        ck_assert_int_eq(scene.ours.err, 1);
+        ck_assert_int_eq(scene.ours.lastError, ECONNRESET);
+        ck_assert_int_eq(scene.ours.lastHangup, ECONNRESET);
+        runTurns(scene.ring, 10);
         for (int seen = 0; seen < between.seenCount; seen++)
             ck_assert_msg(between.seen[seen].opcode != IORING_OP_RECV &&
                               between.seen[seen].opcode != IORING_OP_RECVMSG,
                           "a second receive beside the first");
-        ReleaseFastSocket(recorder.socket);
-        close(pair[1]);
+        closePair();
         for (int turn = 0; turn < 1000 && betweenHeld() == 0; turn++)
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-        runTurns(fixture.ring, 10);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
+        runTurns(scene.ring, 10);
         ck_assert_int_eq(betweenHeld(), 1);
-        ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
-        ck_assert_int_ge(fcntl(pair[0], F_GETFD), 0);
+        ck_assert_uint_eq(GetFastRingPending(scene.ring), 1);
+        ck_assert_int_ge(fcntl(scene.handle, F_GETFD), 0);
         between.holdReceive = false;
         betweenRelease();
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
-        ck_assert_int_eq(fcntl(pair[0], F_GETFD), -1);
+        waitFor(scene.ring, isNothingPending, scene.ring);
+        ck_assert_int_eq(fcntl(scene.handle, F_GETFD), -1);
         /* The lost buffer comes home with its provider, and the next receive wants all of them. */
         tearDown();
         setUp();
     }
 }
-END_TEST
 
 static bool isWhole(void* closure)
 {
     (void)closure;
-    return readRing(fixture.ring).providedBuffers == 4;
+    return readRing(scene.ring).providedBuffers == 4;
 }
 
-/* §2.3 buffers and provider: without memory a slot stays out, the ring shrinks to nothing and rests; and
- * is whole again when memory is there */
-START_TEST(shrinksWithoutMemory)
+/* §2.3 buffers and provider: without memory a slot stays out, the ring shrinks to nothing and
+ * rests; and is whole again when memory is there */
+CASE(completion, shrinksWithoutMemory)
 {
     enum
     {
@@ -328,17 +287,16 @@ START_TEST(shrinksWithoutMemory)
     int count = 0;
     int next = 0;
 
-    fixtureClose(&fixture);
-    fixtureOpen(&fixture, 0, 4, 512);
+    reopenScene(.buffers = 4, .bufferLength = 512);
     openKind(KIND_UNIX_DATAGRAM, 0);
-    lacksMemory = true;
+    failEveryCall(&poolMemory);
     for (;;) {
         struct FastBuffer* buffer = NULL;
         snprintf(data, sizeof(data), "%d", next);
-        sendText(pair[1], data);
+        sendText(scene.peer, data);
         next++;
-        runIdle(fixture.ring);
-        buffer = ReceiveFastSocketBuffer(recorder.socket);
+        runIdle(scene.ring);
+        buffer = ReceiveFastSocketBuffer(scene.ours.socket);
         if (buffer == NULL)
             break;
         ck_assert_int_eq(memcmp(GetFastBufferData(buffer), data, GetFastBufferLength(buffer)), 0);
@@ -346,88 +304,92 @@ START_TEST(shrinksWithoutMemory)
         ck_assert_int_lt(count, MANY);
     }
     ck_assert_int_ge(count, 4);
-    before = readRing(fixture.ring);
+    before = readRing(scene.ring);
     ck_assert_uint_eq(before.providedBuffers, 0);
     for (int turn = 0; turn < 30; turn++)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-    ck_assert_uint_le(readRing(fixture.ring).completions - before.completions, 5);
-    lacksMemory = false;
-    receiveText(&recorder, data);
-    waitFor(fixture.ring, isWhole, NULL);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
+    ck_assert_uint_le(readRing(scene.ring).completions - before.completions, 5);
+    failNoCall(&poolMemory);
+    receiveText(&scene.ours, data);
+    waitFor(scene.ring, isWhole, NULL);
     for (int index = 0; index < count; index++)
         ReleaseFastBuffer(kept[index]);
-    ck_assert_int_eq(recorder.err + recorder.hup, 0);
+    ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
     release();
 }
-END_TEST
 
-/* §2.6 result of a cancel: it found nothing, and yet the receive is in flight: no close before its end */
-START_TEST(cancelsUntilItIsOver)
+/* §2.6 result of a cancel: it found nothing, and yet the receive is in flight: no close before
+ * its end */
+CASE(completion, cancelsUntilItIsOver)
 {
     const int results[] = {-ENOENT, -EALREADY, 0};
 
     for (size_t index = 0; index < sizeof(results) / sizeof(results[0]); index++) {
         openKind(KIND_TCP, 0);
-        between.change = (struct Change){
-            .opcode = IORING_OP_ASYNC_CANCEL, .other = IORING_OP_ASYNC_CANCEL, .times = 1000, .result = results[index]};
-        AbortFastSocket(recorder.socket);
-        runTurns(fixture.ring, 20);
+        between.change = (struct Change){.opcode = IORING_OP_ASYNC_CANCEL,
+                                         .other = IORING_OP_ASYNC_CANCEL,
+                                         .times = 1000,
+                                         .result = results[index]};
+        AbortFastSocket(scene.ours.socket);
+        runTurns(scene.ring, 20);
         ck_assert_int_lt(between.change.times, 1000);
         ck_assert_int_gt(between.change.times, 0);
-        ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
-        ck_assert_int_ge(fcntl(pair[0], F_GETFD), 0);
+        ck_assert_uint_eq(GetFastRingPending(scene.ring), 1);
+        ck_assert_int_ge(fcntl(scene.handle, F_GETFD), 0);
         between.change.times = 0;
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
-        ck_assert_int_eq(fcntl(pair[0], F_GETFD), -1);
-        close(pair[1]);
+        waitFor(scene.ring, isNothingPending, scene.ring);
+        ck_assert_int_eq(fcntl(scene.handle, F_GETFD), -1);
+        closePeer();
     }
 }
-END_TEST
 
 /* ---- sending ---- */
 
-/* §2.4 transient send results: the same is sent again, in order and once, and nothing is told */
-START_TEST(sendsAgain)
+/* §2.4 transient send results: the same is sent again, in order and once, and nothing is
+ * reported */
+CASE(completion, sendsAgain)
 {
-    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UDP, KIND_UNIX_DATAGRAM,
+                               KIND_UNIX_SEQPACKET};
     const int errors[] = {EAGAIN, ENOBUFS, ENOMEM, EINTR, ECANCELED};
 
     for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
         for (size_t index = 0; index < sizeof(errors) / sizeof(errors[0]); index++) {
             openKind(kinds[kind], 0);
-            between.change = (struct Change){
-                .opcode = IORING_OP_SEND, .other = IORING_OP_SENDMSG, .times = 3, .result = -errors[index]};
-            transmitText(recorder.socket, "one");
-            runTurns(fixture.ring, 1);
-            transmitText(recorder.socket, "two");
-            waitDrained(&recorder);
-            runIdle(fixture.ring);
+            between.change = (struct Change){.opcode = IORING_OP_SEND,
+                                             .other = IORING_OP_SENDMSG,
+                                             .times = 3,
+                                             .result = -errors[index]};
+            transmitText(scene.ours.socket, "one");
+            runTurns(scene.ring, 1);
+            transmitText(scene.ours.socket, "two");
+            waitDrained(&scene.ours);
+            runIdle(scene.ring);
             ck_assert_int_eq(between.change.times, 0);
-            expectText(pair[1], "one");
-            expectText(pair[1], "two");
-            expectNothing(pair[1]);
-            ck_assert_int_eq(recorder.err + recorder.hup, 0);
-            ck_assert_int_eq(recorder.out, 2);
-            ck_assert_uint_eq(readSocket(recorder.socket).sentBytes, 6);
-            ck_assert_uint_eq(readSocket(recorder.socket).failedMessages, 0);
+            expectText(scene.peer, "one");
+            expectText(scene.peer, "two");
+            expectNothing(scene.peer);
+            ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
+            ck_assert_int_eq(scene.ours.out, 2);
+            ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, 6);
+            ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 0);
             release();
         }
     }
 }
-END_TEST
 
 /* §2.4 POLL_FIRST, §2.4 short count: after a short count the rest, behind a poll; not otherwise */
-START_TEST(pollsAfterAShortCount)
+CASE(completion, pollsAfterAShortCount)
 {
     openKind(KIND_TCP, 0);
     between.change = (struct Change){
         .opcode = IORING_OP_SEND, .other = IORING_OP_SEND, .times = 1, .length = 4};
-    transmitText(recorder.socket, "0123456789");
-    waitDrained(&recorder);
-    transmitText(recorder.socket, "next");
-    waitDrained(&recorder);
-    expectText(pair[1], "0123456789next");
-    expectNothing(pair[1]);
+    transmitText(scene.ours.socket, "0123456789");
+    waitDrained(&scene.ours);
+    transmitText(scene.ours.socket, "next");
+    waitDrained(&scene.ours);
+    expectText(scene.peer, "0123456789next");
+    expectNothing(scene.peer);
     ck_assert_ptr_nonnull(seenSend(2));
     ck_assert_ptr_null(seenSend(3));
     ck_assert_uint_eq(seenSend(0)->length, 10);
@@ -436,11 +398,10 @@ START_TEST(pollsAfterAShortCount)
     ck_assert_uint_eq(seenSend(0)->priority & IORING_RECVSEND_POLL_FIRST, 0);
     ck_assert_uint_ne(seenSend(1)->priority & IORING_RECVSEND_POLL_FIRST, 0);
     ck_assert_uint_eq(seenSend(2)->priority & IORING_RECVSEND_POLL_FIRST, 0);
-    ck_assert_uint_eq(readSocket(recorder.socket).sentBytes, 14);
-    ck_assert_int_eq(recorder.out, 3);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, 14);
+    ck_assert_int_eq(scene.ours.out, 3);
     release();
 }
-END_TEST
 
 static void expectCorked(enum Kind kind, int mode, bool corked)
 {
@@ -448,9 +409,9 @@ static void expectCorked(enum Kind kind, int mode, bool corked)
     int count = 0;
 
     openKind(kind, mode);
-    transmitPattern(recorder.socket, size, 0);
-    expectPattern(size, 0);
-    waitDrained(&recorder);
+    transmitPattern(scene.ours.socket, size, 0);
+    expectPattern(scene.peer, size, 0);
+    waitDrained(&scene.ours);
     while (seenSend(count) != NULL)
         count++;
     ck_assert_int_ge(count, 2);
@@ -458,19 +419,19 @@ static void expectCorked(enum Kind kind, int mode, bool corked)
         ck_assert_int_eq((seenSend(index)->flags & MSG_MORE) != 0, corked);
     ck_assert_uint_eq(seenSend(count - 1)->flags & MSG_MORE, 0);
     for (int index = 0; index < count; index++)
-        ck_assert_uint_eq(seenSend(index)->flags & (MSG_NOSIGNAL | MSG_WAITALL), MSG_NOSIGNAL | MSG_WAITALL);
+        ck_assert_uint_eq(seenSend(index)->flags & (MSG_NOSIGNAL | MSG_WAITALL),
+                          MSG_NOSIGNAL | MSG_WAITALL);
     release();
 }
 
-/* §2.4 AUTO_CORK, §2.4 flags (send): all but the last operation of a burst hold back, on TCP and asked
- * for; every one waits for all and raises no signal */
-START_TEST(corksAllButTheLast)
+/* §2.4 AUTO_CORK, §2.4 flags (send): all but the last operation of a burst hold back, on TCP and
+ * asked for; every one waits for all and raises no signal */
+CASE(completion, corksAllButTheLast)
 {
     expectCorked(KIND_TCP, FASTSOCKET_MODE_AUTO_CORK, true);
     expectCorked(KIND_TCP, 0, false);
     expectCorked(KIND_UNIX_STREAM, FASTSOCKET_MODE_AUTO_CORK, false);
 }
-END_TEST
 
 /* ---- zero copy ---- */
 
@@ -479,9 +440,19 @@ enum
     PIECE = 65536,
 };
 
-/* §2.4 ZC results, §2.4 ZERO_COPY choice: what the kernel refuses is copied, with a notification of the
- * failure or without; and remembered */
-START_TEST(copiesWhatIsRefused)
+/* The next send without copy fails so. */
+static void refuseZeroCopy(int result, bool notification)
+{
+    between.change = (struct Change){.opcode = IORING_OP_SEND_ZC,
+                                     .other = IORING_OP_SENDMSG_ZC,
+                                     .times = 1,
+                                     .result = result,
+                                     .notification = notification};
+}
+
+/* §2.4 ZC results, §2.4 ZERO_COPY choice: what the kernel refuses is copied, with a notification
+ * of the failure or without; and remembered */
+CASE(completion, copiesWhatIsRefused)
 {
     const int errors[] = {EOPNOTSUPP, EINVAL, ENOMEM, ENOBUFS};
 
@@ -491,60 +462,50 @@ START_TEST(copiesWhatIsRefused)
         for (int notification = 0; notification < 2; notification++) {
             uint64_t before = 0;
             openKind(KIND_TCP, FASTSOCKET_MODE_ZERO_COPY);
-            before = heldBuffers();
-            between.change = (struct Change){.opcode = IORING_OP_SEND_ZC,
-                                             .other = IORING_OP_SENDMSG_ZC,
-                                             .times = 1,
-                                             .result = -errors[index],
-                                             .notification = notification != 0};
+            before = liveBuffers();
+            refuseZeroCopy(-errors[index], notification != 0);
             for (uint64_t part = 0; part < 3; part++) {
-                transmitPattern(recorder.socket, PIECE, part * PIECE);
-                expectPattern(PIECE, part * PIECE);
-                waitDrained(&recorder);
+                transmitPattern(scene.ours.socket, PIECE, part * PIECE);
+                expectPattern(scene.peer, PIECE, part * PIECE);
+                waitDrained(&scene.ours);
             }
             ck_assert_int_eq(between.change.times, 0);
             ck_assert(isZeroCopy(seenSend(0)));
             for (int number = 1; seenSend(number) != NULL; number++)
                 ck_assert(!isZeroCopy(seenSend(number)));
-            runIdle(fixture.ring);
-            ck_assert_int_eq(recorder.err, 0);
-            ck_assert_uint_eq(readSocket(recorder.socket).sentZeroCopy, 0);
-            ck_assert_uint_eq(heldBuffers(), before);
+            runIdle(scene.ring);
+            ck_assert_int_eq(scene.ours.err, 0);
+            ck_assert_uint_eq(readSocket(scene.ours.socket).sentZeroCopy, 0);
+            ck_assert_uint_eq(liveBuffers(), before);
             release();
         }
     }
 }
-END_TEST
 
-/* §2.4 ZC results: a failure that is the connection's, with a notification or without, gives the memory
- * back */
-START_TEST(givesBackAfterFailure)
+/* §2.4 ZC results: a failure that is the connection's, with a notification or without, gives the
+ * memory back */
+CASE(completion, givesBackAfterFailure)
 {
     if (!hasZeroCopy())
         skipTest("the kernel has no zero copy");
     for (int notification = 0; notification < 2; notification++) {
         uint64_t before = 0;
         openKind(KIND_TCP, FASTSOCKET_MODE_ZERO_COPY);
-        before = heldBuffers();
-        between.change = (struct Change){.opcode = IORING_OP_SEND_ZC,
-                                         .other = IORING_OP_SENDMSG_ZC,
-                                         .times = 1,
-                                         .result = -EPIPE,
-                                         .notification = notification != 0};
-        transmitPattern(recorder.socket, PIECE, 0);
-        waitHangup(&recorder);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(recorder.err, 1);
-        ck_assert_int_eq(recorder.lastError, EPIPE);
-        ck_assert_uint_eq(heldBuffers(), before);
+        before = liveBuffers();
+        refuseZeroCopy(-EPIPE, notification != 0);
+        transmitPattern(scene.ours.socket, PIECE, 0);
+        waitHangup(&scene.ours);
+        runIdle(scene.ring);
+        ck_assert_int_eq(scene.ours.err, 1);
+        ck_assert_int_eq(scene.ours.lastError, EPIPE);
+        ck_assert_uint_eq(liveBuffers(), before);
         release();
     }
 }
-END_TEST
 
-/* §2.4 ZC ordering, §2.1 POLLOUT: the next send and POLLOUT don't wait for notifications, which come in
- * any order */
-START_TEST(sendsBeforeNotifications)
+/* §2.4 ZC ordering, §2.1 POLLOUT: the next send and POLLOUT don't wait for notifications, which
+ * come in any order */
+CASE(completion, sendsBeforeNotifications)
 {
     enum
     {
@@ -555,126 +516,122 @@ START_TEST(sendsBeforeNotifications)
     if (!hasZeroCopy())
         skipTest("the kernel has no zero copy");
     openKind(KIND_TCP, FASTSOCKET_MODE_ZERO_COPY);
-    before = heldBuffers();
+    before = liveBuffers();
     between.holdNotifications = true;
     for (uint64_t part = 0; part < PARTS; part++) {
-        transmitPattern(recorder.socket, PIECE, part * PIECE);
-        expectPattern(PIECE, part * PIECE);
-        waitDrained(&recorder);
+        transmitPattern(scene.ours.socket, PIECE, part * PIECE);
+        expectPattern(scene.peer, PIECE, part * PIECE);
+        waitDrained(&scene.ours);
     }
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.out, 1 + PARTS);
-    ck_assert_uint_ge(readSocket(recorder.socket).sentZeroCopy, PARTS);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, 1 + PARTS);
+    ck_assert_uint_ge(readSocket(scene.ours.socket).sentZeroCopy, PARTS);
     ck_assert_int_ge(betweenHeld(), PARTS);
-    ck_assert_uint_ge(heldBuffers(), before + PARTS);
+    ck_assert_uint_ge(liveBuffers(), before + PARTS);
     between.holdNotifications = false;
     betweenRelease();
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(heldBuffers(), before);
-    ck_assert_int_eq(recorder.out, 1 + PARTS);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(liveBuffers(), before);
+    ck_assert_int_eq(scene.ours.out, 1 + PARTS);
     release();
 }
-END_TEST
 
 /* §2.4 ZC and Release, §2.6 shutdown and close: closed without the notifications, which find their
  * memory */
-START_TEST(closesBeforeNotifications)
+CASE(completion, closesBeforeNotifications)
 {
     uint64_t before = 0;
 
     if (!hasZeroCopy())
         skipTest("the kernel has no zero copy");
     openKind(KIND_TCP, FASTSOCKET_MODE_ZERO_COPY);
-    before = heldBuffers();
+    before = liveBuffers();
     between.holdNotifications = true;
-    transmitPattern(recorder.socket, PIECE, 0);
-    expectPattern(PIECE, 0);
+    transmitPattern(scene.ours.socket, PIECE, 0);
+    expectPattern(scene.peer, PIECE, 0);
     release();
-    ck_assert_int_eq(fcntl(pair[0], F_GETFD), -1);
+    ck_assert_int_eq(fcntl(scene.handle, F_GETFD), -1);
     ck_assert_int_ge(betweenHeld(), 1);
-    ck_assert_uint_gt(heldBuffers(), before);
+    ck_assert_uint_gt(liveBuffers(), before);
     between.holdNotifications = false;
     betweenRelease();
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(heldBuffers(), before);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(liveBuffers(), before);
 }
-END_TEST
 
 /* ---- the loop ---- */
 
-/* §2.8 transient refusals: a kernel that refuses for a while is asked again, and the wait gives 0 */
-START_TEST(entersAgain)
+/* §2.8 transient refusals: a kernel that refuses for a while is asked again, and the wait gives
+ * 0 */
+CASE(completion, entersAgain)
 {
     const int errors[] = {EBUSY, EAGAIN, ENOMEM};
 
     for (size_t index = 0; index < sizeof(errors) / sizeof(errors[0]); index++) {
         openKind(KIND_TCP, 0);
         refusal = errors[index];
-        refusals = 10;
-        transmitText(recorder.socket, "sent");
+        failCalls(&enters, 10);
+        transmitText(scene.ours.socket, "sent");
         for (int turn = 0; turn < 5; turn++) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
             ck_assert_int_eq(lastEnter, -errors[index]);
         }
-        ck_assert_uint_eq(GetFastSocketOutboundLength(recorder.socket), 4);
-        waitDrained(&recorder);
-        ck_assert_int_eq(refusals, 0);
-        expectText(pair[1], "sent");
-        expectNothing(pair[1]);
-        ck_assert_int_eq(recorder.err + recorder.hup, 0);
+        ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 4);
+        waitDrained(&scene.ours);
+        ck_assert(!isFailureAwaited(&enters));
+        expectText(scene.peer, "sent");
+        expectNothing(scene.peer);
+        ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
         release();
     }
 }
-END_TEST
 
 /* §2.8 signal: an interrupted enter gives 0, at once */
-START_TEST(interruptedOneGivesZero)
+CASE(completion, interruptedOneGivesZero)
 {
     openKind(KIND_TCP, 0);
     refusal = EINTR;
-    refusals = 1;
-    ck_assert_int_eq(WaitForFastRing(fixture.ring, UINT32_MAX, NULL), 0);
-    ck_assert_int_eq(refusals, 0);
+    failCalls(&enters, 1);
+    ck_assert_int_eq(WaitForFastRing(scene.ring, UINT32_MAX, NULL), 0);
+    ck_assert(!isFailureAwaited(&enters));
     release();
 }
-END_TEST
 
-/* §2.8 dead ring: what the kernel says to a ring that is no more is told, and nothing else is negative */
-START_TEST(tellsADeadRing)
+/* §2.8 dead ring: what the kernel says to a ring that is no more is reported, and nothing else is
+ * negative */
+CASE(completion, tellsADeadRing)
 {
     const int errors[][2] = {{EEXIST, EOWNERDEAD}, {EBADF, EBADF}, {ENXIO, ENXIO}};
 
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     for (size_t index = 0; index < sizeof(errors) / sizeof(errors[0]); index++) {
         refusal = errors[index][0];
-        refusals = 1;
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), -errors[index][1]);
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 0, NULL), 0);
+        failCalls(&enters, 1);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), -errors[index][1]);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
     }
 }
-END_TEST
 
 /* §2.8 never positive, §2.8 wait gives 0: though the kernel counts what it was given */
-START_TEST(countsNothing)
+CASE(completion, countsNothing)
 {
     for (int count = 0; count < 5; count++) {
-        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
         io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
         ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     }
-    ck_assert_int_eq(WaitForFastRing(fixture.ring, 0, NULL), 0);
+    ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
     ck_assert_int_ge(lastEnter, 5);
 }
-END_TEST
 
 /* §2.8 NO_IOWAIT: asked for at every enter where the kernel has it, and only there */
-START_TEST(asksForNoIoWait)
+CASE(completion, asksForNoIoWait)
 {
-    bool has = GetFastRingFeatures(fixture.ring) & FASTRING_FEATURE_NO_IOWAIT;
+    bool has = GetFastRingFeatures(scene.ring) & FASTRING_FEATURE_NO_IOWAIT;
     struct FastEngine* engine = NULL;
     struct FastRing* other = NULL;
 
-    ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
+    ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
     ck_assert_int_eq((lastFlags & FAST_URING_ENTER_NO_IOWAIT) != 0, has);
     ck_assert_int_eq(FastUringOpen(&engine, 64, FASTRING_FEATURE_NO_IOWAIT), 0);
     other = FastRingCreateOn(engine);
@@ -683,7 +640,6 @@ START_TEST(asksForNoIoWait)
     ck_assert_uint_eq(lastFlags & FAST_URING_ENTER_NO_IOWAIT, 0);
     ReleaseFastRing(other);
 }
-END_TEST
 
 /* ---- set-up ---- */
 
@@ -695,12 +651,13 @@ static void refuseSetups(int error, int times, unsigned most)
 {
     memset(&setups, 0, sizeof(setups));
     setups.refusal = error;
-    setups.times = times;
+    failCalls(&setups.calls, times);
     setups.most = most;
 }
 
-/* §2.8 set-up flags, §2.8 first wait: the best first, fewer when the kernel refuses; disabled at first */
-START_TEST(triesTheBestFlagsFirst)
+/* §2.8 set-up flags, §2.8 first wait: the best first, fewer when the kernel refuses; disabled at
+ * first */
+CASE(completion, triesTheBestFlagsFirst)
 {
     unsetenv("FASTSOCKET_FEATURES_OFF"); /* also in a run without some features */
     for (int refused = 0; refused < 4; refused++) {
@@ -726,10 +683,9 @@ START_TEST(triesTheBestFlagsFirst)
     ck_assert_int_eq(errno, EINVAL);
     ck_assert_int_eq(setups.count, 4);
 }
-END_TEST
 
 /* §2.8 ENOMEM at creation: half the entries, as often as needed, down to 64 */
-START_TEST(halvesWithoutMemory)
+CASE(completion, halvesWithoutMemory)
 {
     struct FastRing* other = NULL;
     unsigned entries = 1024;
@@ -753,7 +709,6 @@ START_TEST(halvesWithoutMemory)
     ck_assert_int_eq(errno, ENOMEM);
     ck_assert_uint_eq(setups.entries[setups.count - 1], 64);
 }
-END_TEST
 
 static int reports;
 
@@ -765,54 +720,26 @@ static void onReport(struct FastRingWatch* watch, int result, void* closure)
     reports++;
 }
 
-/* A wake-up that comes late is not reported by a level-triggered watch: its user might read, and wait. */
-START_TEST(reportsWhatStillHolds)
+/* A wake-up that comes late is not reported by a level-triggered watch: its user might read, and
+ * wait. */
+CASE(completion, reportsWhatStillHolds)
 {
     for (uint32_t flags = 0; flags <= FASTRING_WATCH_ONCE; flags++) {
         struct FastRingWatch* watch = NULL;
-        pairStream(pair);
+        pairStream(scene.pair);
         reports = 0;
-        between.change = (struct Change){.opcode = IORING_OP_POLL_ADD, .times = 2, .result = POLLIN};
-        watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, flags, onReport, NULL);
+        between.change = (struct Change){
+            .opcode = IORING_OP_POLL_ADD, .times = 2, .result = POLLIN};
+        watch = AddFastRingWatch(scene.ring, scene.handle, POLLIN, flags, onReport, NULL);
         ck_assert_ptr_nonnull(watch);
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         ck_assert_int_eq(between.change.times, 0);
         ck_assert_int_eq(reports, 0);
-        sendText(pair[1], "now");
-        waitCount(fixture.ring, &reports, 1);
+        sendText(scene.peer, "now");
+        waitCount(scene.ring, &reports, 1);
         RemoveFastRingWatch(watch);
-        runIdle(fixture.ring);
-        close(pair[0]);
-        close(pair[1]);
+        runIdle(scene.ring);
+        close(scene.handle);
+        closePeer();
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("completion");
-    TCase* area = tcase_create("completion");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, createsNothingWithoutMemory);
-    tcase_add_test(area, waitsForTheLastCompletion);
-    tcase_add_test(area, shrinksWithoutMemory);
-    tcase_add_test(area, cancelsUntilItIsOver);
-    tcase_add_test(area, sendsAgain);
-    tcase_add_test(area, pollsAfterAShortCount);
-    tcase_add_test(area, corksAllButTheLast);
-    tcase_add_test(area, copiesWhatIsRefused);
-    tcase_add_test(area, givesBackAfterFailure);
-    tcase_add_test(area, sendsBeforeNotifications);
-    tcase_add_test(area, closesBeforeNotifications);
-    tcase_add_test(area, entersAgain);
-    tcase_add_test(area, interruptedOneGivesZero);
-    tcase_add_test(area, tellsADeadRing);
-    tcase_add_test(area, countsNothing);
-    tcase_add_test(area, asksForNoIoWait);
-    tcase_add_test(area, triesTheBestFlagsFirst);
-    tcase_add_test(area, halvesWithoutMemory);
-    tcase_add_test(area, reportsWhatStillHolds);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

@@ -2,15 +2,13 @@
  * Files that answer as few do: an engine between the ring and the kernel changes what reads and
  * cancellations give.
  */
-#include "../api/files.h"
+#include "files.h"
 #include "between.h"
 #include "ring/state.h"
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
 
-static struct Fixture fixture;
-static struct Recorder recorder;
 static int counter; /* an eventfd, readable */
 
 /* ---- the engine between ---- */
@@ -61,15 +59,10 @@ static void pass(struct Completion completion)
 
 /* ---- memory ---- */
 
-static bool lacksMemory; /* no pool gets any more */
+static struct Countdown poolMemory; /* what pools get */
 
-void* __real_aligned_alloc(size_t alignment, size_t size);
-void* __wrap_aligned_alloc(size_t alignment, size_t size);
-
-void* __wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return lacksMemory ? NULL : __real_aligned_alloc(alignment, size);
-}
+FAILING_CALL(&poolMemory, NULL, void*, aligned_alloc, (size_t alignment, size_t size),
+             (alignment, size))
 
 /* ---- cases ---- */
 
@@ -77,86 +70,85 @@ static void setUp(void)
 {
     uint64_t one = 1;
 
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     memset(&between, 0, sizeof(between));
-    betweenPut(fixture.ring->engine, (struct Between){.look = look, .pass = pass});
+    betweenPut(scene.ring->engine, (struct Between){.look = look, .pass = pass});
     counter = eventfd(0, EFD_CLOEXEC);
     ck_assert_int_eq((int)write(counter, &one, sizeof(one)), sizeof(one));
-    recorder.socket = openRecorded(&fixture, counter, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
+    scene.ours.socket = openRecorded(&scene, counter, NULL, FASTSOCKET_MODE_FILE_IO, &scene.ours);
 }
 
 static void tearDown(void)
 {
     between.answers = 0;
-    ReleaseFastSocket(recorder.socket);
-    fixtureClose(&fixture);
+    closeScene();
 }
 
-/* §2.5 own errors: a read that the file itself cancels, as a timer whose clock was set, is told the first time */
-START_TEST(tellsCancellationByTheFile)
+AREA(fileAnswer, "file-answer", .open = setUp, .close = tearDown);
+
+/* §2.5 own errors: a read that the file itself cancels, as a timer whose clock was set, is reported
+ * the first time */
+CASE(fileAnswer, tellsCancellationByTheFile)
 {
     between.answer = -ECANCELED;
     between.answers = 1;
-    waitHangup(&recorder);
-    expectFailure(&recorder, ECANCELED);
+    waitHangup(&scene.ours);
+    expectFailure(&scene.ours, ECANCELED);
 }
-END_TEST
 
 /* §2.5 own errors: … also when a pause came too late to be the reason */
-START_TEST(tellsCancellationBesideOurs)
+CASE(fileAnswer, tellsCancellationBesideOurs)
 {
     between.answer = -ECANCELED;
     between.answers = 1;
     between.late = true;
-    runTurns(fixture.ring, 3);
+    runTurns(scene.ring, 3);
     ck_assert_uint_ne(between.reader, 0);
-    ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-    waitHangup(&recorder);
-    expectFailure(&recorder, ECANCELED);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    waitHangup(&scene.ours);
+    expectFailure(&scene.ours, ECANCELED);
 }
-END_TEST
 
 /* §2.5 own errors: what we cancel ourselves is no error of the file's, however often */
-START_TEST(tellsNoCancellationOfOurs)
+CASE(fileAnswer, tellsNoCancellationOfOurs)
 {
     uint64_t value = 0;
 
-    waitInput(&recorder, sizeof(value));
+    waitInput(&scene.ours, sizeof(value));
     for (int round = 0; round < 50; round++) {
-        ck_assert_int_eq(PauseFastSocket(recorder.socket), 0);
-        runTurns(fixture.ring, round % 4);
-        ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-        runTurns(fixture.ring, round % 3);
+        ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+        runTurns(scene.ring, round % 4);
+        ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+        runTurns(scene.ring, round % 3);
     }
-    runIdle(fixture.ring);
-    ck_assert_int_eq(recorder.err + recorder.hup, 0);
-    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, &value, sizeof(value), 0), sizeof(value));
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
+    ck_assert_int_eq((int)ReceiveFastSocketData(scene.ours.socket, &value, sizeof(value), 0),
+                     sizeof(value));
     ck_assert_uint_eq(value, 1);
 }
-END_TEST
 
-/* §2.5 kinds: a device that polls readable and has nothing all the same is not asked over and over, and what
- * it has in the end is read */
-START_TEST(restsWithoutData)
+/* §2.5 kinds: a device that polls readable and has nothing all the same is not asked over and
+ * over, and what it has in the end is read */
+CASE(fileAnswer, restsWithoutData)
 {
-    int rests = 0;
+    int backoffs = 0;
 
     between.answer = -EAGAIN;
     between.answers = 20;
     while (between.answers > 0) {
-        uint64_t before = readRing(fixture.ring).completions;
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1000, NULL), 0);
-        rests += readRing(fixture.ring).completions == before; /* only time has passed */
+        uint64_t before = readRing(scene.ring).completions;
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1000, NULL), 0);
+        backoffs += readRing(scene.ring).completions == before; /* only time has passed */
     }
-    ck_assert_int_ge(rests, 15); /* the first read has not been polled for */
-    waitInput(&recorder, sizeof(uint64_t));
+    ck_assert_int_ge(backoffs, 15); /* the first read has not been polled for */
+    waitInput(&scene.ours, sizeof(uint64_t));
     ck_assert_int_eq(between.reads, 21);
 }
-END_TEST
 
-/* §2.5 waiting, §2.3 buffers and provider: without memory a terminal and its master rest, lose nothing, and go on
- * when there is some */
-START_TEST(readsTerminalWithoutMemory)
+/* §2.5 waiting, §2.3 buffers and provider: without memory a terminal and its master rest, lose
+ * nothing, and go on when there is some */
+CASE(fileAnswer, readsTerminalWithoutMemory)
 {
     struct Recorder typist = {0};
     struct FastBuffer* hoard[4096];
@@ -164,48 +156,32 @@ START_TEST(readsTerminalWithoutMemory)
     int count = 0;
 
     for (int side = 0; side < 2; side++) {
-        int rests = 0;
+        int backoffs = 0;
 
         openTerminal(ends, true);
-        openRecorded(&fixture, ends[side], NULL, FASTSOCKET_MODE_FILE_IO, &typist);
-        runIdle(fixture.ring);
-        lacksMemory = true;
+        openRecorded(&scene, ends[side], NULL, FASTSOCKET_MODE_FILE_IO, &typist);
+        runIdle(scene.ring);
+        failEveryCall(&poolMemory);
         for (count = 0; count < 4096; count++) {
-            hoard[count] = AllocateFastBuffer(fixture.inbound, 4096, 0);
+            hoard[count] = AllocateFastBuffer(scene.inbound, 4096, 0);
             if (hoard[count] == NULL)
                 break;
         }
         ck_assert_int_lt(count, 4096);
         writeText(ends[1 - side], "typed");
         for (int turn = 0; turn < 40; turn++) {
-            uint64_t before = readRing(fixture.ring).completions;
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 5, NULL), 0);
-            rests += readRing(fixture.ring).completions == before;
+            uint64_t before = readRing(scene.ring).completions;
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 5, NULL), 0);
+            backoffs += readRing(scene.ring).completions == before;
         }
         ck_assert_int_eq(typist.in + typist.err + typist.hup, 0);
-        ck_assert_int_ge(rests, 10);
-        lacksMemory = false;
+        ck_assert_int_ge(backoffs, 10);
+        failNoCall(&poolMemory);
         while (count > 0)
             ReleaseFastBuffer(hoard[--count]);
         receiveText(&typist, "typed");
         ReleaseFastSocket(typist.socket);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        waitFor(scene.ring, isNothingPending, scene.ring);
         close(ends[1 - side]);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("file-answer");
-    TCase* area = tcase_create("file-answer");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, tellsCancellationByTheFile);
-    tcase_add_test(area, tellsCancellationBesideOurs);
-    tcase_add_test(area, tellsNoCancellationOfOurs);
-    tcase_add_test(area, restsWithoutData);
-    tcase_add_test(area, readsTerminalWithoutMemory);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

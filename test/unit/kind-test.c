@@ -1,6 +1,6 @@
 /*
- * What each kind of socket is asked for, and the errors of receives that not every kind has: the test
- * looks at the entries on their way to the kernel, and changes some.
+ * What each kind of socket is asked for, and the errors of receives that not every kind has: the
+ * test looks at the entries on their way to the kernel, and changes some.
  */
 #define _GNU_SOURCE
 #include "between.h"
@@ -18,11 +18,8 @@ enum
     STRANGE = 250,        /* a family and protocol that nobody has */
     NO_GROUP = 0x7ffe,    /* of buffers */
     LARGE = 64 << 10,     /* where zero copy is worth it */
-    MOST_RECEIVES = 1000, /* far more than are to be armed */
+    MAX_RECEIVES = 1000, /* far more than are to be armed */
 };
-
-static struct Fixture fixture;
-static struct Recorder recorder;
 
 static struct
 {
@@ -31,8 +28,8 @@ static struct
     bool bundle;      /* … whether it may fill several buffers */
     int sendFlags;
     bool zeroCopy;
-    int starved; /* receives to come that find no buffers */
-    int place;   /* descriptor that receives go to instead; 0 = their own */
+    struct Countdown starved; /* receives that find no buffers */
+    int place;                /* descriptor that receives go to instead; 0 = their own */
 } between;
 
 static void look(struct io_uring_sqe* entry)
@@ -43,7 +40,7 @@ static void look(struct io_uring_sqe* entry)
         between.receives++;
         between.receiveFlags = (int)entry->msg_flags;
         between.bundle = entry->ioprio & FAST_URING_RECVSEND_BUNDLE;
-        if (between.starved > 0 && between.starved-- > 0)
+        if (countdownFails(&between.starved))
             entry->buf_group = NO_GROUP;
         if (between.place > 0)
             entry->fd = between.place;
@@ -62,15 +59,14 @@ static void look(struct io_uring_sqe* entry)
 }
 
 /* The connection is made just after it was asked for. */
-static bool connectsLate;
+static struct Countdown peerNames;
 
 int __real_getpeername(int handle, struct sockaddr* address, socklen_t* length);
 int __wrap_getpeername(int handle, struct sockaddr* address, socklen_t* length);
 
 int __wrap_getpeername(int handle, struct sockaddr* address, socklen_t* length)
 {
-    if (connectsLate) {
-        connectsLate = false;
+    if (countdownFails(&peerNames)) {
         errno = ENOTCONN;
         return -1;
     }
@@ -79,15 +75,12 @@ int __wrap_getpeername(int handle, struct sockaddr* address, socklen_t* length)
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 64, 16384);
+    sceneOpen(&scene, (struct SceneOptions){.buffers = 64, .bufferLength = 16384});
     memset(&between, 0, sizeof(between));
-    betweenPut(fixture.ring->engine, (struct Between){.look = look});
+    betweenPut(scene.ring->engine, (struct Between){.look = look});
 }
 
-static void tearDown(void)
-{
-    fixtureClose(&fixture);
-}
+AREA(kind, "kind", .open = setUp, .close = closeScene);
 
 /* ---- what is asked for ---- */
 
@@ -135,33 +128,35 @@ struct Wanted
 /* Sends and receives a little, and looks at what entered the kernel. */
 static void expectAsked(int pair[2], size_t size, struct Wanted wanted)
 {
-    uint64_t features = fixture.ring->engine->features;
+    uint64_t features = scene.ring->engine->features;
 
-    openRecorded(&fixture, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &recorder);
+    openRecorded(&scene, pair[0], NULL, FASTSOCKET_MODE_ZERO_COPY, &scene.ours);
     strange = false;
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     between.sendFlags = 0;
     between.zeroCopy = false;
-    transmitPattern(recorder.socket, size, 0);
-    runIdle(fixture.ring);
-    ck_assert_int_eq(between.zeroCopy, wanted.zeroCopy && features & FASTRING_FEATURE_SEND_ZERO_COPY);
-    transmitText(recorder.socket, "small");
-    runIdle(fixture.ring);
+    transmitPattern(scene.ours.socket, size, 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(between.zeroCopy,
+                     wanted.zeroCopy && features & FASTRING_FEATURE_SEND_ZERO_COPY);
+    transmitText(scene.ours.socket, "small");
+    runIdle(scene.ring);
     ck_assert_int_eq((between.sendFlags & MSG_WAITALL) != 0, wanted.waitsForAll);
     ck_assert_int_eq(between.bundle, wanted.bundle && features & FASTRING_FEATURE_RECEIVE_BUNDLE);
     ck_assert_int_eq((between.receiveFlags & MSG_TRUNC) != 0, wanted.length);
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     close(pair[1]);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    waitFor(scene.ring, isNothingPending, scene.ring);
 }
 
 /* §2.2 other kinds: the sharper tools are for those that are known to have them */
-START_TEST(asksTheKnown)
+CASE(kind, asksTheKnown)
 {
     int pair[2];
 
     pairTcp(pair);
-    expectAsked(pair, LARGE, (struct Wanted){.waitsForAll = true, .bundle = true, .zeroCopy = true});
+    expectAsked(pair, LARGE,
+                (struct Wanted){.waitsForAll = true, .bundle = true, .zeroCopy = true});
     pairStream(pair);
     expectAsked(pair, LARGE, (struct Wanted){.waitsForAll = true, .bundle = true});
     pairUdp(pair);
@@ -169,10 +164,9 @@ START_TEST(asksTheKnown)
     pairUnix(pair, SOCK_SEQPACKET);
     expectAsked(pair, LARGE / 2, (struct Wanted){.length = true});
 }
-END_TEST
 
 /* §2.2 other kinds: MPTCP's sends that wait for all would hide the errno of a reset */
-START_TEST(asksMptcpForNothing)
+CASE(kind, asksMptcpForNothing)
 {
     int pair[2];
 
@@ -180,10 +174,10 @@ START_TEST(asksMptcpForNothing)
         skipTest("no MPTCP");
     expectAsked(pair, LARGE, (struct Wanted){0});
 }
-END_TEST
 
-/* §2.2 other kinds: SCTP is not asked for the length of a message, since what is behind it comes next */
-START_TEST(asksSctpForNothing)
+/* §2.2 other kinds: SCTP is not asked for the length of a message, since what is behind it comes
+ * next */
+CASE(kind, asksSctpForNothing)
 {
     int pair[2];
 
@@ -191,10 +185,9 @@ START_TEST(asksSctpForNothing)
         skipTest("no SCTP");
     expectAsked(pair, LARGE / 2, (struct Wanted){0});
 }
-END_TEST
 
 /* §2.2 other kinds: of a family that nobody tried nothing is asked that only some understand */
-START_TEST(asksTheUntriedForNothing)
+CASE(kind, asksTheUntriedForNothing)
 {
     int pair[2];
 
@@ -211,7 +204,6 @@ START_TEST(asksTheUntriedForNothing)
         expectAsked(pair, LARGE / 2, (struct Wanted){0});
     }
 }
-END_TEST
 
 /* ---- errors ---- */
 
@@ -220,7 +212,7 @@ static void openNetlink(void)
     int handle = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
     ck_assert_int_ge(handle, 0);
-    openRecorded(&fixture, handle, NULL, 0, &recorder);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
 }
 
 /* A question that the kernel answers. */
@@ -236,103 +228,83 @@ static void ask(void)
                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
     };
 
-    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, &request, request.header.nlmsg_len, 0), 0);
+    ck_assert_int_eq(
+        TransmitFastSocketData(scene.ours.socket, NULL, 0, &request, request.header.nlmsg_len, 0),
+        0);
 }
 
-/* §2.3 lost messages: ENOBUFS while there are buffers is the socket's own, and receiving goes on at once */
-START_TEST(tellsTheSocketsShortage)
+/* §2.3 lost messages: ENOBUFS while there are buffers is the socket's own, and receiving goes on
+ * at once */
+CASE(kind, tellsTheSocketsShortage)
 {
-    between.starved = 1;
+    failCall(&between.starved, 1);
     openNetlink();
-    waitFor(fixture.ring, hasFailed, &recorder);
-    ck_assert_int_eq(recorder.lastError, ENOBUFS);
-    ck_assert_uint_eq(readSocket(recorder.socket).receiveStarvations, 0);
+    waitFor(scene.ring, hasFailed, &scene.ours);
+    ck_assert_int_eq(scene.ours.lastError, ENOBUFS);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receiveStarvations, 0);
     ask();
-    waitInput(&recorder, 1);
-    ck_assert_int_eq(recorder.err, 1);
-    ck_assert_int_eq(recorder.hup, 0);
-    ReleaseFastSocket(recorder.socket);
+    waitInput(&scene.ours, 1);
+    ck_assert_int_eq(scene.ours.err, 1);
+    ck_assert_int_eq(scene.ours.hup, 0);
 }
-END_TEST
 
 /* §2.3 lost messages: also of a family that nobody tried */
-START_TEST(tellsAnUntriedShortage)
+CASE(kind, tellsAnUntriedShortage)
 {
     int pair[2];
 
     pairUdp(pair);
-    between.starved = 1;
+    failCall(&between.starved, 1);
     strange = true;
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
     strange = false;
-    waitFor(fixture.ring, hasFailed, &recorder);
-    ck_assert_int_eq(recorder.lastError, ENOBUFS);
+    waitFor(scene.ring, hasFailed, &scene.ours);
+    ck_assert_int_eq(scene.ours.lastError, ENOBUFS);
     sendText(pair[1], "later");
-    receiveText(&recorder, "later");
-    ck_assert_int_eq(recorder.err, 1);
-    ReleaseFastSocket(recorder.socket);
+    receiveText(&scene.ours, "later");
+    ck_assert_int_eq(scene.ours.err, 1);
+    ReleaseFastSocket(scene.ours.socket);
     close(pair[1]);
 }
-END_TEST
 
-/* §2.1 POLLERR non-fatal (datagram): a socket that gives nothing but errors keeps no turn busy, and is
- * heard when it has something */
-START_TEST(restsWithoutAnythingButErrors)
+/* §2.1 POLLERR non-fatal (datagram): a socket that gives nothing but errors keeps no turn busy,
+ * and is heard when it has something */
+CASE(kind, restsWithoutAnythingButErrors)
 {
     int never = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* not connected */
     int pair[2];
 
     pairUdp(pair);
     between.place = never;
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    waitCount(fixture.ring, &recorder.err, 3);
-    ck_assert_int_eq(recorder.lastError, ENOTCONN);
-    runIdle(fixture.ring);
-    ck_assert_int_lt(between.receives, MOST_RECEIVES);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+    waitCount(scene.ring, &scene.ours.err, 3);
+    ck_assert_int_eq(scene.ours.lastError, ENOTCONN);
+    runIdle(scene.ring);
+    ck_assert_int_lt(between.receives, MAX_RECEIVES);
     between.place = 0;
     sendText(pair[1], "later");
-    receiveText(&recorder, "later");
-    ck_assert_int_eq(recorder.hup, 0);
-    ReleaseFastSocket(recorder.socket);
+    receiveText(&scene.ours, "later");
+    ck_assert_int_eq(scene.ours.hup, 0);
+    ReleaseFastSocket(scene.ours.socket);
     close(pair[1]);
     close(never);
 }
-END_TEST
 
 /* §2.2 not yet connected: a connection that is made while it is looked at counts */
-START_TEST(takesWhatIsJustConnected)
+CASE(kind, takesWhatIsJustConnected)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
 
     for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
         int pair[2];
         pairKind(kinds[index], pair);
-        connectsLate = true;
-        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-        ck_assert(!connectsLate);
+        failCall(&peerNames, 1);
+        openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+        ck_assert(!isFailureAwaited(&peerNames));
         sendText(pair[1], "word");
-        receiveText(&recorder, "word");
-        ReleaseFastSocket(recorder.socket);
+        receiveText(&scene.ours, "word");
+        ReleaseFastSocket(scene.ours.socket);
         close(pair[1]);
-        waitFor(fixture.ring, isNothingPending, fixture.ring);
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("kind");
-    TCase* area = tcase_create("kind");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, asksTheKnown);
-    tcase_add_test(area, asksMptcpForNothing);
-    tcase_add_test(area, asksSctpForNothing);
-    tcase_add_test(area, asksTheUntriedForNothing);
-    tcase_add_test(area, tellsTheSocketsShortage);
-    tcase_add_test(area, tellsAnUntriedShortage);
-    tcase_add_test(area, restsWithoutAnythingButErrors);
-    tcase_add_test(area, takesWhatIsJustConnected);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

@@ -1,9 +1,9 @@
 /*
- * What is let go of when, on a kernel that answers as told: an engine between the ring and the kernel
- * changes submissions, holds completions back, and refuses to be entered.
+ * What is let go of when, on a kernel that answers as the case says: an engine between the ring and
+ * the kernel changes submissions, holds completions back, and refuses to be entered.
  */
 #include "between.h"
-#include "fixture.h"
+#include "files.h"
 #include "ring/state.h"
 
 #include <fcntl.h>
@@ -11,11 +11,8 @@
 
 enum
 {
-    REST = 16, /* failures in a row before a listener rests */
+    PATIENCE = 16, /* failures in a row before a listener backs off */
 };
-
-static struct Fixture fixture;
-static struct Recorder recorder;
 
 /* ---- the engine between ---- */
 
@@ -23,9 +20,9 @@ static struct
 {
     bool refuses;   /* every enter, by EBUSY */
     bool trips;     /* from the next completion on */
-    int opcode;     /* of operations that are not run … */
-    int times;      /* … so many of them */
-    int result;     /* … but complete with this */
+    int opcode;     /* of operations that may not run */
+    int result;     /* what these complete with instead */
+    struct Countdown answers;
     int count;      /* of operations of that kind, run or not */
     int linked;     /* opcode of the last entry with something linked behind it; -1: none */
     bool isBehind;  /* the next entry is linked to the last */
@@ -51,10 +48,8 @@ static void look(struct io_uring_sqe* entry)
     if (entry->opcode != between.opcode)
         return;
     between.count++;
-    if (between.times == 0)
-        return;
-    between.times--;
-    betweenAnswer(entry, between.result, 0);
+    if (countdownFails(&between.answers))
+        betweenAnswer(entry, between.result, 0);
 }
 
 static void pass(struct Completion completion)
@@ -68,19 +63,21 @@ static void pass(struct Completion completion)
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     memset(&between, 0, sizeof(between));
     between.opcode = -1;
     between.linked = -1;
-    betweenPut(fixture.ring->engine,
+    betweenPut(scene.ring->engine,
                (struct Between){.refuse = refuse, .look = look, .pass = pass});
 }
 
 static void tearDown(void)
 {
-    between.times = 0;
-    fixtureClose(&fixture);
+    failNoCall(&between.answers);
+    closeScene();
 }
+
+AREA(letGo, "let-go", .open = setUp, .close = tearDown, .timeout = 120);
 
 /* ---- listeners ---- */
 
@@ -110,9 +107,9 @@ static int openListener(void)
     int handle = listenTcp(&address, &length);
     accepted = 0;
     failures = 0;
-    listener = CreateFastListener(fixture.ring, handle, 0, onConnection, NULL);
+    listener = CreateFastListener(scene.ring, handle, 0, onConnection, NULL);
     ck_assert_ptr_nonnull(listener);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     return handle;
 }
 
@@ -128,17 +125,18 @@ static void failAccepts(int error, int times)
 {
     between.opcode = IORING_OP_ACCEPT;
     between.result = -error;
-    between.times = times;
+    failCalls(&between.answers, times);
     between.count = 0;
 }
 
 static bool isEverythingTried(void* closure)
 {
     (void)closure;
-    return between.times == 0;
+    return !isFailureAwaited(&between.answers);
 }
 
-/* What accept(2) tells of a connection that has failed already, of a firewall, and of other kernels. */
+/* What accept(2) tells of a connection that has failed already, of a firewall, and of other
+ * kernels. */
 static const int passing[] = {
     EPERM,        EACCES,    EPROTO,          ENOPROTOOPT,  EOPNOTSUPP,      ENETDOWN,
     ENETUNREACH,  ENETRESET, ENONET,          EHOSTDOWN,    EHOSTUNREACH,    ETIMEDOUT,
@@ -146,100 +144,96 @@ static const int passing[] = {
     EINTR,        EIO,       ESOCKTNOSUPPORT, ECANCELED,    EPROTONOSUPPORT,
 };
 
-/* §2.8 accept errors: of one connection; the next is accepted, and nothing told */
-START_TEST(connectionErrorsDontEndAListener)
+/* §2.8 accept errors: of one connection; the next is accepted, and nothing reported */
+CASE(letGo, connectionErrorsDontEndAListener)
 {
     openListener();
     for (size_t index = 0; index < sizeof(passing) / sizeof(passing[0]); index++) {
         failAccepts(passing[index], 1);
         int client = dial();
-        waitCount(fixture.ring, &accepted, (int)index + 1);
-        ck_assert_int_eq(between.times, 0);
+        waitCount(scene.ring, &accepted, (int)index + 1);
+        ck_assert(!isFailureAwaited(&between.answers));
         ck_assert_int_eq(failures, 0);
         close(client);
     }
     ReleaseFastListener(listener);
 }
-END_TEST
 
-/* §2.8 accept errors: a long row rests, is told nobody and ends nothing */
-START_TEST(manyConnectionErrorsRest)
+/* §2.8 accept errors: after a long row it backs off; nobody hears of it, and nothing ends */
+CASE(letGo, manyConnectionErrorsRest)
 {
     openListener();
     for (size_t index = 0; index < sizeof(passing) / sizeof(passing[0]); index += 4) {
-        failAccepts(passing[index], 2 * REST + 3);
+        failAccepts(passing[index], 2 * PATIENCE + 3);
         int client = dial();
         int before = accepted;
-        int rests = 0;
+        int backoffs = 0;
         while (accepted == before) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1000, NULL), 0);
-            rests += between.count % REST == 0 && GetFastRingInterval(fixture.ring) > 0;
+            ck_assert_int_eq(WaitForFastRing(scene.ring, 1000, NULL), 0);
+            backoffs += between.count % PATIENCE == 0 && GetFastRingInterval(scene.ring) > 0;
         }
-        ck_assert_int_ge(rests, 2);
-        ck_assert_int_eq(between.count, 2 * REST + 4);
+        ck_assert_int_ge(backoffs, 2);
+        ck_assert_int_eq(between.count, 2 * PATIENCE + 4);
         ck_assert_int_eq(failures, 0);
         close(client);
     }
     ReleaseFastListener(listener);
 }
-END_TEST
 
-/* §2.8 accept errors: but a socket that is none, or doesn't listen, is told of, and is the end */
-START_TEST(listenersOwnErrorsAreFinal)
+/* §2.8 accept errors: but a socket that is none, or doesn't listen, is reported, and is the end */
+CASE(letGo, listenersOwnErrorsAreFinal)
 {
     static const int final[] = {EBADF, EINVAL, ENOTSOCK, EFAULT, ENOSYS};
     for (size_t index = 0; index < sizeof(final) / sizeof(final[0]); index++) {
         openListener();
         failAccepts(final[index], 1);
         int client = dial();
-        waitCount(fixture.ring, &failures, 1);
+        waitCount(scene.ring, &failures, 1);
         ck_assert_int_eq(lastFailure, final[index]);
-        runIdle(fixture.ring);
-        ck_assert_int_eq(GetFastRingInterval(fixture.ring), -1);
+        runIdle(scene.ring);
+        ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
         ck_assert_int_eq(between.count, 1);
         ck_assert_int_eq(failures, 1);
         ReleaseFastListener(listener);
         close(client);
     }
 }
-END_TEST
 
 /* §2.8 accept errors: an errno that may be a connection's, of a socket that listens no more */
-START_TEST(deafSocketIsFinal)
+CASE(letGo, deafSocketIsFinal)
 {
     int handle = openListener();
     failAccepts(EOPNOTSUPP, 1000);
     shutdown(handle, SHUT_RD);
-    waitCount(fixture.ring, &failures, 1);
+    waitCount(scene.ring, &failures, 1);
     ck_assert_int_eq(lastFailure, EOPNOTSUPP);
-    ck_assert_int_le(between.count, REST);
-    runIdle(fixture.ring);
+    ck_assert_int_le(between.count, PATIENCE);
+    runIdle(scene.ring);
     ck_assert_int_eq(failures, 1);
     ReleaseFastListener(listener);
 }
-END_TEST
 
-/* §2.8 accept errors: a connection that somebody else has taken is not waited for, and costs no spin */
-START_TEST(stolenConnectionsRest)
+/* §2.8 accept errors: a connection that somebody else has taken is not waited for, and costs no
+ * spin */
+CASE(letGo, stolenConnectionsRest)
 {
     openListener();
     ReleaseFastListener(listener);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     between.opcode = IORING_OP_POLL_ADD;
     between.result = POLLIN;
-    between.times = 3 * REST;
+    failCalls(&between.answers, 3 * PATIENCE);
     openListener();
-    waitFor(fixture.ring, isEverythingTried, NULL);
+    waitFor(scene.ring, isEverythingTried, NULL);
     between.opcode = IORING_OP_ACCEPT;
     int client = dial();
-    waitCount(fixture.ring, &accepted, 1);
+    waitCount(scene.ring, &accepted, 1);
     ck_assert_int_eq(failures, 0);
     close(client);
     ReleaseFastListener(listener);
-    runIdle(fixture.ring);
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
 }
-END_TEST
 
 /* ---- a kernel that takes nothing ---- */
 
@@ -251,16 +245,16 @@ static void never(struct FastRingWatch* watch, int result, void* closure)
 }
 
 /* §2.8 file let go: what has not entered the kernel never does, whatever has the number by then */
-START_TEST(withdrawsWhatHasNotEntered)
+CASE(letGo, withdrawsWhatHasNotEntered)
 {
     int pair[2];
     int other[2];
     pairStream(pair);
-    runIdle(fixture.ring);
-    struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, never, NULL);
+    runIdle(scene.ring);
+    struct FastRingWatch* watch = AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, never, NULL);
     between.refuses = true;
-    runTurns(fixture.ring, 1);
-    ck_assert_uint_eq(FastEngineReserved(fixture.ring->engine), 1);
+    runTurns(scene.ring, 1);
+    ck_assert_uint_eq(FastEngineReserved(scene.ring->engine), 1);
     RemoveFastRingWatch(watch);
     close(pair[0]);
     expectEnd(pair[1]);
@@ -268,122 +262,109 @@ START_TEST(withdrawsWhatHasNotEntered)
     sendText(other[1], "x");
     between.refuses = false;
     between.opcode = IORING_OP_POLL_ADD;
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(between.count, 0);
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
     close(pair[1]);
     close(other[0]);
     close(other[1]);
 }
-END_TEST
 
 /* §2.8 file let go: as soon as the kernel takes something again, if it took nothing */
-START_TEST(removedWhileTheKernelRefuses)
+CASE(letGo, removedWhileTheKernelRefuses)
 {
     int pair[2];
     pairStream(pair);
-    struct FastRingWatch* watch = AddFastRingWatch(fixture.ring, pair[0], POLLIN, 0, never, NULL);
-    runTurns(fixture.ring, 2);
+    struct FastRingWatch* watch = AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, never, NULL);
+    runTurns(scene.ring, 2);
     between.refuses = true;
     RemoveFastRingWatch(watch);
     close(pair[0]);
     between.refuses = false;
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     expectEnd(pair[1]);
-    ck_assert_uint_eq(readRing(fixture.ring).operations, 0);
+    ck_assert_uint_eq(readRing(scene.ring).operations, 0);
     close(pair[1]);
 }
-END_TEST
 
 /* An accept that could not enter is no connection. */
-START_TEST(acceptsOnceTheKernelTakesSomething)
+CASE(letGo, acceptsOnceTheKernelTakesSomething)
 {
     openListener();
     between.opcode = IORING_OP_ACCEPT;
     between.trips = true; /* the poll completes, and then nothing is taken */
     int client = dial();
     while (!between.refuses)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
-    runTurns(fixture.ring, 2);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 10, NULL), 0);
+    runTurns(scene.ring, 2);
     ck_assert_int_eq(accepted, 0);
     ck_assert_int_eq(between.count, 0);
     between.trips = false;
     between.refuses = false;
-    waitCount(fixture.ring, &accepted, 1);
+    waitCount(scene.ring, &accepted, 1);
     ck_assert_int_eq(failures, 0);
     close(client);
     ReleaseFastListener(listener);
 }
-END_TEST
 
 /* ---- a thread of the kernel's ---- */
-
-static int openTemporary(void)
-{
-    char path[] = "/tmp/fastsocket-let-go-XXXXXX";
-    int handle = mkostemp(path, O_CLOEXEC);
-    ck_assert_int_ge(handle, 0);
-    unlink(path);
-    return handle;
-}
 
 static void expectHeld(int handle)
 {
     between.holds = true;
-    ReleaseFastSocket(recorder.socket);
+    ReleaseFastSocket(scene.ours.socket);
     for (int turn = 0; turn < 1000 && betweenHeld() == 0; turn++)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 10, NULL), 0);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 10, NULL), 0);
     ck_assert_int_eq(betweenHeld(), 1);
     for (int turn = 0; turn < 5; turn++)
-        ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-    ck_assert_uint_eq(GetFastRingPending(fixture.ring), 1);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
+    ck_assert_uint_eq(GetFastRingPending(scene.ring), 1);
     ck_assert_int_ge(fcntl(handle, F_GETFD), 0);
     between.holds = false;
     betweenRelease();
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
+    waitFor(scene.ring, isNothingPending, scene.ring);
     ck_assert_int_eq(fcntl(handle, F_GETFD), -1);
 }
 
-/* §2.6 GetFastRingPending: counts a file until what follows its last write has begun, since a thread of the
- * kernel's may have it until then */
-START_TEST(writtenFileIsPendingUntilItIsLetGo)
+/* §2.6 GetFastRingPending: counts a file until what follows its last write has begun, since a
+ * thread of the kernel's may have it until then */
+CASE(letGo, writtenFileIsPendingUntilItIsLetGo)
 {
     int handle = openTemporary();
-    openRecorded(&fixture, handle, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
-    runIdle(fixture.ring);
-    transmitText(recorder.socket, "text");
+    openRecorded(&scene, handle, NULL, FASTSOCKET_MODE_FILE_IO, &scene.ours);
+    runIdle(scene.ring);
+    transmitText(scene.ours.socket, "text");
     expectHeld(handle);
     ck_assert(between.linked == IORING_OP_WRITE || between.linked == IORING_OP_WRITEV);
 }
-END_TEST
 
 /* §2.6 GetFastRingPending: … or its last read */
-START_TEST(readFileIsPendingUntilItIsLetGo)
+CASE(letGo, readFileIsPendingUntilItIsLetGo)
 {
     int handle = openTemporary();
     ck_assert_int_eq(write(handle, "text", 4), 4);
     ck_assert_int_eq(lseek(handle, 0, SEEK_SET), 0);
     between.holds = true;
-    openRecorded(&fixture, handle, NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
-    receiveText(&recorder, "text");
+    openRecorded(&scene, handle, NULL, FASTSOCKET_MODE_FILE_IO, &scene.ours);
+    receiveText(&scene.ours, "text");
     ck_assert_int_eq(between.linked, IORING_OP_READ);
     expectHeld(handle);
 }
-END_TEST
 
 /* §2.6 GetFastRingPending: … and a socket that was spliced to */
-START_TEST(splicedSocketIsPendingUntilItIsLetGo)
+CASE(letGo, splicedSocketIsPendingUntilItIsLetGo)
 {
     int pair[2];
     int pipes[2];
     pairStream(pair);
     ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
     ck_assert_int_eq(write(pipes[1], "text", 4), 4);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(fixture.ring, NULL, NULL);
-    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1, 4, 0);
-    struct FastBuffer* buffer = AllocateFastBuffer(fixture.outbound, 1, 0);
-    ck_assert_int_eq(TransmitFastSocketDescriptor(recorder.socket, descriptor, buffer), 0);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, pair[0], -1, 4,
+                         0);
+    struct FastBuffer* buffer = AllocateFastBuffer(scene.outbound, 1, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, buffer), 0);
     shutdown(pair[1], SHUT_WR);
     expectHeld(pair[0]);
     ck_assert_int_eq(between.linked, IORING_OP_SPLICE);
@@ -392,47 +373,23 @@ START_TEST(splicedSocketIsPendingUntilItIsLetGo)
     close(pipes[0]);
     close(pipes[1]);
 }
-END_TEST
 
 /* A send is the loop's own: nothing is added to it. */
-START_TEST(sendsAndPipesHaveNothingBehind)
+CASE(letGo, sendsAndPipesHaveNothingBehind)
 {
     int pair[2];
     pairStream(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    transmitText(recorder.socket, "x");
-    runIdle(fixture.ring);
-    AbortFastSocket(recorder.socket);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+    transmitText(scene.ours.socket, "x");
+    runIdle(scene.ring);
+    AbortFastSocket(scene.ours.socket);
     close(pair[1]);
     ck_assert_int_eq(pipe2(pair, O_CLOEXEC), 0);
-    openRecorded(&fixture, pair[1], NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
-    transmitText(recorder.socket, "x");
-    waitDrained(&recorder);
-    ReleaseFastSocket(recorder.socket);
-    runIdle(fixture.ring);
+    openRecorded(&scene, pair[1], NULL, FASTSOCKET_MODE_FILE_IO, &scene.ours);
+    transmitText(scene.ours.socket, "x");
+    waitDrained(&scene.ours);
+    ReleaseFastSocket(scene.ours.socket);
+    runIdle(scene.ring);
     ck_assert_int_eq(between.linked, -1);
     close(pair[0]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("let-go");
-    TCase* tcase = tcase_create("let-go");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, connectionErrorsDontEndAListener);
-    tcase_add_test(tcase, manyConnectionErrorsRest);
-    tcase_add_test(tcase, listenersOwnErrorsAreFinal);
-    tcase_add_test(tcase, deafSocketIsFinal);
-    tcase_add_test(tcase, stolenConnectionsRest);
-    tcase_add_test(tcase, withdrawsWhatHasNotEntered);
-    tcase_add_test(tcase, removedWhileTheKernelRefuses);
-    tcase_add_test(tcase, acceptsOnceTheKernelTakesSomething);
-    tcase_add_test(tcase, writtenFileIsPendingUntilItIsLetGo);
-    tcase_add_test(tcase, readFileIsPendingUntilItIsLetGo);
-    tcase_add_test(tcase, splicedSocketIsPendingUntilItIsLetGo);
-    tcase_add_test(tcase, sendsAndPipesHaveNothingBehind);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

@@ -1,6 +1,7 @@
 /* Pools from the inside: which thread pays what, where memory goes, and what a refusal leaves. */
 #include "fixture.h"
 #include "memory/pool.h"
+#include "services.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,36 +19,21 @@ enum
 
 /* ---- the system, taken over by the linker's --wrap ---- */
 
-static atomic_int systemCalls;
-static atomic_int refuseAt; /* the n-th call from now fails; 0 = none, negative: all */
+static struct Countdown systemMemory; /* its calls, whichever they are */
 
-void* __real_aligned_alloc(size_t alignment, size_t size);
-void* __real_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset);
-void* __wrap_aligned_alloc(size_t alignment, size_t size);
-void* __wrap_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset);
+FAILING_CALL(&systemMemory, NULL, void*, aligned_alloc, (size_t alignment, size_t size),
+             (alignment, size))
+
+FAILING_CALL(&systemMemory, MAP_FAILED, void*, mmap,
+             (void* address, size_t length, int protection, int flags, int handle, off_t offset),
+             (address, length, protection, flags, handle, offset))
+
 /* Its name in the object, where off_t was asked to have 64 bits. */
-void* __wrap_mmap64(void* address, size_t length, int protection, int flags, int handle, off_t offset);
+void* __wrap_mmap64(void* address, size_t length, int protection, int flags, int handle,
+                    off_t offset);
 
-static bool refuse(void)
-{
-    atomic_fetch_add(&systemCalls, 1);
-    int left = atomic_load(&refuseAt);
-    if (left > 0)
-        atomic_store(&refuseAt, left - 1);
-    return left < 0 || left == 1;
-}
-
-void* __wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return refuse() ? NULL : __real_aligned_alloc(alignment, size);
-}
-
-void* __wrap_mmap(void* address, size_t length, int protection, int flags, int handle, off_t offset)
-{
-    return refuse() ? MAP_FAILED : __real_mmap(address, length, protection, flags, handle, offset);
-}
-
-void* __wrap_mmap64(void* address, size_t length, int protection, int flags, int handle, off_t offset)
+void* __wrap_mmap64(void* address, size_t length, int protection, int flags, int handle,
+                    off_t offset)
 {
     return __wrap_mmap(address, length, protection, flags, handle, offset);
 }
@@ -92,8 +78,8 @@ static void onSurplus(struct FastPoolOwner* owner)
 
 static struct FastPoolOwner owner = {.home = onHome, .gone = onGone, .surplus = onSurplus};
 
-/* What an owner does who was told of a surplus, with the time taken out. A period without a burst halves
- * it, so the number is bounded. */
+/* What an owner does who has heard of a surplus, with the time taken out. A period without a
+ * burst halves it, so the number is bounded. */
 static void decay(void)
 {
     int calls = 0;
@@ -125,13 +111,6 @@ static struct FastBuffer* allocate(struct FastBufferPool* from, size_t size)
     return buffer;
 }
 
-static void inThread(void* (*function)(void*), void* closure)
-{
-    pthread_t thread;
-    ck_assert_int_eq(pthread_create(&thread, NULL, function, closure), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-}
-
 static void* releaseIt(void* buffer)
 {
     ReleaseFastBuffer(buffer);
@@ -140,7 +119,9 @@ static void* releaseIt(void* buffer)
 
 /* ---- the good path ---- */
 
-START_TEST(headerStandsBeforeData)
+AREA(pool, "pool");
+
+CASE(pool, headerStandsBeforeData)
 {
     static const size_t sizes[] = {0, 1, 64, 255, 256, 257, 4096,
                                    4097, 32767, 32768, 32769, 65536, 1 << 20, (2 << 20) - 1,
@@ -161,27 +142,25 @@ START_TEST(headerStandsBeforeData)
     }
     closePool();
 }
-END_TEST
 
-START_TEST(reusesWithoutTheSystem)
+CASE(pool, reusesWithoutTheSystem)
 {
     struct FastBuffer* buffers[BATCH];
 
     openPool();
     for (int round = 0; round < 100; round++) {
         if (round == 1)
-            atomic_store(&systemCalls, 0);
+            forgetCalls(&systemMemory);
         for (int index = 0; index < BATCH; index++)
             buffers[index] = allocate(pool, (size_t)100 << (index % 10));
         for (int index = 0; index < BATCH; index++)
             ReleaseFastBuffer(buffers[index]);
     }
-    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ck_assert_int_eq(countCalls(&systemMemory), 0);
     closePool();
 }
-END_TEST
 
-START_TEST(holdsKeepIt)
+CASE(pool, holdsKeepIt)
 {
     openPool();
     struct FastBuffer* buffer = allocate(pool, 100);
@@ -194,7 +173,6 @@ START_TEST(holdsKeepIt)
     ReleaseFastBuffer(buffer);
     closePool();
 }
-END_TEST
 
 /* ---- where memory goes ---- */
 
@@ -211,7 +189,7 @@ static void burst(struct FastBufferPool* from, int count, size_t size)
 
 static const size_t burstSizes[] = {1000, 16384, 65536, 200000};
 
-START_TEST(burstIsGivenBack)
+CASE(pool, burstIsGivenBack)
 {
     openPool();
     for (int index = 0; index < 6; index++) { /* larger ones, then smaller */
@@ -225,10 +203,9 @@ START_TEST(burstIsGivenBack)
     }
     closePool();
 }
-END_TEST
 
 /* Nobody would come to decay what is left of it. */
-START_TEST(burstOfASharedPoolIsGivenBack)
+CASE(pool, burstOfASharedPoolIsGivenBack)
 {
     enum
     {
@@ -255,18 +232,17 @@ START_TEST(burstOfASharedPoolIsGivenBack)
     }
     FastPoolDrop(shared);
 }
-END_TEST
 
 /* ---- what comes again and again ---- */
 
 static void expectReuse(struct FastBufferPool* from, size_t size)
 {
-    atomic_store(&systemCalls, 0);
+    forgetCalls(&systemMemory);
     burst(from, 64, size);
-    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ck_assert_int_eq(countCalls(&systemMemory), 0);
 }
 
-START_TEST(repeatedBurstIsKept)
+CASE(pool, repeatedBurstIsKept)
 {
     static const size_t sizes[] = {20000, 262144, 1500000, 3000000};
 
@@ -281,10 +257,9 @@ START_TEST(repeatedBurstIsKept)
     }
     closePool();
 }
-END_TEST
 
 /* … also by what is left when a larger one is over. */
-START_TEST(largestBurstDecays)
+CASE(pool, largestBurstDecays)
 {
     openPool();
     burst(pool, 256, 65536);
@@ -292,19 +267,18 @@ START_TEST(largestBurstDecays)
         burst(pool, 128, 65536);
         (void)FastPoolDecay(pool);
     }
-    atomic_store(&systemCalls, 0);
+    forgetCalls(&systemMemory);
     burst(pool, 128, 65536);
-    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ck_assert_int_eq(countCalls(&systemMemory), 0);
     size_t kept = FastPoolMemory(pool);
     burst(pool, 128, 65536);
     ck_assert_uint_eq(FastPoolMemory(pool), kept);
     ck_assert_uint_lt(kept, (size_t)130 * (65536 + 4096));
     closePool();
 }
-END_TEST
 
 /* One call gives back a bounded amount, so that the ring goes on meanwhile. */
-START_TEST(decayGoesByPieces)
+CASE(pool, decayGoesByPieces)
 {
     enum
     {
@@ -320,9 +294,8 @@ START_TEST(decayGoesByPieces)
     }
     closePool();
 }
-END_TEST
 
-START_TEST(reserveBoundsWhatIsKept)
+CASE(pool, reserveBoundsWhatIsKept)
 {
     openPool();
     for (size_t reserve = 0; reserve <= 32 << 20; reserve += 8 << 20) {
@@ -339,10 +312,9 @@ START_TEST(reserveBoundsWhatIsKept)
     ck_assert_uint_eq(FastPoolMemory(pool), 0);
     closePool();
 }
-END_TEST
 
 /* A ring's pool before the first wait, or one that has no ring. */
-START_TEST(poolsWithoutAnOwnersThreadReuse)
+CASE(pool, poolsWithoutAnOwnersThreadReuse)
 {
     struct FastBufferPool* pools[] = {FastPoolCreate(NULL), FastPoolCreate(&owner)};
 
@@ -366,9 +338,8 @@ START_TEST(poolsWithoutAnOwnersThreadReuse)
     pool = pools[1];
     closePool();
 }
-END_TEST
 
-START_TEST(burstSparesOtherClasses)
+CASE(pool, burstSparesOtherClasses)
 {
     static struct FastBuffer* buffers[256];
 
@@ -383,9 +354,8 @@ START_TEST(burstSparesOtherClasses)
     ReleaseFastBuffer(small);
     closePool();
 }
-END_TEST
 
-START_TEST(largestOnesAreNeverKept)
+CASE(pool, largestOnesAreNeverKept)
 {
     openPool();
     size_t before = FastPoolMemory(pool);
@@ -397,21 +367,19 @@ START_TEST(largestOnesAreNeverKept)
     ck_assert_uint_eq(FastPoolMemory(pool), before);
     closePool();
 }
-END_TEST
 
-START_TEST(foreignReleaseComesHome)
+CASE(pool, foreignReleaseComesHome)
 {
     openPool();
     struct FastBuffer* buffer = allocate(pool, 3000);
     inThread(releaseIt, buffer);
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
-    atomic_store(&systemCalls, 0);
+    forgetCalls(&systemMemory);
     ck_assert_ptr_eq(allocate(pool, 3000), buffer);
-    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ck_assert_int_eq(countCalls(&systemMemory), 0);
     ReleaseFastBuffer(buffer);
     closePool();
 }
-END_TEST
 
 static void* releaseAll(void* closure)
 {
@@ -421,7 +389,7 @@ static void* releaseAll(void* closure)
 }
 
 /* The owner sleeps while another thread gives back all that a burst took. */
-START_TEST(idleOwnerHoldsNoBurst)
+CASE(pool, idleOwnerHoldsNoBurst)
 {
     static struct FastBuffer* buffers[1025];
 
@@ -436,25 +404,23 @@ START_TEST(idleOwnerHoldsNoBurst)
     ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
     closePool();
 }
-END_TEST
 
 /* Workers release the owner's buffers, a burst in each turn. */
-START_TEST(whatStrangersReleaseIsKept)
+CASE(pool, whatStrangersReleaseIsKept)
 {
     static struct FastBuffer* buffers[257];
 
     openPool();
     for (int round = 0; round < 20; round++) {
         if (round == 1)
-            atomic_store(&systemCalls, 0);
+            forgetCalls(&systemMemory);
         for (int index = 0; index < 256; index++)
             buffers[index] = allocate(pool, 65536);
         inThread(releaseAll, buffers);
     }
-    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ck_assert_int_eq(countCalls(&systemMemory), 0);
     closePool();
 }
-END_TEST
 
 static void* allocateAll(void* closure)
 {
@@ -464,9 +430,9 @@ static void* allocateAll(void* closure)
     return NULL;
 }
 
-/* Workers fill buffers, the owner sends and releases them: they are the workers' again, and don't pile up
- * with the owner. */
-START_TEST(whatStrangersAllocateComesBack)
+/* Workers fill buffers, the owner sends and releases them: they are the workers' again, and
+ * don't pile up with the owner. */
+CASE(pool, whatStrangersAllocateComesBack)
 {
     static struct FastBuffer* buffers[257];
     size_t memory = 0;
@@ -478,18 +444,17 @@ START_TEST(whatStrangersAllocateComesBack)
         if (round == 0)
             memory = FastPoolMemory(pool);
         if (round == 0)
-            atomic_store(&systemCalls, 0);
+            forgetCalls(&systemMemory);
     }
-    ck_assert_int_eq(atomic_load(&systemCalls), 0);
+    ck_assert_int_eq(countCalls(&systemMemory), 0);
     ck_assert_uint_eq(FastPoolMemory(pool), memory);
     decay();
     ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
     closePool();
 }
-END_TEST
 
 /* What was released before the ring's first wait is of use after it. */
-START_TEST(ownerTakesWhatIsShared)
+CASE(pool, ownerTakesWhatIsShared)
 {
     pool = FastPoolCreate(&owner);
     struct FastBuffer* buffer = allocate(pool, 65536);
@@ -501,7 +466,6 @@ START_TEST(ownerTakesWhatIsShared)
     ReleaseFastBuffer(buffer);
     closePool();
 }
-END_TEST
 
 /* ---- threads ---- */
 
@@ -537,7 +501,7 @@ static void hammer(struct FastBufferPool* from)
     ck_assert_uint_eq(FastPoolBuffers(from), 0);
 }
 
-START_TEST(allThreadsUseAnOwnedPool)
+CASE(pool, allThreadsUseAnOwnedPool)
 {
     openPool();
     hammer(pool);
@@ -545,9 +509,8 @@ START_TEST(allThreadsUseAnOwnedPool)
     ck_assert_uint_le(FastPoolMemory(pool), RESERVE);
     closePool();
 }
-END_TEST
 
-START_TEST(allThreadsUseASharedPool)
+CASE(pool, allThreadsUseASharedPool)
 {
     struct FastBufferPool* shared = FastPoolCreate(NULL);
     ck_assert_ptr_nonnull(shared);
@@ -556,7 +519,6 @@ START_TEST(allThreadsUseASharedPool)
     ck_assert_uint_le(FastPoolMemory(shared), SHARED_RESERVE);
     FastPoolDrop(shared);
 }
-END_TEST
 
 /* What one thread makes, others hold, read and release, in any order. */
 static struct FastBuffer* _Atomic slots[BATCH];
@@ -580,7 +542,7 @@ static void* consume(void* closure)
     return (void*)wrong;
 }
 
-START_TEST(buffersWanderBetweenThreads)
+CASE(pool, buffersWanderBetweenThreads)
 {
     pthread_t threads[THREADS];
     void* result;
@@ -603,9 +565,8 @@ START_TEST(buffersWanderBetweenThreads)
         ReleaseFastBuffer(atomic_exchange(&slots[index], NULL));
     closePool();
 }
-END_TEST
 
-START_TEST(anotherThreadMayAdoptBeforeUse)
+CASE(pool, anotherThreadMayAdoptBeforeUse)
 {
     pool = FastPoolCreate(&owner);
     struct FastBuffer* buffer = allocate(pool, 4096); /* nobody's pool yet */
@@ -617,11 +578,10 @@ START_TEST(anotherThreadMayAdoptBeforeUse)
     ReleaseFastBuffer(other);
     closePool();
 }
-END_TEST
 
 /* ---- the end ---- */
 
-START_TEST(lastBufferEndsThePool)
+CASE(pool, lastBufferEndsThePool)
 {
     openPool();
     struct FastBuffer* one = allocate(pool, 100);
@@ -639,9 +599,8 @@ START_TEST(lastBufferEndsThePool)
     inThread(releaseIt, other);
     ck_assert_int_eq(atomic_load(&ends), 1);
 }
-END_TEST
 
-START_TEST(closedPoolRefuses)
+CASE(pool, closedPoolRefuses)
 {
     openPool();
     struct FastBuffer* buffer = allocate(pool, 100);
@@ -656,7 +615,6 @@ START_TEST(closedPoolRefuses)
     ck_assert_int_eq(atomic_load(&ends), 0);
     closePool();
 }
-END_TEST
 
 static pthread_barrier_t barrier;
 
@@ -667,7 +625,7 @@ static void* releaseAtBarrier(void* closure)
 }
 
 /* Threads release while the owner closes: one end, no matter who is last. */
-START_TEST(closeRacesWithReleases)
+CASE(pool, closeRacesWithReleases)
 {
     enum
     {
@@ -692,7 +650,6 @@ START_TEST(closeRacesWithReleases)
     }
     pthread_barrier_destroy(&barrier);
 }
-END_TEST
 
 /* ---- shortage ---- */
 
@@ -703,7 +660,7 @@ static void* allocateInThread(void* closure)
 }
 
 /* Fails each call to the system in turn, until all of it succeeds. */
-START_TEST(everyRefusalIsSurvived)
+CASE(pool, everyRefusalIsSurvived)
 {
     static const size_t sizes[] = {100, 70000, 3 << 20, 5000, 0};
     enum
@@ -715,7 +672,7 @@ START_TEST(everyRefusalIsSurvived)
     for (int call = 1;; call++) {
         struct FastBuffer* buffers[COUNT];
         bool refused = false;
-        atomic_store(&refuseAt, call);
+        failCall(&systemMemory, call);
         pool = FastPoolCreate(&owner);
         if (pool == NULL) {
             ck_assert_int_eq(errno, ENOMEM);
@@ -734,8 +691,8 @@ START_TEST(everyRefusalIsSurvived)
         int before = atomic_load(&homes);
         for (int index = 0; index < COUNT; index++)
             ReleaseFastBuffer(buffers[index]);
-        ck_assert_int_eq(atomic_load(&homes), before + refused); /* told once */
-        atomic_store(&refuseAt, 0);
+        ck_assert_int_eq(atomic_load(&homes), before + refused); /* reported once */
+        failNoCall(&systemMemory);
         closePool();
         refusals += refused;
         if (!refused)
@@ -743,20 +700,19 @@ START_TEST(everyRefusalIsSurvived)
     }
     ck_assert_int_eq(refusals, COUNT + 1);
 }
-END_TEST
 
-START_TEST(foreignRefusalIsTold)
+CASE(pool, foreignRefusalIsTold)
 {
     pthread_t thread;
     void* result;
 
     openPool();
     struct FastBuffer* buffer = allocate(pool, 100);
-    atomic_store(&refuseAt, -1);
+    failEveryCall(&systemMemory);
     pthread_create(&thread, NULL, allocateInThread, pool);
     pthread_join(thread, &result);
     ck_assert_ptr_null(result);
-    atomic_store(&refuseAt, 0);
+    failNoCall(&systemMemory);
     ck_assert_int_eq(atomic_load(&homes), 0);
     inThread(releaseIt, buffer);
     ck_assert_int_eq(atomic_load(&homes), 1);
@@ -764,57 +720,19 @@ START_TEST(foreignRefusalIsTold)
     ck_assert_int_eq(atomic_load(&homes), 1);
     closePool();
 }
-END_TEST
 
 /* What is kept for other sizes is given up before an allocation fails. */
-START_TEST(reserveIsGivenUpFirst)
+CASE(pool, reserveIsGivenUpFirst)
 {
     openPool();
     struct FastBuffer* small = allocate(pool, 100);
     struct FastBuffer* large = allocate(pool, 1 << 20);
     ReleaseFastBuffer(small);
     ReleaseFastBuffer(large);
-    atomic_store(&refuseAt, 1);
+    failCall(&systemMemory, 1);
     struct FastBuffer* buffer = AllocateFastBuffer(pool, 65536, 0);
     ck_assert_ptr_nonnull(buffer);
     ck_assert_uint_eq(FastPoolMemory(pool), FastBufferFootprint(buffer));
     ReleaseFastBuffer(buffer);
     closePool();
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("pool");
-    TCase* tcase = tcase_create("pool");
-
-    tcase_add_test(tcase, headerStandsBeforeData);
-    tcase_add_test(tcase, reusesWithoutTheSystem);
-    tcase_add_test(tcase, holdsKeepIt);
-    tcase_add_test(tcase, burstIsGivenBack);
-    tcase_add_test(tcase, burstOfASharedPoolIsGivenBack);
-    tcase_add_test(tcase, repeatedBurstIsKept);
-    tcase_add_test(tcase, largestBurstDecays);
-    tcase_add_test(tcase, decayGoesByPieces);
-    tcase_add_test(tcase, reserveBoundsWhatIsKept);
-    tcase_add_test(tcase, poolsWithoutAnOwnersThreadReuse);
-    tcase_add_test(tcase, burstSparesOtherClasses);
-    tcase_add_test(tcase, largestOnesAreNeverKept);
-    tcase_add_test(tcase, foreignReleaseComesHome);
-    tcase_add_test(tcase, idleOwnerHoldsNoBurst);
-    tcase_add_test(tcase, whatStrangersReleaseIsKept);
-    tcase_add_test(tcase, whatStrangersAllocateComesBack);
-    tcase_add_test(tcase, ownerTakesWhatIsShared);
-    tcase_add_test(tcase, allThreadsUseAnOwnedPool);
-    tcase_add_test(tcase, allThreadsUseASharedPool);
-    tcase_add_test(tcase, buffersWanderBetweenThreads);
-    tcase_add_test(tcase, anotherThreadMayAdoptBeforeUse);
-    tcase_add_test(tcase, lastBufferEndsThePool);
-    tcase_add_test(tcase, closedPoolRefuses);
-    tcase_add_test(tcase, closeRacesWithReleases);
-    tcase_add_test(tcase, everyRefusalIsSurvived);
-    tcase_add_test(tcase, foreignRefusalIsTold);
-    tcase_add_test(tcase, reserveIsGivenUpFirst);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

@@ -1,6 +1,6 @@
 /*
- * TLS by the kernel, without one that has it: an engine between the ring and the kernel answers as its
- * sockets do, and getsockopt says that the socket is one.
+ * TLS by the kernel, without one that has it: an engine between the ring and the kernel answers as
+ * its sockets do, and getsockopt says that the socket is one.
  */
 #include "between.h"
 #include "fixture.h"
@@ -17,10 +17,6 @@ enum
 {
     MUCH = 1 << 20,
 };
-
-static struct Fixture fixture;
-static struct Recorder recorder;
-static int pair[2];
 
 /* ---- the engine between ---- */
 
@@ -88,45 +84,31 @@ int __wrap_getsockopt(int handle, int level, int option, void* value, socklen_t*
 
 static void setUp(void)
 {
-    fixtureOpen(&fixture, 0, 0, 0);
+    openScene();
     memset(&between, 0, sizeof(between));
-    betweenPut(fixture.ring->engine, (struct Between){.look = look});
+    betweenPut(scene.ring->engine, (struct Between){.look = look});
     hasUlp = true;
 }
 
 static void tearDown(void)
 {
     between.receives = 0;
-    fixtureClose(&fixture);
+    closeScene();
 }
+
+AREA(record, "record", .open = setUp, .close = tearDown);
 
 static void release(void)
 {
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
-}
-
-static void expectPattern(uint64_t size)
-{
-    static uint8_t data[65536];
-
-    for (uint64_t checked = 0; checked < size;) {
-        ssize_t count = recv(pair[1], data, sizeof(data), MSG_DONTWAIT);
-        if (count < 0) {
-            ck_assert_int_eq(WaitForFastRing(fixture.ring, 1, NULL), 0);
-            continue;
-        }
-        ck_assert_int_gt(count, 0);
-        ck_assert(checkPattern(data, (size_t)count, checked));
-        checked += (uint64_t)count;
-    }
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
 }
 
 /* ---- sending ---- */
 
-/* §2.4 kernel TLS, §2.4 short count: a send that is refused for MSG_WAITALL is made without, from then on */
-START_TEST(sendsWithoutWaitingForAll)
+/* §2.4 kernel TLS, §2.4 short count: a send that is refused for MSG_WAITALL is made without,
+ * from then on */
+CASE(record, sendsWithoutWaitingForAll)
 {
     const int refusals[] = {EOPNOTSUPP, EINVAL};
 
@@ -136,34 +118,30 @@ START_TEST(sendsWithoutWaitingForAll)
         between.most = 10000;
         between.waiting = 0;
         between.others = 0;
-        pairTcp(pair);
-        openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-        transmitPattern(recorder.socket, MUCH, 0);
-        expectPattern(MUCH);
-        waitDrained(&recorder);
+        openPair(KIND_TCP);
+        transmitPattern(scene.ours.socket, MUCH, 0);
+        expectPattern(scene.peer, MUCH, 0);
+        waitDrained(&scene.ours);
         ck_assert_int_eq(between.waiting, 1);
         ck_assert_int_gt(between.others, MUCH / 10000);
-        ck_assert_int_eq(recorder.err, 0);
+        ck_assert_int_eq(scene.ours.err, 0);
         release();
     }
 }
-END_TEST
 
 /* §2.4 kernel TLS: a socket that takes it keeps it */
-START_TEST(waitsForAllElsewhere)
+CASE(record, waitsForAllElsewhere)
 {
-    pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
-    transmitPattern(recorder.socket, MUCH, 0);
-    expectPattern(MUCH);
+    openPair(KIND_TCP);
+    transmitPattern(scene.ours.socket, MUCH, 0);
+    expectPattern(scene.peer, MUCH, 0);
     ck_assert_int_gt(between.waiting, 0);
     ck_assert_int_eq(between.others, 0);
     release();
 }
-END_TEST
 
 /* §2.4 kernel TLS, §2.4 Message control data: each piece of a record of another type says so */
-START_TEST(keepsTypeOfRecord)
+CASE(record, keepsTypeOfRecord)
 {
     union
     {
@@ -180,55 +158,53 @@ START_TEST(keepsTypeOfRecord)
     };
 
     between.most = 1000;
-    pairTcp(pair);
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    openPair(KIND_TCP);
     fillPattern(data, sizeof(data), 0);
-    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), 0);
-    expectPattern(sizeof(data));
-    waitDrained(&recorder);
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
+    expectPattern(scene.peer, sizeof(data), 0);
+    waitDrained(&scene.ours);
     ck_assert_int_eq(between.controls, 5);
     release();
 }
-END_TEST
 
 /* ---- receiving ---- */
 
 static void openStopped(int error)
 {
-    pairTcp(pair);
+    pairTcp(scene.pair);
     between.error = error;
     between.receives = 1;
-    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
 }
 
-/* §2.3 kernel TLS: a record that only its user can read is told once, rests, and is no end */
-START_TEST(tellsRecordAndGoesOn)
+/* §2.3 kernel TLS: a record that only its user can read is reported once, backs off, and is no
+ * end */
+CASE(record, tellsRecordAndGoesOn)
 {
     const int errors[] = {EIO, EKEYEXPIRED};
 
     for (size_t index = 0; index < sizeof(errors) / sizeof(errors[0]); index++) {
         openStopped(errors[index]);
-        waitCount(fixture.ring, &recorder.err, 1);
-        sendText(pair[1], "record");
+        waitCount(scene.ring, &scene.ours.err, 1);
+        sendText(scene.peer, "record");
         between.armed = 0;
-        runIdle(fixture.ring);
+        runIdle(scene.ring);
         ck_assert_int_eq(between.armed, 0);
-        ck_assert_int_eq(recorder.err, 1);
-        ck_assert_int_eq(recorder.lastError, errors[index]);
-        ck_assert_int_eq(GetFastSocketError(recorder.socket), 0);
-        transmitText(recorder.socket, "works");
-        waitDrained(&recorder);
-        expectText(pair[1], "works");
-        expectText(GetFastSocketHandle(recorder.socket), "record"); /* its user reads it */
-        sendText(pair[1], "data");
-        ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-        receiveText(&recorder, "data");
-        ck_assert_int_eq(recorder.err, 1);
-        ck_assert_int_eq(recorder.hup, 0);
+        ck_assert_int_eq(scene.ours.err, 1);
+        ck_assert_int_eq(scene.ours.lastError, errors[index]);
+        ck_assert_int_eq(GetFastSocketError(scene.ours.socket), 0);
+        transmitText(scene.ours.socket, "works");
+        waitDrained(&scene.ours);
+        expectText(scene.peer, "works");
+        expectText(GetFastSocketHandle(scene.ours.socket), "record"); /* its user reads it */
+        sendText(scene.peer, "data");
+        ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+        receiveText(&scene.ours, "data");
+        ck_assert_int_eq(scene.ours.err, 1);
+        ck_assert_int_eq(scene.ours.hup, 0);
         release();
     }
 }
-END_TEST
 
 static void pauseAtFirst(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
@@ -237,83 +213,61 @@ static void pauseAtFirst(struct FastSocket* socket, int event, int parameter, st
         ck_assert_int_eq(PauseFastSocket(socket), 0);
 }
 
-/* §2.3 kernel TLS, §2.1 user pause: not while the socket is paused; met again, it is told */
-START_TEST(tellsRecordAfterPause)
+/* §2.3 kernel TLS, §2.1 user pause: not while the socket is paused; met again, it is reported */
+CASE(record, tellsRecordAfterPause)
 {
-    recorder.then = pauseAtFirst;
+    scene.ours.then = pauseAtFirst;
     openStopped(EIO);
-    runIdle(fixture.ring);
+    runIdle(scene.ring);
     ck_assert_int_eq(between.receives, 0);
-    ck_assert_int_eq(recorder.err, 0);
+    ck_assert_int_eq(scene.ours.err, 0);
     between.receives = 1;
-    ck_assert_int_eq(ResumeFastSocket(recorder.socket), 0);
-    waitCount(fixture.ring, &recorder.err, 1);
-    recorder.then = NULL;
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    waitCount(scene.ring, &scene.ours.err, 1);
+    scene.ours.then = NULL;
     release();
 }
-END_TEST
 
 /* §2.3 kernel TLS: the errno of a socket without it is the end */
-START_TEST(failsElsewhere)
+CASE(record, failsElsewhere)
 {
     hasUlp = false;
     openStopped(EIO);
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.err, 1);
-    ck_assert_int_eq(GetFastSocketError(recorder.socket), EIO);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.err, 1);
+    ck_assert_int_eq(GetFastSocketError(scene.ours.socket), EIO);
     release();
 }
-END_TEST
 
-/* §2.3 kernel TLS, §2.1 send error first: an error behind a record that nobody reads is told */
-START_TEST(failsBehindRecord)
+/* §2.3 kernel TLS, §2.1 send error first: an error behind a record that nobody reads is reported */
+CASE(record, failsBehindRecord)
 {
     openStopped(EIO);
-    waitCount(fixture.ring, &recorder.err, 1);
-    closeReset(pair[1]);
-    transmitText(recorder.socket, "nobody");
-    waitHangup(&recorder);
-    ck_assert_int_eq(recorder.err, 2);
-    ck_assert_int_eq(recorder.lastError, ECONNRESET);
-    ReleaseFastSocket(recorder.socket);
+    waitCount(scene.ring, &scene.ours.err, 1);
+    resetPeer();
+    transmitText(scene.ours.socket, "nobody");
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.err, 2);
+    ck_assert_int_eq(scene.ours.lastError, ECONNRESET);
 }
-END_TEST
 
-/* §2.3 kernel TLS, §2.6 drain: a released socket discards records like anything else: its close is no reset */
-START_TEST(discardsRecordOfReleased)
+/* §2.3 kernel TLS, §2.6 drain: a released socket discards records like anything else: its close
+ * is no reset */
+CASE(record, discardsRecordOfReleased)
 {
     char byte = 0;
 
     openStopped(EIO);
-    waitCount(fixture.ring, &recorder.err, 1);
+    waitCount(scene.ring, &scene.ours.err, 1);
     between.receives = 1;
-    sendText(pair[1], "record");
-    ReleaseFastSocket(recorder.socket);
-    runTurns(fixture.ring, 20);
-    expectEnd(pair[1]);
+    sendText(scene.peer, "record");
+    ReleaseFastSocket(scene.ours.socket);
+    runTurns(scene.ring, 20);
+    expectEnd(scene.peer);
     ck_assert_int_eq(between.receives, 0);
-    ck_assert_int_eq(recv(pair[0], &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1); /* or the close would be a reset */
-    ck_assert_int_eq(shutdown(pair[1], SHUT_WR), 0);
-    waitFor(fixture.ring, isNothingPending, fixture.ring);
-    expectEnd(pair[1]);
-    close(pair[1]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("record");
-    TCase* area = tcase_create("record");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, sendsWithoutWaitingForAll);
-    tcase_add_test(area, waitsForAllElsewhere);
-    tcase_add_test(area, keepsTypeOfRecord);
-    tcase_add_test(area, tellsRecordAndGoesOn);
-    tcase_add_test(area, tellsRecordAfterPause);
-    tcase_add_test(area, failsElsewhere);
-    tcase_add_test(area, failsBehindRecord);
-    tcase_add_test(area, discardsRecordOfReleased);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
+    /* or the close would be a reset */
+    ck_assert_int_eq(recv(scene.handle, &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    waitFor(scene.ring, isNothingPending, scene.ring);
+    expectEnd(scene.peer);
 }

@@ -77,8 +77,10 @@ static void start(void)
     ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
 }
 
+AREA(ringSimulated, "ring-simulated", .open = setUp, .close = tearDown);
+
 /* An operation enters, and its completion reaches its owner. */
-START_TEST(completes)
+CASE(ringSimulated, completes)
 {
     start();
     ck_assert_ptr_nonnull(simulatedFind(&kernel, (uintptr_t)&owner.operation));
@@ -88,10 +90,9 @@ START_TEST(completes)
     ck_assert_int_eq(owner.completions, 1);
     ck_assert_int_eq(owner.result, RESULT);
 }
-END_TEST
 
 /* A cancellation ends it. */
-START_TEST(isCanceled)
+CASE(ringSimulated, isCanceled)
 {
     start();
     owner.task.function = prepareCancel;
@@ -99,7 +100,6 @@ START_TEST(isCanceled)
     ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
     ck_assert_int_eq(owner.result, -ECANCELED);
 }
-END_TEST
 
 static bool reserveAll(struct FastTask* task)
 {
@@ -124,7 +124,7 @@ static bool completeNop(struct Simulated* unused, const struct io_uring_sqe* ent
 }
 
 /* A full queue is entered, and the task that found it so goes on. */
-START_TEST(goesOnAfterAFullQueue)
+CASE(ringSimulated, goesOnAfterAFullQueue)
 {
     kernel.enter = completeNop;
     owner.cancel.function = ignore;
@@ -134,7 +134,6 @@ START_TEST(goesOnAfterAFullQueue)
     ck_assert_int_eq(owner.completions, SIMULATED_ENTRIES * 2);
     ck_assert_uint_ge(kernel.entered, SIMULATED_ENTRIES * 2);
 }
-END_TEST
 
 static void onTimeout(struct FastRingTimeout* timeout, void* closure)
 {
@@ -143,7 +142,7 @@ static void onTimeout(struct FastRingTimeout* timeout, void* closure)
 }
 
 /* A timer bounds the enter, and runs. */
-START_TEST(expiresTimers)
+CASE(ringSimulated, expiresTimers)
 {
     int count = 0;
     ck_assert_ptr_nonnull(SetFastRingTimeout(ring, NULL, 1, 0, onTimeout, &count));
@@ -153,7 +152,6 @@ START_TEST(expiresTimers)
         ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
     ck_assert_int_eq(count, 1);
 }
-END_TEST
 
 static void onEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
 {
@@ -162,7 +160,7 @@ static void onEvent(struct FastRingEvent* event, uint32_t parameter, void* closu
 }
 
 /* An event wakes it. */
-START_TEST(isWoken)
+CASE(ringSimulated, isWoken)
 {
     uint32_t parameter = 0;
     struct FastRingEvent* event = CreateFastRingEvent(ring, onEvent, &parameter);
@@ -173,7 +171,6 @@ START_TEST(isWoken)
     ck_assert_uint_eq(parameter, RESULT);
     ReleaseFastRingEvent(event);
 }
-END_TEST
 
 static int refuse(struct Simulated* unused)
 {
@@ -182,26 +179,9 @@ static int refuse(struct Simulated* unused)
 }
 
 /* An engine that dies says so. */
-START_TEST(reportsADeadEngine)
+CASE(ringSimulated, reportsADeadEngine)
 {
     kernel.refuse = refuse;
     ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), -ENODEV);
     kernel.refuse = NULL;
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("ring-simulated");
-    TCase* area = tcase_create("ring-simulated");
-
-    tcase_add_checked_fixture(area, setUp, tearDown);
-    tcase_add_test(area, completes);
-    tcase_add_test(area, isCanceled);
-    tcase_add_test(area, goesOnAfterAFullQueue);
-    tcase_add_test(area, expiresTimers);
-    tcase_add_test(area, isWoken);
-    tcase_add_test(area, reportsADeadEngine);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }

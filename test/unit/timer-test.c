@@ -22,7 +22,8 @@ static uint32_t draw(uint32_t limit)
 
 static bool isBefore(const struct FastTimer* one, const struct FastTimer* other)
 {
-    return one->deadline < other->deadline || (one->deadline == other->deadline && one->order < other->order);
+    return one->deadline < other->deadline ||
+           (one->deadline == other->deadline && one->order < other->order);
 }
 
 static struct FastTimer* findFirst(void)
@@ -35,16 +36,17 @@ static struct FastTimer* findFirst(void)
     return first;
 }
 
-START_TEST(isEmptyAtFirst)
+AREA(timer, "timer");
+
+CASE(timer, isEmptyAtFirst)
 {
     ck_assert_ptr_null(FastTimerFirst(&heap));
     ck_assert(!FastTimerIsSet(&timers[0]));
     FastTimerStop(&heap, &timers[0]);
     ck_assert_ptr_null(FastTimerFirst(&heap));
 }
-END_TEST
 
-START_TEST(keepsOrderOfSettingAmongEquals)
+CASE(timer, keepsOrderOfSettingAmongEquals)
 {
     for (int index = 0; index < TIMERS; index++)
         FastTimerSet(&heap, &timers[index], 7);
@@ -54,9 +56,8 @@ START_TEST(keepsOrderOfSettingAmongEquals)
     }
     ck_assert_ptr_null(FastTimerFirst(&heap));
 }
-END_TEST
 
-START_TEST(setMovesWhatIsSet)
+CASE(timer, setMovesWhatIsSet)
 {
     FastTimerSet(&heap, &timers[0], 10);
     FastTimerSet(&heap, &timers[1], 20);
@@ -71,10 +72,9 @@ START_TEST(setMovesWhatIsSet)
     FastTimerStop(&heap, &timers[0]);
     ck_assert_ptr_null(FastTimerFirst(&heap));
 }
-END_TEST
 
 /* Sets, moves and stops at random; after each step the first is the one that a search finds. */
-START_TEST(agreesWithReference)
+CASE(timer, agreesWithReference)
 {
     for (int step = 0; step < STEPS; step++) {
         struct FastTimer* timer = &timers[draw(TIMERS)];
@@ -104,10 +104,9 @@ START_TEST(agreesWithReference)
     }
     ck_assert_ptr_null(findFirst());
 }
-END_TEST
 
 /* The shapes that would go deep: rising and falling deadlines, a million timers. */
-START_TEST(needsNoStack)
+CASE(timer, needsNoStack)
 {
     struct FastTimer* many = calloc(MANY, sizeof(*many));
     ck_assert_ptr_nonnull(many);
@@ -126,19 +125,4 @@ START_TEST(needsNoStack)
         ck_assert_int_eq(count, MANY);
     }
     free(many);
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("timer");
-    TCase* tcase = tcase_create("timer");
-
-    tcase_add_test(tcase, isEmptyAtFirst);
-    tcase_add_test(tcase, keepsOrderOfSettingAmongEquals);
-    tcase_add_test(tcase, setMovesWhatIsSet);
-    tcase_add_test(tcase, agreesWithReference);
-    tcase_add_test(tcase, needsNoStack);
-    suite_add_tcase(suite, tcase);
-    return runSuite(suite);
 }

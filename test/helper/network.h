@@ -70,8 +70,10 @@ static inline uint16_t sumInternet(const void* data, size_t size)
     return (uint16_t) ~(sum + (sum >> 16));
 }
 
-/* The destination of a datagram from one address of the loopback to another can't be reached: code says why. */
-static inline void sendUnreachable(const struct sockaddr_in* from, const struct sockaddr_in* target, int code)
+/* The destination of a datagram from one address of the loopback to another can't be reached:
+ * code says why. */
+static inline void sendUnreachable(const struct sockaddr_in* from, const struct sockaddr_in* target,
+                                   int code)
 {
     struct
     {
@@ -87,7 +89,9 @@ static inline void sendUnreachable(const struct sockaddr_in* from, const struct 
                .protocol = IPPROTO_UDP,
                .saddr = from->sin_addr.s_addr,
                .daddr = target->sin_addr.s_addr},
-        .udp = {.source = from->sin_port, .dest = target->sin_port, .len = htons(sizeof(struct udphdr) + 4)},
+        .udp = {.source = from->sin_port,
+                .dest = target->sin_port,
+                .len = htons(sizeof(struct udphdr) + 4)},
     };
     int handle = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
 
@@ -96,8 +100,9 @@ static inline void sendUnreachable(const struct sockaddr_in* from, const struct 
     packet.ip.check = sumInternet(&packet.ip, sizeof(packet.ip));
     packet.icmp.checksum = sumInternet(&packet, sizeof(packet));
     ck_assert_int_ge(handle, 0);
-    ck_assert_int_eq(sendto(handle, &packet, sizeof(packet), 0, (const struct sockaddr*)from, sizeof(*from)),
-                     (ssize_t)sizeof(packet));
+    ck_assert_int_eq(
+        sendto(handle, &packet, sizeof(packet), 0, (const struct sockaddr*)from, sizeof(*from)),
+        (ssize_t)sizeof(packet));
     close(handle);
 }
 

@@ -99,39 +99,10 @@ static inline void expectRead(int handle, const char* text)
 }
 
 /* A FILE_IO socket of a descriptor, with all that a socket can be given. */
-static inline struct FastSocket* openFile(struct Fixture* fixture, int handle, struct Recorder* recorder)
+static inline struct FastSocket* openFile(struct Scene* stage, int handle,
+                                          struct Recorder* recorder)
 {
-    return openRecorded(fixture, handle, NULL, FASTSOCKET_MODE_FILE_IO, recorder);
-}
-
-static inline void expectOrderlyEnd(const struct Recorder* recorder)
-{
-    ck_assert_int_eq(recorder->hup, 1);
-    ck_assert_int_eq(recorder->lastHangup, 0);
-    ck_assert_int_eq(recorder->err, 0);
-}
-
-static inline void expectFailure(const struct Recorder* recorder, int error)
-{
-    ck_assert_int_eq(recorder->err, 1);
-    ck_assert_int_eq(recorder->lastError, error);
-    ck_assert_int_eq(recorder->hup, 1);
-    ck_assert_int_eq(recorder->lastHangup, error);
-}
-
-/* Takes all that is unread, and checks it against the pattern; returns the new position. */
-static inline uint64_t takePattern(struct FastSocket* socket, uint64_t position)
-{
-    struct FastBuffer* buffer = NULL;
-
-    while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL) {
-        size_t length = GetFastBufferLength(buffer);
-        ck_assert_msg(checkPattern(GetFastBufferData(buffer), length, position),
-                      "wrong bytes behind %llu", (unsigned long long)position);
-        position += length;
-        ReleaseFastBuffer(buffer);
-    }
-    return position;
+    return openRecorded(stage, handle, NULL, FASTSOCKET_MODE_FILE_IO, recorder);
 }
 
 #endif

@@ -26,7 +26,7 @@ static inline int64_t nowNs(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* expect(errno, pointer): a call that fails as told. */
+/* refuses(errno, pointer): a call that fails with that errno. */
 #define refuses(error, call)              \
     do {                                  \
         errno = 0;                        \
