@@ -55,9 +55,9 @@ static inline size_t roomOf(const struct FastRingBufferProvider* provider, uint1
     return entry->len < provider->length ? entry->len : provider->length;
 }
 
-/* id names a slot. */
-static bool isBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id,
-                             size_t length)
+/* id names a slot. Not inline: it would have the short way save what only this needs. */
+__attribute__((noinline)) static bool
+isBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length)
 {
     struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, true);
     while (FastProviderNextSlot(&slots)) {
