@@ -22,10 +22,32 @@ static struct FastBuffer* fail(int error)
     return NULL;
 }
 
+enum
+{
+    WATCHED_UNKNOWN,
+    WATCHED_NO,
+    WATCHED_YES,
+};
+
+static _Atomic int watched; /* several threads may ask first, and hear the same */
+
+__attribute__((noinline)) static bool askWatched(void)
+{
+    bool answer = __asan_poison_memory_region != NULL || FastCheckerWatches();
+
+    atomic_store_explicit(&watched, answer ? WATCHED_YES : WATCHED_NO, memory_order_relaxed);
+    return answer;
+}
+
+/* Somebody has to hear of memory that nobody may touch: the short ways are not taken. */
+static inline bool isWatched(void)
+{
+    return atomic_load_explicit(&watched, memory_order_relaxed) != WATCHED_NO && askWatched();
+}
+
 /* ---- allocation ---- */
 
-static inline struct FastBuffer* allocateOwn(struct FastBufferPool* pool, size_t size,
-                                             uint32_t kind)
+static struct FastBuffer* takeOwn(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
     struct FastBuffer* buffer = FastStorePop(&pool->own.store, kind);
 
@@ -36,8 +58,16 @@ static inline struct FastBuffer* allocateOwn(struct FastBufferPool* pool, size_t
     return buffer;
 }
 
+static inline void begin(struct FastBuffer* buffer, size_t size)
+{
+    buffer->size = size;
+    buffer->length = 0;
+    atomic_store_explicit(&buffer->references, 1, memory_order_relaxed);
+}
+
 /* isOwn: the calling thread is the pool's own; then the pool is open. */
-static inline struct FastBuffer* allocate(struct FastBufferPool* pool, size_t size, bool isOwn)
+__attribute__((noinline)) static struct FastBuffer* allocate(struct FastBufferPool* pool,
+                                                             size_t size, bool isOwn)
 {
     if (size > sizeLimit)
         return fail(EMSGSIZE);
@@ -45,28 +75,42 @@ static inline struct FastBuffer* allocate(struct FastBufferPool* pool, size_t si
         return fail(ECANCELED);
     uint32_t kind = FastBlockClass(size);
     struct FastBuffer* buffer =
-        isOwn ? allocateOwn(pool, size, kind) : FastPoolAllocateShared(pool, size, kind);
+        isOwn ? takeOwn(pool, size, kind) : FastPoolAllocateShared(pool, size, kind);
     if (buffer == NULL) {
         atomic_store_explicit(&pool->wanted, true, memory_order_release);
         return fail(ENOMEM);
     }
     FastUnpoison(buffer + 1, size);
-    buffer->size = size;
-    buffer->length = 0;
-    atomic_store_explicit(&buffer->references, 1, memory_order_relaxed);
+    begin(buffer, size);
+    return buffer;
+}
+
+/* Without a call on the short way, so that nothing need be saved there. */
+static inline struct FastBuffer* allocateShortly(struct FastBufferPool* pool, size_t size,
+                                                 bool isOwn)
+{
+    if (!isOwn)
+        return allocate(pool, size, false);
+    if (size > FAST_BLOCK_SMALL || isWatched())
+        return allocate(pool, size, true);
+    struct FastBuffer* buffer = FastStorePop(&pool->own.store, FastBlockSmallClass(size));
+    if (buffer == NULL)
+        return allocate(pool, size, true);
+    pool->own.buffers++;
+    begin(buffer, size);
     return buffer;
 }
 
 struct FastBuffer* FastPoolAllocate(struct FastBufferPool* pool, size_t size)
 {
-    return allocate(pool, size, FastPoolIsAdopted(pool));
+    return allocateShortly(pool, size, FastPoolIsAdopted(pool));
 }
 
 struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option)
 {
     if (pool == NULL || option != 0)
         return fail(EINVAL);
-    return allocate(pool, size, FastPoolIsOwn(pool));
+    return allocateShortly(pool, size, FastPoolIsOwn(pool));
 }
 
 /* ---- holding and releasing ---- */
@@ -85,40 +129,55 @@ static inline bool dropReference(struct FastBuffer* buffer)
            atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) == 1;
 }
 
-static inline void releaseOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
-{
-    pool->own.buffers--;
-    if (buffer->shared)
-        FastPoolReturnShared(pool, buffer);
-    else
-        FastPoolStoreOwn(pool, buffer);
-    if (atomic_load_explicit(&pool->returned, memory_order_relaxed) != NULL)
-        FastPoolCollectReturned(pool);
-    if (atomic_load_explicit(&pool->wanted, memory_order_relaxed))
-        FastPoolNotifyHome(pool);
-}
-
-static inline void release(struct FastBufferPool* pool, struct FastBuffer* buffer, bool isOwn)
+/* Not inline, as all that is no part of the short ways: they would save registers for it. */
+__attribute__((noinline)) static void release(struct FastBufferPool* pool,
+                                              struct FastBuffer* buffer, bool isOwn)
 {
     FastPoison(buffer + 1, buffer->footprint - sizeof(*buffer));
     if (isOwn)
-        releaseOwn(pool, buffer);
+        FastPoolReleaseOwn(pool, buffer);
     else
         FastPoolReleaseForeign(pool, buffer);
 }
 
+/* As allocateShortly; the calling thread is the pool's own. */
+static inline void releaseShortly(struct FastBufferPool* pool, struct FastBuffer* buffer)
+{
+    if (buffer->shared || buffer->kind == POOL_LOOSE || isWatched()) {
+        release(pool, buffer, true);
+        return;
+    }
+    pool->own.buffers--;
+    FastStorePush(&pool->own.store, buffer);
+    if (FastPoolNeedsCare(pool))
+        FastPoolTakeCare(pool);
+}
+
+/* Nobody knows yet which thread this is. */
+__attribute__((noinline)) static void releaseAnywhere(struct FastBuffer* buffer)
+{
+    struct FastBufferPool* pool = buffer->pool;
+
+    if (FastPoolIsOwn(pool))
+        releaseShortly(pool, buffer);
+    else
+        release(pool, buffer, false);
+}
+
 void FastPoolRelease(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    struct FastBufferPool* home = buffer->pool;
-
-    if (dropReference(buffer))
-        release(home, buffer, home == pool ? FastPoolIsAdopted(pool) : FastPoolIsOwn(home));
+    if (!dropReference(buffer))
+        return;
+    if (buffer->pool == pool && FastPoolIsAdopted(pool))
+        releaseShortly(pool, buffer);
+    else
+        releaseAnywhere(buffer);
 }
 
 void ReleaseFastBuffer(struct FastBuffer* buffer)
 {
     if (buffer != NULL && dropReference(buffer))
-        release(buffer->pool, buffer, FastPoolIsOwn(buffer->pool));
+        releaseAnywhere(buffer);
 }
 
 /* ---- looking ---- */

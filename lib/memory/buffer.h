@@ -34,6 +34,12 @@ static inline struct FastBuffer* FastBufferOf(void* data)
     return (struct FastBuffer*)data - 1;
 }
 
+/* The pool that it came from. */
+static inline struct FastBufferPool* FastBufferHome(const struct FastBuffer* buffer)
+{
+    return buffer->pool;
+}
+
 /* Where its data begins. */
 static inline uint8_t* FastBufferData(struct FastBuffer* buffer)
 {

@@ -33,7 +33,7 @@ static void shedOwn(struct FastBufferPool* pool)
 }
 
 /* Looks again soon, since others may bring blocks, too. */
-void FastPoolLimitOwn(struct FastBufferPool* pool)
+static void limitOwn(struct FastBufferPool* pool)
 {
     if (FastPoolFreeBytes(pool) > FastPoolReserve(pool))
         shedOwn(pool);
@@ -46,16 +46,27 @@ void FastPoolLimitOwn(struct FastBufferPool* pool)
     FastPoolStartDecay(pool);
 }
 
+static void storeOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
+{
+    if (buffer->kind == POOL_LOOSE) {
+        FastPoolGiveBlock(pool, buffer);
+        return;
+    }
+    FastStorePush(&pool->own.store, buffer);
+    if (FastStoreFree(&pool->own.store) > pool->own.watch)
+        limitOwn(pool);
+}
+
 /* ---- what others have returned ---- */
 
-void FastPoolCollectReturned(struct FastBufferPool* pool)
+static void collectReturned(struct FastBufferPool* pool)
 {
     if (atomic_load_explicit(&pool->returned, memory_order_relaxed) == NULL)
         return;
     struct FastBuffer* buffer = FastPoolTakeReturned(pool);
     while (buffer != NULL) {
         struct FastBuffer* next = buffer->next;
-        FastPoolStoreOwn(pool, buffer);
+        storeOwn(pool, buffer);
         buffer = next;
     }
 }
@@ -75,7 +86,7 @@ static bool emptyOwn(struct FastBufferPool* pool)
 
 struct FastBuffer* FastPoolFetchOwn(struct FastBufferPool* pool, size_t size, uint32_t kind)
 {
-    FastPoolCollectReturned(pool);
+    collectReturned(pool);
     struct FastBuffer* buffer = FastStorePop(&pool->own.store, kind);
     if (buffer == NULL && FastStoreFree(&pool->shared.store) > 0)
         buffer = FastPoolPopShared(pool, kind, false);
@@ -88,16 +99,29 @@ struct FastBuffer* FastPoolFetchOwn(struct FastBufferPool* pool, size_t size, ui
     return buffer;
 }
 
-/* A buffer of another thread's goes where that finds it again, unless the own one would have to
+/* A buffer of another thread's goes where that finds it again, unless this one would have to
  * wait. */
-void FastPoolReturnShared(struct FastBufferPool* pool, struct FastBuffer* buffer)
+void FastPoolReleaseOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
-    if (FastPoolPushShared(pool, buffer, false)) {
+    pool->own.buffers--;
+    if (!buffer->shared) {
+        storeOwn(pool, buffer);
+    } else if (FastPoolPushShared(pool, buffer, false)) {
         FastPoolLimitForeign(pool);
-        return;
+    } else {
+        buffer->shared = false;
+        storeOwn(pool, buffer);
     }
-    buffer->shared = false;
-    FastPoolStoreOwn(pool, buffer);
+    collectReturned(pool);
+    FastPoolNotifyHome(pool);
+}
+
+void FastPoolTakeCare(struct FastBufferPool* pool)
+{
+    if (FastStoreFree(&pool->own.store) > pool->own.watch)
+        limitOwn(pool);
+    collectReturned(pool);
+    FastPoolNotifyHome(pool);
 }
 
 /* ---- the reserve, and the decay ---- */
@@ -110,8 +134,8 @@ void FastPoolSetReserve(struct FastBufferPool* pool, size_t bytes)
     atomic_store_explicit(&pool->little, little, memory_order_relaxed);
     pool->own.watch = little;
     if (FastPoolIsOwn(pool)) {
-        FastPoolCollectReturned(pool);
-        FastPoolLimitOwn(pool);
+        collectReturned(pool);
+        limitOwn(pool);
     }
     FastPoolLimitShared(pool);
 }
@@ -143,7 +167,7 @@ uint32_t FastPoolDecay(struct FastBufferPool* pool)
 {
     if (!FastPoolIsOwn(pool))
         return 0;
-    FastPoolCollectReturned(pool);
+    collectReturned(pool);
     bool done = decayStep(pool, !pool->own.decays);
     pool->own.decays = !done;
     if (!done)

@@ -119,27 +119,18 @@ void FastPoolAddLife(struct FastBufferPool* pool, int64_t change);
  * store becomes the own one's. */
 struct FastBuffer* FastPoolFetchOwn(struct FastBufferPool* pool, size_t size, uint32_t kind);
 
-/* The own store has grown beyond what was to be looked at: sheds what is too much, or has it
- * decay. */
-void FastPoolLimitOwn(struct FastBufferPool* pool);
+/* Takes back what nobody holds any more. */
+void FastPoolReleaseOwn(struct FastBufferPool* pool, struct FastBuffer* buffer);
 
-/* Takes home what other threads have returned. */
-void FastPoolCollectReturned(struct FastBufferPool* pool);
-
-/* Releases a buffer of the shared store. */
-void FastPoolReturnShared(struct FastBufferPool* pool, struct FastBuffer* buffer);
-
-/* Puts a block where the next allocation finds it. */
-static inline void FastPoolStoreOwn(struct FastBufferPool* pool, struct FastBuffer* buffer)
+/* After a release: whether there is anything to do beside, and what there is. */
+static inline bool FastPoolNeedsCare(const struct FastBufferPool* pool)
 {
-    if (buffer->kind == POOL_LOOSE) {
-        FastPoolGiveBlock(pool, buffer);
-        return;
-    }
-    FastStorePush(&pool->own.store, buffer);
-    if (FastStoreFree(&pool->own.store) > pool->own.watch)
-        FastPoolLimitOwn(pool);
+    return FastStoreFree(&pool->own.store) > pool->own.watch ||
+           atomic_load_explicit(&pool->returned, memory_order_relaxed) != NULL ||
+           atomic_load_explicit(&pool->wanted, memory_order_relaxed);
 }
+
+void FastPoolTakeCare(struct FastBufferPool* pool);
 
 /* ---- pool-foreign.c: in the others ---- */
 

@@ -32,14 +32,19 @@ struct FastPoolStore
 /* The class of blocks that size bytes fit into, above 2 MiB; POOL_LOOSE: none. */
 uint32_t FastBlockLargeClass(size_t size);
 
-/* The same of any size. */
-static inline uint32_t FastBlockClass(size_t size)
+/* The same up to there. */
+#define FAST_BLOCK_SMALL ((size_t)1 << (POOL_SHIFT + POOL_DOUBLING - 1))
+static inline uint32_t FastBlockSmallClass(size_t size)
 {
     if (size <= (size_t)1 << POOL_SHIFT)
         return 0;
-    if (size > (size_t)1 << (POOL_SHIFT + POOL_DOUBLING - 1))
-        return FastBlockLargeClass(size);
     return 64 - POOL_SHIFT - (uint32_t)__builtin_clzll(size - 1);
+}
+
+/* The same of any size. */
+static inline uint32_t FastBlockClass(size_t size)
+{
+    return size <= FAST_BLOCK_SMALL ? FastBlockSmallClass(size) : FastBlockLargeClass(size);
 }
 
 /* A block from the system, its data poisoned; NULL: no memory. */

@@ -15,16 +15,6 @@
 
 /* ---- what a completion can't say ---- */
 
-/* The entry of the kernel's ring by which a slot was published; NULL: another was put over it
- * since. */
-static inline const struct io_uring_buf* entryOf(const struct FastRingBufferProvider* provider,
-                                                 const struct FastProviderSlot* slot)
-{
-    if (provider->sequence - slot->sequence > provider->count)
-        return NULL;
-    return (const struct io_uring_buf*)provider->entries + (slot->sequence & (provider->count - 1));
-}
-
 /* Completions of deferred work are made inside an enter: they know nothing of what was put after
  * it. */
 static inline bool isUnseen(const struct FastRingBufferProvider* provider,
@@ -47,17 +37,17 @@ static inline size_t roomOf(const struct FastRingBufferProvider* provider, uint1
     const struct FastProviderSlot* slot = &provider->slots[id];
     if (slot->buffer == NULL || slot->claimed || isUnseen(provider, slot))
         return 0;
-    const struct io_uring_buf* entry = entryOf(provider, slot);
-    if (entry == NULL)
-        return provider->length;
+    if (provider->sequence - slot->sequence > provider->count)
+        return provider->length; /* another was put over its entry since */
+    const struct io_uring_buf* entry = FastProviderEntry(provider, slot->sequence);
     if (entry->addr != (uintptr_t)slot->buffer || entry->bid != id)
         return 0;
     return entry->len < provider->length ? entry->len : provider->length;
 }
 
-/* id names a slot. */
-static bool isBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id,
-                             size_t length)
+/* id names a slot. Not inline: it would have the short way save what only this needs. */
+__attribute__((noinline)) static bool
+isBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length)
 {
     struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, true);
     while (FastProviderNextSlot(&slots)) {

@@ -66,6 +66,13 @@ static inline uint32_t FastProviderEnters(const struct FastRingBufferProvider* p
     return provider->engine->enters & (UINT32_MAX >> 1);
 }
 
+/* The entry of the kernel's ring that a put with this sequence has filled, or will. */
+static inline struct io_uring_buf* FastProviderEntry(const struct FastRingBufferProvider* provider,
+                                                     uint32_t sequence)
+{
+    return (struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
+}
+
 /* ---- provider.c ---- */
 
 /* Runs a task of the provider's in the next phase of preparation. It holds the provider

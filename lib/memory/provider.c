@@ -39,6 +39,18 @@ void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask*
 
 /* ---- putting buffers into the kernel's ring ---- */
 
+/* The kernel's tail and our sequence count the same. An entry's last member is the tail itself
+ * in the first. */
+static inline void publish(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+{
+    struct io_uring_buf* entry = FastProviderEntry(provider, provider->sequence);
+    entry->addr = (uintptr_t)buffer;
+    entry->len = provider->length;
+    entry->bid = id;
+    provider->sequence++;
+    __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
+}
+
 static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
     provider->slots[id] = (struct FastProviderSlot){
@@ -47,11 +59,8 @@ static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buff
         .enter = FastProviderEnters(provider),
     };
     provider->log[provider->sequence & (2 * provider->count - 1)] = id;
-    provider->sequence++;
     provider->available++;
-    io_uring_buf_ring_add(provider->entries, buffer, provider->length, id,
-                          (int)(provider->count - 1), 0);
-    io_uring_buf_ring_advance(provider->entries, 1);
+    publish(provider, id, buffer);
     if (provider->waiting.list.first != NULL)
         FastProviderDefer(provider, &provider->waiting.serve);
 }

@@ -1,0 +1,665 @@
+/* A provider on a ring without a kernel: what it puts where, and what it believes. */
+#include "fixture.h"
+#include "memory/provider.h"
+#include "ring/state.h"
+
+enum
+{
+    COUNT = 4,
+    LENGTH = 64,
+    GROUP = 7,
+    BUFFERS = 32,
+    UNTOLD = -1, /* countTakenBuffers can't say */
+};
+
+/* ---- the engine ---- */
+
+static struct io_uring_buf* published; /* the kernel's view of the ring */
+static uint32_t publishedCount;
+static uint16_t publishedGroup;
+static uint16_t taken; /* entries so far */
+static int tellsTaken;
+static int registration; /* what the next one gives, at first 0 */
+static int registrations;
+static int unregistrations;
+
+static int registerBuffers(struct FastEngine* engine, uint16_t group, void* memory, uint32_t count)
+{
+    (void)engine;
+    registrations++;
+    if (registration < 0) {
+        int result = registration;
+        if (result == -EEXIST && registrations == 2)
+            registration = 0; /* the third number is free */
+        return result;
+    }
+    published = memory;
+    publishedCount = count;
+    publishedGroup = group;
+    return 0;
+}
+
+static void unregisterBuffers(struct FastEngine* engine, uint16_t group)
+{
+    (void)engine;
+    ck_assert_int_eq(group, publishedGroup);
+    unregistrations++;
+}
+
+static int countTaken(struct FastEngine* engine, uint16_t group)
+{
+    (void)engine;
+    ck_assert_int_eq(group, publishedGroup);
+    return tellsTaken == UNTOLD ? -EINVAL : taken;
+}
+
+static const struct FastEngineFunctions engineFunctions = {
+    .registerBuffers = registerBuffers,
+    .unregisterBuffers = unregisterBuffers,
+    .countTakenBuffers = countTaken,
+};
+
+static unsigned completionHead;
+static unsigned completionTail;
+
+static struct FastEngine engine = {
+    .functions = &engineFunctions,
+    .completion = {.head = &completionHead, .tail = &completionTail},
+};
+
+static struct FastRing ring = {.engine = &engine, .references = 1};
+
+static uint16_t tail(void)
+{
+    return ((const struct io_uring_buf_ring*)published)->tail;
+}
+
+/* Fills the next buffer, as the kernel does; -1 if it has none. */
+static int take(void)
+{
+    if (taken == tail())
+        return -1;
+    return published[taken++ & (publishedCount - 1)].bid;
+}
+
+/* ---- the memory ---- */
+
+static uint8_t memory[BUFFERS][LENGTH];
+static int made;
+static int madeUntil = BUFFERS; /* none beyond */
+static int released;
+static int sources; /* held */
+
+static void* makeBuffer(size_t size, void* closure)
+{
+    ck_assert_uint_eq(size, LENGTH);
+    ck_assert_ptr_eq(closure, &made);
+    return made < madeUntil ? memory[made++] : NULL;
+}
+
+static void releaseBuffer(void* buffer)
+{
+    ck_assert((uint8_t*)buffer >= memory[0] && (uint8_t*)buffer <= memory[BUFFERS - 1]);
+    released++;
+}
+
+static void holdSource(void* closure)
+{
+    ck_assert_ptr_eq(closure, &made);
+    sources++;
+}
+
+static void dropSource(void* closure)
+{
+    ck_assert_ptr_eq(closure, &made);
+    sources--;
+}
+
+/* ---- the provider ---- */
+
+static struct FastRingBufferProvider* provider;
+
+static struct FastRingBufferProvider* create(uint16_t group)
+{
+    return CreateFastRingBufferProvider(&ring, group, COUNT, LENGTH, makeBuffer, &made);
+}
+
+static void setUp(void)
+{
+    provider = create(GROUP);
+    ck_assert_ptr_nonnull(provider);
+}
+
+static void tearDown(void)
+{
+    ReleaseFastRingBufferProvider(provider, releaseBuffer);
+    ck_assert_int_eq(unregistrations, 1);
+    ck_assert_uint_eq(atomic_load(&ring.references), 1);
+    ck_assert_ptr_null(ring.members);
+    ck_assert_ptr_null(ring.groups);
+}
+
+/* A task of the provider's, in the next phase; nobody looks at the ring's own queue. */
+static void runTask(struct FastTask* task)
+{
+    ck_assert(task->queued);
+    task->queued = false;
+    ck_assert(task->function(task));
+}
+
+static bool isPossible(int id, size_t length, bool bundle)
+{
+    return FastProviderIsPossible(provider, (uint16_t)id, length, bundle);
+}
+
+/* ---- what is put where ---- */
+
+START_TEST(fillsEverySlotAtFirst)
+{
+    ck_assert_uint_eq(publishedCount, COUNT);
+    ck_assert_int_eq(publishedGroup, GROUP);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT);
+    for (int id = 0; id < COUNT; id++) {
+        ck_assert_uint_eq(published[id].addr, (uintptr_t)FastProviderPeek(provider, (uint16_t)id));
+        ck_assert_uint_eq(published[id].len, LENGTH);
+        ck_assert_int_eq(take(), id);
+    }
+    ck_assert_int_eq(take(), -1);
+    ck_assert_ptr_null(FastProviderPeek(provider, COUNT));
+}
+END_TEST
+
+START_TEST(returnsInTheOrderOfReturning)
+{
+    const void* buffer = FastProviderPeek(provider, 1);
+    while (take() >= 0)
+        continue;
+    FastProviderReturn(provider, 1);
+    FastProviderReturn(provider, 3);
+    FastProviderReturn(provider, 0);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT);
+    ck_assert_ptr_eq(FastProviderPeek(provider, 1), buffer);
+    ck_assert_int_eq(FastProviderNext(provider, 1), 3);
+    ck_assert_int_eq(FastProviderNext(provider, 3), 0);
+    ck_assert_int_eq(FastProviderNext(provider, 0), -1);
+    ck_assert_int_eq(FastProviderNext(provider, 2), -1); /* 3 stood behind it before */
+    ck_assert_int_eq(take(), 1);
+    ck_assert_int_eq(take(), 3);
+    ck_assert_int_eq(take(), 0);
+    ck_assert_int_eq(take(), -1);
+}
+END_TEST
+
+START_TEST(replacesByAnotherBuffer)
+{
+    ck_assert_int_eq(take(), 0);
+    FastProviderReplace(provider, 0, memory[BUFFERS - 1]);
+    ck_assert_ptr_eq(FastProviderPeek(provider, 0), memory[BUFFERS - 1]);
+    ck_assert_uint_eq(published[0].addr, (uintptr_t)memory[BUFFERS - 1]);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1);
+    ck_assert_int_eq(FastProviderNext(provider, COUNT - 1), 0);
+}
+END_TEST
+
+START_TEST(refillsWhatIsVacant)
+{
+    ck_assert_int_eq(take(), 0);
+    ck_assert_int_eq(take(), 1);
+    FastProviderReplace(provider, 0, NULL);
+    FastProviderReplace(provider, 1, NULL);
+    ck_assert_ptr_null(FastProviderPeek(provider, 0));
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT - 2);
+    ck_assert(!isPossible(0, 1, false));
+    madeUntil = made + 1;
+    runTask(&provider->refill);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT - 1);
+    ck_assert(provider->refill.queued); /* until there is memory */
+    madeUntil = BUFFERS;
+    runTask(&provider->refill);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT);
+    ck_assert_ptr_nonnull(FastProviderPeek(provider, 0));
+    ck_assert_ptr_nonnull(FastProviderPeek(provider, 1));
+    ck_assert(!provider->refill.queued);
+}
+END_TEST
+
+/* Long after the log has come round. */
+START_TEST(knowsTheOrderForEver)
+{
+    for (int round = 0; round < 1000; round++) {
+        int first = take();
+        int second = take();
+        ck_assert_int_eq(FastProviderNext(provider, (uint16_t)first), second);
+        ck_assert(isPossible(first, LENGTH + 1, true));
+        FastProviderReturn(provider, (uint16_t)second);
+        FastProviderReturn(provider, (uint16_t)first);
+        ck_assert_int_eq(FastProviderNext(provider, (uint16_t)second), first);
+        ck_assert_int_eq(FastProviderNext(provider, (uint16_t)first), -1);
+    }
+}
+END_TEST
+
+/* ---- what a completion can't say ---- */
+
+START_TEST(believesWhatFits)
+{
+    ck_assert(isPossible(0, 0, false));
+    ck_assert(isPossible(0, LENGTH, false));
+    ck_assert(!isPossible(0, LENGTH + 1, false));
+    ck_assert(!isPossible(COUNT, 0, false));
+    ck_assert(!isPossible(COUNT, LENGTH + 1, true));
+    ck_assert(isPossible(0, COUNT * LENGTH, true));
+    ck_assert(!isPossible(0, COUNT * LENGTH + 1, true));
+    ck_assert(!isPossible(1, COUNT * LENGTH, true));
+}
+END_TEST
+
+START_TEST(believesNoMoreThanAnEntryHasRoomFor)
+{
+    published[1].len = LENGTH / 2;
+    ck_assert(isPossible(1, LENGTH / 2, false));
+    ck_assert(!isPossible(1, LENGTH / 2 + 1, false));
+    ck_assert(!isPossible(1, LENGTH, true));
+    ck_assert(isPossible(0, LENGTH + LENGTH / 2, true));
+    ck_assert(!isPossible(0, 2 * LENGTH, true));
+    published[2].len = 2 * LENGTH;
+    ck_assert(!isPossible(2, LENGTH + 1, false));
+    published[3].bid = 2;
+    ck_assert(!isPossible(3, 1, false));
+    published[3].bid = 3;
+    published[3].addr++;
+    ck_assert(!isPossible(3, 1, false));
+}
+END_TEST
+
+/* Its entry was given to another slot: what the kernel made of it can't be seen any more. */
+START_TEST(believesALengthWhereTheEntryIsGone)
+{
+    while (take() >= 0)
+        continue;
+    for (int round = 0; round < 2; round++)
+        for (uint16_t id = 1; id < COUNT; id++)
+            FastProviderReturn(provider, id);
+    ck_assert(isPossible(0, LENGTH, false));
+    ck_assert(!isPossible(0, LENGTH + 1, false));
+}
+END_TEST
+
+START_TEST(believesNothingOfWhatWasPutSinceTheLastEnter)
+{
+    ck_assert(isPossible(0, 1, false));
+    engine.features = FASTRING_FEATURE_DEFER_TASKRUN;
+    ck_assert(!isPossible(0, 1, false));
+    engine.enters++;
+    ck_assert(isPossible(0, 1, false));
+    (void)take();
+    FastProviderReturn(provider, 0);
+    ck_assert(!isPossible(0, 1, false));
+    ck_assert(isPossible(1, (COUNT - 1) * LENGTH, true));
+    ck_assert(!isPossible(1, (COUNT - 1) * LENGTH + 1, true));
+}
+END_TEST
+
+START_TEST(rejectsWhatTheKernelHasTaken)
+{
+    (void)take();
+    (void)take();
+    FastProviderReject(provider, 0, COUNT * LENGTH + 1, true);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 2);
+    ck_assert_int_eq(FastProviderNext(provider, 3), 0);
+    ck_assert_int_eq(FastProviderNext(provider, 0), 1);
+    FastProviderReject(provider, 2, LENGTH, false); /* not taken: it is still there */
+    FastProviderReject(provider, COUNT, LENGTH, false);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 2);
+}
+END_TEST
+
+START_TEST(rejectsTheNamedOneWhereTheKernelCantSay)
+{
+    tellsTaken = UNTOLD;
+    FastProviderReject(provider, 1, COUNT * LENGTH, true);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1);
+    ck_assert_int_eq(FastProviderNext(provider, 3), 1);
+}
+END_TEST
+
+/* ---- the slots of a completion ---- */
+
+START_TEST(walksOverABundle)
+{
+    static const size_t lengths[] = {LENGTH, LENGTH, 5};
+    struct FastProviderSlots slots = FastProviderSlotsOf(provider, 0, 2 * LENGTH + 5, true);
+    for (int id = 0; id < 3; id++) {
+        ck_assert(FastProviderNextSlot(&slots));
+        ck_assert_int_eq(slots.id, id);
+        ck_assert_uint_eq(slots.length, lengths[id]);
+        (void)take();
+        FastProviderReturn(provider, slots.id); /* which gives it a new place */
+    }
+    ck_assert(!FastProviderNextSlot(&slots));
+    ck_assert_uint_eq(slots.left, 0);
+}
+END_TEST
+
+START_TEST(walksOverOneSlot)
+{
+    struct FastProviderSlots slots = FastProviderSlotsOf(provider, 2, 0, true);
+    ck_assert(FastProviderNextSlot(&slots));
+    ck_assert_int_eq(slots.id, 2);
+    ck_assert_uint_eq(slots.length, 0);
+    ck_assert(!FastProviderNextSlot(&slots));
+    slots = FastProviderSlotsOf(provider, 2, LENGTH + 1, false);
+    ck_assert(FastProviderNextSlot(&slots));
+    ck_assert(!FastProviderNextSlot(&slots));
+    ck_assert_uint_eq(slots.left, 1);
+}
+END_TEST
+
+START_TEST(walksNoFartherThanTheOrderIsKnown)
+{
+    struct FastProviderSlots slots = FastProviderSlotsOf(provider, 3, 2 * LENGTH, true);
+    ck_assert(FastProviderNextSlot(&slots));
+    ck_assert(!FastProviderNextSlot(&slots));
+    ck_assert_uint_eq(slots.left, LENGTH);
+}
+END_TEST
+
+/* ---- claims ---- */
+
+static uint64_t claim(uint16_t id, size_t length, bool bundle)
+{
+    return provider->group.claim(&provider->group, id, length, bundle);
+}
+
+static void unclaim(uint16_t id, size_t length, bool bundle)
+{
+    provider->group.unclaim(&provider->group, id, length, bundle);
+}
+
+START_TEST(claimsABundle)
+{
+    (void)take();
+    (void)take();
+    ck_assert_uint_ne(claim(0, LENGTH + 1, true), 0);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT - 2);
+    ck_assert(!isPossible(0, 1, false));
+    ck_assert(!isPossible(1, 1, false));
+    ck_assert_uint_eq(claim(0, 1, false), 0); /* nor put back: it is its user's */
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT);
+    unclaim(0, LENGTH + 1, true);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 2);
+    unclaim(0, LENGTH + 1, true); /* it is claimed no more */
+    unclaim(COUNT, 0, false);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 2);
+}
+END_TEST
+
+START_TEST(leavesAloneWhatWasAdvanced)
+{
+    struct
+    {
+        uint64_t words[2];
+    } room = {0};
+    struct io_uring_cqe* completion = (struct io_uring_cqe*)&room;
+    (void)take();
+    completion->user_data = claim(0, 1, false);
+    completion->res = 1;
+    completion->flags = IORING_CQE_F_BUFFER;
+    ck_assert_ptr_eq(GetFastRingBuffer(provider, completion), FastProviderPeek(provider, 0));
+    ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), 0);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1);
+    ck_assert_int_eq(AdvanceFastRingBuffer(provider, completion, NULL, NULL), -EINVAL);
+    unclaim(0, 1, false);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1);
+    (void)take();
+    ck_assert_uint_ne(claim(0, 1, false), completion->user_data); /* another put, another stamp */
+    ck_assert_ptr_null(GetFastRingBuffer(provider, completion));
+}
+END_TEST
+
+START_TEST(claimsNothingImpossible)
+{
+    (void)take();
+    ck_assert_uint_eq(claim(0, LENGTH + 1, false), 0);
+    ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1); /* it went back */
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT);
+}
+END_TEST
+
+/* ---- those who wait ---- */
+
+static struct FastWaiter waiters[COUNT * 3];
+static int served;
+
+static void serve(struct FastWaiter* waiter)
+{
+    ck_assert_ptr_eq(waiter, &waiters[served]);
+    served++;
+}
+
+static void wait(int count)
+{
+    for (int index = 0; index < count; index++) {
+        waiters[index].function = serve;
+        FastProviderWait(provider, &waiters[index], FastProviderMark(provider));
+    }
+}
+
+START_TEST(servesWhenABufferIsPutBack)
+{
+    while (take() >= 0)
+        continue;
+    wait(1);
+    ck_assert(!provider->waiting.serve.queued);
+    FastProviderReturn(provider, 2);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, 1);
+    ck_assert(!provider->waiting.again.queued);
+}
+END_TEST
+
+START_TEST(servesAtOnceWhatWasPutBackBefore)
+{
+    waiters[0].function = serve;
+    FastProviderWait(provider, &waiters[0], FastProviderMark(provider) - 1);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, 1);
+}
+END_TEST
+
+START_TEST(servesAsManyAsThereAreBuffers)
+{
+    while (take() >= 0)
+        continue;
+    for (uint16_t id = 0; id < COUNT - 1; id++)
+        FastProviderReplace(provider, id, NULL);
+    wait(COUNT);
+    FastProviderReturn(provider, COUNT - 1);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, 1);
+    runTask(&provider->waiting.again);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, 3); /* the first left it alone: twice as many */
+    ck_assert_int_eq(take(), COUNT - 1);
+    FastProviderReplace(provider, COUNT - 1, NULL);
+    ck_assert_uint_eq(FastProviderAvailable(provider), 0);
+    runTask(&provider->waiting.again);
+    ck_assert(!provider->waiting.serve.queued);
+    ck_assert_int_eq(served, 3);
+    runTask(&provider->refill);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, COUNT);
+}
+END_TEST
+
+START_TEST(servesNobodyWhoHasLeft)
+{
+    while (take() >= 0)
+        continue;
+    wait(2);
+    FastWaiterRemove(&waiters[1]);
+    FastProviderReturn(provider, 0);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, 1);
+}
+END_TEST
+
+/* ---- life ---- */
+
+static bool endsWell(void)
+{
+    return atomic_load(&ring.references) == 1 && ring.members == NULL && ring.groups == NULL;
+}
+
+START_TEST(beginsWithWhatThereIs)
+{
+    madeUntil = 1;
+    setUp();
+    ck_assert_uint_eq(FastProviderAvailable(provider), 1);
+    madeUntil = BUFFERS;
+    runTask(&provider->refill);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT);
+    tearDown();
+    ck_assert_int_eq(released, COUNT);
+}
+END_TEST
+
+START_TEST(isNoneWithoutABuffer)
+{
+    madeUntil = 0;
+    ck_assert_ptr_null(create(GROUP));
+    ck_assert_int_eq(errno, ENOMEM);
+    ck_assert_int_eq(unregistrations, 1);
+    ck_assert(endsWell());
+}
+END_TEST
+
+START_TEST(isNoneWhereTheKernelRefuses)
+{
+    registration = -EEXIST;
+    ck_assert_ptr_null(create(GROUP));
+    ck_assert_int_eq(errno, EEXIST);
+    registration = -ENOMEM;
+    ck_assert_ptr_null(create(0));
+    ck_assert_int_eq(errno, ENOMEM);
+    ck_assert_int_eq(registrations, 2);
+    ck_assert_int_eq(unregistrations, 0);
+    ck_assert_int_eq(made, 0);
+    ck_assert(endsWell());
+}
+END_TEST
+
+START_TEST(looksForAFreeNumber)
+{
+    registration = -EEXIST;
+    provider = create(0);
+    ck_assert_ptr_nonnull(provider);
+    ck_assert_int_eq(registrations, 3);
+    ck_assert_int_eq(GetFastRingBufferGroup(provider), publishedGroup);
+    ck_assert_ptr_eq(FastRingFindGroup(&ring, publishedGroup), &provider->group);
+    tearDown();
+}
+END_TEST
+
+START_TEST(holdsItsSource)
+{
+    static const struct FastProviderSource source = {makeBuffer, holdSource, dropSource};
+    FastProviderSetSource(&source);
+    setUp();
+    ck_assert_int_eq(sources, 1);
+    FastProviderHold(provider);
+    ReleaseFastRingBufferProvider(provider, releaseBuffer);
+    ck_assert_int_eq(sources, 1);
+    ck_assert_int_eq(unregistrations, 0);
+    FastProviderDrop(provider);
+    ck_assert_int_eq(sources, 0);
+    ck_assert_int_eq(released, COUNT);
+    ck_assert(endsWell());
+}
+END_TEST
+
+/* What the ring does at its end; a task that is queued is never run. */
+static void closeProvider(bool orderly)
+{
+    const struct FastRingMemberFunctions* functions = provider->member.functions;
+    FastRingUnlink(&ring, &provider->member);
+    functions->close(&provider->member, orderly);
+}
+
+START_TEST(outlivesTheRing)
+{
+    setUp();
+    FastProviderReplace(provider, 0, NULL);
+    ck_assert(provider->refill.queued);
+    closeProvider(true);
+    ck_assert_int_eq(released, 0);
+    ReleaseFastRingBufferProvider(provider, releaseBuffer);
+    ck_assert_int_eq(released, COUNT - 1);
+    ck_assert_int_eq(unregistrations, 0);
+    ck_assert(endsWell());
+}
+END_TEST
+
+START_TEST(leaksWhatTheKernelMayStillFill)
+{
+    setUp();
+    closeProvider(false);
+    ReleaseFastRingBufferProvider(provider, releaseBuffer);
+    ck_assert_int_eq(released, 0);
+    ck_assert(endsWell());
+}
+END_TEST
+
+static TCase* makeBufferCase(void)
+{
+    TCase* tcase = tcase_create("buffers");
+
+    tcase_add_checked_fixture(tcase, setUp, tearDown);
+    tcase_add_test(tcase, fillsEverySlotAtFirst);
+    tcase_add_test(tcase, returnsInTheOrderOfReturning);
+    tcase_add_test(tcase, replacesByAnotherBuffer);
+    tcase_add_test(tcase, refillsWhatIsVacant);
+    tcase_add_test(tcase, knowsTheOrderForEver);
+    tcase_add_test(tcase, believesWhatFits);
+    tcase_add_test(tcase, believesNoMoreThanAnEntryHasRoomFor);
+    tcase_add_test(tcase, believesALengthWhereTheEntryIsGone);
+    tcase_add_test(tcase, believesNothingOfWhatWasPutSinceTheLastEnter);
+    tcase_add_test(tcase, rejectsWhatTheKernelHasTaken);
+    tcase_add_test(tcase, rejectsTheNamedOneWhereTheKernelCantSay);
+    tcase_add_test(tcase, walksOverABundle);
+    tcase_add_test(tcase, walksOverOneSlot);
+    tcase_add_test(tcase, walksNoFartherThanTheOrderIsKnown);
+    tcase_add_test(tcase, claimsABundle);
+    tcase_add_test(tcase, leavesAloneWhatWasAdvanced);
+    tcase_add_test(tcase, claimsNothingImpossible);
+    tcase_add_test(tcase, servesWhenABufferIsPutBack);
+    tcase_add_test(tcase, servesAtOnceWhatWasPutBackBefore);
+    tcase_add_test(tcase, servesAsManyAsThereAreBuffers);
+    tcase_add_test(tcase, servesNobodyWhoHasLeft);
+    return tcase;
+}
+
+static TCase* makeLifeCase(void)
+{
+    TCase* tcase = tcase_create("life");
+
+    tcase_add_test(tcase, beginsWithWhatThereIs);
+    tcase_add_test(tcase, isNoneWithoutABuffer);
+    tcase_add_test(tcase, isNoneWhereTheKernelRefuses);
+    tcase_add_test(tcase, looksForAFreeNumber);
+    tcase_add_test(tcase, holdsItsSource);
+    tcase_add_test(tcase, outlivesTheRing);
+    tcase_add_test(tcase, leaksWhatTheKernelMayStillFill);
+    return tcase;
+}
+
+int main(void)
+{
+    Suite* suite = suite_create("provider");
+
+    suite_add_tcase(suite, makeBufferCase());
+    suite_add_tcase(suite, makeLifeCase());
+    return runSuite(suite);
+}
