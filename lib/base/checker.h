@@ -22,6 +22,14 @@ static inline bool FastCheckerRuns(void)
     return RUNNING_ON_VALGRIND > 0;
 }
 
+/* One runs that wants to know what memory holds: of valgrind's tools only memcheck does. */
+static inline bool FastCheckerListens(void)
+{
+    char byte = 0;
+    unsigned char bits = 0;
+    return VALGRIND_GET_VBITS(&byte, &bits, 1) == 1;
+}
+
 /* The kernel has written this. Does nothing where no checker runs. */
 static inline void FastCheckerDefine(const void* memory, size_t length)
 {
@@ -47,6 +55,11 @@ static inline bool FastCheckerRuns(void)
     return false;
 }
 
+static inline bool FastCheckerListens(void)
+{
+    return false;
+}
+
 static inline void FastCheckerDefine(const void* memory, size_t length)
 {
     (void)memory;
@@ -67,7 +80,7 @@ static inline void FastCheckerForget(const void* memory, size_t length)
 
 #endif
 
-/* FastCheckerRuns, asked once: for what is done often. */
+/* FastCheckerListens, asked once: for what is done often. */
 static inline bool FastCheckerWatches(void)
 {
     enum
@@ -79,7 +92,7 @@ static inline bool FastCheckerWatches(void)
     static _Atomic int answer; /* several threads may ask first, and hear the same */
     int known = atomic_load_explicit(&answer, memory_order_relaxed);
     if (known == UNKNOWN) {
-        known = FastCheckerRuns() ? YES : NO;
+        known = FastCheckerListens() ? YES : NO;
         atomic_store_explicit(&answer, known, memory_order_relaxed);
     }
     return known == YES;

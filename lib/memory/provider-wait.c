@@ -41,7 +41,7 @@ static bool serveWaiters(struct FastTask* task)
         (void)FastWaiterServe(&provider->waiting.list);
     if (!isServable(provider))
         provider->waiting.batch = 0;
-    else if (!provider->waiting.again.queued) {
+    else if (!FastTaskIsQueued(&provider->waiting.again)) {
         FastProviderHold(provider);
         FastRingNotify(provider->ring, &provider->waiting.again);
     }

@@ -31,7 +31,7 @@ enum
 
 void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task)
 {
-    if (task->queued || provider->closed)
+    if (FastTaskIsQueued(task) || provider->closed)
         return;
     FastProviderHold(provider);
     FastRingDefer(provider->ring, task);
@@ -216,7 +216,7 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     const struct FastTask* tasks[] = {&provider->refill, &provider->waiting.serve,
                                       &provider->waiting.again};
     for (size_t index = 0; index < sizeof(tasks) / sizeof(tasks[0]); index++)
-        if (tasks[index]->queued)
+        if (FastTaskIsQueued(tasks[index]))
             FastProviderDrop(provider);
     FastProviderDrop(provider);
 }

@@ -20,7 +20,8 @@ enum FastArmedState
     FAST_ARMED_BACKOFF,         /* not submitted before FastArmedRetry */
     FAST_ARMED_IN_FLIGHT,       /* as it was wanted */
     FAST_ARMED_CANCELING,       /* the operation and its cancellation are both in flight */
-    FAST_ARMED_CANCELING_AGAIN, /* the same, though a cancellation before said that it was effective */
+    /* The same, though a cancellation before said that it was effective. */
+    FAST_ARMED_CANCELING_AGAIN,
     FAST_ARMED_CANCEL_MISSED,   /* the cancellation found nothing yet: it is made again */
     FAST_ARMED_CANCEL_FAILED,   /* it found the operation at work: made again after Retry */
     FAST_ARMED_AWAITING_END,    /* it was effective; made again until the completion has come */

@@ -25,7 +25,7 @@ struct FastRingMemberFunctions
     void (*close)(struct FastRingMember* member, bool orderly);
 
     /* The ring's inbound limit is reached: receive no more than must be. May be NULL. */
-    void (*tighten)(struct FastRingMember* member);
+    void (*throttle)(struct FastRingMember* member);
 
     /* FastRingPoolReserve has changed. May be NULL. */
     void (*adjust)(struct FastRingMember* member);

@@ -11,8 +11,8 @@ void FastRingThrottle(struct FastRing* ring)
 {
     ring->inbound.throttled = true;
     for (struct FastRingMember* member = ring->members; member != NULL; member = member->next)
-        if (member->functions->tighten != NULL)
-            member->functions->tighten(member);
+        if (member->functions->throttle != NULL)
+            member->functions->throttle(member);
 }
 
 static void serveWaiting(struct FastRing* ring)

@@ -10,57 +10,62 @@
 /* Something to run once. The owner must live until it has run. */
 struct FastTask
 {
-    struct FastTask* next;
+    struct FastTask* next; /* NULL: in none of the queues */
 
     /* In the prepare phase false says that no submission entry was free: it is called again after
      * the next enter. Elsewhere the result is ignored. */
     bool (*function)(struct FastTask* task);
-
-    bool queued; /* in one of the queues */
 };
 
+/* A ring of tasks, so that also the last one has a next. */
 struct FastTaskQueue
 {
-    struct FastTask* first;
-    struct FastTask* last;
+    struct FastTask* last; /* NULL: none */
 };
 
-/* Puts a task at the end, unless it is in a queue already. */
-static inline void FastTaskPush(struct FastTaskQueue* queue, struct FastTask* task)
+static inline bool FastTaskIsQueued(const struct FastTask* task)
 {
-    if (task->queued)
-        return;
-    task->queued = true;
-    task->next = NULL;
-    if (queue->last != NULL)
-        queue->last->next = task;
-    else
-        queue->first = task;
-    queue->last = task;
+    return task->next != NULL;
+}
+
+static inline bool FastTaskIsEmpty(const struct FastTaskQueue* queue)
+{
+    return queue->last == NULL;
 }
 
 /* Puts a task first, unless it is in a queue already. */
 static inline void FastTaskUnshift(struct FastTaskQueue* queue, struct FastTask* task)
 {
-    if (task->queued)
+    struct FastTask* last = queue->last;
+    if (FastTaskIsQueued(task))
         return;
-    task->queued = true;
-    task->next = queue->first;
-    queue->first = task;
-    if (queue->last == NULL)
+    task->next = last != NULL ? last->next : task;
+    if (last != NULL)
+        last->next = task;
+    else
         queue->last = task;
+}
+
+/* Puts a task at the end, unless it is in a queue already. */
+static inline void FastTaskPush(struct FastTaskQueue* queue, struct FastTask* task)
+{
+    if (FastTaskIsQueued(task))
+        return;
+    FastTaskUnshift(queue, task);
+    queue->last = task;
 }
 
 /* Takes the first task out; NULL: there is none. */
 static inline struct FastTask* FastTaskTake(struct FastTaskQueue* queue)
 {
-    struct FastTask* task = queue->first;
-    if (task == NULL)
+    struct FastTask* last = queue->last;
+    if (last == NULL)
         return NULL;
-    queue->first = task->next;
-    if (queue->first == NULL)
+    struct FastTask* task = last->next;
+    last->next = task->next;
+    if (task == last)
         queue->last = NULL;
-    task->queued = false;
+    task->next = NULL;
     return task;
 }
 

@@ -49,7 +49,7 @@ void FastRingExpireTimers(struct FastRing* ring)
 
 void FastRingWaitMemory(struct FastRing* ring, struct FastTask* task)
 {
-    if (task->queued)
+    if (FastTaskIsQueued(task))
         return;
     FastTaskPush(&ring->memory.waiting, task);
     if (!FastTimerIsSet(&ring->memory.timer))

@@ -58,7 +58,7 @@ static bool isRefusal(int result)
 /* Something is queued for a phase of the next turn. */
 static bool hasTasks(const struct FastRing* ring)
 {
-    return ring->prepare.first != NULL || ring->dispatch.first != NULL ||
+    return !FastTaskIsEmpty(&ring->prepare) || !FastTaskIsEmpty(&ring->dispatch) ||
            ring->flushers.first != NULL;
 }
 
@@ -210,8 +210,8 @@ void FastRingDrain(struct FastRing* ring)
     for (;;) {
         FastRingMemoryReturned(ring); /* its timer runs no more, and who waits holds its owner */
         runPrepare(ring);
-        if (ring->statistics.operations == 0 && ring->prepare.first == NULL &&
-            ring->dispatch.first == NULL)
+        if (ring->statistics.operations == 0 && FastTaskIsEmpty(&ring->prepare) &&
+            FastTaskIsEmpty(&ring->dispatch))
             break;
         int64_t now = FastRingNow(ring);
         if (now - last > (int64_t)TURN_DRAIN_MS * FAST_MILLISECOND)

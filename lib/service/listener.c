@@ -112,7 +112,7 @@ static void reconcile(struct FastListener* listener)
     bool isDue = FastArmedIsDue(&listener->poll.armed, wantsPoll(listener), false) ||
                  FastArmedIsDue(&listener->accept.armed, wantsAccept(listener), false);
 
-    if (!isDue || listener->prepare.queued)
+    if (!isDue || FastTaskIsQueued(&listener->prepare))
         return;
     listener->references++;
     FastRingDefer(listener->ring, &listener->prepare);

@@ -93,7 +93,7 @@ static void reconcile(struct FastRingDescriptor* descriptor)
 {
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
 
-    if (descriptor->tasks.prepare.queued || !FastArmedIsDue(&descriptor->armed, wanted, false))
+    if (FastTaskIsQueued(&descriptor->tasks.prepare) || !FastArmedIsDue(&descriptor->armed, wanted, false))
         return;
     holdDescriptor(descriptor);
     FastRingDefer(descriptor->ring, &descriptor->tasks.prepare);

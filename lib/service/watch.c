@@ -95,7 +95,7 @@ static bool isStale(const struct FastRingWatch* watch)
 
 static void reconcile(struct FastRingWatch* watch)
 {
-    if (watch->prepare.queued || !FastArmedIsDue(&watch->poll, isWanted(watch), isStale(watch)))
+    if (FastTaskIsQueued(&watch->prepare) || !FastArmedIsDue(&watch->poll, isWanted(watch), isStale(watch)))
         return;
     watch->references++;
     FastRingDefer(watch->ring, &watch->prepare);

@@ -43,7 +43,7 @@ int FastSocketCheck(const struct FastSocket* socket)
 void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
 {
     socket->due |= parts;
-    if (socket->prepare.queued || socket->stage == FAST_STAGE_CLOSED)
+    if (FastTaskIsQueued(&socket->prepare) || socket->stage == FAST_STAGE_CLOSED)
         return;
     FastSocketHold(socket);
     FastRingDefer(socket->ring, &socket->prepare);
@@ -52,7 +52,7 @@ void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
 void FastSocketNotify(struct FastSocket* socket, uint8_t news)
 {
     socket->news |= news;
-    if (socket->dispatch.queued || socket->stage == FAST_STAGE_CLOSED)
+    if (FastTaskIsQueued(&socket->dispatch) || socket->stage == FAST_STAGE_CLOSED)
         return;
     FastSocketHold(socket);
     FastRingNotify(socket->ring, &socket->dispatch);
@@ -62,7 +62,7 @@ void FastSocketNotify(struct FastSocket* socket, uint8_t news)
 
 void FastSocketRetryLater(struct FastSocket* socket)
 {
-    if (socket->retry.queued)
+    if (FastTaskIsQueued(&socket->retry))
         return;
     FastSocketHold(socket);
     FastRingWaitMemory(socket->ring, &socket->retry);

@@ -136,7 +136,8 @@ bool FastDispatchRun(struct FastTask* task)
 {
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, dispatch);
     tellAll(socket);
-    FastOutputFinishCanceled(socket);
+    if (socket->outbound != NULL && socket->outbound->canceled != NULL)
+        FastOutputFinishCanceled(socket);
     FastReceiveBalance(socket);
     FastSocketDrop(socket);
     return true;

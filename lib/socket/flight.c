@@ -226,7 +226,9 @@ static bool startGather(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     struct iovec single;
-    struct FastSend send = {.vector = &single, .count = FastOutboundCountGather(&outbound->queue)};
+    struct FastSend send = {.vector = &single, .count = 1};
+    if (outbound->queue.first->next != NULL)
+        send.count = FastOutboundCountGather(&outbound->queue);
     if (send.count > 1)
         send.vector = FastRingScratch(socket->ring, send.count * sizeof(*send.vector));
     if (send.vector == NULL)

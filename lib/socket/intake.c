@@ -36,7 +36,7 @@ static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data,
     struct FastInbound* inbound = &socket->inbound;
     if (!FastInboundIsRoomy(&inbound->queue, length, FastProviderLength(inbound->provider)))
         return NULL;
-    struct FastBuffer* chunk = AllocateFastBuffer(inbound->pool, length, 0);
+    struct FastBuffer* chunk = FastPoolAllocate(inbound->pool, length);
     if (chunk == NULL)
         return NULL;
     memcpy(FastBufferData(chunk), data, length);
@@ -51,6 +51,13 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 }
 
 /* ---- in ---- */
+
+static void replace(struct FastInbound* inbound, uint16_t id)
+{
+    uint32_t length = FastProviderLength(inbound->provider);
+    struct FastBuffer* next = FastPoolAllocate(inbound->pool, length);
+    FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
+}
 
 static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
@@ -70,8 +77,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
         FastProviderReturn(provider, id);
     else {
         chunk = FastBufferOf(data);
-        FastProviderReplace(provider, id,
-                            AllocateRingFastBuffer(FastProviderLength(provider), inbound->pool));
+        replace(inbound, id);
     }
     push(socket, chunk, length - copied);
 }
@@ -145,7 +151,7 @@ void FastIntakeDrop(struct FastSocket* socket)
 {
     struct FastBuffer* chunk = FastIntakePop(socket);
     closePassed(&socket->inbound, chunk);
-    ReleaseFastBuffer(chunk);
+    FastPoolRelease(socket->inbound.pool, chunk);
 }
 
 void FastIntakeDropAll(struct FastSocket* socket)

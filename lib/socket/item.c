@@ -11,7 +11,7 @@
 
 struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t size)
 {
-    struct FastBuffer* home = AllocateFastBuffer(pool, sizeof(struct FastItem) + size, 0);
+    struct FastBuffer* home = FastPoolAllocate(pool, sizeof(struct FastItem) + size);
     if (home == NULL)
         return NULL;
     struct FastItem* item = (struct FastItem*)FastBufferData(home);
@@ -28,7 +28,7 @@ struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t 
 
 struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, size_t size)
 {
-    struct FastBuffer* home = AllocateFastBuffer(pool, sizeof(struct FastMessage) + size, 0);
+    struct FastBuffer* home = FastPoolAllocate(pool, sizeof(struct FastMessage) + size);
     if (home == NULL)
         return NULL;
     struct FastMessage* message = (struct FastMessage*)FastBufferData(home);
@@ -64,7 +64,7 @@ void FastItemFree(struct FastItem* item)
         freeMessage(FastItemMessage(item));
     if (payload != home)
         ReleaseFastBuffer(payload);
-    ReleaseFastBuffer(home);
+    FastPoolRelease(FastBufferPoolOf(home), home);
 }
 
 int FastItemFlags(int flags)

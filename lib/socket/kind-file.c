@@ -335,7 +335,8 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
         return onNothing(socket);
     if (completion->flags & IORING_CQE_F_BUFFER)
         return FastAnswer(FAST_VERDICT_DATA, 0);
-    return FastAnswer(FAST_VERDICT_FAIL, EIO); /* UNTESTED: in a buffer that the kernel does not name */
+    /* UNTESTED: in a buffer that the kernel does not name. */
+    return FastAnswer(FAST_VERDICT_FAIL, EIO);
 }
 
 /* ---- writing ---- */

@@ -233,8 +233,9 @@ void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
     int flags = (send->flags & ~MSG_ZEROCOPY) | MSG_NOSIGNAL;
     if (FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL))
         flags |= MSG_WAITALL;
-    unsigned report = (features & FASTRING_FEATURE_ZERO_COPY_REPORT) != 0 ? FAST_URING_SEND_ZC_REPORT_USAGE
-                                                                   : 0;
+    unsigned report = (features & FASTRING_FEATURE_ZERO_COPY_REPORT) != 0
+                          ? FAST_URING_SEND_ZC_REPORT_USAGE
+                          : 0;
     if (send->header != NULL && send->loan != NULL) {
         io_uring_prep_sendmsg_zc(entry, socket->handle, send->header, (unsigned)flags);
         entry->ioprio = (uint16_t)report;

@@ -121,7 +121,7 @@ static size_t pieceSize(const struct FastOutboundQueue* queue, size_t size)
 }
 
 /* Pieces for size bytes, none of them linked to the queue yet; NULL when memory lacks. */
-static struct FastItem* makePieces(const struct FastOutboundQueue* queue,
+__attribute__((noinline)) static struct FastItem* makePieces(const struct FastOutboundQueue* queue,
                                    struct FastBufferPool* pool, size_t size)
 {
     struct FastItem* first = NULL;
@@ -150,8 +150,10 @@ static void fillItem(struct FastItem* item, const struct iovec* vector, size_t o
 }
 
 /* Fills the pieces with what is left from offset on, and appends them. */
-static void appendPieces(struct FastOutboundQueue* queue, struct FastItem* piece,
-                         const struct iovec* vector, size_t offset, size_t size, int flags)
+__attribute__((noinline)) static void appendPieces(struct FastOutboundQueue* queue,
+                                                   struct FastItem* piece,
+                                                   const struct iovec* vector, size_t offset,
+                                                   size_t size, int flags)
 {
     while (piece != NULL) {
         struct FastItem* next = piece->next;
@@ -175,29 +177,50 @@ static int appendMarker(struct FastOutboundQueue* queue, struct FastBufferPool* 
     return 0;
 }
 
+/* What the last item has no room for: mostly one piece holds it. */
+static int copyPieces(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
+                      const struct iovec* vector, size_t offset, size_t size, int flags)
+{
+    size_t room = pieceSize(queue, size - offset);
+    bool single = size - offset <= room;
+    struct FastItem* piece = single ? FastItemMake(pool, FAST_ITEM_BYTES, room)
+                                    : makePieces(queue, pool, size - offset);
+    if (piece == NULL)
+        return -ENOMEM;
+    if (!single) {
+        appendPieces(queue, piece, vector, offset, size, flags);
+        return 0;
+    }
+    piece->flags = flags;
+    fillItem(piece, vector, offset, size - offset);
+    FastOutboundAppend(queue, piece);
+    return 0;
+}
+
+static void grow(struct FastOutboundQueue* queue, struct FastItem* item, const struct iovec* vector,
+                 size_t head, size_t size, int flags)
+{
+    fillItem(item, vector, 0, head);
+    item->flags = flags;
+    item->messages += head == size;
+    queue->length += head;
+}
+
 int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
                      const struct iovec* vector, size_t size, int flags)
 {
+    struct FastItem* growing = queue->last != NULL ? growingItem(queue, flags) : NULL;
+    flags = FastItemFlags(flags);
     if (size == 0)
         return appendMarker(queue, pool);
-    struct FastItem* growing = growingItem(queue, flags);
-    size_t head = growing == NULL ? 0 : growing->room < size ? growing->room
-                                                             : size;
-    struct FastItem* piece = NULL;
-    if (head < size) {
-        piece = makePieces(queue, pool, size - head);
-        if (piece == NULL)
-            return -ENOMEM;
-    }
-    flags = FastItemFlags(flags);
-    if (head > 0) {
-        fillItem(growing, vector, 0, head);
-        growing->flags = flags;
-        growing->messages += head == size;
-        queue->length += head;
-    }
-    appendPieces(queue, piece, vector, head, size, flags);
-    return 0;
+    if (growing == NULL)
+        return copyPieces(queue, pool, vector, 0, size, flags);
+    size_t head = growing->room < size ? growing->room : size;
+    struct FastItem* before = queue->last;
+    int result = head < size ? copyPieces(queue, pool, vector, head, size, flags) : 0;
+    if (result == 0)
+        grow(queue, before, vector, head, size, flags);
+    return result;
 }
 
 /* ---- gathering ---- */

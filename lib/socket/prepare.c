@@ -29,7 +29,7 @@ bool FastPrepareRun(struct FastTask* task)
                  run(socket, FAST_DUE_POLL, FastPollPrepare) &&
                  run(socket, FAST_DUE_SEND, FastSendPrepare) &&
                  run(socket, FAST_DUE_RELEASE, FastReleasePrepare));
-    if (!done && !task->queued)
+    if (!done && !FastTaskIsQueued(task))
         return false;
     FastSocketDrop(socket); /* queued again meanwhile, the task has another reference */
     return true;

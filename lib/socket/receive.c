@@ -81,7 +81,7 @@ static void updateStops(struct FastSocket* socket)
     updateLimit(socket);
 }
 
-void FastReceiveBalance(struct FastSocket* socket)
+void FastReceiveReconsider(struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;
     if (socket->stage != FAST_STAGE_LIVE)

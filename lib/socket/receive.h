@@ -11,8 +11,19 @@ void FastReceiveInitialize(struct FastSocket* socket);
 /* Its part of the prepare task. false: no submission entry is free. */
 bool FastReceivePrepare(struct FastSocket* socket);
 
-/* After the queue, the marks or the user's pause have changed. */
-void FastReceiveBalance(struct FastSocket* socket);
+/* After the queue, the marks or the user's pause have changed: looks at what that means. */
+void FastReceiveReconsider(struct FastSocket* socket);
+
+/* The same, where mostly nothing has: everything is read, nothing stops the receive in flight. */
+static inline void FastReceiveBalance(struct FastSocket* socket)
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    bool settled = inbound->queue.first == NULL && inbound->stops == 0 &&
+                   inbound->receive.state == FAST_ARMED_IN_FLIGHT &&
+                   socket->connection == FAST_CONNECTION_MADE;
+    if (!settled)
+        FastReceiveReconsider(socket);
+}
 
 /* The ring's limit is reached: no more than must be. */
 void FastReceiveThrottle(struct FastSocket* socket);

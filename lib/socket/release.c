@@ -258,7 +258,7 @@ static void dropTasks(struct FastSocket* socket)
 {
     const struct FastTask* tasks[] = {&socket->prepare, &socket->dispatch, &socket->retry};
     for (size_t index = 0; index < sizeof(tasks) / sizeof(tasks[0]); index++)
-        if (tasks[index]->queued)
+        if (FastTaskIsQueued(tasks[index]))
             FastSocketDrop(socket);
 }
 
@@ -290,6 +290,6 @@ static void countMember(const struct FastRingMember* member, struct FastRingStat
 const struct FastRingMemberFunctions FastSocketMember = {
     .end = endMember,
     .close = closeMember,
-    .tighten = throttleMember,
+    .throttle = throttleMember,
     .count = countMember,
 };
