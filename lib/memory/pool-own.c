@@ -1,5 +1,5 @@
 /*
- * What a pool's own thread does (FastPoolAdopt), beyond the few steps of buffer.c.
+ * What a pool's own thread does (FastPoolAdopt), beyond the few steps of allocate.c.
  *
  * Good path: allocation pops the free list of its class, release pushes. Neither locks nor uses an
  * atomic read-modify-write: a release that finds the count at 1 is the only holder and needs no
@@ -11,6 +11,7 @@
  *
  * More is free than the reserve, or than a little: given back at once, or by the decay.
  */
+#include "memory/pool.h"
 #include "memory/pool-state.h"
 
 enum

@@ -48,6 +48,7 @@ PARTS = {
     'engine/uring*': 'engine/uring',
     'memory/provider*': 'memory/provider',
     'memory/buffer*': 'memory/pool',
+    'memory/allocate*': 'memory/pool',
     'memory/pool*': 'memory/pool',
     'ring/*': 'ring',
     'service/operation*': 'service/operation',
