@@ -18,8 +18,8 @@ enum
 {
     OWN_LOOK = 1 << 20, /* the store grows so much until the whole is looked at again */
     OWN_PERIOD_MS = 1000,
-    OWN_STEP_MS = 10,     /* between the steps of a decay, */
-    OWN_STEP_COST = 4096, /* … each of so many blocks, or 4 KiB for a block */
+    OWN_STEP_MS = 10,     /* between the steps of a decay */
+    OWN_STEP_COST = 4096, /* blocks of one step, 4 KiB counting as one block */
 };
 
 /* ---- what is free, and too much ---- */

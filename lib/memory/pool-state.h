@@ -22,7 +22,7 @@ struct FastBufferPool
     atomic_bool closed;
     atomic_bool wanted;     /* an allocation has failed since a buffer came home */
     _Atomic size_t reserve; /* bytes that may be free */
-    _Atomic size_t little;  /* … and stay so for ever */
+    _Atomic size_t little;  /* bytes that may stay free for ever */
     _Atomic uint32_t users;
 
     struct
@@ -126,6 +126,7 @@ void FastPoolNotifyHome(struct FastBufferPool* pool);
 /* ---- pool-shared.c: wait: else the lock is not waited for, and finding it taken is as finding
  * nothing ---- */
 
+/* A block of a class; NULL: none is free. */
 struct FastBuffer* FastPoolPopShared(struct FastBufferPool* pool, uint32_t kind, bool wait);
 
 /* false: not taken in, since the block is a loose one, the lock is taken or the pool closed. */
@@ -166,11 +167,15 @@ static inline bool FastPoolNeedsCare(const struct FastBufferPool* pool)
            atomic_load_explicit(&pool->wanted, memory_order_relaxed);
 }
 
+/* Sheds what is too much, takes home what others have returned, notifies the owner. */
 void FastPoolTakeCare(struct FastBufferPool* pool);
 
 /* ---- pool-foreign.c: in the others ---- */
 
+/* A block of the shared store or the system, and a share in the life of the pool; NULL: no
+ * memory. */
 struct FastBuffer* FastPoolAllocateShared(struct FastBufferPool* pool, size_t size, uint32_t kind);
+/* The buffer goes home, or to the system, and its share ends: the pool may be gone afterwards. */
 void FastPoolReleaseForeign(struct FastBufferPool* pool, struct FastBuffer* buffer);
 
 #endif

@@ -18,16 +18,16 @@ void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id);
 bool FastProviderFill(struct FastRingBufferProvider* provider);
 
 /* The buffer of a slot that the kernel has filled; NULL if id is none. It stays the provider's
- * until Replace; Return gives it back to the kernel as it is. Every filled slot ends in one of
- * the two. */
+ * until Replace. Every filled slot ends in Return or Replace. */
 static inline void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id)
 {
     return id < provider->count ? provider->slots[id].buffer : NULL;
 }
 
+/* Gives the buffer of a filled slot back to the kernel as it is. */
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
 
-/* buffer NULL: the slot is refilled later. */
+/* Gives the kernel another buffer in its place; NULL: the slot is refilled later. */
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer);
 
 /* The id of the buffer that follows id in the kernel's order; negative if that is not known. To
@@ -75,6 +75,7 @@ struct FastProviderSlots
     bool bundle;
 };
 
+/* Before the first of them. */
 static inline struct FastProviderSlots
 FastProviderSlotsOf(const struct FastRingBufferProvider* provider, uint16_t id, size_t length,
                     bool bundle)
@@ -87,6 +88,7 @@ FastProviderSlotsOf(const struct FastRingBufferProvider* provider, uint16_t id, 
     };
 }
 
+/* Goes to the next; false: there is none. */
 static inline bool FastProviderNextSlot(struct FastProviderSlots* slots)
 {
     if (slots->next < 0)

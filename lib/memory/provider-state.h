@@ -73,12 +73,13 @@ static inline struct io_uring_buf* FastProviderEntry(const struct FastRingBuffer
     return (struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
 }
 
-/* References of the user, of sockets, and of queued tasks; the last one ends the provider. */
+/* Takes a reference, as the user has one, each socket, each queued task; the last one ends it. */
 static inline void FastProviderHold(struct FastRingBufferProvider* provider)
 {
     provider->references++;
 }
 
+/* Gives a reference up. */
 static inline void FastProviderDrop(struct FastRingBufferProvider* provider)
 {
     if (--provider->references == 0)

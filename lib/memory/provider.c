@@ -25,6 +25,8 @@ enum
     PROVIDER_LAST_GROUP = 0xffff,
 };
 
+/* Memory may be there again, or something was vacated. The user may be gone since: then nobody
+ * wants it, and nothing is made. */
 static bool refill(struct FastTask* task)
 {
     struct FastRingBufferProvider* provider =
@@ -40,6 +42,7 @@ static bool refill(struct FastTask* task)
 
 /* ---- life ---- */
 
+/* What the kernel may still write to is kept, and so is what the user did not want released. */
 static void releaseBuffers(struct FastRingBufferProvider* provider)
 {
     for (uint32_t id = 0; id < provider->count; id++) {
@@ -58,6 +61,7 @@ static size_t entriesSize(const struct FastRingBufferProvider* provider)
     return provider->count * sizeof(struct io_uring_buf);
 }
 
+/* Set by the first pool of any thread, and never changed after. */
 static const struct FastProviderSource* _Atomic knownSource;
 
 void FastProviderSetSource(const struct FastProviderSource* source)
@@ -75,6 +79,7 @@ static void holdSource(struct FastRingBufferProvider* provider)
     provider->source = source;
 }
 
+/* Also of one that was never finished: what is not there is NULL. */
 static void freeProvider(struct FastRingBufferProvider* provider)
 {
     if (provider->source != NULL)
@@ -92,6 +97,7 @@ static void unregisterGroup(struct FastRingBufferProvider* provider)
     provider->engine->functions->unregisterBuffers(provider->engine, provider->group.id);
 }
 
+/* The last reference is gone: of a provider whose ring is gone the kernel knows no more. */
 static void endProvider(struct FastRingBufferProvider* provider)
 {
     struct FastRing* ring = provider->ring;
@@ -122,6 +128,7 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastProviderDrop(provider);
 }
 
+/* An upper bound, as is what it counts. */
 static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
 {
     const struct FastRingBufferProvider* provider =
@@ -155,6 +162,7 @@ static int registerGroup(struct FastRingBufferProvider* provider, uint16_t numbe
     return -ENOSPC;
 }
 
+/* The slots are made vacant from the last on, so that they are filled from the first. */
 static int allocateTables(struct FastRingBufferProvider* provider)
 {
     provider->slots = calloc(provider->count, sizeof(*provider->slots));
@@ -220,6 +228,7 @@ static int startProvider(struct FastRingBufferProvider* provider, uint16_t numbe
     return result;
 }
 
+/* Nothing can fail any more: what has to be undone at the end begins here. */
 static void joinRing(struct FastRingBufferProvider* provider)
 {
     holdSource(provider);

@@ -23,17 +23,19 @@ struct FastProviderSource
 
 void FastProviderSetSource(const struct FastProviderSource* source); /* any thread */
 
-/* Its ring, the number of its slots, and the length of each buffer. */
+/* Its ring. */
 static inline struct FastRing* FastProviderRing(const struct FastRingBufferProvider* provider)
 {
     return provider->ring;
 }
 
+/* The number of its slots. */
 static inline uint32_t FastProviderCount(const struct FastRingBufferProvider* provider)
 {
     return provider->count;
 }
 
+/* The length of each buffer. */
 static inline uint32_t FastProviderLength(const struct FastRingBufferProvider* provider)
 {
     return provider->length;
