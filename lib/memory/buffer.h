@@ -40,12 +40,6 @@ static inline struct FastBufferPool* FastBufferHome(const struct FastBuffer* buf
     return buffer->pool;
 }
 
-/* The pool that it belongs to. */
-static inline struct FastBufferPool* FastBufferPoolOf(const struct FastBuffer* buffer)
-{
-    return buffer->pool;
-}
-
 /* Where its data begins. */
 static inline uint8_t* FastBufferData(struct FastBuffer* buffer)
 {

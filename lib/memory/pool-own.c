@@ -1,5 +1,5 @@
 /*
- * What a pool's own thread does (FastPoolAdopt), beyond the few steps of buffer.c.
+ * What a pool's own thread does (FastPoolAdopt), beyond the few steps of allocate.c.
  *
  * Good path: allocation pops the free list of its class, release pushes. Neither locks nor uses an
  * atomic read-modify-write: a release that finds the count at 1 is the only holder and needs no
@@ -11,14 +11,15 @@
  *
  * More is free than the reserve, or than a little: given back at once, or by the decay.
  */
+#include "memory/pool.h"
 #include "memory/pool-state.h"
 
 enum
 {
     OWN_LOOK = 1 << 20, /* the store grows so much until the whole is looked at again */
     OWN_PERIOD_MS = 1000,
-    OWN_STEP_MS = 10,     /* between the steps of a decay, */
-    OWN_STEP_COST = 4096, /* … each of so many blocks, or 4 KiB for a block */
+    OWN_STEP_MS = 10,     /* between the steps of a decay */
+    OWN_STEP_COST = 4096, /* blocks of one step, 4 KiB counting as one block */
 };
 
 /* ---- what is free, and too much ---- */

@@ -116,7 +116,7 @@ bool FastPoolPushShared(struct FastBufferPool* pool, struct FastBuffer* buffer, 
 
     if (buffer->kind == POOL_LOOSE || !lock(pool, wait))
         return false;
-    bool open = !FastPoolIsClosed(pool); /* … else nobody would empty it again */
+    bool open = !FastPoolIsClosed(pool); /* else nobody would empty it again */
     if (open) {
         FastStorePush(&pool->shared.store, buffer);
         if (FastPoolForeignFree(pool) > FastPoolLittle(pool))

@@ -4,7 +4,7 @@
 #ifndef FASTSOCKET_POOL_STATE_H
 #define FASTSOCKET_POOL_STATE_H
 
-#include "memory/pool.h"
+#include "memory/pool-owner.h"
 #include "memory/pool-store.h"
 #include "base/thread.h"
 
@@ -22,7 +22,7 @@ struct FastBufferPool
     atomic_bool closed;
     atomic_bool wanted;     /* an allocation has failed since a buffer came home */
     _Atomic size_t reserve; /* bytes that may be free */
-    _Atomic size_t little;  /* … and stay so for ever */
+    _Atomic size_t little;  /* bytes that may stay free for ever */
     _Atomic uint32_t users;
 
     struct
@@ -102,12 +102,49 @@ static inline size_t FastPoolAllowance(const struct FastBufferPool* pool,
     return reserve > elsewhere ? reserve - elsewhere : 0;
 }
 
-/* ---- pool.c ---- */
+/* ---- pool-base.c ---- */
 
 /* A block from the system, and back to it. */
 struct FastBuffer* FastPoolTakeBlock(struct FastBufferPool* pool, size_t size, uint32_t kind);
 void FastPoolGiveBlock(struct FastBufferPool* pool, struct FastBuffer* buffer);
 void FastPoolGiveChain(struct FastBufferPool* pool, struct FastBuffer* chain);
+
+/* The stack of what others have returned of the owner's: takes all; adds one, false: enough
+ * waits there. */
+struct FastBuffer* FastPoolTakeReturned(struct FastBufferPool* pool);
+bool FastPoolPushReturned(struct FastBufferPool* pool, struct FastBuffer* buffer);
+
+/* Any thread: has the owner call FastPoolDecay soon; the second only if more than a little is
+ * free. */
+void FastPoolStartDecay(struct FastBufferPool* pool);
+void FastPoolLimitForeign(struct FastBufferPool* pool);
+
+/* Any thread: memory has come home; notifies the owner if an allocation has failed since the
+ * last time. */
+void FastPoolNotifyHome(struct FastBufferPool* pool);
+
+/* ---- pool-shared.c: wait: else the lock is not waited for, and finding it taken is as finding
+ * nothing ---- */
+
+/* A block of a class; NULL: none is free. */
+struct FastBuffer* FastPoolPopShared(struct FastBufferPool* pool, uint32_t kind, bool wait);
+
+/* false: not taken in, since the block is a loose one, the lock is taken or the pool closed. */
+bool FastPoolPushShared(struct FastBufferPool* pool, struct FastBuffer* buffer, bool wait);
+
+/* Gives back all that is free; false: nothing was. */
+bool FastPoolEmptyShared(struct FastBufferPool* pool, bool wait);
+
+/* So many bytes had to be asked of the system: that much more is kept the next time. */
+void FastPoolMissShared(struct FastBufferPool* pool, size_t footprint);
+
+/* The reserve has changed. */
+void FastPoolLimitShared(struct FastBufferPool* pool);
+
+/* As FastStoreDecay; begin: a period. */
+bool FastPoolDecayShared(struct FastBufferPool* pool, bool begin, size_t* budget);
+
+/* ---- pool.c ---- */
 
 /* What a stranger's buffer, or the last user, adds to the pool's life. It may be gone
  * afterwards. */
@@ -130,43 +167,15 @@ static inline bool FastPoolNeedsCare(const struct FastBufferPool* pool)
            atomic_load_explicit(&pool->wanted, memory_order_relaxed);
 }
 
+/* Sheds what is too much, takes home what others have returned, notifies the owner. */
 void FastPoolTakeCare(struct FastBufferPool* pool);
 
 /* ---- pool-foreign.c: in the others ---- */
 
+/* A block of the shared store or the system, and a share in the life of the pool; NULL: no
+ * memory. */
 struct FastBuffer* FastPoolAllocateShared(struct FastBufferPool* pool, size_t size, uint32_t kind);
+/* The buffer goes home, or to the system, and its share ends: the pool may be gone afterwards. */
 void FastPoolReleaseForeign(struct FastBufferPool* pool, struct FastBuffer* buffer);
-
-/* Takes all that is returned off the stack. */
-struct FastBuffer* FastPoolTakeReturned(struct FastBufferPool* pool);
-
-/* Any thread: has the owner call FastPoolDecay soon; the second only if more than a little is
- * free. */
-void FastPoolStartDecay(struct FastBufferPool* pool);
-void FastPoolLimitForeign(struct FastBufferPool* pool);
-
-/* Any thread: memory has come home; tells the owner if an allocation has failed since the last
- * time. */
-void FastPoolNotifyHome(struct FastBufferPool* pool);
-
-/* ---- pool-shared.c: wait: else the lock is not waited for, and finding it taken is as finding
- * nothing ---- */
-
-struct FastBuffer* FastPoolPopShared(struct FastBufferPool* pool, uint32_t kind, bool wait);
-
-/* false: not taken in, since the block is a loose one, the lock is taken or the pool closed. */
-bool FastPoolPushShared(struct FastBufferPool* pool, struct FastBuffer* buffer, bool wait);
-
-/* Gives back all that is free; false: nothing was. */
-bool FastPoolEmptyShared(struct FastBufferPool* pool, bool wait);
-
-/* So many bytes had to be asked of the system: that much more is kept the next time. */
-void FastPoolMissShared(struct FastBufferPool* pool, size_t footprint);
-
-/* The reserve has changed. */
-void FastPoolLimitShared(struct FastBufferPool* pool);
-
-/* As FastStoreDecay; begin: a period. */
-bool FastPoolDecayShared(struct FastBufferPool* pool, bool begin, size_t* budget);
 
 #endif

@@ -32,8 +32,10 @@ struct FastPoolStore
 /* The class of blocks that size bytes fit into, above 2 MiB; POOL_LOOSE: none. */
 uint32_t FastBlockLargeClass(size_t size);
 
-/* The same up to there. */
+/* The largest size of a class that is a power of two. */
 #define FAST_BLOCK_SMALL ((size_t)1 << (POOL_SHIFT + POOL_DOUBLING - 1))
+
+/* The class up to there. */
 static inline uint32_t FastBlockSmallClass(size_t size)
 {
     if (size <= (size_t)1 << POOL_SHIFT)
@@ -50,7 +52,7 @@ static inline uint32_t FastBlockClass(size_t size)
 /* A block from the system, its data poisoned; NULL: no memory. */
 struct FastBuffer* FastBlockTake(size_t size, uint32_t kind);
 
-/* … and back to it. */
+/* Back to the system. */
 void FastBlockGive(struct FastBuffer* buffer);
 
 /* What follows adds the blocks that it takes off to a chain. */

@@ -1,5 +1,5 @@
 /*
- * Pools of counted buffers: a pool's life, and its blocks.
+ * Pools of counted buffers: a pool's life.
  *
  * A buffer is one block of memory with a header before the data, so that the way from data to
  * header is a subtraction (buffer.h). What is free lies in one of two stores (pool-store.c): the
@@ -22,6 +22,7 @@
  * share in; from then on every thread is a stranger, and whoever brings the sum to zero ends the
  * pool.
  */
+#include "memory/pool.h"
 #include "memory/pool-state.h"
 
 #include <errno.h>
@@ -34,34 +35,6 @@ enum
 };
 
 static const int64_t lifeBias = (int64_t)1 << 56;
-
-/* ---- blocks, from the system and back ---- */
-
-struct FastBuffer* FastPoolTakeBlock(struct FastBufferPool* pool, size_t size, uint32_t kind)
-{
-    struct FastBuffer* buffer = FastBlockTake(size, kind);
-
-    if (buffer == NULL)
-        return NULL;
-    buffer->pool = pool;
-    atomic_fetch_add_explicit(&pool->memory, buffer->footprint, memory_order_relaxed);
-    return buffer;
-}
-
-void FastPoolGiveBlock(struct FastBufferPool* pool, struct FastBuffer* buffer)
-{
-    atomic_fetch_sub_explicit(&pool->memory, buffer->footprint, memory_order_relaxed);
-    FastBlockGive(buffer);
-}
-
-void FastPoolGiveChain(struct FastBufferPool* pool, struct FastBuffer* chain)
-{
-    while (chain != NULL) {
-        struct FastBuffer* next = chain->next;
-        FastPoolGiveBlock(pool, chain);
-        chain = next;
-    }
-}
 
 /* ---- life ---- */
 

@@ -2,13 +2,13 @@
  * What completions say of a provider's buffers.
  *
  * Good path: a completion names a slot that is published, and a length that fits it; of a bundle,
- * also the slots that were put behind it. A socket takes them at once (provider.c). A user's own
- * operation claims them, and its user advances each: puts the same buffer back, or another one.
+ * also the slots that were put behind it. A socket takes them at once (provider-slots.c). A user's
+ * own operation claims them, and its user advances each: puts the same buffer back, or another one.
  *
  * Failures: the completion can't be true: the slots are put back, as far as the kernel says that it
  * has taken them. Nobody hears of a claim, or it brings no bytes: it goes back by itself.
  */
-#include "memory/provider.h"
+#include "memory/provider-claim.h"
 #include "engine/uring-compat.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
 /*
- * A provider's own state: for provider.c (life, puts), provider-wait.c (those who wait),
- * provider-claim.c (what completions say of its buffers), and what provider.h does inline. Nobody
+ * A provider's own state: for the provider's files, and for what their headers do inline. Nobody
  * else looks at the members.
  */
 #ifndef FASTSOCKET_PROVIDER_STATE_H
@@ -24,7 +23,8 @@ struct FastRingBufferProvider
     struct FastRingGroup group;
     struct FastRing* ring;
     struct FastEngine* engine; /* the ring's */
-    uint32_t references;       /* the user's and the sockets' */
+    uint32_t references;       /* the user's, the sockets', and the tasks' */
+    void (*end)(struct FastRingBufferProvider* provider);
     CreateRingBufferFunction create;
     ReleaseRingBufferFunction release; /* known when the user has released the provider */
     void* closure;
@@ -73,21 +73,17 @@ static inline struct io_uring_buf* FastProviderEntry(const struct FastRingBuffer
     return (struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
 }
 
-/* ---- provider.c ---- */
+/* Takes a reference, as the user has one, each socket, each queued task; the last one ends it. */
+static inline void FastProviderHold(struct FastRingBufferProvider* provider)
+{
+    provider->references++;
+}
 
-/* Runs a task of the provider's in the next phase of preparation. It holds the provider
- * meanwhile. */
-void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task);
-
-/* ---- provider-wait.c ---- */
-
-/* At creation. */
-void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider);
-
-/* ---- provider-claim.c ---- */
-
-/* The functions of the group, see ring.h. */
-uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
-void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+/* Gives a reference up. */
+static inline void FastProviderDrop(struct FastRingBufferProvider* provider)
+{
+    if (--provider->references == 0)
+        provider->end(provider);
+}
 
 #endif

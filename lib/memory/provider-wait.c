@@ -8,7 +8,7 @@
  * Those served before left the buffers alone, because a socket without data takes none but must be
  * armed all the same: twice as many are served the next time.
  */
-#include "memory/provider.h"
+#include "memory/provider-wait.h"
 
 /* Whether the first one waits in vain no longer: something was put since it was armed. What we
  * count as available says less, since users may keep buffers that their own operations have

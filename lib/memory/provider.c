@@ -1,15 +1,13 @@
 /*
- * The kernel's buffer rings: memory that receives are filled into.
+ * The kernel's buffer rings: memory that receives are filled into. A provider's life.
  *
- * Good path: a provider fills its slots once. A completion names a slot (of a bundle, the first of
- * several); its owner takes the buffer and puts another one in its place, or gives the same one
- * back, at once. Buffers of a bundle follow each other in the order in which they were put back,
- * neither by id nor in the order of completions: so every put is logged, each slot knows its last
- * entry in the log, and the successor of a buffer is the log's next entry.
+ * Good path: a provider fills its slots once, and gives the kernel its ring. What becomes of the
+ * slots: provider-slots.c; what completions say of them: provider-claim.c; who waits for them:
+ * provider-wait.c.
  *
- * Failures: no memory for a replacement: the slot stays vacant and is refilled when memory returns.
- * No buffers for a receive: provider-wait.c. The ring ends: the provider is defunct and keeps its
- * buffers until its user releases it.
+ * Failures: memory lacks for some slots: they are filled when it returns; for all: there is no
+ * provider. The ring ends: the provider is defunct and keeps its buffers until its user releases
+ * it.
  */
 #include "memory/provider.h"
 
@@ -27,111 +25,24 @@ enum
     PROVIDER_LAST_GROUP = 0xffff,
 };
 
-/* ---- tasks: each holds the provider while it is queued ---- */
-
-void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task)
-{
-    if (FastTaskIsQueued(task) || provider->closed)
-        return;
-    FastProviderHold(provider);
-    FastRingDefer(provider->ring, task);
-}
-
-/* ---- putting buffers into the kernel's ring ---- */
-
-/* The kernel's tail and our sequence count the same. An entry's last member is the tail itself
- * in the first. */
-static inline void publish(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
-{
-    struct io_uring_buf* entry = FastProviderEntry(provider, provider->sequence);
-    entry->addr = (uintptr_t)buffer;
-    entry->len = provider->length;
-    entry->bid = id;
-    provider->sequence++;
-    __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
-}
-
-static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
-{
-    provider->slots[id] = (struct FastProviderSlot){
-        .buffer = buffer,
-        .sequence = provider->sequence,
-        .enter = FastProviderEnters(provider),
-    };
-    provider->log[provider->sequence & (2 * provider->count - 1)] = id;
-    provider->available++;
-    publish(provider, id, buffer);
-    if (provider->waiting.list.first != NULL)
-        FastProviderDefer(provider, &provider->waiting.serve);
-}
-
-static void vacate(struct FastRingBufferProvider* provider, uint16_t id)
-{
-    provider->slots[id].buffer = NULL;
-    provider->slots[id].claimed = false;
-    provider->vacant.ids[provider->vacant.count++] = id;
-}
-
-/* Fills vacant slots as far as memory goes. */
-static bool fillSlots(struct FastRingBufferProvider* provider)
-{
-    while (provider->vacant.count > 0) {
-        void* buffer = provider->create(provider->length, provider->closure);
-        if (buffer == NULL)
-            return false;
-        put(provider, provider->vacant.ids[--provider->vacant.count], buffer);
-    }
-    return true;
-}
-
+/* Memory may be there again, or something was vacated. The user may be gone since: then nobody
+ * wants it, and nothing is made. */
 static bool refill(struct FastTask* task)
 {
     struct FastRingBufferProvider* provider =
         FAST_CONTAINER(task, struct FastRingBufferProvider, refill);
     bool alive = provider->references > 1; /* the task holds one */
-    if (alive && !provider->closed && !FastRingIsEnding(provider->ring) && !fillSlots(provider))
+    bool mayFill = alive && !provider->closed && !FastRingIsEnding(provider->ring);
+    if (mayFill && !FastProviderFill(provider))
         FastRingWaitMemory(provider->ring, &provider->refill);
     else
         FastProviderDrop(provider);
     return true;
 }
 
-/* ---- what sockets call ---- */
-
-int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    uint32_t sequence = provider->slots[id].sequence + 1;
-    if (sequence == provider->sequence)
-        return -1;
-    uint16_t next = provider->log[sequence & (2 * provider->count - 1)];
-    return provider->slots[next].sequence == sequence ? next : -1;
-}
-
-/* A slot is seen to be filled: it is no longer available, if that wasn't known. */
-static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
-{
-    provider->available -= !provider->slots[id].claimed;
-}
-
-void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id)
-{
-    countTaken(provider, id);
-    put(provider, id, provider->slots[id].buffer);
-}
-
-void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
-{
-    countTaken(provider, id);
-    if (buffer != NULL) {
-        put(provider, id, buffer);
-        return;
-    }
-    vacate(provider, id);
-    FastProviderDefer(provider, &provider->refill);
-}
-
 /* ---- life ---- */
 
+/* What the kernel may still write to is kept, and so is what the user did not want released. */
 static void releaseBuffers(struct FastRingBufferProvider* provider)
 {
     for (uint32_t id = 0; id < provider->count; id++) {
@@ -150,6 +61,7 @@ static size_t entriesSize(const struct FastRingBufferProvider* provider)
     return provider->count * sizeof(struct io_uring_buf);
 }
 
+/* Set by the first pool of any thread, and never changed after. */
 static const struct FastProviderSource* _Atomic knownSource;
 
 void FastProviderSetSource(const struct FastProviderSource* source)
@@ -167,6 +79,7 @@ static void holdSource(struct FastRingBufferProvider* provider)
     provider->source = source;
 }
 
+/* Also of one that was never finished: what is not there is NULL. */
 static void freeProvider(struct FastRingBufferProvider* provider)
 {
     if (provider->source != NULL)
@@ -184,16 +97,10 @@ static void unregisterGroup(struct FastRingBufferProvider* provider)
     provider->engine->functions->unregisterBuffers(provider->engine, provider->group.id);
 }
 
-void FastProviderHold(struct FastRingBufferProvider* provider)
-{
-    provider->references++;
-}
-
-void FastProviderDrop(struct FastRingBufferProvider* provider)
+/* The last reference is gone: of a provider whose ring is gone the kernel knows no more. */
+static void endProvider(struct FastRingBufferProvider* provider)
 {
     struct FastRing* ring = provider->ring;
-    if (--provider->references > 0)
-        return;
     if (!provider->closed) {
         unregisterGroup(provider);
         FastRingRemoveGroup(ring, &provider->group);
@@ -221,6 +128,7 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastProviderDrop(provider);
 }
 
+/* An upper bound, as is what it counts. */
 static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
 {
     const struct FastRingBufferProvider* provider =
@@ -254,6 +162,7 @@ static int registerGroup(struct FastRingBufferProvider* provider, uint16_t numbe
     return -ENOSPC;
 }
 
+/* The slots are made vacant from the last on, so that they are filled from the first. */
 static int allocateTables(struct FastRingBufferProvider* provider)
 {
     provider->slots = calloc(provider->count, sizeof(*provider->slots));
@@ -266,7 +175,7 @@ static int allocateTables(struct FastRingBufferProvider* provider)
         provider->entries == NULL)
         return -ENOMEM;
     for (uint32_t id = provider->count; id > 0; id--)
-        vacate(provider, (uint16_t)(id - 1));
+        FastProviderVacate(provider, (uint16_t)(id - 1));
     return 0;
 }
 
@@ -291,6 +200,7 @@ static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32
     provider->ring = ring;
     provider->engine = FastRingEngine(ring);
     provider->references = 1;
+    provider->end = endProvider;
     provider->create = function;
     provider->closure = closure;
     provider->count = FastRingRoundUp(count);
@@ -311,13 +221,14 @@ static int startProvider(struct FastRingBufferProvider* provider, uint16_t numbe
     provider->group.first = FastRingNextCompletion(provider->ring);
     if (result == 0)
         result = registerGroup(provider, number);
-    if (result == 0 && !fillSlots(provider) && provider->available == 0) {
+    if (result == 0 && !FastProviderFill(provider) && provider->available == 0) {
         unregisterGroup(provider);
         result = -ENOMEM;
     }
     return result;
 }
 
+/* Nothing can fail any more: what has to be undone at the end begins here. */
 static void joinRing(struct FastRingBufferProvider* provider)
 {
     holdSource(provider);

@@ -64,7 +64,7 @@ void FastItemFree(struct FastItem* item)
         freeMessage(FastItemMessage(item));
     if (payload != home)
         ReleaseFastBuffer(payload);
-    FastPoolRelease(FastBufferPoolOf(home), home);
+    FastPoolRelease(FastBufferHome(home), home);
 }
 
 int FastItemFlags(int flags)

@@ -10,6 +10,7 @@
  * the thread of the pool's ring, need not.
  */
 #include "base/poison.h"
+#include "memory/pool.h"
 #include "memory/pool-state.h"
 
 #include <errno.h>

@@ -1,0 +1,98 @@
+/*
+ * Putting buffers into the kernel's ring.
+ *
+ * Good path: a completion names a slot (of a bundle, the first of several); its owner takes the
+ * buffer and puts another one in its place, or gives the same one back, at once. Buffers of a
+ * bundle follow each other in the order in which they were put back, neither by id nor in the order
+ * of completions: so every put is logged, each slot knows its last entry in the log, and the
+ * successor of a buffer is the log's next entry.
+ *
+ * Failures: no memory for a replacement: the slot stays vacant and is refilled when memory returns.
+ */
+#include "memory/provider-slots.h"
+
+void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task)
+{
+    if (FastTaskIsQueued(task) || provider->closed)
+        return;
+    FastProviderHold(provider);
+    FastRingDefer(provider->ring, task);
+}
+
+/* The kernel's tail and our sequence count the same. An entry's last member is the tail itself
+ * in the first. */
+static inline void publish(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+{
+    struct io_uring_buf* entry = FastProviderEntry(provider, provider->sequence);
+    entry->addr = (uintptr_t)buffer;
+    entry->len = provider->length;
+    entry->bid = id;
+    provider->sequence++;
+    __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
+}
+
+static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+{
+    provider->slots[id] = (struct FastProviderSlot){
+        .buffer = buffer,
+        .sequence = provider->sequence,
+        .enter = FastProviderEnters(provider),
+    };
+    provider->log[provider->sequence & (2 * provider->count - 1)] = id;
+    provider->available++;
+    publish(provider, id, buffer);
+    if (provider->waiting.list.first != NULL)
+        FastProviderDefer(provider, &provider->waiting.serve);
+}
+
+void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id)
+{
+    provider->slots[id].buffer = NULL;
+    provider->slots[id].claimed = false;
+    provider->vacant.ids[provider->vacant.count++] = id;
+}
+
+bool FastProviderFill(struct FastRingBufferProvider* provider)
+{
+    while (provider->vacant.count > 0) {
+        void* buffer = provider->create(provider->length, provider->closure);
+        if (buffer == NULL)
+            return false;
+        put(provider, provider->vacant.ids[--provider->vacant.count], buffer);
+    }
+    return true;
+}
+
+/* ---- what sockets call ---- */
+
+int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    uint32_t sequence = provider->slots[id].sequence + 1;
+    if (sequence == provider->sequence)
+        return -1;
+    uint16_t next = provider->log[sequence & (2 * provider->count - 1)];
+    return provider->slots[next].sequence == sequence ? next : -1;
+}
+
+/* A slot is seen to be filled: it is no longer available, if that wasn't known. */
+static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
+{
+    provider->available -= !provider->slots[id].claimed;
+}
+
+void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id)
+{
+    countTaken(provider, id);
+    put(provider, id, provider->slots[id].buffer);
+}
+
+void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+{
+    countTaken(provider, id);
+    if (buffer != NULL) {
+        put(provider, id, buffer);
+        return;
+    }
+    FastProviderVacate(provider, id);
+    FastProviderDefer(provider, &provider->refill);
+}

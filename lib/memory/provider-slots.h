@@ -1,0 +1,105 @@
+/*
+ * The slots of a provider, and what is put into them.
+ */
+#ifndef FASTSOCKET_PROVIDER_SLOTS_H
+#define FASTSOCKET_PROVIDER_SLOTS_H
+
+#include "base/checker.h"
+#include "memory/provider-state.h"
+
+/* Runs a task of the provider's in the next phase of preparation. It holds the provider
+ * meanwhile. */
+void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task);
+
+/* Takes the buffer out of a slot, which is filled by one of the next. */
+void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id);
+
+/* Fills vacant slots as far as memory goes; false: not all. */
+bool FastProviderFill(struct FastRingBufferProvider* provider);
+
+/* The buffer of a slot that the kernel has filled; NULL if id is none. It stays the provider's
+ * until Replace. Every filled slot ends in Return or Replace. */
+static inline void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    return id < provider->count ? provider->slots[id].buffer : NULL;
+}
+
+/* Gives the buffer of a filled slot back to the kernel as it is. */
+void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
+
+/* Gives the kernel another buffer in its place; NULL: the slot is refilled later. */
+void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer);
+
+/* The id of the buffer that follows id in the kernel's order; negative if that is not known. To
+ * be asked before id is put back, which gives it a new place in the order. */
+int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id);
+
+/* A completion says that the kernel has written length bytes from the start of a slot's buffer,
+ * or all of it: before anybody reads them, for checkers that can't see it. */
+static inline void FastProviderFilled(const struct FastRingBufferProvider* provider, uint16_t id,
+                                      size_t length)
+{
+    if (!provider->closed && provider->engine->checked)
+        FastCheckerDefine(provider->slots[id].buffer,
+                          length < provider->length ? length : provider->length);
+}
+
+/* The puts so far: to be noted when a receive is armed. */
+static inline uint32_t FastProviderMark(const struct FastRingBufferProvider* provider)
+{
+    return provider->sequence;
+}
+
+/* The buffers that the kernel has, at most: put, and not yet seen taken. */
+static inline uint32_t FastProviderAvailable(const struct FastRingBufferProvider* provider)
+{
+    return provider->available;
+}
+
+/*
+ * The slots of one completion, in the kernel's order:
+ *
+ *     struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, bundle);
+ *     while (FastProviderNextSlot(&slots))
+ *         ... slots.id, slots.length ...
+ *
+ * The first is there even without a byte. Each may be put back before the next is asked for.
+ */
+struct FastProviderSlots
+{
+    const struct FastRingBufferProvider* provider;
+    size_t left;   /* bytes in the slots to come; at the end not 0 if those are not known */
+    size_t length; /* bytes in this slot */
+    int next;      /* the slot to come, negative: none */
+    uint16_t id;   /* this slot */
+    bool bundle;
+};
+
+/* Before the first of them. */
+static inline struct FastProviderSlots
+FastProviderSlotsOf(const struct FastRingBufferProvider* provider, uint16_t id, size_t length,
+                    bool bundle)
+{
+    return (struct FastProviderSlots){
+        .provider = provider,
+        .left = length,
+        .next = id,
+        .bundle = bundle,
+    };
+}
+
+/* Goes to the next; false: there is none. */
+static inline bool FastProviderNextSlot(struct FastProviderSlots* slots)
+{
+    if (slots->next < 0)
+        return false;
+    size_t most = slots->provider->length;
+    slots->id = (uint16_t)slots->next;
+    slots->length = slots->left < most ? slots->left : most;
+    slots->left -= slots->length;
+    bool more = slots->bundle && slots->left > 0;
+    slots->next = more ? FastProviderNext(slots->provider, slots->id) : -1;
+    return true;
+}
+
+#endif

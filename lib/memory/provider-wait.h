@@ -1,0 +1,17 @@
+/*
+ * Those who wait for buffers of a provider.
+ */
+#ifndef FASTSOCKET_PROVIDER_WAIT_H
+#define FASTSOCKET_PROVIDER_WAIT_H
+
+#include "memory/provider-slots.h"
+
+/* At creation. */
+void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider);
+
+/* A receive that was armed at mark ended because there were no buffers: the waiter is served, first
+ * come first served, when one has been put back since. FastWaiterRemove takes it back. */
+void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
+                      uint32_t mark);
+
+#endif
