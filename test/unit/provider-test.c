@@ -139,6 +139,9 @@ static void tearDown(void)
     ck_assert_ptr_null(ring.groups);
 }
 
+AREA(buffers, "buffers", .open = setUp, .close = tearDown);
+AREA(life, "life");
+
 /* A task of the provider's, in the next phase; nobody looks at the ring's own queue. */
 static void runTask(struct FastTask* task)
 {
@@ -154,7 +157,7 @@ static bool isPossible(int id, size_t length, bool bundle)
 
 /* ---- what is put where ---- */
 
-START_TEST(fillsEverySlotAtFirst)
+CASE(buffers, fillsEverySlotAtFirst)
 {
     ck_assert_uint_eq(publishedCount, COUNT);
     ck_assert_int_eq(publishedGroup, GROUP);
@@ -168,9 +171,8 @@ START_TEST(fillsEverySlotAtFirst)
     ck_assert_int_eq(take(), -1);
     ck_assert_ptr_null(FastProviderPeek(provider, COUNT));
 }
-END_TEST
 
-START_TEST(returnsInTheOrderOfReturning)
+CASE(buffers, returnsInTheOrderOfReturning)
 {
     const void* buffer = FastProviderPeek(provider, 1);
     while (take() >= 0)
@@ -189,9 +191,8 @@ START_TEST(returnsInTheOrderOfReturning)
     ck_assert_int_eq(take(), 0);
     ck_assert_int_eq(take(), -1);
 }
-END_TEST
 
-START_TEST(replacesByAnotherBuffer)
+CASE(buffers, replacesByAnotherBuffer)
 {
     ck_assert_int_eq(take(), 0);
     FastProviderReplace(provider, 0, memory[BUFFERS - 1]);
@@ -200,9 +201,8 @@ START_TEST(replacesByAnotherBuffer)
     ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1);
     ck_assert_int_eq(FastProviderNext(provider, COUNT - 1), 0);
 }
-END_TEST
 
-START_TEST(refillsWhatIsVacant)
+CASE(buffers, refillsWhatIsVacant)
 {
     ck_assert_int_eq(take(), 0);
     ck_assert_int_eq(take(), 1);
@@ -222,10 +222,9 @@ START_TEST(refillsWhatIsVacant)
     ck_assert_ptr_nonnull(FastProviderPeek(provider, 1));
     ck_assert(!provider->refill.queued);
 }
-END_TEST
 
 /* Long after the log has come round. */
-START_TEST(knowsTheOrderForEver)
+CASE(buffers, knowsTheOrderForEver)
 {
     for (int round = 0; round < 1000; round++) {
         int first = take();
@@ -238,11 +237,10 @@ START_TEST(knowsTheOrderForEver)
         ck_assert_int_eq(FastProviderNext(provider, (uint16_t)first), -1);
     }
 }
-END_TEST
 
 /* ---- what a completion can't say ---- */
 
-START_TEST(believesWhatFits)
+CASE(buffers, believesWhatFits)
 {
     ck_assert(isPossible(0, 0, false));
     ck_assert(isPossible(0, LENGTH, false));
@@ -253,9 +251,8 @@ START_TEST(believesWhatFits)
     ck_assert(!isPossible(0, COUNT * LENGTH + 1, true));
     ck_assert(!isPossible(1, COUNT * LENGTH, true));
 }
-END_TEST
 
-START_TEST(believesNoMoreThanAnEntryHasRoomFor)
+CASE(buffers, believesNoMoreThanAnEntryHasRoomFor)
 {
     published[1].len = LENGTH / 2;
     ck_assert(isPossible(1, LENGTH / 2, false));
@@ -271,10 +268,9 @@ START_TEST(believesNoMoreThanAnEntryHasRoomFor)
     published[3].addr++;
     ck_assert(!isPossible(3, 1, false));
 }
-END_TEST
 
 /* Its entry was given to another slot: what the kernel made of it can't be seen any more. */
-START_TEST(believesALengthWhereTheEntryIsGone)
+CASE(buffers, believesALengthWhereTheEntryIsGone)
 {
     while (take() >= 0)
         continue;
@@ -284,9 +280,8 @@ START_TEST(believesALengthWhereTheEntryIsGone)
     ck_assert(isPossible(0, LENGTH, false));
     ck_assert(!isPossible(0, LENGTH + 1, false));
 }
-END_TEST
 
-START_TEST(believesNothingOfWhatWasPutSinceTheLastEnter)
+CASE(buffers, believesNothingOfWhatWasPutSinceTheLastEnter)
 {
     ck_assert(isPossible(0, 1, false));
     engine.features = FASTRING_FEATURE_DEFER_TASKRUN;
@@ -299,9 +294,8 @@ START_TEST(believesNothingOfWhatWasPutSinceTheLastEnter)
     ck_assert(isPossible(1, (COUNT - 1) * LENGTH, true));
     ck_assert(!isPossible(1, (COUNT - 1) * LENGTH + 1, true));
 }
-END_TEST
 
-START_TEST(rejectsWhatTheKernelHasTaken)
+CASE(buffers, rejectsWhatTheKernelHasTaken)
 {
     (void)take();
     (void)take();
@@ -313,20 +307,18 @@ START_TEST(rejectsWhatTheKernelHasTaken)
     FastProviderReject(provider, COUNT, LENGTH, false);
     ck_assert_uint_eq(FastProviderMark(provider), COUNT + 2);
 }
-END_TEST
 
-START_TEST(rejectsTheNamedOneWhereTheKernelCantSay)
+CASE(buffers, rejectsTheNamedOneWhereTheKernelCantSay)
 {
     tellsTaken = UNTOLD;
     FastProviderReject(provider, 1, COUNT * LENGTH, true);
     ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1);
     ck_assert_int_eq(FastProviderNext(provider, 3), 1);
 }
-END_TEST
 
 /* ---- the slots of a completion ---- */
 
-START_TEST(walksOverABundle)
+CASE(buffers, walksOverABundle)
 {
     static const size_t lengths[] = {LENGTH, LENGTH, 5};
     struct FastProviderSlots slots = FastProviderSlotsOf(provider, 0, 2 * LENGTH + 5, true);
@@ -340,9 +332,8 @@ START_TEST(walksOverABundle)
     ck_assert(!FastProviderNextSlot(&slots));
     ck_assert_uint_eq(slots.left, 0);
 }
-END_TEST
 
-START_TEST(walksOverOneSlot)
+CASE(buffers, walksOverOneSlot)
 {
     struct FastProviderSlots slots = FastProviderSlotsOf(provider, 2, 0, true);
     ck_assert(FastProviderNextSlot(&slots));
@@ -354,16 +345,14 @@ START_TEST(walksOverOneSlot)
     ck_assert(!FastProviderNextSlot(&slots));
     ck_assert_uint_eq(slots.left, 1);
 }
-END_TEST
 
-START_TEST(walksNoFartherThanTheOrderIsKnown)
+CASE(buffers, walksNoFartherThanTheOrderIsKnown)
 {
     struct FastProviderSlots slots = FastProviderSlotsOf(provider, 3, 2 * LENGTH, true);
     ck_assert(FastProviderNextSlot(&slots));
     ck_assert(!FastProviderNextSlot(&slots));
     ck_assert_uint_eq(slots.left, LENGTH);
 }
-END_TEST
 
 /* ---- claims ---- */
 
@@ -377,7 +366,7 @@ static void unclaim(uint16_t id, size_t length, bool bundle)
     provider->group.unclaim(&provider->group, id, length, bundle);
 }
 
-START_TEST(claimsABundle)
+CASE(buffers, claimsABundle)
 {
     (void)take();
     (void)take();
@@ -394,9 +383,8 @@ START_TEST(claimsABundle)
     unclaim(COUNT, 0, false);
     ck_assert_uint_eq(FastProviderMark(provider), COUNT + 2);
 }
-END_TEST
 
-START_TEST(leavesAloneWhatWasAdvanced)
+CASE(buffers, leavesAloneWhatWasAdvanced)
 {
     struct
     {
@@ -417,16 +405,14 @@ START_TEST(leavesAloneWhatWasAdvanced)
     ck_assert_uint_ne(claim(0, 1, false), completion->user_data); /* another put, another stamp */
     ck_assert_ptr_null(GetFastRingBuffer(provider, completion));
 }
-END_TEST
 
-START_TEST(claimsNothingImpossible)
+CASE(buffers, claimsNothingImpossible)
 {
     (void)take();
     ck_assert_uint_eq(claim(0, LENGTH + 1, false), 0);
     ck_assert_uint_eq(FastProviderMark(provider), COUNT + 1); /* it went back */
     ck_assert_uint_eq(FastProviderAvailable(provider), COUNT);
 }
-END_TEST
 
 /* ---- those who wait ---- */
 
@@ -447,7 +433,7 @@ static void wait(int count)
     }
 }
 
-START_TEST(servesWhenABufferIsPutBack)
+CASE(buffers, servesWhenABufferIsPutBack)
 {
     while (take() >= 0)
         continue;
@@ -458,18 +444,16 @@ START_TEST(servesWhenABufferIsPutBack)
     ck_assert_int_eq(served, 1);
     ck_assert(!provider->waiting.again.queued);
 }
-END_TEST
 
-START_TEST(servesAtOnceWhatWasPutBackBefore)
+CASE(buffers, servesAtOnceWhatWasPutBackBefore)
 {
     waiters[0].function = serve;
     FastProviderWait(provider, &waiters[0], FastProviderMark(provider) - 1);
     runTask(&provider->waiting.serve);
     ck_assert_int_eq(served, 1);
 }
-END_TEST
 
-START_TEST(servesAsManyAsThereAreBuffers)
+CASE(buffers, servesAsManyAsThereAreBuffers)
 {
     while (take() >= 0)
         continue;
@@ -492,9 +476,8 @@ START_TEST(servesAsManyAsThereAreBuffers)
     runTask(&provider->waiting.serve);
     ck_assert_int_eq(served, COUNT);
 }
-END_TEST
 
-START_TEST(servesNobodyWhoHasLeft)
+CASE(buffers, servesNobodyWhoHasLeft)
 {
     while (take() >= 0)
         continue;
@@ -504,7 +487,6 @@ START_TEST(servesNobodyWhoHasLeft)
     runTask(&provider->waiting.serve);
     ck_assert_int_eq(served, 1);
 }
-END_TEST
 
 /* ---- life ---- */
 
@@ -513,7 +495,7 @@ static bool endsWell(void)
     return atomic_load(&ring.references) == 1 && ring.members == NULL && ring.groups == NULL;
 }
 
-START_TEST(beginsWithWhatThereIs)
+CASE(life, beginsWithWhatThereIs)
 {
     madeUntil = 1;
     setUp();
@@ -524,9 +506,8 @@ START_TEST(beginsWithWhatThereIs)
     tearDown();
     ck_assert_int_eq(released, COUNT);
 }
-END_TEST
 
-START_TEST(isNoneWithoutABuffer)
+CASE(life, isNoneWithoutABuffer)
 {
     madeUntil = 0;
     ck_assert_ptr_null(create(GROUP));
@@ -534,9 +515,8 @@ START_TEST(isNoneWithoutABuffer)
     ck_assert_int_eq(unregistrations, 1);
     ck_assert(endsWell());
 }
-END_TEST
 
-START_TEST(isNoneWhereTheKernelRefuses)
+CASE(life, isNoneWhereTheKernelRefuses)
 {
     registration = -EEXIST;
     ck_assert_ptr_null(create(GROUP));
@@ -549,9 +529,8 @@ START_TEST(isNoneWhereTheKernelRefuses)
     ck_assert_int_eq(made, 0);
     ck_assert(endsWell());
 }
-END_TEST
 
-START_TEST(looksForAFreeNumber)
+CASE(life, looksForAFreeNumber)
 {
     registration = -EEXIST;
     provider = create(0);
@@ -561,9 +540,8 @@ START_TEST(looksForAFreeNumber)
     ck_assert_ptr_eq(FastRingFindGroup(&ring, publishedGroup), &provider->group);
     tearDown();
 }
-END_TEST
 
-START_TEST(holdsItsSource)
+CASE(life, holdsItsSource)
 {
     static const struct FastProviderSource source = {makeBuffer, holdSource, dropSource};
     FastProviderSetSource(&source);
@@ -578,7 +556,6 @@ START_TEST(holdsItsSource)
     ck_assert_int_eq(released, COUNT);
     ck_assert(endsWell());
 }
-END_TEST
 
 /* What the ring does at its end; a task that is queued is never run. */
 static void closeProvider(bool orderly)
@@ -588,7 +565,7 @@ static void closeProvider(bool orderly)
     functions->close(&provider->member, orderly);
 }
 
-START_TEST(outlivesTheRing)
+CASE(life, outlivesTheRing)
 {
     setUp();
     FastProviderReplace(provider, 0, NULL);
@@ -600,66 +577,12 @@ START_TEST(outlivesTheRing)
     ck_assert_int_eq(unregistrations, 0);
     ck_assert(endsWell());
 }
-END_TEST
 
-START_TEST(leaksWhatTheKernelMayStillFill)
+CASE(life, leaksWhatTheKernelMayStillFill)
 {
     setUp();
     closeProvider(false);
     ReleaseFastRingBufferProvider(provider, releaseBuffer);
     ck_assert_int_eq(released, 0);
     ck_assert(endsWell());
-}
-END_TEST
-
-static TCase* makeBufferCase(void)
-{
-    TCase* tcase = tcase_create("buffers");
-
-    tcase_add_checked_fixture(tcase, setUp, tearDown);
-    tcase_add_test(tcase, fillsEverySlotAtFirst);
-    tcase_add_test(tcase, returnsInTheOrderOfReturning);
-    tcase_add_test(tcase, replacesByAnotherBuffer);
-    tcase_add_test(tcase, refillsWhatIsVacant);
-    tcase_add_test(tcase, knowsTheOrderForEver);
-    tcase_add_test(tcase, believesWhatFits);
-    tcase_add_test(tcase, believesNoMoreThanAnEntryHasRoomFor);
-    tcase_add_test(tcase, believesALengthWhereTheEntryIsGone);
-    tcase_add_test(tcase, believesNothingOfWhatWasPutSinceTheLastEnter);
-    tcase_add_test(tcase, rejectsWhatTheKernelHasTaken);
-    tcase_add_test(tcase, rejectsTheNamedOneWhereTheKernelCantSay);
-    tcase_add_test(tcase, walksOverABundle);
-    tcase_add_test(tcase, walksOverOneSlot);
-    tcase_add_test(tcase, walksNoFartherThanTheOrderIsKnown);
-    tcase_add_test(tcase, claimsABundle);
-    tcase_add_test(tcase, leavesAloneWhatWasAdvanced);
-    tcase_add_test(tcase, claimsNothingImpossible);
-    tcase_add_test(tcase, servesWhenABufferIsPutBack);
-    tcase_add_test(tcase, servesAtOnceWhatWasPutBackBefore);
-    tcase_add_test(tcase, servesAsManyAsThereAreBuffers);
-    tcase_add_test(tcase, servesNobodyWhoHasLeft);
-    return tcase;
-}
-
-static TCase* makeLifeCase(void)
-{
-    TCase* tcase = tcase_create("life");
-
-    tcase_add_test(tcase, beginsWithWhatThereIs);
-    tcase_add_test(tcase, isNoneWithoutABuffer);
-    tcase_add_test(tcase, isNoneWhereTheKernelRefuses);
-    tcase_add_test(tcase, looksForAFreeNumber);
-    tcase_add_test(tcase, holdsItsSource);
-    tcase_add_test(tcase, outlivesTheRing);
-    tcase_add_test(tcase, leaksWhatTheKernelMayStillFill);
-    return tcase;
-}
-
-int main(void)
-{
-    Suite* suite = suite_create("provider");
-
-    suite_add_tcase(suite, makeBufferCase());
-    suite_add_tcase(suite, makeLifeCase());
-    return runSuite(suite);
 }
