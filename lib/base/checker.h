@@ -1,5 +1,5 @@
 /*
- * What valgrind has to be told: that memory was written by the kernel behind its back.
+ * What valgrind must learn: that memory was written by the kernel behind its back.
  *
  * Valgrind sees system calls, and io_uring's work is none: every byte that it brings would count
  * as never written. Whether we run under valgrind is its own request to answer, a few instructions

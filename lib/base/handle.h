@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 /*
- * In a program that was started without one of the standard descriptors, the next to be opened takes its
- * number, and the program then reads, writes or closes ours: so it moves away. handle is what an opening
- * call has just returned; negative, and errno, stay.
+ * In a program that was started without one of the standard descriptors, the next to be opened
+ * takes its number, and the program then reads, writes or closes ours: so it moves away. handle is
+ * what an opening call has just returned; negative, and errno, stay.
  */
 static inline int FastHandleMove(int handle)
 {

@@ -1,9 +1,9 @@
 /*
  * SIGPIPE, kept from the calling thread while the kernel may raise it there.
  *
- * The kernel sends SIGPIPE to the thread that writes, not to the process; so it is enough to block it in
- * that thread, and to take off what is pending afterwards. One that was pending before belongs to the
- * program, and stays.
+ * The kernel sends SIGPIPE to the thread that writes, not to the process; so it is enough to block
+ * it in that thread, and to take off what is pending afterwards. One that was pending before
+ * belongs to the program, and stays.
  */
 #include "base/pipe-signal.h"
 

@@ -15,7 +15,8 @@ struct FastPipeSignal
 
 void FastPipeSignalBlock(struct FastPipeSignal* guard);
 
-/* Takes off what was raised since, and gives the thread its mask back. Returns whether there was any. */
+/* Takes off what was raised since, and gives the thread its mask back. Returns whether there was
+ * any. */
 bool FastPipeSignalRestore(const struct FastPipeSignal* guard);
 
 #endif

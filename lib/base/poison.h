@@ -1,9 +1,9 @@
 /*
- * Memory that nobody may touch for a while, told to whoever watches the program: valgrind, or
- * AddressSanitizer.
+ * Memory that nobody may touch for a while, as whoever watches the program has to know: valgrind,
+ * or AddressSanitizer.
  *
- * AddressSanitizer is asked for by the program, rarely by the library: so its runtime is looked for when
- * the library is loaded, by weak references, which are null in all other programs.
+ * AddressSanitizer is asked for by the program, rarely by the library: so its runtime is looked for
+ * when the library is loaded, by weak references, which are null in all other programs.
  */
 #ifndef FASTSOCKET_POISON_H
 #define FASTSOCKET_POISON_H

@@ -1,6 +1,6 @@
 /*
- * Numbers threads in the order in which they first ask, knows which have ended, and counts forks in the
- * children.
+ * Numbers threads in the order in which they first ask, knows which have ended, and counts forks in
+ * the children.
  */
 #include "base/thread.h"
 
@@ -22,7 +22,8 @@ uint64_t FastThreadNumber(void)
 static pthread_key_t marksKey;
 static bool hasMarksKey;
 
-/* A thread ends: its marks hang on a list of its own, and none may tell of the next with its pthread_t. */
+/* A thread ends: its marks hang on a list of its own, and none may tell of the next with its
+ * pthread_t. */
 static void clearMarks(void* first)
 {
     struct FastThreadMark* mark = first;
@@ -64,7 +65,8 @@ void FastThreadClearMark(struct FastThreadMark* mark)
     if (mark->previous != NULL)
         mark->previous->next = mark->next;
     else
-        (void)pthread_setspecific(marksKey, mark->next); /* its memory is there since the mark was set */
+        /* its memory is there since the mark was set */
+        (void)pthread_setspecific(marksKey, mark->next);
     if (mark->next != NULL)
         mark->next->previous = mark->previous;
 }
@@ -114,7 +116,8 @@ void FastThreadDestroyLife(struct FastThreadLife* life)
 
 _Atomic uint64_t FastForkNumber;
 
-/* Descriptors that no forked child may keep, a bit each. Those beyond are kept, by children that don't exec. */
+/* Descriptors that no forked child may keep, a bit each. Those beyond are kept, by children that
+ * don't exec. */
 enum
 {
     FORK_HANDLES = 65536,
@@ -153,7 +156,8 @@ static void countFork(void)
 
 static void watchForks(void)
 {
-    (void)pthread_atfork(NULL, NULL, countFork); /* without memory for it, children are on their own */
+    /* without memory for it, children are on their own */
+    (void)pthread_atfork(NULL, NULL, countFork);
 }
 
 void FastForkWatch(void)

@@ -15,9 +15,9 @@
 uint64_t FastThreadNumber(void);
 
 /*
- * By which a thread is recognized in few instructions. self is pthread_self() while that can't be another
- * thread's: it is taken away when the thread ends. Without it the number tells, which costs a call for
- * thread-local memory.
+ * By which a thread is recognized in few instructions. self is pthread_self() while that can't be
+ * another thread's: it is taken away when the thread ends. Without it the number tells, which costs
+ * a call for thread-local memory.
  */
 struct FastThreadMark
 {
@@ -33,8 +33,8 @@ void FastThreadSetMark(struct FastThreadMark* mark);
 /* In the same thread, before the memory goes; needless when the thread has ended. */
 void FastThreadClearMark(struct FastThreadMark* mark);
 
-/* The calling thread is the mark's. true is certain, false is to be asked again by FastThreadHasNumber. Any
- * thread, at any time. */
+/* The calling thread is the mark's. true is certain, false is to be asked again by
+ * FastThreadHasNumber. Any thread, at any time. */
 static inline bool FastThreadIsSelf(const struct FastThreadMark* mark)
 {
     return atomic_load_explicit(&mark->self, memory_order_relaxed) == (uintptr_t)pthread_self();
@@ -44,9 +44,10 @@ static inline bool FastThreadIsSelf(const struct FastThreadMark* mark)
 bool FastThreadHasNumber(const struct FastThreadMark* mark);
 
 /*
- * A thread's sign of life, that others can look for. The kernel itself takes it away when the thread ends,
- * however it ends, and before anybody who joins it goes on; its number is seen as living for a while longer
- * (and that of the first thread of a process for as long as the others run).
+ * A thread's sign of life, that others can look for. The kernel itself takes it away when the
+ * thread ends, however it ends, and before anybody who joins it goes on; its number is seen as
+ * living for a while longer (and that of the first thread of a process for as long as the others
+ * run).
  */
 struct FastThreadLife
 {
@@ -71,14 +72,16 @@ void FastThreadDestroyLife(struct FastThreadLife* life);
 /* What FastForkCount tells; written by forks alone. */
 extern _Atomic uint64_t FastForkNumber __attribute__((visibility("hidden")));
 
-/* How many times this process and its parents have been born of a fork, since the first watch began: a
- * number that was noted before a fork is not the child's. Any thread, async-signal-safe. */
+/* How many times this process and its parents have been born of a fork, since the first watch
+ * began: a number that was noted before a fork is not the child's. Any thread,
+ * async-signal-safe. */
 static inline uint64_t FastForkCount(void)
 {
     return atomic_load_explicit(&FastForkNumber, memory_order_relaxed);
 }
 
-/* A descriptor that a forked child doesn't know of, and would keep open: closed in the child at once. */
+/* A descriptor that a forked child doesn't know of, and would keep open: closed in the child at
+ * once. */
 void FastForkHide(int handle);
 
 /* Closes a descriptor that was hidden so. */

@@ -2,8 +2,9 @@
  * A pairing heap.
  *
  * Setting a timer melds it with the root: constant time. Taking one out cuts its subtree off and
- * merges its children in two passes, iteratively: n children in a row, as n settings in falling order
- * of deadline leave them, must not become n frames of stack. The cost is logarithmic, amortised.
+ * merges its children in two passes, iteratively: n children in a row, as n settings in falling
+ * order of deadline leave them, must not become n frames of stack. The cost is logarithmic,
+ * amortised.
  */
 #include "base/timer.h"
 
@@ -16,7 +17,8 @@ static bool isBefore(const struct FastTimer* one, const struct FastTimer* other)
     return one->order < other->order;
 }
 
-/* Joins two trees, neither of them NULL; the root that comes out has no links upward or sideways. */
+/* Joins two trees, neither of them NULL; the root that comes out has no links upward or
+ * sideways. */
 static struct FastTimer* meld(struct FastTimer* one, struct FastTimer* other)
 {
     struct FastTimer* parent = isBefore(other, one) ? other : one;

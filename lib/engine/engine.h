@@ -1,13 +1,13 @@
 /*
  * The one seam to the kernel.
  *
- * Everything above speaks of submission and completion entries in the kernel's own formats. An engine
- * keeps both in arrays in memory; reserving an entry, looking at completions and advancing are the
- * same for every engine and stand here, inline. The rest goes through the table of functions: one
- * indirect call a turn.
+ * Everything above speaks of submission and completion entries in the kernel's own formats. An
+ * engine keeps both in arrays in memory; reserving an entry, looking at completions and advancing
+ * are the same for every engine and stand here, inline. The rest goes through the table of
+ * functions: one indirect call a turn.
  *
- * What an entry points to beside data buffers, address and control data (message headers, io vectors,
- * timespecs) is read during the enter that submits it, and need not live longer.
+ * What an entry points to beside data buffers, address and control data (message headers, io
+ * vectors, timespecs) is read during the enter that submits it, and need not live longer.
  */
 #ifndef FASTSOCKET_ENGINE_H
 #define FASTSOCKET_ENGINE_H
@@ -23,22 +23,24 @@ struct FastEngine;
 struct FastEngineFunctions
 {
     /*
-     * Submits every reserved entry, then waits until a completion is there, timeout nanoseconds have
-     * passed (0 = don't wait, negative = no limit) or a signal has come.
+     * Submits every reserved entry, then waits until a completion is there, timeout nanoseconds
+     * have passed (0 = don't wait, negative = no limit) or a signal has come.
      *
-     * Returns 0 (completions, or time is up), -EINTR, -EAGAIN, -EBUSY or -ENOMEM (nothing or not all
-     * was submitted, try again after reaping), or another negative errno: the engine is dead
+     * Returns 0 (completions, or time is up), -EINTR, -EAGAIN, -EBUSY or -ENOMEM (nothing or not
+     * all was submitted, try again after reaping), or another negative errno: the engine is dead
      * (-EEXIST: the thread that used it first has exited). The first call ties the engine to the
      * calling thread.
      */
     int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
 
-    /* A buffer ring of entries (a power of two) in page-aligned memory. Returns 0 or negative errno. */
-    int (*registerBuffers)(struct FastEngine* engine, uint16_t group, void* memory, uint32_t entries);
+    /* A buffer ring of entries (a power of two) in page-aligned memory. Returns 0 or negative
+     * errno. */
+    int (*registerBuffers)(struct FastEngine* engine, uint16_t group, void* memory,
+                           uint32_t entries);
     void (*unregisterBuffers)(struct FastEngine* engine, uint16_t group);
 
-    /* Entries that were taken from a buffer ring so far, modulo 65536; negative errno if that can't be
-     * told. */
+    /* Entries that were taken from a buffer ring so far, modulo 65536; negative errno if nobody
+     * knows. */
     int (*countTakenBuffers)(struct FastEngine* engine, uint16_t group);
 
     /* Fills an entry (but for user_data) that completes once after a wake, even an earlier one. */
@@ -47,17 +49,19 @@ struct FastEngineFunctions
     /* Any thread, async-signal-safe; harmless after close. */
     void (*wake)(struct FastEngine* engine);
 
-    /* A descriptor that polls readable when an enter would find completions, for a foreign loop. Made
-     * at the first call; negative errno if that fails. */
+    /* A descriptor that polls readable when an enter would find completions, for a foreign loop.
+     * Made at the first call; negative errno if that fails. */
     int (*getHandle)(struct FastEngine* engine);
 
-    /* Makes the handle unreadable after a turn, if it was ever asked for. What comes from now on makes
-     * it readable; what came before shows in FastEngineHasMore. */
+    /* Makes the handle unreadable after a turn, if it was ever asked for. What comes from now on
+     * makes it readable; what came before shows in FastEngineHasMore. */
     void (*clearHandle)(struct FastEngine* engine);
 
-    void (*close)(struct FastEngine* engine);   /* ends every operation; no completion comes any more */
-    void (*closeHandles)(struct FastEngine* engine);  /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
-    void (*destroy)(struct FastEngine* engine); /* after close: frees the engine */
+    /* ends every operation; no completion comes any more */
+    void (*close)(struct FastEngine* engine);
+    /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
+    void (*closeHandles)(struct FastEngine* engine);
+    void (*destroy)(struct FastEngine* engine);      /* after close: frees the engine */
 };
 
 struct FastEngine
@@ -66,7 +70,8 @@ struct FastEngine
     uint64_t features; /* FASTRING_FEATURE_* */
     bool embedded;     /* getHandle was called: call clearHandle */
     bool idle;         /* set by enter: it found nothing to run, whatever IORING_SQ_TASKRUN says */
-    uint32_t enters;   /* counted by enter: what a completion tells of was given to the kernel before the last */
+    /* counted by enter: what a completion tells of was given to the kernel before the last */
+    uint32_t enters;
     bool checked;      /* valgrind watches: see checker.h */
 
     struct
@@ -131,9 +136,9 @@ static inline bool FastEngineOverflown(const struct FastEngine* engine)
 }
 
 /*
- * An enter would find completions that are not in the array yet. IORING_SQ_TASKRUN may stay set with
- * nothing to run (7.2 and later, after a send that polls first): after an enter that brought nothing it
- * is not believed, until the kernel signals the handle, or the next enter.
+ * An enter would find completions that are not in the array yet. IORING_SQ_TASKRUN may stay set
+ * with nothing to run (7.2 and later, after a send that polls first): after an enter that brought
+ * nothing it is not believed, until the kernel signals the handle, or the next enter.
  */
 static inline bool FastEngineHasMore(const struct FastEngine* engine)
 {

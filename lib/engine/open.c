@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-/* What FASTSOCKET_FEATURES_OFF hides: asked at each opening, so that it holds for the engines that follow. */
+/* What FASTSOCKET_FEATURES_OFF hides: asked at each opening, so that it holds for the engines that
+ * follow. */
 static uint64_t hiddenFeatures(void)
 {
     const char* text = secure_getenv("FASTSOCKET_FEATURES_OFF");

@@ -11,7 +11,7 @@
  *
  * A mask of signals is set around the sleep: valgrind (3.19) answers EFAULT to a ppoll with one,
  * when a signal that the mask blocks has interrupted it. A signal may come between the two then,
- * and not end the sleep; so that is short, and a turn without news.
+ * and not end the sleep; so that is short, and a turn in which nothing came.
  *
  * Failure: without a handle (no descriptor is free) the caller waits in the kernel after all.
  */
@@ -34,7 +34,8 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * CHECKED_SECOND + time.tv_nsec;
 }
 
-/* 1: the handle is readable; 0: time is up; or negative errno. left: nanoseconds, negative: no limit. */
+/* 1: the handle is readable; 0: time is up; or negative errno. left: nanoseconds, negative: no
+ * limit. */
 static int sleepOn(int handle, int64_t left)
 {
     struct pollfd state = {.fd = handle, .events = POLLIN};

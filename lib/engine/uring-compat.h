@@ -1,6 +1,6 @@
 /*
- * Kernel interface that is newer than liburing 2.3's headers: values only, used when trying shows that
- * the running kernel has them.
+ * Kernel interface that is newer than liburing 2.3's headers: values only, used when trying shows
+ * that the running kernel has them.
  */
 #ifndef FASTSOCKET_URING_COMPAT_H
 #define FASTSOCKET_URING_COMPAT_H
@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 /*
- * Macros of the system's header, where it is new enough, must agree; enumerators can't be asked for.
+ * Macros of the system's header, where it is new enough, must agree; enumerators can't be asked
+ * for.
  * NOLINTBEGIN(misc-redundant-expression): they agree to the letter.
  */
 #define FAST_URING_SETUP_NO_SQARRAY (1U << 16)

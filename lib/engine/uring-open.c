@@ -2,12 +2,12 @@
  * How an engine on io_uring is opened.
  *
  * Good path: tries the best set of set-up flags that the kernel takes, maps the rings, makes the
- * submission array an identity (or has none) so that an entry's place is its index, and finds out the
- * rest of the features by trying. The ring starts disabled, so that any thread may prepare it.
+ * submission array an identity (or has none) so that an entry's place is its index, and finds out
+ * the rest of the features by trying. The ring starts disabled, so that any thread may prepare it.
  *
- * Failures: memory refused (RLIMIT_MEMLOCK, kernels that charge rings to it): half the entries, down
- * to 64. io_uring refused (seccomp, sysctl), or one of its three system calls: EPERM or ENOSYS to
- * the caller.
+ * Failures: memory refused (RLIMIT_MEMLOCK, kernels that charge rings to it): half the entries,
+ * down to 64. io_uring refused (seccomp, sysctl), or one of its three system calls: EPERM or ENOSYS
+ * to the caller.
  */
 #include "engine/uring-open.h"
 #include "base/checker.h"
@@ -118,7 +118,8 @@ static void exposeQueues(struct FastUring* engine)
 static void findWaitFlags(struct FastUring* engine, uint64_t hidden)
 {
     engine->enterFlags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT && !(hidden & FASTRING_FEATURE_NO_IOWAIT)) {
+    if (engine->ring.features & FAST_URING_FEAT_NO_IOWAIT &&
+        !(hidden & FASTRING_FEATURE_NO_IOWAIT)) {
         engine->enterFlags |= FAST_URING_ENTER_NO_IOWAIT;
         engine->base.features |= FASTRING_FEATURE_NO_IOWAIT;
     }
@@ -146,8 +147,9 @@ static bool isRefused(int result)
 }
 
 /*
- * A filter of system calls may let the set-up pass and refuse the rest: told when the ring is made, not by the
- * first wait. Neither call here can succeed: the ring is disabled yet, and has no eventfd.
+ * A filter of system calls may let the set-up pass and refuse the rest: reported when the ring is
+ * made, not by the first wait. Neither call here can succeed: the ring is disabled yet, and has no
+ * eventfd.
  */
 static int findRefusal(const struct FastUring* engine)
 {
@@ -191,7 +193,8 @@ static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidde
     engine->base.checked = FastCheckerRuns();
     /* cppcheck-suppress knownConditionTrueFalse ; it sees the build without valgrind's headers */
     if (engine->base.checked)
-        (void)FastUringFunctions.getHandle(&engine->base); /* now, so that waiting opens no descriptor in a program's midst */
+        /* now, so that waiting opens no descriptor in a program's midst */
+        (void)FastUringFunctions.getHandle(&engine->base);
     *result = engine;
     return 0;
 
@@ -235,7 +238,8 @@ int FastUringOpen(struct FastEngine** result, uint32_t length, uint64_t hidden)
     int error = openEngine(&engine, length, hidden);
     if (error < 0)
         return error;
-    engine->base.features &= found | ~FASTRING_FEATURE_READ_MULTISHOT; /* the kernel says so, and use doesn't */
+    /* the kernel says so, and use doesn't */
+    engine->base.features &= found | ~FASTRING_FEATURE_READ_MULTISHOT;
     engine->base.features |= found & ~hidden;
     *result = &engine->base;
     return 0;

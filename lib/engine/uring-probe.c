@@ -1,15 +1,15 @@
 /*
  * What the kernel can do, found out by use.
  *
- * Each trial takes a pair of AF_UNIX sockets or a pipe and a few tiny buffers of one group, submits one
- * operation and looks at its completions. A kernel that lacks a feature answers -EINVAL, or takes the
- * flag and ignores it, or, for bundles of some releases, gives buffers out of order: all differ
- * in the bytes that arrive.
+ * Each trial takes a pair of AF_UNIX sockets or a pipe and a few tiny buffers of one group, submits
+ * one operation and looks at its completions. A kernel that lacks a feature answers -EINVAL, or
+ * takes the flag and ignores it, or, for bundles of some releases, gives buffers out of order: all
+ * differ in the bytes that arrive.
  *
- * A trial does what the library will do, the fruitless case included: every receive is armed before there
- * is anything, and finds nothing again between the writes. What it has not taken must then lie in the
- * kernel's ring as it was put there: some releases leave a receive's limit in the entry at which it
- * looked in vain, and the next receive of whatever socket is deceived.
+ * A trial does what the library will do, the fruitless case included: every receive is armed before
+ * there is anything, and finds nothing again between the writes. What it has not taken must then
+ * lie in the kernel's ring as it was put there: some releases leave a receive's limit in the entry
+ * at which it looked in vain, and the next receive of whatever socket is deceived.
  *
  * Every operation is final before its trial returns, since the buffers lie on our stack and heap.
  */
@@ -31,11 +31,12 @@ enum
 {
     TRIAL_GROUP = 1,
     TRIAL_BUFFERS = 8,
-    TRIAL_LENGTH = 16, /* bytes in a buffer */
-    TRIAL_CAP = 8,     /* less than a buffer */
-    TRIAL_SHARE = TRIAL_BUFFERS / 4 * TRIAL_LENGTH, /* of the ring, as sockets bound their receives */
+    TRIAL_LENGTH = 16,                              /* bytes in a buffer */
+    TRIAL_CAP = 8,                                  /* less than a buffer */
+    /* of the ring, as sockets bound their receives */
+    TRIAL_SHARE = TRIAL_BUFFERS / 4 * TRIAL_LENGTH,
     TRIAL_FAR = 1 << 20,
-    TRIAL_TURNS = 64,  /* enters before a trial gives up */
+    TRIAL_TURNS = 64, /* enters before a trial gives up */
 };
 
 struct trial
@@ -47,7 +48,7 @@ struct trial
     int error;         /* why something could not be tried: says nothing of the kernel */
     uint16_t next;     /* id of the buffer that the kernel takes next, if it keeps the order */
     uint16_t priority; /* flags of the receives that work, for the trials of what goes with them */
-    bool inFlight;       /* the operation's last completion is still to come */
+    bool inFlight;     /* the operation's last completion is still to come */
 };
 
 static void closeEnd(struct trial* trial, int end)
@@ -97,8 +98,8 @@ static bool findsNothing(struct trial* trial)
     return FastEnginePeek(trial->engine) == NULL;
 }
 
-/* Reads completions until the operation is final: its sockets are shut down, or its pipe has no writer any
- * more, so it ends by itself. */
+/* Reads completions until the operation is final: its sockets are shut down, or its pipe has no
+ * writer any more, so it ends by itself. */
 static void endOperation(struct trial* trial)
 {
     struct io_uring_cqe completion;
@@ -193,7 +194,8 @@ static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received
 /* Writes of one, three and four buffers' size, all of which must come back in order. */
 static bool receivesInOrder(struct trial* trial, uint16_t priority)
 {
-    static const size_t writes[] = {TRIAL_LENGTH, (size_t)3 * TRIAL_LENGTH, (size_t)4 * TRIAL_LENGTH};
+    static const size_t writes[] = {TRIAL_LENGTH, (size_t)3 * TRIAL_LENGTH,
+                                    (size_t)4 * TRIAL_LENGTH};
     uint8_t bytes[TRIAL_BUFFERS * TRIAL_LENGTH];
     for (size_t index = 0; index < sizeof(bytes); index++)
         bytes[index] = (uint8_t)index;
@@ -217,14 +219,15 @@ static bool receivesInOrder(struct trial* trial, uint16_t priority)
 static bool receiveOnce(struct trial* trial, uint8_t expected, int count, bool more)
 {
     struct io_uring_cqe completion;
-    return nextCompletion(trial, &completion) && checkBytes(trial, &completion, expected) == count &&
-           trial->inFlight == more;
+    return nextCompletion(trial, &completion) &&
+           checkBytes(trial, &completion, expected) == count && trial->inFlight == more;
 }
 
 /*
- * A cap of less than a buffer: the receive finds nothing, goes on after less than the cap, finds nothing
- * again, and ends with the cap. With bundles, if there are any, since that is how they are used: together
- * they have left the cap in the ring (6.17 to 7.0.4), or ended every receive at once (7.3).
+ * A cap of less than a buffer: the receive finds nothing, goes on after less than the cap, finds
+ * nothing again, and ends with the cap. With bundles, if there are any, since that is how they are
+ * used: together they have left the cap in the ring (6.17 to 7.0.4), or ended every receive at once
+ * (7.3).
  */
 static bool capEnds(struct trial* trial, uint32_t each)
 {
@@ -234,8 +237,8 @@ static bool capEnds(struct trial* trial, uint32_t each)
         return false;
     startReceive(trial, trial->priority, each, TRIAL_CAP);
     return findsNothing(trial) && entriesAreIntact(trial) &&
-           send(trial->pair[1], bytes, half, MSG_NOSIGNAL) == half && receiveOnce(trial, 0, half, true) &&
-           findsNothing(trial) && entriesAreIntact(trial) &&
+           send(trial->pair[1], bytes, half, MSG_NOSIGNAL) == half &&
+           receiveOnce(trial, 0, half, true) && findsNothing(trial) && entriesAreIntact(trial) &&
            send(trial->pair[1], bytes + half, half, MSG_NOSIGNAL) == half &&
            receiveOnce(trial, half, half, false);
 }
@@ -335,7 +338,8 @@ static bool acceptsMultishot(struct trial* trial)
     if (!listenSomewhere(trial, &name, &length))
         return true;
     io_uring_prep_multishot_accept(startOperation(trial), trial->pair[0], NULL, NULL, SOCK_CLOEXEC);
-    return findsNothing(trial) && acceptOne(trial, &name, length) && acceptOne(trial, &name, length);
+    return findsNothing(trial) && acceptOne(trial, &name, length) &&
+           acceptOne(trial, &name, length);
 }
 
 static bool multishotWorks(struct trial* trial)
@@ -364,8 +368,8 @@ static bool inFreshGroup(struct trial* trial, bool (*function)(struct trial* tri
 {
     memset(trial->buffers, 0, sizeof(struct io_uring_buf) * TRIAL_BUFFERS);
     io_uring_buf_ring_init(trial->buffers);
-    int result = trial->engine->functions->registerBuffers(trial->engine, TRIAL_GROUP, trial->buffers,
-                                                           TRIAL_BUFFERS);
+    int result = trial->engine->functions->registerBuffers(trial->engine, TRIAL_GROUP,
+                                                           trial->buffers, TRIAL_BUFFERS);
     if (result == -ENOMEM || result == -EAGAIN)
         trial->error = -result;
     if (result < 0)
@@ -391,7 +395,8 @@ static int64_t tryReceives(struct trial* trial)
     if (inFreshGroup(trial, capsWork) && inFreshGroup(trial, smallBoundsWork) &&
         inFreshGroup(trial, capWaits))
         features |= FASTRING_FEATURE_RECEIVE_CAP;
-    if (trial->engine->features & FASTRING_FEATURE_READ_MULTISHOT && inFreshGroup(trial, readsMultishot))
+    if (trial->engine->features & FASTRING_FEATURE_READ_MULTISHOT &&
+        inFreshGroup(trial, readsMultishot))
         features |= FASTRING_FEATURE_READ_MULTISHOT;
     return features;
 }

@@ -1,8 +1,9 @@
 /*
  * The engine on io_uring: what it does while it runs, through liburing.
  *
- * The first enter enables the ring and so ties it to the thread that waits. An enter that is refused for a
- * while (EAGAIN, EBUSY, ENOMEM) leaves what was not consumed in the array for the next one.
+ * The first enter enables the ring and so ties it to the thread that waits. An enter that is
+ * refused for a while (EAGAIN, EBUSY, ENOMEM) leaves what was not consumed in the array for the
+ * next one.
  */
 #include "engine/uring.h"
 #include "engine/uring-checked.h"
@@ -15,7 +16,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* What our own signals of a foreign loop's handle count, to be told from the kernel's, which count one. */
+/* What our own signals of a foreign loop's handle count, so that they differ from the
+ * kernel's, which count one. */
 #define ENGINE_OWN_SIGNAL (UINT64_C(1) << 32)
 
 enum
@@ -33,12 +35,14 @@ static struct FastUring* uring(struct FastEngine* engine)
 static int enableRing(struct FastUring* engine)
 {
     /* liburing 2.3 declares io_uring_enable_rings without exporting it. */
-    int result = io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    int result = io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+                                   NULL, 0);
     engine->enabled = result == 0;
     return result;
 }
 
-/* Whether an enter has left the queue as it was, although there should still be something to run. */
+/* Whether an enter has left the queue as it was, although there should still be something to
+ * run. */
 static bool bringsNothing(const struct FastUring* engine, unsigned before)
 {
     return __atomic_load_n(engine->ring.cq.ktail, __ATOMIC_ACQUIRE) == before &&
@@ -54,7 +58,8 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
             return result;
     }
     int waited;
-    if (base->checked && timeout != 0 && FastEngineWaitChecked(base, &FastUringFunctions, timeout, mask, &waited))
+    if (base->checked && timeout != 0 &&
+        FastEngineWaitChecked(base, &FastUringFunctions, timeout, mask, &waited))
         return waited;
 
     struct io_uring_sq* queue = &engine->ring.sq;
@@ -99,8 +104,8 @@ static void unregisterBuffers(struct FastEngine* base, uint16_t group)
 static int countTakenBuffers(struct FastEngine* base, uint16_t group)
 {
     struct FastUringBufferStatus status = {.group = group};
-    int result = io_uring_register((unsigned)uring(base)->ring.ring_fd, FAST_URING_REGISTER_PBUF_STATUS,
-                                   &status, 1);
+    int result = io_uring_register((unsigned)uring(base)->ring.ring_fd,
+                                   FAST_URING_REGISTER_PBUF_STATUS, &status, 1);
     return result < 0 ? result : (int)(status.head & UINT16_MAX);
 }
 
@@ -133,12 +138,12 @@ static void wake(struct FastEngine* base)
 /*
  * The handle for a foreign loop.
  *
- * A ring with deferred task work does not wake those who sleep in a poll of it: completions are made
- * only when its thread enters (6.18, seen with epoll and another thread's write; a poll that begins
- * later sees them). The kernel does signal an eventfd that is registered with the ring at the moment
- * work is deferred. One case needs help: when that work comes from a write to another eventfd, the
- * signal takes a way around by RCU, and takes it once for a registration; so it is registered again
- * after each signal. Rings of other kinds poll as they should.
+ * A ring with deferred task work does not wake those who sleep in a poll of it: completions are
+ * made only when its thread enters (6.18, seen with epoll and another thread's write; a poll that
+ * begins later sees them). The kernel does signal an eventfd that is registered with the ring at
+ * the moment work is deferred. One case needs help: when that work comes from a write to another
+ * eventfd, the signal takes a way around by RCU, and takes it once for a registration; so it is
+ * registered again after each signal. Rings of other kinds poll as they should.
  */
 static int registerNotify(struct FastUring* engine, int handle)
 {
@@ -153,7 +158,8 @@ static int getHandle(struct FastEngine* base)
         return engine->ring.ring_fd;
     if (handle >= 0)
         return handle;
-    handle = FastHandleMove(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)); /* one turn to begin with: work may be there */
+    /* one turn to begin with: work may be there */
+    handle = FastHandleMove(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
     if (handle < 0)
         return -errno;
     int result = registerNotify(engine, handle);
@@ -181,7 +187,8 @@ static void clearHandle(struct FastEngine* base)
     }
     engine->deaf = deaf;
     if (deaf || FastEngineHasMore(base))
-        signalHandle(handle, ENGINE_OWN_SIGNAL); /* what came while nobody listened, or may come; again next turn */
+        /* what came while nobody listened, or may come; again next turn */
+        signalHandle(handle, ENGINE_OWN_SIGNAL);
 }
 
 static void closeEngine(struct FastEngine* base)

@@ -12,10 +12,12 @@ struct FastUring
     struct io_uring ring;
     unsigned enterFlags;
     bool enabled;
-    atomic_int wakeHandle; /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
+    /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
+    atomic_int wakeHandle;
     uint64_t wakeValue;
-    bool deaf; /* the handle could not be registered again */
-    atomic_int notifyHandle; /* eventfd that the kernel signals for a foreign loop; negative: none */
+    bool deaf;               /* the handle could not be registered again */
+    /* eventfd that the kernel signals for a foreign loop; negative: none */
+    atomic_int notifyHandle;
 };
 
 /* Of an engine that is set up. */

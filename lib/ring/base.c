@@ -1,8 +1,8 @@
 /*
  * The ring as those who live on it know it.
  *
- * A ring's memory is counted: the user has one reference, each member one. A member that is closed at the
- * ring's end stays as memory until its user releases it, and so does the ring.
+ * A ring's memory is counted: the user has one reference, each member one. A member that is closed
+ * at the ring's end stays as memory until its user releases it, and so does the ring.
  */
 #include "ring/base.h"
 

@@ -1,6 +1,6 @@
 /*
- * What everything on a ring needs of it: checks of the exported edge, references and members, tasks,
- * submission entries.
+ * What everything on a ring needs of it: checks of the exported edge, references and members,
+ * tasks, submission entries.
  */
 #ifndef FASTSOCKET_RING_BASE_H
 #define FASTSOCKET_RING_BASE_H
@@ -14,13 +14,14 @@ struct FastRingMember;
 struct FastRingMemberFunctions
 {
     /* The ring is being released: tell the user what is promised, cancel what is in flight. Runs on
-     * the ring's thread, the loop still works (prepare, completions and dispatch; no timers). Not called
-     * when the ring's thread has exited. May be NULL. */
+     * the ring's thread, the loop still works (prepare, completions and dispatch; no timers). Not
+     * called when the ring's thread has exited. May be NULL. */
     void (*end)(struct FastRingMember* member);
 
-    /* Nothing will complete any more. orderly: every operation of the ring is final; otherwise memory
-     * that an operation in flight uses must be leaked. The member is unlinked already; it becomes defunct,
-     * or is freed if its user has released it. Must drop the member's use of timers. */
+    /* Nothing will complete any more. orderly: every operation of the ring is final; otherwise
+     * memory that an operation in flight uses must be leaked. The member is unlinked already; it
+     * becomes defunct, or is freed if its user has released it. Must drop the member's use of
+     * timers. */
     void (*close)(struct FastRingMember* member, bool orderly);
 
     /* The ring's inbound limit is reached: receive no more than must be. May be NULL. */
@@ -98,9 +99,10 @@ void FastRingHold(struct FastRing* ring);
 /* Any thread. The last one frees the ring. */
 void FastRingDrop(struct FastRing* ring);
 
-/* Links a member, and holds a reference on the ring until the member itself drops it by FastRingDrop,
- * defunct or not. */
-void FastRingLink(struct FastRing* ring, struct FastRingMember* member, const struct FastRingMemberFunctions* functions);
+/* Links a member, and holds a reference on the ring until the member itself drops it by
+ * FastRingDrop, defunct or not. */
+void FastRingLink(struct FastRing* ring, struct FastRingMember* member,
+                  const struct FastRingMemberFunctions* functions);
 
 /* Takes a member off the list, and does no more; harmless when that has happened. */
 void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member);
@@ -156,8 +158,10 @@ static inline struct FastEngine* FastRingEngine(struct FastRing* ring)
 }
 
 /* Reserves an entry for an operation, zeroed, user_data set; counts it as in flight until its final
- * completion. NULL when the queue is full: return false from the task's function. Only in the prepare phase. */
-static inline struct io_uring_sqe* FastRingReserve(struct FastRing* ring, struct FastOperation* operation)
+ * completion. NULL when the queue is full: return false from the task's function. Only in the
+ * prepare phase. */
+static inline struct io_uring_sqe* FastRingReserve(struct FastRing* ring,
+                                                   struct FastOperation* operation)
 {
     struct io_uring_sqe* entry = FastEngineReserve(ring->engine);
     if (entry == NULL)
@@ -178,13 +182,15 @@ static inline unsigned FastRingRoom(const struct FastRing* ring)
  * enter. NULL when it is used up: return false from the task's function. At most 64 KiB each. */
 void* FastRingScratch(struct FastRing* ring, size_t size);
 
-/* Prepares the cancellation of what has target as its user_data. operation reports the result, which
- * means nothing: only the target's own final completion counts. Returns false when the queue is
- * full. Only in the prepare phase. While a cancellation is in flight, target must not be submitted again. */
-bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation, const struct FastOperation* target);
+/* Prepares the cancellation of what has target as its user_data. operation reports the result,
+ * which means nothing: only the target's own final completion counts. Returns false when the queue
+ * is full. Only in the prepare phase. While a cancellation is in flight, target must not be
+ * submitted again. */
+bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation,
+                    const struct FastOperation* target);
 
-/* A completion contradicts what was given to the kernel, and is refused: it is counted, and the ring uses
- * neither bundles nor byte caps any more. */
+/* A completion contradicts what was given to the kernel, and is refused: it is counted, and the
+ * ring uses neither bundles nor byte caps any more. */
 void FastRingDistrust(struct FastRing* ring);
 
 /* ---- numbers ---- */

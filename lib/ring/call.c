@@ -1,9 +1,9 @@
 /*
  * Calls from other threads.
  *
- * Good path: the ring keeps one operation in flight that a wake completes. A call is pushed on a stack by
- * compare and exchange; who finds no wake on its way makes one. The completion has the calls run in the
- * dispatch phase, and the operation prepared again.
+ * Good path: the ring keeps one operation in flight that a wake completes. A call is pushed on a
+ * stack by compare and exchange; who finds no wake on its way makes one. The completion has the
+ * calls run in the dispatch phase, and the operation prepared again.
  */
 #include "ring/call.h"
 
@@ -54,7 +54,8 @@ static void onWake(struct FastOperation* operation, const struct io_uring_cqe* c
     (void)completion;
     ring->calls.armed = false;
     ring->statistics.wakes++;
-    atomic_store(&ring->calls.woken, false); /* before the stack is read: a later submit wakes again */
+    /* before the stack is read: a later submit wakes again */
+    atomic_store(&ring->calls.woken, false);
     FastRingNotify(ring, &ring->calls.run);
     if (atomic_load(&ring->state) == RING_RUNNING)
         FastRingDefer(ring, &ring->calls.arm);

@@ -15,8 +15,9 @@ struct FastRingCall
 };
 
 /* Any thread, async-signal-safe. The call must live until it has run; submits before that merge.
- * Returns -ECANCELED when the ring is gone, -EPERM in a forked child. Calls pending when the ring ends are
- * run before it is gone or are dropped (pending stays true: nothing of the ring refers to them then). */
+ * Returns -ECANCELED when the ring is gone, -EPERM in a forked child. Calls pending when the ring
+ * ends are run before it is gone or are dropped (pending stays true: nothing of the ring refers to
+ * them then). */
 int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call);
 
 /* At creation. */

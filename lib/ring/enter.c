@@ -1,8 +1,8 @@
 /*
  * Entering the kernel.
  *
- * The kernel raises SIGPIPE for some writes whatever their flags say; around an enter with such entries the
- * signal is blocked, and what was raised is taken off.
+ * The kernel raises SIGPIPE for some writes whatever their flags say; around an enter with such
+ * entries the signal is blocked, and what was raised is taken off.
  */
 #include "ring/enter.h"
 #include "base/pipe-signal.h"
@@ -15,8 +15,8 @@ void FastRingGuardPipe(struct FastRing* ring)
 static int enterGuarded(struct FastRing* ring, int64_t timeout, const sigset_t* mask)
 {
     struct FastPipeSignal guard;
-    /* UNTESTED: the caller's mask would let the signal in while the kernel waits, but it does not wait
-     * when a write has failed, since that is a completion. */
+    /* UNTESTED: the caller's mask would let the signal in while the kernel waits, but it does not
+     * wait when a write has failed, since that is a completion. */
     sigset_t without;
     if (mask != NULL) {
         without = *mask;

@@ -6,7 +6,8 @@
 
 #include "ring/base.h"
 
-/* As the engine's enter: submits what is reserved and waits at most timeout nanoseconds; negative: no limit. */
+/* As the engine's enter: submits what is reserved and waits at most timeout nanoseconds; negative:
+ * no limit. */
 int FastRingEnter(struct FastRing* ring, int64_t timeout, const sigset_t* mask);
 
 /* Submits and collects, handles nothing; as the engine's enter. */

@@ -1,8 +1,8 @@
 /*
  * Buffer groups: few, one for each provider.
  *
- * An id may be given away again while completions still name a buffer of the one that had it before: so a
- * group notes the completion from which on it is meant.
+ * An id may be given away again while completions still name a buffer of the one that had it
+ * before: so a group notes the completion from which on it is meant.
  */
 #include "ring/group.h"
 
@@ -33,7 +33,8 @@ struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id
 uint64_t FastRingNextCompletion(const struct FastRing* ring)
 {
     const struct FastEngine* engine = ring->engine;
-    unsigned waiting = __atomic_load_n(engine->completion.tail, __ATOMIC_ACQUIRE) - *engine->completion.head;
+    unsigned waiting = __atomic_load_n(engine->completion.tail, __ATOMIC_ACQUIRE) -
+                       *engine->completion.head;
     return ring->statistics.completions + waiting;
 }
 

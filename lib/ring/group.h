@@ -13,14 +13,15 @@ struct FastRingGroup
     uint64_t first; /* completions before this one name buffers of another that had the id before */
 
     /*
-     * A completion of a user's operation is about to be reported: the buffer id, and those behind it if it is
-     * a bundle of length bytes, are the user's from now on. Returns the user_data by which the completion,
-     * and no later one of the same buffer, is known when they are advanced; or 0, with the buffers back in
-     * their ring, if the completion can't be true.
+     * A completion of a user's operation is about to be reported: the buffer id, and those behind
+     * it if it is a bundle of length bytes, are the user's from now on. Returns the user_data by
+     * which the completion, and no later one of the same buffer, is known when they are advanced;
+     * or 0, with the buffers back in their ring, if the completion can't be true.
      */
     uint64_t (*claim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
 
-    /* Nobody has taken what was claimed so: it goes back into its ring. What was advanced is left alone. */
+    /* Nobody has taken what was claimed so: it goes back into its ring. What was advanced is left
+     * alone. */
     void (*unclaim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
 };
 
@@ -36,7 +37,8 @@ struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id
 /* The group that the completion which is being handled may name; NULL: none of ours. */
 struct FastRingGroup* FastRingFindNamedGroup(const struct FastRing* ring, uint16_t id);
 
-/* The number of the next completion to come; to be asked before a group's first buffer is published. */
+/* The number of the next completion to come; to be asked before a group's first buffer is
+ * published. */
 uint64_t FastRingNextCompletion(const struct FastRing* ring);
 
 #endif

@@ -3,12 +3,12 @@
  *
  * Good path: created on any thread, started by the first wait, released on its thread. The release
  * tells the members that the ring ends, so that they tell their users and cancel what is in flight;
- * runs the loop until every operation is final; closes the members, which become defunct; closes the
- * engine. The memory stays until the last of them is released.
+ * runs the loop until every operation is final; closes the members, which become defunct; closes
+ * the engine. The memory stays until the last of them is released.
  *
  * Failures: released inside a callback: done when the turn ends. The ring's thread has exited: the
- * kernel refuses every call, so nothing can be reaped; members close what they can and leak what the
- * kernel may still write to.
+ * kernel refuses every call, so nothing can be reaped; members close what they can and leak what
+ * the kernel may still write to.
  */
 #include "ring/life.h"
 #include "engine/open.h"
@@ -23,7 +23,8 @@
 enum
 {
     RING_DEFAULT_LENGTH = 256,
-    RING_MIN_LENGTH = 2, /* an operation of a file and what is linked behind it (SOCKET_TRAILED) go together */
+    /* an operation of a file and what is linked behind it (SOCKET_TRAILED) go together */
+    RING_MIN_LENGTH = 2,
     RING_MAX_LENGTH = 32768,
 };
 
@@ -96,7 +97,8 @@ static void start(struct FastRing* ring)
 
 /* ---- release ---- */
 
-/* Whether the thread that the ring belongs to is no more: its end has canceled what it had in the kernel. */
+/* Whether the thread that the ring belongs to is no more: its end has canceled what it had in the
+ * kernel. */
 static bool ownerIsGone(struct FastRing* ring)
 {
     return !FastRingIsOwned(ring) && FastThreadHasDied(&ring->life);
@@ -134,7 +136,8 @@ static void closeRing(struct FastRing* ring, bool orderly)
     atomic_store(&ring->state, RING_RELEASED);
     ring->engine->functions->close(ring->engine);
     if (!orderly)
-        ring->engine->functions->closeHandles(ring->engine); /* what is leaked may hold the ring for ever */
+        /* what is leaked may hold the ring for ever */
+        ring->engine->functions->closeHandles(ring->engine);
     FastRingDrop(ring);
 }
 
@@ -153,7 +156,8 @@ static void end(struct FastRing* ring)
 
 void ReleaseFastRing(struct FastRing* ring)
 {
-    if (ring == NULL || FastRingIsReleased(ring) || atomic_load(&ring->state) == RING_ENDING || FastRingIsForked(ring))
+    if (ring == NULL || FastRingIsReleased(ring) || atomic_load(&ring->state) == RING_ENDING ||
+        FastRingIsForked(ring))
         return;
     if (ownerIsGone(ring))
         closeRing(ring, false);

@@ -1,8 +1,9 @@
 /*
  * The limit of what sockets keep unread.
  *
- * Good path: bytes are added and taken, two instructions each. At the limit every member is asked once to
- * receive no more than it must; those that stopped wait in a list, and go on when a good part is read.
+ * Good path: bytes are added and taken, two instructions each. At the limit every member is asked
+ * once to receive no more than it must; those that stopped wait in a list, and go on when a good
+ * part is read.
  */
 #include "ring/limit.h"
 

@@ -1,18 +1,19 @@
 /*
  * What can't wait for the next turn.
  *
- * Good path: who gives up a descriptor has the operation on it cancelled by one enter of its own, which does
- * not wait. The completions stay in the queue and are handled by the next turn as ever; but once the final
- * one is there, the kernel has let go of the file. A completion may also be taken out of the queue before
- * its turn: its place is then given to nobody.
+ * Good path: who gives up a descriptor has the operation on it canceled by one enter of its own,
+ * which does not wait. The completions stay in the queue and are handled by the next turn as ever;
+ * but once the final one is there, the kernel has let go of the file. A completion may also be
+ * taken out of the queue before its turn: its place is then given to nobody.
  *
- * An enter that only submits would not do: with deferred task work the file is kept until the work is run,
- * which is what asking for events does (6.18; IORING_REGISTER_SYNC_CANCEL keeps it likewise).
+ * An enter that only submits would not do: with deferred task work the file is kept until the work
+ * is run, which is what asking for events does (6.18; IORING_REGISTER_SYNC_CANCEL keeps it
+ * likewise).
  *
- * Failures: the target has not entered the kernel yet, since that lacked memory: it becomes one that does
- * nothing but fail. A wake-up is just making the target's completion on another processor: entered again,
- * some hundred times at most. The kernel takes nothing, or the queue overflows: the caller learns that the
- * end comes later.
+ * Failures: the target has not entered the kernel yet, since that lacked memory: it becomes one
+ * that does nothing but fail. A wake-up is just making the target's completion on another
+ * processor: entered again, some hundred times at most. The kernel takes nothing, or the queue
+ * overflows: the caller learns that the end comes later.
  */
 #include "ring/now.h"
 
@@ -30,7 +31,8 @@ static void ignore(struct FastOperation* operation, const struct io_uring_cqe* c
 static struct FastOperation nobody = {.function = ignore};
 
 /* The final completion of an operation, if it is in the queue: the newest are looked at first. */
-static struct io_uring_cqe* findEnd(const struct FastRing* ring, const struct FastOperation* operation)
+static struct io_uring_cqe* findEnd(const struct FastRing* ring,
+                                    const struct FastOperation* operation)
 {
     const struct FastEngine* engine = ring->engine;
     unsigned head = *engine->completion.head;

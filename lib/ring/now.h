@@ -1,15 +1,16 @@
 /*
- * What can't wait for the next turn: on the ring's thread, in callbacks and between turns; not in the prepare
- * phase.
+ * What can't wait for the next turn: on the ring's thread, in callbacks and between turns; not in
+ * the prepare phase.
  */
 #ifndef FASTSOCKET_RING_NOW_H
 #define FASTSOCKET_RING_NOW_H
 
 #include "ring/enter.h"
 
-/* Ends target in the kernel, which then holds no file of its any more; its completion comes as ever.
- * *canceling: a cancellation is in flight, reported to cancel; becomes true if one was needed. Returns false
- * if the end comes later, by that cancellation or the next: the kernel took nothing. */
+/* Ends target in the kernel, which then holds no file of its any more; its completion comes as
+ * ever. *canceling: a cancellation is in flight, reported to cancel; becomes true if one was
+ * needed. Returns false if the end comes later, by that cancellation or the next: the kernel took
+ * nothing. */
 bool FastRingLetGo(struct FastRing* ring, struct FastOperation* cancel, bool* canceling,
                    const struct FastOperation* target);
 

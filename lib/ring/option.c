@@ -12,7 +12,7 @@ struct option
     uint64_t minimum;
     uint64_t maximum;
     uint64_t initial;
-    size_t offset; /* of a uint64_t in a ring */
+    size_t offset;                          /* of a uint64_t in a ring */
     void (*changed)(struct FastRing* ring); /* may be NULL */
 };
 

@@ -50,7 +50,8 @@ int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* stat
         return result;
     struct FastRingStatistics now = ring->statistics;
     now.inboundLength = ring->inbound.length;
-    now.operations -= ring->calls.armed; /* our own, by which other threads are heard, is none of the program's */
+    /* our own, by which other threads are heard, is none of the program's */
+    now.operations -= ring->calls.armed;
     for (const struct FastRingMember* member = ring->members; member != NULL; member = member->next)
         if (member->functions->count != NULL)
             member->functions->count(member, &now);

@@ -1,6 +1,6 @@
 /*
- * What a ring remembers. The members are for lib/ring alone, each part's for the unit that is named there;
- * other rooms see them only so that the short functions of base.h can be inline.
+ * What a ring remembers. The members are for lib/ring alone, each part's for the unit that is named
+ * there; other rooms see them only so that the short functions of base.h can be inline.
  */
 #ifndef FASTSOCKET_RING_STATE_H
 #define FASTSOCKET_RING_STATE_H
@@ -53,7 +53,8 @@ struct FastRing
     struct FastEngine* engine;
     _Atomic int state;      /* enum FastRingState; other threads look before they wake the ring */
     atomic_uint references; /* the user's, and one for each member, defunct or not */
-    uint64_t forks;         /* at creation: a forked child shares the kernel's ring, and must not touch it */
+    /* at creation: a forked child shares the kernel's ring, and must not touch it */
+    uint64_t forks;
     struct FastThreadMark owner;
     struct FastThreadLife life; /* of the owner */
 
@@ -104,7 +105,7 @@ struct FastRing
     {
         uint64_t length;
         struct FastWaiterList waiting;
-        bool throttled; /* members were told of the limit, since there was room */
+        bool throttled; /* members have heard of the limit since there was room */
     } inbound;
 
     bool guarded; /* enter: entries that may raise SIGPIPE are reserved */

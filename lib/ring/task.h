@@ -12,8 +12,8 @@ struct FastTask
 {
     struct FastTask* next;
 
-    /* In the prepare phase false says that no submission entry was free: it is called again after the next
-     * enter. Elsewhere the result is ignored. */
+    /* In the prepare phase false says that no submission entry was free: it is called again after
+     * the next enter. Elsewhere the result is ignored. */
     bool (*function)(struct FastTask* task);
 
     bool queued; /* in one of the queues */

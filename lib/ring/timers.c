@@ -1,8 +1,8 @@
 /*
  * A ring's clock and timers, and those who wait for memory.
  *
- * What an allocation has failed is tried again when somebody gives memory back, and after a while at the
- * latest, since memory also comes back elsewhere in the machine.
+ * What an allocation has failed is tried again when somebody gives memory back, and after a while
+ * at the latest, since memory also comes back elsewhere in the machine.
  */
 #include "ring/timers.h"
 
@@ -24,7 +24,8 @@ int64_t FastRingNow(struct FastRing* ring)
 void FastRingSetTimer(struct FastRing* ring, struct FastTimer* timer, int64_t nanoseconds)
 {
     int64_t now = FastRingNow(ring);
-    FastTimerSet(&ring->timers, timer, nanoseconds < INT64_MAX - now ? now + nanoseconds : INT64_MAX);
+    FastTimerSet(&ring->timers, timer,
+                 nanoseconds < INT64_MAX - now ? now + nanoseconds : INT64_MAX);
 }
 
 void FastRingStopTimer(struct FastRing* ring, struct FastTimer* timer)

@@ -1,5 +1,6 @@
 /*
- * A ring's clock and timers, and those who wait for memory. Functions of timers run after the dispatch phase.
+ * A ring's clock and timers, and those who wait for memory. Functions of timers run after the
+ * dispatch phase.
  */
 #ifndef FASTSOCKET_RING_TIMERS_H
 #define FASTSOCKET_RING_TIMERS_H

@@ -1,17 +1,17 @@
 /*
  * The loop: one turn of a ring, phase by phase.
  *
- * A turn runs the tasks of the prepare phase, the only one that reserves submissions; enters the kernel
- * once, to submit and to wait; reaps a bounded batch of completions into their owners; runs the dispatch
- * phase, in which owners call their users, merged; expires timers; runs flush handlers. What callbacks
- * queue is prepared at the start of the next turn, so that whatever the program adds between turns is
- * gathered with it.
+ * A turn runs the tasks of the prepare phase, the only one that reserves submissions; enters the
+ * kernel once, to submit and to wait; reaps a bounded batch of completions into their owners; runs
+ * the dispatch phase, in which owners call their users, merged; expires timers; runs flush
+ * handlers. What callbacks queue is prepared at the start of the next turn, so that whatever the
+ * program adds between turns is gathered with it.
  *
  * Failures: the submission queue is full: the task that found it so stays first in line, the kernel
- * is entered without waiting, and the preparing goes on. The kernel refuses for a while (EAGAIN, EBUSY,
- * ENOMEM): the turn goes on with what is there; when nothing is, it waits without submitting, so that
- * a refusal can't become a spin. The completion queue overflowed: the kernel keeps what did not fit
- * and hands it over as room comes; the next wait doesn't sleep until then.
+ * is entered without waiting, and the preparing goes on. The kernel refuses for a while (EAGAIN,
+ * EBUSY, ENOMEM): the turn goes on with what is there; when nothing is, it waits without
+ * submitting, so that a refusal can't become a spin. The completion queue overflowed: the kernel
+ * keeps what did not fit and hands it over as room comes; the next wait doesn't sleep until then.
  */
 #include "ring/turn.h"
 #include "ring/call.h"
@@ -58,13 +58,14 @@ static bool isRefusal(int result)
 /* Something is queued for a phase of the next turn. */
 static bool hasTasks(const struct FastRing* ring)
 {
-    return ring->prepare.first != NULL || ring->dispatch.first != NULL || ring->flushers.first != NULL;
+    return ring->prepare.first != NULL || ring->dispatch.first != NULL ||
+           ring->flushers.first != NULL;
 }
 
 bool FastRingHasWork(const struct FastRing* ring)
 {
-    return hasTasks(ring) || FastEngineReserved(ring->engine) > 0 || FastEnginePeek(ring->engine) != NULL ||
-           FastEngineHasMore(ring->engine);
+    return hasTasks(ring) || FastEngineReserved(ring->engine) > 0 ||
+           FastEnginePeek(ring->engine) != NULL || FastEngineHasMore(ring->engine);
 }
 
 /* How long the kernel may let us sleep, in nanoseconds; negative: without limit. */
@@ -117,8 +118,8 @@ static bool spin(struct FastRing* ring, int64_t timeout, int* result)
 static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
     int64_t timeout = sleepTime(ring, interval);
-    if (timeout == 0 && FastEngineReserved(ring->engine) == 0 && FastEnginePeek(ring->engine) != NULL &&
-        !FastEngineOverflown(ring->engine))
+    if (timeout == 0 && FastEngineReserved(ring->engine) == 0 &&
+        FastEnginePeek(ring->engine) != NULL && !FastEngineOverflown(ring->engine))
         return 0; /* enough to do already */
 
     int result = 0;
@@ -185,8 +186,8 @@ int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* ma
     ring->statistics.turns++;
     size_t pending = ring->pending;
     runPrepare(ring);
-    /* Programs wait, without a limit, for GetFastRingPending to reach 0: it may have done so just now,
-     * and nothing else be left to wake us. */
+    /* Programs wait, without a limit, for GetFastRingPending to reach 0: it may have done so just
+     * now, and nothing else be left to wake us. */
     if (ring->pending < pending)
         interval = 0;
     int result = submitAndWait(ring, interval, mask);

@@ -1,7 +1,8 @@
 /*
  * Lists of waiters.
  *
- * A waiter is out of its list before its function runs, so that it may wait again at once, behind all others.
+ * A waiter is out of its list before its function runs, so that it may wait again at once, behind
+ * all others.
  */
 #include "ring/waiter.h"
 

@@ -1,5 +1,6 @@
 /*
- * Those who wait for something that is scarce, in the order in which they came. Knows nothing of rings.
+ * Those who wait for something that is scarce, in the order in which they came. Knows nothing of
+ * rings.
  */
 #ifndef FASTSOCKET_RING_WAITER_H
 #define FASTSOCKET_RING_WAITER_H
