@@ -1,6 +1,6 @@
 /*
- * Which thread this is: the mark by which a ring knows its own, in a thread, in others, and in one that
- * comes back with the same pthread_t.
+ * Which thread this is: the mark by which a ring knows its own, in a thread, in others, and in one
+ * that comes back with the same pthread_t.
  */
 #include "base/thread.h"
 #include "fixture.h"
@@ -51,8 +51,10 @@ static pthread_t run(void* (*function)(void*), void* closure)
     return thread;
 }
 
+AREA(thread, "thread");
+
 /* A mark is its thread's while that lives, and no other's. */
-START_TEST(knowsItsThread)
+CASE(thread, knowsItsThread)
 {
     struct FastThreadMark mark = {0};
     ck_assert(!isMine(&mark));
@@ -63,10 +65,9 @@ START_TEST(knowsItsThread)
     ck_assert(!FastThreadIsSelf(&mark));
     ck_assert(isMine(&mark)); /* the number stays */
 }
-END_TEST
 
 /* A thread that has the pthread_t of one that has ended is another. */
-START_TEST(isNotDeceived)
+CASE(thread, isNotDeceived)
 {
     struct FastThreadMark mark = {0};
     pthread_t first = run(set, &mark);
@@ -75,10 +76,9 @@ START_TEST(isNotDeceived)
         same = pthread_equal(run(look, &mark), first);
     ck_assert(same);
 }
-END_TEST
 
 /* Of several marks of a thread each may be cleared, and the rest end with it. */
-START_TEST(endsWithItsThread)
+CASE(thread, endsWithItsThread)
 {
     struct FastThreadMark mark = {0};
     pthread_t first = run(setTwoAndClearOne, &mark);
@@ -87,17 +87,4 @@ START_TEST(endsWithItsThread)
         same = pthread_equal(run(look, &mark), first);
     ck_assert(same);
     FastThreadClearMark(&mark); /* harmless */
-}
-END_TEST
-
-int main(void)
-{
-    Suite* suite = suite_create("thread");
-    TCase* area = tcase_create("thread");
-
-    tcase_add_test(area, knowsItsThread);
-    tcase_add_test(area, isNotDeceived);
-    tcase_add_test(area, endsWithItsThread);
-    suite_add_tcase(suite, area);
-    return runSuite(suite);
 }
