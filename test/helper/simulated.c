@@ -124,7 +124,8 @@ static struct SimulatedGroup* findGroup(struct Simulated* kernel, uint16_t id)
     return NULL;
 }
 
-static int registerBuffers(struct FastEngine* engine, uint16_t group, void* memory, uint32_t entries)
+static int registerBuffers(struct FastEngine* engine, uint16_t group, void* memory,
+                           uint32_t entries)
 {
     struct Simulated* kernel = simulated(engine);
     if (kernel->registration < 0)
@@ -136,7 +137,8 @@ static int registerBuffers(struct FastEngine* engine, uint16_t group, void* memo
         index++;
     if (index == SIMULATED_GROUPS)
         return -ENOMEM;
-    kernel->groups[index] = (struct SimulatedGroup){.entries = memory, .count = entries, .id = group};
+    kernel->groups[index] = (struct SimulatedGroup){
+        .entries = memory, .count = entries, .id = group};
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * An engine without a kernel, for tests of the inside: arrays in plain memory, and a test that says what
- * becomes of each entry. Needs no fixture, opens nothing and never sleeps.
+ * An engine without a kernel, for tests of the inside: arrays in plain memory, and a test that says
+ * what becomes of each entry. Needs no fixture, opens nothing and never sleeps.
  *
  *     static struct Simulated kernel;
  *     struct FastRing* ring = FastRingCreateOn(simulatedOpen(&kernel));
@@ -38,8 +38,8 @@ struct Simulated
     /* Before each enter: a negative errno is what the enter gives, and nothing enters; 0: go on. */
     int (*refuse)(struct Simulated* kernel);
 
-    /* Each entry that enters, in order, in flight already: it may be completed at once. true: that was all;
-     * false: what would become of it without this function. */
+    /* Each entry that enters, in order, in flight already: it may be completed at once. true:
+     * that was all; false: what would become of it without this function. */
     bool (*enter)(struct Simulated* kernel, const struct io_uring_sqe* entry);
 
     int registration; /* what registerBuffers gives, 0 at first */
@@ -52,7 +52,8 @@ struct Simulated
 
     /* Its own. */
     struct io_uring_sqe entries[SIMULATED_ENTRIES];
-    uint64_t completions[SIMULATED_COMPLETIONS][2]; /* struct io_uring_cqe, which C lets nobody make an array of */
+    /* struct io_uring_cqe, which C lets nobody make an array of */
+    uint64_t completions[SIMULATED_COMPLETIONS][2];
     struct io_uring_sqe inFlight[SIMULATED_FLIGHT];
     unsigned inFlightCount;
     struct SimulatedGroup groups[SIMULATED_GROUPS];

@@ -16,7 +16,7 @@ import source
 import tap
 
 # What is wrong in files whose paths begin so is reported, not refused.
-UNDER_REBUILD = ['lib/', 'test/api/', 'test/helper/', 'test/unit/']
+UNDER_REBUILD = []
 REPORTED = 40  # faults of a kind, the others are counted
 
 COLUMNS = 100

@@ -139,6 +139,9 @@ static void tearDown(void)
     ck_assert_ptr_null(ring.groups);
 }
 
+AREA(buffers, "buffers", .open = setUp, .close = tearDown);
+AREA(life, "life");
+
 /* A task of the provider's, in the next phase; nobody looks at the ring's own queue. */
 static void runTask(struct FastTask* task)
 {
@@ -153,8 +156,6 @@ static bool isPossible(int id, size_t length, bool bundle)
 }
 
 /* ---- what is put where ---- */
-
-AREA(buffers, "buffers", .open = setUp, .close = tearDown);
 
 CASE(buffers, fillsEverySlotAtFirst)
 {
@@ -493,8 +494,6 @@ static bool endsWell(void)
 {
     return atomic_load(&ring.references) == 1 && ring.members == NULL && ring.groups == NULL;
 }
-
-AREA(life, "life");
 
 CASE(life, beginsWithWhatThereIs)
 {

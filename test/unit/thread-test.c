@@ -1,6 +1,6 @@
 /*
- * Which thread this is: the mark by which a ring knows its own, in a thread, in others, and in one that
- * comes back with the same pthread_t.
+ * Which thread this is: the mark by which a ring knows its own, in a thread, in others, and in one
+ * that comes back with the same pthread_t.
  */
 #include "base/thread.h"
 #include "fixture.h"
