@@ -12,9 +12,10 @@
 #include "memory/ring-pool.h"
 #include "socket/dispatch.h"
 #include "socket/failure.h"
+#include "socket/kind-datagram.h"
 #include "socket/kind-file.h"
 #include "socket/kind-find.h"
-#include "socket/kind-message.h"
+#include "socket/kind-record.h"
 #include "socket/kind-stream.h"
 #include "socket/poll.h"
 #include "socket/prepare.h"
@@ -133,8 +134,8 @@ static int initialize(struct FastSocket* socket, const struct FastFinding* findi
     socket->dispatch.function = FastDispatchRun;
     if (socket->kind == &FastKindFile)
         return FastFileInitialize(socket, finding->fileState);
-    if (socket->kind != &FastKindStream)
-        FastMessageInitialize(socket, finding->largest);
+    if (socket->kind == &FastKindDatagram)
+        FastDatagramInitialize(socket, finding->largest);
     return 0;
 }
 

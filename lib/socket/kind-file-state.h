@@ -6,6 +6,8 @@
 
 #include "socket/kind.h"
 
+#define FAST_FILE_HERE UINT64_MAX /* offset of an operation: the file's own position */
+
 enum FastFileState
 {
     FAST_FILE_READS_ONCE = 1 << 0,   /* no multishot reads */
@@ -39,9 +41,22 @@ struct FastFileSocket
     uint8_t form;    /* enum FastFileForm */
 };
 
+/* The file that a socket of FastKindFile is. */
 static inline struct FastFileSocket* FastFile(const struct FastSocket* socket)
 {
     return FAST_CONTAINER(socket, struct FastFileSocket, socket);
+}
+
+/* Pipes (FIFOs too) and terminals are those whose reads and writes may wait in spite of what they
+ * say; every choice between the ways to read and write begins with this. */
+static inline bool FastFileIsPipe(const struct FastSocket* socket)
+{
+    return FastSocketHas(socket, FAST_TRAIT_PIPE);
+}
+
+static inline bool FastFileIsTerminal(const struct FastSocket* socket)
+{
+    return FastSocketHas(socket, FAST_TRAIT_TERMINAL);
 }
 
 #endif

@@ -16,8 +16,9 @@
  */
 #include "socket/kind-find.h"
 
+#include "socket/kind-datagram.h"
 #include "socket/kind-file.h"
-#include "socket/kind-message.h"
+#include "socket/kind-record.h"
 #include "socket/kind-stream.h"
 #include "socket/system.h"
 

@@ -10,7 +10,8 @@
  * again. The socket may be released before the stream is closed: the stream holds what is left of
  * it, and every call on it fails with EPIPE.
  */
-#include "socket/kind-message.h"
+#include "socket/kind-datagram.h"
+#include "socket/kind-record.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,0 +1,12 @@
+/*
+ * Messages of a connection.
+ */
+#ifndef FASTSOCKET_SOCKET_KIND_RECORD_H
+#define FASTSOCKET_SOCKET_KIND_RECORD_H
+
+#include "socket/kind.h"
+
+/* Borders are kept, the end of input is told, and an error is the connection's end. */
+extern const struct FastKind FastKindRecord;
+
+#endif
