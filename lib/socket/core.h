@@ -101,7 +101,6 @@ enum FastNews
     FAST_NEWS_FAILURE = 8, /* was told: POLLERR of a failure that is final, */
     FAST_NEWS_HANGUP = 16, /* POLLHUP, */
     FAST_NEWS_RECORD = 32, /* and POLLERR of the record that the input stops at */
-    FAST_NEWS_PENDING = FAST_NEWS_INPUT | FAST_NEWS_OUTPUT | FAST_NEWS_STATE,
 };
 
 /* ---- the inbound side ---- */
@@ -183,7 +182,18 @@ enum FastSendCancel
     FAST_SEND_CANCEL_NONE,
     FAST_SEND_CANCEL_WANTED, /* what is in flight, to see how far it came */
     FAST_SEND_CANCEL_IN_FLIGHT,
+    FAST_SEND_CANCEL_DONE,   /* the cancellation is over, its target is not yet */
     FAST_SEND_CANCEL_FAILED, /* not again before the retry */
+};
+
+/* A bound of time in which something must move, see stall.h. */
+struct FastStall
+{
+    struct FastTimer timer;
+    void (*expire)(struct FastSocket* socket); /* NULL: there is no bound */
+    uint32_t milliseconds;
+    uint32_t seen; /* what had moved when the time began */
+    bool looked;   /* what is in flight was canceled once, to see how far it came */
 };
 
 /* A send is over, with a result as the kernel gave it. */
@@ -202,7 +212,7 @@ struct FastOutbound
     FastFlightFunction finish;  /* gets the results */
     struct FastOperation cancel;
     struct FastLoan* loans;    /* memory that the kernel sends without a copy */
-    struct FastItem* canceled; /* barriers dropped unsent, whose users must hear of it */
+    struct FastOutboundQueue canceled; /* barriers dropped unsent, whose users must hear of it */
     uint64_t limit;            /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
     uint64_t threshold;        /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
     uint32_t burst;            /* messages in the next chain */
@@ -217,10 +227,8 @@ struct FastOutbound
     bool cutShort;     /* a send ended before its last byte, although nobody canceled it */
     bool corked;       /* the last datagram was accepted with MSG_MORE: the next goes on with it */
     bool usedZeroCopy; /* ever */
-    bool flushTried;   /* released: what is in flight was canceled once to see whether it moves */
     uint32_t progress;   /* sends of which the kernel took something */
-    uint32_t flushed;    /* as many when the release's timer was set */
-    struct FastTimer timer; /* of the release */
+    struct FastStall stall;
     struct
     {
         uint64_t bytes;
@@ -293,8 +301,7 @@ struct FastSocket
     } statistics; /* of receiving, as in struct FastSocketStatistics */
 };
 
-/* Tasks, references and an idle outbound side, when the socket's memory is zeroed and its ring is
- * set. */
+/* The user's reference and the retry, in zeroed memory. */
 void FastSocketInitialize(struct FastSocket* socket);
 
 /* A socket's memory lives as long as somebody holds it; closed, it is defunct. The ring's

@@ -12,11 +12,7 @@
 #include "memory/ring-pool.h"
 #include "socket/dispatch.h"
 #include "socket/failure.h"
-#include "socket/kind-datagram.h"
-#include "socket/kind-file.h"
 #include "socket/kind-find.h"
-#include "socket/kind-record.h"
-#include "socket/kind-stream.h"
 #include "socket/poll.h"
 #include "socket/prepare.h"
 #include "socket/receive.h"
@@ -98,7 +94,7 @@ static void initializeQueue(struct FastSocket* socket)
     uint32_t headroom = sizeof(struct io_uring_recvmsg_out);
     if (header != NULL)
         headroom += (uint32_t)(header->msg_namelen + header->msg_controllen);
-    if (header != NULL || socket->kind == &FastKindRecord || socket->kind == &FastKindDatagram)
+    if (header != NULL || socket->kind->layout == FAST_INBOUND_MESSAGES)
         FastInboundInitialize(&socket->inbound.queue, FAST_INBOUND_MESSAGES, headroom);
     else
         FastInboundInitialize(&socket->inbound.queue,
@@ -132,11 +128,7 @@ static int initialize(struct FastSocket* socket, const struct FastFinding* findi
     FastPollInitialize(socket);
     socket->prepare.function = FastPrepareRun;
     socket->dispatch.function = FastDispatchRun;
-    if (socket->kind == &FastKindFile)
-        return FastFileInitialize(socket, finding->fileState);
-    if (socket->kind == &FastKindDatagram)
-        FastDatagramInitialize(socket, finding->largest);
-    return 0;
+    return socket->kind->initialize != NULL ? socket->kind->initialize(socket, finding) : 0;
 }
 
 /* Holds what it uses, and lets it go. */

@@ -136,8 +136,10 @@ bool FastDispatchRun(struct FastTask* task)
 {
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, dispatch);
     tellAll(socket);
-    if (socket->outbound != NULL && socket->outbound->canceled != NULL)
+    if (socket->outbound != NULL && socket->outbound->canceled.first != NULL) {
         FastOutputFinishCanceled(socket);
+        FastSocketDefer(socket, FAST_DUE_RELEASE); /* which waits for that */
+    }
     FastReceiveBalance(socket);
     FastSocketDrop(socket);
     return true;

@@ -110,7 +110,7 @@ static bool isLent(struct FastSocket* socket, const struct FastSend* send)
 }
 
 /* Keeps the payloads of count items; NULL without memory: then the kernel copies. */
-static struct FastLoan* lend(struct FastSocket* socket, struct FastMessage* message,
+static struct FastLoan* lend(struct FastSocket* socket, const struct FastFlight* flight,
                              const struct FastItem* items, uint32_t count)
 {
     size_t size = sizeof(struct FastLoan) + count * sizeof(struct FastBuffer*);
@@ -121,7 +121,8 @@ static struct FastLoan* lend(struct FastSocket* socket, struct FastMessage* mess
     *loan = (struct FastLoan){
         .flight.operation.function = onLoan,
         .flight.socket = socket,
-        .flight.message = message,
+        .flight.message = flight->message,
+        .flight.count = flight->count,
         .flight.loan = loan,
         .home = home,
         .next = socket->outbound->loans,
@@ -165,17 +166,17 @@ void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight)
 {
     struct FastOutbound* outbound = socket->outbound;
     outbound->inFlight++;
-    if (outbound->canceling == FAST_SEND_CANCEL_FAILED)
-        outbound->canceling = FAST_SEND_CANCEL_NONE;
-    if (flight->message != NULL)
-        flight->message->item.state = FAST_ITEM_IN_FLIGHT;
+    if (outbound->canceling > FAST_SEND_CANCEL_IN_FLIGHT)
+        outbound->canceling = FAST_SEND_CANCEL_NONE; /* that was the one before */
+    struct FastItem* item = flight->message != NULL ? &flight->message->item : NULL;
+    for (uint32_t index = 0; index < flight->count && item != NULL; index++, item = item->next)
+        item->state = FAST_ITEM_IN_FLIGHT;
     FastSocketHold(socket);
 }
 
 static bool needsHeader(const struct FastSend* send)
 {
-    return send->count != 1 || (send->message != NULL && (send->message->nameLength > 0 ||
-                                                          send->message->controlLength > 0));
+    return send->count != 1 || send->nameLength > 0 || send->controlLength > 0;
 }
 
 static bool makeHeader(struct FastSocket* socket, struct FastSend* send)
@@ -184,29 +185,27 @@ static bool makeHeader(struct FastSocket* socket, struct FastSend* send)
     if (header == NULL)
         return false;
     *header = (struct msghdr){.msg_iov = send->vector, .msg_iovlen = send->count};
-    const struct FastMessage* message = send->message;
-    if (message != NULL && message->nameLength > 0) {
-        header->msg_name = message->name;
-        header->msg_namelen = message->nameLength;
+    if (send->nameLength > 0) {
+        header->msg_name = (void*)(uintptr_t)send->name;
+        header->msg_namelen = send->nameLength;
     }
-    if (message != NULL && message->controlLength > 0) {
-        header->msg_control = message->control;
-        header->msg_controllen = message->controlLength;
+    if (send->controlLength > 0) {
+        header->msg_control = send->control;
+        header->msg_controllen = send->controlLength;
     }
     send->header = header;
     return true;
 }
 
-/* Submits send as flight, or as a loan's. items: those count whose bytes these are. */
-static struct io_uring_sqe* submit(struct FastSocket* socket, struct FastFlight* flight,
-                                   struct FastSend* send, const struct FastItem* items,
-                                   uint32_t count)
+struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlight* flight,
+                                   struct FastSend* send, const struct FastItem* first,
+                                      uint32_t count)
 {
     unsigned entries = FastSocketHas(socket, FAST_TRAIT_BY_WORKER) ? FAST_TRAILED : 1;
     if (FastRingRoom(socket->ring) < entries || (needsHeader(send) && !makeHeader(socket, send)))
         return NULL;
     if (count > 0 && isLent(socket, send))
-        send->loan = lend(socket, flight->message, items, count);
+        send->loan = lend(socket, flight, first, count);
     if (send->loan != NULL)
         flight = &send->loan->flight;
     else
@@ -236,13 +235,12 @@ static bool startGather(struct FastSocket* socket)
     bool corks = FastSocketHas(socket, FAST_TRAIT_CORKS) &&
                  socket->mode & FASTSOCKET_MODE_AUTO_CORK;
     send.bytes = FastOutboundGather(&outbound->queue, send.vector, send.count, corks, &send.flags);
-    return submit(socket, &outbound->flight, &send, outbound->queue.first, (uint32_t)send.count) !=
-           NULL;
+    return FastFlightSubmit(socket, &outbound->flight, &send, outbound->queue.first,
+                            (uint32_t)send.count) != NULL;
 }
 
-/* false: no memory for its vector in this turn. */
-static bool describe(struct FastSocket* socket, const struct FastMessage* message,
-                     struct FastSend* send)
+bool FastFlightDescribe(struct FastSocket* socket, const struct FastMessage* message,
+                        struct FastSend* send)
 {
     size_t count = FastMessageCountVectors(message);
     *send = (struct FastSend){
@@ -250,6 +248,10 @@ static bool describe(struct FastSocket* socket, const struct FastMessage* messag
         .count = count,
         .bytes = message->item.length,
         .flags = message->item.flags,
+        .name = message->name,
+        .nameLength = message->nameLength,
+        .control = message->control,
+        .controlLength = message->controlLength,
         .message = message,
     };
     if (send->vector == NULL)
@@ -265,8 +267,8 @@ bool FastFlightStartStream(struct FastSocket* socket)
     struct FastSend send;
     if (first->kind == FAST_ITEM_BYTES)
         return startGather(socket);
-    return describe(socket, FastItemMessage(first), &send) &&
-           submit(socket, &outbound->flight, &send, first, 1) != NULL;
+    return FastFlightDescribe(socket, FastItemMessage(first), &send) &&
+           FastFlightSubmit(socket, &outbound->flight, &send, first, 1) != NULL;
 }
 
 /* ---- messages: each is an operation of its own ---- */
@@ -276,7 +278,8 @@ struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct Fa
 {
     struct FastSend send;
     message->flight.message = message;
-    return describe(socket, message, &send)
-               ? submit(socket, &message->flight, &send, &message->item, alone)
+    message->flight.count = 1;
+    return FastFlightDescribe(socket, message, &send)
+               ? FastFlightSubmit(socket, &message->flight, &send, &message->item, alone)
                : NULL;
 }

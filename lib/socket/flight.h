@@ -13,7 +13,11 @@ struct FastSend
     size_t count;
     size_t bytes;
     int flags;
-    const struct FastMessage* message; /* with name and control data; NULL: gathered bytes */
+    const void* name; /* NULL: where the socket is connected to */
+    socklen_t nameLength;
+    void* control; /* lives until the send is over */
+    size_t controlLength;
+    const struct FastMessage* message; /* the user's own write has a position; NULL: bytes */
     struct msghdr* header;             /* if the vector alone does not say it all */
     struct FastLoan* loan;             /* NULL: the kernel copies */
 };
@@ -26,6 +30,17 @@ bool FastFlightStartStream(struct FastSocket* socket);
  * room. */
 struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct FastMessage* message,
                                             bool alone);
+
+/* Describes a message as a send. false: no memory for its vector before the next enter. */
+bool FastFlightDescribe(struct FastSocket* socket, const struct FastMessage* message,
+                        struct FastSend* send);
+
+/* Submits a send as flight: of count messages from first on, in one datagram each or in one segment
+ * each, or of the bytes of count items (flight->message is NULL). With count 0 it is copied,
+ * whatever was asked for. NULL: no room. */
+struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlight* flight,
+                                      struct FastSend* send, const struct FastItem* first,
+                                      uint32_t count);
 
 /* Counts a send, of whatever kind, that an entry was just reserved for. */
 void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight);

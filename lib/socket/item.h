@@ -56,15 +56,16 @@ struct FastSocket;
 struct FastMessage;
 struct FastLoan;
 
-/* One send in flight: what was gathered from the head of a stream's queue, a message, or the user's
- * own. */
+/* One send in flight: bytes from the head of a stream's queue, messages, or the user's own
+ * operation. */
 struct FastFlight
 {
     struct FastOperation operation;
     struct FastSocket* socket;
-    struct FastMessage* message; /* NULL: gathered */
+    struct FastMessage* message; /* the first; NULL: bytes, which are accepted as far as they go */
     struct FastLoan* loan;       /* of the memory, to be sent without a copy; NULL: copied */
     size_t bytes;                /* that were asked for */
+    uint32_t count;              /* messages, in the order of the queue */
 };
 
 struct FastMessage

@@ -255,13 +255,17 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
 
 /* ---- the table ---- */
 
-void FastDatagramInitialize(struct FastSocket* socket, uint32_t largest)
+static int initialize(struct FastSocket* socket, const struct FastFinding* finding)
 {
+    uint32_t largest = finding->largest;
     datagramSocket(socket)->largest = largest;
     (void)hasDropped(socket);
+    return 0;
 }
 
 const struct FastKind FastKindDatagram = {
+    .layout = FAST_INBOUND_MESSAGES,
+    .initialize = initialize,
     .size = sizeof(struct FastDatagramSocket),
     .readFlags = FAST_MESSAGE_READ_FLAGS,
     .ownSends = FAST_OPCODES_SEND,

@@ -30,13 +30,13 @@ static int checkSend(const struct FastSocket* socket, const struct FastParts* pa
 
 /* ---- life ---- */
 
-int FastFileInitialize(struct FastSocket* socket, uint16_t state)
+static int initialize(struct FastSocket* socket, const struct FastFinding* finding)
 {
     struct FastFileSocket* file = FastFile(socket);
     file->own = -1;
     file->relay[0] = -1;
     file->relay[1] = -1;
-    file->state = state;
+    file->state = finding->fileState;
     return FastSocketMakeOutbound(socket); /* its trail belongs to reads, too */
 }
 
@@ -46,6 +46,8 @@ static void closeFile(struct FastSocket* socket)
 }
 
 const struct FastKind FastKindFile = {
+    .layout = FAST_INBOUND_BYTES,
+    .initialize = initialize,
     .size = sizeof(struct FastFileSocket),
     .readFlags = FAST_STREAM_READ_FLAGS,
     .ownSends = FAST_OPCODES_WRITE,

@@ -9,7 +9,5 @@
 /* What is read and written instead of received and sent. */
 extern const struct FastKind FastKindFile;
 
-/* state: FAST_FILE_READS_ONCE, POLLS and BY_WORKER, as creation found out. 0 or -ENOMEM. */
-int FastFileInitialize(struct FastSocket* socket, uint16_t state);
 
 #endif

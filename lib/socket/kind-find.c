@@ -155,15 +155,13 @@ static uint32_t traitsOfProtocol(const struct look* look)
 
 static void findTraits(const struct look* look, struct FastFinding* finding)
 {
-    bool datagrams = finding->kind == &FastKindDatagram;
     bool lite = isProtocol(look, SOCK_DGRAM, IPPROTO_UDPLITE);
     finding->traits = FAST_TRAIT_READABLE | FAST_TRAIT_WRITABLE | FAST_TRAIT_FINDS_ROOM |
+                      finding->kind->traits |
                       traitsOfFamily(look, finding->kind == &FastKindStream) |
                       traitsOfProtocol(look);
     if (isSctp(look))
         finding->traits &= ~(uint32_t)FAST_TRAIT_TELLS_LENGTH;
-    if (!datagrams)
-        finding->traits |= FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED;
     if (lite || isProtocol(look, SOCK_DGRAM, IPPROTO_UDP))
         finding->largest = look->domain == AF_INET ? FIND_UDP4_MAX : FIND_UDP6_MAX;
 }

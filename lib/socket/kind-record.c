@@ -133,6 +133,8 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
 }
 
 const struct FastKind FastKindRecord = {
+    .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED,
+    .layout = FAST_INBOUND_MESSAGES,
     .size = sizeof(struct FastSocket),
     .readFlags = FAST_MESSAGE_READ_FLAGS,
     .ownSends = FAST_OPCODES_SEND,

@@ -134,7 +134,8 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
     int error = -result;
     if (result >= 0)
         return FastAnswer(FAST_VERDICT_DATA, result);
-    if (FastFlightFallsBack(socket, flight, error) || dropsWaitAll(socket, error))
+    if (FastFlightFallsBack(socket, flight, error) ||
+        (flight->message == NULL && dropsWaitAll(socket, error)))
         return FastAnswer(FAST_VERDICT_NOTHING, 0);
     if (error == EINPROGRESS || error == EALREADY)
         return FastAnswer(FAST_VERDICT_CONNECT, 0);
@@ -142,6 +143,8 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
 }
 
 const struct FastKind FastKindStream = {
+    .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED,
+    .layout = FAST_INBOUND_BYTES,
     .size = sizeof(struct FastSocket),
     .readFlags = FAST_STREAM_READ_FLAGS,
     .ownSends = FAST_OPCODES_SEND,

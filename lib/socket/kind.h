@@ -2,7 +2,7 @@
  * What differs between kinds of sockets: a table of functions for each.
  *
  * Kinds know the descriptor and the two queues. They say what a completion means, as a verdict with
- * its reason beside it, and call nothing above: receive.c and send.c carry verdicts out. A new kind
+ * its reason beside it, and call nothing above: receive.c and sent.c carry verdicts out. A new kind
  * of descriptor is a table, its line in kind-find.c, and its test.
  */
 #ifndef FASTSOCKET_SOCKET_KIND_H
@@ -56,11 +56,29 @@ struct FastSend;
     (FAST_OPCODES_WRITE | FAST_OPCODE(IORING_OP_SEND) | FAST_OPCODE(IORING_OP_SENDMSG) | \
      FAST_OPCODE(IORING_OP_SEND_ZC) | FAST_OPCODE(IORING_OP_SENDMSG_ZC))
 
+/* What creation has found out of a descriptor. */
+struct FastFinding
+{
+    const struct FastKind* kind;
+    uint32_t traits;     /* FAST_TRAIT_* */
+    uint32_t largest;    /* payload of a message; 0 = not known */
+    uint16_t fileState;  /* of a file, for FastFileInitialize */
+    uint16_t maxWrites;  /* of a file: writes that may be put together; 0 = any number */
+    uint8_t connection;  /* enum FastConnection */
+    uint16_t error;      /* of a connection that has failed already */
+};
+
 struct FastKind
 {
+    uint32_t traits;   /* that all of the kind have */
+    /* Enum FastInboundLayout, of what is received without a header of the user's. */
+    uint8_t layout;
     size_t size;       /* of the memory that starts with its struct FastSocket */
     int readFlags;     /* that ReceiveFastSocketData takes */
     uint64_t ownSends; /* FAST_OPCODE of what TransmitFastSocketDescriptor takes with a buffer */
+
+    /* What a socket of the kind has of its own. 0 or negative errno. NULL: nothing. */
+    int (*initialize)(struct FastSocket* socket, const struct FastFinding* finding);
 
     /* Reserves an entry (FastArmedReserve) and fills it with the next receive. false: no room. */
     bool (*prepareReceive)(struct FastSocket* socket);

@@ -44,29 +44,28 @@ static int checkLow(const struct FastSocket* socket, uint64_t value)
 
 #define AT(type, member) offsetof(type, member), sizeof(((type*)0)->member)
 
-/* By FASTSOCKET_OPTION_*. */
+/* By FASTSOCKET_OPTION_*, which begin with 1. */
 static const struct option options[] = {
-    [FASTSOCKET_OPTION_INBOUND_HIGH] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.high),
+    [FASTSOCKET_OPTION_INBOUND_HIGH - 1] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.high),
                                         false, NULL, adjustHigh},
-    [FASTSOCKET_OPTION_INBOUND_LOW] = {0, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.low),
+    [FASTSOCKET_OPTION_INBOUND_LOW - 1] = {0, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.low),
                                        false, checkLow, adjustLow},
-    [FASTSOCKET_OPTION_OUTBOUND_LIMIT] = {0, OPTION_MAX, 0, AT(struct FastOutbound, limit), true,
+    [FASTSOCKET_OPTION_OUTBOUND_LIMIT - 1] = {0, OPTION_MAX, 0, AT(struct FastOutbound, limit), true,
                                           NULL, NULL},
-    [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD] = {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD,
+    [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD - 1] = {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD,
                                                AT(struct FastOutbound, threshold), true, NULL,
                                                NULL},
-    [FASTSOCKET_OPTION_RELEASE_TIMEOUT] = {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs),
+    [FASTSOCKET_OPTION_RELEASE_TIMEOUT - 1] = {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs),
                                            false, NULL, NULL},
-    [FASTSOCKET_OPTION_TURN_LIMIT] = {1, OPTION_MAX, 0,
+    [FASTSOCKET_OPTION_TURN_LIMIT - 1] = {1, OPTION_MAX, 0,
                                       AT(struct FastSocket, inbound.queue.turnLimit), false, NULL,
                                       NULL},
 };
 
 static const struct option* find(int option)
 {
-    if (option < FASTSOCKET_OPTION_INBOUND_HIGH || option > FASTSOCKET_OPTION_TURN_LIMIT)
-        return NULL;
-    return &options[option];
+    size_t index = (size_t)option - 1; /* of 0 and below too large */
+    return index < sizeof(options) / sizeof(options[0]) ? &options[index] : NULL;
 }
 
 static void store(const struct option* option, void* part, uint64_t value)

@@ -39,8 +39,8 @@ static void dropItem(struct FastSocket* socket, struct FastItem* item)
         FastItemFree(item);
         return;
     }
-    item->next = outbound->canceled;
-    outbound->canceled = item;
+    item->next = NULL;
+    FastOutboundAppend(&outbound->canceled, item);
     FastSocketNotify(socket, 0);
 }
 
@@ -77,20 +77,16 @@ void FastOutputDropAll(struct FastSocket* socket, bool leak)
         else
             FastItemFree(item);
     }
-    while (outbound->canceled != NULL) {
-        struct FastItem* item = outbound->canceled;
-        outbound->canceled = item->next;
-        FastItemFree(item);
-    }
+    while (outbound->canceled.first != NULL)
+        FastItemFree(FastOutboundPop(&outbound->canceled));
 }
 
 void FastOutputFinishCanceled(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
-    while (outbound != NULL && outbound->canceled != NULL) {
-        struct FastMessage* message = FastItemMessage(outbound->canceled);
+    while (outbound->canceled.first != NULL) {
+        struct FastMessage* message = FastItemMessage(FastOutboundPop(&outbound->canceled));
         struct FastRingDescriptor* descriptor = message->descriptor;
-        outbound->canceled = message->item.next;
         message->descriptor = NULL;
         FastItemFree(&message->item);
         FastDescriptorFinish(descriptor, -ECANCELED);

@@ -17,7 +17,8 @@ void FastOutputDrop(struct FastSocket* socket);
 /* Drops everything, at the end. leak: the kernel may still read what is in flight. */
 void FastOutputDropAll(struct FastSocket* socket, bool leak);
 
-/* Tells the users of barriers that were dropped; where users may be called. */
+/* Tells the users of barriers that were dropped, in their order; where users may be called. The outbound side
+ * is there. */
 void FastOutputFinishCanceled(struct FastSocket* socket);
 
 #endif

@@ -20,6 +20,7 @@
 #include "socket/output.h"
 #include "socket/receive.h"
 #include "socket/sent.h"
+#include "socket/stall.h"
 #include "socket/system.h"
 
 #include <errno.h>
@@ -27,7 +28,6 @@
 enum
 {
     RELEASE_DRAIN_MS = 1000,
-    RELEASE_MILLISECOND = 1000000,
 };
 
 /* close() then drops what the kernel has queued, and a TCP peer sees a reset. */
@@ -45,71 +45,25 @@ static void reset(struct FastSocket* socket)
     FastOutputDrop(socket);
 }
 
-/* ---- flushing ---- */
-
-/* A message is accepted whole or not at all: only what was gathered has something to tell. */
-static bool mayHaveMoved(const struct FastOutbound* outbound)
-{
-    return outbound->current != NULL && outbound->current->message == NULL;
-}
-
-static void onTimer(struct FastTimer* timer);
-
-static void setTimer(struct FastSocket* socket, uint64_t milliseconds)
-{
-    socket->outbound->timer.function = onTimer;
-    FastRingSetTimer(socket->ring, &socket->outbound->timer,
-                     (int64_t)milliseconds * RELEASE_MILLISECOND);
-}
-
-static void onTimer(struct FastTimer* timer)
-{
-    struct FastOutbound* outbound = FAST_CONTAINER(timer, struct FastOutbound, timer);
-    struct FastSocket* socket = outbound->flight.socket;
-    if (socket->stage == FAST_STAGE_DRAINING) {
-        FastSocketEnterStage(socket, FAST_STAGE_CANCELING);
-        return;
-    }
-    if (socket->stage != FAST_STAGE_FLUSHING)
-        return;
-    if (outbound->flushTried || !mayHaveMoved(outbound)) {
-        reset(socket);
-        return;
-    }
-    /* The send in flight says how far it came when it is canceled; then this runs out, or not. */
-    outbound->flushTried = true;
-    if (outbound->canceling == FAST_SEND_CANCEL_NONE)
-        outbound->canceling = FAST_SEND_CANCEL_WANTED;
-    setTimer(socket, RELEASE_DRAIN_MS);
-    FastSocketDefer(socket, FAST_DUE_SEND);
-}
-
-/* The bound begins again with whatever the kernel takes. */
-static void restartTimer(struct FastSocket* socket)
-{
-    struct FastOutbound* outbound = socket->outbound;
-    if (outbound == NULL || outbound->flushed == outbound->progress)
-        return;
-    outbound->flushed = outbound->progress;
-    outbound->flushTried = false;
-    setTimer(socket, socket->releaseMs);
-}
-
 /* ---- draining ---- */
 
-/* Where no memory is for its timer, nothing was ever sent that a reset could destroy. */
+static void cancelAll(struct FastSocket* socket)
+{
+    FastSocketEnterStage(socket, FAST_STAGE_CANCELING);
+}
+
+/* Where no memory is for its bound, nothing was ever sent that a reset could destroy. */
 static void startDraining(struct FastSocket* socket)
 {
-    if (socket->outbound != NULL)
-        FastRingStopTimer(socket->ring, &socket->outbound->timer);
+    FastStallStop(socket);
     if (!FastSocketHas(socket, FAST_TRAIT_CONNECTED) || FastSocketHasFailed(socket) ||
         socket->inbound.end == FAST_INPUT_ENDED || FastSocketMakeOutbound(socket) < 0) {
-        FastSocketEnterStage(socket, FAST_STAGE_CANCELING);
+        cancelAll(socket);
         return;
     }
     FastSystemShutdown(socket->handle, SHUT_WR);
     FastSocketEnterStage(socket, FAST_STAGE_DRAINING);
-    setTimer(socket, RELEASE_DRAIN_MS);
+    FastStallWatch(socket, RELEASE_DRAIN_MS, cancelAll);
 }
 
 /* ---- closing ---- */
@@ -119,7 +73,8 @@ static bool isQuiet(const struct FastSocket* socket)
     const struct FastOutbound* outbound = socket->outbound;
     return FastArmedIsIdle(&socket->inbound.receive) && FastArmedIsIdle(&socket->poll.armed) &&
            (outbound == NULL || (outbound->inFlight == 0 && outbound->trails == 0 &&
-                                 outbound->canceling != FAST_SEND_CANCEL_IN_FLIGHT));
+                                 outbound->canceling != FAST_SEND_CANCEL_IN_FLIGHT &&
+                                 outbound->canceled.first == NULL));
 }
 
 static void dropSources(struct FastSocket* socket)
@@ -135,8 +90,7 @@ static void dropSources(struct FastSocket* socket)
 /* Gives back everything but the memory, which may be left for a user who still has it. */
 static void becomeDefunct(struct FastSocket* socket, bool leak)
 {
-    if (socket->outbound != NULL)
-        FastRingStopTimer(socket->ring, &socket->outbound->timer);
+    FastStallStop(socket);
     FastWaiterRemove(&socket->inbound.waiter);
     FastIntakeDropAll(socket);
     if (socket->kind->end != NULL)
@@ -154,18 +108,16 @@ static void becomeDefunct(struct FastSocket* socket, bool leak)
 
 bool FastReleasePrepare(struct FastSocket* socket)
 {
-    if (socket->stage == FAST_STAGE_FLUSHING)
-        restartTimer(socket);
+    if (socket->stage == FAST_STAGE_FLUSHING && socket->outbound != NULL)
+        FastStallUpdate(socket);
     if (socket->stage == FAST_STAGE_FLUSHING &&
         (FastSocketHasFailed(socket) || !FastSocketHasOutput(socket)))
         startDraining(socket);
     if (socket->stage == FAST_STAGE_DRAINING &&
         (FastSocketHasFailed(socket) || socket->inbound.end == FAST_INPUT_ENDED))
         FastSocketEnterStage(socket, FAST_STAGE_CANCELING);
-    if (socket->stage == FAST_STAGE_CANCELING && isQuiet(socket)) {
-        FastOutputFinishCanceled(socket);
+    if (socket->stage == FAST_STAGE_CANCELING && isQuiet(socket))
         becomeDefunct(socket, false);
-    }
     return true;
 }
 
@@ -203,15 +155,12 @@ void ReleaseFastSocket(struct FastSocket* socket)
         return;
     }
     FastSocketEnterStage(socket, FAST_STAGE_FLUSHING);
-    if (socket->outbound == NULL)
-        return;
-    socket->outbound->flushed = socket->outbound->progress;
-    if (socket->outbound->queue.first == NULL)
+    if (socket->outbound == NULL || socket->outbound->queue.first == NULL)
         return;
     if (socket->releaseMs == 0)
         reset(socket);
     else
-        setTimer(socket, socket->releaseMs);
+        FastStallWatch(socket, socket->releaseMs, reset);
 }
 
 void AbortFastSocket(struct FastSocket* socket)

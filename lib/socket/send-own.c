@@ -111,6 +111,7 @@ bool FastSendOwnStart(struct FastSocket* socket, struct FastMessage* message)
         entry->len = (uint32_t)message->item.length;
     flight->operation.function = splices ? onSplice : onBarrier;
     flight->message = message;
+    flight->count = 1;
     FastFlightBegin(socket, flight);
     FastSocketTrail(socket, entry); /* splices, and some others, are a thread's on sockets too */
     return true;

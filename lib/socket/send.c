@@ -32,7 +32,7 @@ static void onCancel(struct FastOperation* operation, const struct io_uring_cqe*
 {
     struct FastOutbound* outbound = FAST_CONTAINER(operation, struct FastOutbound, cancel);
     struct FastSocket* socket = outbound->flight.socket;
-    outbound->canceling = FAST_SEND_CANCEL_NONE;
+    outbound->canceling = outbound->inFlight > 0 ? FAST_SEND_CANCEL_DONE : FAST_SEND_CANCEL_NONE;
     if (completion->res == -EALREADY) {
         outbound->canceling = FAST_SEND_CANCEL_FAILED;
         if (!FastRingIsEnding(socket->ring))
@@ -46,9 +46,9 @@ static void onCancel(struct FastOperation* operation, const struct io_uring_cqe*
 static bool prepareCancel(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
+    bool again = outbound->canceling == FAST_SEND_CANCEL_NONE || outbound->canceling == FAST_SEND_CANCEL_DONE;
     bool wanted = outbound->canceling == FAST_SEND_CANCEL_WANTED ||
-                  (outbound->canceling == FAST_SEND_CANCEL_NONE &&
-                   socket->stage >= FAST_STAGE_CANCELING);
+                  (again && socket->stage >= FAST_STAGE_CANCELING);
     const struct FastOperation* target = wanted ? operationInFlight(outbound) : NULL;
     if (target == NULL)
         return true;

@@ -127,7 +127,7 @@ static void noteCount(struct FastSocket* socket, size_t count, size_t wanted)
 {
     struct FastOutbound* outbound = socket->outbound;
     outbound->room = 0;
-    outbound->cutShort = count < wanted && outbound->canceling != FAST_SEND_CANCEL_IN_FLIGHT;
+    outbound->cutShort = count < wanted && outbound->canceling <= FAST_SEND_CANCEL_WANTED;
     if (count == wanted)
         return;
     if (socket->poll.noisy)
@@ -162,36 +162,57 @@ static void acceptBytes(struct FastSocket* socket, size_t count, size_t wanted)
         FastOutputConsume(socket, count);
 }
 
-static void acceptMessage(struct FastSocket* socket, struct FastMessage* message)
+/* A message is accepted whole; of several the last may not have been, and goes out again. */
+static void acceptMessages(struct FastSocket* socket, const struct FastFlight* flight, size_t bytes)
 {
     struct FastOutbound* outbound = socket->outbound;
-    outbound->statistics.bytes += message->item.length;
+    struct FastItem* item = &flight->message->item;
     outbound->room = 0;
     outbound->progress++;
-    message->item.state = FAST_ITEM_DONE;
+    for (uint32_t index = 0; index < flight->count; index++, item = item->next) {
+        if (flight->count > 1 && item->length > bytes)
+            break;
+        bytes -= item->length < bytes ? item->length : bytes;
+        outbound->statistics.bytes += item->length;
+        item->state = FAST_ITEM_DONE;
+    }
+}
+
+static void acceptSent(struct FastSocket* socket, const struct FastFlight* flight, size_t bytes)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    outbound->statistics.operations++;
+    outbound->statistics.zeroCopy += flight->loan != NULL;
+    if (flight->message != NULL)
+        acceptMessages(socket, flight, bytes);
+    else
+        acceptBytes(socket, bytes, flight->bytes);
+}
+
+/* What is over is no longer in flight, whatever becomes of it. */
+static void land(const struct FastFlight* flight)
+{
+    struct FastItem* item = flight->message != NULL ? &flight->message->item : NULL;
+    for (uint32_t index = 0; index < flight->count && item != NULL; index++, item = item->next)
+        item->state = FAST_ITEM_QUEUED;
 }
 
 void FastSentFinish(struct FastFlight* flight, int result)
 {
     struct FastSocket* socket = flight->socket;
     struct FastOutbound* outbound = socket->outbound;
-    struct FastMessage* message = flight->message;
+    bool messages = flight->message != NULL;
     outbound->inFlight--;
     outbound->current = NULL;
-    if (message != NULL)
-        message->item.state = FAST_ITEM_QUEUED;
+    land(flight);
     struct FastAnswer answer = socket->kind->classifySend(socket, flight, result);
-    if (answer.verdict != FAST_VERDICT_DATA)
+    if (answer.verdict == FAST_VERDICT_DATA)
+        acceptSent(socket, flight, (size_t)answer.value);
+    else
         FastSentCarry(socket, flight, answer);
-    else {
-        outbound->statistics.operations++;
-        outbound->statistics.zeroCopy += flight->loan != NULL;
-        if (message != NULL)
-            acceptMessage(socket, message);
-        else
-            acceptBytes(socket, (size_t)answer.value, flight->bytes);
-    }
-    if (message != NULL)
+    if (outbound->canceling == FAST_SEND_CANCEL_DONE && outbound->inFlight == 0)
+        outbound->canceling = FAST_SEND_CANCEL_NONE;
+    if (messages)
         FastSentPopDone(socket);
     FastSentGoOn(socket);
 }

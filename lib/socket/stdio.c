@@ -10,8 +10,7 @@
  * again. The socket may be released before the stream is closed: the stream holds what is left of
  * it, and every call on it fails with EPIPE.
  */
-#include "socket/kind-datagram.h"
-#include "socket/kind-record.h"
+#include "socket/kind.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -96,7 +95,7 @@ static FILE* openStream(struct stream* stream)
 
 static bool hasMessages(const struct FastSocket* socket)
 {
-    return socket->kind == &FastKindRecord || socket->kind == &FastKindDatagram;
+    return socket->kind->layout == FAST_INBOUND_MESSAGES;
 }
 
 /* One stream may own the socket: false when another does already. */

@@ -409,6 +409,37 @@ CASE(socketDescriptor, cancelsBarrierAtFailure)
     ck_assert_int_eq(barrierResult, -ECANCELED);
 }
 
+static int barrierOrder[3];
+static int barrierNumbers[3] = {1, 2, 3};
+
+static int noteOrder(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+{
+    (void)completion;
+    (void)reason;
+    barrierOrder[barrierCalls++] = *(int*)GetFastRingDescriptorClosure(descriptor);
+    return 0;
+}
+
+/* barriers: those that are dropped are reported in the order in which they were queued */
+CASE(socketDescriptor, cancelsBarriersInOrder)
+{
+    barrierCalls = 0;
+    openPair(KIND_TCP);
+    transmitPattern(scene.ours.socket, 20000000, 0);
+    for (int count = 0; count < 3; count++) {
+        struct FastRingDescriptor* descriptor =
+            AllocateFastRingDescriptor(scene.ring, noteOrder, &barrierNumbers[count]);
+        io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+        GetFastRingDescriptorSubmission(descriptor)->fd = scene.handle;
+        ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, NULL), 0);
+    }
+    runIdle(scene.ring);
+    AbortFastSocket(scene.ours.socket);
+    waitCount(scene.ring, &barrierCalls, 3);
+    for (int count = 0; count < 3; count++)
+        ck_assert_int_eq(barrierOrder[count], count + 1);
+}
+
 /* barriers: one in flight when the connection dies */
 CASE(socketDescriptor, endsBarrierInFlight)
 {

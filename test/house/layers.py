@@ -88,9 +88,11 @@ ROWS = {
     'socket/intake': ['socket/control', 'socket/core'],
     'socket/kind': ['socket/core'],
     'socket/question': ['socket/core'],
+    'socket/stall': ['socket/core'],
     'socket/flight': ['socket/kind', 'engine/uring-compat'],
     'socket/kind-file-state': ['socket/kind'],
     'socket/kind-tls': ['socket/kind', 'socket/system'],
+    'socket/stdio': ['socket/kind'],
     'socket/transmit': ['socket/kind'],
     'socket/kind-file-own': ['socket/kind-file-state', 'base/handle', 'base/pipe-signal',
                              'base/thread'],
@@ -114,7 +116,6 @@ ROWS = {
                          'socket/kind-socket', 'socket/kind-stream'],
     'socket/poll': ['socket/core', 'socket/failure'],
     'socket/receive': ['socket/core', 'socket/failure', 'socket/intake', 'socket/kind'],
-    'socket/stdio': ['socket/kind-datagram', 'socket/kind-record'],
     'socket/dispatch': ['socket/core', 'socket/failure', 'socket/kind', 'socket/output',
                         'socket/receive'],
     'socket/kind-find': ['socket/kind', 'socket/kind-datagram', 'socket/kind-file',
@@ -124,24 +125,23 @@ ROWS = {
     'socket/sent': ['socket/control', 'socket/failure', 'socket/kind', 'socket/output',
                     'socket/poll', 'socket/system'],
     'socket/release': ['socket/core', 'socket/dispatch', 'socket/intake', 'socket/kind',
-                       'socket/output', 'socket/receive', 'socket/sent', 'socket/system'],
+                       'socket/output', 'socket/receive', 'socket/sent', 'socket/stall',
+                       'socket/system'],
     'socket/send-own': ['socket/core', 'socket/failure', 'socket/flight', 'socket/output',
                         'socket/sent', 'socket/system', 'service/operation'],
     'socket/send': ['socket/core', 'socket/flight', 'socket/output', 'socket/send-own',
                     'socket/sent'],
     'socket/prepare': ['socket/core', 'socket/poll', 'socket/receive', 'socket/release',
                        'socket/send'],
-    'socket/create': ['socket/dispatch', 'socket/failure', 'socket/kind-datagram',
-                      'socket/kind-file', 'socket/kind-find', 'socket/kind-record',
-                      'socket/kind-stream', 'socket/poll', 'socket/prepare', 'socket/receive',
-                      'socket/release', 'socket/system', 'memory/ring-pool'],
+    'socket/create': ['socket/dispatch', 'socket/failure', 'socket/kind-find', 'socket/poll',
+                      'socket/prepare', 'socket/receive', 'socket/release', 'socket/system',
+                      'memory/ring-pool'],
 }
 
 # header: the files beside its own that define what it declares. Who may include it may call them.
 DECLARES = {
     'memory/pool': ['memory/allocate', 'memory/pool-own'],
-    'memory/pool-state': ['memory/pool', 'memory/pool-base', 'memory/pool-foreign',
-                          'memory/pool-own', 'memory/pool-shared'],
+    'memory/pool-state': ['memory/pool', 'memory/pool-base', 'memory/pool-foreign', 'memory/pool-own', 'memory/pool-shared'],
 }
 
 # stem: the files whose public functions it calls, by the public headers that it reads.
