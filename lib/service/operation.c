@@ -93,7 +93,8 @@ static void reconcile(struct FastRingDescriptor* descriptor)
 {
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
 
-    if (FastTaskIsQueued(&descriptor->tasks.prepare) || !FastArmedIsDue(&descriptor->armed, wanted, false))
+    if (FastTaskIsQueued(&descriptor->tasks.prepare) ||
+        !FastArmedIsDue(&descriptor->armed, wanted, false))
         return;
     holdDescriptor(descriptor);
     FastRingDefer(descriptor->ring, &descriptor->tasks.prepare);

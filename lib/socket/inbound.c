@@ -22,7 +22,7 @@ enum
     INBOUND_ROOMY_SHARE = 4,
     /* Of packets 1/16 of the memory counts: readers may wait for single bytes. */
     INBOUND_PACKET_SHARE = 16,
-    INBOUND_FILL_SHARE = 8,    /* tail room of at least 1/8 of a buffer is filled by copying */
+    INBOUND_FILL_SHARE = 8, /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
 void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint32_t headroom)

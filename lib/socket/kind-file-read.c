@@ -173,8 +173,8 @@ static struct FastAnswer onRefused(struct FastSocket* socket, int error)
     return FastAnswer(FAST_VERDICT_NOTHING, 0);
 }
 
-/* What is typed may belong to another job of the shell's: a thread of the kernel's gets EIO where a
- * thread of the program's would be stopped. */
+/* While another job of the shell's has the terminal, what is typed is not ours: a thread of the
+ * kernel's gets EIO then, where one of the program's would be stopped. */
 static struct FastAnswer onTerminalError(struct FastSocket* socket)
 {
     if (isHungUp(socket))

@@ -25,8 +25,8 @@ enum
 {
     /* A turn's limit below asks for less than what a bundle usually is. */
     KIND_MIN_BUNDLE_LIMIT = 256 << 10,
-    KIND_RING_SHARE = 4,               /* a bundle takes 1/4 of the provider's buffers at most */
-    KIND_MAX_SIZE = 1 << 30,           /* bytes in one call */
+    KIND_RING_SHARE = 4,     /* a bundle takes 1/4 of the provider's buffers at most */
+    KIND_MAX_SIZE = 1 << 30, /* bytes in one call */
     KIND_FILE_FLAGS = MSG_MORE | MSG_NOSIGNAL,
 };
 

@@ -97,7 +97,7 @@ void FastReceiveReconsider(struct FastSocket* socket)
 static void onServed(struct FastWaiter* waiter)
 {
     struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastSocket, inbound.waiter);
-    socket->inbound.stops &= (uint16_t)~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
+    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
     FastSocketDefer(socket, FAST_DUE_RECEIVE);
 }
 
@@ -115,7 +115,7 @@ void FastReceiveDiscard(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
     FastWaiterRemove(&inbound->waiter); /* of the ring's limit, which what is discarded ignores */
-    inbound->stops &= (uint16_t)~(FAST_STOP_BY_USE | FAST_STOP_NO_BUFFERS);
+    inbound->stops &= (uint16_t) ~(FAST_STOP_BY_USE | FAST_STOP_NO_BUFFERS);
     /* A peer that writes before it reads must get on, or it will not take what is flushed. What a
      * file still holds may be read by others. */
     inbound->discard = FastSocketHas(socket, FAST_TRAIT_CONNECTED);
