@@ -60,7 +60,7 @@ enum FastSocketStage
 {
     FAST_STAGE_LIVE,
     FAST_STAGE_FLUSHING, /* released: what is queued is sent, with a bound */
-    /* The peer is told the end; input is discarded until its end, or for a while. */
+    /* The output is ended; input is discarded until its own end, or for a while. */
     FAST_STAGE_DRAINING,
     FAST_STAGE_CANCELING, /* every operation is being canceled */
     FAST_STAGE_CLOSED,    /* the descriptor is closed; nothing is left but memory */

@@ -34,7 +34,7 @@ void FastSystemClose(int handle);
 
 /* ---- sockets ---- */
 
-/* As getsockopt and setsockopt; 0 or negative errno. A number's length need not be told. */
+/* As getsockopt and setsockopt; 0 or negative errno. A number is an int. */
 int FastSystemGetOption(int handle, int level, int option, void* value, socklen_t* length);
 int FastSystemSetOption(int handle, int level, int option, const void* value, socklen_t length);
 int FastSystemGetNumber(int handle, int level, int option, int* value);
@@ -42,7 +42,7 @@ int FastSystemGetNumber(int handle, int level, int option, int* value);
 /* Takes SO_ERROR, positive; 0 = none. */
 int FastSystemTakeError(int handle);
 
-/* The connection's state of TCP; false if it can't be told. */
+/* The state of a TCP connection; false of everything else. */
 bool FastSystemGetTcp(int handle, struct tcp_info* information);
 
 /* Whether it has a peer: 1, 0, or negative errno. */
@@ -63,7 +63,7 @@ void FastSystemDisconnect(int handle);
 /* As fstat: 0 or negative errno. */
 int FastSystemStatus(int handle, struct stat* status);
 
-/* The magic number of its file system; 0 if it can't be told. */
+/* The magic number of its file system; 0 if it is not known. */
 unsigned long FastSystemFileSystem(int handle);
 
 /* Whether it is a terminal; and its settings, false if there are none. */

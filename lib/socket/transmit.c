@@ -2,8 +2,8 @@
  * The Transmit functions: what is handed over is checked, and queued as the kind has it. The
  * prepare task sends it (send.c) when the turn comes.
  *
- * Failures: told by the return value, with nothing queued and nothing half copied. Ownership passes
- * in every case where the header says so.
+ * Failures: returned, with nothing queued and nothing half copied. Ownership passes in every case
+ * where the header says so.
  */
 #include "socket/transmit.h"
 
