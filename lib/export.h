@@ -26,9 +26,9 @@
 #pragma GCC visibility pop
 
 /*
- * A function whose behaviour has changed exists twice, under the same name in two version nodes: programs
- * that were linked before keep the old one (abi/README.md, «To change behaviour»). The functions behind
- * the name have names of their own:
+ * A function whose behaviour has changed exists twice, under the same name in two version nodes:
+ * programs that were linked before keep the old one (abi/README.md, «To change behaviour»). The
+ * functions behind the name have names of their own:
  *
  *     FAST_SYMBOL_OLD(FastBufferFill_1_0, FillFastBuffer, "FASTSOCKET_1.0")
  *     int FastBufferFill_1_0(struct FastBuffer* buffer) { ... as it was ... }
@@ -36,22 +36,22 @@
  *     FAST_SYMBOL_DEFAULT(FastBufferFill_1_1, FillFastBuffer, "FASTSOCKET_1.1")
  *     int FastBufferFill_1_1(struct FastBuffer* buffer) { ... as it is now ... }
  *
- * The archive has no versions: there the public name is an alias of the newest. Clang lacks GCC's attribute,
- * and would drop a function that only assembly names.
+ * The archive has no versions: there the public name is an alias of the newest. Clang lacks GCC's
+ * attribute, and would drop a function that only assembly names.
  *
  * NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared can't stand in parentheses.
  */
 #ifndef FASTSOCKET_SHARED
 #define FAST_SYMBOL_OLD(function, name, node) extern __typeof__(name) function;
 #define FAST_SYMBOL_DEFAULT(function, name, node) \
-    extern __typeof__(name) function; \
+    extern __typeof__(name) function;             \
     extern __typeof__(name) name __attribute__((alias(#function)));
 #else
-#define FAST_SYMBOL_OLD(function, name, node) FAST_SYMBOL_BIND(function, name, #name "@" node)
+#define FAST_SYMBOL_OLD(function, name, node)     FAST_SYMBOL_BIND(function, name, #name "@" node)
 #define FAST_SYMBOL_DEFAULT(function, name, node) FAST_SYMBOL_BIND(function, name, #name "@@" node)
 #ifdef __clang__
 #define FAST_SYMBOL_BIND(function, name, symbol) \
-    __asm__(".symver " #function ", " symbol); \
+    __asm__(".symver " #function ", " symbol);   \
     extern __typeof__(name) function __attribute__((used, visibility("default")));
 #else
 #define FAST_SYMBOL_BIND(function, name, symbol) \

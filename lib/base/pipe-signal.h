@@ -13,6 +13,8 @@ struct FastPipeSignal
     bool pending;    /* one was waiting already, and is not ours */
 };
 
+/* From here to the restore, by the same thread, a write to a broken pipe gives EPIPE and kills
+ * nobody. guard is the caller's memory. */
 void FastPipeSignalBlock(struct FastPipeSignal* guard);
 
 /* Takes off what was raised since, and gives the thread its mask back. Returns whether there was

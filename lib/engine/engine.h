@@ -61,7 +61,7 @@ struct FastEngineFunctions
     void (*close)(struct FastEngine* engine);
     /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
     void (*closeHandles)(struct FastEngine* engine);
-    void (*destroy)(struct FastEngine* engine);      /* after close: frees the engine */
+    void (*destroy)(struct FastEngine* engine); /* after close: frees the engine */
 };
 
 struct FastEngine
@@ -72,7 +72,7 @@ struct FastEngine
     bool idle;         /* set by enter: it found nothing to run, whatever IORING_SQ_TASKRUN says */
     /* counted by enter: what a completion tells of was given to the kernel before the last */
     uint32_t enters;
-    bool checked;      /* valgrind watches: see checker.h */
+    bool checked; /* valgrind watches: see checker.h */
 
     struct
     {
@@ -125,11 +125,13 @@ static inline struct io_uring_cqe* FastEnginePeek(const struct FastEngine* engin
     return &engine->completion.entries[head & engine->completion.mask];
 }
 
+/* Gives the oldest completion's place back to the kernel: what is needed of it is copied before. */
 static inline void FastEngineAdvance(struct FastEngine* engine)
 {
     __atomic_store_n(engine->completion.head, *engine->completion.head + 1, __ATOMIC_RELEASE);
 }
 
+/* The kernel keeps completions that had no place in the array; an enter brings them. */
 static inline bool FastEngineOverflown(const struct FastEngine* engine)
 {
     return __atomic_load_n(engine->completion.flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;

@@ -31,8 +31,8 @@ enum
 {
     TRIAL_GROUP = 1,
     TRIAL_BUFFERS = 8,
-    TRIAL_LENGTH = 16,                              /* bytes in a buffer */
-    TRIAL_CAP = 8,                                  /* less than a buffer */
+    TRIAL_LENGTH = 16, /* bytes in a buffer */
+    TRIAL_CAP = 8,     /* less than a buffer */
     /* of the ring, as sockets bound their receives */
     TRIAL_SHARE = TRIAL_BUFFERS / 4 * TRIAL_LENGTH,
     TRIAL_FAR = 1 << 20,

@@ -50,6 +50,6 @@ void FastPoolRelease(struct FastBufferPool* pool, struct FastBuffer* buffer);
 
 /* Levels, for the owner's thread. */
 size_t FastPoolBuffers(const struct FastBufferPool* pool); /* in use */
-size_t FastPoolMemory(const struct FastBufferPool* pool); /* bytes from the system, free ones too */
+size_t FastPoolMemory(const struct FastBufferPool* pool);  /* from the system, free ones too */
 
 #endif

@@ -54,7 +54,7 @@ struct FastRingBufferProvider
         uint32_t batch;     /* to be served next */
         uint32_t available; /* when the last batch was served */
         struct FastTask serve;
-        struct FastTask again; /* with the notices: serves the rest a turn later */
+        struct FastTask again; /* in the dispatch phase: serves the rest a turn later */
     } waiting;
 
     struct FastTask refill;

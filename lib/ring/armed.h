@@ -17,9 +17,9 @@
 enum FastArmedState
 {
     FAST_ARMED_IDLE,
-    FAST_ARMED_BACKOFF,         /* not submitted before FastArmedRetry */
-    FAST_ARMED_IN_FLIGHT,       /* as it was wanted */
-    FAST_ARMED_CANCELING,       /* the operation and its cancellation are both in flight */
+    FAST_ARMED_BACKOFF,   /* not submitted before FastArmedRetry */
+    FAST_ARMED_IN_FLIGHT, /* as it was wanted */
+    FAST_ARMED_CANCELING, /* the operation and its cancellation are both in flight */
     /* The same, though a cancellation before said that it was effective. */
     FAST_ARMED_CANCELING_AGAIN,
     FAST_ARMED_CANCEL_MISSED,   /* the cancellation found nothing yet: it is made again */

@@ -11,11 +11,13 @@
 
 enum
 {
-    SCRATCH_ALIGNMENT = 16,
+    SCRATCH_ALIGNMENT = 16, /* of whatever is put there: headers and vectors */
 };
 
 /* ---- checks ---- */
 
+/* No thread is asked for: such calls are for all of them. But a forked child has only a copy of the
+ * ring's memory: the kernel and the other threads know nothing of it. */
 int FastRingCheckCall(const struct FastRing* ring)
 {
     if (FastRingIsReleased(ring))
@@ -31,6 +33,7 @@ int FastRingCheckCreate(const struct FastRing* ring)
 
 /* ---- references and members ---- */
 
+/* The engine was closed with the ring; only its memory has waited for the last member. */
 static void freeRing(struct FastRing* ring)
 {
     ring->engine->functions->destroy(ring->engine);
@@ -50,6 +53,7 @@ void FastRingDrop(struct FastRing* ring)
         freeRing(ring);
 }
 
+/* In front, for no reason but that it takes no search: the ring's end begins with the youngest. */
 void FastRingLink(struct FastRing* ring, struct FastRingMember* member,
                   const struct FastRingMemberFunctions* functions)
 {
@@ -66,6 +70,7 @@ void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member)
 {
     if (member->functions == NULL)
         return;
+    /* A callback of the ring's end may free any member, also the one whose turn would be next. */
     if (ring->nextToEnd == member)
         ring->nextToEnd = member->next;
     if (member->previous != NULL)
@@ -104,7 +109,7 @@ void FastRingLeak(const void* memory)
     static struct leak* _Atomic leaks; /* kept for the reader of a leak report, and for its maker */
     struct leak* leak = malloc(sizeof(*leak));
     if (leak == NULL)
-        return;
+        return; /* it is leaked all the same, only nobody can tell */
     leak->memory = memory;
     leak->next = atomic_load(&leaks);
     while (!atomic_compare_exchange_weak(&leaks, &leak->next, leak))
@@ -129,11 +134,14 @@ bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation,
     struct io_uring_sqe* entry = FastRingReserve(ring, operation);
     if (entry == NULL)
         return false;
+    /* user_data is set behind this, which may clear it. */
     io_uring_prep_cancel64(entry, (uintptr_t)target, 0);
     entry->user_data = (uintptr_t)operation;
     return true;
 }
 
+/* Of both the kernel must say how much it has put where: one that is wrong about that may be so
+ * again. */
 void FastRingDistrust(struct FastRing* ring)
 {
     ring->statistics.invalidCompletions++;
@@ -150,6 +158,7 @@ uint32_t FastRingRoundUp(uint32_t length)
     return result;
 }
 
+/* Programs and library may know a different number of members; those that we don't know are 0. */
 void FastCopyStatistics(void* target, size_t size, const void* source, size_t known)
 {
     memcpy(target, source, size < known ? size : known);

@@ -152,6 +152,8 @@ static inline void FastRingYield(struct FastRing* ring)
 
 /* ---- operations ---- */
 
+/* For its features, and for what one file of this room does with it alone. Entries are reserved by
+ * FastRingReserve, which counts them. */
 static inline struct FastEngine* FastRingEngine(struct FastRing* ring)
 {
     return ring->engine;

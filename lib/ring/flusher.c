@@ -1,5 +1,11 @@
 /*
  * Flush handlers: functions of users that run once, at the end of a turn.
+ *
+ * Good path: handlers stand in a list in the order in which they were set, and run in that order.
+ * One that is set by a running handler belongs to the next round: a handler that sets itself again
+ * runs once a turn, and does not keep the turn from ending.
+ *
+ * Failures: no memory is the setter's to hear. Nothing can fail later.
  */
 #include "ring/flusher.h"
 
@@ -9,7 +15,7 @@ struct FastRingFlusher
 {
     struct FastRingFlusher* next;
     struct FastRingFlusher* previous;
-    uint64_t round; /* of running handlers that takes this one along */
+    uint64_t round; /* number of the run that it waits for: the next to begin */
     HandleFastRingFlushFunction function;
     void* closure;
 };
@@ -69,6 +75,7 @@ int RemoveFastRingFlushHandler(struct FastRing* ring, struct FastRingFlusher* fl
 void FastRingRunFlushers(struct FastRing* ring, int reason)
 {
     uint64_t round = ring->flushers.round++;
+    /* Whatever a handler sets or removes, the list ends where this round's do. */
     while (ring->flushers.first != NULL && ring->flushers.first->round <= round) {
         struct FastRingFlusher* flusher = ring->flushers.first;
         HandleFastRingFlushFunction function = flusher->function;

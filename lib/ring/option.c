@@ -22,6 +22,7 @@ static void restartSpin(struct FastRing* ring)
     ring->spin.windowUs = ring->options.spinUs;
 }
 
+/* A pool that keeps more than the new reserve allows gives it back now, not at its next use. */
 static void adjustMembers(struct FastRing* ring)
 {
     for (struct FastRingMember* member = ring->members; member != NULL; member = member->next)
@@ -29,6 +30,7 @@ static void adjustMembers(struct FastRing* ring)
             member->functions->adjust(member);
 }
 
+/* A turn without completions, or no inbound bytes at all, would stop all: neither takes 0. */
 static const struct option options[] = {
     {FASTRING_OPTION_INBOUND_LIMIT, 4096, UINT64_MAX, MEBIBYTES(256),
      offsetof(struct FastRing, options.inboundLimit), FastRingReconsiderLimit},
@@ -56,6 +58,7 @@ static const struct option* findOption(int number)
     return NULL;
 }
 
+/* Without what follows from a change: nothing lives on the ring yet. */
 void FastRingSetDefaults(struct FastRing* ring)
 {
     for (int index = 0; index < OPTION_COUNT; index++)

@@ -1,5 +1,8 @@
 /*
  * What a program asks of a ring.
+ *
+ * Handle and interval are for a ring that is a guest in another event loop: that polls the handle,
+ * and waits no longer than the interval.
  */
 #include "ring/timers.h"
 #include "ring/turn.h"
@@ -13,11 +16,13 @@ int GetFastRingHandle(struct FastRing* ring)
     return result < 0 ? result : ring->engine->functions->getHandle(ring->engine);
 }
 
+/* Rounded up: a timer that is due in less than a millisecond must not make the loop spin. */
 int GetFastRingInterval(struct FastRing* ring)
 {
     int result = FastRingCheck(ring);
     if (result < 0)
         return result;
+    /* The first wait makes the thread the ring's, and submits what was prepared before it. */
     if (!FastRingIsStarted(ring) || FastRingHasWork(ring))
         return 0;
     const struct FastTimer* timer = FastTimerFirst(&ring->timers);
@@ -38,6 +43,7 @@ int IsFastRingThread(struct FastRing* ring)
     return ring != NULL && FastRingIsOwned(ring);
 }
 
+/* Of any thread, and of a ring that has ended: programs decide by it what to print. */
 uint64_t GetFastRingFeatures(struct FastRing* ring)
 {
     return ring != NULL ? ring->engine->features : 0;

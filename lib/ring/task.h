@@ -23,11 +23,13 @@ struct FastTaskQueue
     struct FastTask* last; /* NULL: none */
 };
 
+/* It waits in a queue, whichever it is. No more once its function runs: that may queue it again. */
 static inline bool FastTaskIsQueued(const struct FastTask* task)
 {
     return task->next != NULL;
 }
 
+/* Nothing waits in the queue. */
 static inline bool FastTaskIsEmpty(const struct FastTaskQueue* queue)
 {
     return queue->last == NULL;

@@ -1,9 +1,9 @@
 /*
  * Doorbells for other threads and signal handlers.
  *
- * A submit stores its parameter and hands the event's call to the ring, which runs it among the
- * notices; submits until then find the call pending and merge. Both steps are atomic operations and
- * at most a write(2), so that a signal handler may take them.
+ * A submit stores its parameter and hands the event's call to the ring, which runs it in its
+ * dispatch phase; submits until then find the call pending and merge. Both steps are atomic
+ * operations and at most a write(2), so that a signal handler may take them.
  *
  * The ring's queue of calls may still name an event that is released: then it is freed by its call,
  * or by the end of the ring, which forgets the queue. After the ring, the event is defunct: it

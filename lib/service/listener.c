@@ -64,8 +64,8 @@ struct FastListener
     int flags;
     unsigned references;
     unsigned failures; /* in a row */
-    bool shortage; /* was reported, and no connection has come since */
-    bool failed;   /* for good */
+    bool shortage;     /* was reported, and no connection has come since */
+    bool failed;       /* for good */
     bool released;
     bool ending; /* the ring is */
 };

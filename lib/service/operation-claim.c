@@ -4,8 +4,9 @@
  * Good path: a completion names a buffer of a provider; it is claimed for the user, who advances it
  * later. Of a bundle it names the first, and the length tells how many follow.
  *
- * Failures: the completion can't be true: the ring is told not to trust the kernel, and the user
- * hears of an error without a buffer. The user does not hear of it at all: the buffers go back.
+ * Failures: the completion can't be true: the ring trusts the kernel less from then on, and the
+ * user hears of an error without a buffer. The user does not hear of it at all: the buffers go
+ * back.
  */
 #include "service/operation-claim.h"
 #include "base/checker.h"

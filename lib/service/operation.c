@@ -5,10 +5,10 @@
  * completion is handed to the user's function; with the final one the descriptor is idle again,
  * before the function is called, so that the function may submit it again.
  *
- * Canceled before it has entered the kernel, the operation is abandoned: -ECANCELED is reported
- * with the notices, and nothing ever happens. Canceled in flight, the kernel is asked, and whatever
- * final completion comes is reported. A cancellation in flight names the operation, so that a new
- * submission waits for its end (ring/armed.h).
+ * Canceled before it has entered the kernel, the operation is abandoned: -ECANCELED is reported in
+ * the dispatch phase, and nothing ever happens. Canceled in flight, the kernel is asked, and
+ * whatever final completion comes is reported. A cancellation in flight names the operation, so
+ * that a new submission waits for its end (ring/armed.h).
  *
  * Let go of (released, or its function returned zero) in flight, the descriptor cancels and absorbs
  * the rest; buffers of a provider that nobody hears of go back to it. When the ring ends, what is
@@ -93,7 +93,8 @@ static void reconcile(struct FastRingDescriptor* descriptor)
 {
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
 
-    if (FastTaskIsQueued(&descriptor->tasks.prepare) || !FastArmedIsDue(&descriptor->armed, wanted, false))
+    if (FastTaskIsQueued(&descriptor->tasks.prepare) ||
+        !FastArmedIsDue(&descriptor->armed, wanted, false))
         return;
     holdDescriptor(descriptor);
     FastRingDefer(descriptor->ring, &descriptor->tasks.prepare);

@@ -95,7 +95,8 @@ static bool isStale(const struct FastRingWatch* watch)
 
 static void reconcile(struct FastRingWatch* watch)
 {
-    if (FastTaskIsQueued(&watch->prepare) || !FastArmedIsDue(&watch->poll, isWanted(watch), isStale(watch)))
+    if (FastTaskIsQueued(&watch->prepare) ||
+        !FastArmedIsDue(&watch->poll, isWanted(watch), isStale(watch)))
         return;
     watch->references++;
     FastRingDefer(watch->ring, &watch->prepare);

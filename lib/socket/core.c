@@ -9,7 +9,7 @@
 
 enum
 {
-    CORE_BURST = 64,
+    CORE_BURST = 64, /* messages in the first chain; failures make the next ones shorter */
 };
 
 /* ---- references ---- */
@@ -19,6 +19,7 @@ void FastSocketHold(struct FastSocket* socket)
     socket->references++;
 }
 
+/* The ring comes last: it may go with its last member, and unlinking needs it. */
 void FastSocketDrop(struct FastSocket* socket)
 {
     if (--socket->references > 0)
@@ -40,6 +41,8 @@ int FastSocketCheck(const struct FastSocket* socket)
 
 /* ---- tasks ---- */
 
+/* A queued task holds the socket, since its user may release it before the task runs. A closed one
+ * has nothing to submit, and nobody to call. */
 void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
 {
     socket->due |= parts;
@@ -60,6 +63,7 @@ void FastSocketNotify(struct FastSocket* socket, uint8_t news)
 
 /* ---- trying again ---- */
 
+/* One task for all that waits: what lacks memory lacks it together. */
 void FastSocketRetryLater(struct FastSocket* socket)
 {
     if (FastTaskIsQueued(&socket->retry))
@@ -98,6 +102,8 @@ static bool onRetry(struct FastTask* task)
 
 /* ---- what it counts for ---- */
 
+/* While it lives, only what the user has queued counts. Once released, the socket itself does until
+ * its descriptor is closed: a program that waits for 0 may exit and loses nothing. */
 static bool isPending(const struct FastSocket* socket)
 {
     return socket->stage == FAST_STAGE_LIVE ? FastSocketHasOutput(socket)
@@ -118,6 +124,7 @@ void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage)
     if (stage <= socket->stage)
         return;
     socket->stage = stage;
+    /* A peer that must get on is still received from, to be thrown away. */
     if (!socket->inbound.discard || stage >= FAST_STAGE_CANCELING)
         socket->inbound.stops |= FAST_STOP_CLOSED;
     FastSocketCountPending(socket);
@@ -136,6 +143,7 @@ static void onTrail(struct FastOperation* operation, const struct io_uring_cqe* 
     FastSocketDrop(socket);
 }
 
+/* Made when first needed: most connections of a server wait for a peer and have nothing to send. */
 int FastSocketMakeOutbound(struct FastSocket* socket)
 {
     if (socket->outbound != NULL)
@@ -164,6 +172,7 @@ void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry)
     FastSocketHold(socket);
 }
 
+/* The first reference is the user's. */
 void FastSocketInitialize(struct FastSocket* socket)
 {
     socket->references = 1;

@@ -19,35 +19,34 @@
 
 #include <Ring/FastSocket.h>
 
-/* What is known of a socket from its creation on. None is added later; what proves wrong is taken
- * away. */
+/* What is known of a socket from its creation on. None is added later; one that proves wrong is
+ * taken away. */
 enum FastTrait
 {
-    FAST_TRAIT_READABLE = 1 << 0,          /* opened for reading; sockets are */
-    FAST_TRAIT_WRITABLE = 1 << 1,
-    /* There is a connection that is made, told of, and ended. */
-    FAST_TRAIT_CONNECTED = 1 << 2,
-    /* A poll of its state shows what a receive does not see. */
-    FAST_TRAIT_WATCHED = 1 << 3,
-    FAST_TRAIT_FINDS_ROOM = 1 << 4,        /* a poll that waits for room may end without any */
-    FAST_TRAIT_RECEIVES_EARLY = 1 << 5,    /* a receive may wait for the connection too */
-    FAST_TRAIT_FEELS_END = 1 << 6,         /* the end of input wakes an armed receive for certain */
-    /* Closed without either end having asked for it: an error. */
+    FAST_TRAIT_READABLE = 1 << 0,       /* opened for reading; sockets are */
+    FAST_TRAIT_WRITABLE = 1 << 1,       /* opened for writing; sockets are */
+    FAST_TRAIT_CONNECTED = 1 << 2,      /* there is a connection, with a beginning and an end */
+    FAST_TRAIT_WATCHED = 1 << 3,        /* a poll of its state shows what a receive does not see */
+    FAST_TRAIT_FINDS_ROOM = 1 << 4,     /* a poll that waits for room may end without any */
+    FAST_TRAIT_RECEIVES_EARLY = 1 << 5, /* a receive may be in flight before the connection is */
+    FAST_TRAIT_FEELS_END = 1 << 6,      /* the end of input wakes an armed receive for certain */
+    /* The state of a closed connection says whether an error has closed it. */
     FAST_TRAIT_STATE_TELLS_ERROR = 1 << 7,
-    FAST_TRAIT_WAITS_FOR_ALL = 1 << 8,     /* MSG_WAITALL works for sends */
-    FAST_TRAIT_BUNDLES = 1 << 9,           /* a receive may fill several buffers at once */
-    FAST_TRAIT_ZERO_COPIES = 1 << 10,      /* sends without a copy work */
+    FAST_TRAIT_WAITS_FOR_ALL = 1 << 8, /* MSG_WAITALL works for sends */
+    FAST_TRAIT_BUNDLES = 1 << 9,       /* a receive may fill several buffers at once */
+    FAST_TRAIT_ZERO_COPIES = 1 << 10,  /* sends without a copy work */
     /* A receive tells a message's true length when asked by MSG_TRUNC. */
     FAST_TRAIT_TELLS_LENGTH = 1 << 11,
-    FAST_TRAIT_OWN_SHORTAGE = 1 << 12,     /* a receive's ENOBUFS may be the socket's own error */
-    FAST_TRAIT_CORKS = 1 << 13,            /* MSG_MORE joins what follows to packets */
-    FAST_TRAIT_NEEDS_WORKER = 1 << 14,     /* what says that it doesn't wait, and does */
-    /* A thread of the kernel's may do it, and needs FastSocketTrail. */
+    FAST_TRAIT_OWN_SHORTAGE = 1 << 12, /* a receive's ENOBUFS may be the socket's own error */
+    FAST_TRAIT_CORKS = 1 << 13,        /* MSG_MORE joins what follows to packets */
+    /* Says that it doesn't wait, and does: only a thread of the kernel's may read or write it. */
+    FAST_TRAIT_NEEDS_WORKER = 1 << 14,
+    /* A thread of the kernel's may read or write it, so that each operation needs a trail. */
     FAST_TRAIT_BY_WORKER = 1 << 15,
-    FAST_TRAIT_CANCELS_ITSELF = 1 << 16,   /* -ECANCELED may be its own errno */
-    /* What one read gives may be a packet, with borders to keep. */
+    FAST_TRAIT_CANCELS_ITSELF = 1 << 16, /* -ECANCELED may be its own errno */
+    /* What one read gives may be a packet: reads are not put together. */
     FAST_TRAIT_PACKETS = 1 << 24,
-    FAST_TRAIT_TCP = 1 << 17,              /* for kind-*.c alone, like all that follow */
+    FAST_TRAIT_TCP = 1 << 17, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 18,
     FAST_TRAIT_SCTP = 1 << 19,
     FAST_TRAIT_NETLINK = 1 << 20,
@@ -60,8 +59,8 @@ enum FastTrait
 enum FastSocketStage
 {
     FAST_STAGE_LIVE,
-    FAST_STAGE_FLUSHING,  /* released: what is queued is sent, with a bound */
-    /* The peer is told the end; input is discarded until its end, or for a while. */
+    FAST_STAGE_FLUSHING, /* released: what is queued is sent, with a bound */
+    /* The output is ended; input is discarded until its own end, or for a while. */
     FAST_STAGE_DRAINING,
     FAST_STAGE_CANCELING, /* every operation is being canceled */
     FAST_STAGE_CLOSED,    /* the descriptor is closed; nothing is left but memory */
@@ -69,10 +68,10 @@ enum FastSocketStage
 
 enum FastConnection
 {
-    FAST_CONNECTION_MADE, /* or never needed */
-    FAST_CONNECTION_BEGUN,
-    FAST_CONNECTION_FAILING, /* it has failed; the input before that is still to end by itself */
-    FAST_CONNECTION_FAILED,
+    FAST_CONNECTION_MADE,    /* or never needed */
+    FAST_CONNECTION_BEGUN,   /* what is queued waits for it */
+    FAST_CONNECTION_FAILING, /* it has failed; what was received before is still to come */
+    FAST_CONNECTION_FAILED,  /* nothing comes any more */
 };
 
 enum FastShutdown
@@ -92,32 +91,33 @@ enum FastDue
     FAST_DUE_ALL = 15,
 };
 
-/* What the user has to hear of. */
+/* What the user is still to hear of, and what was reported and must not be again. */
 enum FastNews
 {
-    FAST_NEWS_INPUT = 1,
-    FAST_NEWS_OUTPUT = 2,  /* if nothing is queued then */
-    FAST_NEWS_STATE = 4,   /* a failure, or the end */
-    FAST_NEWS_FAILURE = 8, /* was told: POLLERR of a failure that is final, */
-    FAST_NEWS_HANGUP = 16, /* POLLHUP, */
-    FAST_NEWS_RECORD = 32, /* and POLLERR of the record that the input stops at */
+    FAST_NEWS_INPUT = 1,   /* POLLIN is due */
+    FAST_NEWS_OUTPUT = 2,  /* POLLOUT is due, if nothing is queued when its turn comes */
+    FAST_NEWS_STATE = 4,   /* a failure, or the end, is to be looked at */
+    FAST_NEWS_FAILURE = 8, /* POLLERR of the final failure was reported */
+    FAST_NEWS_HANGUP = 16, /* POLLHUP was reported */
+    FAST_NEWS_RECORD = 32, /* POLLERR of the record that the input stops at was reported */
 };
 
 /* ---- the inbound side ---- */
 
-/* Why nothing is received just now: it is exactly when there is no reason. */
+/* Why nothing is received just now. A receive is in flight exactly when none of these is set. */
 enum FastReceiveStop
 {
     FAST_STOP_PAUSED = 1 << 0,     /* by the user */
     FAST_STOP_HIGH_MARK = 1 << 1,  /* until the low one */
     FAST_STOP_RING_LIMIT = 1 << 2, /* until the waiter is served */
-    FAST_STOP_NO_BUFFERS = 1 << 3, /* the same */
+    FAST_STOP_NO_BUFFERS = 1 << 3, /* until the waiter is served: the provider had none */
     FAST_STOP_BACKOFF = 1 << 4,    /* until the retry */
-    FAST_STOP_RECORD = 1 << 5,     /* only the user can take it */
+    FAST_STOP_RECORD = 1 << 5,     /* what comes next only the user can take */
     FAST_STOP_ENDED = 1 << 6,
-    FAST_STOP_CLOSED = 1 << 7, /* released, or its failure was told */
+    FAST_STOP_CLOSED = 1 << 7, /* released, or its failure was reported */
     FAST_STOP_CONNECTING = 1 << 8,
-    FAST_STOP_UNREADABLE = 1 << 9,
+    FAST_STOP_UNREADABLE = 1 << 9, /* opened for writing only */
+    /* What the user's own doing may keep up for ever: a final error doesn't wait for its end. */
     FAST_STOP_BY_USE = FAST_STOP_PAUSED | FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT |
                        FAST_STOP_RECORD,
 };
@@ -125,8 +125,9 @@ enum FastReceiveStop
 enum FastInputEnd
 {
     FAST_INPUT_OPEN,
-    FAST_INPUT_ENDING, /* the connection is over, behind what is still to be received: by a new receive, since one
-                           that was in flight before may miss it */
+    /* The connection is over, behind what is still to be received. Only a new receive finds the
+     * end for certain: one that was in flight before may miss it. */
+    FAST_INPUT_ENDING,
     FAST_INPUT_AWAITED, /* such a receive is in flight, and has brought nothing yet */
     FAST_INPUT_ENDED,
 };
@@ -149,17 +150,17 @@ struct FastInbound
     struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
     size_t turnLength;        /* received in turn */
     uint32_t turn;
-    uint32_t mark;  /* of the provider, when the receive was submitted */
-    int flags;      /* of the receive */
-    uint16_t stops; /* FAST_STOP_* */
-    uint16_t record; /* errno of a record that only the user can take; 0 = none */
-    uint8_t end;     /* enum FastInputEnd */
-    uint8_t form;    /* enum FastReceiveForm */
-    uint8_t errors;  /* of messages, in a row */
-    bool rearm;      /* what is in flight takes more than the ring's limit allows now */
-    bool unexpectedEnd; /* it ended although nobody canceled it: once */
+    uint32_t mark;      /* of the provider, when the receive was submitted */
+    int flags;          /* of the receive */
+    uint16_t stops;     /* FAST_STOP_* */
+    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
+    uint8_t end;        /* enum FastInputEnd */
+    uint8_t form;       /* enum FastReceiveForm */
+    uint8_t errors;     /* of messages, in a row */
+    bool rearm;         /* what is in flight takes more than the ring's limit allows now */
+    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
     bool discard;       /* what comes is dropped */
-    bool doubted;       /* it gave -ECANCELED, which may be ours or the file's own */
+    bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
 };
 
 /* ---- the outbound side: made when it is first needed, since most connections only wait ---- */
@@ -167,20 +168,20 @@ struct FastInbound
 enum FastSendStop
 {
     FAST_SEND_STOP_BACKOFF = 1, /* until the retry */
-    FAST_SEND_STOP_ROOM = 2,    /* until a poll tells that there is room */
+    FAST_SEND_STOP_ROOM = 2,    /* until a poll of ours sees room */
 };
 
 /* How the next send finds out whether there is room. */
 enum FastSendRoom
 {
     FAST_ROOM_POLL_FIRST = 1, /* the kernel polls before it sends */
-    FAST_ROOM_POLLED = 2,     /* a poll of ours has told so, and nothing was accepted since */
+    FAST_ROOM_POLLED = 2,     /* a poll of ours has seen room, and nothing was accepted since */
 };
 
 enum FastSendCancel
 {
     FAST_SEND_CANCEL_NONE,
-    FAST_SEND_CANCEL_WANTED, /* what is in flight, to see how far it came */
+    FAST_SEND_CANCEL_WANTED, /* to see how far what is in flight has come */
     FAST_SEND_CANCEL_IN_FLIGHT,
     FAST_SEND_CANCEL_DONE,   /* the cancellation is over, its target is not yet */
     FAST_SEND_CANCEL_FAILED, /* not again before the retry */
@@ -208,27 +209,27 @@ struct FastOutbound
 {
     struct FastOutboundQueue queue;
     struct FastFlight flight;   /* what was gathered from the head */
-    struct FastFlight* current; /* to be canceled if need be: that, or one with zero copy */
+    struct FastFlight* current; /* what a cancellation aims at: flight, or one with zero copy */
     FastFlightFunction finish;  /* gets the results */
     struct FastOperation cancel;
-    struct FastLoan* loans;    /* memory that the kernel sends without a copy */
-    struct FastOutboundQueue canceled; /* barriers dropped unsent, whose users must hear of it */
-    uint64_t limit;            /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
-    uint64_t threshold;        /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
-    uint32_t burst;            /* messages in the next chain */
-    uint32_t inFlight;         /* sends */
-    uint32_t copied;           /* sends with zero copy in a row that the kernel copied */
-    uint32_t backoff;          /* sends until zero copy is tried again */
+    struct FastLoan* loans;     /* memory that the kernel sends without a copy */
+    struct FastOutboundQueue canceled; /* dropped barriers, whose users are to be called */
+    uint64_t limit;             /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
+    uint64_t threshold;         /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
+    uint32_t burst;             /* messages in the next chain */
+    uint32_t inFlight;          /* sends */
+    uint32_t copied;            /* sends with zero copy in a row that the kernel copied */
+    uint32_t backoff;           /* sends until zero copy is tried again */
     struct FastOperation trail; /* see FastSocketTrail */
     uint32_t trails;            /* in flight */
     uint8_t stops;              /* FAST_SEND_STOP_* */
     uint8_t room;               /* FAST_ROOM_* */
     uint8_t canceling;          /* enum FastSendCancel */
-    bool cutShort;     /* a send ended before its last byte, although nobody canceled it */
-    bool corked;       /* the last datagram was accepted with MSG_MORE: the next goes on with it */
-    bool usedZeroCopy; /* ever */
-    uint32_t progress;   /* sends of which the kernel took something */
-    struct FastStall stall;
+    bool cutShort;              /* a send ended before its last byte, although nobody canceled it */
+    bool corked;                /* the last datagram had MSG_MORE: the next one continues it */
+    bool usedZeroCopy;          /* ever */
+    uint32_t progress;          /* sends of which the kernel took something */
+    struct FastStall stall;     /* the bound of the release, or another */
     struct
     {
         uint64_t bytes;
@@ -245,14 +246,15 @@ struct FastOutbound
 enum FastPollForm
 {
     FAST_POLL_STATE,
-    FAST_POLL_ROOM, /* or the connection */
+    FAST_POLL_ROOM, /* for what is sent, or the end of connecting */
 };
 
 struct FastPoll
 {
     struct FastArmed armed;
     uint8_t form; /* enum FastPollForm: what the poll in flight waits for */
-    /* POLLERR stays on, for an error queue that its user doesn't read: only wake-ups tell. */
+    /* POLLERR is always on, since the user doesn't read the error queue: only wake-ups say
+     * anything. */
     bool noisy;
     bool refused; /* the descriptor can't be polled */
 };
@@ -270,27 +272,27 @@ struct FastSocket
     void* closure;
     struct FastTask prepare;
     struct FastTask dispatch;
-    struct FastTask retry; /* after a refusal because memory lacked, and the like */
+    struct FastTask retry; /* what the kernel had no memory for, or failed to cancel */
     struct FastInbound inbound;
     struct FastOutbound* outbound; /* NULL: nothing was queued yet */
     struct FastBufferPool* pool;   /* for what is sent; may be NULL */
     struct FastPoll poll;
     uint32_t references;
     int handle;
-    uint32_t traits;       /* FAST_TRAIT_* */
-    uint32_t mode;         /* FASTSOCKET_MODE_* */
-    uint32_t releaseMs;    /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
-    uint16_t maxMessages;  /* that go out together; 0: no limit */
-    uint16_t error;        /* the first fatal one that says something */
-    uint8_t stage;         /* enum FastSocketStage */
-    uint8_t connection;    /* enum FastConnection */
-    uint8_t shutdown;      /* enum FastShutdown */
-    uint8_t due;           /* FAST_DUE_* */
-    uint8_t news;          /* FAST_NEWS_* */
-    bool counted;   /* in GetFastRingPending */
-    bool claimed;   /* a stream of the C library releases it */
-    bool released;  /* the user's reference is the release's now */
-    bool resetting; /* the close shall be one: no orderly end before it */
+    uint32_t traits;      /* FAST_TRAIT_* */
+    uint32_t mode;        /* FASTSOCKET_MODE_* */
+    uint32_t releaseMs;   /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
+    uint16_t maxMessages; /* that go out together; 0: no limit */
+    uint16_t error;       /* the first final one that names a cause */
+    uint8_t stage;        /* enum FastSocketStage */
+    uint8_t connection;   /* enum FastConnection */
+    uint8_t shutdown;     /* enum FastShutdown */
+    uint8_t due;          /* FAST_DUE_* */
+    uint8_t news;         /* FAST_NEWS_* */
+    bool counted;         /* in GetFastRingPending */
+    bool claimed;         /* a stream of the C library releases it */
+    bool released;        /* the user's reference is the release's now */
+    bool resetting;       /* the close resets the connection: no orderly end comes before it */
     struct
     {
         uint64_t bytes;
@@ -304,8 +306,8 @@ struct FastSocket
 /* The user's reference and the retry, in zeroed memory. */
 void FastSocketInitialize(struct FastSocket* socket);
 
-/* A socket's memory lives as long as somebody holds it; closed, it is defunct. The ring's
- * thread. */
+/* A socket's memory lives as long as somebody holds it; between its close and that it is defunct.
+ * Only on the ring's thread. */
 void FastSocketHold(struct FastSocket* socket);
 void FastSocketDrop(struct FastSocket* socket);
 
@@ -317,7 +319,8 @@ int FastSocketCheck(const struct FastSocket* socket);
 void FastSocketDefer(struct FastSocket* socket, uint8_t parts);
 void FastSocketNotify(struct FastSocket* socket, uint8_t news);
 
-/* Has what backs off, and cancellations that have failed, tried again after some milliseconds. */
+/* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The
+ * other two say in addition that receiving, or sending, backs off until then. */
 void FastSocketRetryLater(struct FastSocket* socket);
 void FastSocketBackOffReceive(struct FastSocket* socket);
 void FastSocketBackOffSend(struct FastSocket* socket);
@@ -325,31 +328,36 @@ void FastSocketBackOffSend(struct FastSocket* socket);
 /* Where the release has come to; lower stages change nothing. */
 void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage);
 
-/* Whether it counts in GetFastRingPending may have changed. */
+/* Looks whether the socket counts in GetFastRingPending now; after its queue or stage changed. */
 void FastSocketCountPending(struct FastSocket* socket);
 
 /* Makes the outbound side, if it is not there yet: 0 or -ENOMEM. */
 int FastSocketMakeOutbound(struct FastSocket* socket);
 
-/*
- * Links an entry to the one just reserved; room for both (FAST_TRAILED) was seen to. A thread of
- * the kernel's keeps a file a little longer than the completion takes to come (6.18: the thread and
- * the completion have a reference each to the request; rarely, and for microseconds). A program
- * that is written and closed then can't be executed. But what is linked behind an operation starts
- * only when that has been given up for good: so a socket that has seen all its trails may be
- * closed. The outbound side is there.
- */
 enum
 {
     FAST_TRAILED = 2, /* entries of an operation with its trail */
 };
+
+/*
+ * Links a second entry, the trail, to the one just reserved. The caller has seen that there is room
+ * for both (FAST_TRAILED), and that the outbound side is there.
+ *
+ * A thread of the kernel's keeps a file a little longer than the completion takes to come (6.18:
+ * the thread and the completion have a reference each to the request; rarely, and for
+ * microseconds). An executable that was written and closed could not be run in that time. What is
+ * linked behind an operation starts only when the kernel has let go of that: so a socket whose
+ * trails have all completed may be closed.
+ */
 void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry);
 
+/* Whether it has a trait (FAST_TRAIT_*), or one of several. */
 static inline bool FastSocketHas(const struct FastSocket* socket, uint32_t trait)
 {
     return socket->traits & trait;
 }
 
+/* Its connection is over by an error: nothing is sent any more, and no call may queue anything. */
 static inline bool FastSocketHasFailed(const struct FastSocket* socket)
 {
     return socket->connection >= FAST_CONNECTION_FAILING;
@@ -362,12 +370,14 @@ static inline bool FastSocketHasOutput(const struct FastSocket* socket)
     return outbound != NULL && (outbound->queue.first != NULL || outbound->inFlight > 0);
 }
 
-/* Where items come from: handed-over buffers and descriptors need no pool for sending. */
+/* Where items come from: the pool for sending, or that for receiving where there is none, since
+ * buffers and descriptors may be queued without one. */
 static inline struct FastBufferPool* FastSocketPool(const struct FastSocket* socket)
 {
     return socket->pool != NULL ? socket->pool : socket->inbound.pool;
 }
 
+/* How many sends are in flight. */
 static inline uint32_t FastSocketInFlight(const struct FastSocket* socket)
 {
     return socket->outbound != NULL ? socket->outbound->inFlight : 0;

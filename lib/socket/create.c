@@ -31,18 +31,21 @@ enum
                          FASTSOCKET_MODE_FILE_IO,
 };
 
+/* A pool that another ring's thread owns can't be used on this one; one without an owner can. */
 static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* ring)
 {
     const struct FastRing* owner = pool != NULL ? FastPoolRing(pool) : NULL;
     return owner != NULL && owner != ring;
 }
 
+/* What was received is handed to the user as a buffer, so the provider's memory must be buffers. */
 static bool isSuitable(const struct FastRingBufferProvider* provider, const struct FastRing* ring)
 {
     return FastProviderRing(provider) == ring &&
            FastProviderMakes(provider, AllocateRingFastBuffer);
 }
 
+/* The descriptor comes last: a wrong argument is reported whatever the descriptor is. */
 static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* provider,
                           struct FastBufferPool* inbound, struct FastBufferPool* outbound,
                           int handle, const struct msghdr* message, int flags, int mode)
@@ -75,6 +78,7 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
     return FastSystemCheck(handle);
 }
 
+/* The kernel wants the lengths alone: the caller's header may go when the call returns. */
 static int copyHeader(struct FastInbound* inbound, const struct msghdr* message)
 {
     if (message == NULL)
@@ -114,7 +118,7 @@ static void initializeConnection(struct FastSocket* socket, const struct FastFin
         socket->inbound.stops |= FAST_STOP_CONNECTING;
 }
 
-/* What it is, and what belongs to that. */
+/* Everything that can fail: until it has succeeded the socket holds nothing, and can be freed. */
 static int initialize(struct FastSocket* socket, const struct FastFinding* finding)
 {
     socket->kind = finding->kind;
@@ -131,7 +135,7 @@ static int initialize(struct FastSocket* socket, const struct FastFinding* findi
     return socket->kind->initialize != NULL ? socket->kind->initialize(socket, finding) : 0;
 }
 
-/* Holds what it uses, and lets it go. */
+/* Nothing fails from here on: the socket holds what it uses, and its tasks are queued. */
 static void start(struct FastSocket* socket)
 {
     if (!(socket->mode & FASTSOCKET_MODE_FILE_IO))
@@ -149,6 +153,7 @@ static void start(struct FastSocket* socket)
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 
+/* Of a creation that failed; the descriptor stays the caller's. */
 static void discard(struct FastSocket* socket)
 {
     if (socket == NULL)

@@ -101,7 +101,7 @@ static void tellHangup(struct FastSocket* socket)
     tell(socket, POLLHUP, failed ? socket->error : 0);
 }
 
-/* Whether something of the state is still to be told, in a later round. */
+/* Whether something of the state is still to be reported, in a later round. */
 static bool isStateUntold(const struct FastSocket* socket)
 {
     const uint8_t both = FAST_NEWS_FAILURE | FAST_NEWS_HANGUP;

@@ -9,7 +9,7 @@
 /* The function of the dispatch task. */
 bool FastDispatchRun(struct FastTask* task);
 
-/* POLLHUP with ECANCELED, unless it was told: the ring ends. */
+/* The ring ends: POLLHUP with ECANCELED, unless one was reported before. */
 void FastDispatchRingEnd(struct FastSocket* socket);
 
 #endif

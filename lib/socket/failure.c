@@ -2,9 +2,10 @@
  * Errors of sockets.
  *
  * The kernel reports an error once, to whoever comes first, and the others get EPIPE or the end of
- * input. So the first one that says something is kept. On a connection it is told when the input
- * has ended, if that is certain to come, so that what was received before it is read before it;
- * otherwise at once. On a datagram socket each errno is told once a turn and the socket lives on.
+ * input. So the first one that says something is kept. On a connection it is reported when the
+ * input has ended, if that is certain to come, so that what was received before it is read before
+ * it; otherwise at once. On a datagram socket each errno is reported once a turn and the socket
+ * lives on.
  */
 #include "socket/failure.h"
 
@@ -67,7 +68,7 @@ void FastSocketFail(struct FastSocket* socket, int error)
         socket->connection = inputWillEnd(socket) ? FAST_CONNECTION_FAILING
                                                   : FAST_CONNECTION_FAILED;
         FastOutputDrop(socket);
-        /* What may be in flight and blocked. */
+        /* What is in flight may wait for a peer that never takes it. */
         if (socket->outbound != NULL && socket->outbound->canceling == FAST_SEND_CANCEL_NONE)
             socket->outbound->canceling = FAST_SEND_CANCEL_WANTED;
     }

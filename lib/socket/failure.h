@@ -10,13 +10,13 @@
  * dropped. */
 void FastSocketFail(struct FastSocket* socket, int error);
 
-/* One message has failed; of a socket whose errors are final, it has failed itself. */
+/* One message has failed. A socket whose errors are final fails by it. */
 void FastSocketFailOne(struct FastSocket* socket, int error);
 
 /* Takes what SO_ERROR says: a failure, or one message's. Returns false if it says nothing. */
 bool FastSocketTakeFailure(struct FastSocket* socket);
 
-/* No input comes any more, in good order; or because of an error. */
+/* The input has ended: in good order, or by an error, by which the socket fails. */
 void FastSocketEndInput(struct FastSocket* socket);
 void FastSocketFailInput(struct FastSocket* socket, int error);
 

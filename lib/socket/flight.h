@@ -48,7 +48,8 @@ void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight);
 /* Whether a failure is zero copy's alone: then the same goes out by copying, which this sees to. */
 bool FastFlightFallsBack(struct FastSocket* socket, const struct FastFlight* flight, int error);
 
-/* The memory of sends without a copy whose completions will never come, at the end of the ring. */
+/* At the end of the ring: keeps the memory of sends without a copy, whose completions will never
+ * come. */
 void FastFlightLeakLoans(struct FastSocket* socket);
 
 #endif

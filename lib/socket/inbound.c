@@ -22,7 +22,7 @@ enum
     INBOUND_ROOMY_SHARE = 4,
     /* Of packets 1/16 of the memory counts: readers may wait for single bytes. */
     INBOUND_PACKET_SHARE = 16,
-    INBOUND_FILL_SHARE = 8,    /* tail room of at least 1/8 of a buffer is filled by copying */
+    INBOUND_FILL_SHARE = 8, /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
 void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint32_t headroom)
@@ -116,6 +116,7 @@ size_t FastInboundCopy(const struct FastInboundQueue* queue, uint8_t* data, size
 
 /* ---- marks ---- */
 
+/* Bytes, or what memory they hold beyond one turn's share, if that is more. */
 static size_t levelOf(const struct FastInboundQueue* queue)
 {
     uint64_t share = queue->turnLimit < queue->high ? queue->turnLimit : queue->high;
@@ -129,7 +130,7 @@ static size_t levelOf(const struct FastInboundQueue* queue)
 
 bool FastInboundIsFull(const struct FastInboundQueue* queue, bool before)
 {
-    /* Who waits for so many bytes reads none before: memory alone never keeps them away. */
+    /* A reader that waits for so many bytes takes none before: memory must not keep them away. */
     if (queue->first == NULL || queue->length < queue->wanted)
         return false;
     size_t level = levelOf(queue);

@@ -33,15 +33,15 @@ struct FastInboundQueue
     uint8_t layout;     /* enum FastInboundLayout, never changes */
 };
 
-/* Empties it for good measure: marks as documented, and a layout. */
+/* An empty queue, with the marks that a new socket is documented to have. */
 void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint32_t headroom);
 
 /* Where a chunk's payload begins, and how long it is. */
 uint8_t* FastInboundPayload(const struct FastInboundQueue* queue, struct FastBuffer* chunk);
 size_t FastInboundPayloadLength(const struct FastInboundQueue* queue, struct FastBuffer* chunk);
 
-/* Copies new bytes behind unread ones where borders mean nothing and that is worth while; returns
- * how many. */
+/* Copies new bytes behind unread ones, where borders mean nothing and enough room is there; returns
+ * how many were copied. */
 size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size_t length);
 
 /* Whether a message of so many bytes, header included, had better be put into a buffer of its own

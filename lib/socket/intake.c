@@ -27,7 +27,7 @@ static void countIn(struct FastSocket* socket, size_t length)
     socket->statistics.bytes += length;
     FastRingAddInbound(socket->ring, length);
     if (inbound->turnLength >= inbound->queue.turnLimit)
-        FastRingYield(socket->ring); /* the answers first, and the others */
+        FastRingYield(socket->ring); /* answers go out first, and others have their turn */
 }
 
 /* A copy of a message in a buffer of its own size, where that saves memory; or NULL. */
@@ -52,6 +52,7 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 
 /* ---- in ---- */
 
+/* Without memory the slot stays vacant; the provider fills it later. */
 static void replace(struct FastInbound* inbound, uint16_t id)
 {
     uint32_t length = FastProviderLength(inbound->provider);
@@ -59,6 +60,7 @@ static void replace(struct FastInbound* inbound, uint16_t id)
     FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
 }
 
+/* A rest that found no room behind older bytes keeps its buffer. */
 static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -161,6 +163,7 @@ void FastIntakeDropAll(struct FastSocket* socket)
     socket->news &= (uint8_t)~FAST_NEWS_INPUT;
 }
 
+/* A chunk is dropped with its last byte, and not at the next read: its memory is wanted. */
 void FastIntakeConsume(struct FastSocket* socket, size_t size)
 {
     struct FastInboundQueue* queue = &socket->inbound.queue;

@@ -1,6 +1,6 @@
 /*
- * Into the inbound queue and out of it: what the queue itself does not know of, which is the
- * provider, the ring's total and the statistics.
+ * What is received enters and leaves the inbound queue through these, for the queue itself knows
+ * neither the provider, nor the ring's total, nor the statistics.
  */
 #ifndef FASTSOCKET_SOCKET_INTAKE_H
 #define FASTSOCKET_SOCKET_INTAKE_H
@@ -14,8 +14,8 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length);
 /* Queues length bytes of a buffer that did not come from the provider, and is ours now. */
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length);
 
-/* Takes the first chunk off, whatever of it is unread: the caller's now; or drops it; or all of
- * them. */
+/* Take the first chunk off, whatever of it is unread: it is the caller's now, or it is dropped. Or
+ * drop them all. */
 struct FastBuffer* FastIntakePop(struct FastSocket* socket);
 void FastIntakeDrop(struct FastSocket* socket);
 void FastIntakeDropAll(struct FastSocket* socket);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One allocation for both: the bytes lie behind what describes them. */
 struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t size)
 {
     struct FastBuffer* home = FastPoolAllocate(pool, sizeof(struct FastItem) + size);
@@ -38,7 +39,7 @@ struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, s
         .item.data = (uint8_t*)(message + 1),
         .item.kind = kind,
         .item.messages = 1,
-        .position = UINT64_MAX,
+        .position = UINT64_MAX, /* the file's own, and sockets have none */
     };
     return message;
 }
@@ -64,9 +65,11 @@ void FastItemFree(struct FastItem* item)
         freeMessage(FastItemMessage(item));
     if (payload != home)
         ReleaseFastBuffer(payload);
+    /* Last: the item lies in it. */
     FastPoolRelease(FastBufferHome(home), home);
 }
 
+/* The others speak of the call (MSG_DONTWAIT), or every send has them (MSG_NOSIGNAL). */
 int FastItemFlags(int flags)
 {
     return flags & (MSG_MORE | FAST_ITEM_KIND_FLAGS);
@@ -74,6 +77,7 @@ int FastItemFlags(int flags)
 
 /* ---- progress ---- */
 
+/* In our copy: the user's vector is not ours to change. An empty part is passed over, too. */
 static void advanceVector(struct FastMessage* message, size_t count)
 {
     while (message->vectorFirst < message->vectorCount) {
@@ -106,6 +110,7 @@ void FastItemAdvance(struct FastItem* item, size_t count)
 
 /* ---- parts of a message ---- */
 
+/* The caller may close its own as soon as the call returns; the kernel reads them later. */
 int FastMessageOwnRights(struct FastMessage* message)
 {
     int result = FastControlDuplicateRights(message->control, message->controlLength);

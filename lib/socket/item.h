@@ -16,8 +16,7 @@
 
 enum FastItemKind
 {
-    /* Of a stream: gathered with its neighbours. The only kind that is no FastMessage, but for
-     * MARKER. */
+    /* Of a stream: gathered with its neighbours. These and markers are no struct FastMessage. */
     FAST_ITEM_BYTES,
     FAST_ITEM_MESSAGE, /* a datagram, a record, bytes with control data, or the user's own send */
     FAST_ITEM_SPLICE,  /* the user's own splice into the socket */
@@ -84,11 +83,12 @@ struct FastMessage
     int writeFlags;    /* RWF_*, of the same */
     /* The last errno that may have been an earlier datagram's: sent again, it tells whose. */
     int doubt;
-    uint8_t doubts;    /* how many there were */
+    uint8_t doubts; /* how many there were */
     uint8_t tries;
     bool ownsRights; /* descriptors in the control data are our duplicates */
 };
 
+/* The message that an item of any kind but BYTES and MARKER is. */
 static inline struct FastMessage* FastItemMessage(struct FastItem* item)
 {
     return FAST_CONTAINER(item, struct FastMessage, item);

@@ -34,7 +34,7 @@ struct FastDatagramSocket
     struct FastSocket socket;
     uint64_t failures[DATAGRAM_FAILURES]; /* a bit for each errno, until it is taken */
     uint32_t largest;                     /* payload of a datagram; 0 = not known */
-    uint32_t drops; /* datagrams that the kernel had no room for, as far as known */
+    uint32_t drops;                       /* that the kernel had no room for, as far as known */
 };
 
 static struct FastDatagramSocket* datagramSocket(const struct FastSocket* socket)
@@ -51,6 +51,7 @@ static void keepError(struct FastSocket* socket, int error)
     datagramSocket(socket)->failures[error / 64] |= UINT64_C(1) << (error % 64);
 }
 
+/* By number, not by time: several of one turn have no order that could be told. */
 static int nextError(struct FastSocket* socket)
 {
     uint64_t* failures = datagramSocket(socket)->failures;
@@ -66,6 +67,8 @@ static int nextError(struct FastSocket* socket)
 
 /* ---- receiving ---- */
 
+/* Whether netlink has dropped messages since the last look. Its ENOBUFS says so, but so does a lack
+ * of provided buffers: the kernel's count tells which it was. */
 static bool hasDropped(struct FastSocket* socket)
 {
     uint32_t memory[SK_MEMINFO_VARS] = {0};
@@ -83,8 +86,8 @@ static bool hasDropped(struct FastSocket* socket)
     return memory[SK_MEMINFO_DROPS] != before;
 }
 
-/* What comes again at once. Of kinds that can receive for certain EOPNOTSUPP is an earlier
- * datagram's. */
+/* Whether an errno of a receive would come again at once, so that the socket has failed. EOPNOTSUPP
+ * is one, but not where receiving works for certain: there an earlier datagram has left it. */
 static bool isLasting(const struct FastSocket* socket, int error)
 {
     bool receives = datagramSocket(socket)->largest > 0 || FastSocketHas(socket, FAST_TRAIT_LOCAL);
@@ -165,8 +168,8 @@ static void prepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
 
 /* ---- whose errno it is ---- */
 
-/* A piece of a datagram (MSG_MORE, UDP_CORK) that fails takes those before it along: sent again, it
- * would be a datagram of its own. */
+/* A piece of a datagram (MSG_MORE, UDP_CORK) that fails takes the pieces before it along: made
+ * again, it would be a datagram of its own, and wrong. */
 static bool continuesDatagram(const struct FastSocket* socket)
 {
     int cork = 0;
@@ -208,6 +211,7 @@ static bool doubts(struct FastSocket* socket, struct FastMessage* message, int e
 
 /* ---- what a send gave ---- */
 
+/* The errno is its own: those that it has met before were not. */
 static struct FastAnswer failMessage(struct FastSocket* socket, struct FastMessage* message,
                                      int error)
 {
@@ -218,7 +222,8 @@ static struct FastAnswer failMessage(struct FastSocket* socket, struct FastMessa
     return FastAnswer(FAST_VERDICT_FAIL_ONE, error);
 }
 
-/* A connected socket polls writable when its peer has room; of others only time tells. */
+/* A connected socket of AF_UNIX polls writable when its peer has room. Without a connection the
+ * poll looks at no peer: only time tells. */
 static struct FastAnswer waitForPeer(struct FastSocket* socket, const struct FastMessage* message)
 {
     socket->outbound->burst = 1; /* those behind would only come back too */

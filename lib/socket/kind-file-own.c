@@ -2,21 +2,22 @@
  * Files that are read and written without waiting, whatever the file says: an open file description
  * of the socket's own, and where there can be none, a relay.
  *
- * O_NONBLOCK stands in the open file description, which others may share (a shell and its jobs have
- * one for their terminal), so it is theirs. But a pipe, a FIFO and a terminal can be opened once
- * more through /proc, which gives a description for us alone: on that, read(2) and write(2) return
- * at once, on every kernel. Nothing in the kernel then waits for a peer on our behalf: no thread of
- * it is taken, no signal comes later than in the call, and what was flushed or taken by another
- * reader is EAGAIN.
+ * O_NONBLOCK is a flag of the open file description, which others may share (a shell and its jobs
+ * have one for their terminal), so it is not ours to set. But a pipe, a FIFO and a terminal can be
+ * opened once more through /proc, which gives a description for us alone: on that, read(2) and
+ * write(2) return at once, on every kernel. Nothing in the kernel then waits for a peer on our
+ * behalf: none of its threads is taken, no signal comes later than in the call, and what was
+ * flushed or taken by another reader is EAGAIN.
  *
  * Signals: SIGPIPE is kept from the thread around a write to a pipe; SIGTTIN and SIGTTOU around
  * what is done to a terminal: the kernel then gives EIO for a read in the background, and lets a
  * write pass, instead of stopping the job.
  *
  * Failures: the file is another user's now, /proc is not there, or no descriptor is left: the
- * caller has its other way. A pseudo-terminal's master can't be opened again, as that would make a
- * new one. A terminal without a description of ours is read by a splice into a pipe, the relay: the
- * kernel runs that on a thread of its own, where it may wait, and be cancelled.
+ * caller reads by the relay and writes by a thread of the kernel's. A pseudo-terminal's master
+ * can't be opened again, as that would make a new one. The relay is a pipe into which a terminal
+ * without a description of ours is spliced: the kernel does that on a thread of its own, where it
+ * may wait, and be canceled.
  */
 #include "socket/kind-file-own.h"
 
@@ -40,7 +41,7 @@ enum
 
 /* ---- the description ---- */
 
-/* Opening /dev/ptmx once more makes another terminal. */
+/* Opened again, /dev/ptmx would make another terminal. */
 static bool isMaster(int handle)
 {
     unsigned number;

@@ -103,7 +103,7 @@ static void prepareRelay(struct FastSocket* socket, struct io_uring_sqe* entry)
     if (length > READ_MAX_RELAYED)
         length = READ_MAX_RELAYED;
     if (file->state & FAST_FILE_RELAYED)
-        io_uring_prep_nop(entry); /* what lacked memory is taken first */
+        io_uring_prep_nop(entry); /* the relay still holds what no memory was there for */
     else
         io_uring_prep_splice(entry, socket->handle, -1, file->relay[1], -1, length, 0);
 }
@@ -148,8 +148,8 @@ bool FastFilePrepareRead(struct FastSocket* socket)
 
 /* ---- what a read gave ---- */
 
-/* Not again at once: a poll says that there is something, and a read that there is nothing for
- * us. */
+/* The poll says that there is something, the read that there is nothing for us: tried again at
+ * once, they would say so for ever. */
 static struct FastAnswer backOff(void)
 {
     return FastAnswer(FAST_VERDICT_BACKOFF, 0);
@@ -161,7 +161,7 @@ static struct FastAnswer onAgain(struct FastFileSocket* file)
     return file->state & FAST_FILE_POLLED ? backOff() : FastAnswer(FAST_VERDICT_NOTHING, 0);
 }
 
-/* No multishot here: once at a time, which shows if it was something else. */
+/* Multishot was refused, or something else was: a single read shows which. */
 static struct FastAnswer onRefused(struct FastSocket* socket, int error)
 {
     struct FastFileSocket* file = FastFile(socket);
@@ -173,8 +173,8 @@ static struct FastAnswer onRefused(struct FastSocket* socket, int error)
     return FastAnswer(FAST_VERDICT_NOTHING, 0);
 }
 
-/* What is typed may belong to another job of the shell's: a thread of the kernel's gets EIO where a
- * thread of the program's would be stopped. */
+/* While another job of the shell's has the terminal, what is typed is not ours: a thread of the
+ * kernel's gets EIO then, where one of the program's would be stopped. */
 static struct FastAnswer onTerminalError(struct FastSocket* socket)
 {
     if (isHungUp(socket))

@@ -11,14 +11,14 @@
 enum FastFileState
 {
     FAST_FILE_READS_ONCE = 1 << 0,   /* no multishot reads */
-    FAST_FILE_POLLS = 1 << 1,        /* a poll comes before each read, */
-    FAST_FILE_READY = 1 << 2,        /* has come, */
-    FAST_FILE_POLLED = 1 << 3,       /* and did so before the read in flight */
+    FAST_FILE_POLLS = 1 << 1,        /* a poll comes before each read */
+    FAST_FILE_READY = 1 << 2,        /* that poll has come: a read is next */
+    FAST_FILE_POLLED = 1 << 3,       /* the read in flight came after a poll */
     FAST_FILE_BY_WORKER = 1 << 4,    /* operations may be done by a thread of the kernel's */
     FAST_FILE_WRITES_APART = 1 << 5, /* a pipe that the ring can't write without waiting */
     FAST_FILE_WRITTEN = 1 << 6,      /* the write was made already, and gave result */
     FAST_FILE_RELAYED = 1 << 7,      /* the relay holds something */
-    FAST_FILE_TRIED = 1 << 8,        /* to open it once more */
+    FAST_FILE_TRIED = 1 << 8,        /* own was asked for, and is there or will never be */
 };
 
 /* What is in flight for reading. */
@@ -34,11 +34,11 @@ enum FastFileForm
 struct FastFileSocket
 {
     struct FastSocket socket;
-    ssize_t result;
-    int own;         /* an open file description for us alone, or -1 */
-    int relay[2];    /* a pipe, or -1 */
-    uint16_t state;  /* FAST_FILE_* */
-    uint8_t form;    /* enum FastFileForm */
+    ssize_t result; /* of the write that was made already */
+    int own;        /* an open file description for us alone, or -1 */
+    int relay[2];   /* a pipe, or -1 */
+    uint16_t state; /* FAST_FILE_* */
+    uint8_t form;   /* enum FastFileForm */
 };
 
 /* The file that a socket of FastKindFile is. */
@@ -47,13 +47,14 @@ static inline struct FastFileSocket* FastFile(const struct FastSocket* socket)
     return FAST_CONTAINER(socket, struct FastFileSocket, socket);
 }
 
-/* Pipes (FIFOs too) and terminals are those whose reads and writes may wait in spite of what they
- * say; every choice between the ways to read and write begins with this. */
+/* A pipe, with or without a name: where a write may raise SIGPIPE. */
 static inline bool FastFileIsPipe(const struct FastSocket* socket)
 {
     return FastSocketHas(socket, FAST_TRAIT_PIPE);
 }
 
+/* Where a job in the background is stopped, and where nothing can be had without waiting but by a
+ * call of our own. */
 static inline bool FastFileIsTerminal(const struct FastSocket* socket)
 {
     return FastSocketHas(socket, FAST_TRAIT_TERMINAL);

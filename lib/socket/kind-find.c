@@ -82,7 +82,7 @@ static bool isOneToMany(const struct look* look)
 static bool isRefused(const struct look* look)
 {
     if (look->domain == AF_XDP || look->domain == AF_ALG)
-        return true; /* packets are in rings of their own; what is read is made by reading */
+        return true; /* the one has its packets in rings of its own, the other makes what is read */
     return look->listening && !isOneToMany(look);
 }
 
@@ -182,8 +182,8 @@ static bool hasPeer(int handle)
     return result == 1 || result == -EOPNOTSUPP;
 }
 
-/* A socket that can neither be read nor written, and is no error either, is about to be connected.
- * SCTP's are so too before: they are asked. */
+/* A socket that can neither be read nor written, and has no error either, is about to be connected.
+ * Those of SCTP look the same before any connect: they are asked for their status. */
 static bool isConnecting(int handle, uint32_t traits, int events)
 {
     struct sctp_status status = {0};
@@ -248,12 +248,12 @@ static uint32_t traitsOfFile(int handle, const struct stat* status, int flags)
         traits |= FAST_TRAIT_TERMINAL;
     if (traits & FAST_TRAIT_TERMINAL && !(traits & FAST_TRAIT_READABLE))
         traits |= FAST_TRAIT_WATCHED;
-    /* A timer's clock was set, or a server says so; pipes and terminals know nothing of the
-     * kind. */
+    /* A timer whose clock was set gives ECANCELED, and a server of FUSE may give any errno. Pipes
+     * and terminals never give this one. */
     if (!(traits & (FAST_TRAIT_PIPE | FAST_TRAIT_TERMINAL)))
         traits |= FAST_TRAIT_CANCELS_ITSELF;
     unsigned long system = FastSystemFileSystem(handle);
-    /* 0: for a server to answer. */
+    /* 0: it is not known, and may be FUSE, whose server did not answer. */
     if (S_ISREG(status->st_mode) && (system == FIND_FUSE_MAGIC || system == 0))
         traits |= FAST_TRAIT_NEEDS_WORKER;
     /* The reading end of a pipe can't tell whether its writes are packets (O_DIRECT). */

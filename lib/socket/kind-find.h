@@ -6,7 +6,7 @@
 
 #include "socket/kind.h"
 
-/* Looks at the descriptor. files: those that are no sockets are looked for, too. 0; -EOPNOTSUPP (a
+/* Looks at the descriptor. files: takes those that are no sockets, too. 0; -EOPNOTSUPP (a
  * kind whose data does not come by receiving), -ENOTSOCK or -EBADF. Nothing is changed. */
 int FastKindFind(int handle, bool files, struct FastFinding* finding);
 
@@ -14,7 +14,8 @@ int FastKindFind(int handle, bool files, struct FastFinding* finding);
  * one. */
 int FastKindFindConnection(int handle, struct FastFinding* finding);
 
-/* Whether a descriptor needs something to read into. */
+/* Whether a descriptor is opened for reading, so that its socket needs a provider and a pool. Also
+ * true of a number that is no descriptor, which the creation refuses by itself. */
 bool FastKindReads(int handle);
 
 #endif

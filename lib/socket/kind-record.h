@@ -6,7 +6,7 @@
 
 #include "socket/kind.h"
 
-/* Borders are kept, the end of input is told, and an error is the connection's end. */
+/* Borders are kept, the input has an end, and an error is the connection's end. */
 extern const struct FastKind FastKindRecord;
 
 #endif

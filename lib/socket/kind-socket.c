@@ -23,10 +23,10 @@
 
 enum
 {
-    /* A turn's limit below asks for less than what a bundle usually is. */
+    /* A turn limit below this asks for less than a bundle usually brings. */
     KIND_MIN_BUNDLE_LIMIT = 256 << 10,
-    KIND_RING_SHARE = 4,               /* a bundle takes 1/4 of the provider's buffers at most */
-    KIND_MAX_SIZE = 1 << 30,           /* bytes in one call */
+    KIND_RING_SHARE = 4,     /* a bundle takes 1/4 of the provider's buffers at most */
+    KIND_MAX_SIZE = 1 << 30, /* bytes in one call */
     KIND_FILE_FLAGS = MSG_MORE | MSG_NOSIGNAL,
 };
 
@@ -40,8 +40,8 @@ static uint64_t bundleShare(const struct FastInbound* inbound)
            (uint64_t)FastProviderLength(inbound->provider);
 }
 
-/* A bundle takes whatever is there: it needs the kernel's bound of each receive, or a socket that
- * does not ask for less than what a bundle usually is. */
+/* A bundle takes whatever is there. So either the kernel can bound each receive, or the socket's
+ * turn limit is not below what a bundle usually brings. */
 static bool receivesBundles(const struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;

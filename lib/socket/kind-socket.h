@@ -13,8 +13,8 @@ void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
 void FastKindEnd(struct FastSocket* socket, bool reset);
 
 /* Whether a receive's ENOBUFS is the socket's own error, and not a lack of provided buffers.
- * hasDropped: asked whether the kernel has dropped messages since it was asked last; NULL: it can't
- * say. */
+ * hasDropped: says whether the kernel has dropped messages since it was called last; NULL: nobody
+ * can say. */
 bool FastKindLostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket));
 
 /* What an errno of a receive means on every socket; FAIL: it is the kind's to say. lost: whether
@@ -24,8 +24,8 @@ struct FastAnswer FastKindReceiveError(int error, bool lost);
 /* The same of a send's errno. */
 struct FastAnswer FastKindSendError(int error);
 
-/* Whether flags, address and size may be sent by a kind that takes known flags, and answers named
- * to an address. 0, -EINVAL, named, -EMSGSIZE. */
+/* Whether flags, address and size may be sent. known: the flags that the kind takes; named: 0, or
+ * the errno with which it refuses addresses. Returns 0, -EINVAL, named or -EMSGSIZE. */
 int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags,
                       int known, int named);
 

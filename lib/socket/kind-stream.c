@@ -37,7 +37,7 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
     return answer.verdict == FAST_VERDICT_FAIL ? FastTlsReceiveError(socket, answer.value) : answer;
 }
 
-/* Who waits for so many bytes reads none before: the marks must let them come. */
+/* A reader that waits for so many bytes takes none before: the marks must let them all come. */
 static ssize_t waitForAll(struct FastSocket* socket, size_t size)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -55,8 +55,8 @@ static ssize_t waitForAll(struct FastSocket* socket, size_t size)
     return 0;
 }
 
-/* Who looks at all that is there and asked for more leaves it until more has come: then memory
- * alone must not keep it away, as for a MSG_WAITALL; the high mark still does. */
+/* A reader that peeks at everything and asked for more may take nothing until more has come. So the
+ * memory of what is queued must not stop receiving, as for MSG_WAITALL; its bytes still do. */
 static void expectMore(struct FastInboundQueue* queue, size_t size)
 {
     size_t most = queue->high < size ? (size_t)queue->high : size;
@@ -105,7 +105,7 @@ static int appendBuffer(struct FastSocket* socket, const struct FastParts* parts
 int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, int flags)
 {
     if (parts->controlLength > 0)
-        /* Only with bytes. */
+        /* On a stream control data goes with a byte, or nowhere. */
         return parts->size > 0 ? FastKindAppendMessage(socket, parts, flags) : -EINVAL;
     if (parts->buffer != NULL && parts->size >= STREAM_MAX_COPY)
         return appendBuffer(socket, parts, flags);

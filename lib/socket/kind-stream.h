@@ -9,7 +9,7 @@
 /* Bytes of a connection. */
 extern const struct FastKind FastKindStream;
 
-/* Functions of the table. */
+/* read and append of the table, which files use, too. */
 ssize_t FastStreamRead(struct FastSocket* socket, uint8_t* data, size_t size, int flags);
 int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, int flags);
 

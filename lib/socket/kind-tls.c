@@ -49,5 +49,6 @@ struct FastAnswer FastTlsReceiveError(struct FastSocket* socket, int error)
         return FastAnswer(FAST_VERDICT_FAIL, error);
     if (socket->inbound.discard && error == EIO && discardRecord(socket))
         return FastAnswer(FAST_VERDICT_NOTHING, 0);
-    return FastAnswer(FAST_VERDICT_RECORD, error); /* of a released socket: until its time is up */
+    /* Once the socket is released nobody can take it: this lasts until the draining is over. */
+    return FastAnswer(FAST_VERDICT_RECORD, error);
 }

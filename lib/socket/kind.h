@@ -108,8 +108,8 @@ struct FastKind
     struct FastAnswer (*classifySend)(struct FastSocket* socket, struct FastFlight* flight,
                                       int result);
 
-    /* Keeps one message's error, until it is taken to be told; 0 = none. NULL where errors are
-     * final. */
+    /* Keeps one message's error, and gives the next one out that is to be reported; 0 = none. NULL
+     * where errors are final. */
     void (*keepError)(struct FastSocket* socket, int error);
     int (*nextError)(struct FastSocket* socket);
 

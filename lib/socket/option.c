@@ -14,12 +14,13 @@ struct option
 {
     uint64_t min;
     uint64_t max;
-    uint64_t initial;    /* of the outbound side, while it is not made */
-    size_t offset;       /* of the value */
-    size_t size;         /* of the value: of uint32_t or uint64_t */
-    bool outbound;       /* it lies in the outbound side */
-    int (*check)(const struct FastSocket* socket, uint64_t value); /* NULL: the bounds say it all */
-    /* After it was set; NULL: nothing to do. */
+    uint64_t initial; /* of the outbound side, while it is not made */
+    size_t offset;    /* of the value */
+    size_t size;      /* of the value: of uint32_t or uint64_t */
+    bool outbound;    /* it lies in the outbound side */
+    /* What the bounds can't say: 0 or -EINVAL. NULL: they say it all. */
+    int (*check)(const struct FastSocket* socket, uint64_t value);
+    /* What follows from the new value. NULL: nothing. */
     void (*adjust)(struct FastSocket* socket, uint64_t value);
 };
 

@@ -14,13 +14,13 @@
 
 enum
 {
-    OUTBOUND_MIN_PIECE = 4096,         /* memory of a copy, small bursts */
-    OUTBOUND_MAX_SHARED = 64 << 10,    /* and large ones */
+    OUTBOUND_MIN_PIECE = 4096,      /* memory of a copy, small bursts */
+    OUTBOUND_MAX_SHARED = 64 << 10, /* and large ones */
     /* A long message is cut, so that its memory returns as it is sent. */
     OUTBOUND_MAX_PIECE = 256 << 10,
-    OUTBOUND_CLASS_SLACK = 64,         /* pools have classes of powers of two and this much more */
-    OUTBOUND_MAX_GATHER = 1 << 20,     /* bytes of one operation */
-    OUTBOUND_MAX_VECTOR = 1024,        /* the kernel's limit */
+    OUTBOUND_CLASS_SLACK = 64,     /* pools have classes of powers of two and this much more */
+    OUTBOUND_MAX_GATHER = 1 << 20, /* bytes of one operation */
+    OUTBOUND_MAX_VECTOR = 1024,    /* the kernel's limit */
 };
 
 void FastOutboundAppend(struct FastOutboundQueue* queue, struct FastItem* item)
@@ -121,8 +121,8 @@ static size_t pieceSize(const struct FastOutboundQueue* queue, size_t size)
 }
 
 /* Pieces for size bytes, none of them linked to the queue yet; NULL when memory lacks. */
-__attribute__((noinline)) static struct FastItem* makePieces(const struct FastOutboundQueue* queue,
-                                   struct FastBufferPool* pool, size_t size)
+__attribute__((noinline)) static struct FastItem* makePieces(
+    const struct FastOutboundQueue* queue, struct FastBufferPool* pool, size_t size)
 {
     struct FastItem* first = NULL;
     struct FastItem** place = &first;

@@ -19,7 +19,7 @@ struct FastOutboundQueue
 void FastOutboundAppend(struct FastOutboundQueue* queue, struct FastItem* item);
 struct FastItem* FastOutboundPop(struct FastOutboundQueue* queue);
 
-/* Takes off everything that is not in flight: a list in order, the caller's now. */
+/* Takes off everything that is not in flight: a list in the queue's order, the caller's now. */
 struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue);
 
 /* Copies a stream's bytes to the end of the queue: behind those that were queued last, as far as
@@ -35,9 +35,9 @@ void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size);
  * bytes. */
 size_t FastOutboundCountGather(const struct FastOutboundQueue* queue);
 
-/* Points count vectors to the items at the head; returns how many bytes these are, which have a
- * bound, whatever the last one holds. flags: of sending; corks: with MSG_MORE if more bytes follow
- * at once. */
+/* Points count vectors to the items at the head; returns how many bytes these are. They have a
+ * bound: the last item may be taken in part. flags: of the send; corks: it gets MSG_MORE if more
+ * bytes follow at once. */
 size_t FastOutboundGather(const struct FastOutboundQueue* queue, struct iovec* vector, size_t count,
                           bool corks, int* flags);
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+/* POLLOUT says that all is accepted; the dispatch task looks again whether that is still so. */
 static void noteEmpty(struct FastSocket* socket)
 {
     if (socket->outbound->queue.first == NULL)
@@ -23,6 +24,7 @@ void FastOutputConsume(struct FastSocket* socket, size_t size)
     noteEmpty(socket);
 }
 
+/* Counts no bytes: those of a message were counted when it was accepted. */
 void FastOutputPop(struct FastSocket* socket)
 {
     FastItemFree(FastOutboundPop(&socket->outbound->queue));
@@ -68,19 +70,22 @@ void FastOutputDropAll(struct FastSocket* socket, bool leak)
     if (outbound == NULL)
         return;
     if (leak)
-        FastFlightLeakLoans(socket);
+        FastFlightLeakLoans(socket); /* not in the queue, and the kernel still reads them */
     while (outbound->queue.first != NULL) {
         outbound->statistics.dropped += outbound->queue.first->length;
         struct FastItem* item = FastOutboundPop(&outbound->queue);
+        /* Which of them the kernel reads is not known any more. */
         if (leak && outbound->inFlight > 0)
             FastRingLeak(item->home);
         else
             FastItemFree(item);
     }
+    /* No user is called any more: their descriptors go with them. */
     while (outbound->canceled.first != NULL)
         FastItemFree(FastOutboundPop(&outbound->canceled));
 }
 
+/* Each is off the list, and freed, before its user is called, who may drop others. */
 void FastOutputFinishCanceled(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;

@@ -6,8 +6,8 @@
  * copy are then as for everything else; an operation that is no send becomes a barrier, which runs
  * alone and whose completion goes to the descriptor's own function.
  *
- * Failures: descriptor and buffer are consumed with the errno told, but for a descriptor that is
- * not ours to free: a foreign ring's, a foreign thread's, or one in flight.
+ * Failures: descriptor and buffer are consumed, and the errno is returned, but for a descriptor
+ * that is not ours to free: a foreign ring's, a foreign thread's, or one in flight.
  */
 #include "service/operation.h"
 #include "socket/system.h"

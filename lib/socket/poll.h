@@ -6,6 +6,7 @@
 
 #include "socket/core.h"
 
+/* At the creation: nothing is polled before the prepare task runs. */
 void FastPollInitialize(struct FastSocket* socket);
 
 /* Its part of the prepare task. false: no submission entry is free. */

@@ -31,6 +31,7 @@ struct FastRing* GetFastSocketRing(struct FastSocket* socket)
     return socket != NULL ? socket->ring : NULL;
 }
 
+/* Also of a closed socket: what it failed of stays true. */
 int GetFastSocketError(struct FastSocket* socket)
 {
     return socket != NULL && FastSocketHasFailed(socket) ? socket->error : 0;
@@ -41,6 +42,7 @@ size_t GetFastSocketInboundLength(struct FastSocket* socket)
     return FastSocketCheck(socket) < 0 ? 0 : socket->inbound.queue.length;
 }
 
+/* Of a failed socket nothing is queued any more, and what matters is how much was lost. */
 size_t GetFastSocketOutboundLength(struct FastSocket* socket)
 {
     if (FastSocketCheck(socket) < 0 || socket->outbound == NULL)
@@ -55,6 +57,7 @@ int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatisti
     int result = statistics != NULL ? FastSocketCheck(socket) : -EINVAL;
     if (result < 0)
         return result;
+    /* Collected in our own struct: the caller's may be an older, shorter one. */
     struct FastSocketStatistics now = {
         .receivedBytes = socket->statistics.bytes,
         .receivedMessages = socket->statistics.messages,

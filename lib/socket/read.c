@@ -80,7 +80,7 @@ int ResumeFastSocket(struct FastSocket* socket)
     int result = FastSocketCheck(socket);
     if (result < 0)
         return result;
-    socket->inbound.stops &= (uint16_t)~(FAST_STOP_PAUSED | FAST_STOP_RECORD);
+    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_PAUSED | FAST_STOP_RECORD);
     socket->inbound.record = 0; /* read meanwhile, or met again */
     socket->news &= (uint8_t)~FAST_NEWS_INPUT;
     FastSocketNotify(socket, socket->inbound.queue.first != NULL ? FAST_NEWS_INPUT : 0);

@@ -7,9 +7,8 @@
  * Failures: no buffers: the socket waits at the provider; the ring's limit: at the ring; the high
  * mark or the user's pause: the receive is canceled, and what was on its way is kept. The receive
  * ends with an errno, or with zero: the end of input. Completions that lack IORING_CQE_F_MORE end
- * the receive whatever they say; only those of our own making are expected, one other is passed
- * over. A completion that can't be true is refused, and so is whatever of a connection comes behind
- * it.
+ * the receive whatever they say. ECANCELED that we have not asked for is passed over once. A
+ * completion that can't be true is refused, and so is whatever of a connection comes behind it.
  */
 #include "socket/receive.h"
 
@@ -60,7 +59,7 @@ static void updateLimit(struct FastSocket* socket)
         FastWaiterRemove(&inbound->waiter);
         inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
     } else if (!empty && FastRingInboundIsFull(socket->ring)) {
-        /* Of the provider: both is too much to wait for at once. */
+        /* The waiter stands in one list at a time: it leaves the provider's. */
         FastWaiterRemove(&inbound->waiter);
         inbound->stops &= (uint16_t)~FAST_STOP_NO_BUFFERS;
         inbound->stops |= FAST_STOP_RING_LIMIT;
@@ -97,7 +96,7 @@ void FastReceiveReconsider(struct FastSocket* socket)
 static void onServed(struct FastWaiter* waiter)
 {
     struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastSocket, inbound.waiter);
-    socket->inbound.stops &= (uint16_t)~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
+    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
     FastSocketDefer(socket, FAST_DUE_RECEIVE);
 }
 
@@ -115,7 +114,7 @@ void FastReceiveDiscard(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
     FastWaiterRemove(&inbound->waiter); /* of the ring's limit, which what is discarded ignores */
-    inbound->stops &= (uint16_t)~(FAST_STOP_BY_USE | FAST_STOP_NO_BUFFERS);
+    inbound->stops &= (uint16_t) ~(FAST_STOP_BY_USE | FAST_STOP_NO_BUFFERS);
     /* A peer that writes before it reads must get on, or it will not take what is flushed. What a
      * file still holds may be read by others. */
     inbound->discard = FastSocketHas(socket, FAST_TRAIT_CONNECTED);
@@ -129,8 +128,9 @@ static uint16_t bufferOf(const struct io_uring_cqe* completion)
     return (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
 }
 
-/* Its bytes, wherever they are, are nobody's. Nor are, of a connection, those behind them, which
- * may be in the kernel's queue already. */
+/* A completion that can't be true: nobody knows where its bytes are. Those of a connection that
+ * come after them would be wrong without them, and may have been received already: they are
+ * dropped. */
 static void refuse(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -187,7 +187,8 @@ static void waitForBuffers(struct FastSocket* socket)
     FastProviderWait(inbound->provider, &inbound->waiter, inbound->mark);
 }
 
-/* Whose cancellation it was. A file may cancel itself: then the result of ours tells. */
+/* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
+ * then says whether it found the receive still there. */
 static void onEndByCancel(struct FastSocket* socket, uint8_t state)
 {
     struct FastInbound* inbound = &socket->inbound;

@@ -6,6 +6,7 @@
 
 #include "socket/core.h"
 
+/* At the creation: nothing is received before the prepare task runs. */
 void FastReceiveInitialize(struct FastSocket* socket);
 
 /* Its part of the prepare task. false: no submission entry is free. */
@@ -14,18 +15,19 @@ bool FastReceivePrepare(struct FastSocket* socket);
 /* After the queue, the marks or the user's pause have changed: looks at what that means. */
 void FastReceiveReconsider(struct FastSocket* socket);
 
-/* The same, where mostly nothing has: everything is read, nothing stops the receive in flight. */
+/* The same for callers that have mostly changed nothing: where everything is read and nothing stops
+ * the receive in flight, it ends here. */
 static inline void FastReceiveBalance(struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;
-    bool settled = inbound->queue.first == NULL && inbound->stops == 0 &&
-                   inbound->receive.state == FAST_ARMED_IN_FLIGHT &&
-                   socket->connection == FAST_CONNECTION_MADE;
-    if (!settled)
+    bool balanced = inbound->queue.first == NULL && inbound->stops == 0 &&
+                    inbound->receive.state == FAST_ARMED_IN_FLIGHT &&
+                    socket->connection == FAST_CONNECTION_MADE;
+    if (!balanced)
         FastReceiveReconsider(socket);
 }
 
-/* The ring's limit is reached: no more than must be. */
+/* The ring's limit is reached: receives one buffer at a time from now on. */
 void FastReceiveThrottle(struct FastSocket* socket);
 
 /* The socket was released: unread input is dropped, and what comes, too, if there is a peer that

@@ -2,11 +2,11 @@
  * The end of a socket.
  *
  * Good path of ReleaseFastSocket: nothing is called back any more, unread input is dropped; what is
- * queued is sent (flushing); a stream is told the end of output and its input is discarded until
- * the peer ends too, or for a second, because a close with unread input resets the connection and
- * destroys what was sent (draining); then the connection is shut down, so that a forked child can't
- * keep it, every operation is canceled (canceling), and when the last one is final the descriptor
- * is closed. Memory that the kernel sends without a copy waits on its own.
+ * queued is sent (flushing); a stream's output is ended and its input discarded until the peer ends
+ * too, or for a second, because a close with unread input resets the connection and destroys what
+ * was sent (draining); then the connection is shut down, so that a forked child can't keep it,
+ * every operation is canceled (canceling), and when the last one is final the descriptor is closed.
+ * Memory that the kernel sends without a copy waits on its own.
  *
  * Failures: the peer takes nothing for the release timeout: what is in flight is canceled to see
  * whether it moved at all; if not, the connection is reset. Abort goes straight to that. The ring

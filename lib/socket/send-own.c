@@ -61,7 +61,8 @@ static void onSplice(struct FastOperation* operation, const struct io_uring_cqe*
     int result = completion->res;
     end(socket, message);
     if (result >= 0)
-        (void)socket->kind->classifySend(socket, flight, result); /* whose an earlier errno was */
+        /* An errno that it has met before was an earlier datagram's. */
+        (void)socket->kind->classifySend(socket, flight, result);
     if (result > 0)
         acceptSpliced(socket, message, (size_t)result);
     else if (result == 0)

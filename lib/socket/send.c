@@ -4,8 +4,8 @@
  * Good path: nothing is in flight, nothing stops the next send, and the first item says what that
  * is. The next one starts when the kernel has accepted the last one, also with zero copy.
  *
- * Failures: sent.c. What is in flight may have to be canceled: at the end, and to see how far it
- * came.
+ * Failures: what the kernel says to a send is carried out by sent.c. Here what is in flight may
+ * have to be canceled: at the end, and to see how far it has come.
  */
 #include "socket/send.h"
 

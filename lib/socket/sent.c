@@ -22,8 +22,8 @@
 
 /* ---- the end of output ---- */
 
-/* TCP Fast Open doesn't connect before the first bytes, and a shutdown would undo it: no bytes
- * do. */
+/* With TCP Fast Open a connect waits for the first bytes, and a shutdown before them would undo it.
+ * A send of no bytes makes the connection. */
 static bool beginsConnection(struct FastSocket* socket)
 {
     struct tcp_info information = {0};
@@ -63,6 +63,7 @@ void FastSentGoOn(struct FastSocket* socket)
         FastSocketDefer(socket, due);
 }
 
+/* Messages may complete in another order than the queue's, and leave in that. */
 void FastSentPopDone(struct FastSocket* socket)
 {
     const struct FastOutboundQueue* queue = &socket->outbound->queue;

@@ -9,8 +9,8 @@
 /* The function that gets the results of flights. */
 void FastSentFinish(struct FastFlight* flight, int result);
 
-/* For sends of another sort: carries a verdict out that is not DATA; takes off what is done; goes
- * on with whatever is due now that something is over. */
+/* For send-own.c, which gets its results itself. They carry out a verdict that is not DATA; take
+ * the first items off as far as they are done; and start what had to wait for a send's end. */
 void FastSentCarry(struct FastSocket* socket, struct FastFlight* flight, struct FastAnswer answer);
 void FastSentPopDone(struct FastSocket* socket);
 void FastSentGoOn(struct FastSocket* socket);

@@ -14,6 +14,7 @@
 
 /* ---- any descriptor ---- */
 
+/* POLLERR and POLLHUP come whether they are asked for or not. */
 int FastSystemPoll(int handle, short events)
 {
     struct pollfd state = {.fd = handle, .events = events};
@@ -37,6 +38,7 @@ int FastSystemCheck(int handle)
     return fcntl(handle, F_GETFD) < 0 ? -EBADF : 0;
 }
 
+/* After EINTR the descriptor is closed all the same; a second try would close somebody else's. */
 void FastSystemClose(int handle)
 {
     close(handle);
@@ -60,6 +62,7 @@ int FastSystemGetNumber(int handle, int level, int option, int* value)
     return FastSystemGetOption(handle, level, option, value, &length);
 }
 
+/* What can't answer has no error to tell: a file, for one. */
 int FastSystemTakeError(int handle)
 {
     int error = 0;
@@ -72,6 +75,7 @@ bool FastSystemGetTcp(int handle, struct tcp_info* information)
     return getsockopt(handle, IPPROTO_TCP, TCP_INFO, information, &length) == 0;
 }
 
+/* The name may be cut short: only whether there is one counts. */
 int FastSystemHasPeer(int handle)
 {
     struct sockaddr_storage peer;
@@ -98,6 +102,7 @@ void FastSystemShutdown(int handle, int how)
     (void)shutdown(handle, how);
 }
 
+/* Unlike a close with SO_LINGER this works while a forked child has the descriptor, too. */
 void FastSystemDisconnect(int handle)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -127,6 +132,7 @@ bool FastSystemGetTerminal(int handle, struct termios* settings)
     return tcgetattr(handle, settings) == 0;
 }
 
+/* tcgetpgrp fails for a terminal that is not the process's own: that one stops nobody. */
 bool FastSystemIsBackground(int handle)
 {
     pid_t foreground = tcgetpgrp(handle);

@@ -1,7 +1,7 @@
 /*
  * Every call of the system on a socket's own descriptor that is no operation of the ring: questions
- * about its state, and how it is shut down and closed. One place, so that something else can
- * answer.
+ * about its state, and how it is shut down and closed. One place, so that a test can answer instead
+ * of the kernel.
  *
  * None of them waits. Errors are negative errnos, unless it says otherwise.
  */
@@ -26,14 +26,15 @@ int FastSystemPoll(int handle, short events);
 int FastSystemGetFlags(int handle);
 void FastSystemSetCloseOnExec(int handle);
 
-/* 0, or -EBADF if it is none. */
+/* Whether the number is an open descriptor: 0 or -EBADF. */
 int FastSystemCheck(int handle);
 
+/* Closes it. An error says nothing that could still be done. */
 void FastSystemClose(int handle);
 
 /* ---- sockets ---- */
 
-/* As getsockopt and setsockopt; 0 or negative errno. A number's length need not be told. */
+/* As getsockopt and setsockopt; 0 or negative errno. A number is an int. */
 int FastSystemGetOption(int handle, int level, int option, void* value, socklen_t* length);
 int FastSystemSetOption(int handle, int level, int option, const void* value, socklen_t length);
 int FastSystemGetNumber(int handle, int level, int option, int* value);
@@ -41,7 +42,7 @@ int FastSystemGetNumber(int handle, int level, int option, int* value);
 /* Takes SO_ERROR, positive; 0 = none. */
 int FastSystemTakeError(int handle);
 
-/* The connection's state of TCP; false if it can't be told. */
+/* The state of a TCP connection; false of everything else. */
 bool FastSystemGetTcp(int handle, struct tcp_info* information);
 
 /* Whether it has a peer: 1, 0, or negative errno. */
@@ -51,20 +52,25 @@ int FastSystemHasPeer(int handle);
 ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags);
 ssize_t FastSystemSend(int handle, const struct msghdr* message, int flags);
 
+/* As shutdown, whose error is the state that was asked for. */
 void FastSystemShutdown(int handle, int how);
-void FastSystemDisconnect(int handle); /* of TCP: by a reset */
+
+/* Ends a connection of TCP by a reset, for every process that has the descriptor. */
+void FastSystemDisconnect(int handle);
 
 /* ---- files ---- */
 
+/* As fstat: 0 or negative errno. */
 int FastSystemStatus(int handle, struct stat* status);
 
-/* The magic number of its file system; 0 if it can't be told. */
+/* The magic number of its file system; 0 if it is not known. */
 unsigned long FastSystemFileSystem(int handle);
 
+/* Whether it is a terminal; and its settings, false if there are none. */
 bool FastSystemIsTerminal(int handle);
 bool FastSystemGetTerminal(int handle, struct termios* settings);
 
-/* Whether it is the terminal of another job of the shell's just now. */
+/* Whether another job of the shell's has the terminal just now. */
 bool FastSystemIsBackground(int handle);
 
 #endif

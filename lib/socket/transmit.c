@@ -2,8 +2,8 @@
  * The Transmit functions: what is handed over is checked, and queued as the kind has it. The
  * prepare task sends it (send.c) when the turn comes.
  *
- * Failures: told by the return value, with nothing queued and nothing half copied. Ownership passes
- * in every case where the header says so.
+ * Failures: returned, with nothing queued and nothing half copied. Ownership passes in every case
+ * where the header says so.
  */
 #include "socket/transmit.h"
 
@@ -17,6 +17,7 @@ enum
 
 /* ---- checks ---- */
 
+/* Closed or ending is EPIPE here, as for a peer that is gone: a program handles that anyway. */
 int FastTransmitCheckState(const struct FastSocket* socket)
 {
     if (socket == NULL)
@@ -32,6 +33,7 @@ int FastTransmitCheckState(const struct FastSocket* socket)
     return over || FastRingIsEnding(socket->ring) ? -EPIPE : 0;
 }
 
+/* A queue below the limit takes any size, so that one large message is never refused for ever. */
 static int checkLimit(const struct FastSocket* socket)
 {
     const struct FastOutbound* outbound = socket->outbound;
@@ -40,6 +42,7 @@ static int checkLimit(const struct FastSocket* socket)
                : 0;
 }
 
+/* EPIPE waits for the arguments: wrong ones are wrong on a living socket and on a dead one. */
 int FastTransmitCheck(const struct FastSocket* socket, const struct FastParts* parts, int flags)
 {
     int state = FastTransmitCheckState(socket);
@@ -51,7 +54,7 @@ int FastTransmitCheck(const struct FastSocket* socket, const struct FastParts* p
     return result == 0 ? checkLimit(socket) : result;
 }
 
-/* Whether a result speaks of the arguments, and not of the state they came at. */
+/* Whether a result blames the arguments, and not the state of the socket. */
 static bool isOfArguments(int result)
 {
     return result != 0 && result != -EPIPE && result != -EAGAIN;
@@ -95,6 +98,7 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
     return result < 0 ? result : append(socket, &parts, flags);
 }
 
+/* Each length is looked at alone first, so that the sum can't overflow. */
 static int checkVector(const struct msghdr* message, size_t* size)
 {
     *size = 0;

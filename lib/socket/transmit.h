@@ -12,7 +12,7 @@ int FastTransmitCheckState(const struct FastSocket* socket);
 /* Arguments first, then the state, then the limit: 0, or the errno to return. */
 int FastTransmitCheck(const struct FastSocket* socket, const struct FastParts* parts, int flags);
 
-/* Something was appended to the queue. */
+/* After something was appended to the queue: it is sent in this turn. */
 void FastTransmitNote(struct FastSocket* socket);
 
 #endif

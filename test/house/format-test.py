@@ -190,6 +190,10 @@ WORDS = {
     r'cancell(ed|ing|er)': 'canceled, canceling',
     r'anew': 'again',
 }
+# A line that has this beside the word means something else: the program that runs jobs.
+MEANT = {
+    'defunct': re.compile(r'\bjobs?\b'),
+}
 PHRASES = {
     r'for want of': 'because … failed',
 }
@@ -215,30 +219,58 @@ def findWords(root, faults):
 def strangeWords(line):
     for word in wordsOf(line):
         for pattern, better in WORDS.items():
-            if re.fullmatch(pattern, word):
+            meant = MEANT.get(better)
+            if re.fullmatch(pattern, word) and not (meant and meant.search(line)):
                 yield word, better
 
 
 # ---- kinds ----
 
-# The only files that may ask whether a socket is a stream, messages or a file, but for so many
-# places.
-KIND_FILES = re.compile(r'lib/socket/(kind-[\w-]+|kind|create)\.[ch]$')
+# The only files that may ask whether a socket is a stream, records, datagrams or a file, or of what
+# family it is: all others ask a trait that says what the socket can, or call the kind's table. One
+# function elsewhere may ask: a stream of the C library can't show messages.
+KIND_FILES = re.compile(r'lib/socket/(kind-[\w-]+|create)\.[ch]$')
 KIND_BRANCHES = 1
-KIND_QUESTION = re.compile(
-    r'->kind\s*[=!]=|switch \([^)]*->kind\)|->traits\s*&(?!&)|->file\b(?!\s*=[^=])')
+KINDS = ('Stream', 'Record', 'Datagram', 'File')
+# What core.h marks as theirs.
+FAMILY_TRAITS = ('TCP', 'MPTCP', 'SCTP', 'NETLINK', 'LOCAL', 'PIPE', 'TERMINAL')
+FAMILY_MARK = 'for kind-*.c alone, like all that follow'
+KIND_QUESTION = re.compile(rf"&\s*FastKind({'|'.join(KINDS)})\b|"
+                           rf"\bFAST_TRAIT_({'|'.join(FAMILY_TRAITS)})\b(?!\s*=)")
+
+
+def kindQuestionsOf(text):
+    """Where a text asks: the function around, or the line where there is none."""
+    function = None
+    lines = linesOf(source.withoutLineEnds(source.withoutComments(text)))
+    for number, line in enumerate(lines):
+        if line == '{':
+            function = nameOfFunction(lines[:number])
+        if KIND_QUESTION.search(line):
+            yield function or f"line {number + 1}"
+        if line == '}':
+            function = None
 
 
 def findKindBranches(root, faults):
-    found = []
+    found = set()
     for file, text in filesIn(root, ['lib'], ['.c', '.h']):
         if not KIND_FILES.match(str(file)):
-            for line in linesOf(source.withoutLineEnds(source.withoutComments(text))):
-                found += [str(file)] * len(KIND_QUESTION.findall(line))
+            found |= {f"{file} ({place})" for place in kindQuestionsOf(text)}
     if len(found) > KIND_BRANCHES:
-        places = ' '.join(f"{file} ({found.count(file)})" for file in sorted(set(found)))
-        faults.add('lib/socket/', f"asks for a socket's kind {len(found)} times, "
-                   f"more than {KIND_BRANCHES}: {places}")
+        faults.add('lib/socket/', f"asks for a socket's kind in {len(found)} places, "
+                   f"more than {KIND_BRANCHES}: {', '.join(sorted(found))}")
+
+
+def findFamilyTraits(root, faults):
+    """That what core.h marks is what findKindBranches knows."""
+    for file, text in filesIn(root, ['lib/socket/core.h'], ['.h']):
+        traits = text.partition('enum FastTrait\n')[2].partition('};')[0]
+        before, mark, behind = traits.partition(FAMILY_MARK)
+        marked = re.findall(r'FAST_TRAIT_(\w+)\s*=', before.rpartition('\n')[2] + behind)
+        if sorted(marked) != sorted(FAMILY_TRAITS):
+            faults.add(file, f"marks {', '.join(marked)} as {FAMILY_MARK}, not "
+                       f"{', '.join(FAMILY_TRAITS)}")
 
 
 # ---- the tests of all this ----
@@ -252,6 +284,7 @@ FINDERS = {
     'continuations': findContinuations,
     'words': findWords,
     'kinds': findKindBranches,
+    'families': findFamilyTraits,
 }
 
 
@@ -262,6 +295,13 @@ def check(root, finder):
 
 
 CODE = ''.join(f'static int f{number}(void)\n{{\n    return 0;\n}}\n' for number in range(4))
+
+
+def enumOfTraits(marked):
+    traits = [f'    FAST_TRAIT_{name} = 1 << 9,' for name in marked]
+    traits[0] += f' /* {FAMILY_MARK} */'
+    return '\n'.join(['enum FastTrait', '{', '    FAST_TRAIT_READABLE = 1,', *traits, '};', ''])
+
 
 # finder, name: (file, text, whether it must be refused).
 PLANTS = {
@@ -312,16 +352,39 @@ PLANTS = {
     ('words', 'inName'): ('lib/base/a.c', 'void FastSocketTightenReceive(void);\n', True),
     ('words', 'constant'): ('lib/base/a.c', 'enum { STATE_RESTING };\n', True),
     ('words', 'prose'): ('include/Ring/a.h', '/* It becomes a shell. */\n', True),
+    ('words', 'job'): ('lib/base/a.c', "/* While another job of the shell's has it. */\n", False),
     ('words', 'spelling'): ('doc/man/a.3.scd', 'It is cancelled.\n', True),
     ('words', 'brokenPhrase'): ('lib/base/a.c', '/*\n * ends for\n * want of memory\n */\n', True),
     ('words', 'standard'): ('lib/base/a.c', 'cancellation canceled rest notice interest Shelley\n',
                             False),
-    ('kinds', 'two'): ('lib/socket/a.c', 'if (socket->kind == A || socket->kind != B)\n', True),
-    ('kinds', 'one'): ('lib/socket/a.c', 'if (socket->kind == A)\n', False),
-    ('kinds', 'traits'): ('lib/socket/a.c', 'if (kind->traits & A)\n    return kind->traits & B;\n',
-                          True),
-    ('kinds', 'inKind'): ('lib/socket/kind-file.c', 'if (a->kind == A || a->kind == B)\n', False),
-    ('kinds', 'commented'): ('lib/socket/a.c', '/* ->kind == ->kind == */\n', False),
+    ('kinds', 'two'): ('lib/socket/a.c',
+                       'int f(void)\n{\n    return a->kind == &FastKindFile;\n}\n'
+                       'int g(void)\n{\n    return &FastKindRecord != a->kind;\n}\n', True),
+    ('kinds', 'one'): ('lib/socket/a.c',
+                       'int f(void)\n{\n    return a->kind == &FastKindRecord ||\n'
+                       '           a->kind == &FastKindDatagram;\n}\n', False),
+    ('kinds', 'families'): ('lib/socket/a.c',
+                            'int f(void)\n{\n    return a->traits & FAST_TRAIT_LOCAL;\n}\n'
+                            'int g(void)\n{\n    return a->traits & FAST_TRAIT_TCP;\n}\n', True),
+    ('kinds', 'broken'): ('lib/socket/a.c',
+                          'int f(void)\n{\n    return a->traits &\n        (FAST_TRAIT_PIPE |\n'
+                          '         FAST_TRAIT_TERMINAL);\n}\n#define A FAST_TRAIT_SCTP\n', True),
+    ('kinds', 'otherRoom'): ('lib/memory/a.c',
+                             '#define A (&FastKindFile)\n#define B FAST_TRAIT_NETLINK\n', True),
+    ('kinds', 'others'): ('lib/socket/a.c',
+                          'int f(void)\n{\n    return FastSocketHas(a, FAST_TRAIT_PACKETS);\n}\n'
+                          'int g(void)\n{\n    return a->kind->end == NULL;\n}\n'
+                          'int h(void)\n{\n    return a->item->kind == FAST_ITEM_MARKER;\n}\n',
+                          False),
+    ('kinds', 'inKind'): ('lib/socket/kind-file.c', '#define A FAST_TRAIT_PIPE\n'
+                          '#define B (&FastKindFile)\n#define C FAST_TRAIT_TCP\n', False),
+    ('kinds', 'inCreate'): ('lib/socket/create.c', 'if (a == &FastKindFile)\n'
+                            'if (a == &FastKindStream)\n', False),
+    ('kinds', 'commented'): ('lib/socket/a.c', '/* &FastKindFile */\n/* FAST_TRAIT_TCP */\n',
+                             False),
+    ('families', 'unmarked'): ('lib/socket/core.h', enumOfTraits(['TCP', 'NEW']), True),
+    ('families', 'forgotten'): ('lib/socket/core.h', enumOfTraits(FAMILY_TRAITS[1:]), True),
+    ('families', 'marked'): ('lib/socket/core.h', enumOfTraits(FAMILY_TRAITS), False),
 }
 
 
