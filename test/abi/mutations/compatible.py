@@ -130,7 +130,7 @@ def patchRelease(tree):
 
 
 def linesOfMap(tree):
-    """The version script is sorted anew."""
+    """The version script is sorted again."""
     unexport(tree, 'AddFastRingWatch')
     tree.substitute(MAP, r'^    AbortFastSocket;\n',
                     '    AbortFastSocket;\n    AddFastRingWatch;\n')
