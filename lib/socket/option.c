@@ -44,23 +44,23 @@ static int checkLow(const struct FastSocket* socket, uint64_t value)
 }
 
 #define AT(type, member) offsetof(type, member), sizeof(((type*)0)->member)
+#define INBOUND(member)  AT(struct FastSocket, inbound.queue.member)
+#define OUTBOUND(member) AT(struct FastOutbound, member)
 
 /* By FASTSOCKET_OPTION_*, which begin with 1. */
 static const struct option options[] = {
-    [FASTSOCKET_OPTION_INBOUND_HIGH - 1] = {1, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.high),
-                                        false, NULL, adjustHigh},
-    [FASTSOCKET_OPTION_INBOUND_LOW - 1] = {0, OPTION_MAX, 0, AT(struct FastSocket, inbound.queue.low),
-                                       false, checkLow, adjustLow},
-    [FASTSOCKET_OPTION_OUTBOUND_LIMIT - 1] = {0, OPTION_MAX, 0, AT(struct FastOutbound, limit), true,
-                                          NULL, NULL},
-    [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD - 1] = {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD,
-                                               AT(struct FastOutbound, threshold), true, NULL,
-                                               NULL},
-    [FASTSOCKET_OPTION_RELEASE_TIMEOUT - 1] = {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs),
-                                           false, NULL, NULL},
-    [FASTSOCKET_OPTION_TURN_LIMIT - 1] = {1, OPTION_MAX, 0,
-                                      AT(struct FastSocket, inbound.queue.turnLimit), false, NULL,
-                                      NULL},
+    [FASTSOCKET_OPTION_INBOUND_HIGH - 1] =
+        {1, OPTION_MAX, 0, INBOUND(high), false, NULL, adjustHigh},
+    [FASTSOCKET_OPTION_INBOUND_LOW - 1] =
+        {0, OPTION_MAX, 0, INBOUND(low), false, checkLow, adjustLow},
+    [FASTSOCKET_OPTION_OUTBOUND_LIMIT - 1] =
+        {0, OPTION_MAX, 0, OUTBOUND(limit), true, NULL, NULL},
+    [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD - 1] =
+        {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD, OUTBOUND(threshold), true, NULL, NULL},
+    [FASTSOCKET_OPTION_RELEASE_TIMEOUT - 1] =
+        {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs), false, NULL, NULL},
+    [FASTSOCKET_OPTION_TURN_LIMIT - 1] =
+        {1, OPTION_MAX, 0, INBOUND(turnLimit), false, NULL, NULL},
 };
 
 static const struct option* find(int option)

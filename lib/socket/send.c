@@ -46,7 +46,8 @@ static void onCancel(struct FastOperation* operation, const struct io_uring_cqe*
 static bool prepareCancel(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
-    bool again = outbound->canceling == FAST_SEND_CANCEL_NONE || outbound->canceling == FAST_SEND_CANCEL_DONE;
+    bool again = outbound->canceling == FAST_SEND_CANCEL_NONE ||
+                 outbound->canceling == FAST_SEND_CANCEL_DONE;
     bool wanted = outbound->canceling == FAST_SEND_CANCEL_WANTED ||
                   (again && socket->stage >= FAST_STAGE_CANCELING);
     const struct FastOperation* target = wanted ? operationInFlight(outbound) : NULL;

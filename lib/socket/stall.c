@@ -1,11 +1,12 @@
 /*
  * Time without progress.
  *
- * Good path: something moves, and the time begins again; nothing is done for each message but what counts
- * it.
+ * Good path: something moves, and the time begins again; nothing is done for each message but what
+ * counts it.
  *
- * Failures: nothing has moved. But what was gathered into one send shows nothing until it ends, however
- * much of it the peer takes: so that is canceled once, to see how far it came, and has a second to say so.
+ * Failures: nothing has moved. But what was gathered into one send shows nothing until it ends,
+ * however much of it the peer takes: so that is canceled once, to see how far it came, and has a
+ * second to say so.
  */
 #include "socket/stall.h"
 

@@ -7,7 +7,8 @@
 #include "socket/core.h"
 
 /* Has expire called when the kernel has neither accepted nor brought anything for so many
- * milliseconds. One bound at a time: it takes the place of the one before. The outbound side is there. */
+ * milliseconds. One bound at a time: it takes the place of the one before. The outbound side is
+ * there. */
 void FastStallWatch(struct FastSocket* socket, uint32_t milliseconds,
                     void (*expire)(struct FastSocket* socket));
 

@@ -412,7 +412,8 @@ CASE(socketDescriptor, cancelsBarrierAtFailure)
 static int barrierOrder[3];
 static int barrierNumbers[3] = {1, 2, 3};
 
-static int noteOrder(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion, int reason)
+static int noteOrder(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                     int reason)
 {
     (void)completion;
     (void)reason;

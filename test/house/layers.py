@@ -141,7 +141,8 @@ ROWS = {
 # header: the files beside its own that define what it declares. Who may include it may call them.
 DECLARES = {
     'memory/pool': ['memory/allocate', 'memory/pool-own'],
-    'memory/pool-state': ['memory/pool', 'memory/pool-base', 'memory/pool-foreign', 'memory/pool-own', 'memory/pool-shared'],
+    'memory/pool-state': ['memory/pool', 'memory/pool-base', 'memory/pool-foreign',
+                          'memory/pool-own', 'memory/pool-shared'],
 }
 
 # stem: the files whose public functions it calls, by the public headers that it reads.

@@ -8,7 +8,9 @@
 #include "ring/life.h"
 #include "simulated.h"
 #include "socket/intake.h"
-#include "socket/kind-message.h"
+#include "socket/kind-datagram.h"
+#include "socket/kind-file.h"
+#include "socket/kind-record.h"
 #include "socket/kind-stream.h"
 
 #include <fcntl.h>
@@ -46,11 +48,16 @@ static bool doNothing(struct FastTask* task)
     return true;
 }
 
+/* Flights of theirs carry bytes, not messages. */
+static bool isBytes(const struct FastKind* kind)
+{
+    return kind == &FastKindStream || kind == &FastKindFile;
+}
+
 static void openFile(const struct Row* row)
 {
     struct FastFileSocket* file = FastFile(self);
     int ends[2];
-    ck_assert_int_eq(FastFileInitialize(self, row->state), 0);
     file->form = row->form;
     file->result = row->written;
     if (row->input == NULL)
@@ -103,10 +110,11 @@ static void openSocket(const struct FastKind* kind, const struct Row* row)
     self->retry.function = doNothing;
     simulated = (struct SimulatedSystem){0};
     openInbound(kind, row);
+    const struct FastFinding finding = {.largest = row->largest, .fileState = row->state};
+    if (kind->initialize != NULL)
+        ck_assert_int_eq(kind->initialize(self, &finding), 0);
     if (kind == &FastKindFile)
         openFile(row);
-    else if (kind != &FastKindStream)
-        FastMessageInitialize(self, row->largest);
     ck_assert_int_eq(FastSocketMakeOutbound(self), 0);
     simulated = row->system;
 }
@@ -143,7 +151,11 @@ static struct FastAnswer receiveOf(const struct Row* row)
 
 static struct FastAnswer sendOf(const struct Row* row)
 {
-    struct FastFlight flight = {.socket = self, .message = &message};
+    struct FastFlight flight = {
+        .socket = self,
+        .message = isBytes(self->kind) ? NULL : &message,
+        .count = 1,
+    };
     static uint64_t loan;
     message = (struct FastMessage){
         .nameLength = row->named ? sizeof(struct sockaddr_storage) : 0,
@@ -278,7 +290,11 @@ CASE_ROUNDS(verdict, takesNoteOfTheTrueLength, 2)
 
 static int result(int value)
 {
-    struct FastFlight flight = {.socket = self, .message = &message};
+    struct FastFlight flight = {
+        .socket = self,
+        .message = isBytes(self->kind) ? NULL : &message,
+        .count = 1,
+    };
     return (int)self->kind->classifySend(self, &flight, value).verdict;
 }
 
