@@ -330,7 +330,7 @@ static bool acceptOne(struct trial* trial, const struct sockaddr_un* name, sockl
     return connected && trial->inFlight;
 }
 
-/* Where it can't be tried, nothing is known, and a listener falls back by itself. */
+/* Where it can't be tried, nothing is known: of use to programs alone. */
 static bool acceptsMultishot(struct trial* trial)
 {
     struct sockaddr_un name;

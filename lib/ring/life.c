@@ -23,7 +23,7 @@
 enum
 {
     RING_DEFAULT_LENGTH = 256,
-    /* an operation of a file and what is linked behind it (SOCKET_TRAILED) go together */
+    /* an operation of a file and what is linked behind it (FAST_TRAILED) go together */
     RING_MIN_LENGTH = 2,
     RING_MAX_LENGTH = 32768,
 };

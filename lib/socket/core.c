@@ -52,9 +52,9 @@ void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
     FastRingDefer(socket->ring, &socket->prepare);
 }
 
-void FastSocketNotify(struct FastSocket* socket, uint8_t news)
+void FastSocketNotify(struct FastSocket* socket, uint8_t due)
 {
-    socket->news |= news;
+    socket->notifyDue |= due;
     if (FastTaskIsQueued(&socket->dispatch) || socket->stage == FAST_STAGE_CLOSED)
         return;
     FastSocketHold(socket);

@@ -41,18 +41,18 @@ enum FastTrait
     FAST_TRAIT_CORKS = 1 << 13,        /* MSG_MORE joins what follows to packets */
     /* Says that it doesn't wait, and does: only a thread of the kernel's may read or write it. */
     FAST_TRAIT_NEEDS_WORKER = 1 << 14,
-    /* A thread of the kernel's may read or write it, so that each operation needs a trail. */
+    /* A thread of the kernel's may read or write it: an operation may need room for a trail. */
     FAST_TRAIT_BY_WORKER = 1 << 15,
     FAST_TRAIT_CANCELS_ITSELF = 1 << 16, /* -ECANCELED may be its own errno */
     /* What one read gives may be a packet: reads are not put together. */
-    FAST_TRAIT_PACKETS = 1 << 24,
-    FAST_TRAIT_TCP = 1 << 17, /* for kind-*.c alone, like all that follow */
-    FAST_TRAIT_MPTCP = 1 << 18,
-    FAST_TRAIT_SCTP = 1 << 19,
-    FAST_TRAIT_NETLINK = 1 << 20,
-    FAST_TRAIT_LOCAL = 1 << 21, /* AF_UNIX */
-    FAST_TRAIT_PIPE = 1 << 22,  /* with or without a name */
-    FAST_TRAIT_TERMINAL = 1 << 23,
+    FAST_TRAIT_PACKETS = 1 << 17,
+    FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
+    FAST_TRAIT_MPTCP = 1 << 25,
+    FAST_TRAIT_SCTP = 1 << 26,
+    FAST_TRAIT_NETLINK = 1 << 27,
+    FAST_TRAIT_LOCAL = 1 << 28, /* AF_UNIX */
+    FAST_TRAIT_PIPE = 1 << 29,  /* with or without a name */
+    FAST_TRAIT_TERMINAL = 1 << 30,
 };
 
 /* How far a release has come; only upwards. */
@@ -91,15 +91,20 @@ enum FastDue
     FAST_DUE_ALL = 15,
 };
 
-/* What the user is still to hear of, and what was reported and must not be again. */
-enum FastNews
+/* What the user is still to hear of. */
+enum FastNotify
 {
-    FAST_NEWS_INPUT = 1,   /* POLLIN is due */
-    FAST_NEWS_OUTPUT = 2,  /* POLLOUT is due, if nothing is queued when its turn comes */
-    FAST_NEWS_STATE = 4,   /* a failure, or the end, is to be looked at */
-    FAST_NEWS_FAILURE = 8, /* POLLERR of the final failure was reported */
-    FAST_NEWS_HANGUP = 16, /* POLLHUP was reported */
-    FAST_NEWS_RECORD = 32, /* POLLERR of the record that the input stops at was reported */
+    FAST_NOTIFY_INPUT = 1,  /* POLLIN is due */
+    FAST_NOTIFY_OUTPUT = 2, /* POLLOUT is due, if nothing is queued when its turn comes */
+    FAST_NOTIFY_STATE = 4,  /* a failure, or the end, is to be looked at */
+};
+
+/* What was reported, and must not be again. */
+enum FastNotified
+{
+    FAST_NOTIFIED_FAILURE = 1, /* POLLERR of the final failure */
+    FAST_NOTIFIED_HANGUP = 2,  /* POLLHUP */
+    FAST_NOTIFIED_RECORD = 4,  /* POLLERR of the record that the input stops at */
 };
 
 /* ---- the inbound side ---- */
@@ -288,7 +293,8 @@ struct FastSocket
     uint8_t connection;   /* enum FastConnection */
     uint8_t shutdown;     /* enum FastShutdown */
     uint8_t due;          /* FAST_DUE_* */
-    uint8_t news;         /* FAST_NEWS_* */
+    uint8_t notifyDue;     /* FAST_NOTIFY_* */
+    uint8_t notified;      /* FAST_NOTIFIED_* */
     bool counted;         /* in GetFastRingPending */
     bool claimed;         /* a stream of the C library releases it */
     bool released;        /* the user's reference is the release's now */
@@ -314,10 +320,10 @@ void FastSocketDrop(struct FastSocket* socket);
 /* At the exported edge: 0, -EINVAL, -EPERM, -ECANCELED. */
 int FastSocketCheck(const struct FastSocket* socket);
 
-/* Runs parts (FAST_DUE_*) of the prepare task, or the dispatch task for news (FAST_NEWS_*),
+/* Runs parts (FAST_DUE_*) of the prepare task, or the dispatch task for news (FAST_NOTIFY_*),
  * soon. */
 void FastSocketDefer(struct FastSocket* socket, uint8_t parts);
-void FastSocketNotify(struct FastSocket* socket, uint8_t news);
+void FastSocketNotify(struct FastSocket* socket, uint8_t due);
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The
  * other two say in addition that receiving, or sending, backs off until then. */

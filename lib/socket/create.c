@@ -149,7 +149,7 @@ static void start(struct FastSocket* socket)
     FastRingLink(socket->ring, &socket->member, &FastSocketMember);
     if (socket->error != 0)
         FastSocketFail(socket, socket->error);
-    FastSocketNotify(socket, FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NEWS_OUTPUT : 0);
+    FastSocketNotify(socket, FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NOTIFY_OUTPUT : 0);
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 

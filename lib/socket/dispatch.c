@@ -19,7 +19,7 @@
 #include <limits.h>
 #include <poll.h>
 
-static void tell(struct FastSocket* socket, int event, int parameter)
+static void report(struct FastSocket* socket, int event, int parameter)
 {
     if (socket->function != NULL)
         socket->function(socket, event, parameter);
@@ -30,112 +30,113 @@ static bool isPaused(const struct FastSocket* socket)
     return socket->inbound.stops & FAST_STOP_PAUSED;
 }
 
-static bool hasInputToTell(const struct FastSocket* socket)
+static bool hasInputToReport(const struct FastSocket* socket)
 {
-    return socket->news & FAST_NEWS_INPUT && !isPaused(socket) &&
-           socket->inbound.queue.first != NULL && !(socket->news & FAST_NEWS_FAILURE);
+    return socket->notifyDue & FAST_NOTIFY_INPUT && !isPaused(socket) &&
+           socket->inbound.queue.first != NULL && !(socket->notified & FAST_NOTIFIED_FAILURE);
 }
 
-static void tellInput(struct FastSocket* socket)
+static void reportInput(struct FastSocket* socket)
 {
-    bool due = hasInputToTell(socket);
+    bool due = hasInputToReport(socket);
     size_t length = socket->inbound.queue.length;
     if (isPaused(socket))
         return;
-    socket->news &= (uint8_t)~FAST_NEWS_INPUT;
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_INPUT;
     if (due)
-        tell(socket, POLLIN, length < INT_MAX ? (int)length : INT_MAX);
+        report(socket, POLLIN, length < INT_MAX ? (int)length : INT_MAX);
 }
 
-static void tellOutput(struct FastSocket* socket)
+static void reportOutput(struct FastSocket* socket)
 {
     if (socket->connection != FAST_CONNECTION_MADE)
         return;
-    socket->news &= (uint8_t)~FAST_NEWS_OUTPUT;
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_OUTPUT;
     if (!FastSocketHasOutput(socket))
-        tell(socket, POLLOUT, 0);
+        report(socket, POLLOUT, 0);
 }
 
-static void tellMessageErrors(struct FastSocket* socket)
+static void reportMessageErrors(struct FastSocket* socket)
 {
     int error;
     while (socket->stage == FAST_STAGE_LIVE && (error = socket->kind->nextError(socket)) != 0)
-        tell(socket, POLLERR, error);
+        report(socket, POLLERR, error);
 }
 
-static void tellRecord(struct FastSocket* socket)
+static void reportRecord(struct FastSocket* socket)
 {
-    if (socket->inbound.record == 0 || socket->news & FAST_NEWS_RECORD || isPaused(socket))
+    if (socket->inbound.record == 0 || socket->notified & FAST_NOTIFIED_RECORD || isPaused(socket))
         return;
-    socket->news |= FAST_NEWS_RECORD;
-    tell(socket, POLLERR, socket->inbound.record);
+    socket->notified |= FAST_NOTIFIED_RECORD;
+    report(socket, POLLERR, socket->inbound.record);
 }
 
-static void tellFailure(struct FastSocket* socket)
+static void reportFailure(struct FastSocket* socket)
 {
     if (socket->kind->nextError != NULL)
-        tellMessageErrors(socket);
+        reportMessageErrors(socket);
     else if (!FastSocketHasFailed(socket))
-        tellRecord(socket);
+        reportRecord(socket);
     if (socket->stage != FAST_STAGE_LIVE || !FastSocketFailureIsDue(socket) ||
-        hasInputToTell(socket))
+        hasInputToReport(socket))
         return;
-    socket->news |= FAST_NEWS_FAILURE;
-    socket->news &= (uint8_t)~FAST_NEWS_OUTPUT;
+    socket->notified |= FAST_NOTIFIED_FAILURE;
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_OUTPUT;
     socket->inbound.stops |= FAST_STOP_CLOSED;
     FastSocketDefer(socket, FAST_DUE_ALL);
-    tell(socket, POLLERR, socket->error);
+    report(socket, POLLERR, socket->error);
 }
 
 /* Input comes before the end, also when a handler of this round has just resumed: resuming has
  * queued another round. */
-static void tellHangup(struct FastSocket* socket)
+static void reportHangup(struct FastSocket* socket)
 {
     bool failed = FastSocketHasFailed(socket);
-    if (socket->news & FAST_NEWS_HANGUP || hasInputToTell(socket))
+    if (socket->notified & FAST_NOTIFIED_HANGUP || hasInputToReport(socket))
         return;
-    if (failed ? !(socket->news & FAST_NEWS_FAILURE)
+    if (failed ? !(socket->notified & FAST_NOTIFIED_FAILURE)
                : socket->inbound.end != FAST_INPUT_ENDED || isPaused(socket))
         return;
-    socket->news |= FAST_NEWS_HANGUP;
-    tell(socket, POLLHUP, failed ? socket->error : 0);
+    socket->notified |= FAST_NOTIFIED_HANGUP;
+    report(socket, POLLHUP, failed ? socket->error : 0);
 }
 
 /* Whether something of the state is still to be reported, in a later round. */
-static bool isStateUntold(const struct FastSocket* socket)
+static bool isStateUnreported(const struct FastSocket* socket)
 {
-    const uint8_t both = FAST_NEWS_FAILURE | FAST_NEWS_HANGUP;
+    const uint8_t both = FAST_NOTIFIED_FAILURE | FAST_NOTIFIED_HANGUP;
     if (FastSocketHasFailed(socket))
-        return (socket->news & both) != both;
-    return (socket->inbound.end == FAST_INPUT_ENDED && !(socket->news & FAST_NEWS_HANGUP)) ||
-           (socket->inbound.record != 0 && !(socket->news & FAST_NEWS_RECORD));
+        return (socket->notified & both) != both;
+    return (socket->inbound.end == FAST_INPUT_ENDED &&
+            !(socket->notified & FAST_NOTIFIED_HANGUP)) ||
+           (socket->inbound.record != 0 && !(socket->notified & FAST_NOTIFIED_RECORD));
 }
 
-static void tellState(struct FastSocket* socket)
+static void reportState(struct FastSocket* socket)
 {
-    tellFailure(socket);
+    reportFailure(socket);
     if (socket->stage == FAST_STAGE_LIVE)
-        tellHangup(socket);
-    if (!isStateUntold(socket))
-        socket->news &= (uint8_t)~FAST_NEWS_STATE;
+        reportHangup(socket);
+    if (!isStateUnreported(socket))
+        socket->notifyDue &= (uint8_t)~FAST_NOTIFY_STATE;
 }
 
-static void tellAll(struct FastSocket* socket)
+static void reportAll(struct FastSocket* socket)
 {
-    if (socket->stage == FAST_STAGE_LIVE && socket->news & FAST_NEWS_STATE)
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
         FastSocketReconsiderEnd(socket);
-    if (socket->stage == FAST_STAGE_LIVE && socket->news & FAST_NEWS_INPUT)
-        tellInput(socket);
-    if (socket->stage == FAST_STAGE_LIVE && socket->news & FAST_NEWS_OUTPUT)
-        tellOutput(socket);
-    if (socket->stage == FAST_STAGE_LIVE && socket->news & FAST_NEWS_STATE)
-        tellState(socket);
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_INPUT)
+        reportInput(socket);
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_OUTPUT)
+        reportOutput(socket);
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
+        reportState(socket);
 }
 
 bool FastDispatchRun(struct FastTask* task)
 {
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, dispatch);
-    tellAll(socket);
+    reportAll(socket);
     if (socket->outbound != NULL && socket->outbound->canceled.first != NULL) {
         FastOutputFinishCanceled(socket);
         FastSocketDefer(socket, FAST_DUE_RELEASE); /* which waits for that */
@@ -147,8 +148,8 @@ bool FastDispatchRun(struct FastTask* task)
 
 void FastDispatchRingEnd(struct FastSocket* socket)
 {
-    if (socket->stage != FAST_STAGE_LIVE || socket->news & FAST_NEWS_HANGUP)
+    if (socket->stage != FAST_STAGE_LIVE || socket->notified & FAST_NOTIFIED_HANGUP)
         return;
-    socket->news |= FAST_NEWS_HANGUP;
-    tell(socket, POLLHUP, ECANCELED);
+    socket->notified |= FAST_NOTIFIED_HANGUP;
+    report(socket, POLLHUP, ECANCELED);
 }

@@ -61,7 +61,7 @@ void FastSocketFail(struct FastSocket* socket, int error)
 {
     if (error == EPIPE && socket->error == 0)
         error = betterError(socket, error);
-    if (!(socket->news & FAST_NEWS_FAILURE) && isVague(socket->error) &&
+    if (!(socket->notified & FAST_NOTIFIED_FAILURE) && isVague(socket->error) &&
         (socket->error == 0 || !isVague(error)))
         socket->error = (uint16_t)(error != 0 ? error : EPIPE);
     if (!FastSocketHasFailed(socket)) {
@@ -72,7 +72,7 @@ void FastSocketFail(struct FastSocket* socket, int error)
         if (socket->outbound != NULL && socket->outbound->canceling == FAST_SEND_CANCEL_NONE)
             socket->outbound->canceling = FAST_SEND_CANCEL_WANTED;
     }
-    FastSocketNotify(socket, FAST_NEWS_STATE);
+    FastSocketNotify(socket, FAST_NOTIFY_STATE);
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 
@@ -83,7 +83,7 @@ void FastSocketFailOne(struct FastSocket* socket, int error)
         return;
     }
     socket->kind->keepError(socket, error);
-    FastSocketNotify(socket, FAST_NEWS_STATE);
+    FastSocketNotify(socket, FAST_NOTIFY_STATE);
 }
 
 bool FastSocketTakeFailure(struct FastSocket* socket)
@@ -98,7 +98,7 @@ void FastSocketEndInput(struct FastSocket* socket)
 {
     socket->inbound.end = FAST_INPUT_ENDED;
     socket->inbound.stops |= FAST_STOP_ENDED;
-    FastSocketNotify(socket, FAST_NEWS_STATE);
+    FastSocketNotify(socket, FAST_NOTIFY_STATE);
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 
@@ -113,7 +113,7 @@ void FastSocketFailInput(struct FastSocket* socket, int error)
 bool FastSocketFailureIsDue(const struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;
-    if (!FastSocketHasFailed(socket) || socket->news & FAST_NEWS_FAILURE)
+    if (!FastSocketHasFailed(socket) || socket->notified & FAST_NOTIFIED_FAILURE)
         return false;
     return socket->connection == FAST_CONNECTION_FAILED || inbound->end == FAST_INPUT_ENDED ||
            inbound->stops & FAST_STOP_BY_USE;
@@ -121,7 +121,7 @@ bool FastSocketFailureIsDue(const struct FastSocket* socket)
 
 void FastSocketReconsiderEnd(struct FastSocket* socket)
 {
-    if (socket->news & FAST_NEWS_HANGUP || FastSocketHasFailed(socket) ||
+    if (socket->notified & FAST_NOTIFIED_HANGUP || FastSocketHasFailed(socket) ||
         socket->inbound.end != FAST_INPUT_ENDED || socket->inbound.stops & FAST_STOP_PAUSED)
         return;
     int error = swallowedError(socket);

@@ -160,7 +160,7 @@ void FastIntakeDropAll(struct FastSocket* socket)
 {
     while (socket->inbound.queue.first != NULL)
         FastIntakeDrop(socket);
-    socket->news &= (uint8_t)~FAST_NEWS_INPUT;
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_INPUT;
 }
 
 /* A chunk is dropped with its last byte, and not at the next read: its memory is wanted. */

@@ -137,7 +137,7 @@ static void clearErrors(struct FastSocket* socket)
     if (error == 0)
         return;
     keepError(socket, error);
-    FastSocketNotify(socket, FAST_NEWS_STATE);
+    FastSocketNotify(socket, FAST_NOTIFY_STATE);
 }
 
 static void clearDoubt(struct FastSocket* socket, const struct FastMessage* message)
@@ -191,7 +191,7 @@ static void passDoubt(struct FastSocket* socket, struct FastMessage* message)
 {
     if (message->doubt != 0) {
         keepError(socket, message->doubt);
-        FastSocketNotify(socket, FAST_NEWS_STATE);
+        FastSocketNotify(socket, FAST_NOTIFY_STATE);
     }
     message->doubt = 0;
 }

@@ -140,7 +140,7 @@ bool FastFilePrepareRead(struct FastSocket* socket)
         file->state |= FAST_FILE_POLLED;
     file->state &= (uint16_t)~FAST_FILE_READY;
     fillRead(socket, entry, file->form);
-    if (file->state & FAST_FILE_BY_WORKER &&
+    if (file->state & FAST_FILE_TRAILS &&
         (file->form == FAST_FILE_READ || file->form == FAST_FILE_RELAY))
         FastSocketTrail(socket, entry);
     return true;

@@ -96,7 +96,7 @@ void FastFilePrepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry,
     else
         prepareWrite(socket, entry, send, position, flags);
     entry->user_data = owner;
-    if (file->state & (FAST_FILE_BY_WORKER | FAST_FILE_WRITES_APART) &&
+    if (file->state & (FAST_FILE_TRAILS | FAST_FILE_WRITES_APART) &&
         !(file->state & FAST_FILE_WRITTEN))
         FastSocketTrail(socket, entry);
 }

@@ -270,7 +270,7 @@ static void findFile(int handle, const struct stat* status, int flags, struct Fa
     bool terminal = finding->traits & FAST_TRAIT_TERMINAL;
     bool anonymous = pipe && FastSystemFileSystem(handle) == FIND_PIPEFS_MAGIC;
     if (!anonymous)
-        finding->fileState |= FAST_FILE_READS_ONCE | FAST_FILE_BY_WORKER;
+        finding->fileState |= FAST_FILE_READS_ONCE | FAST_FILE_TRAILS;
     if (terminal || (pipe && !anonymous))
         finding->fileState |= FAST_FILE_POLLS;
     bool gathers = pipe ? !(flags & O_DIRECT) : terminal || S_ISREG(status->st_mode);

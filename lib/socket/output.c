@@ -12,7 +12,7 @@
 static void noteEmpty(struct FastSocket* socket)
 {
     if (socket->outbound->queue.first == NULL)
-        FastSocketNotify(socket, FAST_NEWS_OUTPUT);
+        FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
 
 void FastOutputConsume(struct FastSocket* socket, size_t size)

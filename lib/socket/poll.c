@@ -45,7 +45,7 @@ static void becomeConnected(struct FastSocket* socket)
 {
     socket->connection = FAST_CONNECTION_MADE;
     socket->inbound.stops &= (uint16_t)~FAST_STOP_CONNECTING;
-    FastSocketNotify(socket, FAST_NEWS_OUTPUT);
+    FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
 
 void FastPollConnection(struct FastSocket* socket)
@@ -221,7 +221,8 @@ static bool watchesState(const struct FastSocket* socket)
 bool FastPollPrepare(struct FastSocket* socket)
 {
     uint8_t form = formOf(socket);
-    bool wanted = socket->stage < FAST_STAGE_CANCELING && !(socket->news & FAST_NEWS_FAILURE) &&
+    bool wanted = socket->stage < FAST_STAGE_CANCELING &&
+                  !(socket->notified & FAST_NOTIFIED_FAILURE) &&
                   (form == FAST_POLL_ROOM ||
                    (socket->stage == FAST_STAGE_LIVE && watchesState(socket)));
     return FastArmedUpdate(socket->ring, &socket->poll.armed, wanted, form != socket->poll.form);

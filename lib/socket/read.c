@@ -82,8 +82,8 @@ int ResumeFastSocket(struct FastSocket* socket)
         return result;
     socket->inbound.stops &= (uint16_t) ~(FAST_STOP_PAUSED | FAST_STOP_RECORD);
     socket->inbound.record = 0; /* read meanwhile, or met again */
-    socket->news &= (uint8_t)~FAST_NEWS_INPUT;
-    FastSocketNotify(socket, socket->inbound.queue.first != NULL ? FAST_NEWS_INPUT : 0);
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_INPUT;
+    FastSocketNotify(socket, socket->inbound.queue.first != NULL ? FAST_NOTIFY_INPUT : 0);
     FastReceiveBalance(socket);
     return 0;
 }

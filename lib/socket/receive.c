@@ -89,7 +89,7 @@ void FastReceiveReconsider(struct FastSocket* socket)
     if ((inbound->stops == 0) != FastArmedIsInFlight(&inbound->receive))
         FastSocketDefer(socket, FAST_DUE_RECEIVE);
     if (FastSocketFailureIsDue(socket))
-        FastSocketNotify(socket, FAST_NEWS_STATE);
+        FastSocketNotify(socket, FAST_NOTIFY_STATE);
 }
 
 /* Buffers, or room below the ring's limit, are there again. */
@@ -173,7 +173,7 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
     }
     FastIntakeSlots(socket, bufferOf(completion), (size_t)completion->res);
     if (!inbound->discard)
-        FastSocketNotify(socket, FAST_NEWS_INPUT);
+        FastSocketNotify(socket, FAST_NOTIFY_INPUT);
 }
 
 static void waitForBuffers(struct FastSocket* socket)
@@ -206,8 +206,8 @@ static void stopAtRecord(struct FastSocket* socket, int error)
 {
     socket->inbound.record = (uint16_t)error;
     socket->inbound.stops |= FAST_STOP_RECORD;
-    socket->news &= (uint8_t)~FAST_NEWS_RECORD;
-    FastSocketNotify(socket, FAST_NEWS_STATE);
+    socket->notified &= (uint8_t)~FAST_NOTIFIED_RECORD;
+    FastSocketNotify(socket, FAST_NOTIFY_STATE);
 }
 
 /* One message's error. A socket that gives nothing but errors (some must be bound before they
@@ -227,7 +227,7 @@ static void carry(struct FastSocket* socket, struct FastAnswer answer, uint8_t s
     switch (answer.verdict) {
     case FAST_VERDICT_TAKEN:
         socket->inbound.unexpectedEnd = false;
-        FastSocketNotify(socket, FAST_NEWS_INPUT);
+        FastSocketNotify(socket, FAST_NOTIFY_INPUT);
         break;
     case FAST_VERDICT_BACKOFF:
         FastSocketBackOffReceive(socket);

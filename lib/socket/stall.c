@@ -13,7 +13,6 @@
 enum
 {
     STALL_LOOK_MS = 1000,
-    STALL_MILLISECOND = 1000000,
 };
 
 static uint32_t progressOf(const struct FastSocket* socket)
@@ -24,7 +23,7 @@ static uint32_t progressOf(const struct FastSocket* socket)
 static void setTimer(struct FastSocket* socket, uint32_t milliseconds)
 {
     FastRingSetTimer(socket->ring, &socket->outbound->stall.timer,
-                     (int64_t)milliseconds * STALL_MILLISECOND);
+                     (int64_t)milliseconds * FAST_MILLISECOND);
 }
 
 /* A message is accepted whole or not at all: only what was gathered has something to tell. */
