@@ -3,7 +3,6 @@
  * sends, and their verdicts. No descriptor is real, neither are the ring's engine and the system's
  * answers.
  */
-#define _GNU_SOURCE
 #include "verdict-rows.h"
 #include "ring/life.h"
 #include "simulated.h"
