@@ -68,6 +68,22 @@ CASE(loan, holdsMemoryUntilTheNotification)
     ck_assert_uint_eq(statistics().copiedZeroCopy, 0);
 }
 
+/* A kernel that says it twice is believed once. */
+CASE(loan, countsAcceptedBytesOnce)
+{
+    openStream(FASTSOCKET_MODE_ZERO_COPY);
+    expectLarge(IORING_OP_SEND_ZC);
+    transmit(LARGE, 0);
+    complete(0, LARGE, MORE);
+    complete(0, LARGE, MORE);
+    expectSend(2, IORING_OP_SENDMSG_ZC, LARGE, LARGE); /* the first bytes behind the last */
+    ck_assert_uint_eq(statistics().sentBytes, LARGE);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(self), LARGE);
+    complete(0, 0, NOTIFICATION);
+    complete(1, LARGE, MORE);
+    complete(1, 0, NOTIFICATION);
+}
+
 /* It outlives the socket. */
 CASE(loan, holdsMemoryBeyondTheRelease)
 {

@@ -275,9 +275,11 @@ CASE_ROUNDS(verdict, takesNoteOfTheTrueLength, 2)
     closeSocket();
 }
 
+static struct FastLoan* lent; /* of the next result's send */
+
 static int result(int value)
 {
-    struct FastFlight flight = {.socket = self, .message = &message};
+    struct FastFlight flight = {.socket = self, .message = &message, .loan = lent};
     return (int)self->kind->classifySend(self, &flight, value).verdict;
 }
 
@@ -300,6 +302,24 @@ CASE(verdict, tellsWhoseAnErrnoWas)
         ck_assert_int_eq(result(-EMSGSIZE), FAST_VERDICT_NOTHING);
     ck_assert_int_eq(result(-EMSGSIZE), FAST_VERDICT_FAIL_ONE);
     ck_assert_int_eq(self->kind->nextError(self), 0); /* which the verdict tells */
+    closeSocket();
+}
+
+/* One that only zero copy met is nobody's. */
+CASE(verdict, forgetsTheErrnoOfZeroCopy)
+{
+    const struct Row row = {.traits = FAST_TRAIT_ZERO_COPIES};
+    openSocket(&FastKindDatagram, &row);
+    message = (struct FastMessage){.doubt = 0};
+    lent = (struct FastLoan*)&message;
+    for (int count = 0; count < 4; count++) {
+        ck_assert_uint_ne(self->traits & FAST_TRAIT_ZERO_COPIES, 0);
+        ck_assert_int_eq(result(-EOPNOTSUPP), FAST_VERDICT_NOTHING);
+    }
+    ck_assert_uint_eq(self->traits & FAST_TRAIT_ZERO_COPIES, 0);
+    lent = NULL;
+    ck_assert_int_eq(result(STORED), FAST_VERDICT_DATA);
+    ck_assert_int_eq(self->kind->nextError(self), 0);
     closeSocket();
 }
 
