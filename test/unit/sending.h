@@ -24,9 +24,9 @@ enum
     SMALL = 100,
     SENDS = 256,
     PARTS = 4,
-    CHAIN = 64,       /* messages in flight at once */
-    BACKOFF = 64,     /* sends without zero copy */
-    MAX_COPIED = 8,   /* in a row, until zero copy is given up */
+    CHAIN = 64,     /* messages in flight at once */
+    BACKOFF = 64,   /* sends without zero copy */
+    MAX_COPIED = 8, /* in a row, until zero copy is given up */
 };
 
 /* ---- memory ---- */

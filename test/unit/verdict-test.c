@@ -79,8 +79,10 @@ static void openInbound(const struct FastKind* kind, const struct Row* row)
     inbound->stops = row->stops;
     inbound->mark = row->shortage == MANY_PUT ? 0 : FastProviderMark(provider);
     if (row->shortage == NONE_THERE)
-        for (uint16_t id = 0; id < COUNT; id++)
+        for (uint16_t id = 0; id < COUNT; id++) {
+            ReleaseRingFastBuffer(FastProviderPeek(provider, id));
             FastProviderReplace(provider, id, NULL);
+        }
 }
 
 static void openSocket(const struct FastKind* kind, const struct Row* row)
@@ -119,6 +121,7 @@ static void closeSocket(void)
         close(peer);
     peer = -1;
     ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
     ReleaseFastRing(ring);
     free(self->outbound);
@@ -184,7 +187,7 @@ static void checkRow(const struct FastKind* kind, const struct Row* row, bool se
     closeSocket();
 }
 
-#define CHECK(kind, rows, sends)                                              \
+#define CHECK(kind, rows, sends)                                               \
     for (size_t number = 0; number < sizeof(rows) / sizeof(rows[0]); number++) \
         checkRow(&(kind), &(rows)[number], sends, number)
 
