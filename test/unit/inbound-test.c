@@ -4,14 +4,14 @@
 
 enum
 {
-    ROOM = 4096,         /* of a provider's buffer */
-    FILL = ROOM / 8,     /* room that is worth a copy of a part */
+    ROOM = 4096,     /* of a provider's buffer */
+    FILL = ROOM / 8, /* room that is worth a copy of a part */
     HEADROOM = 16,
     CHUNKS = 64,
     HIGH = 100000,
     LOW = 40000,
     TURN = 60000,
-    MEMORY = ROOM + 64,  /* of a chunk, footprint */
+    MEMORY = ROOM + 64, /* of a chunk, footprint */
 };
 
 static struct FastBufferPool* pool;

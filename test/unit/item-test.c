@@ -3,6 +3,7 @@
 #include "socket/item.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 enum
 {
@@ -166,12 +167,15 @@ CASE(item, duplicatesRights)
     ck_assert_int_eq(fcntl(first, F_GETFD), FD_CLOEXEC);
     FastMessageCloseRights(message);
     ck_assert(!isOpen(first) && !isOpen(second));
-    handle = openNull(); /* has taken the number of one */
+    ck_assert_int_eq(openNull(), handle);
+    ck_assert_int_eq(openNull(), first); /* others' now */
+    ck_assert_int_eq(openNull(), second);
     FastMessageCloseRights(message);
-    ck_assert(isOpen(handle));
     FastItemFree(&message->item);
-    ck_assert(isOpen(handle));
+    ck_assert(isOpen(first) && isOpen(second));
     close(handle);
+    close(first);
+    close(second);
 }
 
 CASE(item, closesRightsAtItsEnd)
@@ -218,6 +222,20 @@ CASE(item, duplicatesNoneIfOneIsWrong)
     ((struct cmsghdr*)message->control)->cmsg_len = message->controlLength + 1;
     expectNotOwned(message, -EINVAL);
     ck_assert(isOpen(handle));
+    close(handle);
+}
+
+/* … or when the numbers are used up. */
+CASE(item, duplicatesNoneWithoutNumbers)
+{
+    struct rlimit before;
+    int handle = openNull();
+    struct FastMessage* message = makeRights(3, handle);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit few = {.rlim_cur = (rlim_t)lowestFree() + 2, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    expectNotOwned(message, -EMFILE);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     close(handle);
 }
 

@@ -82,9 +82,11 @@ CASE(outbound, copiesAcrossVectors)
     ck_assert_int_eq(target[0], bytes[9]);
     ck_assert_int_eq(target[1], bytes[6]);
     copy(PIECE - 6, 0);
-    ck_assert_int_eq(FastOutboundCopy(&queue, pool, (struct iovec[]){
-        {.iov_base = bytes + queued, .iov_len = 7}, {.iov_base = bytes + queued + 7, .iov_len = 9},
-    }, 16, 0), 0);
+    const struct iovec parts[] = {
+        {.iov_base = bytes + queued, .iov_len = 7},
+        {.iov_base = bytes + queued + 7, .iov_len = 9},
+    };
+    ck_assert_int_eq(FastOutboundCopy(&queue, pool, parts, 16, 0), 0);
     queued += 16;
     ck_assert_uint_eq(countItems(), 2);
     expectBytes();

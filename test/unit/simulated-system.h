@@ -20,18 +20,18 @@
 /* All zero: nothing has happened, and what is read is empty. */
 struct SimulatedSystem
 {
-    int events;        /* that poll tells */
-    int error;         /* SO_ERROR, until it is taken */
-    ssize_t received;  /* what a receive gives */
-    size_t control;    /* bytes of control data with it */
-    bool tls;          /* TCP_ULP says so */
-    bool refuses;      /* to set an option */
-    int passes;        /* SO_PASSCRED */
-    int corked;        /* UDP_CORK */
-    int silent;        /* NETLINK_NO_ENOBUFS */
-    uint32_t drops;    /* messages, as SO_MEMINFO counts them */
-    bool raw;          /* a terminal that lets reads return with nothing */
-    bool background;   /* a terminal of another job's */
+    int events;       /* that poll tells */
+    int error;        /* SO_ERROR, until it is taken */
+    ssize_t received; /* what a receive gives */
+    size_t control;   /* bytes of control data with it */
+    bool tls;         /* TCP_ULP says so */
+    bool refuses;     /* to set an option */
+    int passes;       /* SO_PASSCRED */
+    int corked;       /* UDP_CORK */
+    int silent;       /* NETLINK_NO_ENOBUFS */
+    uint32_t drops;   /* messages, as SO_MEMINFO counts them */
+    bool raw;         /* a terminal that lets reads return with nothing */
+    bool background;  /* a terminal of another job's */
 };
 
 static struct SimulatedSystem simulated;

@@ -14,15 +14,15 @@ enum
 {
     HEADER = sizeof(struct io_uring_recvmsg_out),
     ERESTARTSYS = 512,
-    TRIES = 100, /* of a message that the kernel has no memory for */
+    TRIES = 100,                  /* of a message that the kernel has no memory for */
     BUFFER = IORING_CQE_F_BUFFER, /* the first one */
 };
 
 /* The provider's buffers when a receive ends with ENOBUFS. */
 enum Shortage
 {
-    NONE_PUT,   /* since the receive began: it can't have lacked any */
-    MANY_PUT,   /* nobody knows */
+    NONE_PUT, /* since the receive began: it can't have lacked any */
+    MANY_PUT, /* nobody knows */
     NONE_THERE,
 };
 
@@ -45,7 +45,7 @@ struct Row
     uint32_t largest; /* payload of a message */
 
     /* Sends. */
-    uint8_t room;     /* FAST_ROOM_* */
+    uint8_t room; /* FAST_ROOM_* */
     bool loan;
     bool corked;
     bool named;
@@ -54,13 +54,13 @@ struct Row
     int doubt;
 
     /* Files. */
-    uint8_t form;        /* enum FastFileForm */
-    uint16_t state;      /* FAST_FILE_* */
-    uint16_t stops;      /* FAST_STOP_* */
-    const char* input;   /* what is in the pipe that stands for a file of our own, or for a relay */
-    bool closed;         /* … whose other end is closed */
-    bool starved;        /* no memory for what is read */
-    ssize_t written;     /* by a call of ours */
+    uint8_t form;      /* enum FastFileForm */
+    uint16_t state;    /* FAST_FILE_* */
+    uint16_t stops;    /* FAST_STOP_* */
+    const char* input; /* what is in the pipe that stands for a file of our own, or for a relay */
+    bool closed;       /* the other end of it is closed */
+    bool starved;      /* no memory for what is read */
+    ssize_t written;   /* by a call of ours */
 
     /* What is different afterwards. */
     uint32_t losesTraits;

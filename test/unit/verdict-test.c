@@ -3,7 +3,6 @@
  * sends, and their verdicts. No descriptor is real, neither are the ring's engine and the system's
  * answers.
  */
-#define _GNU_SOURCE
 #include "verdict-rows.h"
 #include "ring/life.h"
 #include "simulated.h"
@@ -87,8 +86,10 @@ static void openInbound(const struct FastKind* kind, const struct Row* row)
     inbound->stops = row->stops;
     inbound->mark = row->shortage == MANY_PUT ? 0 : FastProviderMark(provider);
     if (row->shortage == NONE_THERE)
-        for (uint16_t id = 0; id < COUNT; id++)
+        for (uint16_t id = 0; id < COUNT; id++) {
+            ReleaseRingFastBuffer(FastProviderPeek(provider, id));
             FastProviderReplace(provider, id, NULL);
+        }
 }
 
 static void openSocket(const struct FastKind* kind, const struct Row* row)
@@ -128,6 +129,7 @@ static void closeSocket(void)
         close(peer);
     peer = -1;
     ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
     ReleaseFastRing(ring);
     free(self->outbound);
@@ -197,7 +199,7 @@ static void checkRow(const struct FastKind* kind, const struct Row* row, bool se
     closeSocket();
 }
 
-#define CHECK(kind, rows, sends)                                              \
+#define CHECK(kind, rows, sends)                                               \
     for (size_t number = 0; number < sizeof(rows) / sizeof(rows[0]); number++) \
         checkRow(&(kind), &(rows)[number], sends, number)
 
@@ -288,12 +290,15 @@ CASE_ROUNDS(verdict, takesNoteOfTheTrueLength, 2)
     closeSocket();
 }
 
+static struct FastLoan* lent; /* of the next result's send */
+
 static int result(int value)
 {
     struct FastFlight flight = {
         .socket = self,
         .message = isBytes(self->kind) ? NULL : &message,
         .count = 1,
+        .loan = lent,
     };
     return (int)self->kind->classifySend(self, &flight, value).verdict;
 }
@@ -317,6 +322,24 @@ CASE(verdict, tellsWhoseAnErrnoWas)
         ck_assert_int_eq(result(-EMSGSIZE), FAST_VERDICT_NOTHING);
     ck_assert_int_eq(result(-EMSGSIZE), FAST_VERDICT_FAIL_ONE);
     ck_assert_int_eq(self->kind->nextError(self), 0); /* which the verdict tells */
+    closeSocket();
+}
+
+/* One that only zero copy met is nobody's. */
+CASE(verdict, forgetsTheErrnoOfZeroCopy)
+{
+    const struct Row row = {.traits = FAST_TRAIT_ZERO_COPIES};
+    openSocket(&FastKindDatagram, &row);
+    message = (struct FastMessage){.doubt = 0};
+    lent = (struct FastLoan*)&message;
+    for (int count = 0; count < 4; count++) {
+        ck_assert_uint_ne(self->traits & FAST_TRAIT_ZERO_COPIES, 0);
+        ck_assert_int_eq(result(-EOPNOTSUPP), FAST_VERDICT_NOTHING);
+    }
+    ck_assert_uint_eq(self->traits & FAST_TRAIT_ZERO_COPIES, 0);
+    lent = NULL;
+    ck_assert_int_eq(result(STORED), FAST_VERDICT_DATA);
+    ck_assert_int_eq(self->kind->nextError(self), 0);
     closeSocket();
 }
 
