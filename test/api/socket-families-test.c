@@ -180,11 +180,14 @@ static int listenOn(int type, int protocol, struct Address* address)
 static int connectTo(int type, int protocol, const struct Address* address)
 {
     int handle = socket(address->name.ss_family, type | SOCK_CLOEXEC, protocol);
+    int result = 0;
 
     ck_assert_int_ge(handle, 0);
-    if (connect(handle, (const struct sockaddr*)&address->name, address->length) < 0)
-        /* A ring's work interrupts the wait of SCTP's connect; begun again, it is connected
-         * already. */
+    /* A ring's work interrupts the wait of a connect. Begun again, SCTP's is connected already. */
+    do
+        result = connect(handle, (const struct sockaddr*)&address->name, address->length);
+    while (result < 0 && errno == EINTR);
+    if (result < 0)
         ck_assert_msg(errno == EINPROGRESS || errno == EISCONN, "%s", strerror(errno));
     return handle;
 }
