@@ -226,3 +226,15 @@ CASE(gather, countsALongMessageOnce)
     consume(300 << 10);
     ck_assert_uint_eq(gather(false, &flags), 10);
 }
+
+/* … nor do its first pieces, which count nothing, go with what is in front of it. */
+CASE(gather, beginsALongMessageAlone)
+{
+    int flags = 0;
+    queue.messages = 1;
+    copy(10, 0);
+    copy(300 << 10, 0);
+    ck_assert_uint_eq(gather(false, &flags), 10);
+    consume(10);
+    ck_assert_uint_eq(gather(false, &flags), 300 << 10);
+}
