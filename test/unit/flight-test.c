@@ -255,6 +255,17 @@ CASE(flight, endsAChainWithTheQueue)
     expectChain(2, 3);
 }
 
+/* … and begins behind it, where there is no room at all. */
+CASE(flight, beginsAChainAfterAFullQueue)
+{
+    openDatagram(0, 0);
+    leaveRoom(0);
+    transmit(1, 0);
+    transmit(1, 0);
+    run();
+    expectChain(0, 2);
+}
+
 CASE(flight, namesItsReceiver)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
