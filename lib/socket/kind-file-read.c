@@ -305,6 +305,6 @@ struct FastAnswer FastFileClassifyRead(struct FastSocket* socket,
         return onNothing(socket);
     if (completion->flags & IORING_CQE_F_BUFFER)
         return FastAnswer(FAST_VERDICT_DATA, 0);
-    /* UNTESTED: in a buffer that the kernel does not name. */
+    /* In a buffer that the kernel does not name. */
     return FastAnswer(FAST_VERDICT_FAIL, EIO);
 }

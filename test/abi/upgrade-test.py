@@ -115,7 +115,7 @@ def newRelease():
     tree = needTree()
     node = tree.nextRelease()
     before = tree.addNode(node, ['FillFastBuffer', 'SetFastBufferLength'])
-    tree.substitute('lib/memory/pool.c', OLD_BODY, NEW_BODY.format(old=before, new=node))
+    tree.substitute('lib/memory/allocate.c', OLD_BODY, NEW_BODY.format(old=before, new=node))
     tree.replace('include/Ring/FastBuffer.h',
                  'size_t GetFastBufferSize(struct FastBuffer* buffer);\n',
                  'size_t GetFastBufferSize(struct FastBuffer* buffer);\n\n'
@@ -203,11 +203,11 @@ def gateHoldsBothReleases():
 
 def gateRefusesLossOfOldBehaviour():
     tree = needNew()
-    text = tree.read('lib/memory/pool.c')
-    tree.write('lib/memory/pool.c',
+    text = tree.read('lib/memory/allocate.c')
+    tree.write('lib/memory/allocate.c',
                text.replace('return -EINVAL;\n    buffer->length',
                             'return -EMSGSIZE;\n    buffer->length', 1))
-    assert text != tree.read('lib/memory/pool.c')
+    assert text != tree.read('lib/memory/allocate.c')
     tree.makeLibrary()
     _, output, _ = tree.gate('check.py', 'upgrade')
     skipped = trees.skippedCases(output)
