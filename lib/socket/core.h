@@ -289,6 +289,7 @@ struct FastSocket
     uint32_t releaseMs;   /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
     uint16_t maxMessages; /* that go out together; 0: no limit */
     uint16_t error;       /* the first final one that names a cause */
+    uint16_t streams;      /* of the C library that hold it */
     uint8_t stage;        /* enum FastSocketStage */
     uint8_t connection;   /* enum FastConnection */
     uint8_t shutdown;     /* enum FastShutdown */

@@ -35,9 +35,9 @@ struct io_uring_sqe* FastFlightStartMessage(struct FastSocket* socket, struct Fa
 bool FastFlightDescribe(struct FastSocket* socket, const struct FastMessage* message,
                         struct FastSend* send);
 
-/* Submits a send as flight: of count messages from first on, in one datagram each or in one segment
- * each, or of the bytes of count items (flight->message is NULL). With count 0 it is copied,
- * whatever was asked for. NULL: no room. */
+/* Submits a send as flight: of flight->count messages from flight->message on, or of bytes from the
+ * head (flight->message is NULL). count items from first on may be lent to the kernel, where zero
+ * copy is asked for; with 0 they are copied. NULL: no room. */
 struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlight* flight,
                                       struct FastSend* send, const struct FastItem* first,
                                       uint32_t count);

@@ -158,7 +158,7 @@ static void findTraits(const struct look* look, struct FastFinding* finding)
     bool lite = isProtocol(look, SOCK_DGRAM, IPPROTO_UDPLITE);
     finding->traits = FAST_TRAIT_READABLE | FAST_TRAIT_WRITABLE | FAST_TRAIT_FINDS_ROOM |
                       finding->kind->traits |
-                      traitsOfFamily(look, finding->kind == &FastKindStream) |
+                      traitsOfFamily(look, finding->kind->layout == FAST_INBOUND_BYTES) |
                       traitsOfProtocol(look);
     if (isSctp(look))
         finding->traits &= ~(uint32_t)FAST_TRAIT_TELLS_LENGTH;

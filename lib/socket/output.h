@@ -11,7 +11,8 @@
 void FastOutputConsume(struct FastSocket* socket, size_t size);
 void FastOutputPop(struct FastSocket* socket);
 
-/* Drops everything that is not in flight. The users of barriers among it are called later. */
+/* Drops everything that is not in flight; all of it later, where a gathered send still reads from
+ * the head. The users of barriers among it are called later. */
 void FastOutputDrop(struct FastSocket* socket);
 
 /* Drops everything, at the end. leak: the kernel may still read what is in flight. */

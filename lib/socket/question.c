@@ -47,8 +47,9 @@ size_t GetFastSocketOutboundLength(struct FastSocket* socket)
 {
     if (FastSocketCheck(socket) < 0 || socket->outbound == NULL)
         return 0;
-    return FastSocketHasFailed(socket) ? socket->outbound->statistics.dropped
-                                       : socket->outbound->queue.length;
+    /* After a failure what was dropped, and what is about to be. */
+    size_t dropped = FastSocketHasFailed(socket) ? socket->outbound->statistics.dropped : 0;
+    return dropped + socket->outbound->queue.length;
 }
 
 int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatistics* statistics,

@@ -1,7 +1,7 @@
 /*
  * The end of a socket.
  *
- * Good path of ReleaseFastSocket: nothing is called back any more, unread input is dropped; what is
+ * Good path of ReleaseFastSocket: the handler is called no more, unread input is dropped; what is
  * queued is sent (flushing); a stream's output is ended and its input discarded until the peer ends
  * too, or for a second, because a close with unread input resets the connection and destroys what
  * was sent (draining); then the connection is shut down, so that a forked child can't keep it,
@@ -220,7 +220,7 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     if (orderly)
         dropTasks(socket);
     else
-        socket->references = 2;
+        socket->references = 2u + socket->streams; /* the user's and ours */
     becomeDefunct(socket, !orderly);
     FastSocketDrop(socket);
 }

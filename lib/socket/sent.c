@@ -169,12 +169,12 @@ static void acceptMessages(struct FastSocket* socket, const struct FastFlight* f
     struct FastOutbound* outbound = socket->outbound;
     struct FastItem* item = &flight->message->item;
     outbound->room = 0;
-    outbound->progress++;
     for (uint32_t index = 0; index < flight->count; index++, item = item->next) {
         if (flight->count > 1 && item->length > bytes)
             break;
         bytes -= item->length < bytes ? item->length : bytes;
         outbound->statistics.bytes += item->length;
+        outbound->progress++;
         item->state = FAST_ITEM_DONE;
     }
 }
@@ -211,8 +211,10 @@ void FastSentFinish(struct FastFlight* flight, int result)
         acceptSent(socket, flight, (size_t)answer.value);
     else
         FastSentCarry(socket, flight, answer);
-    if (outbound->canceling == FAST_SEND_CANCEL_DONE && outbound->inFlight == 0)
-        outbound->canceling = FAST_SEND_CANCEL_NONE;
+    bool aims = outbound->canceling == FAST_SEND_CANCEL_WANTED ||
+                outbound->canceling == FAST_SEND_CANCEL_DONE;
+    if (outbound->inFlight == 0 && aims)
+        outbound->canceling = FAST_SEND_CANCEL_NONE; /* what it was aimed at is over */
     if (messages)
         FastSentPopDone(socket);
     FastSentGoOn(socket);

@@ -4,9 +4,9 @@
  * Good path: something moves, and the time begins again; nothing is done for each message but what
  * counts it.
  *
- * Failures: nothing has moved. But what was gathered into one send shows nothing until it ends,
- * however much of it the peer takes: so that is canceled once, to see how far it came, and has a
- * second to say so.
+ * Failures: nothing has moved. But what was gathered into one send, and a splice, shows nothing
+ * until it ends, however much of it the peer takes: so that is canceled once, to see how far it
+ * came, and has a second to say so.
  */
 #include "socket/stall.h"
 
@@ -26,10 +26,13 @@ static void setTimer(struct FastSocket* socket, uint32_t milliseconds)
                      (int64_t)milliseconds * FAST_MILLISECOND);
 }
 
-/* A message is accepted whole or not at all: only what was gathered has something to tell. */
+/* A message is accepted whole or not at all; what else is in flight has something to tell. */
 static bool mayHaveMoved(const struct FastOutbound* outbound)
 {
-    return outbound->current != NULL && outbound->current->message == NULL;
+    const struct FastItem* first = outbound->queue.first;
+    if (outbound->current != NULL && outbound->current->message == NULL)
+        return true;
+    return first != NULL && first->state == FAST_ITEM_IN_FLIGHT && first->kind != FAST_ITEM_MESSAGE;
 }
 
 static void lookIntoFlight(struct FastSocket* socket)

@@ -6,9 +6,9 @@
 
 #include "socket/core.h"
 
-/* Has expire called when the kernel has neither accepted nor brought anything for so many
- * milliseconds. One bound at a time: it takes the place of the one before. The outbound side is
- * there. */
+/* Has expire called when the kernel has neither accepted nor brought anything that is kept for so
+ * many milliseconds. One bound at a time: it takes the place of the one before. The outbound side
+ * is there. */
 void FastStallWatch(struct FastSocket* socket, uint32_t milliseconds,
                     void (*expire)(struct FastSocket* socket));
 

@@ -75,6 +75,7 @@ static int closeStream(void* cookie)
     struct stream* stream = cookie;
     if (stream->owns && !stream->socket->released)
         ReleaseFastSocket(stream->socket);
+    stream->socket->streams--;
     FastSocketDrop(stream->socket);
     free(stream);
     return 0;
@@ -125,6 +126,7 @@ FILE* GetFastSocketStream(struct FastSocket* socket, int own)
         result = -errno;
         goto failed;
     }
+    socket->streams++;
     FastSocketHold(socket);
     if (own && !claim(socket)) {
         fclose(file); /* which frees the stream, and drops the socket */

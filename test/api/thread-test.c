@@ -165,6 +165,7 @@ struct Estate
     struct Recorder recorder;
     int pair[2];
     int port;
+    FILE* stream;
 };
 
 static void onListener(struct FastListener* listener, int handle, void* closure)
@@ -189,6 +190,8 @@ static void* liveAndDie(void* closure)
     parts.inbound = parts.outbound = estate->pool;
     parts.provider = estate->provider;
     openRecorded(&parts, estate->pair[0], NULL, 0, &estate->recorder);
+    estate->stream = GetFastSocketStream(estate->recorder.socket, 0);
+    ck_assert_ptr_nonnull(estate->stream);
     estate->descriptor = AllocateFastRingDescriptor(ring, onCompletion, NULL);
     io_uring_prep_poll_add(GetFastRingDescriptorSubmission(estate->descriptor), estate->pair[1],
                            POLLIN);
@@ -212,6 +215,8 @@ static void inherit(struct Estate* estate)
     refuses(ECANCELED, AllocateFastBuffer(estate->pool, 1, 0));
     ck_assert_int_eq(TransmitFastSocketData(estate->recorder.socket, NULL, 0, "x", 1, 0), -EPIPE);
     ReleaseFastSocket(estate->recorder.socket);
+    ck_assert_int_eq(fputc('x', estate->stream), EOF); /* it holds what is left of the socket */
+    ck_assert_int_eq(fclose(estate->stream), 0);
     ReleaseFastRingDescriptor(estate->descriptor);
     SetFastRingTimeout(NULL, estate->timeout, -1, 0, NULL, NULL);
     RemoveFastRingWatch(estate->watch);
