@@ -160,6 +160,8 @@ int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* p
                       int known, int named)
 {
     if (socket->mode & FASTSOCKET_MODE_FILE_IO) {
+        if (parts->controlLength > 0)
+            return -EINVAL;
         known &= KIND_FILE_FLAGS; /* as if it were one: write(2) has neither flags nor addresses */
         named = -EINVAL;
     }

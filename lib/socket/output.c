@@ -51,9 +51,9 @@ void FastOutputDrop(struct FastSocket* socket)
     struct FastOutbound* outbound = socket->outbound;
     if (outbound == NULL)
         return;
-    /* A gathered send in flight reads from the items at the head: they stay until it is over, which
-     * calls this again. */
-    if (outbound->current != NULL && outbound->current->message == NULL)
+    /* Of bytes, a send in flight may read from the items at the head: they stay until it is over,
+     * which calls this again. */
+    if (outbound->inFlight > 0 && socket->kind->layout == FAST_INBOUND_BYTES)
         return;
     struct FastItem* item = FastOutboundTakeIdle(&outbound->queue);
     while (item != NULL) {

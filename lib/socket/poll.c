@@ -50,6 +50,8 @@ static void becomeConnected(struct FastSocket* socket)
 
 void FastPollConnection(struct FastSocket* socket)
 {
+    if (FastSocketHasFailed(socket))
+        return;
     socket->connection = FAST_CONNECTION_BEGUN;
     if (!FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY))
         socket->inbound.stops |= FAST_STOP_CONNECTING;

@@ -36,7 +36,9 @@ static bool isWritable(const struct FastSocket* socket)
 
 static void onSpliceError(struct FastSocket* socket, struct FastFlight* flight, int result)
 {
-    if (result != -EAGAIN || !FastSocketHas(socket, FAST_TRAIT_FINDS_ROOM))
+    if (result == -ENOMEM || result == -ENOBUFS)
+        FastSocketBackOffSend(socket); /* for as long as it takes: nothing else may go first */
+    else if (result != -EAGAIN || !FastSocketHas(socket, FAST_TRAIT_FINDS_ROOM))
         FastSentCarry(socket, flight, socket->kind->classifySend(socket, flight, result));
     else if (isWritable(socket))
         FastSocketBackOffSend(socket);

@@ -10,6 +10,8 @@
  */
 #include "socket/stall.h"
 
+#include "socket/kind.h"
+
 enum
 {
     STALL_LOOK_MS = 1000,
@@ -26,13 +28,11 @@ static void setTimer(struct FastSocket* socket, uint32_t milliseconds)
                      (int64_t)milliseconds * FAST_MILLISECOND);
 }
 
-/* A message is accepted whole or not at all; what else is in flight has something to tell. */
-static bool mayHaveMoved(const struct FastOutbound* outbound)
+/* A message is accepted whole or not at all; of bytes whatever is in flight has something to
+ * tell. */
+static bool mayHaveMoved(const struct FastSocket* socket)
 {
-    const struct FastItem* first = outbound->queue.first;
-    if (outbound->current != NULL && outbound->current->message == NULL)
-        return true;
-    return first != NULL && first->state == FAST_ITEM_IN_FLIGHT && first->kind != FAST_ITEM_MESSAGE;
+    return socket->outbound->inFlight > 0 && socket->kind->layout == FAST_INBOUND_BYTES;
 }
 
 static void lookIntoFlight(struct FastSocket* socket)
@@ -51,7 +51,7 @@ static void onTimer(struct FastTimer* timer)
     struct FastSocket* socket = outbound->flight.socket;
     if (outbound->stall.seen != progressOf(socket))
         FastStallUpdate(socket);
-    else if (mayHaveMoved(outbound) && !outbound->stall.looked)
+    else if (mayHaveMoved(socket) && !outbound->stall.looked)
         lookIntoFlight(socket);
     else
         outbound->stall.expire(socket);

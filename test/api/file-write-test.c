@@ -393,8 +393,14 @@ CASE(fileWrite, refusesMetadata)
                          MSG_DONTWAIT, MSG_PEEK, 1 << 30};
     struct sockaddr address = {.sa_family = AF_UNIX};
     char control[CMSG_SPACE(sizeof(int))] = {0};
+    const struct cmsghdr rights = {
+        .cmsg_len = CMSG_LEN(sizeof(int)),
+        .cmsg_level = SOL_SOCKET,
+        .cmsg_type = SCM_RIGHTS,
+    };
     struct iovec vector = {.iov_base = "text", .iov_len = 4};
 
+    memcpy(control, &rights, sizeof(rights)); /* a socket would take it: descriptor 0 is open */
     for (int round = 0; round < 2; round++) {
         struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
         struct FastBuffer* buffer = AllocateFastBuffer(scene.outbound, 10, 0);

@@ -409,6 +409,27 @@ CASE(socketDescriptor, cancelsBarrierAtFailure)
     ck_assert_int_eq(barrierResult, -ECANCELED);
 }
 
+/* release, barriers: one that lasts is canceled, and what is behind it is sent before the reset */
+CASE(socketDescriptor, releaseLooksIntoABarrier)
+{
+    struct FastRingDescriptor* descriptor = NULL;
+
+    barrierCalls = 0;
+    openPair(KIND_TCP);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_RELEASE_TIMEOUT, 50);
+    descriptor = AllocateFastRingDescriptor(scene.ring, noteBarrier, NULL);
+    io_uring_prep_poll_add(GetFastRingDescriptorSubmission(descriptor), scene.handle, POLLPRI);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, NULL), 0);
+    transmitText(scene.ours.socket, "behind");
+    runIdle(scene.ring);
+    ReleaseFastSocket(scene.ours.socket);
+    waitCount(scene.ring, &barrierCalls, 1);
+    ck_assert_int_eq(barrierResult, -ECANCELED);
+    runUntil(scene.ring, isNothingPending, scene.ring);
+    expectText(scene.peer, "behind");
+    expectEnd(scene.peer);
+}
+
 static int barrierOrder[3];
 static int barrierNumbers[3] = {1, 2, 3};
 
