@@ -19,6 +19,13 @@ void FastSocketHold(struct FastSocket* socket)
     socket->references++;
 }
 
+void FastSocketFree(struct FastSocket* socket)
+{
+    free(socket->outbound);
+    free(socket->inbound.header);
+    free(socket);
+}
+
 /* The ring comes last: it may go with its last member, and unlinking needs it. */
 void FastSocketDrop(struct FastSocket* socket)
 {
@@ -26,9 +33,7 @@ void FastSocketDrop(struct FastSocket* socket)
         return;
     struct FastRing* ring = socket->ring;
     FastRingUnlink(ring, &socket->member);
-    free(socket->outbound);
-    free(socket->inbound.header);
-    free(socket);
+    FastSocketFree(socket);
     FastRingDrop(ring);
 }
 
@@ -70,6 +75,12 @@ void FastSocketRetryLater(struct FastSocket* socket)
         return;
     FastSocketHold(socket);
     FastRingWaitMemory(socket->ring, &socket->retry);
+}
+
+void FastSocketRetryCancel(struct FastSocket* socket, int result)
+{
+    if (result == -EALREADY && !FastRingIsEnding(socket->ring))
+        FastSocketRetryLater(socket);
 }
 
 void FastSocketBackOffReceive(struct FastSocket* socket)

@@ -318,6 +318,9 @@ void FastSocketInitialize(struct FastSocket* socket);
 void FastSocketHold(struct FastSocket* socket);
 void FastSocketDrop(struct FastSocket* socket);
 
+/* Frees its memory, of which nobody else knows. */
+void FastSocketFree(struct FastSocket* socket);
+
 /* At the exported edge: 0, -EINVAL, -EPERM, -ECANCELED. */
 int FastSocketCheck(const struct FastSocket* socket);
 
@@ -329,6 +332,11 @@ void FastSocketNotify(struct FastSocket* socket, uint8_t due);
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The
  * other two say in addition that receiving, or sending, backs off until then. */
 void FastSocketRetryLater(struct FastSocket* socket);
+/* The same after a cancellation that found its target at work (-EALREADY); at the end of the ring,
+ * which gives up what doesn't end, not at all. */
+void FastSocketRetryCancel(struct FastSocket* socket, int result);
+
+/* Receives, or sends, no more before that. */
 void FastSocketBackOffReceive(struct FastSocket* socket);
 void FastSocketBackOffSend(struct FastSocket* socket);
 

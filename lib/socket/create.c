@@ -153,16 +153,6 @@ static void start(struct FastSocket* socket)
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 
-/* Of a creation that failed; the descriptor stays the caller's. */
-static void discard(struct FastSocket* socket)
-{
-    if (socket == NULL)
-        return;
-    free(socket->outbound);
-    free(socket->inbound.header);
-    free(socket);
-}
-
 struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider,
                                     struct FastBufferPool* inbound, struct FastBufferPool* outbound,
                                     int handle, struct msghdr* message, int flags, int mode,
@@ -201,7 +191,8 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     return socket;
 
 failed:
-    discard(socket);
+    if (socket != NULL)
+        FastSocketFree(socket);
     errno = -result;
     return NULL;
 }

@@ -162,16 +162,27 @@ static void onFlight(struct FastOperation* operation, const struct io_uring_cqe*
     FastSocketDrop(socket);
 }
 
+static void setState(const struct FastFlight* flight, uint8_t state)
+{
+    struct FastItem* item = flight->message != NULL ? &flight->message->item : NULL;
+    for (uint32_t index = 0; index < flight->count && item != NULL; index++, item = item->next)
+        item->state = state;
+}
+
 void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight)
 {
     struct FastOutbound* outbound = socket->outbound;
     outbound->inFlight++;
     if (outbound->canceling > FAST_SEND_CANCEL_IN_FLIGHT)
         outbound->canceling = FAST_SEND_CANCEL_NONE; /* that was the one before */
-    struct FastItem* item = flight->message != NULL ? &flight->message->item : NULL;
-    for (uint32_t index = 0; index < flight->count && item != NULL; index++, item = item->next)
-        item->state = FAST_ITEM_IN_FLIGHT;
+    setState(flight, FAST_ITEM_IN_FLIGHT);
     FastSocketHold(socket);
+}
+
+void FastFlightEnd(struct FastFlight* flight)
+{
+    flight->socket->outbound->inFlight--;
+    setState(flight, FAST_ITEM_QUEUED);
 }
 
 static bool needsHeader(const struct FastSend* send)

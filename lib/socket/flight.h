@@ -45,6 +45,9 @@ struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlig
 /* Counts a send, of whatever kind, that an entry was just reserved for. */
 void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight);
 
+/* Counts it off again: it is no longer in flight, whatever becomes of it. */
+void FastFlightEnd(struct FastFlight* flight);
+
 /* Whether a failure is zero copy's alone: then the same goes out by copying, which this sees to. */
 bool FastFlightFallsBack(struct FastSocket* socket, const struct FastFlight* flight, int error);
 

@@ -104,8 +104,7 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
     if (completion->res >= 0)
         /* Nothing was delivered, and a datagram socket has no end. */
         return FastAnswer(FAST_VERDICT_NOTHING, 0);
-    bool lost = completion->res == -ENOBUFS && FastKindLostMessages(socket, hasDropped);
-    struct FastAnswer answer = FastKindReceiveError(-completion->res, lost);
+    struct FastAnswer answer = FastKindReceiveError(socket, -completion->res, hasDropped);
     if (answer.verdict == FAST_VERDICT_FAIL && !isLasting(socket, answer.value))
         answer.verdict = FAST_VERDICT_FAIL_ONE;
     return answer;

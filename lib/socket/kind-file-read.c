@@ -198,8 +198,10 @@ static struct FastAnswer onReadError(struct FastSocket* socket, int error)
     case EIO:
         return FastFileIsTerminal(socket) ? onTerminalError(socket)
                                           : FastAnswer(FAST_VERDICT_FAIL, error);
+    case ENOBUFS: /* never the file's own */
+        return FastAnswer(FAST_VERDICT_NO_BUFFERS, error);
     default:
-        return FastKindReceiveError(error, false);
+        return FastKindReceiveError(socket, error, NULL);
     }
 }
 

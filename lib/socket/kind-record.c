@@ -93,8 +93,7 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
                                          const struct io_uring_cqe* completion)
 {
     if (completion->res < 0)
-        return FastKindReceiveError(-completion->res, completion->res == -ENOBUFS &&
-                                                          FastKindLostMessages(socket, NULL));
+        return FastKindReceiveError(socket, -completion->res, NULL);
     if (!(completion->flags & IORING_CQE_F_BUFFER))
         return FastAnswer(recordsHaveEnded(socket) ? FAST_VERDICT_END : FAST_VERDICT_NOTHING, 0);
     struct io_uring_recvmsg_out* out = FastMessageHeader(socket, completion);

@@ -125,7 +125,7 @@ bool FastKindPrepareReceive(struct FastSocket* socket)
  * submitted, they did not. In between, the socket's state tells: messages that were dropped, or an
  * error that waits behind this one.
  */
-bool FastKindLostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket))
+static bool lostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket))
 {
     const struct FastInbound* inbound = &socket->inbound;
     uint32_t available = inbound->provider != NULL ? FastProviderAvailable(inbound->provider) : 0;
@@ -137,11 +137,14 @@ bool FastKindLostMessages(struct FastSocket* socket, bool (*hasDropped)(struct F
     return FastSystemTakeError(socket->handle) != 0 || dropped;
 }
 
-struct FastAnswer FastKindReceiveError(int error, bool lost)
+struct FastAnswer FastKindReceiveError(struct FastSocket* socket, int error,
+                                       bool (*hasDropped)(struct FastSocket* socket))
 {
     switch (error) {
     case ENOBUFS:
-        return FastAnswer(lost ? FAST_VERDICT_FAIL : FAST_VERDICT_NO_BUFFERS, error);
+        return FastAnswer(lostMessages(socket, hasDropped) ? FAST_VERDICT_FAIL
+                                                           : FAST_VERDICT_NO_BUFFERS,
+                          error);
     case EINTR:
         return FastAnswer(FAST_VERDICT_NOTHING, error);
     case EAGAIN:

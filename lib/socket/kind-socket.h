@@ -12,14 +12,10 @@ void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
                          const struct FastSend* send);
 void FastKindEnd(struct FastSocket* socket, bool reset);
 
-/* Whether a receive's ENOBUFS is the socket's own error, and not a lack of provided buffers.
- * hasDropped: says whether the kernel has dropped messages since it was called last; NULL: nobody
- * can say. */
-bool FastKindLostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket));
-
-/* What an errno of a receive means on every socket; FAIL: it is the kind's to say. lost: whether
- * ENOBUFS says that messages were lost. */
-struct FastAnswer FastKindReceiveError(int error, bool lost);
+/* What an errno of a receive means on every socket; FAIL: it is the kind's to say. hasDropped: says
+ * whether the kernel has dropped messages since it was called last; NULL: nobody can say. */
+struct FastAnswer FastKindReceiveError(struct FastSocket* socket, int error,
+                                       bool (*hasDropped)(struct FastSocket* socket));
 
 /* The same of a send's errno. */
 struct FastAnswer FastKindSendError(int error);

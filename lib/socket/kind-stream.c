@@ -32,8 +32,7 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
         return FastAnswer(FAST_VERDICT_DATA, 0);
     if (completion->res >= 0)
         return FastAnswer(FAST_VERDICT_END, 0);
-    bool lost = completion->res == -ENOBUFS && FastKindLostMessages(socket, NULL);
-    struct FastAnswer answer = FastKindReceiveError(-completion->res, lost);
+    struct FastAnswer answer = FastKindReceiveError(socket, -completion->res, NULL);
     return answer.verdict == FAST_VERDICT_FAIL ? FastTlsReceiveError(socket, answer.value) : answer;
 }
 

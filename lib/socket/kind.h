@@ -62,7 +62,7 @@ struct FastFinding
     const struct FastKind* kind;
     uint32_t traits;     /* FAST_TRAIT_* */
     uint32_t largest;    /* payload of a message; 0 = not known */
-    uint16_t fileState;  /* of a file, for FastFileInitialize */
+    uint16_t fileState;  /* of a file, for its initialize */
     uint16_t maxWrites;  /* of a file: writes that may be put together; 0 = any number */
     uint8_t connection;  /* enum FastConnection */
     uint16_t error;      /* of a connection that has failed already */

@@ -24,8 +24,7 @@ static struct FastSocket* socketOf(struct FastArmed* armed)
 static void onCanceled(struct FastArmed* armed, int result)
 {
     struct FastSocket* socket = socketOf(armed);
-    if (result == -EALREADY && !FastRingIsEnding(socket->ring))
-        FastSocketRetryLater(socket);
+    FastSocketRetryCancel(socket, result);
     FastSocketDefer(socket, FAST_DUE_POLL | FAST_DUE_RELEASE);
 }
 

@@ -296,8 +296,7 @@ static void onCanceled(struct FastArmed* armed, int result)
     if (socket->inbound.doubted && result == -ENOENT && socket->stage == FAST_STAGE_LIVE)
         FastSocketFailInput(socket, ECANCELED); /* it was over before, by itself */
     socket->inbound.doubted = false;
-    if (result == -EALREADY && !FastRingIsEnding(socket->ring))
-        FastSocketRetryLater(socket);
+    FastSocketRetryCancel(socket, result);
     FastSocketDefer(socket, FAST_DUE_RECEIVE | FAST_DUE_RELEASE);
 }
 

@@ -20,12 +20,6 @@
 #include <errno.h>
 #include <poll.h>
 
-static void end(struct FastSocket* socket, struct FastMessage* message)
-{
-    message->item.state = FAST_ITEM_QUEUED;
-    socket->outbound->inFlight--;
-}
-
 /* ---- splices ---- */
 
 static bool isWritable(const struct FastSocket* socket)
@@ -61,7 +55,7 @@ static void onSplice(struct FastOperation* operation, const struct io_uring_cqe*
     struct FastSocket* socket = flight->socket;
     struct FastMessage* message = flight->message;
     int result = completion->res;
-    end(socket, message);
+    FastFlightEnd(flight);
     if (result >= 0)
         /* An errno that it has met before was an earlier datagram's. */
         (void)socket->kind->classifySend(socket, flight, result);
@@ -87,7 +81,7 @@ static void onBarrier(struct FastOperation* operation, const struct io_uring_cqe
     if (completion->flags & IORING_CQE_F_MORE)
         return; /* a barrier ends once */
     message->descriptor = NULL;
-    end(socket, message);
+    FastFlightEnd(flight);
     FastOutputPop(socket);
     FastSentGoOn(socket);
     FastDescriptorComplete(descriptor, completion);

@@ -33,11 +33,9 @@ static void onCancel(struct FastOperation* operation, const struct io_uring_cqe*
     struct FastOutbound* outbound = FAST_CONTAINER(operation, struct FastOutbound, cancel);
     struct FastSocket* socket = outbound->flight.socket;
     outbound->canceling = outbound->inFlight > 0 ? FAST_SEND_CANCEL_DONE : FAST_SEND_CANCEL_NONE;
-    if (completion->res == -EALREADY) {
+    if (completion->res == -EALREADY)
         outbound->canceling = FAST_SEND_CANCEL_FAILED;
-        if (!FastRingIsEnding(socket->ring))
-            FastSocketRetryLater(socket);
-    }
+    FastSocketRetryCancel(socket, completion->res);
     FastSocketDefer(socket, FAST_DUE_SEND | FAST_DUE_RELEASE);
     FastSocketDrop(socket);
 }

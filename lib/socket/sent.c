@@ -13,6 +13,7 @@
 
 #include "socket/control.h"
 #include "socket/failure.h"
+#include "socket/flight.h"
 #include "socket/output.h"
 #include "socket/poll.h"
 #include "socket/system.h"
@@ -47,9 +48,19 @@ void FastSentEndOutput(struct FastSocket* socket)
 
 /* ---- going on ---- */
 
+/* A cancellation that has not hit what is over now must not hit the next one. */
+static void forgetCancel(struct FastOutbound* outbound)
+{
+    bool aims = outbound->canceling == FAST_SEND_CANCEL_WANTED ||
+                outbound->canceling == FAST_SEND_CANCEL_DONE;
+    if (aims && outbound->inFlight == 0)
+        outbound->canceling = FAST_SEND_CANCEL_NONE;
+}
+
 void FastSentGoOn(struct FastSocket* socket)
 {
     uint8_t due = 0;
+    forgetCancel(socket->outbound);
     if (socket->shutdown == FAST_SHUTDOWN_WANTED)
         FastSentEndOutput(socket);
     if (FastSocketHasFailed(socket) || socket->stage >= FAST_STAGE_CANCELING)
@@ -190,31 +201,18 @@ static void acceptSent(struct FastSocket* socket, const struct FastFlight* fligh
         acceptBytes(socket, bytes, flight->bytes);
 }
 
-/* What is over is no longer in flight, whatever becomes of it. */
-static void land(const struct FastFlight* flight)
-{
-    struct FastItem* item = flight->message != NULL ? &flight->message->item : NULL;
-    for (uint32_t index = 0; index < flight->count && item != NULL; index++, item = item->next)
-        item->state = FAST_ITEM_QUEUED;
-}
-
 void FastSentFinish(struct FastFlight* flight, int result)
 {
     struct FastSocket* socket = flight->socket;
     struct FastOutbound* outbound = socket->outbound;
     bool messages = flight->message != NULL;
-    outbound->inFlight--;
     outbound->current = NULL;
-    land(flight);
+    FastFlightEnd(flight);
     struct FastAnswer answer = socket->kind->classifySend(socket, flight, result);
     if (answer.verdict == FAST_VERDICT_DATA)
         acceptSent(socket, flight, (size_t)answer.value);
     else
         FastSentCarry(socket, flight, answer);
-    bool aims = outbound->canceling == FAST_SEND_CANCEL_WANTED ||
-                outbound->canceling == FAST_SEND_CANCEL_DONE;
-    if (outbound->inFlight == 0 && aims)
-        outbound->canceling = FAST_SEND_CANCEL_NONE; /* what it was aimed at is over */
     if (messages)
         FastSentPopDone(socket);
     FastSentGoOn(socket);
