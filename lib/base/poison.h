@@ -19,6 +19,12 @@ __attribute__((weak, visibility("default"))) void
 __asan_unpoison_memory_region(const volatile void* address, size_t size);
 /* NOLINTEND(bugprone-reserved-identifier): no more of them. */
 
+/* Somebody has to hear of memory that nobody may touch. */
+static inline bool FastPoisonIsHeard(void)
+{
+    return __asan_poison_memory_region != NULL || FastCheckerWatches();
+}
+
 /* From now on a program that reads or writes it is wrong. address is a multiple of 8. */
 static inline void FastPoison(const void* address, size_t size)
 {

@@ -55,7 +55,7 @@ void FastThreadSetMark(struct FastThreadMark* mark)
     }
     if (mark->next != NULL)
         mark->next->previous = mark;
-    atomic_store_explicit(&mark->self, (uintptr_t)pthread_self(), memory_order_relaxed);
+    atomic_store_explicit(&mark->self, FastThreadSelf(), memory_order_relaxed);
 }
 
 void FastThreadClearMark(struct FastThreadMark* mark)

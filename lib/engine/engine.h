@@ -73,6 +73,7 @@ struct FastEngine
     /* counted by enter: what a completion tells of was given to the kernel before the last */
     uint32_t enters;
     bool checked; /* valgrind watches: see checker.h */
+    bool listens; /* and wants to hear what the kernel writes */
 
     struct
     {

@@ -191,6 +191,7 @@ static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidde
     findWaitFlags(engine, hidden);
     engine->base.features |= probeOpcodes(engine) & ~hidden;
     engine->base.checked = FastCheckerRuns();
+    engine->base.listens = FastCheckerListens();
     /* cppcheck-suppress knownConditionTrueFalse ; it sees the build without valgrind's headers */
     if (engine->base.checked)
         /* now, so that waiting opens no descriptor in a program's midst */

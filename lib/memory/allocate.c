@@ -23,29 +23,6 @@ static struct FastBuffer* fail(int error)
     return NULL;
 }
 
-enum
-{
-    WATCHED_UNKNOWN,
-    WATCHED_NO,
-    WATCHED_YES,
-};
-
-static _Atomic int watched; /* several threads may ask first, and hear the same */
-
-__attribute__((noinline)) static bool askWatched(void)
-{
-    bool answer = __asan_poison_memory_region != NULL || FastCheckerWatches();
-
-    atomic_store_explicit(&watched, answer ? WATCHED_YES : WATCHED_NO, memory_order_relaxed);
-    return answer;
-}
-
-/* Somebody has to hear of memory that nobody may touch: the short ways are not taken. */
-static inline bool isWatched(void)
-{
-    return atomic_load_explicit(&watched, memory_order_relaxed) != WATCHED_NO && askWatched();
-}
-
 /* ---- allocation ---- */
 
 static struct FastBuffer* takeOwn(struct FastBufferPool* pool, size_t size, uint32_t kind)
@@ -86,32 +63,18 @@ __attribute__((noinline)) static struct FastBuffer* allocate(struct FastBufferPo
     return buffer;
 }
 
-/* Without a call on the short way, so that nothing need be saved there. */
-static inline struct FastBuffer* allocateShortly(struct FastBufferPool* pool, size_t size,
-                                                 bool isOwn)
+struct FastBuffer* FastPoolAllocateAnyhow(struct FastBufferPool* pool, size_t size)
 {
-    if (!isOwn)
-        return allocate(pool, size, false);
-    if (size > FAST_BLOCK_SMALL || isWatched())
-        return allocate(pool, size, true);
-    struct FastBuffer* buffer = FastStorePop(&pool->own.store, FastBlockSmallClass(size));
-    if (buffer == NULL)
-        return allocate(pool, size, true);
-    pool->own.buffers++;
-    begin(buffer, size);
-    return buffer;
-}
-
-struct FastBuffer* FastPoolAllocate(struct FastBufferPool* pool, size_t size)
-{
-    return allocateShortly(pool, size, FastPoolIsAdopted(pool));
+    return allocate(pool, size, FastPoolIsAdopted(pool));
 }
 
 struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option)
 {
     if (pool == NULL || option != 0)
         return fail(EINVAL);
-    return allocateShortly(pool, size, FastPoolIsOwn(pool));
+    bool isOwn = FastPoolIsOwn(pool);
+    struct FastBuffer* buffer = isOwn ? FastPoolTakeQuickly(pool, size) : NULL;
+    return buffer != NULL ? buffer : allocate(pool, size, isOwn);
 }
 
 /* ---- holding and releasing ---- */
@@ -141,36 +104,22 @@ __attribute__((noinline)) static void release(struct FastBufferPool* pool,
         FastPoolReleaseForeign(pool, buffer);
 }
 
-/* As allocateShortly; the calling thread is the pool's own. */
-static inline void releaseShortly(struct FastBufferPool* pool, struct FastBuffer* buffer)
-{
-    if (buffer->shared || buffer->kind == POOL_LOOSE || isWatched()) {
-        release(pool, buffer, true);
-        return;
-    }
-    pool->own.buffers--;
-    FastStorePush(&pool->own.store, buffer);
-    if (FastPoolNeedsCare(pool))
-        FastPoolTakeCare(pool);
-}
-
 /* Nobody knows yet which thread this is. */
 __attribute__((noinline)) static void releaseAnywhere(struct FastBuffer* buffer)
 {
     struct FastBufferPool* pool = buffer->pool;
+    bool isOwn = FastPoolIsOwn(pool);
 
-    if (FastPoolIsOwn(pool))
-        releaseShortly(pool, buffer);
-    else
-        release(pool, buffer, false);
+    if (!isOwn || !FastPoolGiveQuickly(pool, buffer))
+        release(pool, buffer, isOwn);
 }
 
-void FastPoolRelease(struct FastBufferPool* pool, struct FastBuffer* buffer)
+void FastPoolReleaseAnyhow(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
     if (!dropReference(buffer))
         return;
     if (buffer->pool == pool && FastPoolIsAdopted(pool))
-        releaseShortly(pool, buffer);
+        release(pool, buffer, true);
     else
         releaseAnywhere(buffer);
 }

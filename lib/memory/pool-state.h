@@ -27,6 +27,9 @@ struct FastBufferPool
 
     struct
     {
+        /* The short ways of pool.h may be taken: there is an own thread, the pool is open, and
+         * nobody has to hear of memory that is free. */
+        bool quick;
         int64_t buffers;
         size_t watch; /* beyond so many free bytes the limits are looked at */
         bool decays;  /* in the middle of a decay's steps */

@@ -24,6 +24,7 @@
  */
 #include "memory/pool.h"
 #include "memory/pool-state.h"
+#include "base/poison.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -87,8 +88,10 @@ struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool)
 
 void FastPoolAdopt(struct FastBufferPool* pool)
 {
-    if (!FastPoolIsClosed(pool))
-        atomic_store_explicit(&pool->thread, FastThreadNumber(), memory_order_relaxed);
+    if (FastPoolIsClosed(pool))
+        return;
+    atomic_store_explicit(&pool->thread, FastThreadNumber(), memory_order_relaxed);
+    pool->own.quick = !FastPoisonIsHeard();
 }
 
 void FastPoolHold(struct FastBufferPool* pool)
@@ -112,6 +115,7 @@ void FastPoolClose(struct FastBufferPool* pool)
     pthread_mutex_lock(&pool->lock);
     atomic_store_explicit(&pool->closed, true, memory_order_release);
     atomic_store_explicit(&pool->thread, 0, memory_order_relaxed);
+    pool->own.quick = false;
     pthread_mutex_unlock(&pool->lock);
     FastPoolEmptyShared(pool, true);
     struct FastBuffer* chain = FastPoolTakeReturned(pool);

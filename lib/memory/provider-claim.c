@@ -15,56 +15,16 @@
 
 /* ---- what a completion can't say ---- */
 
-/* Completions of deferred work are made inside an enter: they know nothing of what was put after
- * it. */
-static inline bool isUnseen(const struct FastRingBufferProvider* provider,
-                            const struct FastProviderSlot* slot)
-{
-    return provider->engine->features & FASTRING_FEATURE_DEFER_TASKRUN &&
-           slot->enter == FastProviderEnters(provider);
-}
-
-/*
- * Bytes that the kernel can have put into a slot; 0: it can't have filled it. The kernel may
- * shorten an entry when it takes it for less than a buffer. Some (6.17 to 7.0.4) do so without
- * taking it, and the next receive, whose buffers would be taken for longer than they were, then
- * uses it as it is.
- */
-static inline size_t roomOf(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    if (id >= provider->count)
-        return 0;
-    const struct FastProviderSlot* slot = &provider->slots[id];
-    if (slot->buffer == NULL || slot->claimed || isUnseen(provider, slot))
-        return 0;
-    if (provider->sequence - slot->sequence > provider->count)
-        return provider->length; /* another was put over its entry since */
-    const struct io_uring_buf* entry = FastProviderEntry(provider, slot->sequence);
-    if (entry->addr != (uintptr_t)slot->buffer || entry->bid != id)
-        return 0;
-    return entry->len < provider->length ? entry->len : provider->length;
-}
-
-/* id names a slot. Not inline: it would have the short way save what only this needs. */
-__attribute__((noinline)) static bool
-isBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id, size_t length)
+bool FastProviderIsBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id,
+                                  size_t length)
 {
     struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, true);
     while (FastProviderNextSlot(&slots)) {
-        size_t room = roomOf(provider, slots.id);
+        size_t room = FastProviderRoom(provider, slots.id);
         if (room == 0 || slots.length > room)
             return false;
     }
     return slots.left == 0;
-}
-
-bool FastProviderIsPossible(const struct FastRingBufferProvider* provider, uint16_t id,
-                            size_t length, bool bundle)
-{
-    size_t room = roomOf(provider, id);
-    if (length <= room)
-        return room > 0;
-    return room > 0 && bundle && isBundlePossible(provider, id, length);
 }
 
 /* How many slots from this one on the kernel has taken from its ring, so that they may be put
@@ -84,10 +44,10 @@ static uint32_t takenFrom(const struct FastRingBufferProvider* provider, uint16_
 void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, size_t length,
                         bool bundle)
 {
-    int slot = roomOf(provider, id) > 0 ? id : -1;
+    int slot = FastProviderRoom(provider, id) > 0 ? id : -1;
     uint32_t taken = slot >= 0 ? takenFrom(provider, id, 1) : 0;
     for (uint32_t index = 0; index < taken && slot >= 0; index++) {
-        size_t room = roomOf(provider, (uint16_t)slot);
+        size_t room = FastProviderRoom(provider, (uint16_t)slot);
         bool more = bundle && length > room && room > 0;
         length -= length < room ? length : room;
         int next = more ? FastProviderNext(provider, (uint16_t)slot) : -1;

@@ -10,6 +10,7 @@
  * Failures: no memory for a replacement: the slot stays vacant and is refilled when memory returns.
  */
 #include "memory/provider-slots.h"
+#include "base/checker.h"
 
 void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task)
 {
@@ -31,7 +32,7 @@ static inline void publish(struct FastRingBufferProvider* provider, uint16_t id,
     __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
 }
 
-static void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+static inline void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
     provider->slots[id] = (struct FastProviderSlot){
         .buffer = buffer,
@@ -78,6 +79,14 @@ int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
 static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
 {
     provider->available -= !provider->slots[id].claimed;
+}
+
+void FastProviderTellFilled(const struct FastRingBufferProvider* provider, uint16_t id,
+                            size_t length)
+{
+    if (!provider->closed)
+        FastCheckerDefine(provider->slots[id].buffer,
+                          length < provider->length ? length : provider->length);
 }
 
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id)

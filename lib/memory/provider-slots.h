@@ -4,7 +4,6 @@
 #ifndef FASTSOCKET_PROVIDER_SLOTS_H
 #define FASTSOCKET_PROVIDER_SLOTS_H
 
-#include "base/checker.h"
 #include "memory/provider-state.h"
 
 /* Runs a task of the provider's in the next phase of preparation. It holds the provider
@@ -34,14 +33,17 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
  * be asked before id is put back, which gives it a new place in the order. */
 int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id);
 
+/* What follows does where a checker listens. */
+void FastProviderTellFilled(const struct FastRingBufferProvider* provider, uint16_t id,
+                            size_t length);
+
 /* A completion says that the kernel has written length bytes from the start of a slot's buffer,
  * or all of it: before anybody reads them, for checkers that can't see it. */
 static inline void FastProviderFilled(const struct FastRingBufferProvider* provider, uint16_t id,
                                       size_t length)
 {
-    if (!provider->closed && provider->engine->checked)
-        FastCheckerDefine(provider->slots[id].buffer,
-                          length < provider->length ? length : provider->length);
+    if (provider->engine->listens)
+        FastProviderTellFilled(provider, id, length);
 }
 
 /* The puts so far: to be noted when a receive is armed. */

@@ -16,6 +16,15 @@ enum
 
 /* ---- checks ---- */
 
+int FastRingCheckAll(const struct FastRing* ring)
+{
+    if (ring == NULL)
+        return -EINVAL;
+    if (FastRingIsReleased(ring))
+        return -ECANCELED;
+    return FastRingIsOwned(ring) ? 0 : -EPERM;
+}
+
 /* No thread is asked for: such calls are for all of them. But a forked child has only a copy of the
  * ring's memory: the kernel and the other threads know nothing of it. */
 int FastRingCheckCall(const struct FastRing* ring)

@@ -129,10 +129,8 @@ static void closeMembers(struct FastRing* ring, bool orderly)
 static void closeRing(struct FastRing* ring, bool orderly)
 {
     closeMembers(ring, orderly);
-    if (FastRingIsOwned(ring)) {
-        FastThreadClearMark(&ring->owner);
+    if (FastRingIsOwned(ring))
         FastThreadEndLife(&ring->life);
-    }
     atomic_store(&ring->state, RING_RELEASED);
     ring->engine->functions->close(ring->engine);
     if (!orderly)
@@ -147,6 +145,7 @@ static void end(struct FastRing* ring)
     if (!FastRingIsStarted(ring))
         start(ring);
     atomic_store(&ring->state, RING_ENDING);
+    FastThreadClearMark(&ring->owner); /* from now on calls look at the state */
     ring->turn.running = true; /* a callback may not run the loop */
     endMembers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_RELEASED);

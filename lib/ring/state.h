@@ -55,7 +55,7 @@ struct FastRing
     atomic_uint references; /* the user's, and one for each member, defunct or not */
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
-    struct FastThreadMark owner;
+    struct FastThreadMark owner; /* known by its short name while the ring is running */
     struct FastThreadLife life; /* of the owner */
 
     /* base */

@@ -14,11 +14,6 @@ enum
 
 /* ---- references ---- */
 
-void FastSocketHold(struct FastSocket* socket)
-{
-    socket->references++;
-}
-
 void FastSocketFree(struct FastSocket* socket)
 {
     free(socket->outbound);
@@ -27,43 +22,19 @@ void FastSocketFree(struct FastSocket* socket)
 }
 
 /* The ring comes last: it may go with its last member, and unlinking needs it. */
-void FastSocketDrop(struct FastSocket* socket)
+void FastSocketEnd(struct FastSocket* socket)
 {
-    if (--socket->references > 0)
-        return;
     struct FastRing* ring = socket->ring;
     FastRingUnlink(ring, &socket->member);
     FastSocketFree(socket);
     FastRingDrop(ring);
 }
 
-int FastSocketCheck(const struct FastSocket* socket)
+int FastSocketCheckAll(const struct FastSocket* socket)
 {
     if (socket == NULL)
         return -EINVAL;
     return socket->stage == FAST_STAGE_CLOSED ? -ECANCELED : FastRingCheck(socket->ring);
-}
-
-/* ---- tasks ---- */
-
-/* A queued task holds the socket, since its user may release it before the task runs. A closed one
- * has nothing to submit, and nobody to call. */
-void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
-{
-    socket->due |= parts;
-    if (FastTaskIsQueued(&socket->prepare) || socket->stage == FAST_STAGE_CLOSED)
-        return;
-    FastSocketHold(socket);
-    FastRingDefer(socket->ring, &socket->prepare);
-}
-
-void FastSocketNotify(struct FastSocket* socket, uint8_t due)
-{
-    socket->notifyDue |= due;
-    if (FastTaskIsQueued(&socket->dispatch) || socket->stage == FAST_STAGE_CLOSED)
-        return;
-    FastSocketHold(socket);
-    FastRingNotify(socket->ring, &socket->dispatch);
 }
 
 /* ---- trying again ---- */

@@ -18,6 +18,7 @@
 #include "socket/outbound.h"
 
 #include <Ring/FastSocket.h>
+#include <assert.h>
 
 /* What is known of a socket from its creation on. None is added later; one that proves wrong is
  * taken away. */
@@ -46,6 +47,7 @@ enum FastTrait
     FAST_TRAIT_CANCELS_ITSELF = 1 << 16, /* -ECANCELED may be its own errno */
     /* What one read gives may be a packet: reads are not put together. */
     FAST_TRAIT_PACKETS = 1 << 17,
+    FAST_TRAIT_PLAIN = 1 << 18, /* a receive that has filled a buffer has brought bytes, no more */
     FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 25,
     FAST_TRAIT_SCTP = 1 << 26,
@@ -313,21 +315,61 @@ struct FastSocket
 /* The user's reference and the retry, in zeroed memory. */
 void FastSocketInitialize(struct FastSocket* socket);
 
-/* A socket's memory lives as long as somebody holds it; between its close and that it is defunct.
- * Only on the ring's thread. */
-void FastSocketHold(struct FastSocket* socket);
-void FastSocketDrop(struct FastSocket* socket);
-
 /* Frees its memory, of which nobody else knows. */
 void FastSocketFree(struct FastSocket* socket);
 
-/* At the exported edge: 0, -EINVAL, -EPERM, -ECANCELED. */
-int FastSocketCheck(const struct FastSocket* socket);
+/* What the last FastSocketDrop does. */
+void FastSocketEnd(struct FastSocket* socket);
 
-/* Runs parts (FAST_DUE_*) of the prepare task, or the dispatch task for news (FAST_NOTIFY_*),
- * soon. */
-void FastSocketDefer(struct FastSocket* socket, uint8_t parts);
-void FastSocketNotify(struct FastSocket* socket, uint8_t due);
+/* A socket's memory lives as long as somebody holds it; between its close and that it is defunct.
+ * Only on the ring's thread. */
+static inline void FastSocketHold(struct FastSocket* socket)
+{
+    socket->references++;
+}
+
+/* Gives a reference up: nothing of the socket may be used any more. */
+static inline void FastSocketDrop(struct FastSocket* socket)
+{
+    if (--socket->references == 0)
+        FastSocketEnd(socket);
+}
+
+/* As FastSocketCheck, in full. */
+int FastSocketCheckAll(const struct FastSocket* socket);
+
+/* Nothing is wrong with a call on it. false is to be asked again by FastSocketCheckAll. */
+static inline bool FastSocketIsOpen(const struct FastSocket* socket)
+{
+    return socket != NULL && socket->stage != FAST_STAGE_CLOSED && FastRingIsOpen(socket->ring);
+}
+
+/* At the exported edge: 0, -EINVAL, -EPERM, -ECANCELED. */
+static inline int FastSocketCheck(const struct FastSocket* socket)
+{
+    return FastSocketIsOpen(socket) ? 0 : FastSocketCheckAll(socket);
+}
+
+/* Runs parts (FAST_DUE_*) of the prepare task soon. A queued task holds the socket, since its user
+ * may release it before the task runs. A closed one has nothing to submit. */
+static inline void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
+{
+    socket->due |= parts;
+    if (FastTaskIsQueued(&socket->prepare) || socket->stage == FAST_STAGE_CLOSED)
+        return;
+    FastSocketHold(socket);
+    FastRingDefer(socket->ring, &socket->prepare);
+}
+
+/* The same of the dispatch task, for news (FAST_NOTIFY_*): a closed socket has nobody to call. */
+static inline void FastSocketNotify(struct FastSocket* socket, uint8_t due)
+{
+    socket->notifyDue |= due;
+    if (FastTaskIsQueued(&socket->dispatch) || socket->stage == FAST_STAGE_CLOSED)
+        return;
+    FastSocketHold(socket);
+    FastRingNotify(socket->ring, &socket->dispatch);
+}
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The
  * other two say in addition that receiving, or sending, backs off until then. */
@@ -345,6 +387,14 @@ void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage);
 
 /* Looks whether the socket counts in GetFastRingPending now; after its queue or stage changed. */
 void FastSocketCountPending(struct FastSocket* socket);
+
+/* The same where it counted, and certainly does no more. */
+static inline void FastSocketCountOff(struct FastSocket* socket)
+{
+    assert(socket->counted);
+    socket->counted = false;
+    FastRingCountPending(socket->ring, -1);
+}
 
 /* Makes the outbound side, if it is not there yet: 0 or -ENOMEM. */
 int FastSocketMakeOutbound(struct FastSocket* socket);

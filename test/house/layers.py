@@ -62,7 +62,7 @@ ROWS = {
     'memory/pool-state': ['memory/pool-owner', 'memory/pool-store', 'base/thread'],
     'memory/provider-claim': ['memory/provider-slots', 'engine/uring-compat'],
     'memory/provider-wait': ['memory/provider-slots'],
-    'memory/pool': ['memory/buffer', 'memory/pool-owner', 'memory/pool-state'],
+    'memory/pool': ['memory/pool-state', 'base/poison'],
     'memory/pool-base': ['memory/pool-state'],
     'memory/pool-foreign': ['memory/pool-state'],
     'memory/pool-shared': ['memory/pool-state'],

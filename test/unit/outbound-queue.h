@@ -1,7 +1,7 @@
 /*
  * A queue of what is to be sent, for the tests of it: its bytes are a pattern, and each step looks
  * whether they are all there, in order. Programs that use it are linked with
- * --wrap=FastPoolAllocate.
+ * --wrap=FastPoolAllocateAnyhow.
  */
 #ifndef TEST_OUTBOUND_QUEUE_H
 #define TEST_OUTBOUND_QUEUE_H
@@ -22,7 +22,7 @@ enum
 
 static struct Countdown poolMemory;
 
-FAILING_CALL(&poolMemory, NULL, struct FastBuffer*, FastPoolAllocate,
+FAILING_CALL(&poolMemory, NULL, struct FastBuffer*, FastPoolAllocateAnyhow,
              (struct FastBufferPool* pool, size_t size), (pool, size))
 
 /* ---- the queue ---- */
