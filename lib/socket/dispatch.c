@@ -121,22 +121,49 @@ static void reportState(struct FastSocket* socket)
         socket->notifyDue &= (uint8_t)~FAST_NOTIFY_STATE;
 }
 
+__attribute__((noinline)) static void reportFromState(struct FastSocket* socket)
+{
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
+        reportState(socket);
+}
+
+static void reportFromOutput(struct FastSocket* socket)
+{
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_OUTPUT)
+        reportOutput(socket);
+    reportFromState(socket);
+}
+
 static void reportAll(struct FastSocket* socket)
 {
     if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
         FastSocketReconsiderEnd(socket);
     if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_INPUT)
         reportInput(socket);
-    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_OUTPUT)
+    reportFromOutput(socket);
+}
+
+/* Mostly there is either input to tell, or room for output, and the handler has brought nothing
+ * that is to be told behind it. */
+static inline void reportShortly(struct FastSocket* socket)
+{
+    if (socket->notifyDue == FAST_NOTIFY_INPUT) {
+        reportInput(socket);
+        if (socket->notifyDue & (FAST_NOTIFY_OUTPUT | FAST_NOTIFY_STATE))
+            reportFromOutput(socket);
+    } else if (socket->notifyDue == FAST_NOTIFY_OUTPUT) {
         reportOutput(socket);
-    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
-        reportState(socket);
+        if (socket->notifyDue & FAST_NOTIFY_STATE)
+            reportFromState(socket);
+    } else
+        reportAll(socket);
 }
 
 bool FastDispatchRun(struct FastTask* task)
 {
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, dispatch);
-    reportAll(socket);
+    if (socket->stage == FAST_STAGE_LIVE)
+        reportShortly(socket);
     if (socket->outbound != NULL && socket->outbound->canceled.first != NULL) {
         FastOutputFinishCanceled(socket);
         FastSocketDefer(socket, FAST_DUE_RELEASE); /* which waits for that */

@@ -154,7 +154,7 @@ bool FastFlightFallsBack(struct FastSocket* socket, const struct FastFlight* fli
 
 /* ---- submitting ---- */
 
-static void onFlight(struct FastOperation* operation, const struct io_uring_cqe* completion)
+void FastFlightOver(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastFlight* flight = FAST_CONTAINER(operation, struct FastFlight, operation);
     struct FastSocket* socket = flight->socket;
@@ -220,8 +220,9 @@ struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlig
     if (send->loan != NULL)
         flight = &send->loan->flight;
     else
-        flight->operation.function = onFlight;
+        flight->operation.function = FastFlightOver;
     flight->bytes = send->bytes;
+    flight->plain = 0;
     struct io_uring_sqe* entry = FastRingReserve(socket->ring, &flight->operation);
     assert(entry != NULL);
     FastFlightBegin(socket, flight);

@@ -6,6 +6,11 @@
 
 #include "socket/kind.h"
 
+enum
+{
+    FAST_FLIGHT_PLAIN = 64 << 10, /* bytes, at most, of a plain send */
+};
+
 /* One send that is about to be submitted. */
 struct FastSend
 {
@@ -41,6 +46,37 @@ bool FastFlightDescribe(struct FastSocket* socket, const struct FastMessage* mes
 struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlight* flight,
                                       struct FastSend* send, const struct FastItem* first,
                                       uint32_t count);
+
+/* The function of every flight that is no loan's. */
+void FastFlightOver(struct FastOperation* operation, const struct io_uring_cqe* completion);
+
+/* Whether a stream's queue is a single piece that goes out as it is. */
+static inline bool FastFlightIsPlain(const struct FastSocket* socket)
+{
+    const struct FastItem* item = socket->outbound->queue.first;
+    return item->next == NULL && item->kind == FAST_ITEM_BYTES &&
+           item->length - 1 < FAST_FLIGHT_PLAIN && !(item->flags & MSG_ZEROCOPY) &&
+           !(socket->mode & FASTSOCKET_MODE_ZERO_COPY);
+}
+
+/* Reserves an entry for that piece, which the caller fills, and counts it. NULL: no room. */
+static inline struct io_uring_sqe* FastFlightReservePlain(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    struct FastFlight* flight = &outbound->flight;
+    struct io_uring_sqe* entry = FastRingReserve(socket->ring, &flight->operation);
+    if (entry == NULL)
+        return NULL;
+    flight->operation.function = FastFlightOver;
+    flight->bytes = outbound->queue.first->length;
+    flight->plain = (uint32_t)flight->bytes;
+    outbound->current = flight;
+    outbound->inFlight = 1;
+    if (outbound->canceling != FAST_SEND_CANCEL_NONE)
+        outbound->canceling = FAST_SEND_CANCEL_NONE; /* that was the one before */
+    FastSocketHold(socket);
+    return entry;
+}
 
 /* Counts a send, of whatever kind, that an entry was just reserved for. */
 void FastFlightBegin(struct FastSocket* socket, struct FastFlight* flight);

@@ -52,8 +52,30 @@ bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, siz
 /* Appends a chunk, whose length is set. Of messages its note is the true length, for its reader. */
 void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk);
 
+/* The same to an empty queue, of bytes, which are not there yet: length of them. */
+static inline void FastInboundPushFirst(struct FastInboundQueue* queue, struct FastBuffer* chunk,
+                                        size_t length)
+{
+    FastBufferSetLength(chunk, length);
+    *FastBufferLink(chunk) = NULL;
+    queue->first = chunk;
+    queue->last = chunk;
+    queue->footprint = FastBufferFootprint(chunk);
+    queue->length = length;
+}
+
 /* Takes the first chunk off, whatever of it is unread; the caller's now. Not when empty. */
 struct FastBuffer* FastInboundPop(struct FastInboundQueue* queue);
+
+/* Takes all chunks off, which are the caller's now. */
+static inline void FastInboundEmpty(struct FastInboundQueue* queue)
+{
+    queue->first = NULL;
+    queue->last = NULL;
+    queue->length = 0;
+    queue->footprint = 0;
+    queue->offset = 0;
+}
 
 /* Copies bytes over the borders of chunks, from the first unread one on; nothing is taken off. */
 size_t FastInboundCopy(const struct FastInboundQueue* queue, uint8_t* data, size_t size);

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-static void countIn(struct FastSocket* socket, size_t length)
+static inline void countIn(struct FastSocket* socket, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
     uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
@@ -53,11 +53,21 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 /* ---- in ---- */
 
 /* Without memory the slot stays vacant; the provider fills it later. */
-static void replace(struct FastInbound* inbound, uint16_t id)
+static inline void replace(struct FastInbound* inbound, uint16_t id)
 {
     uint32_t length = FastProviderLength(inbound->provider);
     struct FastBuffer* next = FastPoolAllocate(inbound->pool, length);
     FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
+}
+
+void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
+    FastProviderFilled(inbound->provider, id, length);
+    countIn(socket, length);
+    replace(inbound, id);
+    FastInboundPushFirst(&inbound->queue, chunk, length);
 }
 
 /* A rest that found no room behind older bytes keeps its buffer. */
@@ -164,7 +174,7 @@ void FastIntakeDropAll(struct FastSocket* socket)
 }
 
 /* A chunk is dropped with its last byte, and not at the next read: its memory is wanted. */
-void FastIntakeConsume(struct FastSocket* socket, size_t size)
+static void consume(struct FastSocket* socket, size_t size)
 {
     struct FastInboundQueue* queue = &socket->inbound.queue;
     while (size > 0) {
@@ -178,4 +188,29 @@ void FastIntakeConsume(struct FastSocket* socket, size_t size)
         FastIntakeDrop(socket);
         size -= left;
     }
+}
+
+/* Not inline: the short way would save registers for it. */
+__attribute__((noinline)) static size_t readOver(struct FastSocket* socket, uint8_t* data,
+                                                 size_t size)
+{
+    size_t count = FastInboundCopy(&socket->inbound.queue, data, size);
+    consume(socket, count);
+    return count;
+}
+
+/* Mostly there is one chunk, and it is read whole. */
+size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    struct FastInboundQueue* queue = &inbound->queue;
+    struct FastBuffer* chunk = queue->first;
+    size_t length = queue->length;
+    if (chunk != queue->last || length > size || inbound->header != NULL)
+        return readOver(socket, data, size);
+    memcpy(data, FastBufferData(chunk) + queue->headroom + queue->offset, length);
+    FastInboundEmpty(queue);
+    FastRingTakeInbound(socket->ring, length);
+    FastPoolRelease(inbound->pool, chunk);
+    return length;
 }

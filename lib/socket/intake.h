@@ -11,6 +11,9 @@
  * it. */
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length);
 
+/* The same of one slot with bytes, for an empty queue. */
+void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length);
+
 /* Queues length bytes of a buffer that did not come from the provider, and is ours now. */
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length);
 
@@ -20,7 +23,8 @@ struct FastBuffer* FastIntakePop(struct FastSocket* socket);
 void FastIntakeDrop(struct FastSocket* socket);
 void FastIntakeDropAll(struct FastSocket* socket);
 
-/* So many bytes from the front were read; chunks without unread bytes are dropped. */
-void FastIntakeConsume(struct FastSocket* socket, size_t size);
+/* Reads up to size bytes from the front, over the borders of chunks; those without unread bytes are
+ * dropped. Returns how many. */
+size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size);
 
 #endif

@@ -65,6 +65,9 @@ struct FastFlight
     struct FastLoan* loan;       /* of the memory, to be sent without a copy; NULL: copied */
     size_t bytes;                /* that were asked for */
     uint32_t count;              /* messages, in the order of the queue */
+    /* So many bytes were a stream's only piece, and copied: with that result nothing has to be
+     * asked. 0: any other send. */
+    uint32_t plain;
 };
 
 struct FastMessage

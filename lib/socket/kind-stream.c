@@ -63,7 +63,7 @@ static void expectMore(struct FastInboundQueue* queue, size_t size)
         queue->wanted = most;
 }
 
-ssize_t FastStreamRead(struct FastSocket* socket, uint8_t* data, size_t size, int flags)
+static ssize_t readWithFlags(struct FastSocket* socket, uint8_t* data, size_t size, int flags)
 {
     struct FastInbound* inbound = &socket->inbound;
     bool more = inbound->end != FAST_INPUT_ENDED && !FastSocketHasFailed(socket);
@@ -72,12 +72,20 @@ ssize_t FastStreamRead(struct FastSocket* socket, uint8_t* data, size_t size, in
     inbound->queue.wanted = 0;
     if (inbound->queue.first == NULL)
         return FastSocketHasFailed(socket) ? -(ssize_t)socket->error : 0;
-    size_t count = FastInboundCopy(&inbound->queue, data, size);
     if (!(flags & MSG_PEEK))
-        FastIntakeConsume(socket, count);
-    else if (more)
+        return (ssize_t)FastIntakeRead(socket, data, size);
+    if (more)
         expectMore(&inbound->queue, size);
-    return (ssize_t)count;
+    return (ssize_t)FastInboundCopy(&inbound->queue, data, size);
+}
+
+ssize_t FastStreamRead(struct FastSocket* socket, uint8_t* data, size_t size, int flags)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    if (flags != 0 || FastSocketHasFailed(socket))
+        return readWithFlags(socket, data, size, flags);
+    inbound->queue.wanted = 0;
+    return inbound->queue.first != NULL ? (ssize_t)FastIntakeRead(socket, data, size) : 0;
 }
 
 /* ---- queueing ---- */
@@ -117,6 +125,29 @@ int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, i
 
 /* ---- sending ---- */
 
+/* As FastKindPrepareSend has it. */
+static bool sendPlainly(struct FastSocket* socket)
+{
+    const struct FastItem* item = socket->outbound->queue.first;
+    struct io_uring_sqe* entry = FastFlightReservePlain(socket);
+    if (entry == NULL)
+        return false;
+    bool whole = FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL);
+    bool polls = socket->outbound->room & FAST_ROOM_POLL_FIRST;
+    entry->opcode = IORING_OP_SEND;
+    entry->ioprio = polls ? IORING_RECVSEND_POLL_FIRST : 0;
+    entry->fd = socket->handle;
+    entry->addr = (uintptr_t)item->data;
+    entry->len = (uint32_t)item->length;
+    entry->msg_flags = (uint32_t)item->flags | MSG_NOSIGNAL | (whole ? MSG_WAITALL : 0);
+    return true;
+}
+
+static bool startSend(struct FastSocket* socket)
+{
+    return FastFlightIsPlain(socket) ? sendPlainly(socket) : FastFlightStartStream(socket);
+}
+
 /* MSG_WAITALL is refused by TLS: the same again without; short counts are resumed. */
 static bool dropsWaitAll(struct FastSocket* socket, int error)
 {
@@ -142,7 +173,7 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
 }
 
 const struct FastKind FastKindStream = {
-    .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED,
+    .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED | FAST_TRAIT_PLAIN,
     .layout = FAST_INBOUND_BYTES,
     .size = sizeof(struct FastSocket),
     .readFlags = FAST_STREAM_READ_FLAGS,
@@ -152,7 +183,7 @@ const struct FastKind FastKindStream = {
     .read = FastStreamRead,
     .checkSend = checkSend,
     .append = FastStreamAppend,
-    .startSend = FastFlightStartStream,
+    .startSend = startSend,
     .prepareSend = FastKindPrepareSend,
     .classifySend = classifySend,
     .end = FastKindEnd,

@@ -11,6 +11,20 @@
 void FastOutputConsume(struct FastSocket* socket, size_t size);
 void FastOutputPop(struct FastSocket* socket);
 
+/* Of a stream that has a single piece, all of which was accepted: the queue is empty then, and the
+ * socket counts no more in GetFastRingPending. The user is told by the caller. */
+static inline void FastOutputPopOnly(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    struct FastItem* item = outbound->queue.first;
+    outbound->statistics.bytes += item->length;
+    outbound->queue.first = NULL;
+    outbound->queue.last = NULL;
+    outbound->queue.length = 0;
+    FastSocketCountOff(socket);
+    FastItemFree(item);
+}
+
 /* Drops everything that is not in flight; all of it later, where a gathered send still reads from
  * the head. The users of barriers among it are called later. */
 void FastOutputDrop(struct FastSocket* socket);

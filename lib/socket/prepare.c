@@ -21,14 +21,21 @@ static bool run(struct FastSocket* socket, uint8_t part, bool (*function)(struct
     return false;
 }
 
+static bool runAll(struct FastSocket* socket)
+{
+    return run(socket, FAST_DUE_RECEIVE, FastReceivePrepare) &&
+           run(socket, FAST_DUE_POLL, FastPollPrepare) &&
+           run(socket, FAST_DUE_SEND, FastSendPrepare) &&
+           run(socket, FAST_DUE_RELEASE, FastReleasePrepare);
+}
+
+/* Mostly a send, and nothing else. */
 bool FastPrepareRun(struct FastTask* task)
 {
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, prepare);
     bool done = socket->stage == FAST_STAGE_CLOSED ||
-                (run(socket, FAST_DUE_RECEIVE, FastReceivePrepare) &&
-                 run(socket, FAST_DUE_POLL, FastPollPrepare) &&
-                 run(socket, FAST_DUE_SEND, FastSendPrepare) &&
-                 run(socket, FAST_DUE_RELEASE, FastReleasePrepare));
+                (socket->due == FAST_DUE_SEND ? run(socket, FAST_DUE_SEND, FastSendPrepare)
+                                              : runAll(socket));
     if (!done && !FastTaskIsQueued(task))
         return false;
     FastSocketDrop(socket); /* queued again meanwhile, the task has another reference */

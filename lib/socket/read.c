@@ -8,21 +8,31 @@
 #include "socket/receive.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 
-ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags)
+static inline ssize_t readOpen(struct FastSocket* socket, void* data, size_t size, int flags)
 {
-    int result = FastSocketCheck(socket);
-    if (result < 0)
-        return result;
     if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
         return -EBADF;
     if (data == NULL || size == 0 || flags & ~socket->kind->readFlags)
         return -EINVAL;
-    ssize_t count = socket->kind->read(socket, data, size < SSIZE_MAX ? size : SSIZE_MAX, flags);
+    ssize_t count = socket->kind->read(socket, data, size, flags);
     FastReceiveBalance(socket);
     return count;
+}
+
+/* Not inline: the short way would save registers for it. */
+__attribute__((noinline)) static ssize_t readAny(struct FastSocket* socket, void* data, size_t size,
+                                                 int flags)
+{
+    int result = FastSocketCheckAll(socket);
+    return result < 0 ? result : readOpen(socket, data, size, flags);
+}
+
+ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags)
+{
+    return FastSocketIsOpen(socket) ? readOpen(socket, data, size, flags)
+                                    : readAny(socket, data, size, flags);
 }
 
 /* A chunk as its new owner sees it: without what was read of it, and without a header that only we

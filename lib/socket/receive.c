@@ -277,10 +277,32 @@ static void handle(struct FastSocket* socket, const struct io_uring_cqe* complet
     carry(socket, answer, state);
 }
 
-static void onReceive(struct FastOperation* operation, const struct io_uring_cqe* completion)
+/* Bytes in one buffer, while nothing is unread and nothing is amiss. */
+static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
-    struct FastArmed* armed = FAST_CONTAINER(operation, struct FastArmed, operation);
-    struct FastSocket* socket = socketOf(armed);
+    const struct FastInbound* inbound = &socket->inbound;
+    const uint32_t both = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+    return (completion->flags & both) == both && completion->res > 0 &&
+           FastSocketHas(socket, FAST_TRAIT_PLAIN) && inbound->queue.first == NULL &&
+           inbound->queue.headroom == 0 && inbound->end == FAST_INPUT_OPEN && !inbound->discard &&
+           FastProviderIsPossible(inbound->provider, bufferOf(completion),
+                                  (size_t)completion->res, false);
+}
+
+/* What handleAny() comes to then. */
+static void takePlainly(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    socket->inbound.unexpectedEnd = false;
+    socket->inbound.errors = 0;
+    FastIntakeFirst(socket, bufferOf(completion), (size_t)completion->res);
+    FastSocketNotify(socket, FAST_NOTIFY_INPUT);
+}
+
+/* Not inline: the short way would save registers for it. */
+__attribute__((noinline)) static void handleAny(struct FastSocket* socket,
+                                                const struct io_uring_cqe* completion)
+{
+    struct FastArmed* armed = &socket->inbound.receive;
     uint8_t state = armed->state;
     bool over = FastArmedComplete(armed, completion);
     handle(socket, completion, state);
@@ -288,6 +310,16 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
         return;
     FastSocketDefer(socket, FAST_DUE_RECEIVE | FAST_DUE_RELEASE);
     FastSocketDrop(socket);
+}
+
+static void onReceive(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastArmed* armed = FAST_CONTAINER(operation, struct FastArmed, operation);
+    struct FastSocket* socket = socketOf(armed);
+    if (isPlain(socket, completion))
+        takePlainly(socket, completion);
+    else
+        handleAny(socket, completion);
 }
 
 static void onCanceled(struct FastArmed* armed, int result)

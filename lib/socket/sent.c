@@ -201,7 +201,8 @@ static void acceptSent(struct FastSocket* socket, const struct FastFlight* fligh
         acceptBytes(socket, bytes, flight->bytes);
 }
 
-void FastSentFinish(struct FastFlight* flight, int result)
+/* Not inline: the short way would save registers for it. */
+__attribute__((noinline)) static void finishAny(struct FastFlight* flight, int result)
 {
     struct FastSocket* socket = flight->socket;
     struct FastOutbound* outbound = socket->outbound;
@@ -216,4 +217,36 @@ void FastSentFinish(struct FastFlight* flight, int result)
     if (messages)
         FastSentPopDone(socket);
     FastSentGoOn(socket);
+}
+
+/* Of a plain send all was accepted, nothing was queued behind it, and nobody waits for its end. */
+static bool isPlainEnd(const struct FastSocket* socket, const struct FastFlight* flight, int result)
+{
+    const struct FastOutbound* outbound = socket->outbound;
+    return result > 0 && (uint32_t)result == flight->plain &&
+           outbound->queue.length == (uint32_t)result && outbound->queue.first->next == NULL &&
+           outbound->canceling == FAST_SEND_CANCEL_NONE && socket->stage == FAST_STAGE_LIVE &&
+           socket->connection == FAST_CONNECTION_MADE && socket->shutdown != FAST_SHUTDOWN_WANTED;
+}
+
+/* What finishAny() comes to then. */
+static void endPlainly(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    outbound->current = NULL;
+    outbound->inFlight = 0;
+    outbound->room = 0;
+    outbound->cutShort = false;
+    outbound->progress++;
+    outbound->statistics.operations++;
+    FastOutputPopOnly(socket);
+    FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
+}
+
+void FastSentFinish(struct FastFlight* flight, int result)
+{
+    if (isPlainEnd(flight->socket, flight, result))
+        endPlainly(flight->socket);
+    else
+        finishAny(flight, result);
 }
