@@ -75,6 +75,14 @@ static inline bool FastRingIsOwned(const struct FastRing* ring)
                                        FastThreadHasNumber(&ring->owner));
 }
 
+/* FastRingCheck gives 0, and the release has not begun. true is certain, in few instructions; false
+ * is to be asked again by those. */
+static inline bool FastRingIsAtWork(const struct FastRing* ring)
+{
+    return atomic_load_explicit(&ring->state, memory_order_relaxed) == RING_RUNNING &&
+           !FastRingIsForked(ring) && FastThreadIsSelf(&ring->owner);
+}
+
 /* For calls on what exists: 0, -EINVAL (no ring), -EPERM, or -ECANCELED once the ring is gone. */
 static inline int FastRingCheck(const struct FastRing* ring)
 {
