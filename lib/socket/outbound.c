@@ -14,11 +14,11 @@
 
 enum
 {
-    OUTBOUND_MIN_PIECE = 4096,      /* memory of a copy, small bursts */
+    /* Memory of a copy, with its item: pools have classes of powers of two. */
+    OUTBOUND_MIN_PIECE = 8192,      /* of small bursts */
     OUTBOUND_MAX_SHARED = 64 << 10, /* and large ones */
     /* A long message is cut, so that its memory returns as it is sent. */
     OUTBOUND_MAX_PIECE = 256 << 10,
-    OUTBOUND_CLASS_SLACK = 64,     /* pools have classes of powers of two and this much more */
     OUTBOUND_MAX_GATHER = 1 << 20, /* bytes of one operation */
     OUTBOUND_MAX_VECTOR = 1024,    /* the kernel's limit */
 };
@@ -114,15 +114,22 @@ static size_t pieceSize(const struct FastOutboundQueue* queue, size_t size)
     size_t piece = OUTBOUND_MIN_PIECE;
     while (piece < OUTBOUND_MAX_SHARED && piece < queue->length)
         piece *= 2;
-    while (piece < OUTBOUND_MAX_PIECE &&
-           piece + OUTBOUND_CLASS_SLACK < size + sizeof(struct FastItem))
+    while (piece < OUTBOUND_MAX_PIECE && piece < size + sizeof(struct FastItem))
         piece *= 2;
-    return piece + OUTBOUND_CLASS_SLACK - sizeof(struct FastItem);
+    return piece - sizeof(struct FastItem);
 }
 
-/* Pieces for size bytes, none of them linked to the queue yet; NULL when memory lacks. */
-__attribute__((noinline)) static struct FastItem* makePieces(
-    const struct FastOutboundQueue* queue, struct FastBufferPool* pool, size_t size)
+static void freePieces(struct FastItem* piece)
+{
+    while (piece != NULL) {
+        struct FastItem* next = piece->next;
+        FastItemFree(piece);
+        piece = next;
+    }
+}
+
+struct FastItem* FastOutboundReserve(const struct FastOutboundQueue* queue,
+                                     struct FastBufferPool* pool, size_t size)
 {
     struct FastItem* first = NULL;
     struct FastItem** place = &first;
@@ -134,12 +141,10 @@ __attribute__((noinline)) static struct FastItem* makePieces(
         place = &item->next;
         size -= item->room < size ? item->room : size;
     }
-    while (size > 0 && first != NULL) {
-        struct FastItem* next = first->next;
-        FastItemFree(first);
-        first = next;
-    }
-    return first;
+    if (size == 0)
+        return first;
+    freePieces(first);
+    return NULL;
 }
 
 static void fillItem(struct FastItem* item, const struct iovec* vector, size_t offset, size_t size)
@@ -149,23 +154,21 @@ static void fillItem(struct FastItem* item, const struct iovec* vector, size_t o
     item->room -= (uint32_t)size;
 }
 
-/* Fills the pieces with what is left from offset on, and appends them. */
-__attribute__((noinline)) static void appendPieces(struct FastOutboundQueue* queue,
-                                                   struct FastItem* piece,
-                                                   const struct iovec* vector, size_t offset,
-                                                   size_t size, int flags)
+void FastOutboundFill(struct FastOutboundQueue* queue, struct FastItem* pieces,
+                      const struct iovec* vector, size_t offset, size_t size, int flags)
 {
-    while (piece != NULL) {
-        struct FastItem* next = piece->next;
+    while (offset < size) {
+        struct FastItem* piece = pieces;
         size_t count = piece->room < size - offset ? piece->room : size - offset;
+        pieces = piece->next;
         piece->next = NULL;
         piece->flags = flags;
-        piece->messages = next == NULL; /* the message ends in the last one */
         fillItem(piece, vector, offset, count);
         FastOutboundAppend(queue, piece);
         offset += count;
-        piece = next;
+        piece->messages = offset == size; /* the message ends in the last one */
     }
+    freePieces(pieces);
 }
 
 static int appendMarker(struct FastOutboundQueue* queue, struct FastBufferPool* pool)
@@ -184,11 +187,11 @@ static int copyPieces(struct FastOutboundQueue* queue, struct FastBufferPool* po
     size_t room = pieceSize(queue, size - offset);
     bool single = size - offset <= room;
     struct FastItem* piece = single ? FastItemMake(pool, FAST_ITEM_BYTES, room)
-                                    : makePieces(queue, pool, size - offset);
+                                    : FastOutboundReserve(queue, pool, size - offset);
     if (piece == NULL)
         return -ENOMEM;
     if (!single) {
-        appendPieces(queue, piece, vector, offset, size, flags);
+        FastOutboundFill(queue, piece, vector, offset, size, flags);
         return 0;
     }
     piece->flags = flags;

@@ -7,6 +7,8 @@
 
 #include "socket/item.h"
 
+#include <string.h>
+
 struct FastOutboundQueue
 {
     struct FastItem* first; /* sent next, or in flight */
@@ -27,6 +29,29 @@ struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue);
  * -ENOMEM with nothing copied. No bytes at all leave a marker. */
 int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
                      const struct iovec* vector, size_t size, int flags);
+
+/* The same of bytes without flags, where that is a copy and nothing else: they fit behind those that
+ * were queued last, which have no flags either. false: nothing is done. */
+static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void* data, size_t size)
+{
+    struct FastItem* last = queue->last;
+    /* Nothing but bytes has room; a size of 0 is larger than any. */
+    if (last == NULL || size - 1 >= last->room || last->flags != 0 || queue->messages != 0)
+        return false;
+    memcpy(last->data + last->length, data, size);
+    last->length += size;
+    last->room -= (uint32_t)size;
+    last->messages++;
+    queue->length += size;
+    return true;
+}
+
+/* The same in two steps: pieces for size bytes, which the queue does not know yet (NULL: no memory),
+ * and their filling with what is left of a vector from offset on. What is left of them is freed. */
+struct FastItem* FastOutboundReserve(const struct FastOutboundQueue* queue,
+                                     struct FastBufferPool* pool, size_t size);
+void FastOutboundFill(struct FastOutboundQueue* queue, struct FastItem* pieces,
+                      const struct iovec* vector, size_t offset, size_t size, int flags);
 
 /* Moves the head of the queue over bytes that were accepted; items that are done are freed. */
 void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size);

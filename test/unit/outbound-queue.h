@@ -12,8 +12,8 @@
 enum
 {
     MUCH = 3 << 20,
-    PIECE = 4096 + 64 - sizeof(struct FastItem), /* memory of the first copy */
-    LARGE_PIECE = (256 << 10) + 64 - sizeof(struct FastItem),
+    PIECE = 8192 - sizeof(struct FastItem), /* memory of the first copy */
+    LARGE_PIECE = (256 << 10) - sizeof(struct FastItem),
     MAX_GATHER = 1 << 20,
     MAX_VECTOR = 1024,
 };
