@@ -47,6 +47,7 @@ struct FastRingFlusher;
 struct FastRingGroup;
 struct FastRingMember;
 struct FastRingStarter;
+struct FastSpare;
 
 struct FastRing
 {
@@ -107,6 +108,15 @@ struct FastRing
         struct FastWaiterList waiting;
         bool throttled; /* members have heard of the limit since there was room */
     } inbound;
+
+    struct /* spare */
+    {
+        struct FastSpare* free; /* the one given back last */
+        struct FastSpare* row;  /* to be looked at */
+        uint32_t count;         /* free ones */
+        uint32_t taken;         /* since the last look */
+        uint32_t keep;          /* free ones that are not too many */
+    } spares;
 
     bool guarded; /* enter: entries that may raise SIGPIPE are reserved */
 

@@ -168,7 +168,7 @@ struct FastInbound
     bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
 };
 
-/* ---- the outbound side: made when it is first needed, since most connections only wait ---- */
+/* ---- the outbound side: there while it is needed, since most connections only wait ---- */
 
 enum FastSendStop
 {
@@ -212,6 +212,7 @@ enum
 
 struct FastOutbound
 {
+    struct FastSpare spare;
     struct FastOutboundQueue queue;
     struct FastFlight flight;   /* what was gathered from the head */
     struct FastFlight* current; /* what a cancellation aims at: flight, or one with zero copy */
@@ -237,13 +238,11 @@ struct FastOutbound
     struct FastStall stall;     /* the bound of the release, or another */
     struct
     {
-        uint64_t bytes;
-        uint64_t operations;
         uint64_t zeroCopy;
         uint64_t copied;
         uint64_t failed;
         uint64_t dropped;
-    } statistics; /* as in struct FastSocketStatistics */
+    } statistics; /* as in struct FastSocketStatistics, but for what a socket counts itself */
 };
 
 /* ---- the poll: what send and receive don't see ---- */
@@ -279,7 +278,7 @@ struct FastSocket
     struct FastTask dispatch;
     struct FastTask retry; /* what the kernel had no memory for, or failed to cancel */
     struct FastInbound inbound;
-    struct FastOutbound* outbound; /* NULL: nothing was queued yet */
+    struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
     struct FastBufferPool* pool;   /* for what is sent; may be NULL */
     struct FastPoll poll;
     uint32_t references;
@@ -307,7 +306,9 @@ struct FastSocket
         uint64_t truncated;
         uint64_t starvations;
         uint64_t pauses;
-    } statistics; /* of receiving, as in struct FastSocketStatistics */
+        uint64_t sentBytes;
+        uint64_t sentOperations;
+    } statistics; /* as in struct FastSocketStatistics */
 };
 
 /* The user's reference and the retry, in zeroed memory. */
@@ -346,8 +347,18 @@ void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage);
 /* Looks whether the socket counts in GetFastRingPending now; after its queue or stage changed. */
 void FastSocketCountPending(struct FastSocket* socket);
 
-/* Makes the outbound side, if it is not there yet: 0 or -ENOMEM. */
+/* Makes the outbound side, if it is not there: 0 or -ENOMEM. */
 int FastSocketMakeOutbound(struct FastSocket* socket);
+
+/* It may not be needed any more: the ring looks when it has nothing to do, and takes it away if
+ * nothing is in it and all of it is as it was made. */
+static inline void FastSocketReconsiderOutbound(struct FastSocket* socket)
+{
+    FastRingLookLater(socket->ring, &socket->outbound->spare);
+}
+
+/* Takes it away, whatever is in it. */
+void FastSocketDropOutbound(struct FastSocket* socket);
 
 enum
 {

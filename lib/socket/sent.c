@@ -184,7 +184,7 @@ static void acceptMessages(struct FastSocket* socket, const struct FastFlight* f
         if (flight->count > 1 && item->length > bytes)
             break;
         bytes -= item->length < bytes ? item->length : bytes;
-        outbound->statistics.bytes += item->length;
+        socket->statistics.sentBytes += item->length;
         outbound->progress++;
         item->state = FAST_ITEM_DONE;
     }
@@ -193,7 +193,7 @@ static void acceptMessages(struct FastSocket* socket, const struct FastFlight* f
 static void acceptSent(struct FastSocket* socket, const struct FastFlight* flight, size_t bytes)
 {
     struct FastOutbound* outbound = socket->outbound;
-    outbound->statistics.operations++;
+    socket->statistics.sentOperations++;
     outbound->statistics.zeroCopy += flight->loan != NULL;
     if (flight->message != NULL)
         acceptMessages(socket, flight, bytes);

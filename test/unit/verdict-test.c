@@ -132,7 +132,7 @@ static void closeSocket(void)
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
     ReleaseFastRing(ring);
-    free(self->outbound);
+    FastSocketDropOutbound(self);
     free(self);
 }
 
