@@ -143,7 +143,8 @@ static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_
 /* The array's entry is free before the function runs, which may enter the kernel. */
 static void handleCompletion(struct FastRing* ring, const struct io_uring_cqe* entry)
 {
-    struct FastOperation* operation = (struct FastOperation*)(uintptr_t)entry->user_data;
+    uintptr_t address = (uintptr_t)entry->user_data & ~(uintptr_t)FAST_OPERATION_CANCEL;
+    struct FastOperation* operation = (struct FastOperation*)address;
     struct io_uring_cqe completion = {
         .user_data = entry->user_data,
         .res = entry->res,

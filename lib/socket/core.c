@@ -102,7 +102,7 @@ static bool onRetry(struct FastTask* task)
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, retry);
     socket->inbound.stops &= (uint16_t)~FAST_STOP_BACKOFF;
     FastArmedRetry(&socket->inbound.receive);
-    FastArmedRetry(&socket->poll.armed);
+    FastArmedRetry(&socket->poll);
     if (socket->outbound != NULL) {
         socket->outbound->stops &= (uint8_t)~FAST_SEND_STOP_BACKOFF;
         if (socket->outbound->canceling == FAST_SEND_CANCEL_FAILED)

@@ -151,16 +151,15 @@ struct FastInbound
     struct FastRingBufferProvider* provider;
     struct FastBufferPool* pool;
     struct msghdr* header; /* the template; NULL: none was given */
+    /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
     struct FastArmed receive;
     struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
     size_t turnLength;        /* received in turn */
     uint32_t turn;
-    uint32_t mark;      /* of the provider, when the receive was submitted */
     int flags;          /* of the receive */
     uint16_t stops;     /* FAST_STOP_* */
     uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t end;        /* enum FastInputEnd */
-    uint8_t form;       /* enum FastReceiveForm */
     uint8_t errors;     /* of messages, in a row */
     bool rearm;         /* what is in flight takes more than the ring's limit allows now */
     bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
@@ -253,14 +252,12 @@ enum FastPollForm
     FAST_POLL_ROOM, /* for what is sent, or the end of connecting */
 };
 
-struct FastPoll
+enum FastPollNote
 {
-    struct FastArmed armed;
-    uint8_t form; /* enum FastPollForm: what the poll in flight waits for */
     /* POLLERR is always on, since the user doesn't read the error queue: only wake-ups say
      * anything. */
-    bool noisy;
-    bool refused; /* the descriptor can't be polled */
+    FAST_POLL_NOISY = 1,
+    FAST_POLL_REFUSED = 2, /* the descriptor can't be polled */
 };
 
 /* ---- the socket ---- */
@@ -280,7 +277,7 @@ struct FastSocket
     struct FastInbound inbound;
     struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
     struct FastBufferPool* pool;   /* for what is sent; may be NULL */
-    struct FastPoll poll;
+    struct FastArmed poll; /* form: enum FastPollForm; notes: FAST_POLL_* */
     uint32_t references;
     int handle;
     uint32_t traits;      /* FAST_TRAIT_* */

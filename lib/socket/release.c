@@ -84,7 +84,7 @@ static void startDraining(struct FastSocket* socket)
 static bool isQuiet(const struct FastSocket* socket)
 {
     const struct FastOutbound* outbound = socket->outbound;
-    return FastArmedIsIdle(&socket->inbound.receive) && FastArmedIsIdle(&socket->poll.armed) &&
+    return FastArmedIsIdle(&socket->inbound.receive) && FastArmedIsIdle(&socket->poll) &&
            (outbound == NULL || (outbound->inFlight == 0 && outbound->trails == 0 &&
                                  outbound->canceling != FAST_SEND_CANCEL_IN_FLIGHT &&
                                  outbound->canceled.first == NULL));

@@ -93,7 +93,7 @@ static void waitForRoom(struct FastSocket* socket)
     struct FastOutbound* outbound = socket->outbound;
     if (outbound->room & FAST_ROOM_POLLED)
         FastSocketBackOffSend(socket);
-    else if (outbound->room & FAST_ROOM_POLL_FIRST || socket->poll.noisy)
+    else if (outbound->room & FAST_ROOM_POLL_FIRST || socket->poll.notes & FAST_POLL_NOISY)
         FastSentWaitForRoom(socket);
     else
         outbound->room |= FAST_ROOM_POLL_FIRST;
@@ -142,7 +142,7 @@ static void noteCount(struct FastSocket* socket, size_t count, size_t wanted)
     outbound->cutShort = count < wanted && outbound->canceling <= FAST_SEND_CANCEL_WANTED;
     if (count == wanted)
         return;
-    if (socket->poll.noisy)
+    if (socket->poll.notes & FAST_POLL_NOISY)
         FastSentWaitForRoom(socket);
     else
         outbound->room = FAST_ROOM_POLL_FIRST;
