@@ -153,16 +153,15 @@ struct FastInbound
     struct FastRingBufferProvider* provider;
     struct FastBufferPool* pool;
     struct msghdr* header; /* the template; NULL: none was given */
+    /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
     struct FastArmed receive;
     struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
     size_t turnLength;        /* received in turn */
     uint32_t turn;
-    uint32_t mark;      /* of the provider, when the receive was submitted */
     int flags;          /* of the receive */
     uint16_t stops;     /* FAST_STOP_* */
     uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t end;        /* enum FastInputEnd */
-    uint8_t form;       /* enum FastReceiveForm */
     uint8_t errors;     /* of messages, in a row */
     bool rearm;         /* what is in flight takes more than the ring's limit allows now */
     bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
@@ -170,7 +169,7 @@ struct FastInbound
     bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
 };
 
-/* ---- the outbound side: made when it is first needed, since most connections only wait ---- */
+/* ---- the outbound side: there while it is needed, since most connections only wait ---- */
 
 enum FastSendStop
 {
@@ -214,6 +213,7 @@ enum
 
 struct FastOutbound
 {
+    struct FastSpare spare;
     struct FastOutboundQueue queue;
     struct FastFlight flight;   /* what was gathered from the head */
     struct FastFlight* current; /* what a cancellation aims at: flight, or one with zero copy */
@@ -239,13 +239,11 @@ struct FastOutbound
     struct FastStall stall;     /* the bound of the release, or another */
     struct
     {
-        uint64_t bytes;
-        uint64_t operations;
         uint64_t zeroCopy;
         uint64_t copied;
         uint64_t failed;
         uint64_t dropped;
-    } statistics; /* as in struct FastSocketStatistics */
+    } statistics; /* as in struct FastSocketStatistics, but for what a socket counts itself */
 };
 
 /* ---- the poll: what send and receive don't see ---- */
@@ -256,14 +254,12 @@ enum FastPollForm
     FAST_POLL_ROOM, /* for what is sent, or the end of connecting */
 };
 
-struct FastPoll
+enum FastPollNote
 {
-    struct FastArmed armed;
-    uint8_t form; /* enum FastPollForm: what the poll in flight waits for */
     /* POLLERR is always on, since the user doesn't read the error queue: only wake-ups say
      * anything. */
-    bool noisy;
-    bool refused; /* the descriptor can't be polled */
+    FAST_POLL_NOISY = 1,
+    FAST_POLL_REFUSED = 2, /* the descriptor can't be polled */
 };
 
 /* ---- the socket ---- */
@@ -281,9 +277,9 @@ struct FastSocket
     struct FastTask dispatch;
     struct FastTask retry; /* what the kernel had no memory for, or failed to cancel */
     struct FastInbound inbound;
-    struct FastOutbound* outbound; /* NULL: nothing was queued yet */
+    struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
     struct FastBufferPool* pool;   /* for what is sent; may be NULL */
-    struct FastPoll poll;
+    struct FastArmed poll; /* form: enum FastPollForm; notes: FAST_POLL_* */
     uint32_t references;
     int handle;
     uint32_t traits;      /* FAST_TRAIT_* */
@@ -309,7 +305,9 @@ struct FastSocket
         uint64_t truncated;
         uint64_t starvations;
         uint64_t pauses;
-    } statistics; /* of receiving, as in struct FastSocketStatistics */
+        uint64_t sentBytes;
+        uint64_t sentOperations;
+    } statistics; /* as in struct FastSocketStatistics */
 };
 
 /* The user's reference and the retry, in zeroed memory. */
@@ -396,8 +394,18 @@ static inline void FastSocketCountOff(struct FastSocket* socket)
     FastRingCountPending(socket->ring, -1);
 }
 
-/* Makes the outbound side, if it is not there yet: 0 or -ENOMEM. */
+/* Makes the outbound side, if it is not there: 0 or -ENOMEM. */
 int FastSocketMakeOutbound(struct FastSocket* socket);
+
+/* It may not be needed any more: the ring looks when it has nothing to do, and takes it away if
+ * nothing is in it and all of it is as it was made. */
+static inline void FastSocketReconsiderOutbound(struct FastSocket* socket)
+{
+    FastRingLookLater(socket->ring, &socket->outbound->spare);
+}
+
+/* Takes it away, whatever is in it. */
+void FastSocketDropOutbound(struct FastSocket* socket);
 
 enum
 {

@@ -120,7 +120,7 @@ static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 {
     const struct FastInbound* inbound = &socket->inbound;
-    bool bundle = inbound->form == FAST_RECEIVE_BUNDLE;
+    bool bundle = inbound->receive.form == FAST_RECEIVE_BUNDLE;
     struct FastProviderSlots slots = FastProviderSlotsOf(inbound->provider, id, length, bundle);
     while (FastProviderNextSlot(&slots)) {
         FastProviderFilled(inbound->provider, slots.id, slots.length);

@@ -58,7 +58,7 @@ static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
     const struct FastInboundQueue* queue = &inbound->queue;
     uint64_t each = queue->turnLimit;
     if (receivesBundles(socket)) {
-        inbound->form = FAST_RECEIVE_BUNDLE;
+        inbound->receive.form = FAST_RECEIVE_BUNDLE;
         entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
         each = each < bundleShare(inbound) ? each : bundleShare(inbound);
     }
@@ -87,7 +87,7 @@ static bool prepareMessages(struct FastSocket* socket)
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = GetFastRingBufferGroup(inbound->provider);
-    inbound->form = FAST_RECEIVE_MULTISHOT;
+    inbound->receive.form = FAST_RECEIVE_MULTISHOT;
     return true;
 }
 
@@ -99,11 +99,11 @@ static bool prepareBytes(struct FastSocket* socket)
         return false;
     uint64_t owner = entry->user_data;
     if (!inbound->discard && FastRingInboundIsFull(socket->ring)) {
-        inbound->form = FAST_RECEIVE_ONCE;
+        inbound->receive.form = FAST_RECEIVE_ONCE;
         io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider),
                            inbound->flags);
     } else {
-        inbound->form = FAST_RECEIVE_MULTISHOT;
+        inbound->receive.form = FAST_RECEIVE_MULTISHOT;
         io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
         boundReceive(socket, entry);
     }
@@ -132,7 +132,7 @@ static bool lostMessages(struct FastSocket* socket, bool (*hasDropped)(struct Fa
     if (!FastSocketHas(socket, FAST_TRAIT_OWN_SHORTAGE) || available == 0)
         return false;
     bool dropped = hasDropped != NULL && hasDropped(socket);
-    if (available > FastProviderMark(inbound->provider) - inbound->mark)
+    if (available > FastProviderMark(inbound->provider) - inbound->receive.mark)
         return true;
     return FastSystemTakeError(socket->handle) != 0 || dropped;
 }

@@ -23,6 +23,8 @@ enum
     RECEIVE_MAX_ERRORS = 16, /* in a row, without a back-off */
 };
 
+static const struct FastArmedFunctions receiveFunctions;
+
 static struct FastSocket* socketOf(struct FastArmed* armed)
 {
     return FAST_CONTAINER(armed, struct FastSocket, inbound.receive);
@@ -103,7 +105,7 @@ static void onServed(struct FastWaiter* waiter)
 void FastReceiveThrottle(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastArmedIsInFlight(&inbound->receive) || inbound->form == FAST_RECEIVE_ONCE ||
+    if (!FastArmedIsInFlight(&inbound->receive) || inbound->receive.form == FAST_RECEIVE_ONCE ||
         inbound->queue.layout == FAST_INBOUND_MESSAGES)
         return;
     inbound->rearm = true;
@@ -135,7 +137,7 @@ static void refuse(struct FastSocket* socket, const struct io_uring_cqe* complet
 {
     struct FastInbound* inbound = &socket->inbound;
     FastProviderReject(inbound->provider, bufferOf(completion), (size_t)completion->res,
-                       inbound->form == FAST_RECEIVE_BUNDLE);
+                       inbound->receive.form == FAST_RECEIVE_BUNDLE);
     FastRingDistrust(socket->ring);
     if (socket->kind->keepError != NULL) {
         FastSocketFailOne(socket, EIO);
@@ -158,7 +160,7 @@ static bool isReal(struct FastSocket* socket, const struct io_uring_cqe* complet
     size_t length = (size_t)completion->res;
     if (length < inbound->queue.headroom ||
         !FastProviderIsPossible(inbound->provider, id, length,
-                                inbound->form == FAST_RECEIVE_BUNDLE))
+                                inbound->receive.form == FAST_RECEIVE_BUNDLE))
         return false;
     FastProviderFilled(inbound->provider, id, length);
     return true;
@@ -184,7 +186,7 @@ static void waitForBuffers(struct FastSocket* socket)
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
     inbound->stops |= FAST_STOP_NO_BUFFERS;
-    FastProviderWait(inbound->provider, &inbound->waiter, inbound->mark);
+    FastProviderWait(inbound->provider, &inbound->waiter, inbound->receive.mark);
 }
 
 /* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
@@ -303,6 +305,8 @@ __attribute__((noinline)) static void handleAny(struct FastSocket* socket,
                                                 const struct io_uring_cqe* completion)
 {
     struct FastArmed* armed = &socket->inbound.receive;
+    if (FastArmedTakeCancel(armed, &receiveFunctions, completion))
+        return;
     uint8_t state = armed->state;
     bool over = FastArmedComplete(armed, completion);
     handle(socket, completion, state);
@@ -340,7 +344,7 @@ static bool prepare(struct FastArmed* armed)
     struct FastInbound* inbound = &socket->inbound;
     if (!socket->kind->prepareReceive(socket))
         return false;
-    inbound->mark = FastProviderMark(inbound->provider);
+    inbound->receive.mark = FastProviderMark(inbound->provider);
     inbound->doubted = false;
     inbound->rearm = false;
     if (inbound->end == FAST_INPUT_ENDING)
@@ -353,7 +357,8 @@ bool FastReceivePrepare(struct FastSocket* socket)
     struct FastInbound* inbound = &socket->inbound;
     updateStops(socket);
     bool stale = inbound->rearm || inbound->end == FAST_INPUT_ENDING;
-    return FastArmedUpdate(socket->ring, &inbound->receive, inbound->stops == 0, stale);
+    return FastArmedUpdate(socket->ring, &inbound->receive, &receiveFunctions, inbound->stops == 0,
+                           stale);
 }
 
 static void holdSocket(struct FastArmed* armed)
@@ -366,14 +371,15 @@ static void dropSocket(struct FastArmed* armed)
     FastSocketDrop(socketOf(armed));
 }
 
+static const struct FastArmedFunctions receiveFunctions = {
+    .prepare = prepare,
+    .canceled = onCanceled,
+    .hold = holdSocket,
+    .drop = dropSocket,
+};
+
 void FastReceiveInitialize(struct FastSocket* socket)
 {
-    static const struct FastArmedFunctions functions = {
-        .prepare = prepare,
-        .canceled = onCanceled,
-        .hold = holdSocket,
-        .drop = dropSocket,
-    };
-    FastArmedInitialize(&socket->inbound.receive, &functions, onReceive);
+    FastArmedInitialize(&socket->inbound.receive, onReceive);
     socket->inbound.waiter.function = onServed;
 }

@@ -93,7 +93,7 @@ static void waitForRoom(struct FastSocket* socket)
     struct FastOutbound* outbound = socket->outbound;
     if (outbound->room & FAST_ROOM_POLLED)
         FastSocketBackOffSend(socket);
-    else if (outbound->room & FAST_ROOM_POLL_FIRST || socket->poll.noisy)
+    else if (outbound->room & FAST_ROOM_POLL_FIRST || socket->poll.notes & FAST_POLL_NOISY)
         FastSentWaitForRoom(socket);
     else
         outbound->room |= FAST_ROOM_POLL_FIRST;
@@ -142,7 +142,7 @@ static void noteCount(struct FastSocket* socket, size_t count, size_t wanted)
     outbound->cutShort = count < wanted && outbound->canceling <= FAST_SEND_CANCEL_WANTED;
     if (count == wanted)
         return;
-    if (socket->poll.noisy)
+    if (socket->poll.notes & FAST_POLL_NOISY)
         FastSentWaitForRoom(socket);
     else
         outbound->room = FAST_ROOM_POLL_FIRST;
@@ -184,7 +184,7 @@ static void acceptMessages(struct FastSocket* socket, const struct FastFlight* f
         if (flight->count > 1 && item->length > bytes)
             break;
         bytes -= item->length < bytes ? item->length : bytes;
-        outbound->statistics.bytes += item->length;
+        socket->statistics.sentBytes += item->length;
         outbound->progress++;
         item->state = FAST_ITEM_DONE;
     }
@@ -193,7 +193,7 @@ static void acceptMessages(struct FastSocket* socket, const struct FastFlight* f
 static void acceptSent(struct FastSocket* socket, const struct FastFlight* flight, size_t bytes)
 {
     struct FastOutbound* outbound = socket->outbound;
-    outbound->statistics.operations++;
+    socket->statistics.sentOperations++;
     outbound->statistics.zeroCopy += flight->loan != NULL;
     if (flight->message != NULL)
         acceptMessages(socket, flight, bytes);
@@ -238,7 +238,7 @@ static void endPlainly(struct FastSocket* socket)
     outbound->room = 0;
     outbound->cutShort = false;
     outbound->progress++;
-    outbound->statistics.operations++;
+    socket->statistics.sentOperations++;
     FastOutputPopOnly(socket);
     FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
