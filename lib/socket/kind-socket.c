@@ -25,8 +25,9 @@ enum
 {
     /* A turn limit below this asks for less than a bundle usually brings. */
     KIND_MIN_BUNDLE_LIMIT = 256 << 10,
-    KIND_RING_SHARE = 4,     /* a bundle takes 1/4 of the provider's buffers at most */
-    KIND_MAX_SIZE = 1 << 30, /* bytes in one call */
+    KIND_MAX_BUNDLE = 256 << 10, /* bytes */
+    KIND_RING_SHARE = 4,         /* a bundle takes 1/4 of the provider's buffers at most */
+    KIND_MAX_SIZE = 1 << 30,     /* bytes in one call */
     KIND_FILE_FLAGS = MSG_MORE | MSG_NOSIGNAL,
 };
 
@@ -36,20 +37,40 @@ enum
  * that could take all that is left in the ring (6.17 and later), though it took a single buffer. */
 static uint64_t bundleShare(const struct FastInbound* inbound)
 {
-    return FastProviderCount(inbound->provider) / KIND_RING_SHARE *
+    return FastProviderFilledSlots(inbound->provider) / KIND_RING_SHARE *
            (uint64_t)FastProviderLength(inbound->provider);
+}
+
+/* Enough buffers for one turn's share in a bundle. */
+static void expectBundle(const struct FastInbound* inbound)
+{
+    uint64_t length = FastProviderLength(inbound->provider);
+    uint64_t share = inbound->queue.turnLimit < KIND_MAX_BUNDLE ? inbound->queue.turnLimit
+                                                                : KIND_MAX_BUNDLE;
+    uint64_t number = (share + length - 1) / length * KIND_RING_SHARE;
+    FastProviderExpect(inbound->provider, (uint32_t)number);
+    FastProviderFillSoon(inbound->provider);
 }
 
 /* A bundle takes whatever is there. So either the kernel can bound each receive, or the socket's
  * turn limit is not below what a bundle usually brings. */
-static bool receivesBundles(const struct FastSocket* socket)
+static bool mayReceiveBundles(const struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;
     uint64_t features = FastRingEngine(socket->ring)->features;
     return FastSocketHas(socket, FAST_TRAIT_BUNDLES) &&
-           features & FASTRING_FEATURE_RECEIVE_BUNDLE && bundleShare(inbound) > 0 &&
+           features & FASTRING_FEATURE_RECEIVE_BUNDLE &&
+           FastProviderCount(inbound->provider) >= KIND_RING_SHARE &&
            (features & FASTRING_FEATURE_RECEIVE_CAP ||
             inbound->queue.turnLimit >= KIND_MIN_BUNDLE_LIMIT);
+}
+
+static bool receivesBundles(const struct FastSocket* socket)
+{
+    if (!mayReceiveBundles(socket))
+        return false;
+    expectBundle(&socket->inbound);
+    return bundleShare(&socket->inbound) > 0; /* memory may lack */
 }
 
 static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
@@ -86,7 +107,7 @@ static bool prepareMessages(struct FastSocket* socket)
     io_uring_prep_recvmsg_multishot(entry, socket->handle, header, flags);
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(inbound->provider);
     inbound->form = FAST_RECEIVE_MULTISHOT;
     return true;
 }
@@ -109,7 +130,7 @@ static bool prepareBytes(struct FastSocket* socket)
     }
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(inbound->provider);
     return true;
 }
 

@@ -179,8 +179,10 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
 static void waitForBuffers(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    socket->statistics.starvations++;
-    FastRingCountStarvation(socket->ring);
+    if (!FastProviderGrow(inbound->provider)) {
+        socket->statistics.starvations++;
+        FastRingCountStarvation(socket->ring);
+    }
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
     inbound->stops |= FAST_STOP_NO_BUFFERS;
@@ -306,6 +308,8 @@ static bool prepare(struct FastArmed* armed)
 {
     struct FastSocket* socket = socketOf(armed);
     struct FastInbound* inbound = &socket->inbound;
+    FastProviderExpectSocket(inbound->provider);
+    FastProviderFillSoon(inbound->provider);
     if (!socket->kind->prepareReceive(socket))
         return false;
     inbound->mark = FastProviderMark(inbound->provider);
