@@ -12,6 +12,7 @@
  */
 #include "socket/receive.h"
 
+#include "socket/bundle.h"
 #include "socket/failure.h"
 #include "socket/intake.h"
 #include "socket/kind.h"
@@ -169,6 +170,10 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
     struct FastInbound* inbound = &socket->inbound;
     if (inbound->end == FAST_INPUT_AWAITED) {
         inbound->end = FAST_INPUT_ENDING; /* the end is behind this, and may be missed */
+        FastSocketDefer(socket, FAST_DUE_RECEIVE);
+    }
+    if (FastBundleWeigh(socket, completion)) {
+        inbound->rearm = true;
         FastSocketDefer(socket, FAST_DUE_RECEIVE);
     }
     FastIntakeSlots(socket, bufferOf(completion), (size_t)completion->res);
