@@ -421,6 +421,7 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
 
     descriptor->prepared = descriptor->submission;
     descriptor->state = DESCRIPTOR_SUBMITTED;
+    FastOperationFillGroup(descriptor->ring, &descriptor->prepared);
     reconcile(descriptor);
     return 0;
 }

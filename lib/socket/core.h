@@ -160,10 +160,13 @@ struct FastInbound
     uint32_t turn;
     int flags;          /* of the receive */
     uint16_t stops;     /* FAST_STOP_* */
+    uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
     uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t end;        /* enum FastInputEnd */
     uint8_t errors;     /* of messages, in a row */
-    bool rearm;         /* what is in flight takes more than the ring's limit allows now */
+    uint8_t better;     /* the form that pays, of the first two; another may be needed */
+    uint8_t changes;    /* so often bundles were chosen */
+    bool rearm;         /* what is in flight has not the form that is wanted now */
     bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
     bool discard;       /* what comes is dropped */
     bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */

@@ -56,7 +56,9 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 static inline void replace(struct FastInbound* inbound, uint16_t id)
 {
     uint32_t length = FastProviderLength(inbound->provider);
-    struct FastBuffer* next = FastPoolAllocate(inbound->pool, length);
+    struct FastBuffer* next = FastProviderIsPlenty(inbound->provider)
+                                  ? NULL
+                                  : FastPoolAllocate(inbound->pool, length);
     FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
 }
 

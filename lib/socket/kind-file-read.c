@@ -93,7 +93,7 @@ static void prepareRead(struct FastSocket* socket, struct io_uring_sqe* entry, b
     entry->flags |= IOSQE_BUFFER_SELECT;
     if (FastSocketHas(socket, FAST_TRAIT_NEEDS_WORKER))
         entry->flags |= IOSQE_ASYNC;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(inbound->provider);
 }
 
 static void prepareRelay(struct FastSocket* socket, struct io_uring_sqe* entry)

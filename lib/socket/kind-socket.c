@@ -2,7 +2,7 @@
  * Sockets of every kind: received by one multishot receive that fills provided buffers, sent to by
  * sends that raise no signal.
  *
- * Good path: plain streams are received in bundles, where the kernel has them. Everything else is
+ * Good path: plain streams are received in bundles, where they pay. Everything else is
  * received by recvmsg, also where the user asked for no metadata: only so is a truncated or an
  * empty message seen. The kernel's header is stripped then.
  *
@@ -12,6 +12,7 @@
 #include "socket/kind-socket.h"
 
 #include "engine/uring-compat.h"
+#include "socket/bundle.h"
 #include "socket/flight.h"
 #include "socket/system.h"
 
@@ -23,44 +24,22 @@
 
 enum
 {
-    /* A turn limit below this asks for less than a bundle usually brings. */
-    KIND_MIN_BUNDLE_LIMIT = 256 << 10,
-    KIND_RING_SHARE = 4,     /* a bundle takes 1/4 of the provider's buffers at most */
     KIND_MAX_SIZE = 1 << 30, /* bytes in one call */
     KIND_FILE_FLAGS = MSG_MORE | MSG_NOSIGNAL,
 };
 
 /* ---- receiving ---- */
 
-/* What one receive may take of the ring at most. The kernel ends a multishot receive of a bundle
- * that could take all that is left in the ring (6.17 and later), though it took a single buffer. */
-static uint64_t bundleShare(const struct FastInbound* inbound)
-{
-    return FastProviderCount(inbound->provider) / KIND_RING_SHARE *
-           (uint64_t)FastProviderLength(inbound->provider);
-}
-
-/* A bundle takes whatever is there. So either the kernel can bound each receive, or the socket's
- * turn limit is not below what a bundle usually brings. */
-static bool receivesBundles(const struct FastSocket* socket)
-{
-    const struct FastInbound* inbound = &socket->inbound;
-    uint64_t features = FastRingEngine(socket->ring)->features;
-    return FastSocketHas(socket, FAST_TRAIT_BUNDLES) &&
-           features & FASTRING_FEATURE_RECEIVE_BUNDLE && bundleShare(inbound) > 0 &&
-           (features & FASTRING_FEATURE_RECEIVE_CAP ||
-            inbound->queue.turnLimit >= KIND_MIN_BUNDLE_LIMIT);
-}
-
 static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
 {
     struct FastInbound* inbound = &socket->inbound;
     const struct FastInboundQueue* queue = &inbound->queue;
     uint64_t each = queue->turnLimit;
-    if (receivesBundles(socket)) {
+    uint64_t bundle = FastBundleBegin(socket);
+    if (bundle > 0) {
         inbound->receive.form = FAST_RECEIVE_BUNDLE;
         entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
-        each = each < bundleShare(inbound) ? each : bundleShare(inbound);
+        each = bundle;
     }
     if (!(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_RECEIVE_CAP) ||
         inbound->discard)
@@ -86,7 +65,7 @@ static bool prepareMessages(struct FastSocket* socket)
     io_uring_prep_recvmsg_multishot(entry, socket->handle, header, flags);
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(inbound->provider);
     inbound->receive.form = FAST_RECEIVE_MULTISHOT;
     return true;
 }
@@ -109,7 +88,7 @@ static bool prepareBytes(struct FastSocket* socket)
     }
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(inbound->provider);
     return true;
 }
 

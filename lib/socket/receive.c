@@ -12,6 +12,7 @@
  */
 #include "socket/receive.h"
 
+#include "socket/bundle.h"
 #include "socket/failure.h"
 #include "socket/intake.h"
 #include "socket/kind.h"
@@ -173,6 +174,10 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
         inbound->end = FAST_INPUT_ENDING; /* the end is behind this, and may be missed */
         FastSocketDefer(socket, FAST_DUE_RECEIVE);
     }
+    if (FastBundleWeigh(socket, completion)) {
+        inbound->rearm = true;
+        FastSocketDefer(socket, FAST_DUE_RECEIVE);
+    }
     FastIntakeSlots(socket, bufferOf(completion), (size_t)completion->res);
     if (!inbound->discard)
         FastSocketNotify(socket, FAST_NOTIFY_INPUT);
@@ -181,8 +186,10 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
 static void waitForBuffers(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    socket->statistics.starvations++;
-    FastRingCountStarvation(socket->ring);
+    if (!FastProviderGrow(inbound->provider)) {
+        socket->statistics.starvations++;
+        FastRingCountStarvation(socket->ring);
+    }
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
     inbound->stops |= FAST_STOP_NO_BUFFERS;
@@ -287,6 +294,7 @@ static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* 
     return (completion->flags & both) == both && completion->res > 0 &&
            FastSocketHas(socket, FAST_TRAIT_PLAIN) && inbound->queue.first == NULL &&
            inbound->queue.headroom == 0 && inbound->end == FAST_INPUT_OPEN && !inbound->discard &&
+           FastBundleIsSettled(socket, completion) &&
            FastProviderIsPossible(inbound->provider, bufferOf(completion),
                                   (size_t)completion->res, false);
 }
@@ -342,6 +350,8 @@ static bool prepare(struct FastArmed* armed)
 {
     struct FastSocket* socket = socketOf(armed);
     struct FastInbound* inbound = &socket->inbound;
+    FastProviderExpectSocket(inbound->provider);
+    FastProviderFillSoon(inbound->provider);
     if (!socket->kind->prepareReceive(socket))
         return false;
     inbound->receive.mark = FastProviderMark(inbound->provider);
