@@ -21,6 +21,8 @@ void FastSocketHold(struct FastSocket* socket)
 
 void FastSocketFree(struct FastSocket* socket)
 {
+    if (socket->outbound != NULL)
+        free(socket->outbound->queue.buckets);
     free(socket->outbound);
     free(socket->inbound.header);
     free(socket);
@@ -166,6 +168,7 @@ int FastSocketMakeOutbound(struct FastSocket* socket)
     outbound->flight.socket = socket;
     outbound->trail.function = onTrail;
     outbound->burst = CORE_BURST;
+    outbound->joinMax = UINT16_MAX;
     outbound->threshold = FAST_OUTBOUND_THRESHOLD;
     socket->outbound = outbound;
     return 0;
