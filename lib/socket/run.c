@@ -113,7 +113,23 @@ static struct FastMessage* makeRun(struct FastSocket* socket, const struct FastP
     return message;
 }
 
-int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int flags)
+/* Mostly it goes where the last one goes: then nothing else need be known. */
+static bool joinsLast(struct FastOutbound* outbound, const struct FastParts* parts, int flags)
+{
+    struct FastItem* last = outbound->queue.last;
+    if (last == NULL || last->order != FAST_ORDER_DESTINATION || flags & MSG_MORE ||
+        parts->size == 0 || parts->controlLength > 0 ||
+        !fits(outbound, FastItemMessage(last), parts, flags))
+        return false;
+    join(&outbound->queue, FastItemMessage(last), parts);
+    if (parts->buffer != NULL)
+        ReleaseFastBuffer(parts->buffer);
+    return true;
+}
+
+/* Not inline: the short way needs nothing of this. */
+__attribute__((noinline)) static int appendApart(struct FastSocket* socket,
+                                                 const struct FastParts* parts, int flags)
 {
     struct FastOutbound* outbound = socket->outbound;
     struct FastDestination destination;
@@ -138,6 +154,13 @@ int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int 
     return 0;
 }
 
+int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    if (joinsLast(socket->outbound, parts, flags))
+        return 0;
+    return appendApart(socket, parts, flags);
+}
+
 /* ---- sending ---- */
 
 /* What starts together. */
@@ -148,20 +171,23 @@ struct start
     uint32_t sends; /* that may still start */
     uint32_t datagrams;
     bool joins;
+    bool asked; /* whether it may */
 };
 
 /* A corked datagram has no borders inside, and who has set a size wants his datagrams cut by it.
  * Both can be set at any time, without our knowing. */
-static bool mayJoin(struct FastSocket* socket)
+static void askDescriptor(struct start* start)
 {
+    struct FastSocket* socket = start->socket;
     int cork = 0;
     int segment = 0;
+    start->asked = true;
     if (FastSystemGetNumber(socket->handle, IPPROTO_UDP, UDP_CORK, &cork) == 0 && cork == 0 &&
         FastSystemGetNumber(socket->handle, IPPROTO_UDP, UDP_SEGMENT, &segment) == 0 &&
         segment == 0)
-        return true;
+        return;
     socket->traits &= ~(uint32_t)FAST_TRAIT_JOINS;
-    return false;
+    start->joins = false;
 }
 
 static uint32_t countTogether(const struct start* start, const struct FastMessage* message)
@@ -194,6 +220,8 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
     struct FastSocket* socket = start->socket;
     struct FastSend send;
     bool run = message->item.messages > 1;
+    if (run && start->joins && !start->asked)
+        askDescriptor(start);
     uint32_t count = run ? countTogether(start, message) : 1;
     bool alone = socket->outbound->inFlight == 0 && !run;
     start->before(socket, message);
@@ -266,8 +294,6 @@ bool FastRunStart(struct FastSocket* socket, FastMessageFunction before)
             continue;
         if (item->order == FAST_ORDER_QUEUE)
             break;
-        if (item->messages > 1 && start.joins)
-            start.joins = mayJoin(socket);
         if (FastDestinationIsFirst(message) && !startRow(&start, message))
             break;
     }

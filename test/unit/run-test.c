@@ -410,6 +410,22 @@ CASE_ROUNDS(run, respectsTheDescriptor, 2)
         expectRun(number, 0, SMALL, number < 5);
 }
 
+/* … also where the first one to a destination goes alone. */
+CASE(run, asksForARunBehindAnother)
+{
+    int value = SMALL / 2;
+    openDatagram(0, 0);
+    ck_assert_int_eq(setsockopt(GetFastSocketHandle(self), IPPROTO_UDP, UDP_SEGMENT, &value,
+                                sizeof(value)),
+                     0);
+    transmit(SMALL, 0);
+    transmitMany(2, 2 * SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(0, 0, SMALL, true);
+    expectRun(1, 0, 2 * SMALL, false);
+}
+
 CASE(run, needsTheTrait)
 {
     openDatagram(0, 0);
