@@ -60,14 +60,11 @@ static bool isJoinable(const struct FastSocket* socket, const struct FastParts* 
 }
 
 /* A shorter datagram ends a run: the kernel cuts at equal distances. */
-static bool fits(const struct FastOutbound* outbound, const struct FastMessage* run,
-                 const struct FastParts* parts, int flags)
+static bool fits(const struct FastMessage* run, const struct FastParts* parts, int flags)
 {
     const struct FastItem* item = &run->item;
-    uint32_t limit = outbound->queue.messages;
     return item->room >= parts->size && item->state == FAST_ITEM_QUEUED &&
            parts->size <= run->segment && run->together > item->messages &&
-           (limit == 0 || item->messages < limit) &&
            item->length + parts->size <= RUN_MAX_BYTES && item->flags == FastItemFlags(flags) &&
            run->nameLength == parts->nameLength &&
            (run->nameLength == 0 || memcmp(run->name, parts->name, run->nameLength) == 0);
@@ -119,7 +116,7 @@ static bool joinsLast(struct FastOutbound* outbound, const struct FastParts* par
     struct FastItem* last = outbound->queue.last;
     if (last == NULL || last->order != FAST_ORDER_DESTINATION || flags & MSG_MORE ||
         parts->size == 0 || parts->controlLength > 0 ||
-        !fits(outbound, FastItemMessage(last), parts, flags))
+        !fits(FastItemMessage(last), parts, flags))
         return false;
     join(&outbound->queue, FastItemMessage(last), parts);
     if (parts->buffer != NULL)
@@ -139,7 +136,7 @@ __attribute__((noinline)) static int appendApart(struct FastSocket* socket,
                                                          parts->nameLength, &destination, &last))
         return FastKindAppendMessage(socket, parts, flags);
     bool joinable = isJoinable(socket, parts, flags);
-    if (joinable && last != NULL && fits(outbound, last, parts, flags))
+    if (joinable && last != NULL && fits(last, parts, flags))
         join(&outbound->queue, last, parts);
     else {
         struct FastMessage* message = joinable
@@ -159,6 +156,45 @@ int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int 
     if (joinsLast(socket->outbound, parts, flags))
         return 0;
     return appendApart(socket, parts, flags);
+}
+
+/* ---- what was refused ---- */
+
+/* Whether an errno may say that something can't be joined. */
+static bool isRefusal(int error)
+{
+    return error == EMSGSIZE || error == EINVAL || error == EIO || error == EOPNOTSUPP ||
+           error == ENOPROTOOPT;
+}
+
+/* From now on its datagrams go one by one, each as if none had been tried before. */
+static void split(struct FastMessage* message)
+{
+    message->together = 1;
+    message->item.room = 0;
+    message->doubt = 0;
+    message->doubts = 0;
+    message->tries = 0;
+}
+
+bool FastRunIsJoined(const struct FastFlight* flight)
+{
+    return flight->message->item.messages > 1 && flight->bytes > flight->message->segment;
+}
+
+/* Older kernels say EINVAL of a size that the path doesn't take, and of all that they can't
+ * join. */
+void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int error)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    uint16_t most = 0;
+    if (error == EMSGSIZE)
+        most = (uint16_t)(message->segment - 1);
+    else if (error == EINVAL)
+        most = message->segment / 2;
+    if (isRefusal(error) && most < outbound->joinMax)
+        outbound->joinMax = most;
+    split(message);
 }
 
 /* ---- sending ---- */
@@ -222,6 +258,9 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
     bool run = message->item.messages > 1;
     if (run && start->joins && !start->asked)
         askDescriptor(start);
+    if (run && message->together > 1 && message->segment > socket->outbound->joinMax &&
+        isRefusal(message->doubt))
+        split(message); /* another one's refusal was this one's too */
     uint32_t count = run ? countTogether(start, message) : 1;
     bool alone = socket->outbound->inFlight == 0 && !run;
     start->before(socket, message);
@@ -298,32 +337,4 @@ bool FastRunStart(struct FastSocket* socket, FastMessageFunction before)
             break;
     }
     return outbound->inFlight > 0;
-}
-
-/* ---- what was refused ---- */
-
-bool FastRunIsJoined(const struct FastFlight* flight)
-{
-    return flight->message->item.messages > 1 && flight->bytes > flight->message->segment;
-}
-
-/* Whether an errno may say that a size can't be joined. Older kernels say EINVAL for one that the
- * path doesn't take, and for all that they can't join. */
-void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int error)
-{
-    struct FastOutbound* outbound = socket->outbound;
-    uint16_t most = outbound->joinMax;
-    if (error == EMSGSIZE)
-        most = (uint16_t)(message->segment - 1);
-    else if (error == EINVAL)
-        most = message->segment / 2;
-    else if (error == EIO || error == EOPNOTSUPP || error == ENOPROTOOPT)
-        most = 0;
-    if (most < outbound->joinMax)
-        outbound->joinMax = most;
-    message->together = 1;
-    message->item.room = 0;
-    message->doubt = 0;
-    message->doubts = 0;
-    message->tries = 0;
 }

@@ -3,7 +3,9 @@
 #include "fixture.h"
 #include "network.h"
 
+#include <linux/if_tun.h>
 #include <liburing.h>
+#include <net/if_arp.h>
 #include <stddef.h>
 
 SCENE_AREA_OF(run, "run", .buffers = 64, .bufferLength = 65536);
@@ -330,6 +332,96 @@ CASE(run, failsWithoutARoute)
     ck_assert_int_eq(scene.ours.lastError, ENETUNREACH);
     ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 5);
     ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, 0);
+}
+
+/* ---- a full send buffer ---- */
+
+/* A network device that nobody answers on, until its neighbour is known: so long the kernel keeps
+ * what was sent. Returns what is read from it; -1: there is none. */
+static int openDevice(struct ifreq* request)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a080001)};
+    char path[128];
+    int handle = -1;
+    int other = -1;
+    *request = (struct ifreq){.ifr_flags = IFF_TAP | IFF_NO_PI};
+    if (!enterNetwork())
+        return -1;
+    handle = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (handle < 0 || ioctl(handle, TUNSETIFF, request) < 0)
+        return -1;
+    other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(&request->ifr_addr, &address, sizeof(address));
+    ck_assert_int_eq(ioctl(other, SIOCSIFADDR, request), 0);
+    address.sin_addr.s_addr = htonl(0xffffff00);
+    memcpy(&request->ifr_netmask, &address, sizeof(address));
+    ck_assert_int_eq(ioctl(other, SIOCSIFNETMASK, request), 0);
+    request->ifr_flags = IFF_UP | IFF_RUNNING;
+    ck_assert_int_eq(ioctl(other, SIOCSIFFLAGS, request), 0);
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/neigh/%s/mcast_solicit", request->ifr_name);
+    writeSetting(path, "100000"); /* it is looked for as long as the case runs */
+    close(other);
+    return handle;
+}
+
+static void nameNeighbour(const struct ifreq* device, const struct sockaddr_in* address)
+{
+    struct arpreq request = {.arp_flags = ATF_COM | ATF_PERM, .arp_ha.sa_data = {2, 0, 0, 0, 0, 9}};
+    int handle = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(&request.arp_pa, address, sizeof(*address));
+    memcpy(request.arp_dev, device->ifr_name, sizeof(request.arp_dev) - 1);
+    ck_assert_int_eq(ioctl(handle, SIOCSARP, &request), 0);
+    close(handle);
+}
+
+/* The next of ours on the device, others passed over. */
+static void expectFrame(int device, uint16_t port, uint32_t number, size_t size)
+{
+    enum
+    {
+        ETHERNET = 14,
+        HEADERS = ETHERNET + sizeof(struct iphdr) + sizeof(struct udphdr),
+    };
+    uint8_t frame[4096];
+    uint8_t wanted[4096];
+    struct udphdr udp = {.dest = 0};
+    ssize_t length = 0;
+    do {
+        length = read(device, frame, sizeof(frame));
+        ck_assert_int_gt(length, 0);
+        if ((size_t)length >= HEADERS)
+            memcpy(&udp, frame + HEADERS - sizeof(udp), sizeof(udp));
+    } while ((size_t)length < HEADERS || frame[ETHERNET] >> 4 != 4 || frame[ETHERNET + 9] != 17 ||
+             udp.dest != port);
+    fill(wanted, size, 0, number);
+    ck_assert_int_eq(ntohs(udp.len), (int)(sizeof(udp) + size));
+    ck_assert_mem_eq(frame + HEADERS, wanted, size);
+}
+
+/* §2.4 order, §2.4 transient send results: what the kernel has no room for is sent when there is
+ * some, in order, whether the socket blocks or not, and whether or not it goes together */
+CASE_ROUNDS(run, waitsForRoom, 4)
+{
+    struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(9000)};
+    struct ifreq request;
+    int device = openDevice(&request);
+    if (device < 0)
+        skipTest("no network device of its own");
+    int handle = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | (round & 1 ? SOCK_NONBLOCK : 0), 0);
+    target.sin_addr.s_addr = htonl(0x0a080002);
+    ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    for (uint32_t number = 0; number < ROUNDS; number++)
+        transmitTo((struct sockaddr*)&target, sizeof(target), 0, number,
+                   round & 2 ? 1 + number * 7919 % LARGEST : 400);
+    runIdle(scene.ring);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    nameNeighbour(&request, &target);
+    waitDrained(&scene.ours);
+    for (uint32_t number = 0; number < ROUNDS; number++)
+        expectFrame(device, target.sin_port, number, round & 2 ? 1 + number * 7919 % LARGEST : 400);
+    ck_assert_int_eq(scene.ours.err, 0);
+    close(device);
 }
 
 /* ---- the end ---- */

@@ -372,6 +372,28 @@ CASE(run, keepsPiecesInTheirPlace)
     expectRun(3, SMALL, 2 * SMALL, false);
 }
 
+/* … and nothing behind them goes before them, whoever it goes to. */
+CASE(run, passesNoPiece)
+{
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    transmit(SMALL, MSG_MORE);
+    transmit(SMALL, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(0, 0, SMALL, false);
+    expectRun(1, 0, SMALL, false);
+    answerAll(0);
+    ck_assert_uint_eq(sendCount, 4);
+    answerAll(2);
+    ck_assert_uint_eq(sendCount, 6);
+    ck_assert_uint_eq(sends[4].port, PORT);
+    ck_assert_uint_eq(sends[5].port, PORT + 1);
+}
+
 /* … also when the first one has gone already. */
 CASE(run, knowsThatAPieceWasSent)
 {
@@ -482,24 +504,29 @@ CASE(run, remembersWhatCantBeJoined)
     transmitTo(PORT + 1, SMALL);
     run();
     ck_assert_uint_eq(sendCount, 2);
-    answer(1, 2 * SMALL);
     answer(0, -EMSGSIZE);
+    answer(1, -EMSGSIZE);
     run();
     for (unsigned number = 2; number < 5; number++)
         complete(number, -EMSGSIZE, 0);
-    ck_assert_uint_eq(sendCount, 6);
     complete(5, SMALL, 0);
-    complete(6, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 8);
+    expectRun(7, 0, SMALL, false); /* of the other one, without being asked again */
+    answer(6, SMALL);
+    answer(7, SMALL);
+    run();
+    complete(8, SMALL, 0);
     ck_assert_int_eq(drained, 1);
+    ck_assert_int_eq(failed, 0);
     transmitTo(PORT + 1, SMALL);
     transmitTo(PORT + 1, SMALL);
     transmitTo(PORT + 2, SMALL / 2);
     transmitTo(PORT + 2, SMALL / 2);
     run();
-    ck_assert_uint_eq(sendCount, 10);
-    expectRun(7, 0, SMALL, true);
-    expectRun(8, 0, SMALL, false);
-    expectRun(9, SMALL / 2, SMALL / 2 * 2, false);
+    ck_assert_uint_eq(sendCount, 12);
+    expectRun(9, 0, SMALL, true);
+    expectRun(10, 0, SMALL, false);
+    expectRun(11, SMALL / 2, SMALL / 2 * 2, false);
 }
 
 /* §2.4 earlier error: told once, and the run that met it is sent */
@@ -518,6 +545,21 @@ CASE(run, passesAnEarlierErrorOn)
     ck_assert_uint_eq(self->outbound->joinMax, UINT16_MAX);
 }
 
+/* What the run has met with is over with it: each alone may meet an earlier one's again. */
+CASE(run, doubtsAnewAfterASplit)
+{
+    openDatagram(0, 0);
+    transmitMany(2, SMALL);
+    run();
+    refuse(0, EIO);
+    complete(4, -EIO, 0);
+    complete(5, SMALL, 0);
+    complete(6, SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_int_eq(failed, 1);
+    ck_assert_uint_eq(statisticsOf().failedMessages, 0);
+}
+
 /* Whose errno it is, tells each alone. */
 CASE(run, findsTheOneThatFails)
 {
@@ -529,9 +571,9 @@ CASE(run, findsTheOneThatFails)
     ck_assert_int_eq(failed, 0);
     refuse(5, EPERM);
     ck_assert_int_eq(failed, 1);
-    complete(9, SMALL, 0);
     ck_assert_uint_eq(sendCount, 10);
     ck_assert_mem_eq(sends[9].parts[0].iov_base, bytes + 2 * SMALL, SMALL);
+    complete(9, SMALL, 0);
     ck_assert_int_eq(drained, 1);
     ck_assert_uint_eq(statisticsOf().failedMessages, 1);
     ck_assert_uint_eq(statisticsOf().sentBytes, 2 * SMALL);
@@ -542,7 +584,7 @@ CASE(run, findsTheOneThatFails)
 CASE(run, keepsOrderBehindWhatIsSplit)
 {
     openDatagram(0, 0);
-    transmitMany(2, SMALL);
+    transmitMany(3, SMALL);
     transmit(SMALL + 1, 0);
     run();
     ck_assert_uint_eq(sendCount, 2);
@@ -554,9 +596,12 @@ CASE(run, keepsOrderBehindWhatIsSplit)
     ck_assert_uint_eq(sendCount, 6);
     expectRun(5, 0, SMALL, false);
     complete(5, SMALL, 0);
-    ck_assert_uint_eq(sendCount, 8);
-    expectRun(6, 0, SMALL, true);
-    expectRun(7, 0, SMALL + 1, false);
+    ck_assert_uint_eq(sendCount, 7);
+    expectRun(6, 0, SMALL, false);
+    complete(6, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 9);
+    expectRun(7, 0, SMALL, true);
+    expectRun(8, 0, SMALL + 1, false);
 }
 
 /* For the vector, the control data or the header. */
