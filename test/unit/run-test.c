@@ -529,6 +529,26 @@ CASE(run, remembersWhatCantBeJoined)
     expectRun(11, SMALL / 2, SMALL / 2 * 2, false);
 }
 
+/* … also of runs that nobody has refused yet. */
+CASE(run, sparesOthersTheRefusal)
+{
+    openDatagram(0, 0);
+    for (unsigned number = 0; number < 4; number++)
+        transmitTo(PORT + number / 2, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    answer(0, -EIO);
+    answer(1, -ECANCELED);
+    run();
+    for (unsigned number = 2; number < 5; number++)
+        complete(number, -EIO, 0);
+    complete(5, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 8);
+    expectRun(6, 0, SMALL, false);
+    expectRun(7, 0, SMALL, false);
+    ck_assert_uint_eq(sends[7].port, PORT + 1);
+}
+
 /* §2.4 earlier error: told once, and the run that met it is sent */
 CASE(run, passesAnEarlierErrorOn)
 {
