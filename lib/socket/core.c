@@ -143,7 +143,8 @@ static bool isOutboundPlain(const struct FastOutbound* outbound)
            outbound->canceling == FAST_SEND_CANCEL_NONE && !outbound->cutShort &&
            !outbound->corked && !outbound->usedZeroCopy && outbound->limit == 0 &&
            outbound->threshold == FAST_OUTBOUND_THRESHOLD && outbound->burst >= CORE_BURST &&
-           outbound->backoff == 0 && outbound->statistics.failed == 0 &&
+           outbound->backoff == 0 && outbound->joinMax == UINT16_MAX &&
+           outbound->queue.buckets == NULL && outbound->statistics.failed == 0 &&
            outbound->statistics.dropped == 0;
 }
 
@@ -161,6 +162,7 @@ void FastSocketDropOutbound(struct FastSocket* socket)
 {
     if (socket->outbound == NULL)
         return;
+    free(socket->outbound->queue.buckets);
     FastRingGiveSpare(socket->ring, &socket->outbound->spare);
     socket->outbound = NULL;
 }
@@ -180,6 +182,7 @@ int FastSocketMakeOutbound(struct FastSocket* socket)
         .flight.socket = socket,
         .trail.function = onTrail,
         .burst = CORE_BURST,
+        .joinMax = UINT16_MAX,
         .threshold = FAST_OUTBOUND_THRESHOLD,
     };
     socket->outbound = outbound;

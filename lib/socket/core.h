@@ -48,6 +48,8 @@ enum FastTrait
     /* What one read gives may be a packet: reads are not put together. */
     FAST_TRAIT_PACKETS = 1 << 17,
     FAST_TRAIT_PLAIN = 1 << 18, /* a receive that has filled a buffer has brought bytes, no more */
+    /* Datagrams to one destination may be sent together, to be taken apart by the kernel. */
+    FAST_TRAIT_JOINS = 1 << 19,
     FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 25,
     FAST_TRAIT_SCTP = 1 << 26,
@@ -226,7 +228,9 @@ struct FastOutbound
     struct FastOutboundQueue canceled; /* dropped barriers, whose users are to be called */
     uint64_t limit;             /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
     uint64_t threshold;         /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
-    uint32_t burst;             /* messages in the next chain */
+    uint32_t burst;             /* sends of messages that start together next time */
+    uint16_t joinMax;           /* bytes of a datagram that may be sent with others */
+    uint8_t run;                /* datagrams that lately went out together */
     uint32_t inFlight;          /* sends */
     uint32_t copied;            /* sends with zero copy in a row that the kernel copied */
     uint32_t backoff;           /* sends until zero copy is tried again */

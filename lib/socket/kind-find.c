@@ -149,7 +149,7 @@ static uint32_t traitsOfProtocol(const struct look* look)
     if (isProtocol(look, SOCK_STREAM, IPPROTO_MPTCP))
         return FAST_TRAIT_MPTCP;
     if (isProtocol(look, SOCK_DGRAM, IPPROTO_UDP))
-        return FAST_TRAIT_ZERO_COPIES;
+        return FAST_TRAIT_ZERO_COPIES | FAST_TRAIT_JOINS;
     return isSctp(look) ? FAST_TRAIT_SCTP : 0;
 }
 

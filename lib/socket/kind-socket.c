@@ -190,19 +190,31 @@ static int fillMessage(struct FastMessage* message, const struct FastParts* part
     return 0;
 }
 
-int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags)
+struct FastMessage* FastKindMakeMessage(struct FastSocket* socket, const struct FastParts* parts,
+                                        int flags, size_t room, int* result)
 {
-    size_t room = align(parts->nameLength) + align(parts->controlLength) +
-                  (parts->buffer == NULL ? parts->size : 0);
-    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), FAST_ITEM_MESSAGE, room);
+    size_t needed = align(parts->nameLength) + align(parts->controlLength) +
+                    (parts->buffer == NULL ? parts->size : 0);
+    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), FAST_ITEM_MESSAGE,
+                                                  needed + room);
+    *result = message != NULL ? 0 : -ENOMEM;
     if (message == NULL)
-        return -ENOMEM;
+        return NULL;
     message->flight.socket = socket;
     message->item.flags = FastItemFlags(flags);
-    int result = fillMessage(message, parts);
-    if (result < 0)
-        FastItemFree(&message->item);
-    else
+    message->item.room = (uint32_t)room;
+    *result = fillMessage(message, parts);
+    if (*result == 0)
+        return message;
+    FastItemFree(&message->item);
+    return NULL;
+}
+
+int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    int result;
+    struct FastMessage* message = FastKindMakeMessage(socket, parts, flags, 0, &result);
+    if (message != NULL)
         FastOutboundAppend(&socket->outbound->queue, &message->item);
     return result;
 }

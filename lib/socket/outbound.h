@@ -15,6 +15,9 @@ struct FastOutboundQueue
     struct FastItem* last;
     size_t length;     /* bytes that were not accepted */
     uint32_t messages; /* as many may go out together; 0: no limit */
+    uint32_t epoch;    /* counts what is no message in the order of its destination */
+    /* The last message to each destination; NULL: there is one at most, see destination.c. */
+    struct FastMessage** buckets;
 };
 
 /* Appends an item, or takes the first one off: the caller's now. */
@@ -55,6 +58,10 @@ void FastOutboundFill(struct FastOutboundQueue* queue, struct FastItem* pieces,
 
 /* Moves the head of the queue over bytes that were accepted; items that are done are freed. */
 void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size);
+
+/* Takes datagrams with so many bytes off the beginning of a run, of which some are left. */
+void FastOutboundShorten(struct FastOutboundQueue* queue, struct FastMessage* message,
+                         size_t bytes);
 
 /* The items from the head of a stream's queue that go out together; at least 1, if there are
  * bytes. */
