@@ -50,6 +50,8 @@ enum FastTrait
     FAST_TRAIT_PLAIN = 1 << 18, /* a receive that has filled a buffer has brought bytes, no more */
     /* Datagrams to one destination may be sent together, to be taken apart by the kernel. */
     FAST_TRAIT_JOINS = 1 << 19,
+    /* A send that doesn't wait takes what there is room for, and fails without having taken any. */
+    FAST_TRAIT_SENDS_AT_ONCE = 1 << 20,
     FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 25,
     FAST_TRAIT_SCTP = 1 << 26,
@@ -242,6 +244,7 @@ struct FastOutbound
     bool cutShort;              /* a send ended before its last byte, although nobody canceled it */
     bool corked;                /* the last datagram had MSG_MORE: the next one continues it */
     bool usedZeroCopy;          /* ever */
+    int direct;                 /* what is to be told of a direct send, see direct.h */
     uint32_t progress;          /* sends of which the kernel took something */
     struct FastStall stall;     /* the bound of the release, or another */
     struct

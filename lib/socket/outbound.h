@@ -33,24 +33,25 @@ struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue);
 int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
                      const struct iovec* vector, size_t size, int flags);
 
-/* The same of bytes without flags, where that is a copy and nothing else: they fit behind those that
- * were queued last, which have no flags either. false: nothing is done. */
+/* The same of bytes without flags, where that is a copy and nothing else: they fit behind those
+ * that were queued last, which have no flags either. false: nothing is done. */
 static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void* data, size_t size)
 {
     struct FastItem* last = queue->last;
-    /* Nothing but bytes has room; a size of 0 is larger than any. */
+    /* Nothing but bytes has room; a size of 0 is larger than any. Messages count where they have a
+     * limit. */
     if (last == NULL || size - 1 >= last->room || last->flags != 0 || queue->messages != 0)
         return false;
     memcpy(last->data + last->length, data, size);
     last->length += size;
     last->room -= (uint32_t)size;
-    last->messages++;
     queue->length += size;
     return true;
 }
 
-/* The same in two steps: pieces for size bytes, which the queue does not know yet (NULL: no memory),
- * and their filling with what is left of a vector from offset on. What is left of them is freed. */
+/* The same in two steps: pieces for size bytes, which the queue does not know yet (NULL: no
+ * memory), and their filling with what is left of a vector from offset on. What is left of them is
+ * freed. */
 struct FastItem* FastOutboundReserve(const struct FastOutboundQueue* queue,
                                      struct FastBufferPool* pool, size_t size);
 void FastOutboundFill(struct FastOutboundQueue* queue, struct FastItem* pieces,

@@ -81,11 +81,26 @@ static bool sendFirst(struct FastSocket* socket)
     return socket->kind->startSend(socket);
 }
 
+/* An errno is carried out as if a send of the queue had had it. */
+static void tellDirect(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    int result = outbound->direct;
+    outbound->direct = 0;
+    if (result < 0)
+        FastSentCarry(socket, &outbound->flight,
+                      socket->kind->classifySend(socket, &outbound->flight, result));
+    else
+        FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
+}
+
 bool FastSendPrepare(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     if (outbound != NULL && outbound->inFlight > 0)
         return prepareCancel(socket);
+    if (outbound != NULL && outbound->direct != 0)
+        tellDirect(socket);
     if (outbound == NULL || outbound->queue.first == NULL) {
         FastSentEndOutput(socket);
         return true;

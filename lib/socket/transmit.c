@@ -7,6 +7,8 @@
  */
 #include "socket/transmit.h"
 
+#include "socket/direct.h"
+
 #include <errno.h>
 
 enum
@@ -71,7 +73,11 @@ void FastTransmitNote(struct FastSocket* socket)
 static int append(struct FastSocket* socket, const struct FastParts* parts, int flags)
 {
     int result = FastSocketMakeOutbound(socket);
-    if (result == 0)
+    if (result < 0)
+        return result;
+    result = parts->size >= FAST_DIRECT_MIN ? FastDirectSend(socket, parts, flags)
+                                            : FAST_DIRECT_NOT;
+    if (result == FAST_DIRECT_NOT)
         result = socket->kind->append(socket, parts, flags);
     if (result == 0)
         FastTransmitNote(socket);
@@ -102,7 +108,8 @@ static inline bool join(struct FastSocket* socket, const void* data, size_t size
 
 /* The first bytes of a burst, or those that the last piece has no room for. Not inline, as all that
  * is no part of the short way: that would save registers for it. */
-__attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const void* data, size_t size)
+__attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const void* data,
+                                               size_t size)
 {
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
     int result = FastOutboundCopy(&socket->outbound->queue, socket->pool, &vector, size, 0);
@@ -120,8 +127,9 @@ static inline bool isStream(const struct FastSocket* socket)
 /* ---- the exported functions ---- */
 
 /* All that is asked, in the order that the errors need. */
-__attribute__((noinline)) static int transmitData(struct FastSocket* socket, struct sockaddr* address, socklen_t length,
-                        const void* data, size_t size, int flags)
+__attribute__((noinline)) static int transmitData(struct FastSocket* socket,
+                                                  struct sockaddr* address, socklen_t length,
+                                                  const void* data, size_t size, int flags)
 {
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
     const struct FastParts parts = {
@@ -145,7 +153,7 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
     if (plain && isReady(socket)) {
         if (join(socket, data, size))
             return 0;
-        if (size <= TRANSMIT_MAX && isStream(socket))
+        if (size < FAST_DIRECT_MIN && isStream(socket))
             return copyBytes(socket, data, size);
     }
     return transmitData(socket, address, length, data, size, flags);
