@@ -143,7 +143,7 @@ static bool isOutboundPlain(const struct FastOutbound* outbound)
            outbound->canceling == FAST_SEND_CANCEL_NONE && !outbound->cutShort &&
            !outbound->corked && !outbound->usedZeroCopy && outbound->limit == 0 &&
            outbound->threshold == FAST_OUTBOUND_THRESHOLD && outbound->burst >= CORE_BURST &&
-           outbound->backoff == 0 && outbound->joinMax == UINT16_MAX &&
+           outbound->backoff == 0 && outbound->joinMax == UINT16_MAX && outbound->direct == 0 &&
            outbound->queue.buckets == NULL && outbound->statistics.failed == 0 &&
            outbound->statistics.dropped == 0;
 }

@@ -20,7 +20,7 @@ enum
 
 static struct Countdown pieces;
 
-FAILING_CALL(&pieces, NULL, struct FastBuffer*, FastPoolAllocate,
+FAILING_CALL(&pieces, NULL, struct FastBuffer*, FastPoolAllocateAnyhow,
              (struct FastBufferPool* pool, size_t size), (pool, size))
 
 static ssize_t answer;    /* bytes that are taken at most, or a negative errno */
