@@ -30,8 +30,8 @@ struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue);
 int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
                      const struct iovec* vector, size_t size, int flags);
 
-/* The same of bytes without flags, where that is a copy and nothing else: they fit behind those that
- * were queued last, which have no flags either. false: nothing is done. */
+/* The same of bytes without flags, where that is a copy and nothing else: they fit behind those
+ * that were queued last, which have no flags either. false: nothing is done. */
 static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void* data, size_t size)
 {
     struct FastItem* last = queue->last;
@@ -46,8 +46,13 @@ static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void*
     return true;
 }
 
-/* The same in two steps: pieces for size bytes, which the queue does not know yet (NULL: no memory),
- * and their filling with what is left of a vector from offset on. What is left of them is freed. */
+/* The same to an empty queue, where a block that is at hand holds all of them. */
+bool FastOutboundBegin(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
+                       const void* data, size_t size);
+
+/* The same in two steps: pieces for size bytes, which the queue does not know yet (NULL: no
+ * memory), and their filling with what is left of a vector from offset on. What is left of them is
+ * freed. */
 struct FastItem* FastOutboundReserve(const struct FastOutboundQueue* queue,
                                      struct FastBufferPool* pool, size_t size);
 void FastOutboundFill(struct FastOutboundQueue* queue, struct FastItem* pieces,

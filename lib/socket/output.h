@@ -22,7 +22,7 @@ static inline void FastOutputPopOnly(struct FastSocket* socket)
     outbound->queue.last = NULL;
     outbound->queue.length = 0;
     FastSocketCountOff(socket);
-    FastItemFree(item);
+    FastItemFreeBytes(item);
 }
 
 /* Drops everything that is not in flight; all of it later, where a gathered send still reads from

@@ -100,9 +100,20 @@ static inline bool join(struct FastSocket* socket, const void* data, size_t size
     return true;
 }
 
-/* The first bytes of a burst, or those that the last piece has no room for. Not inline, as all that
- * is no part of the short way: that would save registers for it. */
-__attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const void* data, size_t size)
+/* The first bytes of a burst. */
+static inline bool begin(struct FastSocket* socket, const void* data, size_t size)
+{
+    if (!FastOutboundBegin(&socket->outbound->queue, socket->pool, data, size))
+        return false;
+    FastSocketCountOn(socket);
+    FastSocketDefer(socket, FAST_DUE_SEND);
+    return true;
+}
+
+/* The first bytes of a large burst, or those that the last piece has no room for. Not inline, as
+ * all that is no part of the short way: that would save registers for it. */
+__attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const void* data,
+                                               size_t size)
 {
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
     int result = FastOutboundCopy(&socket->outbound->queue, socket->pool, &vector, size, 0);
@@ -120,8 +131,9 @@ static inline bool isStream(const struct FastSocket* socket)
 /* ---- the exported functions ---- */
 
 /* All that is asked, in the order that the errors need. */
-__attribute__((noinline)) static int transmitData(struct FastSocket* socket, struct sockaddr* address, socklen_t length,
-                        const void* data, size_t size, int flags)
+__attribute__((noinline)) static int transmitData(struct FastSocket* socket,
+                                                  struct sockaddr* address, socklen_t length,
+                                                  const void* data, size_t size, int flags)
 {
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
     const struct FastParts parts = {
@@ -146,7 +158,7 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
         if (join(socket, data, size))
             return 0;
         if (size <= TRANSMIT_MAX && isStream(socket))
-            return copyBytes(socket, data, size);
+            return begin(socket, data, size) ? 0 : copyBytes(socket, data, size);
     }
     return transmitData(socket, address, length, data, size, flags);
 }
