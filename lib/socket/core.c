@@ -190,6 +190,13 @@ int FastSocketMakeOutbound(struct FastSocket* socket)
     return 0;
 }
 
+/*
+ * A thread of the kernel's keeps a file a little longer than the completion takes to come (6.18:
+ * the thread and the completion have a reference each to the request; rarely, and for
+ * microseconds). An executable that was written and closed could not be run in that time. What is
+ * linked behind an operation starts only when the kernel has let go of that: so a socket whose
+ * trails have all completed may be closed.
+ */
 void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry)
 {
     struct FastOutbound* outbound = socket->outbound;

@@ -396,6 +396,13 @@ void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage);
 /* Looks whether the socket counts in GetFastRingPending now; after its queue or stage changed. */
 void FastSocketCountPending(struct FastSocket* socket);
 
+/* The same where it certainly does, with something queued. */
+static inline void FastSocketCountOn(struct FastSocket* socket)
+{
+    FastRingCountPending(socket->ring, !socket->counted);
+    socket->counted = true;
+}
+
 /* The same where it counted, and certainly does no more. */
 static inline void FastSocketCountOff(struct FastSocket* socket)
 {
@@ -422,16 +429,8 @@ enum
     FAST_TRAILED = 2, /* entries of an operation with its trail */
 };
 
-/*
- * Links a second entry, the trail, to the one just reserved. The caller has seen that there is room
- * for both (FAST_TRAILED), and that the outbound side is there.
- *
- * A thread of the kernel's keeps a file a little longer than the completion takes to come (6.18:
- * the thread and the completion have a reference each to the request; rarely, and for
- * microseconds). An executable that was written and closed could not be run in that time. What is
- * linked behind an operation starts only when the kernel has let go of that: so a socket whose
- * trails have all completed may be closed.
- */
+/* Links a second entry, the trail, to the one just reserved: core.c says why. The caller has seen
+ * that there is room for both (FAST_TRAILED), and that the outbound side is there. */
 void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry);
 
 /* Whether it has a trait (FAST_TRAIT_*), or one of several. */

@@ -130,6 +130,16 @@ struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, s
 /* Frees it with all that it owns; the user of a descriptor hears nothing. */
 void FastItemFree(struct FastItem* item);
 
+/* The same of bytes. */
+static inline void FastItemFreeBytes(struct FastItem* item)
+{
+    struct FastBuffer* home = item->home;
+    if (item->payload == home)
+        FastPoolRelease(FastBufferHome(home), home);
+    else
+        FastItemFree(item);
+}
+
 /* Moves an item's beginning over bytes that the kernel accepted. */
 void FastItemAdvance(struct FastItem* item, size_t count);
 

@@ -211,6 +211,32 @@ static int copyPieces(struct FastOutboundQueue* queue, struct FastBufferPool* po
     return 0;
 }
 
+/* As copyPieces has it, and FastItemMake. */
+bool FastOutboundBegin(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
+                       const void* data, size_t size)
+{
+    const size_t room = OUTBOUND_MIN_PIECE - sizeof(struct FastItem);
+    if (queue->first != NULL || size - 1 >= room)
+        return false;
+    struct FastBuffer* home = FastPoolTakeQuickly(pool, OUTBOUND_MIN_PIECE);
+    if (home == NULL)
+        return false;
+    struct FastItem* item = (struct FastItem*)FastBufferData(home);
+    *item = (struct FastItem){
+        .home = home,
+        .payload = home,
+        .data = (uint8_t*)(item + 1),
+        .length = size,
+        .room = (uint32_t)(room - size),
+        .messages = 1,
+    };
+    queue->first = item;
+    queue->last = item;
+    queue->length = size;
+    memcpy(item + 1, data, size);
+    return true;
+}
+
 static void grow(struct FastOutboundQueue* queue, struct FastItem* item, const struct iovec* vector,
                  size_t head, size_t size, int flags)
 {

@@ -49,6 +49,10 @@ static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void*
     return true;
 }
 
+/* The same to an empty queue, where a block that is at hand holds all of them. */
+bool FastOutboundBegin(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
+                       const void* data, size_t size);
+
 /* The same in two steps: pieces for size bytes, which the queue does not know yet (NULL: no
  * memory), and their filling with what is left of a vector from offset on. What is left of them is
  * freed. */

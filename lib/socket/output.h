@@ -23,7 +23,7 @@ static inline void FastOutputPopOnly(struct FastSocket* socket)
     outbound->queue.length = 0;
     FastSocketCountOff(socket);
     FastSocketReconsiderOutbound(socket);
-    FastItemFree(item);
+    FastItemFreeBytes(item);
 }
 
 /* Drops everything that is not in flight; all of it later, where a gathered send still reads from

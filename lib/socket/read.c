@@ -10,12 +10,25 @@
 #include <errno.h>
 #include <string.h>
 
+/* Everything was read, and nothing else is to be said: as a reader finds it who asks until he gets
+ * no more. */
+static inline bool isDrained(const struct FastSocket* socket)
+{
+    return socket->inbound.queue.first == NULL && socket->inbound.stops == 0 &&
+           socket->inbound.receive.state == FAST_ARMED_IN_FLIGHT &&
+           socket->connection == FAST_CONNECTION_MADE && FastSocketHas(socket, FAST_TRAIT_PLAIN);
+}
+
 static inline ssize_t readOpen(struct FastSocket* socket, void* data, size_t size, int flags)
 {
     if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
         return -EBADF;
     if (data == NULL || size == 0 || flags & ~socket->kind->readFlags)
         return -EINVAL;
+    if (isDrained(socket) && flags == 0) {
+        socket->inbound.queue.wanted = 0;
+        return 0;
+    }
     ssize_t count = socket->kind->read(socket, data, size, flags);
     FastReceiveBalance(socket);
     return count;

@@ -94,7 +94,8 @@ static void tellDirect(struct FastSocket* socket)
         FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
 
-bool FastSendPrepare(struct FastSocket* socket)
+/* Not inline: the short way would save registers for it. */
+__attribute__((noinline)) static bool prepareAny(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     if (outbound != NULL && outbound->inFlight > 0)
@@ -114,4 +115,22 @@ bool FastSendPrepare(struct FastSocket* socket)
         return sendFirst(socket);
     FastSentEndOutput(socket);
     return true;
+}
+
+/* Mostly bytes are the first, and may be sent. */
+static inline bool isOrdinary(const struct FastSocket* socket)
+{
+    const struct FastOutbound* outbound = socket->outbound;
+    return outbound != NULL && outbound->inFlight == 0 && outbound->direct == 0 &&
+           outbound->queue.first != NULL &&
+           outbound->queue.first->kind == FAST_ITEM_BYTES && maySend(socket) &&
+           socket->kind->pollsFirst == NULL;
+}
+
+bool FastSendPrepare(struct FastSocket* socket)
+{
+    if (!isOrdinary(socket))
+        return prepareAny(socket);
+    socket->outbound->finish = FastSentFinish;
+    return socket->kind->startSend(socket);
 }

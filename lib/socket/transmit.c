@@ -106,8 +106,18 @@ static inline bool join(struct FastSocket* socket, const void* data, size_t size
     return true;
 }
 
-/* The first bytes of a burst, or those that the last piece has no room for. Not inline, as all that
- * is no part of the short way: that would save registers for it. */
+/* The first bytes of a burst. */
+static inline bool begin(struct FastSocket* socket, const void* data, size_t size)
+{
+    if (!FastOutboundBegin(&socket->outbound->queue, socket->pool, data, size))
+        return false;
+    FastSocketCountOn(socket);
+    FastSocketDefer(socket, FAST_DUE_SEND);
+    return true;
+}
+
+/* The first bytes of a large burst, or those that the last piece has no room for. Not inline, as
+ * all that is no part of the short way: that would save registers for it. */
 __attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const void* data,
                                                size_t size)
 {
@@ -154,7 +164,7 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
         if (join(socket, data, size))
             return 0;
         if (size < FAST_DIRECT_MIN && isStream(socket))
-            return copyBytes(socket, data, size);
+            return begin(socket, data, size) ? 0 : copyBytes(socket, data, size);
     }
     return transmitData(socket, address, length, data, size, flags);
 }
