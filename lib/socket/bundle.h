@@ -6,9 +6,18 @@
 
 #include "socket/core.h"
 
+/* What FastBundleWeigh does where that is not clear at a glance. */
+bool FastBundleConsider(struct FastSocket* socket, const struct io_uring_cqe* completion);
+
 /* A completion with bytes is about to be taken: what it says for or against bundles. true: the
  * receive in flight had better be armed again, in the other form. */
-bool FastBundleWeigh(struct FastSocket* socket, const struct io_uring_cqe* completion);
+static inline bool FastBundleWeigh(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    bool fits = inbound->form != FAST_RECEIVE_BUNDLE && inbound->contrary == 0 &&
+                (uint32_t)completion->res < FastProviderLength(inbound->provider);
+    return !fits && FastBundleConsider(socket, completion);
+}
 
 /* Whether such a completion has nothing to say: a piece of a buffer, and single buffers are what
  * has paid. */
