@@ -1,0 +1,40 @@
+"""How a provider's buffers, their number and their length, make a server faster or slower."""
+
+import statistics
+import sys
+
+import contest
+import rows
+
+COUNTS = [4, 8, 16, 32, 64, 128, 256]
+LENGTHS = [2048, 4096, 16384, 65536, 262144]
+WORKLOADS = {
+    'receive': ('discard', rows.load('source', '-s 1048576'), 'receive of 1 MiB writes', False),
+    'echo': ('echo', rows.load('echo', '-c 64 -d 4 -s 64'), 'echo of 64 B, 64 connections', True),
+}
+
+
+def rowOf(mode, load, title, oneCore, count, length):
+    contender = contest.Contender('fastsocket', rows.server('fastsocket', mode,
+                                                            f'-b {length} -n {count}'))
+    return contest.Row(f'{mode}-{count}x{length}', title, [contender], 'fastsocket', load,
+                       oneCore=oneCore)
+
+
+def run(arguments):
+    """{workload: [{count, length, rate, cpu}]}, medians of the rounds."""
+    results = {}
+    for name, (mode, load, title, oneCore) in WORKLOADS.items():
+        results[name] = {'title': title, 'points': []}
+        for length in LENGTHS:
+            for count in COUNTS:
+                row = rowOf(mode, load, title, oneCore, count, length)
+                rounds = [contest.runOnce(row, row.contenders[0], arguments.bin,
+                                          arguments.seconds, arguments.warm)
+                          for _ in range(arguments.rounds)]
+                results[name]['points'].append({
+                    'count': count, 'length': length,
+                    **{key: statistics.median(each[key] for each in rounds)
+                       for key in ('rate', 'cpu')}})
+                print(name, results[name]['points'][-1], file=sys.stderr)
+    return results
