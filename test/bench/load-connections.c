@@ -13,7 +13,6 @@
 enum
 {
     ADDRESSES = 100, /* of loopback, each with ports of its own */
-    PATIENCE = 5,    /* seconds of one call */
     LONGEST = 65536,
     REST = 300 * 1000000 /* nanoseconds in which an idle server may tidy up */
 };
@@ -28,9 +27,9 @@ static void bindToOne(int handle, uint32_t number)
         die("bind", errno);
 }
 
-static int openSocket(int type)
+static int openSocket(const struct LoadOptions* options, int type)
 {
-    struct timeval patience = {.tv_sec = PATIENCE};
+    struct timeval patience = {.tv_sec = options->patience};
     int handle = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
     if (handle < 0)
@@ -50,7 +49,7 @@ static void connectTo(int handle, uint16_t port)
 
 int dialStream(const struct LoadOptions* options, uint32_t number)
 {
-    int handle = openSocket(SOCK_STREAM);
+    int handle = openSocket(options, SOCK_STREAM);
 
     bindToOne(handle, number);
     tuneStream(handle);
@@ -60,7 +59,7 @@ int dialStream(const struct LoadOptions* options, uint32_t number)
 
 int dialDatagrams(const struct LoadOptions* options)
 {
-    int handle = openSocket(SOCK_DGRAM);
+    int handle = openSocket(options, SOCK_DGRAM);
 
     tuneDatagrams(handle);
     connectTo(handle, options->port);

@@ -5,10 +5,11 @@
  * microseconds («p50», «p99»), and what was lost.
  *
  *     load WORKLOAD -p PORT [-P PROCESS] [-C CPU] [-c CONNECTIONS] [-d DEPTH] [-s SIZE]
- *          [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST]
+ *          [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST] [-i PATIENCE]
  *
  * WORKLOAD   echo, udp, sink, source, idle, churn
  * -P         the server's process
+ * -i         seconds without an answer after which the load gives up
  * -n, -b     of a sink: messages of one push, and how many a server may give away at once
  *
  * Exit status: 0; 1 something failed; 2 the arguments; 3 WRONG DATA; 4 the server doesn't answer.
@@ -41,7 +42,7 @@ static const struct
 static noreturn void explain(void)
 {
     fputs("load echo|udp|sink|source|idle|churn -p PORT [-P PROCESS] [-C CPU] [-c CONNECTIONS]\n"
-          "     [-d DEPTH] [-s SIZE] [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST]\n",
+          "     [-d DEPTH] [-s SIZE] [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST] [-i PATIENCE]\n",
           stderr);
     exit(2);
 }
@@ -51,7 +52,7 @@ static int readOptions(int count, char** arguments, struct LoadOptions* options)
     int cpu = -1;
     int option;
 
-    while ((option = getopt(count, arguments, "p:P:C:c:d:s:w:t:n:b:")) != -1) {
+    while ((option = getopt(count, arguments, "p:P:C:c:d:s:w:t:n:b:i:")) != -1) {
         switch (option) {
         case 'p': options->port = (uint16_t)numberOf(optarg); break;
         case 'P': options->server = (pid_t)numberOf(optarg); break;
@@ -63,6 +64,7 @@ static int readOptions(int count, char** arguments, struct LoadOptions* options)
         case 't': options->seconds = strtod(optarg, NULL); break;
         case 'n': options->count = numberOf(optarg); break;
         case 'b': options->burst = (uint32_t)numberOf(optarg); break;
+        case 'i': options->patience = (uint32_t)numberOf(optarg); break;
         default: explain();
         }
     }
@@ -80,6 +82,7 @@ int main(int count, char** arguments)
                                   .size = 64,
                                   .burst = 64,
                                   .count = 100000,
+                                  .patience = 10,
                                   .warm = 0.1,
                                   .seconds = 1};
     int cpu;

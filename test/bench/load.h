@@ -17,6 +17,7 @@ struct LoadOptions
     size_t size;          /* of a message or write */
     double warm;          /* seconds before the measured ones */
     double seconds;
+    uint32_t patience; /* seconds without an answer until the load gives up */
 };
 
 /* ---- the workloads: each measures, reports and returns ---- */
@@ -31,7 +32,7 @@ void loadChurn(const struct LoadOptions* options);
 /* ---- connections ---- */
 
 /* Connects from one of some loopback addresses, so that ports don't run out. Blocking, and no call
- * on it waits longer than some seconds. */
+ * on it waits longer than the patience. */
 int dialStream(const struct LoadOptions* options, uint32_t number);
 int dialDatagrams(const struct LoadOptions* options);
 
@@ -70,7 +71,7 @@ struct Measure
 void beginMeasure(struct Measure* measure, const struct LoadOptions* options);
 
 /* To be called again and again. False when the measured time is over. Ends the program with 4 when
- * nothing was answered for some seconds. */
+ * the patience is over. */
 bool measureGoesOn(struct Measure* measure);
 
 /* Counts the time of an answer, if it is measured. */

@@ -25,6 +25,7 @@ import re
 import shlex
 import shutil
 import sys
+import time
 
 import contest
 import spread
@@ -32,6 +33,7 @@ import sweep
 import table
 
 MODULES = ['rows', 'rows_apps']  # each has a list ROWS; those that aren't there have none
+SHORT = 140  # seconds of the short form: a row that has used up its share has no more rounds
 
 
 def allRows():
@@ -61,10 +63,11 @@ def picked(row, arguments):
     return [each for each in there if each in wanted or each.name in bases]
 
 
-def runRow(row, arguments):
+def runRow(row, arguments, share):
     contenders = picked(row, arguments)
     rounds, failures = [], []
-    for _ in range(arguments.rounds):
+    end = time.monotonic() + share
+    while len(rounds) < arguments.rounds and (not rounds or time.monotonic() < end):
         results = {}
         for contender in random.sample(contenders, len(contenders)):
             try:
@@ -111,8 +114,8 @@ def circumstances(arguments):
 def readArguments():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument('--bin', default='build/test/bench')
-    parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--seconds', type=float, default=0.5)
+    parser.add_argument('--rounds', type=int)
+    parser.add_argument('--seconds', type=float)
     parser.add_argument('--warm', type=float, default=0.1)
     parser.add_argument('--short', action='store_true')
     parser.add_argument('--only', default='')
@@ -121,7 +124,10 @@ def readArguments():
     parser.add_argument('--sweep', action='store_true')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('rows', nargs='*')
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.rounds = arguments.rounds or (3 if arguments.short else 7)
+    arguments.seconds = arguments.seconds or (0.2 if arguments.short else 0.5)
+    return arguments
 
 
 def chosen(rows, arguments):
@@ -157,9 +163,10 @@ def main():
     if arguments.sweep:
         results['sweep'] = sweep.run(arguments)
         rows = []
+    share = SHORT / max(len(rows), 1) if arguments.short else float('inf')
     print(table.heading(results), flush=True)
     for row in rows:
-        results['rows'].append(runRow(row, arguments))
+        results['rows'].append(runRow(row, arguments, share))
         print(table.ofRow(results['rows'][-1]), flush=True)
         write(arguments.out, json.dumps(results, indent=1))
     write(arguments.out, json.dumps(results, indent=1))

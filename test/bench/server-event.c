@@ -13,6 +13,11 @@
 
 #include "server.h"
 
+enum
+{
+    MOST_AT_ONCE = 256 * 1024 /* instead of 16 KiB, which libevent reads and writes by itself */
+};
+
 struct Connection
 {
     uint64_t received;
@@ -91,7 +96,8 @@ static void handleConnection(struct evconnlistener* listener, evutil_socket_t ha
     if (stream == NULL)
         die("bufferevent_socket_new", ENOMEM);
     *connection = (struct Connection){0};
-    bufferevent_set_max_single_read(stream, options.length);
+    bufferevent_set_max_single_read(stream, MOST_AT_ONCE);
+    bufferevent_set_max_single_write(stream, MOST_AT_ONCE);
     bufferevent_setcb(stream, handleRead, (options.mode == SERVER_PUSH) ? handleWritten : NULL,
                       handleEnd, connection);
     bufferevent_enable(stream, EV_READ | EV_WRITE);
