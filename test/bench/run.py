@@ -135,8 +135,13 @@ def chosen(rows, arguments):
         if arguments.rows:
             return any(fnmatch.fnmatchcase(row.name, pattern) for pattern in arguments.rows)
         return row.short or not arguments.short
-    return [row for row in rows if wanted(row)
-            and (not row.needs or shutil.which(row.needs))]
+
+    def runs(row):
+        there = not row.needs or shutil.which(row.needs)
+        if not there:
+            print(f"left out: {row.name}, since {row.needs} is missing", file=sys.stderr)
+        return there
+    return [row for row in rows if wanted(row) and runs(row)]
 
 
 def comeFirst():
