@@ -54,18 +54,41 @@ static int readOptions(int count, char** arguments, struct LoadOptions* options)
 
     while ((option = getopt(count, arguments, "p:P:C:c:d:s:w:t:n:b:i:")) != -1) {
         switch (option) {
-        case 'p': options->port = (uint16_t)numberOf(optarg); break;
-        case 'P': options->server = (pid_t)numberOf(optarg); break;
-        case 'C': cpu = (int)numberOf(optarg); break;
-        case 'c': options->connections = (uint32_t)numberOf(optarg); break;
-        case 'd': options->depth = (uint32_t)numberOf(optarg); break;
-        case 's': options->size = numberOf(optarg); break;
-        case 'w': options->warm = strtod(optarg, NULL); break;
-        case 't': options->seconds = strtod(optarg, NULL); break;
-        case 'n': options->count = numberOf(optarg); break;
-        case 'b': options->burst = (uint32_t)numberOf(optarg); break;
-        case 'i': options->patience = (uint32_t)numberOf(optarg); break;
-        default: explain();
+        case 'p':
+            options->port = (uint16_t)numberOf(optarg);
+            break;
+        case 'P':
+            options->server = (pid_t)numberOf(optarg);
+            break;
+        case 'C':
+            cpu = (int)numberOf(optarg);
+            break;
+        case 'c':
+            options->connections = (uint32_t)numberOf(optarg);
+            break;
+        case 'd':
+            options->depth = (uint32_t)numberOf(optarg);
+            break;
+        case 's':
+            options->size = numberOf(optarg);
+            break;
+        case 'w':
+            options->warm = strtod(optarg, NULL);
+            break;
+        case 't':
+            options->seconds = strtod(optarg, NULL);
+            break;
+        case 'n':
+            options->count = numberOf(optarg);
+            break;
+        case 'b':
+            options->burst = (uint32_t)numberOf(optarg);
+            break;
+        case 'i':
+            options->patience = (uint32_t)numberOf(optarg);
+            break;
+        default:
+            explain();
         }
     }
     if ((options->port == 0) || (options->connections == 0) || (options->depth == 0) ||

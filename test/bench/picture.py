@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
 Draws the results of run.py: bars of the library's ratio to libuv and to raw io_uring for each row, with
-their 95 % intervals; or of a sweep the curves of rate over the length of a provider's buffers, one for
-each number of them.
+their 95 % intervals; or of a sweep the curves of what a second of the server's processor time does, over
+the length of a provider's buffers, one for each number of them.
 
 usage: picture.py RESULTS.json OUT.svg
 """
@@ -11,6 +11,7 @@ import html
 import json
 import math
 import pathlib
+import re
 import sys
 
 import spread
@@ -61,13 +62,13 @@ class Drawing:
 
 def circumstances(results):
     return (f"{results['date']} · Linux {results['kernel']} · {results['processor']}, "
-            f"{results['processors']} processors, loopback · {results['rounds']} rounds of "
+            f"{results['processors']} processors, loopback · {results['rounds']} × "
             f"{results['seconds']:g} s")
 
 
 # ---- bars ----
 
-LABELS, RIGHT, TOP, STEP, BAR = 330, 70, 92, 46, 13
+LABELS, RIGHT, TOP, STEP, BAR = 350, 70, 92, 46, 13
 LEAST, MOST = 0.02, 4  # of the ratios shown; the axis is logarithmic
 
 
@@ -77,17 +78,18 @@ def xOf(value):
 
 
 def ours(row):
-    """The library's name in a row: the one with a target, else the plain one."""
+    """The library's name in a row: the plain one, if there is one."""
     names = [name for name in row['base'] if name.startswith('fastsocket')]
     return next((name for name in names if name == 'fastsocket'), names[0] if names else None)
 
 
 def against(row, prefix):
-    """The ratio of the library to the best of its contenders that begin so: (middle, low, high)."""
+    """The ratio of the library to the best of the contenders that begin so, (middle, low, high); those
+    that spin are another matter."""
     mine = ours(row)
     found = []
     for name in row['base']:
-        if name == prefix or name.startswith(prefix + ' '):
+        if re.fullmatch(f'{prefix}( (?!spin).*)?', name):
             values = spread.ratiosOf(row['rounds'], mine, name, row['figure'])
             if row['moreIsBetter']:
                 values = [1 / value for value in values if value]
@@ -124,7 +126,7 @@ def drawBars(results, path):
     drawAxis(drawing, bottom)
     for number, row in enumerate(rows):
         y = TOP + number * STEP
-        drawing.text(20, y + 13, row['title'][:52])
+        drawing.text(20, y + 13, row['title'])
         drawing.text(20, y + 29, f"{row['figure']}, less is better", 'small')
         for offset, name in ((2, 'libuv'), (2 + BAR + 3, 'raw')):
             if ratio := against(row, name):
@@ -143,12 +145,12 @@ PANEL, GAP = 250, 90
 def drawPanel(drawing, top, points, title):
     lengths = sorted({point['length'] for point in points})
     counts = sorted({point['count'] for point in points})
-    most = max(point['rate'] for point in points) * 1.05
+    most = rounded(max(speed(point) for point in points))
     left, right = 80, WIDTH - 130
 
     def place(point):
         part = lengths.index(point['length']) / max(len(lengths) - 1, 1)
-        return left + part * (right - left), top + PANEL * (1 - point['rate'] / most)
+        return left + part * (right - left), top + PANEL * (1 - speed(point) / most)
 
     drawing.text(20, top - 16, title)
     for quarter in range(5):
@@ -156,7 +158,7 @@ def drawPanel(drawing, top, points, title):
         drawing.line(left, y, right, y, 'axis')
         drawing.text(left - 8, y + 4, short(most * quarter / 4), 'small', 'end')
     for length in lengths:
-        x, _ = place({'length': length, 'rate': 0})
+        x = left + lengths.index(length) / max(len(lengths) - 1, 1) * (right - left)
         drawing.text(x, top + PANEL + 18, f'{length // 1024} KiB', 'small', 'middle')
     ends = []
     for number, count in enumerate(counts):
@@ -176,6 +178,19 @@ def drawEnds(drawing, x, ends):
         drawing.text(x, last + 4, text, 'small', color=color)
 
 
+def speed(point):
+    """Messages that a second of the server's processor time does. Steadier than those of a second of
+    the clock, which depend on the load too."""
+    return 1e9 / point['cpu']
+
+
+def rounded(value):
+    """The next value that four even steps lead to."""
+    size = 10 ** math.floor(math.log10(value))
+    return next(step * size for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10)
+                if step * size >= value)
+
+
 def short(value):
     for unit, size in (('M', 1e6), ('k', 1e3)):
         if value >= size:
@@ -185,7 +200,7 @@ def short(value):
 
 def drawCurves(results, path):
     drawing = Drawing()
-    title = 'Messages a second, by the length and the number of a provider\'s buffers'
+    title = 'Messages a second of processor time, by length and number of buffers'
     drawing.text(20, 28, title, 'title')
     drawing.text(20, 48, circumstances(results), 'small')
     top = 100

@@ -22,11 +22,11 @@ static struct io_uring_buf_ring* group;
 static uint8_t* memory;
 static uint32_t bufferLength;
 static unsigned bufferMask;
-static uint16_t* order;    /* buffers by their place in the ring, and the other way round */
+static uint16_t* order; /* buffers by their place in the ring, and the other way round */
 static uint16_t* place;
-static uint16_t tail;      /* the place of the next one that goes back */
-static unsigned returned;  /* in this turn */
-static bool bundles;       /* the kernel has them */
+static uint16_t tail;     /* the place of the next one that goes back */
+static unsigned returned; /* in this turn */
+static bool bundles;      /* the kernel has them */
 
 static struct Operation* waiting[WAITERS];
 static unsigned waiters;
@@ -150,7 +150,8 @@ static void completeAll(void)
     unsigned head;
     unsigned count = 0;
 
-    io_uring_for_each_cqe(&ring, head, completion) {
+    io_uring_for_each_cqe(&ring, head, completion)
+    {
         struct Operation* operation = io_uring_cqe_get_data(completion);
         if (operation != NULL)
             operation->complete(operation->owner, completion);

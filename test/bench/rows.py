@@ -36,15 +36,15 @@ def echo(name, title, arguments, **options):
 
 
 SMALL = [
-    echo('64-d1', '64 B, 64 connections, 1 outstanding, one core', '-c 64 -d 1 -s 64', oneCore=True,
+    echo('64-d1', '64 B, 64 connections, one core', '-c 64 -d 1 -s 64', oneCore=True,
          target={'fastsocket': 1.03}),
-    echo('64-d16', '64 B, 64 connections, 16 outstanding, one core', '-c 64 -d 16 -s 64',
+    echo('64-d16', '64 B, 64 connections × 16, one core', '-c 64 -d 16 -s 64',
          oneCore=True, target={'fastsocket': 1.03}),
-    echo('64-c500', '64 B, 500 connections, 1 outstanding', '-c 500 -d 1 -s 64',
+    echo('64-c500', '64 B, 500 connections', '-c 500 -d 1 -s 64',
          target={'fastsocket': 1.03}),
 ]
 
-LARGE = Row('echo-16k', 'TCP echo, 16 KiB, 16 connections, 4 outstanding', [
+LARGE = Row('echo-16k', 'TCP echo, 16 KiB, 16 connections × 4', [
     Contender('raw', server('raw', 'echo', '-b 65536 -n 128')),
     Contender('raw gather', server('raw', 'echo', '-x gather -b 65536 -n 128')),
     Contender('epoll', server('epoll', 'echo', '-b 65536')),
@@ -55,7 +55,7 @@ LARGE = Row('echo-16k', 'TCP echo, 16 KiB, 16 connections, 4 outstanding', [
 ], 'epoll', load('echo', '-c 16 -d 4 -s 16384'),
             target={'fastsocket': 1.15, 'fastsocket buffer': 1.03})
 
-PING = Row('ping-pong', 'TCP ping-pong, 64 B, half the time of a round trip', [
+PING = Row('ping-pong', 'TCP ping-pong, 64 B, time of a round trip', [
     *echoServers()[:5],
     Contender('raw spin', server('raw', 'echo', '-s 50')),
     Contender('fastsocket spin', server('fastsocket', 'echo', '-s 50')),
@@ -91,7 +91,7 @@ PUSH = [
 
 def receive(name, length, count, target):
     here = f'-b {length} -n {count}'
-    return Row(f'receive-{name}', f'receive of 1 MiB writes, buffers of {length // 1024} KiB', [
+    return Row(f'receive-{name}', f'receive of 1 MiB writes, {length // 1024} KiB buffers', [
         Contender('raw 64k', server('raw', 'discard', '-b 65536 -n 64')),
         Contender('raw bundle', server('raw', 'discard', f'-x bundle {here}')),
         Contender('epoll', server('epoll', 'discard', f'-b {length}')),
@@ -112,7 +112,7 @@ RECEIVE = [
 
 def datagrams(size, target):
     buffers = '-b 2048 -n 4096'
-    return Row(f'udp-{size}', f'UDP echo, {size} B, 16 sources, 8 outstanding', [
+    return Row(f'udp-{size}', f'UDP echo, {size} B, 16 sources × 8', [
         Contender('raw', server('raw', 'udp', buffers)),
         Contender('raw joined', server('raw', 'udp', f'-x joined {buffers}')),
         Contender('epoll', server('epoll', 'udp', '-b 2048')),
@@ -132,12 +132,12 @@ def scaling():
         for count in (64, 500, 2000):
             contenders.append(Contender(f'{name} × {count}', server(program, 'echo'),
                                         f'-c {count}', f'{name} × 64'))
-    return Row('scaling', 'TCP echo, 64 B, from 64 to 2000 connections, each to itself with 64',
+    return Row('scaling', 'TCP echo, 64 B, 64 to 2000 connections, to itself',
                contenders, 'fastsocket × 64', load('echo', '-d 1 -s 64'), short=False,
                target={'fastsocket × 2000': 1.10})
 
 
-IDLE = Row('idle', 'idle connection, bytes of the server, of 10 000', echoServers(), 'raw',
+IDLE = Row('idle', 'idle connection, memory of 10 000', echoServers(), 'raw',
            load('idle', '-c 10000 -s 64'), figure='memory', unit='B', bound={'fastsocket': 330}, short=False)
 
 CHURN = Row('churn', 'connect, one echo, close', echoServers()[:5], 'raw',

@@ -137,10 +137,18 @@ static void echoDatagrams(struct FastSocket* socket)
 static void takeInput(struct FastSocket* socket, struct Connection* connection)
 {
     switch (options.mode) {
-    case SERVER_ECHO: echo(socket); break;
-    case SERVER_DISCARD: discard(socket, connection); break;
-    case SERVER_PUSH: takeRequest(socket, connection); break;
-    case SERVER_DATAGRAMS: echoDatagrams(socket); break;
+    case SERVER_ECHO:
+        echo(socket);
+        break;
+    case SERVER_DISCARD:
+        discard(socket, connection);
+        break;
+    case SERVER_PUSH:
+        takeRequest(socket, connection);
+        break;
+    case SERVER_DATAGRAMS:
+        echoDatagrams(socket);
+        break;
     }
 }
 

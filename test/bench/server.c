@@ -57,14 +57,29 @@ struct ServerOptions beginServer(int count, char** arguments, const char* const*
     options.mode = modeOf(arguments[1]);
     while ((option = getopt(count - 1, arguments + 1, "p:C:b:n:s:t:x:")) != -1) {
         switch (option) {
-        case 'p': options.port = (uint16_t)numberOf(optarg); break;
-        case 'C': cpu = (int)numberOf(optarg); break;
-        case 'b': options.length = (uint32_t)numberOf(optarg); break;
-        case 'n': options.count = (uint32_t)numberOf(optarg); break;
-        case 's': options.spin = numberOf(optarg); break;
-        case 't': life = (unsigned)numberOf(optarg); break;
-        case 'x': options.variant = variantOf(optarg, variants); break;
-        default: explain();
+        case 'p':
+            options.port = (uint16_t)numberOf(optarg);
+            break;
+        case 'C':
+            cpu = (int)numberOf(optarg);
+            break;
+        case 'b':
+            options.length = (uint32_t)numberOf(optarg);
+            break;
+        case 'n':
+            options.count = (uint32_t)numberOf(optarg);
+            break;
+        case 's':
+            options.spin = numberOf(optarg);
+            break;
+        case 't':
+            life = (unsigned)numberOf(optarg);
+            break;
+        case 'x':
+            options.variant = variantOf(optarg, variants);
+            break;
+        default:
+            explain();
         }
     }
     beginProgram(cpu, life);

@@ -1,5 +1,6 @@
 """How a provider's buffers, their number and their length, make a server faster or slower."""
 
+import random
 import statistics
 import sys
 
@@ -22,19 +23,21 @@ def rowOf(mode, load, title, oneCore, count, length):
 
 
 def run(arguments):
-    """{workload: [{count, length, rate, cpu}]}, medians of the rounds."""
-    results = {}
-    for name, (mode, load, title, oneCore) in WORKLOADS.items():
-        results[name] = {'title': title, 'points': []}
-        for length in LENGTHS:
-            for count in COUNTS:
-                row = rowOf(mode, load, title, oneCore, count, length)
-                rounds = [contest.runOnce(row, row.contenders[0], arguments.bin,
-                                          arguments.seconds, arguments.warm)
-                          for _ in range(arguments.rounds)]
-                results[name]['points'].append({
-                    'count': count, 'length': length,
-                    **{key: statistics.median(each[key] for each in rounds)
-                       for key in ('rate', 'cpu')}})
-                print(name, results[name]['points'][-1], file=sys.stderr)
+    """{workload: {title, points: [{count, length, rate, cpu}]}}, medians of the rounds. Each round
+    goes through the whole grid in an order of chance."""
+    results = {name: {'title': title, 'points': []}
+               for name, (_, _, title, _) in WORKLOADS.items()}
+    grid = [(name, count, length) for name in WORKLOADS for count in COUNTS for length in LENGTHS]
+    found = {point: [] for point in grid}
+    for number in range(arguments.rounds):
+        print(f'round {number + 1}', file=sys.stderr, flush=True)
+        for name, count, length in random.sample(grid, len(grid)):
+            row = rowOf(*WORKLOADS[name], count, length)
+            found[name, count, length].append(
+                contest.runOnce(row, row.contenders[0], arguments.bin, arguments.seconds,
+                                arguments.warm))
+    for name, count, length in grid:
+        rounds = found[name, count, length]
+        results[name]['points'].append({'count': count, 'length': length, **{
+            key: statistics.median(each[key] for each in rounds) for key in ('rate', 'cpu')}})
     return results
