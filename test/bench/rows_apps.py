@@ -59,8 +59,9 @@ HTTP = [
 # ---- ping-pong ----
 
 def pong(protocol, service):
-    return Row(f'sockperf-{protocol}', f'sockperf ping-pong, {protocol.upper()}, 64 B, half the time '
-               'of a round trip', servers(service), 'libuv', f'{TOOL} pong {protocol} {ENDS}',
+    return Row(f'sockperf-{protocol}',
+               f'sockperf ping-pong, {protocol.upper()}, 64 B, half the time of a round trip',
+               servers(service), 'libuv', f'{TOOL} pong {protocol} {ENDS}',
                figure='p50', unit='µs', needs='sockperf', target={'fastsocket': 1.00}, short=False)
 
 

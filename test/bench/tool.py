@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-A load that is another project's program: runs it against a server of the bench and writes one line of
-JSON, with the server's CPU time of a request by the clock of its process («cpu», nanoseconds) beside
+A load that is another project's program: runs it against a server of the bench and writes one line
+of JSON, with the server's CPU time of a request by its process's clock («cpu», nanoseconds) beside
 what the tool itself says («rate», «p50», «p99»). A tool that found a fault is a failure.
 
 usage: tool.py redis COMMAND PIPELINE -p PORT -P PROCESS [-C CPU] [-t SECONDS]
@@ -100,7 +100,8 @@ def checkBody(port, size):
 
 def wrk(options, script):
     size, connections, *pipeline = options.words
-    words = ['-t', 1, '-c', connections, '-d', f'{max(1, round(options.seconds))}s', '--latency']
+    words = ['-t', 1, '-c', connections, '-d', f'{max(1, round(options.seconds))}s', '--latency',
+             '--timeout', '60s']
     if pipeline:
         words += ['-s', script]
     words += [f'http://{HOST}:{options.port}/{size}', *(['--', *pipeline] if pipeline else [])]

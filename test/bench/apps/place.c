@@ -1,4 +1,4 @@
-/* The command line and the socket of every application server, so that no contender has better ones. */
+/* The command line and the socket of every application server: no contender has better ones. */
 #include "place.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* The command line of the application servers, and how each begins: the same for every contender. */
+/* The command line of the application servers, and how each begins: alike for every contender. */
 #ifndef PLACE_H
 #define PLACE_H
 

@@ -65,7 +65,8 @@ static void keep(struct Connection* connection, const void* data, size_t size)
 /* Writes what is kept, and a body behind it, which may be empty; keeps the rest. */
 static void flush(struct Connection* connection, const uint8_t* body, size_t size)
 {
-    struct iovec parts[2] = {{connection->out, connection->outSize}, {(void*)(uintptr_t)body, size}};
+    struct iovec parts[2] = {{connection->out, connection->outSize},
+                             {(void*)(uintptr_t)body, size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     size_t head = connection->outSize;
     size_t written;

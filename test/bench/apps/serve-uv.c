@@ -78,8 +78,10 @@ static void giveMemory(uv_handle_t* handle, size_t size, uv_buf_t* buffer);
 
 static void closeIfSent(struct Connection* connection)
 {
-    if (connection->broken || (connection->session.ended && (connection->outSize == 0) &&
-                               (uv_stream_get_write_queue_size((uv_stream_t*)&connection->stream) == 0)))
+    uv_stream_t* stream = (uv_stream_t*)&connection->stream;
+    bool isSent = (connection->outSize == 0) && (uv_stream_get_write_queue_size(stream) == 0);
+
+    if (connection->broken || (connection->session.ended && isSent))
         closeConnection(connection);
 }
 

@@ -40,7 +40,7 @@ struct Session
 
 LIST_HEAD(SessionList, Session);
 
-/* What stays in memory as long as the server lives, made by makeBody: may be sent without a copy. */
+/* What stays in memory as long as the server lives, made by makeBody: it needs no copy. */
 struct Body
 {
     size_t size;
@@ -68,7 +68,7 @@ void feedSession(struct Session* session, const uint8_t* data, size_t size);
 
 /* ---- what a contender provides ---- */
 
-/* Sends a copy of data, behind what was said before, with the end of the current event at latest. */
+/* Sends a copy of data, behind what was said before, at the end of the current event at latest. */
 void say(struct Session* session, const void* data, size_t size);
 
 /* Sends a body in the same way. */
