@@ -143,6 +143,9 @@ def redisPipelined(name, variant):
         key, value = b'key%d' % number, b'%d' % number if number % 500 else large
         requests += [command(b'SET', key, value), command(b'GET', key)]
         replies += [b'+OK\r\n', bulk(value)]
+    # Again when all are there: no key passes for another of its chain.
+    requests += requests[1::2]
+    replies += replies[1::2]
     with serve(name, 'redis', variant) as server, connect(server) as client:
         sender = threading.Thread(target=client.sendall, args=[b''.join(requests)])
         sender.start()
