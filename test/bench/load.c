@@ -1,6 +1,6 @@
 /*
- * The load: the client of every server of the bench. One thread, pinned, bounded in time. It compares
- * every byte that comes back, and gives one line of JSON: per message the server's CPU time in
+ * The load: the client of every server of the bench. One thread, pinned, bounded in time. It
+ * compares every byte that comes back, and gives one line of JSON: per message the server's CPU time in
  * nanoseconds («cpu») and its own («own»), messages a second («rate»), times of answers in
  * microseconds («p50», «p99»), and what was lost.
  *
