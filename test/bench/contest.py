@@ -12,8 +12,8 @@ import shlex
 import subprocess
 import typing
 
-START = 10  # seconds in which a server must tell its port
-SPARE = 30  # seconds beyond the measured ones before a load is killed
+START = 30  # seconds in which a server must tell its port
+SPARE = 60  # seconds beyond the measured ones before a load is killed
 
 
 class Failed(Exception):

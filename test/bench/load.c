@@ -105,7 +105,7 @@ int main(int count, char** arguments)
                                   .size = 64,
                                   .burst = 64,
                                   .count = 100000,
-                                  .patience = 10,
+                                  .patience = 20,
                                   .warm = 0.1,
                                   .seconds = 1};
     int cpu;
