@@ -33,7 +33,7 @@ import sweep
 import table
 
 MODULES = ['rows', 'rows_apps']  # each has a list ROWS; those that aren't there have none
-SHORT = 140  # seconds of the short form: a row that has used up its share has no more rounds
+SHORT = 110  # seconds of the short form: a row that has used up its share has no more rounds
 
 
 def allRows():
