@@ -28,7 +28,10 @@ noreturn void die(const char* what, int error)
 {
     if (error < 0)
         error = -error;
-    fprintf(stderr, "%s%s%s\n", what, (error != 0) ? ": " : "", (error != 0) ? strerror(error) : "");
+    if (error != 0)
+        fprintf(stderr, "%s: %s\n", what, strerror(error));
+    else
+        fprintf(stderr, "%s\n", what);
     exit(1);
 }
 

@@ -12,8 +12,8 @@ import shlex
 import subprocess
 import typing
 
-START = 10  # seconds in which a server must tell its port
-SPARE = 30  # seconds beyond the measured ones before a load is killed
+START = 30  # seconds in which a server must tell its port
+SPARE = 60  # seconds beyond the measured ones before a load is killed
 
 
 class Failed(Exception):
@@ -41,8 +41,8 @@ class Row:
     title: str
     contenders: list
     base: str
-    # Words: {bin}, {port}, {process} (the server's), {cpu} (the load's), {seconds}, {warm}. Empty: the
-    # contenders are no servers; each runs by itself and its own output is read.
+    # Words: {bin}, {port}, {process} (the server's), {cpu} (the load's), {seconds}, {warm}. Empty:
+    # the contenders are no servers; each runs by itself and its own output is read.
     load: str = ''
     # From the load's standard output to numbers by name. What the kernel's clock says of the server
     # beside this is in «spent», CPU nanoseconds from its start to the end of the load.
@@ -86,7 +86,8 @@ class Server:
 
     def spent(self):
         """CPU nanoseconds."""
-        fields = pathlib.Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()
+        status = pathlib.Path(f'/proc/{self.process.pid}/stat').read_text()
+        fields = status.rpartition(')')[2].split()
         return (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf('SC_CLK_TCK')
 
     def stop(self):

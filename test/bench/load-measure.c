@@ -126,7 +126,8 @@ void reportMeasure(const struct Measure* measure)
     double server = (double)(to.server - measure->from.server);
 
     printf("{\"rate\": %.1f, \"cpu\": %.2f, \"utilization\": %.3f, \"own\": %.2f, \"p50\": %.2f, "
-           "\"p99\": %.2f, \"messages\": %llu, \"bytes\": %llu, \"lost\": %llu, \"seconds\": %.3f}\n",
+           "\"p99\": %.2f, \"messages\": %llu, \"bytes\": %llu, \"lost\": %llu, "
+           "\"seconds\": %.3f}\n",
            each * second / elapsed, server / each, server / elapsed,
            (double)(to.own - measure->from.own) / each, percentile(measure, 0.5),
            percentile(measure, 0.99), (unsigned long long)messages,

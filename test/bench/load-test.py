@@ -67,7 +67,6 @@ def accepts(server, mode, variant):
             assert 'memory' in results and 'slope' in results, results
         else:
             assert results['rate'] > 0 and results['messages'] > 0, results
-        assert results.get('lost', 0) == 0, results
 
 
 def refuses(variant, mode, end):
@@ -85,7 +84,7 @@ def refuses(variant, mode, end):
 
 def countsLost():
     results = runOne('broken', 'udp', 'drop', 'udp', '-c 1 -d 1 -s 64', 1)
-    assert results['lost'] == 1, results
+    assert results['lost'] >= 1, results
 
 
 def tellsDeath():

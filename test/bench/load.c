@@ -1,7 +1,7 @@
 /*
- * The load: the client of every server of the bench. One thread, pinned, bounded in time. It compares
- * every byte that comes back, and gives one line of JSON: per message the server's CPU time in
- * nanoseconds («cpu») and its own («own»), messages a second («rate»), times of answers in
+ * The load: the client of every server of the bench. One thread, pinned, bounded in time. It
+ * compares every byte that comes back, and gives one line of JSON: per message the server's CPU
+ * time in nanoseconds («cpu») and its own («own»), messages a second («rate»), times of answers in
  * microseconds («p50», «p99»), and what was lost.
  *
  *     load WORKLOAD -p PORT [-P PROCESS] [-C CPU] [-c CONNECTIONS] [-d DEPTH] [-s SIZE]
@@ -105,7 +105,7 @@ int main(int count, char** arguments)
                                   .size = 64,
                                   .burst = 64,
                                   .count = 100000,
-                                  .patience = 10,
+                                  .patience = 20,
                                   .warm = 0.1,
                                   .seconds = 1};
     int cpu;

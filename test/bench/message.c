@@ -59,9 +59,10 @@ void fillFixedMessage(uint8_t* data, size_t size)
 bool checkMessage(const uint8_t* data, size_t size, uint32_t connection, uint64_t sequence)
 {
     uint64_t header = headerOf(connection, sequence);
+    const uint8_t* body = bodyOf(connection, sequence);
 
     return (memcmp(data, &header, MESSAGE_HEADER) == 0) &&
-           (memcmp(data + MESSAGE_HEADER, bodyOf(connection, sequence), size - MESSAGE_HEADER) == 0);
+           (memcmp(data + MESSAGE_HEADER, body, size - MESSAGE_HEADER) == 0);
 }
 
 uint64_t sequenceOf(const uint8_t* data)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """
-Draws the results of run.py: bars of the library's ratio to libuv and to raw io_uring for each row, with
-their 95 % intervals; or of a sweep the curves of what a second of the server's processor time does, over
-the length of a provider's buffers, one for each number of them.
+Draws the results of run.py: bars of the library's ratio to libuv and to raw io_uring for each row,
+with their 95 % intervals; or of a sweep the curves of what a second of the server's processor time
+does, over the length of a provider's buffers, one for each number of them.
 
 usage: picture.py RESULTS.json OUT.svg
 """
@@ -21,7 +21,8 @@ WIDTH = 900
 STYLE = """
     svg { background: #ffffff; color: #1f2328; font: 13px system-ui, sans-serif }
     .title { font-size: 17px; font-weight: 600 } .small { font-size: 11px; opacity: .75 }
-    .axis { stroke: currentColor; stroke-opacity: .25 } .one { stroke: currentColor; stroke-width: 1.5 }
+    .axis { stroke: currentColor; stroke-opacity: .25 }
+    .one { stroke: currentColor; stroke-width: 1.5 }
     .spread { stroke: currentColor; stroke-width: 1.5 } text { fill: currentColor }
     .libuv { fill: #4c8dd6 } .raw { fill: #d98a2b }
     .curve { fill: none; stroke-width: 2 }
@@ -84,8 +85,8 @@ def ours(row):
 
 
 def against(row, prefix):
-    """The ratio of the library to the best of the contenders that begin so, (middle, low, high); those
-    that spin, and the noise, are another matter."""
+    """The ratio of the library to the best of the contenders that begin so, (middle, low, high);
+    those that spin, and the noise, are another matter."""
     mine = ours(row)
     found = []
     for name in row['base']:
@@ -131,8 +132,8 @@ def drawBars(results, path):
         for offset, name in ((2, 'libuv'), (2 + BAR + 3, 'raw')):
             if ratio := against(row, name):
                 drawBar(drawing, y + offset, ratio, name)
-    drawing.text(20, bottom + 24, 'The ratio of the server\'s processor time per message, or of what '
-                 'a row names: 1 is equal, left of it is better. Lines: 95 % of the medians.',
+    drawing.text(20, bottom + 24, 'The ratio of the server\'s processor time per message, or of '
+                 'what a row names: 1 is equal, left of it is better. Lines: 95 % of the medians.',
                  'small')
     drawing.save(path, bottom + 40, title)
 
@@ -179,8 +180,8 @@ def drawEnds(drawing, x, ends):
 
 
 def speed(point):
-    """Messages that a second of the server's processor time does. Steadier than those of a second of
-    the clock, which depend on the load too."""
+    """Messages that a second of the server's processor time does. Steadier than those of a second
+    of the clock, which depend on the load too."""
     return 1e9 / point['cpu']
 
 

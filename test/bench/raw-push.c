@@ -1,7 +1,7 @@
 /*
- * A push by hand-written io_uring. Usual: a burst is written together and leaves by one send. Linked:
- * each message has a place and a send of its own, one linked to the other, and only its header is
- * written; for messages that are too long to copy.
+ * A push by hand-written io_uring. Usual: a burst is written together and leaves by one send.
+ * Linked: each message has a place and a send of its own, one linked to the other, and only its
+ * header is written; for messages that are too long to copy.
  */
 #include "raw.h"
 

@@ -1,7 +1,7 @@
 /*
  * The ring of the raw contender: one enter a turn, which submits what the last turn brought and
- * waits. Buffers go back to the kernel all at once at the end of a turn, since it takes none between
- * two enters.
+ * waits. Buffers go back to the kernel all at once at the end of a turn, since it takes none
+ * between two enters.
  */
 #include "raw.h"
 

@@ -206,19 +206,30 @@ static void endTurn(void)
     }
 }
 
+static void dropOutput(struct Connection* connection)
+{
+    if (connection->queued != NULL)
+        returnOutput(connection->queued);
+    connection->queued = NULL;
+    if (connection->gather != NULL) {
+        connection->gather->sending = connection->gather->count;
+        returnGathered(connection->gather);
+    }
+}
+
 static void completeSend(void* owner, const struct io_uring_cqe* completion)
 {
     struct Connection* connection = owner;
 
-    /* A short count is the connection's end: the receive tells. */
-    if (completion->res < 0)
-        connection->ended = true;
     if (gathers) {
         returnGathered(connection->gather);
     } else {
         returnOutput(connection->sending);
         connection->sending = NULL;
     }
+    /* The receive, which is still in flight, tells the end. */
+    if (completion->res < 0)
+        dropOutput(connection);
     if (hasOutput(connection) || connection->ended)
         mark(connection);
 }

@@ -1,6 +1,6 @@
 /*
- * What the parts of the raw contender share: one ring, its buffers, operations that know who is told
- * of their completions, and what is done once a turn.
+ * What the parts of the raw contender share: one ring, its buffers, operations that know who is
+ * told of their completions, and what is done once a turn.
  */
 #ifndef BENCH_RAW_H
 #define BENCH_RAW_H

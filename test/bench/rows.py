@@ -1,6 +1,6 @@
 """
-The rows whose load is bench-load. A row's base is its yardstick; a target is what the library's ratio
-to it should be at most.
+The rows whose load is bench-load. A row's base is its yardstick; a target is what the library's
+ratio to it should be at most.
 """
 
 from contest import Contender, Row
@@ -142,7 +142,8 @@ def scaling():
 
 
 IDLE = Row('idle', 'idle connection, memory of 10 000', echoServers(), 'raw',
-           load('idle', '-c 10000 -s 64'), figure='memory', unit='B', bound={'fastsocket': 330}, short=False)
+           load('idle', '-c 10000 -s 64'), figure='memory', unit='B',
+           bound={'fastsocket': 330}, short=False)
 
 CHURN = Row('churn', 'connect, one echo, close', echoServers()[:5], 'raw',
             load('churn', '-c 16 -s 64'), target={'fastsocket': 1.00})

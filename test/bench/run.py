@@ -7,9 +7,9 @@ the median of these ratios and its 95 % interval.
 usage: run.py [--bin DIR] [--rounds N] [--seconds S] [--warm S] [--short] [--only PATTERN]
               [--out FILE.json] [--table FILE.md] [--sweep] [ROW ...]
 
-ROW is a row's name, or a pattern as in fnmatch; without one, all are run. --only picks contenders, a
-regular expression (the base is always there). --list tells the rows. Exit status 1: a server died or
-its data was wrong; no time is ever a failure.
+ROW is a row's name, or a pattern as in fnmatch; without one, all are run. --only picks contenders,
+a regular expression (the base is always there). --list tells the rows. Exit status 1: a server died
+or its data was wrong; no time is ever a failure.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import sweep
 import table
 
 MODULES = ['rows', 'rows_apps']  # each has a list ROWS; those that aren't there have none
-SHORT = 140  # seconds of the short form: a row that has used up its share has no more rounds
+SHORT = 110  # seconds of the short form: a row that has used up its share has no more rounds
 
 
 def allRows():
@@ -79,7 +79,8 @@ def runRow(row, arguments, share):
         rounds.append(results)
     return {
         'name': row.name, 'title': row.title, 'figure': row.figure, 'unit': row.unit,
-        'moreIsBetter': row.moreIsBetter, 'target': row.target, 'bound': row.bound, 'failures': failures,
+        'moreIsBetter': row.moreIsBetter, 'target': row.target, 'bound': row.bound,
+        'failures': failures,
         'base': {each.name: each.base or row.base for each in contenders},
         'rounds': rounds,
         'ratios': ratiosOf(row, contenders, rounds),

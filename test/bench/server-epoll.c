@@ -1,6 +1,6 @@
 /*
- * The contender on epoll: edge-triggered, sends at once, keeps what the kernel doesn't take until the
- * connection is writable.
+ * The contender on epoll: edge-triggered, sends at once, keeps what the kernel doesn't take until
+ * the connection is writable.
  *
  * -x each    pushes each message by a send of its own, without a copy (usual: a burst by one send)
  * -x batch   datagrams are received and sent in batches (usual: one by one)

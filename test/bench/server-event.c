@@ -1,6 +1,6 @@
 /*
- * The contender on libevent: a bufferevent for each connection. Echoed input moves from its input to
- * its output without a copy. Datagrams have a plain event, since libevent has nothing for them.
+ * The contender on libevent: a bufferevent for each connection. Echoed input moves from its input
+ * to its output without a copy. Datagrams have a plain event, since libevent has nothing for them.
  */
 #include <errno.h>
 #include <event2/buffer.h>

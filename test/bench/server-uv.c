@@ -1,6 +1,6 @@
 /*
- * The contender on libuv: input goes into one buffer, output is tried at once, and what isn't taken is
- * copied into a write request.
+ * The contender on libuv: input goes into one buffer, output is tried at once, and what isn't taken
+ * is copied into a write request.
  *
  * -x queue  everything is a write request
  */

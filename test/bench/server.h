@@ -56,7 +56,8 @@ void beginPush(struct Push* push, const void* data, size_t length);
 /* Stamps the next message and returns it; NULL: there is none. */
 const uint8_t* nextMessage(struct Push* push);
 
-/* Writes the next messages one behind the other, as many as a burst has, and returns their bytes. */
+/* Writes the next messages one behind the other, as many as a burst has. Returns their
+ * bytes. */
 size_t nextBurst(struct Push* push, uint8_t* data);
 
 void endPush(struct Push* push);
