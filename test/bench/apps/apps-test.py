@@ -138,8 +138,8 @@ def redisPipelined(name, variant):
     """Many commands at once, with large values among them."""
     large = bytes(range(256)) * 1000
     requests, replies = [], []
-    for number in range(2000):
-        key, value = b'key%d' % number, b'%d' % number if number % 500 else large
+    for number in range(5000):
+        key, value = b'key%d' % number, b'%d' % number if number % 1000 else large
         requests += [command(b'SET', key, value), command(b'GET', key)]
         replies += [b'+OK\r\n', bulk(value)]
     # Again when all are there: no key passes for another of its chain.
