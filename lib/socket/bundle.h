@@ -6,6 +6,16 @@
 
 #include "socket/core.h"
 
+/* A completion with bytes says nothing for or against bundles: a piece of a buffer, and single
+ * buffers are what has paid. */
+static inline bool FastBundleIsSettled(const struct FastSocket* socket,
+                                       const struct io_uring_cqe* completion)
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    return inbound->receive.form == FAST_RECEIVE_MULTISHOT && inbound->contrary == 0 &&
+           (uint32_t)completion->res < FastProviderLength(inbound->provider);
+}
+
 /* What FastBundleWeigh does where that is not clear at a glance. */
 bool FastBundleConsider(struct FastSocket* socket, const struct io_uring_cqe* completion);
 
@@ -13,20 +23,7 @@ bool FastBundleConsider(struct FastSocket* socket, const struct io_uring_cqe* co
  * receive in flight had better be armed again, in the other form. */
 static inline bool FastBundleWeigh(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
-    const struct FastInbound* inbound = &socket->inbound;
-    bool fits = inbound->form != FAST_RECEIVE_BUNDLE && inbound->contrary == 0 &&
-                (uint32_t)completion->res < FastProviderLength(inbound->provider);
-    return !fits && FastBundleConsider(socket, completion);
-}
-
-/* Whether such a completion has nothing to say: a piece of a buffer, and single buffers are what
- * has paid. */
-static inline bool FastBundleIsSettled(const struct FastSocket* socket,
-                                       const struct io_uring_cqe* completion)
-{
-    const struct FastInbound* inbound = &socket->inbound;
-    return inbound->receive.form == FAST_RECEIVE_MULTISHOT && inbound->contrary == 0 &&
-           (uint32_t)completion->res < FastProviderLength(inbound->provider);
+    return !FastBundleIsSettled(socket, completion) && FastBundleConsider(socket, completion);
 }
 
 /* A receive is being armed: the bytes that each bundle may bring; 0: it is to fill single
