@@ -180,6 +180,12 @@ static inline struct io_uring_sqe* FastRingReserve(struct FastRing* ring,
     return entry;
 }
 
+/* Completions are there that nobody has handled yet: whatever seems to be in flight may be over. */
+static inline bool FastRingHasCompletions(const struct FastRing* ring)
+{
+    return FastEnginePeek(ring->engine) != NULL;
+}
+
 /* Entries that can be reserved right now: for chains, which must not be split. */
 static inline unsigned FastRingRoom(const struct FastRing* ring)
 {

@@ -212,7 +212,10 @@ void FastRingDrain(struct FastRing* ring)
     int64_t last = FastRingNow(ring);
     FastRingEndCalls(ring);
     for (;;) {
-        FastRingMemoryReturned(ring); /* its timer runs no more, and who waits holds its owner */
+        /* Its timer runs no more, and who waits holds its owner. Cancellations wait for what there
+         * is to be handled. */
+        if (FastEnginePeek(ring->engine) == NULL)
+            FastRingMemoryReturned(ring);
         runPrepare(ring);
         if (ring->statistics.operations == 0 && FastTaskIsEmpty(&ring->prepare) &&
             FastTaskIsEmpty(&ring->dispatch))

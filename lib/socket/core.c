@@ -56,6 +56,15 @@ void FastSocketRetryCancel(struct FastSocket* socket, int result)
         FastSocketRetryLater(socket);
 }
 
+bool FastSocketUpdate(struct FastSocket* socket, struct FastArmed* armed,
+                      const struct FastArmedFunctions* functions, bool wanted, bool stale)
+{
+    if (armed->state != FAST_ARMED_AWAITING_END || !FastRingHasCompletions(socket->ring))
+        return FastArmedUpdate(socket->ring, armed, functions, wanted, stale);
+    FastSocketRetryLater(socket);
+    return true;
+}
+
 void FastSocketBackOffReceive(struct FastSocket* socket)
 {
     socket->inbound.stops |= FAST_STOP_BACKOFF;

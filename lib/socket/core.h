@@ -386,6 +386,12 @@ void FastSocketRetryLater(struct FastSocket* socket);
  * which gives up what doesn't end, not at all. */
 void FastSocketRetryCancel(struct FastSocket* socket, int result);
 
+/* As FastArmedUpdate. A cancellation that was effective is made again, but not while its target's
+ * end may be among what came with its own: many sockets that are released at once would all cancel
+ * again in each turn. */
+bool FastSocketUpdate(struct FastSocket* socket, struct FastArmed* armed,
+                      const struct FastArmedFunctions* functions, bool wanted, bool stale);
+
 /* Receives, or sends, no more before that. */
 void FastSocketBackOffReceive(struct FastSocket* socket);
 void FastSocketBackOffSend(struct FastSocket* socket);

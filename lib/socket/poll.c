@@ -238,7 +238,7 @@ bool FastPollPrepare(struct FastSocket* socket)
                   !(socket->notified & FAST_NOTIFIED_FAILURE) &&
                   (form == FAST_POLL_ROOM ||
                    (socket->stage == FAST_STAGE_LIVE && watchesState(socket)));
-    return FastArmedUpdate(socket->ring, &socket->poll, &pollFunctions, wanted,
+    return FastSocketUpdate(socket, &socket->poll, &pollFunctions, wanted,
                            form != socket->poll.form);
 }
 

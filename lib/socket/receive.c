@@ -367,7 +367,7 @@ bool FastReceivePrepare(struct FastSocket* socket)
     struct FastInbound* inbound = &socket->inbound;
     updateStops(socket);
     bool stale = inbound->rearm || inbound->end == FAST_INPUT_ENDING;
-    return FastArmedUpdate(socket->ring, &inbound->receive, &receiveFunctions, inbound->stops == 0,
+    return FastSocketUpdate(socket, &inbound->receive, &receiveFunctions, inbound->stops == 0,
                            stale);
 }
 
