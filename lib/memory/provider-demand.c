@@ -2,7 +2,7 @@
  * How many of a provider's slots are to have a buffer.
  *
  * Good path: few at first; more when sockets that may receive at once are known, and twice as many
- * when a receive finds none. How many are taken between two enters says what is needed: where that
+ * when a receive finds none. How many are taken in a round says what is needed: where that
  * was far less in a long row of buffers, half of the surplus is not replaced when it comes back. A
  * period is a multiple of what is there, so that getting it again costs little beside what it
  * brought.
@@ -87,11 +87,11 @@ static void endPeriod(struct FastProviderDemand* demand)
     beginPeriod(demand);
 }
 
-void FastProviderNoteEnter(struct FastRingBufferProvider* provider)
+void FastProviderEndRound(struct FastRingBufferProvider* provider)
 {
     struct FastProviderDemand* demand = &provider->demand;
     uint32_t taken = demand->taken;
-    demand->enter = FastProviderEnters(provider);
+    demand->round = FastProviderRound(provider);
     demand->taken = 0;
     if (demand->peak < taken)
         demand->peak = taken;

@@ -47,9 +47,9 @@ static inline bool FastProviderSharesGrowth(const struct FastRingBufferProvider*
     return provider->available > provider->sequence - provider->demand.grown;
 }
 
-/* The kernel was entered again since the last slot was taken: how many were before? Where a period
- * is over, part of the surplus is no longer wanted. */
-void FastProviderNoteEnter(struct FastRingBufferProvider* provider);
+/* It is another round than when the last slot was taken: how many were in that? Where a period is
+ * over, part of the surplus is no longer wanted. */
+void FastProviderEndRound(struct FastRingBufferProvider* provider);
 
 /* Slots with a buffer. */
 static inline uint32_t FastProviderFilledSlots(const struct FastRingBufferProvider* provider)
@@ -69,14 +69,22 @@ static inline bool FastProviderIsPlenty(const struct FastRingBufferProvider* pro
     return FastProviderFilledSlots(provider) > provider->demand.wanted;
 }
 
+/* What was filled meanwhile had to be there at once: until the next enter or, where completions are
+ * made at any time, in a turn. */
+static inline uint32_t FastProviderRound(const struct FastRingBufferProvider* provider)
+{
+    bool deferred = provider->engine->features & FASTRING_FEATURE_DEFER_TASKRUN;
+    return deferred ? FastProviderEnters(provider) : (uint32_t)FastRingTurn(provider->ring);
+}
+
 /* A slot was taken. Nobody counts while the least number is there. */
 static inline void FastProviderNoteTaken(struct FastRingBufferProvider* provider)
 {
     struct FastProviderDemand* demand = &provider->demand;
     if (demand->wanted == demand->least)
         return;
-    if (demand->enter != FastProviderEnters(provider))
-        FastProviderNoteEnter(provider);
+    if (demand->round != FastProviderRound(provider))
+        FastProviderEndRound(provider);
     demand->taken++;
 }
 

@@ -24,9 +24,9 @@ struct FastProviderDemand
     uint32_t least;    /* never fewer */
     uint32_t users;    /* when a receive was armed last */
     uint32_t expected; /* in this period by somebody, so that they are kept */
-    uint32_t enter;    /* after which the last one was taken */
-    uint32_t taken;    /* after that enter */
-    uint32_t peak;     /* the most that were taken after one, in this period */
+    uint32_t round;    /* in which the last one was taken */
+    uint32_t taken;    /* in that round */
+    uint32_t peak;     /* the most that were taken in one, in this period */
     uint32_t left;     /* to be taken until the period ends */
     uint32_t grown;    /* the sequence of puts when one that found none got more */
     uint32_t unserved; /* receives that ended before that */

@@ -549,6 +549,7 @@ AREA(demand, "demand", .open = setUpMany, .close = tearDownMany);
 static bool takeSome(int count, uint16_t* ids)
 {
     engine.enters++;
+    ring.statistics.turns++;
     for (int index = 0; index < count; index++) {
         int id = take();
         if (id < 0)
@@ -707,6 +708,23 @@ CASE(demand, keepsWhatIsNeeded)
     takeAllThere();
     ck_assert_int_eq(starve(1000), 0);
     receiveMany(20, LONG);
+    ck_assert_uint_eq(filled(), 30);
+}
+
+/* Where completions are made by an enter alone, it may take several turns to handle them all. */
+CASE(demand, countsWhatOneEnterHasFilled)
+{
+    uint16_t ids[20];
+    engine.features = FASTRING_FEATURE_DEFER_TASKRUN;
+    takeAllThere();
+    ck_assert_int_eq(starve(1000), 0);
+    for (int round = 0; round < LONG / 20; round++) {
+        ck_assert(takeSome(20, ids));
+        for (int index = 0; index < 20; index++) {
+            ring.statistics.turns += index % 4 == 0;
+            replaceLarge(ids[index]);
+        }
+    }
     ck_assert_uint_eq(filled(), 30);
 }
 
