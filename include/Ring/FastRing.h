@@ -444,7 +444,10 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  * group      0 = the library picks; else a number not yet taken on this ring.
  * count      buffers; rounded up to a power of two, at most 32768; 0 = 256.
  * length     bytes in each, 64 to 1 GiB.
- * function   called count times now; AllocateRingFastBuffer for use with sockets.
+ * function   called count times now; AllocateRingFastBuffer for use with sockets. Of its buffers
+ *            only some are taken now, the others when input needs them, and some go back when it
+ *            has not for long; all are there from the first call of PrepareFastRingBuffer or
+ *            GetFastRingBufferGroup, or submitted descriptor that names the group.
  * closure    for function.
  *
  * Ownership: sockets keep what they need of a provider after its release.

@@ -5,7 +5,7 @@
  * vsock, SCTP …), or a socket of datagrams (UDP, AF_UNIX, netlink, packets, raw ones …): see «Kinds
  * of sockets» below; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or another file. Input
  * arrives in buffers that the kernel fills, is queued, and reported by POLLIN; output is copied or
- * handed over, queued, gathered and sent at the end of the turn.
+ * handed over, queued, gathered and sent with the next turn.
  *
  * Rules that hold for every function here, unless its own comment says otherwise:
  *
@@ -299,8 +299,15 @@ size_t GetFastSocketInboundLength(struct FastSocket* socket);
 /* ---- transmitting ---------------------------------------------------------------------------- */
 
 /*
- * All transmits queue; nothing enters the kernel before the turn ends. On a stream, bytes arrive
- * whole and in the order of the calls. 0 means accepted: a later failure is reported by POLLERR.
+ * All transmits queue, and what is queued enters the kernel with the next turn. On a stream, bytes
+ * arrive whole and in the order of the calls. 0 means accepted: a later failure is reported by
+ * POLLERR.
+ *
+ * Since 1.1, TransmitFastSocketData and TransmitFastSocketMessage may send much data (128 KiB or
+ * more) at once, where nothing is in flight: one system call inside the transmit, which never
+ * waits, takes what is queued and then the caller's bytes, as far as there is room; the rest is
+ * queued. GetFastSocketOutboundLength and GetFastRingPending say so at once. Events are the same:
+ * POLLOUT or POLLERR, never from inside the transmit.
  *
  * Returns of all:
  *   0           accepted

@@ -93,9 +93,22 @@ void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length
 
 /* ---- for the user's own operations ---- */
 
+/* What they take is nothing that we can foresee. */
+void FastProviderFillGroup(struct FastRingGroup* group)
+{
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    FastProviderWantAll(provider);
+    FastProviderFillSoon(provider);
+}
+
 uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider)
 {
-    return provider != NULL ? provider->group.id : 0;
+    if (provider == NULL)
+        return 0;
+    if (FastRingCheckCreate(provider->ring) == 0)
+        FastProviderFillGroup(&provider->group);
+    return provider->group.id;
 }
 
 void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission)
@@ -103,7 +116,7 @@ void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_ur
     if (provider == NULL || submission == NULL)
         return;
     submission->flags |= IOSQE_BUFFER_SELECT;
-    submission->buf_group = provider->group.id;
+    submission->buf_group = GetFastRingBufferGroup(provider);
     if (submission->opcode == IORING_OP_RECV)
         submission->ioprio &= (uint16_t)~FAST_URING_RECVSEND_BUNDLE;
 }

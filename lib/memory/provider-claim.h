@@ -65,5 +65,6 @@ void FastProviderReject(struct FastRingBufferProvider* provider, uint16_t id, si
 /* The functions of the group, see ring/group.h. */
 uint64_t FastProviderClaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
 void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+void FastProviderFillGroup(struct FastRingGroup* group);
 
 #endif

@@ -7,6 +7,8 @@
  * of completions: so every put is logged, each slot knows its last entry in the log, and the
  * successor of a buffer is the log's next entry.
  *
+ * Fewer slots may have a buffer than there are (provider-demand.c). The others are vacant.
+ *
  * Failures: no memory for a replacement: the slot stays vacant and is refilled when memory returns.
  */
 #include "memory/provider-slots.h"
@@ -55,13 +57,19 @@ void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id)
 
 bool FastProviderFill(struct FastRingBufferProvider* provider)
 {
-    while (provider->vacant.count > 0) {
+    while (FastProviderLacks(provider)) {
         void* buffer = provider->create(provider->length, provider->closure);
         if (buffer == NULL)
             return false;
         put(provider, provider->vacant.ids[--provider->vacant.count], buffer);
     }
     return true;
+}
+
+void FastProviderFillSoon(struct FastRingBufferProvider* provider)
+{
+    if (!FastTaskIsQueued(&provider->refill) && !FastProviderFill(provider))
+        FastProviderDefer(provider, &provider->refill);
 }
 
 /* ---- what sockets call ---- */
@@ -79,6 +87,7 @@ int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
 static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
 {
     provider->available -= !provider->slots[id].claimed;
+    FastProviderNoteTaken(provider);
 }
 
 void FastProviderTellFilled(const struct FastRingBufferProvider* provider, uint16_t id,
@@ -103,5 +112,6 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
         return;
     }
     FastProviderVacate(provider, id);
-    FastProviderDefer(provider, &provider->refill);
+    if (FastProviderLacks(provider))
+        FastProviderDefer(provider, &provider->refill);
 }

@@ -4,7 +4,7 @@
 #ifndef FASTSOCKET_PROVIDER_SLOTS_H
 #define FASTSOCKET_PROVIDER_SLOTS_H
 
-#include "memory/provider-state.h"
+#include "memory/provider-demand.h"
 
 /* Runs a task of the provider's in the next phase of preparation. It holds the provider
  * meanwhile. */
@@ -13,8 +13,11 @@ void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask*
 /* Takes the buffer out of a slot, which is filled by one of the next. */
 void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id);
 
-/* Fills vacant slots as far as memory goes; false: not all. */
+/* Fills vacant slots, as many as are wanted, as far as memory goes; false: not all. */
 bool FastProviderFill(struct FastRingBufferProvider* provider);
+
+/* The same, and what lacks memory is filled when there is some. */
+void FastProviderFillSoon(struct FastRingBufferProvider* provider);
 
 /* The buffer of a slot that the kernel has filled; NULL if id is none. It stays the provider's
  * until Replace. Every filled slot ends in Return or Replace. */
@@ -26,7 +29,8 @@ static inline void* FastProviderPeek(const struct FastRingBufferProvider* provid
 /* Gives the buffer of a filled slot back to the kernel as it is. */
 void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
 
-/* Gives the kernel another buffer in its place; NULL: the slot is refilled later. */
+/* Gives the kernel another buffer in its place; NULL: the slot is refilled later, if it is wanted
+ * (FastProviderIsPlenty). */
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer);
 
 /* The id of the buffer that follows id in the kernel's order; negative if that is not known. To
@@ -44,6 +48,12 @@ static inline void FastProviderFilled(const struct FastRingBufferProvider* provi
 {
     if (provider->engine->listens)
         FastProviderTellFilled(provider, id, length);
+}
+
+/* The number by which receives name it. */
+static inline uint16_t FastProviderGroup(const struct FastRingBufferProvider* provider)
+{
+    return provider->group.id;
 }
 
 /* The puts so far: to be noted when a receive is armed. */

@@ -17,6 +17,21 @@ struct FastProviderSlot
     uint32_t claimed : 1; /* filled for a user's own operation, and not put back yet */
 };
 
+/* See provider-demand.h. */
+struct FastProviderDemand
+{
+    uint32_t wanted;   /* slots that are to have a buffer */
+    uint32_t least;    /* never fewer */
+    uint32_t users;    /* when a receive was armed last */
+    uint32_t expected; /* in this period by somebody, so that they are kept */
+    uint32_t enter;    /* after which the last one was taken */
+    uint32_t taken;    /* after that enter */
+    uint32_t peak;     /* the most that were taken after one, in this period */
+    uint32_t left;     /* to be taken until the period ends */
+    uint32_t grown;    /* the sequence of puts when one that found none got more */
+    uint32_t unserved; /* receives that ended before that */
+};
+
 struct FastRingBufferProvider
 {
     struct FastRingMember member;
@@ -47,6 +62,8 @@ struct FastRingBufferProvider
     } vacant;
 
     uint32_t available; /* put and not yet seen taken: an upper bound of what the kernel has */
+
+    struct FastProviderDemand demand;
 
     struct
     {

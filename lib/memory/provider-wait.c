@@ -59,6 +59,18 @@ static bool serveAgain(struct FastTask* task)
     return true;
 }
 
+bool FastProviderGrow(struct FastRingBufferProvider* provider)
+{
+    bool shares = FastProviderSharesGrowth(provider);
+    uint32_t before = provider->sequence;
+    FastProviderWantMore(provider);
+    FastProviderFillSoon(provider);
+    if (provider->sequence == before)
+        return shares;
+    provider->demand.grown = provider->sequence;
+    return true;
+}
+
 void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
                       uint32_t mark)
 {

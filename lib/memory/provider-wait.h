@@ -9,6 +9,10 @@
 /* At creation. */
 void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider);
 
+/* A receive ended because there were no buffers: puts more, if there can be more. false: all are
+ * there, or no memory is, which is a shortage for real. Either way the receive waits. */
+bool FastProviderGrow(struct FastRingBufferProvider* provider);
+
 /* A receive that was armed at mark ended because there were no buffers: the waiter is served, first
  * come first served, when one has been put back since. FastWaiterRemove takes it back. */
 void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,

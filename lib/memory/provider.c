@@ -207,8 +207,11 @@ static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32
     provider->length = length;
     provider->group.claim = FastProviderClaim;
     provider->group.unclaim = FastProviderUnclaim;
+    provider->group.fill = FastProviderFillGroup;
     provider->refill.function = refill;
     FastProviderPrepareWaiting(provider);
+    holdSource(provider);
+    FastProviderBeginDemand(provider);
     return provider;
 }
 
@@ -231,10 +234,9 @@ static int startProvider(struct FastRingBufferProvider* provider, uint16_t numbe
 /* Nothing can fail any more: what has to be undone at the end begins here. */
 static void joinRing(struct FastRingBufferProvider* provider)
 {
-    holdSource(provider);
     FastRingAddGroup(provider->ring, &provider->group);
     FastRingLink(provider->ring, &provider->member, &memberFunctions);
-    if (provider->vacant.count > 0)
+    if (FastProviderLacks(provider))
         FastProviderDefer(provider, &provider->refill);
 }
 

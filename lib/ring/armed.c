@@ -25,23 +25,19 @@ static uint8_t afterCancel(uint8_t state, int result)
                                                               : FAST_ARMED_AWAITING_END;
 }
 
-static void onCancel(struct FastOperation* operation, const struct io_uring_cqe* completion)
+void FastArmedEndCancel(struct FastArmed* armed, const struct FastArmedFunctions* functions,
+                        int result)
 {
-    struct FastArmed* armed = FAST_CONTAINER(operation, struct FastArmed, cancel);
     if (FastArmedIsCanceling(armed) || armed->state == FAST_ARMED_AWAITING_CANCEL)
-        armed->state = afterCancel(armed->state, completion->res);
-    armed->functions->canceled(armed, completion->res);
-    armed->functions->drop(armed);
+        armed->state = afterCancel(armed->state, result);
+    functions->canceled(armed, result);
+    functions->drop(armed);
 }
 
-void FastArmedInitialize(struct FastArmed* armed, const struct FastArmedFunctions* functions,
+void FastArmedInitialize(struct FastArmed* armed,
                          void (*function)(struct FastOperation*, const struct io_uring_cqe*))
 {
-    *armed = (struct FastArmed){
-        .functions = functions,
-        .operation.function = function,
-        .cancel.function = onCancel,
-    };
+    *armed = (struct FastArmed){.operation.function = function};
 }
 
 struct io_uring_sqe* FastArmedReserve(struct FastRing* ring, struct FastArmed* armed)
@@ -49,42 +45,54 @@ struct io_uring_sqe* FastArmedReserve(struct FastRing* ring, struct FastArmed* a
     return FastRingReserve(ring, &armed->operation);
 }
 
-static bool submit(struct FastArmed* armed)
+static bool submit(struct FastArmed* armed, const struct FastArmedFunctions* functions)
 {
-    if (!armed->functions->prepare(armed))
+    if (!functions->prepare(armed))
         return false;
     armed->state = FAST_ARMED_IN_FLIGHT;
-    armed->functions->hold(armed);
+    functions->hold(armed);
     return true;
 }
 
-static bool cancel(struct FastRing* ring, struct FastArmed* armed)
+static uint64_t cancelOf(const struct FastArmed* armed)
 {
-    if (!FastRingCancel(ring, &armed->cancel, &armed->operation))
+    return (uintptr_t)&armed->operation | FAST_OPERATION_CANCEL;
+}
+
+static bool cancel(struct FastRing* ring, struct FastArmed* armed,
+                   const struct FastArmedFunctions* functions)
+{
+    struct io_uring_sqe* entry = FastRingReserve(ring, NULL);
+    if (entry == NULL)
         return false;
+    io_uring_prep_cancel64(entry, (uintptr_t)&armed->operation, 0);
+    entry->user_data = cancelOf(armed);
     bool again = armed->state == FAST_ARMED_AWAITING_END;
     armed->state = again ? FAST_ARMED_CANCELING_AGAIN : FAST_ARMED_CANCELING;
-    armed->functions->hold(armed);
+    functions->hold(armed);
     return true;
 }
 
-bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed, bool wanted, bool stale)
+bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed,
+                     const struct FastArmedFunctions* functions, bool wanted, bool stale)
 {
     if (!FastArmedIsDue(armed, wanted, stale))
         return true;
-    return armed->state == FAST_ARMED_IDLE ? submit(armed) : cancel(ring, armed);
+    return armed->state == FAST_ARMED_IDLE ? submit(armed, functions)
+                                           : cancel(ring, armed, functions);
 }
 
-bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed)
+bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed,
+                    const struct FastArmedFunctions* functions)
 {
     if (!FastArmedIsInFlight(armed))
         return true;
     bool was = FastArmedIsCanceling(armed);
     bool canceling = was;
-    bool over = FastRingLetGo(ring, &armed->cancel, &canceling, &armed->operation);
+    bool over = FastRingLetGo(ring, cancelOf(armed), &canceling, &armed->operation);
     if (canceling && !was) {
         armed->state = FAST_ARMED_CANCELING;
-        armed->functions->hold(armed);
+        functions->hold(armed);
     } else if (!canceling)
         armed->state = over ? FAST_ARMED_AWAITING_END : FAST_ARMED_CANCEL_MISSED;
     return over;

@@ -3,8 +3,8 @@
  * receive, an accept.
  *
  * The owner says in its prepare phase what it wants (FastArmedUpdate), and this does what leads
- * there: submits, cancels, waits for both ends, and submits again. Its own completion handler calls
- * FastArmedComplete first.
+ * there: submits, cancels, waits for both ends, and submits again. Its own completion handler asks
+ * FastArmedTakeCancel and calls FastArmedComplete first.
  *
  * References to the owner: one for the operation in flight, which the completion handler drops when
  * the operation is over; one for the cancellation in flight, which is dropped here.
@@ -45,17 +45,19 @@ struct FastArmedFunctions
     void (*drop)(struct FastArmed* armed);
 };
 
-/* Zeroed with functions and operation.function is idle. */
+/* Zeroed with operation.function is idle. Its owner hands over the same functions at each call;
+ * they are not kept here, since there may be very many of these. */
 struct FastArmed
 {
-    const struct FastArmedFunctions* functions;
-    struct FastOperation operation; /* its function is the owner's */
-    struct FastOperation cancel;
+    struct FastOperation operation; /* its function is the owner's, and hears of cancellations */
+    uint32_t mark;                  /* the owner's, and so are those that follow */
+    uint16_t notes;
+    uint8_t form;
     uint8_t state; /* enum FastArmedState */
 };
 
-/* Makes it idle; function gets the operation's completions. */
-void FastArmedInitialize(struct FastArmed* armed, const struct FastArmedFunctions* functions,
+/* Makes it idle; function gets the completions. */
+void FastArmedInitialize(struct FastArmed* armed,
                          void (*function)(struct FastOperation*, const struct io_uring_cqe*));
 
 /* Whether an update would do anything: an owner that defers a task for it need not where it
@@ -75,14 +77,16 @@ static inline bool FastArmedIsDue(const struct FastArmed* armed, bool wanted, bo
 /* Brings what is in flight in line with what is wanted. stale: what is in flight is not what is
  * wanted now, and is replaced. false: the queue is full, call again after the next enter. Only
  * where entries may be reserved. */
-bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed, bool wanted, bool stale);
+bool FastArmedUpdate(struct FastRing* ring, struct FastArmed* armed,
+                     const struct FastArmedFunctions* functions, bool wanted, bool stale);
 
 /* For prepare: as FastRingReserve. */
 struct io_uring_sqe* FastArmedReserve(struct FastRing* ring, struct FastArmed* armed);
 
 /* Ends it at once where the kernel lets it, as FastRingLetGo: for a descriptor that is about to
  * be given up. Its completion comes as ever. false: its end comes later. */
-bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed);
+bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed,
+                    const struct FastArmedFunctions* functions);
 
 /* As FastRingTakeNow: the operation is over, its function won't be called, and the caller drops the
  * reference that it held. false: its last completion is not there yet. */
@@ -121,6 +125,21 @@ static inline bool FastArmedIsCanceled(const struct FastArmed* armed)
 static inline bool FastArmedIsCanceling(const struct FastArmed* armed)
 {
     return armed->state == FAST_ARMED_CANCELING || armed->state == FAST_ARMED_CANCELING_AGAIN;
+}
+
+/* What FastArmedTakeCancel does with one. */
+void FastArmedEndCancel(struct FastArmed* armed, const struct FastArmedFunctions* functions,
+                        int result);
+
+/* Whether a completion is a cancellation's: then all is done here, and the owner may be gone. */
+static inline bool FastArmedTakeCancel(struct FastArmed* armed,
+                                       const struct FastArmedFunctions* functions,
+                                       const struct io_uring_cqe* completion)
+{
+    if (!(completion->user_data & FAST_OPERATION_CANCEL))
+        return false;
+    FastArmedEndCancel(armed, functions, completion->res);
+    return true;
 }
 
 /* Takes note of a completion. true: it was the last one, and the handler drops its reference at

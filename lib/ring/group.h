@@ -23,6 +23,9 @@ struct FastRingGroup
     /* Nobody has taken what was claimed so: it goes back into its ring. What was advanced is left
      * alone. */
     void (*unclaim)(struct FastRingGroup* group, uint16_t id, size_t length, bool bundle);
+
+    /* A user's operation is about to take of its buffers: all are to be there from now on. */
+    void (*fill)(struct FastRingGroup* group);
 };
 
 /* The group's id must be free. */

@@ -15,6 +15,7 @@
 #include "ring/call.h"
 #include "ring/flusher.h"
 #include "ring/option.h"
+#include "ring/spare.h"
 #include "ring/timers.h"
 #include "ring/turn.h"
 
@@ -129,6 +130,7 @@ static void closeMembers(struct FastRing* ring, bool orderly)
 static void closeRing(struct FastRing* ring, bool orderly)
 {
     closeMembers(ring, orderly);
+    FastRingFreeSpares(ring);
     if (FastRingIsOwned(ring))
         FastThreadEndLife(&ring->life);
     atomic_store(&ring->state, RING_RELEASED);

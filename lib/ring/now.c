@@ -80,17 +80,17 @@ static bool awaitEnd(struct FastRing* ring, const struct FastOperation* operatio
     return false;
 }
 
-bool FastRingLetGo(struct FastRing* ring, struct FastOperation* cancel, bool* canceling,
+bool FastRingLetGo(struct FastRing* ring, uint64_t cancel, bool* canceling,
                    const struct FastOperation* target)
 {
     if (withdraw(ring, target))
         return true;
     if (!*canceling) {
-        struct io_uring_sqe* entry = FastRingReserveNow(ring, cancel);
+        struct io_uring_sqe* entry = FastRingReserveNow(ring, NULL);
         if (entry == NULL)
             return false;
         io_uring_prep_cancel64(entry, (uintptr_t)target, 0);
-        entry->user_data = (uintptr_t)cancel;
+        entry->user_data = cancel;
         *canceling = true;
     }
     return awaitEnd(ring, target);

@@ -8,10 +8,10 @@
 #include "ring/enter.h"
 
 /* Ends target in the kernel, which then holds no file of its any more; its completion comes as
- * ever. *canceling: a cancellation is in flight, reported to cancel; becomes true if one was
+ * ever. *canceling: a cancellation is in flight, whose user_data is cancel; becomes true if one was
  * needed. Returns false if the end comes later, by that cancellation or the next: the kernel took
  * nothing. */
-bool FastRingLetGo(struct FastRing* ring, struct FastOperation* cancel, bool* canceling,
+bool FastRingLetGo(struct FastRing* ring, uint64_t cancel, bool* canceling,
                    const struct FastOperation* target);
 
 /* Reserves as FastRingReserve, after an enter if the queue is full. */

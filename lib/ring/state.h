@@ -19,10 +19,16 @@
 
 #define FAST_CONTAINER(pointer, type, field) ((type*)((char*)(pointer)-offsetof(type, field)))
 
+enum
+{
+    FAST_OPERATION_CANCEL = 1, /* in a user_data: of the cancellation of the operation there */
+};
+
 /*
  * Something that waits for completions: embedded in its owner, its address is the user_data. It is
  * over at the completion without IORING_CQE_F_MORE, and never earlier; until then its owner must
- * live. The function is called for each completion, in the reaping phase of a turn.
+ * live. The function is called for each completion, in the reaping phase of a turn; and for that of
+ * a cancellation whose user_data says so, since addresses are even.
  */
 struct FastOperation
 {
@@ -47,6 +53,7 @@ struct FastRingFlusher;
 struct FastRingGroup;
 struct FastRingMember;
 struct FastRingStarter;
+struct FastSpare;
 
 struct FastRing
 {
@@ -107,6 +114,15 @@ struct FastRing
         struct FastWaiterList waiting;
         bool throttled; /* members have heard of the limit since there was room */
     } inbound;
+
+    struct /* spare */
+    {
+        struct FastSpare* free; /* the one given back last */
+        struct FastSpare* row;  /* to be looked at */
+        uint32_t count;         /* free ones */
+        uint32_t taken;         /* since the last look */
+        uint32_t keep;          /* free ones that are not too many */
+    } spares;
 
     bool guarded; /* enter: entries that may raise SIGPIPE are reserved */
 

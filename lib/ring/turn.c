@@ -17,6 +17,7 @@
 #include "ring/call.h"
 #include "ring/enter.h"
 #include "ring/flusher.h"
+#include "ring/spare.h"
 #include "ring/timers.h"
 
 #include <time.h>
@@ -117,6 +118,8 @@ static bool spin(struct FastRing* ring, int64_t timeout, int* result)
 /* Submits and waits. Returns 0, -EINTR, or the errno of a dead engine. */
 static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
+    if (ring->spares.row != NULL && !FastRingHasWork(ring))
+        FastRingLookAtSpares(ring);
     int64_t timeout = sleepTime(ring, interval);
     if (timeout == 0 && FastEngineReserved(ring->engine) == 0 &&
         FastEnginePeek(ring->engine) != NULL && !FastEngineOverflown(ring->engine))
@@ -140,7 +143,8 @@ static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_
 /* The array's entry is free before the function runs, which may enter the kernel. */
 static void handleCompletion(struct FastRing* ring, const struct io_uring_cqe* entry)
 {
-    struct FastOperation* operation = (struct FastOperation*)(uintptr_t)entry->user_data;
+    uintptr_t address = (uintptr_t)entry->user_data & ~(uintptr_t)FAST_OPERATION_CANCEL;
+    struct FastOperation* operation = (struct FastOperation*)address;
     struct io_uring_cqe completion = {
         .user_data = entry->user_data,
         .res = entry->res,

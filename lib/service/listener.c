@@ -70,6 +70,8 @@ struct FastListener
     bool ending; /* the ring is */
 };
 
+static const struct FastArmedFunctions acceptFunctions, pollFunctions;
+
 static void closeHandle(struct FastListener* listener)
 {
     if (listener->handle >= 0)
@@ -121,9 +123,10 @@ static void reconcile(struct FastListener* listener)
 static bool runPrepare(struct FastTask* task)
 {
     struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, prepare);
-
-    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, wantsAccept(listener), false) ||
-        !FastArmedUpdate(listener->ring, &listener->poll.armed, wantsPoll(listener), false))
+    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, &acceptFunctions,
+                         wantsAccept(listener), false) ||
+        !FastArmedUpdate(listener->ring, &listener->poll.armed, &pollFunctions,
+                         wantsPoll(listener), false))
         return false;
     dropListener(listener);
     return true;
@@ -140,7 +143,6 @@ static struct FastListener* ownerOf(struct FastArmed* armed)
 static void onCanceled(struct FastArmed* armed, int result)
 {
     struct FastListener* listener = ownerOf(armed);
-
     (void)result;
     if (FastArmedIsIdle(&listener->poll.armed) && FastArmedIsIdle(&listener->accept.armed))
         reconcile(listener);
@@ -223,7 +225,6 @@ static void fail(struct FastListener* listener, int error)
 static void deliver(struct FastListener* listener, int result)
 {
     bool stopped = listener->released || listener->ending;
-
     if (result < 0) {
         if (!stopped)
             fail(listener, -result);
@@ -243,7 +244,6 @@ static bool prepareAccept(struct FastArmed* accept)
 {
     const struct FastListener* listener = ownerOf(accept);
     struct io_uring_sqe* entry = FastRingReserveNow(listener->ring, &accept->operation);
-
     if (entry == NULL)
         return false;
     io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
@@ -263,6 +263,8 @@ static void onAccept(struct FastOperation* operation, const struct io_uring_cqe*
     struct FastListener* listener =
         FAST_CONTAINER(operation, struct FastListener, accept.armed.operation);
 
+    if (FastArmedTakeCancel(&listener->accept.armed, &acceptFunctions, completion))
+        return;
     listener->references++;
     (void)FastArmedComplete(&listener->accept.armed, completion);
     deliver(listener, completion->res);
@@ -275,12 +277,11 @@ static void onAccept(struct FastOperation* operation, const struct io_uring_cqe*
 static int acceptNow(struct FastListener* listener)
 {
     int result = -EAGAIN;
-
-    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, true, false))
+    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, &acceptFunctions, true, false))
         return result;
     (void)FastRingEnterNow(listener->ring);
     if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result)) {
-        (void)FastArmedLetGo(listener->ring, &listener->accept.armed);
+        (void)FastArmedLetGo(listener->ring, &listener->accept.armed, &acceptFunctions);
         if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result))
             return result;
     }
@@ -299,7 +300,6 @@ static bool preparePoll(struct FastArmed* poll)
 {
     const struct FastListener* listener = ownerOf(poll);
     struct io_uring_sqe* entry = FastArmedReserve(listener->ring, poll);
-
     if (entry == NULL)
         return false;
     io_uring_prep_poll_add(entry, listener->handle, POLLIN);
@@ -335,6 +335,8 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     struct FastListener* listener =
         FAST_CONTAINER(operation, struct FastListener, poll.armed.operation);
 
+    if (FastArmedTakeCancel(&listener->poll.armed, &pollFunctions, completion))
+        return;
     listener->references++;
     (void)FastArmedComplete(&listener->poll.armed, completion);
     if (completion->res < 0)
@@ -351,7 +353,6 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
 static void endMember(struct FastRingMember* member)
 {
     struct FastListener* listener = FAST_CONTAINER(member, struct FastListener, member);
-
     listener->ending = true;
     reconcile(listener);
 }
@@ -359,7 +360,6 @@ static void endMember(struct FastRingMember* member)
 static void closeMember(struct FastRingMember* member, bool orderly)
 {
     struct FastListener* listener = FAST_CONTAINER(member, struct FastListener, member);
-
     (void)orderly; /* a poll, and an accept without address, use no memory of ours */
     FastRingStopTimer(listener->ring, &listener->timer);
     closeHandle(listener);
@@ -419,8 +419,8 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
     listener->closure = closure;
     listener->poll.listener = listener;
     listener->accept.listener = listener;
-    FastArmedInitialize(&listener->poll.armed, &pollFunctions, onPoll);
-    FastArmedInitialize(&listener->accept.armed, &acceptFunctions, onAccept);
+    FastArmedInitialize(&listener->poll.armed, onPoll);
+    FastArmedInitialize(&listener->accept.armed, onAccept);
     listener->prepare.function = runPrepare;
     listener->timer.function = onTimer;
     listener->handle = handle;
@@ -439,8 +439,8 @@ void ReleaseFastListener(struct FastListener* listener)
     FastRingStopTimer(listener->ring, &listener->timer);
     /* What is still in flight, since its end could not be seen (the queue of completions is
      * full), has entered the kernel, and needs the number no more. */
-    (void)FastArmedLetGo(listener->ring, &listener->poll.armed);
-    (void)FastArmedLetGo(listener->ring, &listener->accept.armed);
+    (void)FastArmedLetGo(listener->ring, &listener->poll.armed, &pollFunctions);
+    (void)FastArmedLetGo(listener->ring, &listener->accept.armed, &acceptFunctions);
     closeHandle(listener);
     reconcile(listener);
     dropListener(listener);

@@ -15,6 +15,15 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+void FastOperationFillGroup(struct FastRing* ring, const struct io_uring_sqe* entry)
+{
+    struct FastRingGroup* group = entry->flags & IOSQE_BUFFER_SELECT
+                                      ? FastRingFindGroup(ring, entry->buf_group)
+                                      : NULL;
+    if (group != NULL)
+        group->fill(group);
+}
+
 /* With MSG_TRUNC a message's length is reported, whatever of it is there. */
 static bool reportsTrueLength(const struct io_uring_sqe* entry)
 {

@@ -16,6 +16,9 @@ struct FastOperationClaim
     bool made; /* there are such buffers, and they are the user's now */
 };
 
+/* An operation that is submitted may take buffers of a provider's. */
+void FastOperationFillGroup(struct FastRing* ring, const struct io_uring_sqe* entry);
+
 /* Claims what a completion names for the user who is about to hear of it; a completion that
  * can't be true is made an error without a buffer. entry: the operation as it was submitted. */
 struct FastOperationClaim FastOperationClaimBuffers(struct FastRing* ring,

@@ -65,6 +65,8 @@ struct FastRingDescriptor
     bool leaked;   /* the kernel may still write into the data */
 };
 
+static const struct FastArmedFunctions armedFunctions;
+
 static void holdDescriptor(struct FastRingDescriptor* descriptor)
 {
     descriptor->references++;
@@ -106,7 +108,7 @@ static bool runPrepare(struct FastTask* task)
         FAST_CONTAINER(task, struct FastRingDescriptor, tasks.prepare);
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
 
-    if (!FastArmedUpdate(descriptor->ring, &descriptor->armed, wanted, false))
+    if (!FastArmedUpdate(descriptor->ring, &descriptor->armed, &armedFunctions, wanted, false))
         return false;
     dropDescriptor(descriptor);
     return true;
@@ -244,8 +246,9 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
 {
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(operation, struct FastRingDescriptor, armed.operation);
+    if (FastArmedTakeCancel(&descriptor->armed, &armedFunctions, completion))
+        return;
     bool final = FastArmedComplete(&descriptor->armed, completion);
-
     if (FastRingEngine(descriptor->ring)->checked)
         FastOperationNoteWritten(&descriptor->prepared, completion);
     if (final)
@@ -358,7 +361,7 @@ struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring,
     descriptor->ring = ring;
     descriptor->function = function;
     descriptor->closure = closure;
-    FastArmedInitialize(&descriptor->armed, &armedFunctions, onCompletion);
+    FastArmedInitialize(&descriptor->armed, onCompletion);
     descriptor->tasks.prepare.function = runPrepare;
     descriptor->tasks.abandon.function = runAbandon;
     descriptor->references = 1;
@@ -418,6 +421,7 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
 
     descriptor->prepared = descriptor->submission;
     descriptor->state = DESCRIPTOR_SUBMITTED;
+    FastOperationFillGroup(descriptor->ring, &descriptor->prepared);
     reconcile(descriptor);
     return 0;
 }

@@ -67,6 +67,8 @@ struct FastRingWatch
     bool ending; /* the ring is */
 };
 
+static const struct FastArmedFunctions pollFunctions;
+
 static void dropWatch(struct FastRingWatch* watch)
 {
     assert(watch->references > 0);
@@ -106,7 +108,8 @@ static bool runPrepare(struct FastTask* task)
 {
     struct FastRingWatch* watch = FAST_CONTAINER(task, struct FastRingWatch, prepare);
 
-    if (!FastArmedUpdate(watch->ring, &watch->poll, isWanted(watch), isStale(watch)))
+    if (!FastArmedUpdate(watch->ring, &watch->poll, &pollFunctions, isWanted(watch),
+                         isStale(watch)))
         return false;
     dropWatch(watch);
     return true;
@@ -190,6 +193,8 @@ static void report(struct FastRingWatch* watch, int result)
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastRingWatch* watch = FAST_CONTAINER(operation, struct FastRingWatch, poll.operation);
+    if (FastArmedTakeCancel(&watch->poll, &pollFunctions, completion))
+        return;
     bool counts = isWanted(watch) && !isStale(watch) && !FastArmedIsCanceled(&watch->poll);
     bool isOver = FastArmedComplete(&watch->poll, completion);
 
@@ -263,7 +268,7 @@ struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32
     watch->ring = ring;
     watch->function = function;
     watch->closure = closure;
-    FastArmedInitialize(&watch->poll, &pollFunctions, onCompletion);
+    FastArmedInitialize(&watch->poll, onCompletion);
     watch->prepare.function = runPrepare;
     watch->handle = handle;
     watch->mask = mask;
@@ -299,7 +304,7 @@ void RemoveFastRingWatch(struct FastRingWatch* watch)
     watch->released = true;
     /* No poll keeps the file when its owner closes it: whoever waits for its end hears of it
      * then. */
-    (void)FastArmedLetGo(watch->ring, &watch->poll);
+    (void)FastArmedLetGo(watch->ring, &watch->poll, &pollFunctions);
     reconcile(watch);
     dropWatch(watch);
 }

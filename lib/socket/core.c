@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+_Static_assert(sizeof(struct FastOutbound) <= FAST_SPARE_SIZE, "it is a block of the ring's");
+
 enum
 {
     CORE_BURST = 64, /* messages in the first chain; failures make the next ones shorter */
@@ -16,7 +18,7 @@ enum
 
 void FastSocketFree(struct FastSocket* socket)
 {
-    free(socket->outbound);
+    FastSocketDropOutbound(socket);
     free(socket->inbound.header);
     free(socket);
 }
@@ -71,7 +73,7 @@ static bool onRetry(struct FastTask* task)
     struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, retry);
     socket->inbound.stops &= (uint16_t)~FAST_STOP_BACKOFF;
     FastArmedRetry(&socket->inbound.receive);
-    FastArmedRetry(&socket->poll.armed);
+    FastArmedRetry(&socket->poll);
     if (socket->outbound != NULL) {
         socket->outbound->stops &= (uint8_t)~FAST_SEND_STOP_BACKOFF;
         if (socket->outbound->canceling == FAST_SEND_CANCEL_FAILED)
@@ -122,22 +124,67 @@ static void onTrail(struct FastOperation* operation, const struct io_uring_cqe* 
     (void)completion; /* canceled if the operation failed; at the same time */
     outbound->trails--;
     FastSocketDefer(socket, FAST_DUE_RELEASE);
+    FastSocketReconsiderOutbound(socket);
     FastSocketDrop(socket);
 }
 
-/* Made when first needed: most connections of a server wait for a peer and have nothing to send. */
+/* Nothing is under way, or has a user to be called. */
+static bool isOutboundEmpty(const struct FastOutbound* outbound)
+{
+    return outbound->queue.first == NULL && outbound->inFlight == 0 && outbound->trails == 0 &&
+           outbound->loans == NULL && outbound->canceled.first == NULL &&
+           outbound->stall.expire == NULL;
+}
+
+/* Whatever is remembered here is as it would be if it were just made. */
+static bool isOutboundPlain(const struct FastOutbound* outbound)
+{
+    return outbound->stops == 0 && outbound->room == 0 &&
+           outbound->canceling == FAST_SEND_CANCEL_NONE && !outbound->cutShort &&
+           !outbound->corked && !outbound->usedZeroCopy && outbound->limit == 0 &&
+           outbound->threshold == FAST_OUTBOUND_THRESHOLD && outbound->burst >= CORE_BURST &&
+           outbound->backoff == 0 && outbound->joinMax == UINT16_MAX && outbound->direct == 0 &&
+           outbound->queue.buckets == NULL && outbound->statistics.failed == 0 &&
+           outbound->statistics.dropped == 0;
+}
+
+/* Reads of files need its trail. */
+static void lookAtOutbound(struct FastSpare* spare)
+{
+    struct FastOutbound* outbound = FAST_CONTAINER(spare, struct FastOutbound, spare);
+    struct FastSocket* socket = outbound->flight.socket;
+    if (isOutboundEmpty(outbound) && isOutboundPlain(outbound) &&
+        !(socket->mode & FASTSOCKET_MODE_FILE_IO))
+        FastSocketDropOutbound(socket);
+}
+
+void FastSocketDropOutbound(struct FastSocket* socket)
+{
+    if (socket->outbound == NULL)
+        return;
+    free(socket->outbound->queue.buckets);
+    FastRingGiveSpare(socket->ring, &socket->outbound->spare);
+    socket->outbound = NULL;
+}
+
+/* Made when needed: most connections of a server wait for a peer and have nothing to send. */
 int FastSocketMakeOutbound(struct FastSocket* socket)
 {
     if (socket->outbound != NULL)
         return 0;
-    struct FastOutbound* outbound = calloc(1, sizeof(*outbound));
-    if (outbound == NULL)
+    struct FastSpare* spare = FastRingTakeSpare(socket->ring, lookAtOutbound);
+    if (spare == NULL)
         return -ENOMEM;
-    outbound->queue.messages = socket->maxMessages;
-    outbound->flight.socket = socket;
-    outbound->trail.function = onTrail;
-    outbound->burst = CORE_BURST;
-    outbound->threshold = FAST_OUTBOUND_THRESHOLD;
+    struct FastOutbound* outbound = FAST_CONTAINER(spare, struct FastOutbound, spare);
+    *outbound = (struct FastOutbound){
+        .spare = *spare,
+        .queue.messages = socket->maxMessages,
+        .flight.socket = socket,
+        .trail.function = onTrail,
+        .burst = CORE_BURST,
+        .joinMax = UINT16_MAX,
+        .threshold = FAST_OUTBOUND_THRESHOLD,
+    };
     socket->outbound = outbound;
     return 0;
 }

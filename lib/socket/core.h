@@ -48,6 +48,10 @@ enum FastTrait
     /* What one read gives may be a packet: reads are not put together. */
     FAST_TRAIT_PACKETS = 1 << 17,
     FAST_TRAIT_PLAIN = 1 << 18, /* a receive that has filled a buffer has brought bytes, no more */
+    /* Datagrams to one destination may be sent together, to be taken apart by the kernel. */
+    FAST_TRAIT_JOINS = 1 << 19,
+    /* A send that doesn't wait takes what there is room for, and fails without having taken any. */
+    FAST_TRAIT_SENDS_AT_ONCE = 1 << 20,
     FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 25,
     FAST_TRAIT_SCTP = 1 << 26,
@@ -153,24 +157,26 @@ struct FastInbound
     struct FastRingBufferProvider* provider;
     struct FastBufferPool* pool;
     struct msghdr* header; /* the template; NULL: none was given */
+    /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
     struct FastArmed receive;
     struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
     size_t turnLength;        /* received in turn */
     uint32_t turn;
-    uint32_t mark;      /* of the provider, when the receive was submitted */
     int flags;          /* of the receive */
     uint16_t stops;     /* FAST_STOP_* */
+    uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
     uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t end;        /* enum FastInputEnd */
-    uint8_t form;       /* enum FastReceiveForm */
     uint8_t errors;     /* of messages, in a row */
-    bool rearm;         /* what is in flight takes more than the ring's limit allows now */
+    uint8_t better;     /* the form that pays, of the first two; another may be needed */
+    uint8_t changes;    /* so often bundles were chosen */
+    bool rearm;         /* what is in flight has not the form that is wanted now */
     bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
     bool discard;       /* what comes is dropped */
     bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
 };
 
-/* ---- the outbound side: made when it is first needed, since most connections only wait ---- */
+/* ---- the outbound side: there while it is needed, since most connections only wait ---- */
 
 enum FastSendStop
 {
@@ -214,6 +220,7 @@ enum
 
 struct FastOutbound
 {
+    struct FastSpare spare;
     struct FastOutboundQueue queue;
     struct FastFlight flight;   /* what was gathered from the head */
     struct FastFlight* current; /* what a cancellation aims at: flight, or one with zero copy */
@@ -223,7 +230,9 @@ struct FastOutbound
     struct FastOutboundQueue canceled; /* dropped barriers, whose users are to be called */
     uint64_t limit;             /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
     uint64_t threshold;         /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
-    uint32_t burst;             /* messages in the next chain */
+    uint32_t burst;             /* sends of messages that start together next time */
+    uint16_t joinMax;           /* bytes of a datagram that may be sent with others */
+    uint8_t run;                /* datagrams that lately went out together */
     uint32_t inFlight;          /* sends */
     uint32_t copied;            /* sends with zero copy in a row that the kernel copied */
     uint32_t backoff;           /* sends until zero copy is tried again */
@@ -235,17 +244,16 @@ struct FastOutbound
     bool cutShort;              /* a send ended before its last byte, although nobody canceled it */
     bool corked;                /* the last datagram had MSG_MORE: the next one continues it */
     bool usedZeroCopy;          /* ever */
+    int direct;                 /* what is to be told of a direct send, see direct.h */
     uint32_t progress;          /* sends of which the kernel took something */
     struct FastStall stall;     /* the bound of the release, or another */
     struct
     {
-        uint64_t bytes;
-        uint64_t operations;
         uint64_t zeroCopy;
         uint64_t copied;
         uint64_t failed;
         uint64_t dropped;
-    } statistics; /* as in struct FastSocketStatistics */
+    } statistics; /* as in struct FastSocketStatistics, but for what a socket counts itself */
 };
 
 /* ---- the poll: what send and receive don't see ---- */
@@ -256,14 +264,12 @@ enum FastPollForm
     FAST_POLL_ROOM, /* for what is sent, or the end of connecting */
 };
 
-struct FastPoll
+enum FastPollNote
 {
-    struct FastArmed armed;
-    uint8_t form; /* enum FastPollForm: what the poll in flight waits for */
     /* POLLERR is always on, since the user doesn't read the error queue: only wake-ups say
      * anything. */
-    bool noisy;
-    bool refused; /* the descriptor can't be polled */
+    FAST_POLL_NOISY = 1,
+    FAST_POLL_REFUSED = 2, /* the descriptor can't be polled */
 };
 
 /* ---- the socket ---- */
@@ -281,9 +287,9 @@ struct FastSocket
     struct FastTask dispatch;
     struct FastTask retry; /* what the kernel had no memory for, or failed to cancel */
     struct FastInbound inbound;
-    struct FastOutbound* outbound; /* NULL: nothing was queued yet */
+    struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
     struct FastBufferPool* pool;   /* for what is sent; may be NULL */
-    struct FastPoll poll;
+    struct FastArmed poll; /* form: enum FastPollForm; notes: FAST_POLL_* */
     uint32_t references;
     int handle;
     uint32_t traits;      /* FAST_TRAIT_* */
@@ -309,7 +315,9 @@ struct FastSocket
         uint64_t truncated;
         uint64_t starvations;
         uint64_t pauses;
-    } statistics; /* of receiving, as in struct FastSocketStatistics */
+        uint64_t sentBytes;
+        uint64_t sentOperations;
+    } statistics; /* as in struct FastSocketStatistics */
 };
 
 /* The user's reference and the retry, in zeroed memory. */
@@ -403,8 +411,18 @@ static inline void FastSocketCountOff(struct FastSocket* socket)
     FastRingCountPending(socket->ring, -1);
 }
 
-/* Makes the outbound side, if it is not there yet: 0 or -ENOMEM. */
+/* Makes the outbound side, if it is not there: 0 or -ENOMEM. */
 int FastSocketMakeOutbound(struct FastSocket* socket);
+
+/* It may not be needed any more: the ring looks when it has nothing to do, and takes it away if
+ * nothing is in it and all of it is as it was made. */
+static inline void FastSocketReconsiderOutbound(struct FastSocket* socket)
+{
+    FastRingLookLater(socket->ring, &socket->outbound->spare);
+}
+
+/* Takes it away, whatever is in it. */
+void FastSocketDropOutbound(struct FastSocket* socket);
 
 enum
 {

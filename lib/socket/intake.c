@@ -56,7 +56,9 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 static inline void replace(struct FastInbound* inbound, uint16_t id)
 {
     uint32_t length = FastProviderLength(inbound->provider);
-    struct FastBuffer* next = FastPoolAllocate(inbound->pool, length);
+    struct FastBuffer* next = FastProviderIsPlenty(inbound->provider)
+                                  ? NULL
+                                  : FastPoolAllocate(inbound->pool, length);
     FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
 }
 
@@ -120,7 +122,7 @@ static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 {
     const struct FastInbound* inbound = &socket->inbound;
-    bool bundle = inbound->form == FAST_RECEIVE_BUNDLE;
+    bool bundle = inbound->receive.form == FAST_RECEIVE_BUNDLE;
     struct FastProviderSlots slots = FastProviderSlotsOf(inbound->provider, id, length, bundle);
     while (FastProviderNextSlot(&slots)) {
         FastProviderFilled(inbound->provider, slots.id, slots.length);

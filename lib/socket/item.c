@@ -39,6 +39,7 @@ struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, s
         .item.data = (uint8_t*)(message + 1),
         .item.kind = kind,
         .item.messages = 1,
+        .together = 1,
         .position = UINT64_MAX, /* the file's own, and sockets have none */
     };
     return message;
@@ -49,8 +50,23 @@ static bool isMessage(const struct FastItem* item)
     return item->kind != FAST_ITEM_BYTES && item->kind != FAST_ITEM_MARKER;
 }
 
+/* Out of the order of its destination, wherever it stood there. */
+static void leaveOrder(struct FastMessage* message)
+{
+    if (message->place != NULL) {
+        *message->place = message->next;
+        if (message->next != NULL)
+            message->next->place = message->place;
+    }
+    if (message->ahead != NULL)
+        message->ahead->behind = NULL;
+    if (message->behind != NULL)
+        message->behind->ahead = NULL;
+}
+
 static void freeMessage(struct FastMessage* message)
 {
+    leaveOrder(message);
     FastMessageCloseRights(message);
     free(message->vector);
     if (message->descriptor != NULL)
@@ -106,6 +122,21 @@ void FastItemAdvance(struct FastItem* item, size_t count)
         item->data += count;
     else
         advanceVector(message, count);
+}
+
+size_t FastMessageLength(const struct FastMessage* message, uint32_t count)
+{
+    return count < message->item.messages ? (size_t)count * message->segment
+                                          : message->item.length;
+}
+
+void FastMessageShorten(struct FastMessage* message, size_t bytes)
+{
+    FastItemAdvance(&message->item, bytes);
+    message->item.messages -= (uint32_t)(bytes / message->segment);
+    message->doubt = 0;
+    message->doubts = 0;
+    message->tries = 0;
 }
 
 /* ---- parts of a message ---- */

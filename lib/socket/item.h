@@ -31,6 +31,13 @@ enum FastItemState
     FAST_ITEM_DONE,      /* to be taken off when it is the first */
 };
 
+/* What goes out before a message. */
+enum FastItemOrder
+{
+    FAST_ORDER_QUEUE,       /* all that stands before it in the queue, and nothing behind it */
+    FAST_ORDER_DESTINATION, /* what goes to the same destination: see destination.h */
+};
+
 /* Flags that make bytes an operation of their own kind: neighbours must have the same. */
 enum
 {
@@ -49,6 +56,7 @@ struct FastItem
     int flags;                  /* of sending */
     uint8_t kind;               /* enum FastItemKind */
     uint8_t state;              /* enum FastItemState */
+    uint8_t order;              /* enum FastItemOrder */
 };
 
 struct FastSocket;
@@ -70,6 +78,15 @@ struct FastFlight
     uint32_t plain;
 };
 
+/* Where a datagram goes. All zero: where its socket is connected to. */
+struct FastDestination
+{
+    uint8_t address[16]; /* of IPv6, or an IPv4 one mapped into it */
+    uint16_t port;
+    uint16_t named;
+};
+
+/* One, or a run: several datagrams behind each other, to one destination. */
 struct FastMessage
 {
     struct FastItem item;
@@ -89,6 +106,14 @@ struct FastMessage
     uint8_t doubts; /* how many there were */
     uint8_t tries;
     bool ownsRights; /* descriptors in the control data are our duplicates */
+    uint8_t together;  /* datagrams that may go out by one send */
+    uint16_t segment;  /* bytes of each datagram but the last; 0: this one stays alone */
+    uint32_t epoch;    /* of the queue, when it was appended */
+    struct FastDestination destination;
+    struct FastMessage* ahead;  /* the one before it to the same destination; NULL: it has left */
+    struct FastMessage* behind; /* the one behind it */
+    struct FastMessage* next;   /* in its bucket */
+    struct FastMessage** place; /* what points to it there; NULL: it is in none */
 };
 
 /* The message that an item of any kind but BYTES and MARKER is. */
@@ -117,6 +142,13 @@ static inline void FastItemFreeBytes(struct FastItem* item)
 
 /* Moves an item's beginning over bytes that the kernel accepted. */
 void FastItemAdvance(struct FastItem* item, size_t count);
+
+/* The bytes of so many datagrams at the beginning of a run; of any other message its bytes. */
+size_t FastMessageLength(const struct FastMessage* message, uint32_t count);
+
+/* Moves a run's beginning over datagrams with so many bytes, of which some are left. What the first
+ * had met with is over. */
+void FastMessageShorten(struct FastMessage* message, size_t bytes);
 
 /* Those of a call's flags that its item keeps. */
 int FastItemFlags(int flags);

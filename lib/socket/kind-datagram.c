@@ -14,6 +14,7 @@
 #include "socket/flight.h"
 #include "socket/kind-message.h"
 #include "socket/kind-socket.h"
+#include "socket/run.h"
 #include "socket/system.h"
 
 #include <errno.h>
@@ -127,6 +128,12 @@ static int checkSend(const struct FastSocket* socket, const struct FastParts* pa
     return result == 0 ? checkSize(socket, parts->size) : result;
 }
 
+static int append(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    return FastSocketHas(socket, FAST_TRAIT_JOINS) ? FastRunAppend(socket, parts, flags)
+                                                   : FastKindAppendMessage(socket, parts, flags);
+}
+
 /* ---- sending ---- */
 
 /* What another datagram left behind in the meantime would be taken for this one's. */
@@ -147,7 +154,7 @@ static void clearDoubt(struct FastSocket* socket, const struct FastMessage* mess
 
 static bool startSend(struct FastSocket* socket)
 {
-    return FastMessageStartChain(socket, clearDoubt);
+    return FastRunStart(socket, clearDoubt);
 }
 
 /*
@@ -210,14 +217,20 @@ static bool doubts(struct FastSocket* socket, struct FastMessage* message, int e
 
 /* ---- what a send gave ---- */
 
-/* The errno is its own: those that it has met before were not. */
-static struct FastAnswer failMessage(struct FastSocket* socket, struct FastMessage* message,
+/* The errno is its own: those that it has met before were not. Of several that went together it may
+ * be any one's, or the joining's. */
+static struct FastAnswer failMessage(struct FastSocket* socket, const struct FastFlight* flight,
                                      int error)
 {
+    struct FastMessage* message = flight->message;
     if (message->doubt != error)
         passDoubt(socket, message);
     socket->outbound->corked = false;
     socket->outbound->burst = 1; /* it has canceled those behind, and they may fail like it */
+    if (FastRunIsJoined(flight)) {
+        FastRunSplit(socket, message, error);
+        return FastAnswer(FAST_VERDICT_NOTHING, 0);
+    }
     return FastAnswer(FAST_VERDICT_FAIL_ONE, error);
 }
 
@@ -254,7 +267,7 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
             return FastAnswer(FAST_VERDICT_NOTHING, 0);
         }
     }
-    return failMessage(socket, message, answer.value);
+    return failMessage(socket, flight, answer.value);
 }
 
 /* ---- the table ---- */
@@ -277,7 +290,7 @@ const struct FastKind FastKindDatagram = {
     .classifyReceive = classifyReceive,
     .read = FastMessageRead,
     .checkSend = checkSend,
-    .append = FastKindAppendMessage,
+    .append = append,
     .startSend = startSend,
     .prepareSend = prepareSend,
     .classifySend = classifySend,

@@ -93,7 +93,7 @@ static void prepareRead(struct FastSocket* socket, struct io_uring_sqe* entry, b
     entry->flags |= IOSQE_BUFFER_SELECT;
     if (FastSocketHas(socket, FAST_TRAIT_NEEDS_WORKER))
         entry->flags |= IOSQE_ASYNC;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(inbound->provider);
 }
 
 static void prepareRelay(struct FastSocket* socket, struct io_uring_sqe* entry)
@@ -133,8 +133,8 @@ bool FastFilePrepareRead(struct FastSocket* socket)
         return false;
     struct io_uring_sqe* entry = FastArmedReserve(socket->ring, &socket->inbound.receive);
     file->form = chooseForm(socket);
-    socket->inbound.form = FastRingInboundIsFull(socket->ring) ? FAST_RECEIVE_ONCE
-                                                               : FAST_RECEIVE_MULTISHOT;
+    socket->inbound.receive.form = FastRingInboundIsFull(socket->ring) ? FAST_RECEIVE_ONCE
+                                                                       : FAST_RECEIVE_MULTISHOT;
     file->state &= (uint16_t)~FAST_FILE_POLLED;
     if (file->state & FAST_FILE_READY)
         file->state |= FAST_FILE_POLLED;

@@ -91,7 +91,8 @@ bool FastMessageStartChain(struct FastSocket* socket, FastMessageFunction before
     outbound->burst = most * 2 < MESSAGE_CHAIN ? most * 2 : MESSAGE_CHAIN;
     struct io_uring_sqe* last = NULL;
     for (struct FastItem* item = outbound->queue.first;
-         item != NULL && item->kind == FAST_ITEM_MESSAGE && outbound->inFlight < most;
+         item != NULL && item->kind == FAST_ITEM_MESSAGE &&
+         item->order == FAST_ORDER_QUEUE && outbound->inFlight < most;
          item = item->next) {
         if (item->state == FAST_ITEM_DONE)
             continue;

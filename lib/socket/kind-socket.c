@@ -2,7 +2,7 @@
  * Sockets of every kind: received by one multishot receive that fills provided buffers, sent to by
  * sends that raise no signal.
  *
- * Good path: plain streams are received in bundles, where the kernel has them. Everything else is
+ * Good path: plain streams are received in bundles, where they pay. Everything else is
  * received by recvmsg, also where the user asked for no metadata: only so is a truncated or an
  * empty message seen. The kernel's header is stripped then.
  *
@@ -12,6 +12,7 @@
 #include "socket/kind-socket.h"
 
 #include "engine/uring-compat.h"
+#include "socket/bundle.h"
 #include "socket/flight.h"
 #include "socket/system.h"
 
@@ -23,44 +24,22 @@
 
 enum
 {
-    /* A turn limit below this asks for less than a bundle usually brings. */
-    KIND_MIN_BUNDLE_LIMIT = 256 << 10,
-    KIND_RING_SHARE = 4,     /* a bundle takes 1/4 of the provider's buffers at most */
     KIND_MAX_SIZE = 1 << 30, /* bytes in one call */
     KIND_FILE_FLAGS = MSG_MORE | MSG_NOSIGNAL,
 };
 
 /* ---- receiving ---- */
 
-/* What one receive may take of the ring at most. The kernel ends a multishot receive of a bundle
- * that could take all that is left in the ring (6.17 and later), though it took a single buffer. */
-static uint64_t bundleShare(const struct FastInbound* inbound)
-{
-    return FastProviderCount(inbound->provider) / KIND_RING_SHARE *
-           (uint64_t)FastProviderLength(inbound->provider);
-}
-
-/* A bundle takes whatever is there. So either the kernel can bound each receive, or the socket's
- * turn limit is not below what a bundle usually brings. */
-static bool receivesBundles(const struct FastSocket* socket)
-{
-    const struct FastInbound* inbound = &socket->inbound;
-    uint64_t features = FastRingEngine(socket->ring)->features;
-    return FastSocketHas(socket, FAST_TRAIT_BUNDLES) &&
-           features & FASTRING_FEATURE_RECEIVE_BUNDLE && bundleShare(inbound) > 0 &&
-           (features & FASTRING_FEATURE_RECEIVE_CAP ||
-            inbound->queue.turnLimit >= KIND_MIN_BUNDLE_LIMIT);
-}
-
 static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
 {
     struct FastInbound* inbound = &socket->inbound;
     const struct FastInboundQueue* queue = &inbound->queue;
     uint64_t each = queue->turnLimit;
-    if (receivesBundles(socket)) {
-        inbound->form = FAST_RECEIVE_BUNDLE;
+    uint64_t bundle = FastBundleBegin(socket);
+    if (bundle > 0) {
+        inbound->receive.form = FAST_RECEIVE_BUNDLE;
         entry->ioprio |= FAST_URING_RECVSEND_BUNDLE;
-        each = each < bundleShare(inbound) ? each : bundleShare(inbound);
+        each = bundle;
     }
     if (!(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_RECEIVE_CAP) ||
         inbound->discard)
@@ -86,8 +65,8 @@ static bool prepareMessages(struct FastSocket* socket)
     io_uring_prep_recvmsg_multishot(entry, socket->handle, header, flags);
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
-    inbound->form = FAST_RECEIVE_MULTISHOT;
+    entry->buf_group = FastProviderGroup(inbound->provider);
+    inbound->receive.form = FAST_RECEIVE_MULTISHOT;
     return true;
 }
 
@@ -99,17 +78,17 @@ static bool prepareBytes(struct FastSocket* socket)
         return false;
     uint64_t owner = entry->user_data;
     if (!inbound->discard && FastRingInboundIsFull(socket->ring)) {
-        inbound->form = FAST_RECEIVE_ONCE;
+        inbound->receive.form = FAST_RECEIVE_ONCE;
         io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider),
                            inbound->flags);
     } else {
-        inbound->form = FAST_RECEIVE_MULTISHOT;
+        inbound->receive.form = FAST_RECEIVE_MULTISHOT;
         io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
         boundReceive(socket, entry);
     }
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GetFastRingBufferGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(inbound->provider);
     return true;
 }
 
@@ -132,7 +111,7 @@ static bool lostMessages(struct FastSocket* socket, bool (*hasDropped)(struct Fa
     if (!FastSocketHas(socket, FAST_TRAIT_OWN_SHORTAGE) || available == 0)
         return false;
     bool dropped = hasDropped != NULL && hasDropped(socket);
-    if (available > FastProviderMark(inbound->provider) - inbound->mark)
+    if (available > FastProviderMark(inbound->provider) - inbound->receive.mark)
         return true;
     return FastSystemTakeError(socket->handle) != 0 || dropped;
 }
@@ -211,19 +190,31 @@ static int fillMessage(struct FastMessage* message, const struct FastParts* part
     return 0;
 }
 
-int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags)
+struct FastMessage* FastKindMakeMessage(struct FastSocket* socket, const struct FastParts* parts,
+                                        int flags, size_t room, int* result)
 {
-    size_t room = align(parts->nameLength) + align(parts->controlLength) +
-                  (parts->buffer == NULL ? parts->size : 0);
-    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), FAST_ITEM_MESSAGE, room);
+    size_t needed = align(parts->nameLength) + align(parts->controlLength) +
+                    (parts->buffer == NULL ? parts->size : 0);
+    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), FAST_ITEM_MESSAGE,
+                                                  needed + room);
+    *result = message != NULL ? 0 : -ENOMEM;
     if (message == NULL)
-        return -ENOMEM;
+        return NULL;
     message->flight.socket = socket;
     message->item.flags = FastItemFlags(flags);
-    int result = fillMessage(message, parts);
-    if (result < 0)
-        FastItemFree(&message->item);
-    else
+    message->item.room = (uint32_t)room;
+    *result = fillMessage(message, parts);
+    if (*result == 0)
+        return message;
+    FastItemFree(&message->item);
+    return NULL;
+}
+
+int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    int result;
+    struct FastMessage* message = FastKindMakeMessage(socket, parts, flags, 0, &result);
+    if (message != NULL)
         FastOutboundAppend(&socket->outbound->queue, &message->item);
     return result;
 }

@@ -25,8 +25,12 @@ struct FastAnswer FastKindSendError(int error);
 int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags,
                       int known, int named);
 
-/* Queues a message of its own: copies of its parts, or the buffer that is handed over. As
- * append. */
+/* A message of its own, with room bytes more behind its own: copies of its parts, or the buffer
+ * that is handed over. NULL with a negative errno in result, and nothing taken over. */
+struct FastMessage* FastKindMakeMessage(struct FastSocket* socket, const struct FastParts* parts,
+                                        int flags, size_t room, int* result);
+
+/* Queues a message of its own, with nothing behind it. As append. */
 int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* parts, int flags);
 
 #endif

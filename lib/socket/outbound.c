@@ -31,6 +31,7 @@ void FastOutboundAppend(struct FastOutboundQueue* queue, struct FastItem* item)
         queue->first = item;
     queue->last = item;
     queue->length += item->length;
+    queue->epoch += item->order == FAST_ORDER_QUEUE;
 }
 
 struct FastItem* FastOutboundPop(struct FastOutboundQueue* queue)
@@ -48,7 +49,11 @@ struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue)
     struct FastItem* idle = NULL;
     struct FastItem** place = &idle;
     struct FastItem* item = queue->first;
-    *queue = (struct FastOutboundQueue){.messages = queue->messages};
+    *queue = (struct FastOutboundQueue){
+        .messages = queue->messages,
+        .epoch = queue->epoch,
+        .buckets = queue->buckets,
+    };
     while (item != NULL) {
         struct FastItem* next = item->next;
         item->next = NULL;
@@ -74,6 +79,12 @@ void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size)
         if (item->length == 0)
             FastItemFree(FastOutboundPop(queue));
     }
+}
+
+void FastOutboundShorten(struct FastOutboundQueue* queue, struct FastMessage* message, size_t bytes)
+{
+    FastMessageShorten(message, bytes);
+    queue->length -= bytes;
 }
 
 /* ---- copying ---- */

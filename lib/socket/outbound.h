@@ -15,6 +15,9 @@ struct FastOutboundQueue
     struct FastItem* last;
     size_t length;     /* bytes that were not accepted */
     uint32_t messages; /* as many may go out together; 0: no limit */
+    uint32_t epoch;    /* counts what is no message in the order of its destination */
+    /* The last message to each destination; NULL: there is one at most, see destination.c. */
+    struct FastMessage** buckets;
 };
 
 /* Appends an item, or takes the first one off: the caller's now. */
@@ -35,13 +38,13 @@ int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* poo
 static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void* data, size_t size)
 {
     struct FastItem* last = queue->last;
-    /* Nothing but bytes has room; a size of 0 is larger than any. */
+    /* Nothing but bytes has room; a size of 0 is larger than any. Messages count where they have a
+     * limit. */
     if (last == NULL || size - 1 >= last->room || last->flags != 0 || queue->messages != 0)
         return false;
     memcpy(last->data + last->length, data, size);
     last->length += size;
     last->room -= (uint32_t)size;
-    last->messages++;
     queue->length += size;
     return true;
 }
@@ -60,6 +63,10 @@ void FastOutboundFill(struct FastOutboundQueue* queue, struct FastItem* pieces,
 
 /* Moves the head of the queue over bytes that were accepted; items that are done are freed. */
 void FastOutboundConsume(struct FastOutboundQueue* queue, size_t size);
+
+/* Takes datagrams with so many bytes off the beginning of a run, of which some are left. */
+void FastOutboundShorten(struct FastOutboundQueue* queue, struct FastMessage* message,
+                         size_t bytes);
 
 /* The items from the head of a stream's queue that go out together; at least 1, if there are
  * bytes. */

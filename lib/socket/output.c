@@ -11,13 +11,15 @@
 /* POLLOUT says that all is accepted; the dispatch task looks again whether that is still so. */
 static void noteEmpty(struct FastSocket* socket)
 {
-    if (socket->outbound->queue.first == NULL)
-        FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
+    if (socket->outbound->queue.first != NULL)
+        return;
+    FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
+    FastSocketReconsiderOutbound(socket);
 }
 
 void FastOutputConsume(struct FastSocket* socket, size_t size)
 {
-    socket->outbound->statistics.bytes += size;
+    socket->statistics.sentBytes += size;
     if (size == 0)
         return;
     FastOutboundConsume(&socket->outbound->queue, size);

@@ -17,11 +17,12 @@ static inline void FastOutputPopOnly(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     struct FastItem* item = outbound->queue.first;
-    outbound->statistics.bytes += item->length;
+    socket->statistics.sentBytes += item->length;
     outbound->queue.first = NULL;
     outbound->queue.last = NULL;
     outbound->queue.length = 0;
     FastSocketCountOff(socket);
+    FastSocketReconsiderOutbound(socket);
     FastItemFreeBytes(item);
 }
 

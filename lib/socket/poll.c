@@ -16,9 +16,11 @@
 #include <errno.h>
 #include <poll.h>
 
+static const struct FastArmedFunctions pollFunctions;
+
 static struct FastSocket* socketOf(struct FastArmed* armed)
 {
-    return FAST_CONTAINER(armed, struct FastSocket, poll.armed);
+    return FAST_CONTAINER(armed, struct FastSocket, poll);
 }
 
 static void onCanceled(struct FastArmed* armed, int result)
@@ -138,11 +140,11 @@ static void onState(struct FastSocket* socket, int events)
 static void onError(struct FastSocket* socket, int error)
 {
     if (error == ENOMEM || error == EAGAIN) {
-        FastArmedBackOff(&socket->poll.armed);
+        FastArmedBackOff(&socket->poll);
         FastSocketRetryLater(socket);
         return;
     }
-    socket->poll.refused = true;
+    socket->poll.notes |= FAST_POLL_REFUSED;
     if (socket->connection == FAST_CONNECTION_BEGUN && socket->stage == FAST_STAGE_LIVE)
         FastSocketFail(socket, error);
 }
@@ -163,14 +165,24 @@ static void onEvents(struct FastSocket* socket, int events)
         onState(socket, events);
 }
 
+static void noteNoise(struct FastSocket* socket, bool on)
+{
+    if (on)
+        socket->poll.notes |= FAST_POLL_NOISY;
+    else
+        socket->poll.notes &= (uint16_t)~FAST_POLL_NOISY;
+}
+
 static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastArmed* armed = FAST_CONTAINER(operation, struct FastArmed, operation);
+    if (FastArmedTakeCancel(armed, &pollFunctions, completion))
+        return;
     struct FastSocket* socket = socketOf(armed);
     bool forRoom = socket->poll.form == FAST_POLL_ROOM;
     bool over = FastArmedComplete(armed, completion);
     if (completion->res > 0 && forRoom && FastSocketHas(socket, FAST_TRAIT_FINDS_ROOM))
-        socket->poll.noisy = completion->res & POLLERR;
+        noteNoise(socket, completion->res & POLLERR);
     if (forRoom && waitsForRoom(socket))
         onRoom(socket, completion->res);
     else if (completion->res > 0)
@@ -203,7 +215,7 @@ static bool prepare(struct FastArmed* armed)
         io_uring_prep_poll_multishot(
             entry, socket->handle,
             ended || FastSocketHas(socket, FAST_TRAIT_FEELS_END) ? 0 : POLLRDHUP);
-    else if (socket->poll.noisy)
+    else if (socket->poll.notes & FAST_POLL_NOISY)
         io_uring_prep_poll_multishot(entry, socket->handle, POLLOUT);
     else
         io_uring_prep_poll_add(entry, socket->handle, POLLOUT);
@@ -214,7 +226,7 @@ static bool prepare(struct FastArmed* armed)
 /* Whether the state is watched: of what has a connection, and of a terminal that isn't read. */
 static bool watchesState(const struct FastSocket* socket)
 {
-    return FastSocketHas(socket, FAST_TRAIT_WATCHED) && !socket->poll.refused &&
+    return FastSocketHas(socket, FAST_TRAIT_WATCHED) && !(socket->poll.notes & FAST_POLL_REFUSED) &&
            (FastSocketHas(socket, FAST_TRAIT_CONNECTED) || socket->inbound.end != FAST_INPUT_ENDED);
 }
 
@@ -226,16 +238,18 @@ bool FastPollPrepare(struct FastSocket* socket)
                   !(socket->notified & FAST_NOTIFIED_FAILURE) &&
                   (form == FAST_POLL_ROOM ||
                    (socket->stage == FAST_STAGE_LIVE && watchesState(socket)));
-    return FastArmedUpdate(socket->ring, &socket->poll.armed, wanted, form != socket->poll.form);
+    return FastArmedUpdate(socket->ring, &socket->poll, &pollFunctions, wanted,
+                           form != socket->poll.form);
 }
+
+static const struct FastArmedFunctions pollFunctions = {
+    .prepare = prepare,
+    .canceled = onCanceled,
+    .hold = holdSocket,
+    .drop = dropSocket,
+};
 
 void FastPollInitialize(struct FastSocket* socket)
 {
-    static const struct FastArmedFunctions functions = {
-        .prepare = prepare,
-        .canceled = onCanceled,
-        .hold = holdSocket,
-        .drop = dropSocket,
-    };
-    FastArmedInitialize(&socket->poll.armed, &functions, onPoll);
+    FastArmedInitialize(&socket->poll, onPoll);
 }

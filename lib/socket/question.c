@@ -65,10 +65,10 @@ int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatisti
         .receivedTruncated = socket->statistics.truncated,
         .receiveStarvations = socket->statistics.starvations,
         .receivePauses = socket->statistics.pauses,
+        .sentBytes = socket->statistics.sentBytes,
+        .sentOperations = socket->statistics.sentOperations,
     };
     if (socket->outbound != NULL) {
-        now.sentBytes = socket->outbound->statistics.bytes;
-        now.sentOperations = socket->outbound->statistics.operations;
         now.sentZeroCopy = socket->outbound->statistics.zeroCopy;
         now.copiedZeroCopy = socket->outbound->statistics.copied;
         now.failedMessages = socket->outbound->statistics.failed;

@@ -12,6 +12,7 @@
  */
 #include "socket/receive.h"
 
+#include "socket/bundle.h"
 #include "socket/failure.h"
 #include "socket/intake.h"
 #include "socket/kind.h"
@@ -22,6 +23,8 @@ enum
 {
     RECEIVE_MAX_ERRORS = 16, /* in a row, without a back-off */
 };
+
+static const struct FastArmedFunctions receiveFunctions;
 
 static struct FastSocket* socketOf(struct FastArmed* armed)
 {
@@ -103,7 +106,7 @@ static void onServed(struct FastWaiter* waiter)
 void FastReceiveThrottle(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastArmedIsInFlight(&inbound->receive) || inbound->form == FAST_RECEIVE_ONCE ||
+    if (!FastArmedIsInFlight(&inbound->receive) || inbound->receive.form == FAST_RECEIVE_ONCE ||
         inbound->queue.layout == FAST_INBOUND_MESSAGES)
         return;
     inbound->rearm = true;
@@ -135,7 +138,7 @@ static void refuse(struct FastSocket* socket, const struct io_uring_cqe* complet
 {
     struct FastInbound* inbound = &socket->inbound;
     FastProviderReject(inbound->provider, bufferOf(completion), (size_t)completion->res,
-                       inbound->form == FAST_RECEIVE_BUNDLE);
+                       inbound->receive.form == FAST_RECEIVE_BUNDLE);
     FastRingDistrust(socket->ring);
     if (socket->kind->keepError != NULL) {
         FastSocketFailOne(socket, EIO);
@@ -158,7 +161,7 @@ static bool isReal(struct FastSocket* socket, const struct io_uring_cqe* complet
     size_t length = (size_t)completion->res;
     if (length < inbound->queue.headroom ||
         !FastProviderIsPossible(inbound->provider, id, length,
-                                inbound->form == FAST_RECEIVE_BUNDLE))
+                                inbound->receive.form == FAST_RECEIVE_BUNDLE))
         return false;
     FastProviderFilled(inbound->provider, id, length);
     return true;
@@ -171,6 +174,10 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
         inbound->end = FAST_INPUT_ENDING; /* the end is behind this, and may be missed */
         FastSocketDefer(socket, FAST_DUE_RECEIVE);
     }
+    if (FastBundleWeigh(socket, completion)) {
+        inbound->rearm = true;
+        FastSocketDefer(socket, FAST_DUE_RECEIVE);
+    }
     FastIntakeSlots(socket, bufferOf(completion), (size_t)completion->res);
     if (!inbound->discard)
         FastSocketNotify(socket, FAST_NOTIFY_INPUT);
@@ -179,12 +186,14 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
 static void waitForBuffers(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    socket->statistics.starvations++;
-    FastRingCountStarvation(socket->ring);
+    if (!FastProviderGrow(inbound->provider)) {
+        socket->statistics.starvations++;
+        FastRingCountStarvation(socket->ring);
+    }
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
     inbound->stops |= FAST_STOP_NO_BUFFERS;
-    FastProviderWait(inbound->provider, &inbound->waiter, inbound->mark);
+    FastProviderWait(inbound->provider, &inbound->waiter, inbound->receive.mark);
 }
 
 /* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
@@ -285,6 +294,7 @@ static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* 
     return (completion->flags & both) == both && completion->res > 0 &&
            FastSocketHas(socket, FAST_TRAIT_PLAIN) && inbound->queue.first == NULL &&
            inbound->queue.headroom == 0 && inbound->end == FAST_INPUT_OPEN && !inbound->discard &&
+           FastBundleIsSettled(socket, completion) &&
            FastProviderIsPossible(inbound->provider, bufferOf(completion),
                                   (size_t)completion->res, false);
 }
@@ -303,6 +313,8 @@ __attribute__((noinline)) static void handleAny(struct FastSocket* socket,
                                                 const struct io_uring_cqe* completion)
 {
     struct FastArmed* armed = &socket->inbound.receive;
+    if (FastArmedTakeCancel(armed, &receiveFunctions, completion))
+        return;
     uint8_t state = armed->state;
     bool over = FastArmedComplete(armed, completion);
     handle(socket, completion, state);
@@ -338,9 +350,11 @@ static bool prepare(struct FastArmed* armed)
 {
     struct FastSocket* socket = socketOf(armed);
     struct FastInbound* inbound = &socket->inbound;
+    FastProviderExpectSocket(inbound->provider);
+    FastProviderFillSoon(inbound->provider);
     if (!socket->kind->prepareReceive(socket))
         return false;
-    inbound->mark = FastProviderMark(inbound->provider);
+    inbound->receive.mark = FastProviderMark(inbound->provider);
     inbound->doubted = false;
     inbound->rearm = false;
     if (inbound->end == FAST_INPUT_ENDING)
@@ -353,7 +367,8 @@ bool FastReceivePrepare(struct FastSocket* socket)
     struct FastInbound* inbound = &socket->inbound;
     updateStops(socket);
     bool stale = inbound->rearm || inbound->end == FAST_INPUT_ENDING;
-    return FastArmedUpdate(socket->ring, &inbound->receive, inbound->stops == 0, stale);
+    return FastArmedUpdate(socket->ring, &inbound->receive, &receiveFunctions, inbound->stops == 0,
+                           stale);
 }
 
 static void holdSocket(struct FastArmed* armed)
@@ -366,14 +381,15 @@ static void dropSocket(struct FastArmed* armed)
     FastSocketDrop(socketOf(armed));
 }
 
+static const struct FastArmedFunctions receiveFunctions = {
+    .prepare = prepare,
+    .canceled = onCanceled,
+    .hold = holdSocket,
+    .drop = dropSocket,
+};
+
 void FastReceiveInitialize(struct FastSocket* socket)
 {
-    static const struct FastArmedFunctions functions = {
-        .prepare = prepare,
-        .canceled = onCanceled,
-        .hold = holdSocket,
-        .drop = dropSocket,
-    };
-    FastArmedInitialize(&socket->inbound.receive, &functions, onReceive);
+    FastArmedInitialize(&socket->inbound.receive, onReceive);
     socket->inbound.waiter.function = onServed;
 }

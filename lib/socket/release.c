@@ -52,13 +52,26 @@ static void cancelAll(struct FastSocket* socket)
     FastSocketEnterStage(socket, FAST_STAGE_CANCELING);
 }
 
-/* Where no memory is for its bound, nothing was ever sent that a reset could destroy. */
+/* Without memory for its bound it waits for some, unless nothing was ever sent that a reset could
+ * destroy. */
+static void endWithoutBound(struct FastSocket* socket)
+{
+    if (socket->statistics.sentBytes == 0)
+        cancelAll(socket);
+    else
+        FastSocketRetryLater(socket);
+}
+
 static void startDraining(struct FastSocket* socket)
 {
     FastStallStop(socket);
     if (!FastSocketHas(socket, FAST_TRAIT_CONNECTED) || FastSocketHasFailed(socket) ||
-        socket->inbound.end == FAST_INPUT_ENDED || FastSocketMakeOutbound(socket) < 0) {
+        socket->inbound.end == FAST_INPUT_ENDED) {
         cancelAll(socket);
+        return;
+    }
+    if (FastSocketMakeOutbound(socket) < 0) {
+        endWithoutBound(socket);
         return;
     }
     FastSystemShutdown(socket->handle, SHUT_WR);
@@ -71,7 +84,7 @@ static void startDraining(struct FastSocket* socket)
 static bool isQuiet(const struct FastSocket* socket)
 {
     const struct FastOutbound* outbound = socket->outbound;
-    return FastArmedIsIdle(&socket->inbound.receive) && FastArmedIsIdle(&socket->poll.armed) &&
+    return FastArmedIsIdle(&socket->inbound.receive) && FastArmedIsIdle(&socket->poll) &&
            (outbound == NULL || (outbound->inFlight == 0 && outbound->trails == 0 &&
                                  outbound->canceling != FAST_SEND_CANCEL_IN_FLIGHT &&
                                  outbound->canceled.first == NULL));
@@ -99,6 +112,8 @@ static void becomeDefunct(struct FastSocket* socket, bool leak)
         socket->kind->close(socket);
     FastSystemClose(socket->handle);
     FastOutputDropAll(socket, leak);
+    if (socket->outbound != NULL)
+        FastRingForgetSpare(&socket->outbound->spare); /* loans may still come home */
     FastSocketEnterStage(socket, FAST_STAGE_CLOSED);
     dropSources(socket);
     FastRingUnlink(socket->ring, &socket->member);

@@ -43,7 +43,7 @@ static void onSpliceError(struct FastSocket* socket, struct FastFlight* flight, 
 static void acceptSpliced(struct FastSocket* socket, struct FastMessage* message, size_t count)
 {
     struct FastOutbound* outbound = socket->outbound;
-    outbound->statistics.operations++;
+    socket->statistics.sentOperations++;
     outbound->progress++;
     outbound->room &= (uint8_t)~FAST_ROOM_POLLED;
     FastOutputConsume(socket, count < message->item.length ? count : message->item.length);

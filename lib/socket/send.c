@@ -81,12 +81,27 @@ static bool sendFirst(struct FastSocket* socket)
     return socket->kind->startSend(socket);
 }
 
+/* An errno is carried out as if a send of the queue had had it. */
+static void tellDirect(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    int result = outbound->direct;
+    outbound->direct = 0;
+    if (result < 0)
+        FastSentCarry(socket, &outbound->flight,
+                      socket->kind->classifySend(socket, &outbound->flight, result));
+    else
+        FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
+}
+
 /* Not inline: the short way would save registers for it. */
 __attribute__((noinline)) static bool prepareAny(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     if (outbound != NULL && outbound->inFlight > 0)
         return prepareCancel(socket);
+    if (outbound != NULL && outbound->direct != 0)
+        tellDirect(socket);
     if (outbound == NULL || outbound->queue.first == NULL) {
         FastSentEndOutput(socket);
         return true;
@@ -106,9 +121,9 @@ __attribute__((noinline)) static bool prepareAny(struct FastSocket* socket)
 static inline bool isOrdinary(const struct FastSocket* socket)
 {
     const struct FastOutbound* outbound = socket->outbound;
-    return outbound != NULL && outbound->inFlight == 0 && outbound->queue.first != NULL &&
-           outbound->queue.first->kind == FAST_ITEM_BYTES && maySend(socket) &&
-           socket->kind->pollsFirst == NULL;
+    return outbound != NULL && outbound->inFlight == 0 && outbound->direct == 0 &&
+           outbound->queue.first != NULL && outbound->queue.first->kind == FAST_ITEM_BYTES &&
+           maySend(socket) && socket->kind->pollsFirst == NULL;
 }
 
 bool FastSendPrepare(struct FastSocket* socket)

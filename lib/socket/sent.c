@@ -93,15 +93,25 @@ static void waitForRoom(struct FastSocket* socket)
     struct FastOutbound* outbound = socket->outbound;
     if (outbound->room & FAST_ROOM_POLLED)
         FastSocketBackOffSend(socket);
-    else if (outbound->room & FAST_ROOM_POLL_FIRST || socket->poll.noisy)
+    else if (outbound->room & FAST_ROOM_POLL_FIRST || socket->poll.notes & FAST_POLL_NOISY)
         FastSentWaitForRoom(socket);
     else
         outbound->room |= FAST_ROOM_POLL_FIRST;
 }
 
-static void loseMessage(struct FastSocket* socket, struct FastMessage* message, int error)
+/* What a send had of a message is over: of a run the rest goes out later. */
+static void finishMessage(struct FastSocket* socket, const struct FastFlight* flight)
 {
-    message->item.state = FAST_ITEM_DONE;
+    struct FastMessage* message = flight->message;
+    if (message->item.messages > 1 && flight->bytes < message->item.length)
+        FastOutboundShorten(&socket->outbound->queue, message, flight->bytes);
+    else
+        message->item.state = FAST_ITEM_DONE;
+}
+
+static void loseMessage(struct FastSocket* socket, const struct FastFlight* flight, int error)
+{
+    finishMessage(socket, flight);
     socket->outbound->statistics.failed++;
     FastSocketFailOne(socket, error);
 }
@@ -122,7 +132,7 @@ void FastSentCarry(struct FastSocket* socket, struct FastFlight* flight, struct 
         FastPollConnection(socket);
         break;
     case FAST_VERDICT_FAIL_ONE:
-        loseMessage(socket, flight->message, answer.value);
+        loseMessage(socket, flight, answer.value);
         break;
     case FAST_VERDICT_FAIL:
         FastSocketFail(socket, answer.value);
@@ -142,7 +152,7 @@ static void noteCount(struct FastSocket* socket, size_t count, size_t wanted)
     outbound->cutShort = count < wanted && outbound->canceling <= FAST_SEND_CANCEL_WANTED;
     if (count == wanted)
         return;
-    if (socket->poll.noisy)
+    if (socket->poll.notes & FAST_POLL_NOISY)
         FastSentWaitForRoom(socket);
     else
         outbound->room = FAST_ROOM_POLL_FIRST;
@@ -174,29 +184,23 @@ static void acceptBytes(struct FastSocket* socket, size_t count, size_t wanted)
         FastOutputConsume(socket, count);
 }
 
-/* A message is accepted whole; of several the last may not have been, and goes out again. */
-static void acceptMessages(struct FastSocket* socket, const struct FastFlight* flight, size_t bytes)
+/* A message is accepted whole, and so are several that went together. */
+static void acceptMessage(struct FastSocket* socket, const struct FastFlight* flight)
 {
     struct FastOutbound* outbound = socket->outbound;
-    struct FastItem* item = &flight->message->item;
     outbound->room = 0;
-    for (uint32_t index = 0; index < flight->count; index++, item = item->next) {
-        if (flight->count > 1 && item->length > bytes)
-            break;
-        bytes -= item->length < bytes ? item->length : bytes;
-        outbound->statistics.bytes += item->length;
-        outbound->progress++;
-        item->state = FAST_ITEM_DONE;
-    }
+    socket->statistics.sentBytes += flight->bytes;
+    outbound->progress++;
+    finishMessage(socket, flight);
 }
 
 static void acceptSent(struct FastSocket* socket, const struct FastFlight* flight, size_t bytes)
 {
     struct FastOutbound* outbound = socket->outbound;
-    outbound->statistics.operations++;
+    socket->statistics.sentOperations++;
     outbound->statistics.zeroCopy += flight->loan != NULL;
     if (flight->message != NULL)
-        acceptMessages(socket, flight, bytes);
+        acceptMessage(socket, flight);
     else
         acceptBytes(socket, bytes, flight->bytes);
 }
@@ -238,7 +242,7 @@ static void endPlainly(struct FastSocket* socket)
     outbound->room = 0;
     outbound->cutShort = false;
     outbound->progress++;
-    outbound->statistics.operations++;
+    socket->statistics.sentOperations++;
     FastOutputPopOnly(socket);
     FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }

@@ -7,6 +7,8 @@
  */
 #include "socket/transmit.h"
 
+#include "socket/direct.h"
+
 #include <errno.h>
 
 enum
@@ -71,7 +73,11 @@ void FastTransmitNote(struct FastSocket* socket)
 static int append(struct FastSocket* socket, const struct FastParts* parts, int flags)
 {
     int result = FastSocketMakeOutbound(socket);
-    if (result == 0)
+    if (result < 0)
+        return result;
+    result = parts->size >= FAST_DIRECT_MIN ? FastDirectSend(socket, parts, flags)
+                                            : FAST_DIRECT_NOT;
+    if (result == FAST_DIRECT_NOT)
         result = socket->kind->append(socket, parts, flags);
     if (result == 0)
         FastTransmitNote(socket);
@@ -84,8 +90,8 @@ static int append(struct FastSocket* socket, const struct FastParts* parts, int 
  * anything. */
 static inline bool isReady(const struct FastSocket* socket)
 {
-    return socket != NULL && socket->outbound != NULL && socket->outbound->limit == 0 &&
-           FastRingIsOpen(socket->ring) && socket->stage == FAST_STAGE_LIVE &&
+    return socket != NULL && FastRingIsOpen(socket->ring) && checkLimit(socket) == 0 &&
+           socket->stage == FAST_STAGE_LIVE &&
            socket->shutdown == FAST_SHUTDOWN_NONE && !FastSocketHasFailed(socket) &&
            socket->pool != NULL;
 }
@@ -98,6 +104,11 @@ static inline bool join(struct FastSocket* socket, const void* data, size_t size
     if (!(socket->due & FAST_DUE_SEND))
         FastSocketDefer(socket, FAST_DUE_SEND);
     return true;
+}
+
+static inline bool hasOutbound(struct FastSocket* socket)
+{
+    return socket->outbound != NULL || FastSocketMakeOutbound(socket) == 0;
 }
 
 /* The first bytes of a burst. */
@@ -155,9 +166,9 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
 {
     bool plain = address == NULL && length == 0 && data != NULL && !(flags & ~MSG_NOSIGNAL);
     if (plain && isReady(socket)) {
-        if (join(socket, data, size))
+        if (socket->outbound != NULL && join(socket, data, size))
             return 0;
-        if (size <= TRANSMIT_MAX && isStream(socket))
+        if (size < FAST_DIRECT_MIN && isStream(socket) && hasOutbound(socket))
             return begin(socket, data, size) ? 0 : copyBytes(socket, data, size);
     }
     return transmitData(socket, address, length, data, size, flags);

@@ -318,6 +318,38 @@ CASE(provider, isFilledAtOnce)
     }
 }
 
+/* Of large buffers that a pool makes some wait for input at first; all for a user's operation. */
+CASE(provider, isFilledForOperations)
+{
+    const struct
+    {
+        uint16_t group;
+        bool prepares; /* by PrepareFastRingBuffer, or with a number that it knows */
+    } ways[] = {{0, true}, {9, false}};
+
+    for (int way = 0; way < 2; way++) {
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
+        struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+        uint64_t before = readRing(scene.ring).providedBuffers;
+        provider = CreateFastRingBufferProvider(scene.ring, ways[way].group, 64, 64 << 10,
+                                                AllocateRingFastBuffer, scene.inbound);
+        ck_assert_ptr_nonnull(provider);
+        ck_assert_uint_lt(readRing(scene.ring).providedBuffers, before + 64);
+        io_uring_prep_recv(entry, pair[0], NULL, 0, 0);
+        if (ways[way].prepares)
+            PrepareFastRingBuffer(provider, entry);
+        else {
+            entry->flags |= IOSQE_BUFFER_SELECT;
+            entry->buf_group = ways[way].group;
+            ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+        }
+        ck_assert_uint_eq(readRing(scene.ring).providedBuffers, before + 64);
+        ReleaseFastRingDescriptor(descriptor);
+        runIdle(scene.ring);
+        ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    }
+}
+
 CASE(provider, groupsAreUnique)
 {
     struct FastRingBufferProvider* picked[3];

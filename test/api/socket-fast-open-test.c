@@ -78,6 +78,22 @@ CASE(fastOpen, connectsWithTheFirstBytes)
     expectEcho();
 }
 
+/* §2.2 fast open, §2.4 order: much data is no exception; nothing of it is sent inside the call */
+CASE(fastOpen, connectsWithMuchData)
+{
+    if (!openDeferred(SOCK_NONBLOCK))
+        skipTest(NETWORK_SKIP);
+    waitCount(scene.ring, &scene.ours.out, 1);
+    transmitPattern(scene.ours.socket, 1 << 20, 0);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, 0);
+    ck_assert_int_eq(state(GetFastSocketHandle(scene.ours.socket)), TCP_SYN_SENT);
+    runTurns(scene.ring, 1);
+    scene.peer = acceptOne();
+    expectPattern(scene.peer, 1 << 20, 0);
+    ck_assert_int_eq(scene.ours.err, 0);
+    close(listener);
+}
+
 /* §2.2 fast open, §2.4 transient send results: bytes that may not go with the SYN after all go
  * behind its answer */
 CASE(fastOpen, sendsBehindTheConnect)

@@ -497,21 +497,16 @@ static void countWhole(struct FastSocket* socket, int event, int parameter, stru
     }
 }
 
-/* one buffer serves 1000 sockets: all data comes, and the work stays in proportion */
-static void serveThousand(uint16_t buffers)
+enum
 {
-    enum
-    {
-        MANY = 1000,
-    };
-    static struct Recorder recorders[MANY];
-    static int peers[MANY];
-    char data[1000];
-    struct FastRingStatistics before;
-    struct FastRingStatistics after;
+    MANY = 1000,
+};
 
-    raiseDescriptors(2 * MANY + 100);
-    reopenScene(.buffers = buffers, .bufferLength = 512);
+static struct Recorder recorders[MANY];
+static int peers[MANY];
+
+static void openMany(void)
+{
     finished = 0;
     for (int index = 0; index < MANY; index++) {
         int two[2];
@@ -522,6 +517,38 @@ static void serveThousand(uint16_t buffers)
         openRecorded(&scene, two[0], NULL, 0, &recorders[index]);
     }
     runIdle(scene.ring);
+}
+
+static void closeMany(void)
+{
+    for (int index = 0; index < MANY; index++) {
+        ReleaseFastSocket(recorders[index].socket);
+        close(peers[index]);
+    }
+}
+
+/* 1 000 bytes to each, before the ring runs again, until all have them. */
+static void sendToMany(void)
+{
+    char data[1000];
+
+    finished = 0;
+    fillPattern(data, sizeof(data), 0);
+    for (int index = 0; index < MANY; index++)
+        sendAll(peers[index], data, sizeof(data));
+    waitCount(scene.ring, &finished, MANY);
+    runIdle(scene.ring);
+}
+
+/* one buffer serves 1000 sockets: all data comes, and the work stays in proportion */
+static void serveThousand(uint16_t buffers)
+{
+    struct FastRingStatistics before;
+    struct FastRingStatistics after;
+
+    raiseDescriptors(2 * MANY + 100);
+    reopenScene(.buffers = buffers, .bufferLength = 512);
+    openMany();
     before = readRing(scene.ring);
 
     /* Armed and idle: nothing happens at all. */
@@ -531,20 +558,13 @@ static void serveThousand(uint16_t buffers)
     ck_assert_uint_le(after.completions - before.completions, 10);
 
     before = after;
-    fillPattern(data, sizeof(data), 0);
-    for (int index = 0; index < MANY; index++)
-        sendAll(peers[index], data, sizeof(data));
-    waitCount(scene.ring, &finished, MANY);
-    runIdle(scene.ring);
+    sendToMany();
     after = readRing(scene.ring);
     /* Two chunks for each; a starved receive costs another completion, and a little more. */
     ck_assert_uint_le(after.completions - before.completions, 20 * MANY);
     ck_assert_uint_le(after.turns - before.turns, 20 * MANY);
     ck_assert_uint_ge(after.starvations - before.starvations, 1);
-    for (int index = 0; index < MANY; index++) {
-        ReleaseFastSocket(recorders[index].socket);
-        close(peers[index]);
-    }
+    closeMany();
 }
 
 CASE(pressure, oneBufferServesThousand)
@@ -555,6 +575,57 @@ CASE(pressure, oneBufferServesThousand)
 CASE(pressure, fourBuffersServeThousand)
 {
     serveThousand(4);
+}
+
+/* §2.3 buffers and provider: of large buffers that a pool can make few wait for input; a burst on
+ * 1000 sockets gets more at once, without anybody starving */
+CASE(pressure, growsForABurst)
+{
+    raiseDescriptors(2 * MANY + 100);
+    reopenScene(.buffers = 1024, .bufferLength = 65536);
+    openMany();
+    ck_assert_uint_le(readRing(scene.ring).providedBuffers, 64);
+    for (int round = 0; round < 3; round++) {
+        struct FastRingStatistics before = readRing(scene.ring);
+        sendToMany();
+        struct FastRingStatistics after = readRing(scene.ring);
+        ck_assert_uint_eq(after.starvations, 0);
+        ck_assert_uint_le(after.completions - before.completions, 5 * MANY);
+        ck_assert_uint_le(after.turns - before.turns, MANY);
+        ck_assert_uint_le(after.systemCalls - before.systemCalls, MANY);
+    }
+    for (int index = 0; index < MANY; index++)
+        ck_assert_uint_eq(readSocket(recorders[index].socket).receiveStarvations, 0);
+    closeMany();
+}
+
+/* §2.3 buffers and provider: what a burst of input needed goes again when less is needed for long,
+ * and comes again */
+CASE(pressure, ebbsAfterABurst)
+{
+    static uint8_t data[8 << 20];
+    uint64_t most = 0;
+
+    reopenScene(.buffers = 256, .bufferLength = 65536);
+    openPair(KIND_TCP);
+    for (int round = 0; round < 2; round++) {
+        uint64_t sent = stuff(scene.peer, 0, sizeof(data));
+        uint64_t taken = 0;
+        while ((taken = takeAll(&scene.ours, taken)) < sizeof(data)) {
+            uint64_t now = readRing(scene.ring).providedBuffers;
+            most = now > most ? now : most;
+            if (sent < sizeof(data))
+                sent += stuff(scene.peer, sent, sizeof(data) - sent);
+            runTurns(scene.ring, 1);
+        }
+        ck_assert_uint_gt(most, 4);
+        for (int message = 0; message < 20000; message++) {
+            sendText(scene.peer, "a little");
+            receiveText(&scene.ours, "a little");
+        }
+        ck_assert_uint_eq(readRing(scene.ring).providedBuffers, 4);
+    }
+    ck_assert_uint_eq(readRing(scene.ring).starvations, 0);
 }
 
 /* no buffer while a program hoards: with the ring's limit reached the loop backs off, and goes

@@ -277,6 +277,34 @@ CASE(transmit, refusesAfterShutdown)
     }
 }
 
+/* §2.4 -EPIPE, §2.4 -EINVAL: behind what is queued, on a ring that runs, and by any of the ways */
+CASE(transmit, refusesBehindQueue)
+{
+    static char data[100000];
+    struct sockaddr_in address = {.sin_family = AF_INET};
+
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    transmitText(scene.ours.socket, "queued");
+    ck_assert_int_eq(transmit(NULL, 1, 0), -EINVAL);
+    ck_assert_int_eq(transmit(NULL, sizeof(data), 0), -EINVAL);
+    ck_assert_int_eq(transmit("x", 1, MSG_PEEK), -EINVAL);
+    ck_assert_int_eq(transmit(data, SIZE_MAX, 0), -EMSGSIZE);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 1, "x", 1, 0), -EINVAL);
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&address,
+                                            sizeof(address), "x", 1, 0),
+                     -EISCONN);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 6);
+    ck_assert_int_eq(transmit(NULL, 0, 0), 0);
+    ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(transmit("x", 1, 0), -EPIPE);
+    ck_assert_int_eq(transmit(data, sizeof(data), 0), -EPIPE);
+    waitDrained(&scene.ours);
+    expectText(scene.peer, "queued");
+    runIdle(scene.ring);
+    expectEnd(scene.peer);
+}
+
 CASE(transmit, refusesShutdownOfDatagrams)
 {
     openPair(KIND_UDP);

@@ -117,9 +117,13 @@ static void drop(struct FastArmed* which)
     ck_assert_int_gt(references--, 0);
 }
 
+static const struct FastArmedFunctions functions;
+
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     ck_assert_ptr_eq(operation, &armed.operation);
+    if (FastArmedTakeCancel(&armed, &functions, completion))
+        return;
     if (!FastArmedComplete(&armed, completion)) {
         parts++;
         return;
@@ -137,7 +141,7 @@ static const struct FastArmedFunctions functions = {
 
 static void setUp(void)
 {
-    FastArmedInitialize(&armed, &functions, onCompletion);
+    FastArmedInitialize(&armed, onCompletion);
     lastCanceled = 1;
 }
 
@@ -145,7 +149,7 @@ static bool update(bool wanted, bool stale)
 {
     bool isDue = FastArmedIsDue(&armed, wanted, stale);
     int before = reserved();
-    bool result = FastArmedUpdate(&ring, &armed, wanted, stale);
+    bool result = FastArmedUpdate(&ring, &armed, &functions, wanted, stale);
 
     if (!isDue)
         ck_assert(result && reserved() == before);
@@ -154,16 +158,22 @@ static bool update(bool wanted, bool stale)
     return result;
 }
 
+/* What a cancellation has as its user_data. */
+static const void* canceler(void)
+{
+    return (const char*)&armed.operation + FAST_OPERATION_CANCEL;
+}
+
 /* What reap does with a completion. */
-static void complete(struct FastOperation* operation, int result, uint32_t flags)
+static void complete(const void* owner, int result, uint32_t flags)
 {
     uint64_t memory[2];
     struct io_uring_cqe* completion = (struct io_uring_cqe*)memory;
 
-    completion->user_data = (uintptr_t)operation;
+    completion->user_data = (uintptr_t)owner;
     completion->res = result;
     completion->flags = flags;
-    operation->function(operation, completion);
+    armed.operation.function(&armed.operation, completion);
 }
 
 static void expect(enum FastArmedState state, int count)
@@ -185,7 +195,7 @@ static void startCancel(void)
     ck_assert(update(false, false));
     ck_assert_int_eq(lastEntry()->opcode, IORING_OP_ASYNC_CANCEL);
     ck_assert_uint_eq(lastEntry()->addr, (uintptr_t)&armed.operation);
-    ck_assert_uint_eq(lastEntry()->user_data, (uintptr_t)&armed.cancel);
+    ck_assert_uint_eq(lastEntry()->user_data, (uintptr_t)canceler());
     flush();
     expect(FAST_ARMED_CANCELING, 2);
 }
@@ -244,7 +254,7 @@ CASE(armed, waitsForTheCancellationOfWhatIsOver)
     ck_assert(update(true, false));
     ck_assert(update(false, false));
     expect(FAST_ARMED_AWAITING_CANCEL, 1);
-    complete(&armed.cancel, -ENOENT, 0);
+    complete(canceler(), -ENOENT, 0);
     ck_assert_int_eq(lastCanceled, -ENOENT);
     expect(FAST_ARMED_IDLE, 0);
     startFlight();
@@ -256,7 +266,7 @@ CASE(armed, waitsForTheEndOfWhatWasCanceled)
     ck_assert(update(false, false));
     complete(&armed.operation, RESULT, IORING_CQE_F_MORE);
     expect(FAST_ARMED_CANCELING, 2);
-    complete(&armed.cancel, 0, 0);
+    complete(canceler(), 0, 0);
     ck_assert_int_eq(lastCanceled, 0);
     expect(FAST_ARMED_AWAITING_END, 1);
     complete(&armed.operation, RESULT, IORING_CQE_F_MORE);
@@ -270,16 +280,16 @@ CASE(armed, waitsForTheEndOfWhatWasCanceled)
 CASE(armed, isCanceledAgainUntilItsEnd)
 {
     startCancel();
-    complete(&armed.cancel, 0, 0);
+    complete(canceler(), 0, 0);
     ck_assert(update(true, false));
     expect(FAST_ARMED_CANCELING_AGAIN, 2);
-    complete(&armed.cancel, -ENOENT, 0);
+    complete(canceler(), -ENOENT, 0);
     expect(FAST_ARMED_AWAITING_END, 1);
     ck_assert(update(false, false));
     expect(FAST_ARMED_CANCELING_AGAIN, 2);
     complete(&armed.operation, -ECANCELED, 0);
     expect(FAST_ARMED_AWAITING_CANCEL, 1);
-    complete(&armed.cancel, -ENOENT, 0);
+    complete(canceler(), -ENOENT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
 
@@ -307,7 +317,7 @@ CASE(armed, isCanceledLaterWhereTheQueueIsFull)
 CASE(armed, isCanceledAgainWhereItWasMissed)
 {
     startCancel();
-    complete(&armed.cancel, -ENOENT, 0);
+    complete(canceler(), -ENOENT, 0);
     expect(FAST_ARMED_CANCEL_MISSED, 1);
     fillQueue();
     ck_assert(!update(true, false));
@@ -315,7 +325,7 @@ CASE(armed, isCanceledAgainWhereItWasMissed)
     flush();
     ck_assert(update(true, false));
     expect(FAST_ARMED_CANCELING, 2);
-    complete(&armed.cancel, -ENOENT, 0);
+    complete(canceler(), -ENOENT, 0);
     complete(&armed.operation, RESULT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
@@ -323,7 +333,7 @@ CASE(armed, isCanceledAgainWhereItWasMissed)
 CASE(armed, isCanceledAfterAWhileWhereThatFailed)
 {
     startCancel();
-    complete(&armed.cancel, -EALREADY, 0);
+    complete(canceler(), -EALREADY, 0);
     ck_assert_int_eq(lastCanceled, -EALREADY);
     expect(FAST_ARMED_CANCEL_FAILED, 1);
     ck_assert(update(false, false));
@@ -332,7 +342,7 @@ CASE(armed, isCanceledAfterAWhileWhereThatFailed)
     FastArmedRetry(&armed);
     ck_assert(update(false, false));
     expect(FAST_ARMED_CANCELING, 2);
-    complete(&armed.cancel, -EALREADY, 0);
+    complete(canceler(), -EALREADY, 0);
     complete(&armed.operation, RESULT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
@@ -366,18 +376,18 @@ CASE(armed, backsOffOnlyWhenIdle)
 
 CASE(armed, letsGoOfNothing)
 {
-    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert(FastArmedLetGo(&ring, &armed, &functions));
     FastArmedBackOff(&armed);
-    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert(FastArmedLetGo(&ring, &armed, &functions));
     armed.state = FAST_ARMED_AWAITING_CANCEL;
-    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert(FastArmedLetGo(&ring, &armed, &functions));
     ck_assert_int_eq(reserved(), 0);
 }
 
 CASE(armed, withdrawsWhatHasNotEntered)
 {
     ck_assert(update(true, false));
-    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert(FastArmedLetGo(&ring, &armed, &functions));
     ck_assert_int_eq(reserved(), 1);
     ck_assert_int_eq(lastEntry()->opcode, IORING_OP_ASYNC_CANCEL);
     ck_assert_uint_eq(lastEntry()->user_data, (uintptr_t)&armed.operation);
@@ -390,10 +400,10 @@ CASE(armed, endsAtOnce)
 {
     startFlight();
     endsAfter = 3;
-    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert(FastArmedLetGo(&ring, &armed, &functions));
     ck_assert_uint_eq(lastEntry()->addr, (uintptr_t)&armed.operation);
     expect(FAST_ARMED_CANCELING, 2);
-    complete(&armed.cancel, 0, 0);
+    complete(canceler(), 0, 0);
     complete(&armed.operation, -ECANCELED, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
@@ -402,7 +412,7 @@ CASE(armed, isNotCanceledTwiceAtATime)
 {
     startCancel();
     endsAfter = 1;
-    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert(FastArmedLetGo(&ring, &armed, &functions));
     ck_assert_ptr_eq(lastEntry(), &entries[1]);
     expect(FAST_ARMED_CANCELING, 2);
 }
@@ -410,12 +420,12 @@ CASE(armed, isNotCanceledTwiceAtATime)
 CASE(armed, isCanceledAgainWhereItsEndIsLate)
 {
     startCancel();
-    complete(&armed.cancel, 0, 0);
+    complete(canceler(), 0, 0);
     endsAfter = 1;
-    ck_assert(FastArmedLetGo(&ring, &armed));
+    ck_assert(FastArmedLetGo(&ring, &armed, &functions));
     expect(FAST_ARMED_CANCELING, 2);
     complete(&armed.operation, -ECANCELED, 0);
-    complete(&armed.cancel, -ENOENT, 0);
+    complete(canceler(), -ENOENT, 0);
     expect(FAST_ARMED_IDLE, 0);
 }
 
@@ -423,7 +433,7 @@ CASE(armed, endsLaterWhereTheKernelTakesNothing)
 {
     startFlight();
     enterResult = -EBUSY;
-    ck_assert(!FastArmedLetGo(&ring, &armed));
+    ck_assert(!FastArmedLetGo(&ring, &armed, &functions));
     ck_assert_int_eq(reserved(), 1);
     expect(FAST_ARMED_CANCELING, 2);
 }
@@ -433,7 +443,7 @@ CASE(armed, isCanceledLaterWhereNothingCanBeReserved)
     startFlight();
     fillQueue();
     enterResult = -EBUSY;
-    ck_assert(!FastArmedLetGo(&ring, &armed));
+    ck_assert(!FastArmedLetGo(&ring, &armed, &functions));
     expect(FAST_ARMED_CANCEL_MISSED, 1);
     ck_assert(FastArmedIsCanceled(&armed));
     flush();

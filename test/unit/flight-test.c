@@ -218,15 +218,21 @@ CASE(flight, sendsCanceledDatagramsAgain)
     ck_assert_uint_eq(sends[4].priority, IORING_RECVSEND_POLL_FIRST);
 }
 
+/* Each longer than the last, so that they are not sent together. */
+static void transmitSeparate(unsigned count)
+{
+    for (unsigned number = 0; number < count; number++)
+        transmit(1 + number, 0);
+}
+
 CASE(flight, boundsAChain)
 {
     openDatagram(0, 0);
-    for (unsigned number = 0; number < CHAIN + 10; number++)
-        transmit(1, 0);
+    transmitSeparate(CHAIN + 10);
     run();
     expectChain(0, CHAIN);
     for (unsigned number = 0; number < CHAIN; number++)
-        simulatedComplete(&kernel, sends[number].owner, 1, 0);
+        simulatedComplete(&kernel, sends[number].owner, 1 + (int)number, 0);
     run();
     expectChain(CHAIN, 10);
 }
@@ -234,8 +240,7 @@ CASE(flight, boundsAChain)
 CASE(flight, boundsAChainAsTheUserDid)
 {
     openDatagram(0, 3);
-    for (unsigned number = 0; number < 5; number++)
-        transmit(1, 0);
+    transmitSeparate(5);
     run();
     expectChain(0, 3);
 }
@@ -245,12 +250,11 @@ CASE(flight, endsAChainWithTheQueue)
 {
     openDatagram(0, 0);
     leaveRoom(2);
-    for (unsigned number = 0; number < 5; number++)
-        transmit(1, 0);
+    transmitSeparate(5);
     run();
     expectChain(0, 2);
     simulatedComplete(&kernel, sends[0].owner, 1, 0);
-    simulatedComplete(&kernel, sends[1].owner, 1, 0);
+    simulatedComplete(&kernel, sends[1].owner, 2, 0);
     run();
     expectChain(2, 3);
 }
@@ -260,8 +264,7 @@ CASE(flight, beginsAChainAfterAFullQueue)
 {
     openDatagram(0, 0);
     leaveRoom(0);
-    transmit(1, 0);
-    transmit(1, 0);
+    transmitSeparate(2);
     run();
     expectChain(0, 2);
 }

@@ -6,6 +6,7 @@
 #include "between.h"
 #include "fixture.h"
 #include "ring/state.h"
+#include "socket/core.h"
 #include "engine/uring-compat.h"
 
 #include <linux/netlink.h>
@@ -19,6 +20,8 @@ enum
     NO_GROUP = 0x7ffe,    /* of buffers */
     LARGE = 64 << 10,     /* where zero copy is worth it */
     MAX_RECEIVES = 1000, /* far more than are to be armed */
+    BUFFER = 16384,
+    ROUNDS = 20, /* after fewer a stream has found its form */
 };
 
 static struct
@@ -75,7 +78,7 @@ int __wrap_getpeername(int handle, struct sockaddr* address, socklen_t* length)
 
 static void setUp(void)
 {
-    sceneOpen(&scene, (struct SceneOptions){.buffers = 64, .bufferLength = 16384});
+    sceneOpen(&scene, (struct SceneOptions){.buffers = 64, .bufferLength = BUFFER});
     memset(&between, 0, sizeof(between));
     betweenPut(scene.ring->engine, (struct Between){.look = look});
 }
@@ -125,6 +128,27 @@ struct Wanted
     bool length;
 };
 
+static void dropInput(void)
+{
+    struct FastBuffer* buffer;
+
+    while ((buffer = ReceiveFastSocketBuffer(scene.ours.socket)) != NULL)
+        ReleaseFastBuffer(buffer);
+}
+
+/* More than a buffer holds, for long enough: a stream is then received in bundles, if it may be. */
+static void overflowBuffers(int peer)
+{
+    static uint8_t data[8 * BUFFER];
+
+    for (int round = 0; round < ROUNDS && !between.bundle; round++) {
+        while (send(peer, data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+            continue;
+        runIdle(scene.ring);
+        dropInput();
+    }
+}
+
 /* Sends and receives a little, and looks at what entered the kernel. */
 static void expectAsked(int pair[2], size_t size, struct Wanted wanted)
 {
@@ -142,6 +166,8 @@ static void expectAsked(int pair[2], size_t size, struct Wanted wanted)
     transmitText(scene.ours.socket, "small");
     runIdle(scene.ring);
     ck_assert_int_eq((between.sendFlags & MSG_WAITALL) != 0, wanted.waitsForAll);
+    ck_assert(!between.bundle);
+    overflowBuffers(pair[1]);
     ck_assert_int_eq(between.bundle, wanted.bundle && features & FASTRING_FEATURE_RECEIVE_BUNDLE);
     ck_assert_int_eq((between.receiveFlags & MSG_TRUNC) != 0, wanted.length);
     ReleaseFastSocket(scene.ours.socket);
@@ -203,6 +229,78 @@ CASE(kind, asksTheUntriedForNothing)
         strange = true;
         expectAsked(pair, LARGE / 2, (struct Wanted){0});
     }
+}
+
+/* ---- single buffers, or bundles ---- */
+
+static uint64_t position; /* in the pattern, of what was sent and received */
+
+/* Everything at once, and then all of it is received. */
+static void exchange(size_t size)
+{
+    static uint8_t data[8 * BUFFER];
+
+    fillPattern(data, size, position);
+    sendAll(scene.peer, data, size);
+    waitInput(&scene.ours, size);
+    position = takePattern(scene.ours.socket, position);
+}
+
+/* So many messages of a size, in each of them as many receives as must be. */
+static void exchangeMany(size_t size, int messages)
+{
+    for (; messages > 0; messages--)
+        exchange(size);
+    runIdle(scene.ring);
+}
+
+/* §2.3 bundles: a stream of small messages is received into single buffers, for ever */
+CASE(kind, receivesSmallMessagesSingly)
+{
+    openPair(KIND_TCP);
+    exchangeMany(100, 500);
+    exchangeMany(BUFFER, 500); /* nothing is behind it */
+    ck_assert(!between.bundle);
+    ck_assert_int_le(between.receives, 10); /* one ends at the high mark, whatever is read before */
+}
+
+/* §2.3 bundles: begun when buffers are too small, and given up when they are not, with no byte lost
+ * and none out of order */
+CASE(kind, changesItsForm)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
+
+    if (!(GetFastRingFeatures(scene.ring) & FASTRING_FEATURE_RECEIVE_BUNDLE))
+        skipTest("the kernel has no bundles");
+    for (int index = 0; index < 2; index++) {
+        position = 0;
+        between.bundle = false;
+        openPair(kinds[index]);
+        exchangeMany(8 * BUFFER, 20);
+        ck_assert(between.bundle);
+        exchangeMany(100, 50);
+        ck_assert(between.bundle);
+        exchangeMany(100, 500);
+        ck_assert(!between.bundle);
+        exchangeMany(8 * BUFFER, 20);
+        ck_assert(between.bundle);
+        closePair();
+    }
+}
+
+/* §2.3 bundles: each change doubles what it takes to come to the next */
+CASE(kind, changesItsFormSeldom)
+{
+    openPair(KIND_TCP);
+    for (int round = 0; round < 50; round++) {
+        exchangeMany(8 * BUFFER, 5);
+        exchangeMany(100, 300);
+    }
+    /* Which of the receives ended by themselves is the kernel's business; 50 times a change and
+     * back would be 100 more. */
+    int changes = scene.ours.socket->inbound.changes;
+    ck_assert_int_le(changes, 4);
+    ck_assert_int_ge(changes, !!(scene.ring->engine->features & FASTRING_FEATURE_RECEIVE_BUNDLE));
 }
 
 /* ---- errors ---- */

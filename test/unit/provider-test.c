@@ -3,6 +3,8 @@
 #include "memory/provider.h"
 #include "ring/state.h"
 
+#include <limits.h>
+
 enum
 {
     COUNT = 4,
@@ -147,6 +149,9 @@ static void runTask(struct FastTask* task)
 {
     ck_assert(FastTaskIsQueued(task));
     task->next = NULL;
+    ring.prepare.last = NULL; /* it may have been the last */
+    ring.dispatch.last = NULL;
+    ring.memory.waiting.last = NULL;
     ck_assert(task->function(task));
 }
 
@@ -486,6 +491,307 @@ CASE(buffers, servesNobodyWhoHasLeft)
     FastProviderReturn(provider, 0);
     runTask(&provider->waiting.serve);
     ck_assert_int_eq(served, 1);
+}
+
+/* ---- how many there are ---- */
+
+enum
+{
+    MANY = 64,
+    LARGE = 64 << 10, /* bytes in a buffer, so that a few are enough */
+    FEW = 4,          /* of those */
+    LONG = 100000,    /* messages in which the last surplus is gone */
+};
+
+/* Nobody looks into them. */
+static void* makeLarge(size_t size, void* closure)
+{
+    ck_assert_uint_eq(size, LARGE);
+    ck_assert_ptr_eq(closure, &made);
+    if (made == madeUntil)
+        return NULL;
+    made++;
+    return malloc(1);
+}
+
+static void releaseLarge(void* buffer)
+{
+    released++;
+    free(buffer);
+}
+
+static struct FastRingBufferProvider* createLarge(uint32_t count)
+{
+    return CreateFastRingBufferProvider(&ring, GROUP, (uint16_t)count, LARGE, makeLarge, &made);
+}
+
+static void setUpMany(void)
+{
+    static const struct FastProviderSource source = {makeLarge, holdSource, dropSource};
+    FastProviderSetSource(&source);
+    madeUntil = INT_MAX;
+    provider = createLarge(MANY);
+    ck_assert_ptr_nonnull(provider);
+}
+
+static void tearDownMany(void)
+{
+    uint32_t filled = FastProviderFilledSlots(provider);
+    ReleaseFastRingBufferProvider(provider, releaseLarge);
+    ck_assert_int_eq(released, (int)filled);
+    ck_assert_int_eq(sources, 0);
+    ck_assert(atomic_load(&ring.references) == 1 && ring.members == NULL && ring.groups == NULL);
+}
+
+AREA(demand, "demand", .open = setUpMany, .close = tearDownMany);
+
+/* The kernel has entered, and takes so many; false: there were not so many. */
+static bool takeSome(int count, uint16_t* ids)
+{
+    engine.enters++;
+    for (int index = 0; index < count; index++) {
+        int id = take();
+        if (id < 0)
+            return false;
+        ids[index] = (uint16_t)id;
+    }
+    return true;
+}
+
+/* What a socket does with a buffer that it keeps. */
+static void replaceLarge(uint16_t id)
+{
+    void* old = FastProviderPeek(provider, id);
+    void* next = FastProviderIsPlenty(provider) ? NULL : makeLarge(LARGE, &made);
+    FastProviderReplace(provider, id, next);
+    free(old);
+}
+
+/* So many at a time, until so many messages have come. */
+static void receiveMany(int count, int messages)
+{
+    uint16_t ids[MANY];
+    for (; messages > 0; messages -= count) {
+        ck_assert(takeSome(count, ids));
+        for (int index = 0; index < count; index++)
+            replaceLarge(ids[index]);
+    }
+}
+
+/* All that there are, and what the others then find. */
+static void takeAllThere(void)
+{
+    uint16_t ids[MANY];
+    int count = (int)FastProviderAvailable(provider);
+    ck_assert(takeSome(count, ids));
+    ck_assert_int_eq(take(), -1);
+    for (int index = 0; index < count; index++)
+        replaceLarge(ids[index]);
+}
+
+/* So many receives find nothing in one enter; those that were starved. */
+static int starve(int receives)
+{
+    int starved = 0;
+    for (int index = 0; index < receives; index++)
+        starved += !FastProviderGrow(provider);
+    return starved;
+}
+
+static uint32_t filled(void)
+{
+    ck_assert_uint_le(provider->available, FastProviderFilledSlots(provider));
+    return FastProviderFilledSlots(provider);
+}
+
+CASE(demand, beginsWithFew)
+{
+    ck_assert_int_eq(made, FEW);
+    ck_assert_uint_eq(filled(), FEW);
+    ck_assert(!FastTaskIsQueued(&provider->refill));
+}
+
+CASE(demand, growsWhenAReceiveFindsNone)
+{
+    takeAllThere();
+    ck_assert_int_eq(starve(1), 0);
+    ck_assert_uint_eq(filled(), 2 * FEW);
+    takeAllThere();
+    ck_assert_int_eq(starve(1), 0);
+    ck_assert_uint_eq(filled(), 4 * FEW);
+}
+
+/* Those that ended before there were more share in them: one each, and no more. */
+CASE(demand, growsByWhatIsUnserved)
+{
+    takeAllThere();
+    ck_assert_int_eq(starve(2 * FEW), 0);
+    ck_assert_uint_eq(filled(), 2 * FEW);
+    ck_assert_int_eq(starve(10), 0);
+    ck_assert_uint_eq(filled(), 2 * FEW + 10);
+    ck_assert_uint_eq(FastProviderAvailable(provider), 2 * FEW + 10);
+}
+
+/* A burst of 1 000: all in one step, and nobody has starved. */
+CASE(demand, growsToAllInOneStep)
+{
+    takeAllThere();
+    ck_assert_int_eq(starve(1000), 0);
+    ck_assert_uint_eq(filled(), MANY);
+    ck_assert_uint_eq(FastProviderAvailable(provider), MANY);
+}
+
+CASE(demand, starvesWhenAllAreTaken)
+{
+    takeAllThere();
+    ck_assert_int_eq(starve(MANY), 0);
+    takeAllThere();
+    ck_assert_int_eq(starve(3), 3);
+    ck_assert_uint_eq(filled(), MANY);
+}
+
+/* Without memory it is a shortage, and the rest comes when memory does. */
+CASE(demand, growsWhenThereIsMemory)
+{
+    takeAllThere();
+    madeUntil = made;
+    ck_assert_int_eq(starve(2), 2);
+    ck_assert_uint_eq(filled(), FEW);
+    waiters[0].function = serve;
+    FastProviderWait(provider, &waiters[0], FastProviderMark(provider));
+    ck_assert(!FastTaskIsQueued(&provider->waiting.serve));
+    runTask(&provider->refill);
+    ck_assert(FastTaskIsQueued(&provider->refill));
+    madeUntil = INT_MAX;
+    runTask(&provider->refill);
+    ck_assert_uint_eq(filled(), 2 * FEW);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, 1);
+}
+
+/* What lacks memory is tried once, and then by the task. */
+CASE(demand, asksForMemoryOnce)
+{
+    takeAllThere();
+    madeUntil = made + 1;
+    ck_assert_int_eq(starve(1), 0);
+    ck_assert_uint_eq(filled(), FEW + 1);
+    madeUntil = INT_MAX;
+    ck_assert_int_eq(starve(10), 0);
+    ck_assert_uint_eq(filled(), FEW + 1);
+    runTask(&provider->refill);
+    ck_assert_uint_ge(filled(), 2 * FEW);
+}
+
+CASE(demand, ebbsToTheLeast)
+{
+    takeAllThere();
+    ck_assert_int_eq(starve(1000), 0);
+    receiveMany(2, LONG);
+    ck_assert_uint_eq(filled(), FEW);
+    ck_assert_uint_eq(FastProviderAvailable(provider), FEW);
+}
+
+/* What is needed again and again stays, and half as much. */
+CASE(demand, keepsWhatIsNeeded)
+{
+    takeAllThere();
+    ck_assert_int_eq(starve(1000), 0);
+    receiveMany(20, LONG);
+    ck_assert_uint_eq(filled(), 30);
+}
+
+/* A burst is not forgotten at once: it pays for its next growth. */
+CASE(demand, ebbsSlowly)
+{
+    takeAllThere();
+    ck_assert_int_eq(starve(1000), 0);
+    receiveMany(1, 16 * MANY);
+    ck_assert_uint_eq(filled(), MANY);
+    receiveMany(1, 64 * MANY);
+    ck_assert_uint_ge(filled(), MANY / 8);
+    ck_assert_uint_lt(filled(), MANY);
+}
+
+CASE(demand, growsAgainAfterTheEbb)
+{
+    for (int round = 0; round < 3; round++) {
+        takeAllThere();
+        ck_assert_int_eq(starve(1000), 0);
+        ck_assert_uint_eq(filled(), MANY);
+        receiveMany(2, LONG);
+        ck_assert_uint_eq(filled(), FEW);
+    }
+}
+
+/* As many sockets as may receive at once are known by their references. */
+CASE(demand, expectsSockets)
+{
+    for (uint32_t sockets = 1; sockets < 100; sockets++) {
+        FastProviderHold(provider);
+        FastProviderExpectSocket(provider);
+        FastProviderFillSoon(provider);
+    }
+    ck_assert_uint_eq(filled(), FAST_PROVIDER_BATCH);
+    receiveMany(2, LONG);
+    ck_assert_uint_eq(filled(), FEW);
+    FastProviderExpectSocket(provider); /* one of them is armed again */
+    FastProviderFillSoon(provider);
+    ck_assert_uint_eq(filled(), FEW);
+    for (uint32_t sockets = 1; sockets < 100; sockets++)
+        FastProviderDrop(provider);
+}
+
+CASE(demand, isAllForAUsersOperation)
+{
+    uint16_t ids[MANY];
+    struct io_uring_sqe entry = {.opcode = IORING_OP_RECV};
+    PrepareFastRingBuffer(provider, &entry);
+    ck_assert_uint_eq(filled(), MANY);
+    ck_assert(takeSome(MANY, ids));
+    for (int index = 0; index < MANY; index++)
+        replaceLarge(ids[index]);
+    receiveMany(1, LONG);
+    ck_assert_uint_eq(filled(), MANY);
+}
+
+CASE(demand, isAllForWhoAsksForTheNumber)
+{
+    ck_assert_uint_eq(GetFastRingBufferGroup(provider), GROUP);
+    ck_assert_uint_eq(filled(), MANY);
+}
+
+CASE(demand, isAllForWhoKnowsTheNumber)
+{
+    madeUntil = made + 1;
+    provider->group.fill(&provider->group);
+    ck_assert_uint_eq(filled(), FEW + 1);
+    madeUntil = INT_MAX;
+    runTask(&provider->refill);
+    ck_assert_uint_eq(filled(), MANY);
+}
+
+CASE(life, hasAllWithoutASource)
+{
+    madeUntil = INT_MAX;
+    provider = createLarge(MANY);
+    ck_assert_int_eq(made, MANY);
+    ReleaseFastRingBufferProvider(provider, releaseLarge);
+    ck_assert_int_eq(released, MANY);
+}
+
+CASE(life, mayHaveOneBuffer)
+{
+    uint16_t ids[1];
+    madeUntil = INT_MAX;
+    provider = createLarge(1);
+    ck_assert_uint_eq(filled(), 1);
+    ck_assert(takeSome(1, ids));
+    ck_assert_int_eq(starve(2), 2);
+    replaceLarge(ids[0]);
+    receiveMany(1, 1000);
+    ck_assert_uint_eq(filled(), 1);
+    ReleaseFastRingBufferProvider(provider, releaseLarge);
 }
 
 /* ---- life ---- */

@@ -15,6 +15,7 @@
 #include "socket/item.h"
 
 #include <netinet/in.h>
+#include <netinet/udp.h>
 
 enum
 {
@@ -55,6 +56,8 @@ struct Sent
     bool linked; /* to the next */
     socklen_t nameLength;
     size_t controlLength;
+    uint16_t segment; /* that it is to be cut at; 0: not at all */
+    uint16_t port;    /* of IPv4 or IPv6 */
 };
 
 static struct Simulated kernel;
@@ -71,6 +74,19 @@ static inline void addParts(struct Sent* sent, const struct iovec* vector, size_
         sent->parts[index] = vector[index];
         sent->bytes += vector[index].iov_len;
     }
+}
+
+static inline void addHeader(struct Sent* sent, const struct msghdr* header)
+{
+    const struct sockaddr_in* address = header->msg_name; /* IPv6 has its port in the same place */
+    struct cmsghdr* control = CMSG_FIRSTHDR(header);
+    addParts(sent, header->msg_iov, header->msg_iovlen);
+    sent->nameLength = header->msg_namelen;
+    sent->controlLength = header->msg_controllen;
+    if (sent->nameLength >= sizeof(*address))
+        sent->port = ntohs(address->sin_port);
+    if (control != NULL && control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_SEGMENT)
+        memcpy(&sent->segment, CMSG_DATA(control), sizeof(sent->segment));
 }
 
 static inline void addSend(const struct io_uring_sqe* entry)
@@ -90,9 +106,7 @@ static inline void addSend(const struct io_uring_sqe* entry)
         addParts(sent, &single, 1);
         return;
     }
-    addParts(sent, header->msg_iov, header->msg_iovlen);
-    sent->nameLength = header->msg_namelen;
-    sent->controlLength = header->msg_controllen;
+    addHeader(sent, header);
 }
 
 static inline bool onEnter(struct Simulated* unused, const struct io_uring_sqe* entry)

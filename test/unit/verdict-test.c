@@ -84,7 +84,7 @@ static void openInbound(const struct FastKind* kind, const struct Row* row)
     inbound->pool = pool;
     inbound->discard = row->discard;
     inbound->stops = row->stops;
-    inbound->mark = row->shortage == MANY_PUT ? 0 : FastProviderMark(provider);
+    inbound->receive.mark = row->shortage == MANY_PUT ? 0 : FastProviderMark(provider);
     if (row->shortage == NONE_THERE)
         for (uint16_t id = 0; id < COUNT; id++) {
             ReleaseRingFastBuffer(FastProviderPeek(provider, id));
@@ -132,7 +132,7 @@ static void closeSocket(void)
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
     ReleaseFastRing(ring);
-    free(self->outbound);
+    FastSocketDropOutbound(self);
     free(self);
 }
 

@@ -1,0 +1,102 @@
+/*
+ * Blocks that come and go.
+ *
+ * Good path: a block is taken from those that were given back last, whose memory is still in the
+ * processor's caches. While the ring is busy nothing is asked of it; when there is nothing to do,
+ * those in the row are looked at, and most are given back.
+ *
+ * As many are kept as were taken lately between two such looks, so that what goes on as before
+ * allocates nothing.
+ */
+#include "ring/spare.h"
+
+#include <stdlib.h>
+
+enum
+{
+    SPARE_FEW = 16,    /* are kept in any case */
+    SPARE_MOST = 4096, /* never more */
+    SPARE_SHARE = 8,   /* of a surplus an eighth is forgotten at each look */
+};
+
+struct FastSpare* FastRingTakeSpare(struct FastRing* ring, void (*look)(struct FastSpare* spare))
+{
+    struct FastSpare* spare = ring->spares.free;
+    if (spare != NULL) {
+        ring->spares.free = spare->next;
+        ring->spares.count--;
+    } else
+        spare = malloc(FAST_SPARE_SIZE);
+    if (spare == NULL)
+        return NULL;
+    ring->spares.taken++;
+    spare->place = NULL;
+    spare->look = look;
+    return spare;
+}
+
+void FastRingForgetSpare(struct FastSpare* spare)
+{
+    if (spare->place == NULL)
+        return;
+    *spare->place = spare->next;
+    if (spare->next != NULL)
+        spare->next->place = spare->place;
+    spare->place = NULL;
+}
+
+void FastRingGiveSpare(struct FastRing* ring, struct FastSpare* spare)
+{
+    FastRingForgetSpare(spare);
+    if (ring->spares.count >= SPARE_MOST || FastRingIsEnding(ring)) {
+        free(spare);
+        return;
+    }
+    spare->next = ring->spares.free;
+    ring->spares.free = spare;
+    ring->spares.count++;
+}
+
+void FastRingRowSpare(struct FastRing* ring, struct FastSpare* spare)
+{
+    spare->next = ring->spares.row;
+    spare->place = &ring->spares.row;
+    if (spare->next != NULL)
+        spare->next->place = &spare->next;
+    ring->spares.row = spare;
+}
+
+static void freeOne(struct FastRing* ring)
+{
+    struct FastSpare* spare = ring->spares.free;
+    ring->spares.free = spare->next;
+    ring->spares.count--;
+    free(spare);
+}
+
+/* What is needed of a surplus is seen at the next looks; it shrinks slowly. */
+static void shrink(struct FastRing* ring)
+{
+    uint32_t taken = ring->spares.taken > SPARE_FEW ? ring->spares.taken : SPARE_FEW;
+    uint32_t surplus = ring->spares.keep > taken ? ring->spares.keep - taken : 0;
+    ring->spares.keep = taken + surplus - (surplus + SPARE_SHARE - 1) / SPARE_SHARE;
+    ring->spares.taken = 0;
+    while (ring->spares.count > ring->spares.keep)
+        freeOne(ring);
+}
+
+void FastRingLookAtSpares(struct FastRing* ring)
+{
+    struct FastSpare* spare;
+    while ((spare = ring->spares.row) != NULL) {
+        FastRingForgetSpare(spare);
+        spare->look(spare);
+    }
+    shrink(ring);
+}
+
+void FastRingFreeSpares(struct FastRing* ring)
+{
+    while (ring->spares.free != NULL)
+        freeOne(ring);
+}

@@ -1,0 +1,340 @@
+/*
+ * Datagrams of UDP on their way out: what goes to the same destination goes together.
+ *
+ * Good path: a datagram is copied behind the last one that is queued for its destination, if it has
+ * the same size. So a run needs one allocation, one operation, and one way through the kernel,
+ * which takes it apart (UDP_SEGMENT). Runs to different destinations start together, and without
+ * links: a link makes each send a task of its own in the kernel, which costs as much as the send.
+ * What can't be joined to one destination is linked behind what goes there before it.
+ *
+ * Failures: the kernel takes all of a run or nothing. A run that is refused for certain is sent
+ * datagram by datagram: then each fails, or not, as if it had never been joined, and the user hears
+ * of nothing else. Where the kernel refuses the joining (a path that takes less, a device that
+ * can't do checksums), the socket joins less, or nothing any more. What the user has set on the
+ * descriptor (UDP_CORK, UDP_SEGMENT) is asked for before runs are sent, since it is his.
+ */
+#include "socket/run.h"
+
+#include "socket/destination.h"
+#include "socket/flight.h"
+#include "socket/kind-socket.h"
+#include "socket/system.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+enum
+{
+    RUN_MAX = 64,               /* datagrams that every kernel joins */
+    RUN_MAX_BYTES = 65000,      /* of a run: what IPv4 with options has room for */
+    RUN_MAX_COPY = 4 << 10,     /* bytes of a handed-over buffer that are copied into a run */
+    RUN_MIN_PIECE = 1024,       /* memory of a message that others may be copied behind */
+    RUN_CLASS_SLACK = 64,       /* pools have classes of powers of two and this much more */
+    RUN_START = 256,            /* sends that start together at most */
+    RUN_OVERHEAD = sizeof(struct FastMessage) + sizeof(struct sockaddr_in6),
+};
+
+/* ---- queueing ---- */
+
+/* Pieces of one datagram keep the order of the queue, and so does what ends it. */
+static bool isPiece(const struct FastOutbound* outbound, int flags)
+{
+    const struct FastItem* last = outbound->queue.last;
+    return flags & MSG_MORE || (last != NULL ? last->flags & MSG_MORE : outbound->corked);
+}
+
+/* Whether others may go together with a datagram: not where it is sent without a copy. */
+static bool isJoinable(const struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    return parts->size > 0 && parts->size <= socket->outbound->joinMax &&
+           parts->controlLength == 0 && !(flags & MSG_ZEROCOPY) &&
+           (parts->buffer == NULL || parts->size <= RUN_MAX_COPY) &&
+           (!(socket->mode & FASTSOCKET_MODE_ZERO_COPY) ||
+            parts->size < socket->outbound->threshold);
+}
+
+/* A shorter datagram ends a run: the kernel cuts at equal distances. */
+static bool fits(const struct FastMessage* run, const struct FastParts* parts, int flags)
+{
+    const struct FastItem* item = &run->item;
+    return item->room >= parts->size && item->state == FAST_ITEM_QUEUED &&
+           parts->size <= run->segment && run->together > item->messages &&
+           item->length + parts->size <= RUN_MAX_BYTES && item->flags == FastItemFlags(flags) &&
+           run->nameLength == parts->nameLength &&
+           (run->nameLength == 0 || memcmp(run->name, parts->name, run->nameLength) == 0);
+}
+
+static void join(struct FastOutboundQueue* queue, struct FastMessage* run,
+                 const struct FastParts* parts)
+{
+    struct FastItem* item = &run->item;
+    FastVectorCopy(item->data + item->length, parts->vector, 0, parts->size);
+    item->length += parts->size;
+    item->room = parts->size == run->segment ? item->room - (uint32_t)parts->size : 0;
+    item->messages++;
+    queue->length += parts->size;
+}
+
+/* Room for as many more as lately went together, or twice what the one before it has, in what the
+ * pool gives anyway. */
+static size_t roomFor(const struct FastOutbound* outbound, const struct FastParts* parts,
+                      const struct FastMessage* last)
+{
+    size_t first = RUN_OVERHEAD + parts->size;
+    size_t before = last != NULL ? 2 * (size_t)last->item.messages : 0;
+    size_t more = (before > outbound->run ? before : outbound->run) * parts->size;
+    size_t most = RUN_MAX_BYTES > parts->size ? RUN_MAX_BYTES - parts->size : 0;
+    size_t piece = RUN_MIN_PIECE;
+    while (piece + RUN_CLASS_SLACK < first + (more < most ? more : most))
+        piece *= 2;
+    return piece + RUN_CLASS_SLACK - first;
+}
+
+static struct FastMessage* makeRun(struct FastSocket* socket, const struct FastParts* parts,
+                                   int flags, const struct FastMessage* last, int* result)
+{
+    struct FastParts copied = *parts;
+    copied.buffer = NULL;
+    size_t room = roomFor(socket->outbound, parts, last);
+    struct FastMessage* message = FastKindMakeMessage(socket, &copied, flags, room, result);
+    if (message != NULL) {
+        message->segment = (uint16_t)parts->size;
+        message->together = RUN_MAX;
+    }
+    return message;
+}
+
+/* Mostly it goes where the last one goes: then nothing else need be known. */
+static bool joinsLast(struct FastOutbound* outbound, const struct FastParts* parts, int flags)
+{
+    struct FastItem* last = outbound->queue.last;
+    if (last == NULL || last->order != FAST_ORDER_DESTINATION || flags & MSG_MORE ||
+        parts->size == 0 || parts->controlLength > 0 ||
+        !fits(FastItemMessage(last), parts, flags))
+        return false;
+    join(&outbound->queue, FastItemMessage(last), parts);
+    if (parts->buffer != NULL)
+        ReleaseFastBuffer(parts->buffer);
+    return true;
+}
+
+/* Not inline: the short way needs nothing of this. */
+__attribute__((noinline)) static int appendApart(struct FastSocket* socket,
+                                                 const struct FastParts* parts, int flags)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    struct FastDestination destination;
+    struct FastMessage* last;
+    int result = 0;
+    if (isPiece(outbound, flags) || !FastDestinationFind(&outbound->queue, parts->name,
+                                                         parts->nameLength, &destination, &last))
+        return FastKindAppendMessage(socket, parts, flags);
+    bool joinable = isJoinable(socket, parts, flags);
+    if (joinable && last != NULL && fits(last, parts, flags))
+        join(&outbound->queue, last, parts);
+    else {
+        struct FastMessage* message = joinable
+                                          ? makeRun(socket, parts, flags, last, &result)
+                                          : FastKindMakeMessage(socket, parts, flags, 0, &result);
+        if (message == NULL)
+            return result;
+        FastDestinationAppend(&outbound->queue, message, &destination, last);
+    }
+    if (joinable && parts->buffer != NULL)
+        ReleaseFastBuffer(parts->buffer); /* its bytes were copied */
+    return 0;
+}
+
+int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    if (joinsLast(socket->outbound, parts, flags))
+        return 0;
+    return appendApart(socket, parts, flags);
+}
+
+/* ---- what was refused ---- */
+
+/* Whether an errno may say that something can't be joined. */
+static bool isRefusal(int error)
+{
+    return error == EMSGSIZE || error == EINVAL || error == EIO || error == EOPNOTSUPP ||
+           error == ENOPROTOOPT;
+}
+
+/* From now on its datagrams go one by one, each as if none had been tried before. */
+static void split(struct FastMessage* message)
+{
+    message->together = 1;
+    message->item.room = 0;
+    message->doubt = 0;
+    message->doubts = 0;
+    message->tries = 0;
+}
+
+bool FastRunIsJoined(const struct FastFlight* flight)
+{
+    return flight->message->item.messages > 1 && flight->bytes > flight->message->segment;
+}
+
+/* Older kernels say EINVAL of a size that the path doesn't take, and of all that they can't
+ * join. */
+void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int error)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    uint16_t most = 0;
+    if (error == EMSGSIZE)
+        most = (uint16_t)(message->segment - 1);
+    else if (error == EINVAL)
+        most = message->segment / 2;
+    if (isRefusal(error) && most < outbound->joinMax)
+        outbound->joinMax = most;
+    split(message);
+}
+
+/* ---- sending ---- */
+
+/* What starts together. */
+struct start
+{
+    struct FastSocket* socket;
+    FastMessageFunction before;
+    uint32_t sends; /* that may still start */
+    uint32_t datagrams;
+    bool joins;
+    bool asked; /* whether it may */
+};
+
+/* A corked datagram has no borders inside, and who has set a size wants his datagrams cut by it.
+ * Both can be set at any time, without our knowing. */
+static void askDescriptor(struct start* start)
+{
+    struct FastSocket* socket = start->socket;
+    int cork = 0;
+    int segment = 0;
+    start->asked = true;
+    if (FastSystemGetNumber(socket->handle, IPPROTO_UDP, UDP_CORK, &cork) == 0 && cork == 0 &&
+        FastSystemGetNumber(socket->handle, IPPROTO_UDP, UDP_SEGMENT, &segment) == 0 &&
+        segment == 0)
+        return;
+    socket->traits &= ~(uint32_t)FAST_TRAIT_JOINS;
+    start->joins = false;
+}
+
+static uint32_t countTogether(const struct start* start, const struct FastMessage* message)
+{
+    uint32_t count = message->item.messages;
+    if (!start->joins || message->segment > start->socket->outbound->joinMax)
+        return 1;
+    count = count < message->together ? count : message->together;
+    return count < start->datagrams ? count : start->datagrams;
+}
+
+static bool addSegment(struct FastSocket* socket, struct FastSend* send, uint16_t segment)
+{
+    struct cmsghdr* control = FastRingScratch(socket->ring, CMSG_SPACE(sizeof(segment)));
+    if (control == NULL)
+        return false;
+    *control = (struct cmsghdr){
+        .cmsg_level = IPPROTO_UDP,
+        .cmsg_type = UDP_SEGMENT,
+        .cmsg_len = CMSG_LEN(sizeof(segment)),
+    };
+    memcpy(CMSG_DATA(control), &segment, sizeof(segment));
+    send->control = control;
+    send->controlLength = CMSG_SPACE(sizeof(segment));
+    return true;
+}
+
+static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage* message)
+{
+    struct FastSocket* socket = start->socket;
+    struct FastSend send;
+    bool run = message->item.messages > 1;
+    if (run && start->joins && !start->asked)
+        askDescriptor(start);
+    if (run && message->together > 1 && message->segment > socket->outbound->joinMax &&
+        isRefusal(message->doubt))
+        split(message); /* another one's refusal was this one's too */
+    uint32_t count = run ? countTogether(start, message) : 1;
+    bool alone = socket->outbound->inFlight == 0 && !run;
+    start->before(socket, message);
+    if (!FastFlightDescribe(socket, message, &send))
+        return NULL;
+    if (run) {
+        send.bytes = FastMessageLength(message, count);
+        send.vector->iov_len = send.bytes;
+    }
+    if (count > 1 && !addSegment(socket, &send, message->segment))
+        return NULL;
+    message->flight.message = message;
+    message->flight.count = 1;
+    start->datagrams -= count;
+    start->sends--;
+    return FastFlightSubmit(socket, &message->flight, &send, &message->item, alone);
+}
+
+static void noteRun(struct FastOutbound* outbound, uint32_t messages)
+{
+    uint32_t before = outbound->run;
+    outbound->run = (uint8_t)(messages > before ? messages : before - (before + 7) / 8);
+}
+
+/* What goes to one destination, each when the one before was sent. false: nothing more goes now. */
+static bool startRow(struct start* start, struct FastMessage* message)
+{
+    struct FastOutbound* outbound = start->socket->outbound;
+    struct io_uring_sqe* last = NULL;
+    for (; message != NULL && start->sends > 0 && start->datagrams > 0; message = message->behind) {
+        struct io_uring_sqe* entry = startMessage(start, message);
+        if (entry == NULL || outbound->current != NULL)
+            return false; /* no room; or without a copy: alone */
+        noteRun(outbound, message->item.messages);
+        if (last != NULL)
+            last->flags |= IOSQE_IO_LINK;
+        last = entry;
+        if (message->flight.bytes < message->item.length)
+            return true; /* its rest comes first */
+    }
+    return start->sends > 0 && start->datagrams > 0;
+}
+
+static struct start makeStart(struct FastSocket* socket, FastMessageFunction before)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    uint32_t limit = outbound->queue.messages;
+    struct start start = {
+        .socket = socket,
+        .before = before,
+        .sends = outbound->burst,
+        .datagrams = limit > 0 ? limit : UINT32_MAX,
+        .joins = FastSocketHas(socket, FAST_TRAIT_JOINS),
+    };
+    outbound->burst = start.sends * 2 < RUN_START ? start.sends * 2 : RUN_START;
+    return start;
+}
+
+/* Nothing is in flight. */
+bool FastRunStart(struct FastSocket* socket, FastMessageFunction before)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    if (outbound->queue.first->order == FAST_ORDER_QUEUE)
+        return FastMessageStartChain(socket, before);
+    struct start start = makeStart(socket, before);
+    for (struct FastItem* item = outbound->queue.first;
+         item != NULL && item->kind == FAST_ITEM_MESSAGE; item = item->next) {
+        struct FastMessage* message = FastItemMessage(item);
+        if (item->state != FAST_ITEM_QUEUED)
+            continue;
+        if (item->order == FAST_ORDER_QUEUE)
+            break;
+        if (FastDestinationIsFirst(message) && !startRow(&start, message))
+            break;
+    }
+    return outbound->inFlight > 0;
+}

@@ -1,0 +1,687 @@
+/*
+ * Runs of datagrams: what goes together, in which order, and what becomes of answers that no kernel
+ * gives when it is asked to.
+ */
+#include "sending.h"
+
+#include "socket/run.h"
+
+enum
+{
+    RUN = 64,        /* datagrams that go together */
+    TRIES = 4,       /* of what fails, until it is believed */
+    PORT = 1000,
+};
+
+static struct Countdown tables;
+
+FAILING_CALL(&tables, NULL, void*, calloc, (size_t count, size_t size), (count, size))
+
+AREA(run, "run", .open = openSending, .close = closeSending);
+
+/* ---- transmitting ---- */
+
+static void transmitTo(unsigned port, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(TransmitFastSocketData(self, (struct sockaddr*)&address, sizeof(address),
+                                            bytes + queued, size, 0),
+                     0);
+    queued += size;
+}
+
+static void transmitMany(unsigned count, size_t size)
+{
+    for (unsigned number = 0; number < count; number++)
+        transmit(size, 0);
+}
+
+static void answer(unsigned number, int result)
+{
+    simulatedComplete(&kernel, sends[number].owner, result, 0);
+}
+
+/* One of several sends: so many datagrams of a size, the last perhaps shorter. */
+static void expectRun(unsigned number, uint16_t segment, size_t size, bool linked)
+{
+    ck_assert_uint_lt(number, sendCount);
+    ck_assert_uint_eq(sends[number].segment, segment);
+    ck_assert_uint_eq(sends[number].bytes, size);
+    ck_assert_int_eq(sends[number].linked, linked);
+}
+
+static struct FastSocketStatistics statisticsOf(void)
+{
+    struct FastSocketStatistics statistics;
+    ck_assert_int_eq(GetFastSocketStatistics(self, &statistics, sizeof(statistics)), 0);
+    return statistics;
+}
+
+/* ---- what goes together ---- */
+
+CASE(run, joinsEqualDatagrams)
+{
+    openDatagram(0, 0);
+    transmitMany(5, SMALL);
+    ck_assert_uint_eq(FastPoolBuffers(outbound), 1);
+    run();
+    expectSend(1, IORING_OP_SENDMSG, 0, 5 * SMALL);
+    expectRun(0, SMALL, 5 * SMALL, false);
+    ck_assert_int_eq(sends[0].flags, MSG_NOSIGNAL);
+    ck_assert_uint_eq(sends[0].count, 1);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(self), 5 * SMALL);
+    complete(0, 5 * SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(self), 0);
+    ck_assert_uint_eq(FastPoolBuffers(outbound), 0);
+    ck_assert_uint_eq(statisticsOf().sentBytes, 5 * SMALL);
+    ck_assert_uint_eq(statisticsOf().sentOperations, 1);
+}
+
+CASE(run, endsWithAShorterOne)
+{
+    openDatagram(0, 0);
+    transmitMany(2, SMALL);
+    transmit(SMALL - 1, 0);
+    transmit(SMALL - 1, 0);
+    transmit(SMALL, 0);
+    run();
+    ck_assert_uint_eq(sendCount, 3);
+    expectRun(0, SMALL, 3 * SMALL - 1, true);
+    expectRun(1, 0, SMALL - 1, true);
+    expectRun(2, 0, SMALL, false);
+}
+
+/* An empty one would vanish among others. */
+CASE(run, leavesEmptyOnesAlone)
+{
+    openDatagram(0, 0);
+    transmit(SMALL, 0);
+    transmit(0, 0);
+    transmit(0, 0);
+    transmit(SMALL, 0);
+    run();
+    ck_assert_uint_eq(sendCount, 4);
+    for (unsigned number = 0; number < 4; number++)
+        expectRun(number, 0, number % 3 == 0 ? SMALL : 0, number < 3);
+    for (unsigned number = 0; number < 4; number++)
+        answer(number, (int)sends[number].bytes);
+    run();
+    ck_assert_int_eq(drained, 1);
+}
+
+static void answerAll(unsigned first)
+{
+    for (unsigned number = first; number < sendCount; number++)
+        answer(number, (int)sends[number].bytes);
+    run();
+}
+
+/* At first there is little room for others behind one. */
+static unsigned transmitOften(unsigned count, size_t size)
+{
+    unsigned first = 0;
+    for (unsigned burst = 0; burst < 4; burst++) {
+        answerAll(first);
+        first = sendCount;
+        queued = 0;
+        transmitMany(count, size);
+        run();
+    }
+    return first;
+}
+
+CASE_ROUNDS(run, hasABound, 2)
+{
+    unsigned most = round == 0 ? RUN : 65000 / 1400;
+    size_t size = round == 0 ? SMALL : 1400;
+    openDatagram(0, 0);
+    unsigned first = transmitOften(most + 1, size);
+    ck_assert_uint_eq(sendCount, first + 2);
+    expectRun(first, (uint16_t)size, most * size, true);
+    expectRun(first + 1, 0, size, false);
+}
+
+CASE(run, keepsTheUsersLimit)
+{
+    openDatagram(0, 3);
+    transmitMany(5, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 1);
+    expectRun(0, SMALL, 3 * SMALL, false);
+    complete(0, 3 * SMALL, 0);
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(1, SMALL, 2 * SMALL, false);
+}
+
+CASE(run, copiesSmallBuffers)
+{
+    openDatagram(0, 0);
+    transmit(SMALL, 0);
+    transmitBuffer(SMALL);
+    ck_assert_uint_eq(FastPoolBuffers(outbound), 1);
+    transmitBuffer(LARGE);
+    ck_assert_uint_eq(FastPoolBuffers(outbound), 3);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(0, SMALL, 2 * SMALL, true);
+    expectSend(2, IORING_OP_SEND, 2 * SMALL, LARGE);
+}
+
+static void transmitWithControl(void)
+{
+    union
+    {
+        struct cmsghdr header;
+        uint8_t space[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = IPPROTO_IP,
+                            .cmsg_type = IP_TTL}};
+    struct iovec vector = {.iov_base = bytes + queued, .iov_len = SMALL};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    ck_assert_int_eq(TransmitFastSocketMessage(self, &message, 0), 0);
+    queued += SMALL;
+}
+
+/* §2.4 Message control data: of the user's, with nobody else */
+CASE(run, leavesControlDataAlone)
+{
+    openDatagram(0, 0);
+    transmit(SMALL, 0);
+    transmitWithControl();
+    transmitWithControl();
+    transmitMany(2, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 4);
+    expectRun(0, 0, SMALL, true);
+    expectRun(1, 0, SMALL, true);
+    expectRun(2, 0, SMALL, true);
+    expectRun(3, SMALL, 2 * SMALL, false);
+    ck_assert_uint_eq(sends[1].controlLength, CMSG_SPACE(sizeof(int)));
+}
+
+CASE(run, joinsEqualFlagsOnly)
+{
+    openDatagram(0, 0);
+    transmit(SMALL, 0);
+    transmit(SMALL, MSG_DONTROUTE);
+    transmit(SMALL, MSG_DONTROUTE);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(0, 0, SMALL, true);
+    expectRun(1, SMALL, 2 * SMALL, false);
+    ck_assert_int_eq(sends[1].flags, MSG_NOSIGNAL | MSG_DONTROUTE);
+}
+
+/* Where sends without a copy are asked for, from a size on. */
+CASE(run, leavesLoansAlone)
+{
+    openDatagram(FASTSOCKET_MODE_ZERO_COPY, 0);
+    transmitMany(2, LARGE);
+    transmitMany(2, SMALL);
+    run();
+    expectSend(1, IORING_OP_SEND_ZC, 0, LARGE);
+    complete(0, LARGE, 0);
+    ck_assert_uint_eq(sendCount, 2);
+    complete(1, LARGE, 0);
+    ck_assert_uint_eq(sendCount, 3);
+    expectRun(2, SMALL, 2 * SMALL, false);
+}
+
+/* ---- order ---- */
+
+CASE(run, sortsByDestination)
+{
+    openDatagram(0, 0);
+    for (unsigned number = 0; number < 9; number++)
+        transmitTo(PORT + number % 3, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 3);
+    for (unsigned number = 0; number < 3; number++) {
+        expectRun(number, SMALL, 3 * SMALL, false);
+        ck_assert_uint_eq(sends[number].port, PORT + number);
+        for (unsigned part = 0; part < 3; part++)
+            ck_assert_mem_eq((uint8_t*)sends[number].parts[0].iov_base + part * SMALL,
+                             bytes + (part * 3 + number) * SMALL, SMALL);
+    }
+}
+
+/* Only what goes to the same destination is linked. */
+CASE(run, linksByDestination)
+{
+    openDatagram(0, 0);
+    for (unsigned number = 0; number < 9; number++)
+        transmitTo(PORT + number % 3, SMALL + number);
+    run();
+    ck_assert_uint_eq(sendCount, 9);
+    for (unsigned number = 0; number < 9; number++) {
+        expectRun(number, 0, SMALL + number / 3 + number % 3 * 3, number % 3 < 2);
+        ck_assert_uint_eq(sends[number].port, PORT + number / 3);
+    }
+}
+
+/* One destination waits for nobody else's failure, and is not sent past its own. */
+CASE(run, keepsOrderAfterAFailure)
+{
+    openDatagram(0, 0);
+    for (unsigned number = 0; number < 4; number++)
+        transmitTo(PORT + number % 2, SMALL + number);
+    run();
+    ck_assert_uint_eq(sendCount, 4);
+    answer(0, -EAGAIN);
+    answer(1, -ECANCELED);
+    answer(2, SMALL + 1);
+    answer(3, SMALL + 3);
+    run();
+    ck_assert_uint_eq(sendCount, 6);
+    expectRun(4, 0, SMALL, true);
+    expectRun(5, 0, SMALL + 2, false);
+    answer(4, SMALL);
+    answer(5, SMALL + 2);
+    run();
+    ck_assert_int_eq(drained, 1);
+}
+
+/* What is queued behind one that waits for room goes with it. */
+CASE(run, growsWhileItWaits)
+{
+    openDatagram(0, 0);
+    transmitMany(2, SMALL);
+    run();
+    transmit(SMALL, 0); /* what is in flight doesn't change */
+    run();
+    ck_assert_uint_eq(sendCount, 1);
+    complete(0, -EAGAIN, 0);
+    ck_assert_uint_eq(sendCount, 3);
+    expectRun(1, SMALL, 2 * SMALL, true);
+    expectRun(2, 0, SMALL, false);
+}
+
+/* The same destination may be written in several ways. */
+CASE(run, knowsADestinationByItsMeaning)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    memset(&mapped.sin6_addr.s6_addr[10], 0xff, 2);
+    memcpy(&mapped.sin6_addr.s6_addr[12], &address.sin_addr, 4);
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    address.sin_zero[3] = 1;
+    ck_assert_int_eq(TransmitFastSocketData(self, (struct sockaddr*)&address, sizeof(address),
+                                            bytes, SMALL, 0),
+                     0);
+    ck_assert_int_eq(TransmitFastSocketData(self, (struct sockaddr*)&mapped, sizeof(mapped),
+                                            bytes, SMALL, 0),
+                     0);
+    run();
+    ck_assert_uint_eq(sendCount, 4);
+    expectRun(0, 0, SMALL, true);
+    expectRun(1, 0, SMALL, true);
+    expectRun(2, 0, SMALL, false);
+    expectRun(3, 0, SMALL, false);
+    ck_assert_uint_eq(sends[3].port, PORT + 1);
+}
+
+/* Whether a datagram without an address goes to the same place, nobody can say. */
+CASE(run, keepsTheOrderOfUnknownDestinations)
+{
+    struct sockaddr unknown = {.sa_family = AF_UNSPEC};
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmit(SMALL, 0);
+    ck_assert_int_eq(TransmitFastSocketData(self, &unknown, sizeof(unknown), bytes, SMALL, 0), 0);
+    transmitTo(PORT, SMALL);
+    for (unsigned number = 0; number < 4; number++) {
+        run();
+        unsigned first = sendCount;
+        ck_assert_uint_ge(first, number + 1);
+        for (unsigned sent = number; sent < first; sent++)
+            expectRun(sent, 0, SMALL, sent + 1 < first);
+        for (unsigned sent = number; sent < first; sent++)
+            answer(sent, SMALL);
+        number = first - 1;
+    }
+    run();
+    ck_assert_uint_eq(sendCount, 4);
+    ck_assert_int_eq(drained, 1);
+}
+
+/* §2.4 flags (send): pieces of one datagram keep their place among all */
+CASE(run, keepsPiecesInTheirPlace)
+{
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmit(SMALL, MSG_MORE);
+    transmit(SMALL, 0);
+    transmit(SMALL, 0);
+    transmit(SMALL, 0);
+    run();
+    ck_assert_uint_eq(sendCount, 1);
+    complete(0, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 3);
+    expectRun(1, 0, SMALL, true);
+    expectRun(2, 0, SMALL, false);
+    ck_assert_int_eq(sends[1].flags, MSG_NOSIGNAL | MSG_MORE);
+    answer(1, SMALL);
+    answer(2, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 4);
+    expectRun(3, SMALL, 2 * SMALL, false);
+}
+
+/* … and nothing behind them goes before them, whoever it goes to. */
+CASE(run, passesNoPiece)
+{
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    transmit(SMALL, MSG_MORE);
+    transmit(SMALL, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(0, 0, SMALL, false);
+    expectRun(1, 0, SMALL, false);
+    answerAll(0);
+    ck_assert_uint_eq(sendCount, 4);
+    answerAll(2);
+    ck_assert_uint_eq(sendCount, 6);
+    ck_assert_uint_eq(sends[4].port, PORT);
+    ck_assert_uint_eq(sends[5].port, PORT + 1);
+}
+
+/* … also when the first one has gone already. */
+CASE(run, knowsThatAPieceWasSent)
+{
+    openDatagram(0, 0);
+    transmit(SMALL, MSG_MORE);
+    run();
+    complete(0, SMALL, 0);
+    transmitMany(2, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(1, 0, SMALL, false);
+}
+
+/* ---- what the user has set ---- */
+
+CASE_ROUNDS(run, respectsTheDescriptor, 2)
+{
+    int value = round == 0 ? 1 : SMALL / 2;
+    openDatagram(0, 0);
+    ck_assert_int_eq(setsockopt(GetFastSocketHandle(self), IPPROTO_UDP,
+                                round == 0 ? UDP_CORK : UDP_SEGMENT, &value, sizeof(value)),
+                     0);
+    transmitMany(3, SMALL);
+    for (unsigned number = 0; number < 3; number++) {
+        run();
+        ck_assert_uint_eq(sendCount, number + 1);
+        expectRun(number, 0, SMALL, false);
+        ck_assert_mem_eq(sends[number].parts[0].iov_base, bytes + number * SMALL, SMALL);
+        answer(number, SMALL);
+    }
+    run();
+    transmitMany(3, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 6);
+    for (unsigned number = 3; number < 6; number++)
+        expectRun(number, 0, SMALL, number < 5);
+}
+
+/* … also where the first one to a destination goes alone. */
+CASE(run, asksForARunBehindAnother)
+{
+    int value = SMALL / 2;
+    openDatagram(0, 0);
+    ck_assert_int_eq(setsockopt(GetFastSocketHandle(self), IPPROTO_UDP, UDP_SEGMENT, &value,
+                                sizeof(value)),
+                     0);
+    transmit(SMALL, 0);
+    transmitMany(2, 2 * SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(0, 0, SMALL, true);
+    expectRun(1, 0, 2 * SMALL, false);
+}
+
+CASE(run, needsTheTrait)
+{
+    openDatagram(0, 0);
+    self->traits &= ~(uint32_t)FAST_TRAIT_JOINS;
+    transmitMany(3, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 3);
+    for (unsigned number = 0; number < 3; number++)
+        expectRun(number, 0, SMALL, number < 2);
+}
+
+/* ---- failures ---- */
+
+/* Tried so often, in case that the errno was another's. */
+static void refuse(unsigned first, int error)
+{
+    for (unsigned number = first; number < first + TRIES; number++) {
+        ck_assert_uint_eq(sendCount, number + 1);
+        complete(number, -error, 0);
+    }
+}
+
+/* Joining alone was refused: nothing is lost, and the user hears of nothing. */
+CASE_ROUNDS(run, sendsOneByOneWhatCantBeJoined, 3)
+{
+    const int errors[] = {EINVAL, EMSGSIZE, EIO};
+    const size_t most[] = {SMALL / 2, SMALL - 1, 0};
+    openDatagram(0, 0);
+    transmitMany(2, SMALL);
+    transmit(SMALL - 1, 0);
+    run();
+    refuse(0, errors[round]);
+    for (unsigned number = TRIES; number < TRIES + 3; number++) {
+        ck_assert_uint_eq(sendCount, number + 1);
+        expectRun(number, 0, number < TRIES + 2 ? SMALL : SMALL - 1, false);
+        ck_assert_mem_eq(sends[number].parts[0].iov_base, bytes + (number - TRIES) * SMALL,
+                         sends[number].bytes);
+        complete(number, (int)sends[number].bytes, 0);
+    }
+    ck_assert_int_eq(drained, 1);
+    ck_assert_int_eq(failed, 0);
+    ck_assert_uint_eq(statisticsOf().failedMessages, 0);
+    ck_assert_uint_eq(statisticsOf().sentBytes, 3 * SMALL - 1);
+    ck_assert_uint_eq(self->outbound->joinMax, most[round]);
+}
+
+/* What is refused once is not tried again, whatever is queued. */
+CASE(run, remembersWhatCantBeJoined)
+{
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    answer(0, -EMSGSIZE);
+    answer(1, -EMSGSIZE);
+    run();
+    for (unsigned number = 2; number < 5; number++)
+        complete(number, -EMSGSIZE, 0);
+    complete(5, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 8);
+    expectRun(7, 0, SMALL, false); /* of the other one, without being asked again */
+    answer(6, SMALL);
+    answer(7, SMALL);
+    run();
+    complete(8, SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_int_eq(failed, 0);
+    transmitTo(PORT + 1, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    transmitTo(PORT + 2, SMALL / 2);
+    transmitTo(PORT + 2, SMALL / 2);
+    run();
+    ck_assert_uint_eq(sendCount, 12);
+    expectRun(9, 0, SMALL, true);
+    expectRun(10, 0, SMALL, false);
+    expectRun(11, SMALL / 2, SMALL / 2 * 2, false);
+}
+
+/* … also of runs that nobody has refused yet. */
+CASE(run, sparesOthersTheRefusal)
+{
+    openDatagram(0, 0);
+    for (unsigned number = 0; number < 4; number++)
+        transmitTo(PORT + number / 2, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    answer(0, -EIO);
+    answer(1, -ECANCELED);
+    run();
+    for (unsigned number = 2; number < 5; number++)
+        complete(number, -EIO, 0);
+    complete(5, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 8);
+    expectRun(6, 0, SMALL, false);
+    expectRun(7, 0, SMALL, false);
+    ck_assert_uint_eq(sends[7].port, PORT + 1);
+}
+
+/* §2.4 earlier error: told once, and the run that met it is sent */
+CASE(run, passesAnEarlierErrorOn)
+{
+    openDatagram(0, 0);
+    transmitMany(3, SMALL);
+    run();
+    complete(0, -ECONNREFUSED, 0);
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(1, SMALL, 3 * SMALL, false);
+    complete(1, 3 * SMALL, 0);
+    ck_assert_int_eq(failed, 1);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_uint_eq(statisticsOf().failedMessages, 0);
+    ck_assert_uint_eq(self->outbound->joinMax, UINT16_MAX);
+}
+
+/* What the run has met with is over with it: each alone may meet an earlier one's again. */
+CASE(run, doubtsAnewAfterASplit)
+{
+    openDatagram(0, 0);
+    transmitMany(2, SMALL);
+    run();
+    refuse(0, EIO);
+    complete(4, -EIO, 0);
+    complete(5, SMALL, 0);
+    complete(6, SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_int_eq(failed, 1);
+    ck_assert_uint_eq(statisticsOf().failedMessages, 0);
+}
+
+/* Whose errno it is, tells each alone. */
+CASE(run, findsTheOneThatFails)
+{
+    openDatagram(0, 0);
+    transmitMany(3, SMALL);
+    run();
+    refuse(0, EPERM);
+    complete(4, SMALL, 0);
+    ck_assert_int_eq(failed, 0);
+    refuse(5, EPERM);
+    ck_assert_int_eq(failed, 1);
+    ck_assert_uint_eq(sendCount, 10);
+    ck_assert_mem_eq(sends[9].parts[0].iov_base, bytes + 2 * SMALL, SMALL);
+    complete(9, SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_uint_eq(statisticsOf().failedMessages, 1);
+    ck_assert_uint_eq(statisticsOf().sentBytes, 2 * SMALL);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(self), 0);
+}
+
+/* What stands behind a run that is sent one by one waits for all of it. */
+CASE(run, keepsOrderBehindWhatIsSplit)
+{
+    openDatagram(0, 0);
+    transmitMany(3, SMALL);
+    transmit(SMALL + 1, 0);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    answer(0, -EIO);
+    answer(1, -ECANCELED);
+    run();
+    for (unsigned number = 2; number < 5; number++)
+        complete(number, -EIO, 0);
+    ck_assert_uint_eq(sendCount, 6);
+    expectRun(5, 0, SMALL, false);
+    complete(5, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 7);
+    expectRun(6, 0, SMALL, false);
+    complete(6, SMALL, 0);
+    ck_assert_uint_eq(sendCount, 9);
+    expectRun(7, 0, SMALL, true);
+    expectRun(8, 0, SMALL + 1, false);
+}
+
+/* For the vector, the control data or the header. */
+CASE_ROUNDS(run, goesOnWithoutScratchMemory, 3)
+{
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT, SMALL);
+    failCall(&scratch, round + 1);
+    run();
+    ck_assert(!isFailureAwaited(&scratch));
+    expectSend(1, IORING_OP_SENDMSG, 0, 2 * SMALL);
+    expectRun(0, SMALL, 2 * SMALL, false);
+}
+
+/* Without memory to know destinations by, all keep the order of the queue. */
+CASE(run, goesOnWithoutATable)
+{
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    failCall(&tables, 1);
+    transmitTo(PORT + 1, SMALL);
+    ck_assert(!isFailureAwaited(&tables));
+    transmitTo(PORT, SMALL);
+    for (unsigned number = 0; number < 3; number++) {
+        run();
+        ck_assert_uint_eq(sendCount, number + 1);
+        ck_assert_uint_eq(sends[number].port, number == 1 ? PORT + 1 : PORT);
+        answer(number, SMALL);
+    }
+    run();
+    ck_assert_int_eq(drained, 1);
+}
+
+/* Each of several that are in flight is canceled. */
+CASE(run, abortsAll)
+{
+    openDatagram(0, 0);
+    for (unsigned number = 0; number < 30; number++)
+        transmitTo(PORT + number % 10, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 10);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT + 20, SMALL);
+}
+
+CASE(run, isSentAfterTheRelease)
+{
+    openDatagram(0, 0);
+    FastSocketHold(self);
+    for (unsigned number = 0; number < 4; number++)
+        transmitTo(PORT + number % 2, SMALL);
+    ReleaseFastSocket(self);
+    run();
+    ck_assert_uint_eq(sendCount, 2);
+    expectRun(0, SMALL, 2 * SMALL, false);
+    answer(0, 2 * SMALL);
+    answer(1, 2 * SMALL);
+    run();
+    ck_assert_uint_eq(FastPoolBuffers(outbound), 0);
+    FastSocketDrop(self);
+    self = NULL;
+}

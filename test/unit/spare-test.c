@@ -1,0 +1,174 @@
+/*
+ * What an idle socket costs: its outbound side is there while it is needed.
+ */
+#include "sending.h"
+
+#include <stdlib.h>
+
+AREA(spare, "spare", .open = openSending, .close = closeSending);
+
+static struct Countdown blocks;
+
+/* Blocks alone: others allocate too. */
+void* __real_malloc(size_t size);
+void* __wrap_malloc(size_t size);
+void* __wrap_malloc(size_t size)
+{
+    return size == FAST_SPARE_SIZE && countdownFails(&blocks) ? NULL : __real_malloc(size);
+}
+
+static struct FastSocketStatistics statistics(void)
+{
+    struct FastSocketStatistics now;
+    ck_assert_int_eq(GetFastSocketStatistics(self, &now, sizeof(now)), 0);
+    return now;
+}
+
+/* One send, which the kernel takes whole. */
+static void sendSmall(void)
+{
+    queued = 0;
+    transmit(SMALL, 0);
+    run();
+    ck_assert_ptr_nonnull(self->outbound);
+    complete(sendCount - 1, SMALL, 0);
+}
+
+CASE(spare, isGivenBackWhenNothingIsQueued)
+{
+    openStream(0);
+    ck_assert_ptr_null(self->outbound);
+    sendSmall();
+    ck_assert_ptr_null(self->outbound);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(self), 0);
+    ck_assert_uint_eq(statistics().sentBytes, SMALL);
+    ck_assert_uint_eq(statistics().sentOperations, 1);
+    sendSmall();
+    ck_assert_ptr_null(self->outbound);
+    ck_assert_uint_eq(statistics().sentBytes, 2 * SMALL);
+    ck_assert_uint_eq(statistics().sentOperations, 2);
+}
+
+CASE(spare, allocatesNothingOnceWarm)
+{
+    openStream(0);
+    sendSmall();
+    forgetCalls(&blocks);
+    for (int round = 0; round < 20; round++)
+        sendSmall();
+    ck_assert_int_eq(countCalls(&blocks), 0);
+    ck_assert_uint_eq(ring->spares.count, 1);
+}
+
+CASE(spare, staysWhileSomethingIsInFlight)
+{
+    openStream(0);
+    transmit(SMALL, 0);
+    run();
+    const struct FastOutbound* before = self->outbound;
+    complete(0, SMALL / 2, 0);
+    ck_assert_ptr_eq(self->outbound, before);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(self), SMALL - SMALL / 2);
+    complete(1, SMALL - SMALL / 2, 0);
+    ck_assert_ptr_null(self->outbound);
+}
+
+CASE(spare, staysWithOptionsThatWereSet)
+{
+    uint64_t value;
+    openStream(0);
+    ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_OUTBOUND_LIMIT, SMALL), 0);
+    sendSmall();
+    ck_assert_int_eq(GetFastSocketOption(self, FASTSOCKET_OPTION_OUTBOUND_LIMIT, &value), 0);
+    ck_assert_uint_eq(value, SMALL);
+    transmit(SMALL, 0);
+    ck_assert_int_eq(TransmitFastSocketData(self, NULL, 0, bytes, SMALL, 0), -EAGAIN);
+    run();
+    ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_OUTBOUND_LIMIT, 0), 0);
+    complete(1, SMALL, 0);
+    ck_assert_ptr_null(self->outbound);
+    ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD, 1), 0);
+    sendSmall();
+    ck_assert_int_eq(GetFastSocketOption(self, FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD, &value), 0);
+    ck_assert_uint_eq(value, 1);
+}
+
+/* A datagram that the next one continues is not forgotten. */
+CASE(spare, staysWhileCorked)
+{
+    openDatagram(0, 0);
+    transmit(SMALL, MSG_MORE);
+    run();
+    complete(0, SMALL, 0);
+    ck_assert_ptr_nonnull(self->outbound);
+    transmit(SMALL, 0);
+    run();
+    complete(1, SMALL, 0);
+    ck_assert_ptr_null(self->outbound);
+}
+
+CASE(spare, staysWithALoan)
+{
+    openStream(FASTSOCKET_MODE_ZERO_COPY);
+    transmit(LARGE, 0);
+    run();
+    complete(0, LARGE, IORING_CQE_F_MORE);
+    ck_assert_ptr_nonnull(self->outbound);
+    complete(0, 0, IORING_CQE_F_NOTIF);
+    ck_assert_uint_eq(statistics().sentZeroCopy, 1);
+}
+
+CASE(spare, lacksMemory)
+{
+    openStream(0);
+    failCall(&blocks, 1);
+    ck_assert_int_eq(TransmitFastSocketData(self, NULL, 0, bytes, SMALL, 0), -ENOMEM);
+    ck_assert_ptr_null(self->outbound);
+    sendSmall();
+}
+
+/* A close would reset the connection while input is unread, and destroy what was sent: so a release
+ * without memory for its bound waits for some. */
+CASE(spare, releasesInOrderWithoutMemory)
+{
+    openStream(0);
+    sendSmall();
+    FastRingFreeSpares(ring);
+    FastSocketHold(self);
+    failEveryCall(&blocks);
+    ReleaseFastSocket(self);
+    run();
+    ck_assert_uint_eq(self->stage, FAST_STAGE_FLUSHING);
+    failNoCall(&blocks);
+    FastRingMemoryReturned(ring);
+    run();
+    ck_assert_uint_eq(self->stage, FAST_STAGE_DRAINING);
+    FastSocketEnterStage(self, FAST_STAGE_CANCELING);
+    run();
+    ck_assert_uint_eq(self->stage, FAST_STAGE_CLOSED);
+    FastSocketDrop(self);
+    close(peer);
+    openStream(0);
+}
+
+/* As many are kept as were taken between two looks; a surplus is given up bit by bit. */
+CASE(spare, keepsWhatWasNeededLately)
+{
+    enum
+    {
+        MANY = 200
+    };
+    static struct FastSpare* taken[MANY];
+    openStream(0);
+    for (int index = 0; index < MANY; index++)
+        taken[index] = FastRingTakeSpare(ring, NULL);
+    for (int index = 0; index < MANY; index++)
+        FastRingGiveSpare(ring, taken[index]);
+    FastRingLookAtSpares(ring);
+    ck_assert_uint_eq(ring->spares.count, MANY);
+    FastRingLookAtSpares(ring);
+    ck_assert_uint_lt(ring->spares.count, MANY);
+    for (int look = 0; look < 100; look++)
+        FastRingLookAtSpares(ring);
+    ck_assert_uint_le(ring->spares.count, 16);
+}
