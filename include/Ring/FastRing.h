@@ -147,6 +147,8 @@ int IsFastRingThread(struct FastRing* ring);
 #define FASTRING_FEATURE_ZERO_COPY_REPORT   (UINT64_C(1) << 11) /* 6.2: tells when it copied */
 #define FASTRING_FEATURE_READ_MULTISHOT     (UINT64_C(1) << 12) /* 6.7 */
 #define FASTRING_FEATURE_WRITE_NO_SIGNAL    (UINT64_C(1) << 13) /* 6.18: pipes raise no SIGPIPE */
+#define FASTRING_FEATURE_NAPI               (UINT64_C(1) << 14) /* 6.9: busy polling; since 1.1 */
+#define FASTRING_FEATURE_MINIMUM_WAIT       (UINT64_C(1) << 15) /* 6.12; since 1.1 */
 
 /*
  * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL. RECEIVE_BUNDLE and RECEIVE_CAP go
@@ -164,11 +166,20 @@ uint64_t GetFastRingFeatures(struct FastRing* ring);
  * TURN_LIMIT     completions handled per turn, 1 to 65536, default 256
  * SPIN           microseconds to spin before sleeping, adaptive, at most 10000, default 0
  * POOL_RESERVE   bytes of free memory that each pool may keep, default 256 MiB, 0 = none; since 1.1
+ * NAPI_BUSY_POLL microseconds that a wait polls network devices before it sleeps, at most 1000000,
+ *                default 0 = never; needs FASTRING_FEATURE_NAPI; since 1.1
+ * NAPI_PREFER    1: the devices' interrupts stay off between such polls, 0: they don't; default 0;
+ *                needs FASTRING_FEATURE_NAPI; since 1.1
+ * MINIMUM_WAIT   microseconds that a wait goes on for more completions, at most 1000000, default 0;
+ *                needs FASTRING_FEATURE_MINIMUM_WAIT; since 1.1
  */
 #define FASTRING_OPTION_INBOUND_LIMIT  1
 #define FASTRING_OPTION_TURN_LIMIT     2
 #define FASTRING_OPTION_SPIN           3
 #define FASTRING_OPTION_POOL_RESERVE   4
+#define FASTRING_OPTION_NAPI_BUSY_POLL 5
+#define FASTRING_OPTION_NAPI_PREFER    6
+#define FASTRING_OPTION_MINIMUM_WAIT   7
 
 /*
  * Sets an option of the ring.
@@ -178,11 +189,19 @@ uint64_t GetFastRingFeatures(struct FastRing* ring);
  * what nobody needed in the last second half is given back every second, down to 4 MiB; meanwhile
  * GetFastRingInterval is at most 1000.
  *
+ * FASTRING_OPTION_MINIMUM_WAIT is for throughput under load: a wait that sleeps returns when as
+ * many completions are there as FASTRING_OPTION_TURN_LIMIT allows, or after so many microseconds
+ * with those that there are; if there are none then, with the first. So fewer turns handle more
+ * each, and whatever comes may be told so much later, calls of other threads included. Timers, and
+ * the interval of WaitForFastRing, are kept.
+ *
  * option     FASTRING_OPTION_*.
  * value      see the option.
  *
  * Returns:   0, -EINVAL (value out of range), -ENOPROTOOPT (unknown option, so that newer programs
- *            can ask older libraries), -EPERM, -ECANCELED.
+ *            can ask older libraries), -EOPNOTSUPP (not 0, and the kernel lacks the feature that
+ *            the option needs), -ENOMEM (NAPI_BUSY_POLL, NAPI_PREFER), -EPERM, -ECANCELED. After
+ *            an error the option is as it was.
  */
 int SetFastRingOption(struct FastRing* ring, int option, uint64_t value);
 

@@ -43,6 +43,10 @@ struct FastEngineFunctions
      * knows. */
     int (*countTakenBuffers)(struct FastEngine* engine, uint16_t group);
 
+    /* Has waits look into the queues of network devices for so long before they sleep; 0: not. Only
+     * with FASTRING_FEATURE_NAPI, without which it may be NULL. Returns 0 or negative errno. */
+    int (*setBusyPoll)(struct FastEngine* engine, uint32_t microseconds, bool prefer);
+
     /* Fills an entry (but for user_data) that completes once after a wake, even an earlier one. */
     void (*prepareWake)(struct FastEngine* engine, struct io_uring_sqe* submission);
 
@@ -74,6 +78,14 @@ struct FastEngine
     uint32_t enters;
     bool checked; /* valgrind watches: see checker.h */
     bool listens; /* and wants to hear what the kernel writes */
+
+    /* An enter that waits does so for more than one completion, but no longer than that. Only with
+     * FASTRING_FEATURE_MINIMUM_WAIT. */
+    struct
+    {
+        uint32_t microseconds; /* 0: it waits for one */
+        uint32_t count;
+    } minimum;
 
     struct
     {

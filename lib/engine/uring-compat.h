@@ -28,6 +28,11 @@ _Static_assert(FAST_URING_FEAT_RECVSEND_BUNDLE == IORING_FEAT_RECVSEND_BUNDLE, "
 _Static_assert(FAST_URING_FEAT_NO_IOWAIT == IORING_FEAT_NO_IOWAIT, "FEAT_NO_IOWAIT");
 #endif
 
+#define FAST_URING_FEAT_MIN_TIMEOUT (1U << 15)
+#ifdef IORING_FEAT_MIN_TIMEOUT
+_Static_assert(FAST_URING_FEAT_MIN_TIMEOUT == IORING_FEAT_MIN_TIMEOUT, "FEAT_MIN_TIMEOUT");
+#endif
+
 #define FAST_URING_ENTER_NO_IOWAIT (1U << 7)
 #ifdef IORING_ENTER_NO_IOWAIT
 _Static_assert(FAST_URING_ENTER_NO_IOWAIT == IORING_ENTER_NO_IOWAIT, "ENTER_NO_IOWAIT");
@@ -58,6 +63,25 @@ enum
 {
     FAST_URING_OP_READ_MULTISHOT = 49,
     FAST_URING_REGISTER_PBUF_STATUS = 26, /* since 6.8 */
+    FAST_URING_REGISTER_NAPI = 27,        /* since 6.9 */
+    FAST_URING_UNREGISTER_NAPI = 28,
+};
+
+/* struct io_uring_getevents_arg, as it is since 6.12 */
+struct FastUringWait
+{
+    uint64_t mask;
+    uint32_t maskSize;
+    uint32_t minimum; /* microseconds */
+    uint64_t limit;   /* a struct __kernel_timespec */
+};
+
+/* struct io_uring_napi */
+struct FastUringBusyPoll
+{
+    uint32_t microseconds;
+    uint8_t prefer;
+    uint8_t zero[11];
 };
 
 /* struct io_uring_buf_status */

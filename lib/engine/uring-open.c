@@ -125,6 +125,17 @@ static void findWaitFlags(struct FastUring* engine, uint64_t hidden)
     }
 }
 
+/* To give up what was never asked for succeeds where it can be asked for. */
+static void findWaits(struct FastUring* engine, uint64_t hidden)
+{
+    uint64_t features = 0;
+    if (FastUringFunctions.setBusyPoll(&engine->base, 0, false) == 0)
+        features |= FASTRING_FEATURE_NAPI;
+    if (engine->ring.features & FAST_URING_FEAT_MIN_TIMEOUT)
+        features |= FASTRING_FEATURE_MINIMUM_WAIT;
+    engine->base.features |= features & ~hidden;
+}
+
 static uint64_t probeOpcodes(struct FastUring* engine)
 {
     uint64_t features = 0;
@@ -189,6 +200,7 @@ static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidde
     makeIdentity(engine);
     exposeQueues(engine);
     findWaitFlags(engine, hidden);
+    findWaits(engine, hidden);
     engine->base.features |= probeOpcodes(engine) & ~hidden;
     engine->base.checked = FastCheckerRuns();
     engine->base.listens = FastCheckerListens();

@@ -23,6 +23,8 @@
 enum
 {
     NANOSECONDS = 1000000000,
+    NANOSECONDS_IN_MICROSECOND = 1000,
+    ENGINE_LONG_SECONDS = 24 * 3600,
 };
 
 static struct FastUring* uring(struct FastEngine* engine)
@@ -49,6 +51,15 @@ static bool bringsNothing(const struct FastUring* engine, unsigned before)
            __atomic_load_n(engine->base.completion.flags, __ATOMIC_ACQUIRE) & IORING_SQ_TASKRUN;
 }
 
+/* Microseconds to wait for more than one completion: no longer than the whole wait. */
+static uint32_t minimumWait(const struct FastEngine* base, int64_t timeout)
+{
+    uint32_t minimum = base->minimum.microseconds;
+    if (timeout >= 0 && timeout / NANOSECONDS_IN_MICROSECOND < minimum)
+        minimum = (uint32_t)(timeout / NANOSECONDS_IN_MICROSECOND);
+    return minimum;
+}
+
 static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
 {
     struct FastUring* engine = uring(base);
@@ -71,12 +82,18 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
         .tv_sec = timeout / NANOSECONDS,
         .tv_nsec = timeout % NANOSECONDS,
     };
-    struct io_uring_getevents_arg argument = {
-        .sigmask = (uintptr_t)mask,
-        .sigmask_sz = _NSIG / 8,
-        .ts = timeout > 0 ? (uintptr_t)&limit : 0,
+    uint32_t minimum = minimumWait(base, timeout);
+    /* Without any limit the kernel ends the wait with the minimum, also if nothing is there. */
+    if (minimum > 0 && timeout < 0)
+        limit = (struct __kernel_timespec){.tv_sec = ENGINE_LONG_SECONDS};
+    struct FastUringWait argument = {
+        .mask = (uintptr_t)mask,
+        .maskSize = _NSIG / 8,
+        .minimum = minimum,
+        .limit = timeout > 0 || minimum > 0 ? (uintptr_t)&limit : 0,
     };
-    int result = io_uring_enter2((unsigned)engine->ring.enter_ring_fd, count, timeout != 0 ? 1 : 0,
+    unsigned wanted = minimum > 0 ? base->minimum.count : timeout != 0;
+    int result = io_uring_enter2((unsigned)engine->ring.enter_ring_fd, count, wanted,
                                  engine->enterFlags, (sigset_t*)&argument, sizeof(argument));
     base->enters++;
     base->idle = bringsNothing(engine, before);
@@ -107,6 +124,15 @@ static int countTakenBuffers(struct FastEngine* base, uint16_t group)
     int result = io_uring_register((unsigned)uring(base)->ring.ring_fd,
                                    FAST_URING_REGISTER_PBUF_STATUS, &status, 1);
     return result < 0 ? result : (int)(status.head & UINT16_MAX);
+}
+
+static int setBusyPoll(struct FastEngine* base, uint32_t microseconds, bool prefer)
+{
+    struct FastUringBusyPoll poll = {.microseconds = microseconds, .prefer = prefer};
+    return io_uring_register((unsigned)uring(base)->ring.ring_fd,
+                             microseconds > 0 ? FAST_URING_REGISTER_NAPI
+                                              : FAST_URING_UNREGISTER_NAPI,
+                             &poll, 1);
 }
 
 static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission)
@@ -220,6 +246,7 @@ const struct FastEngineFunctions FastUringFunctions = {
     .registerBuffers = registerBuffers,
     .unregisterBuffers = unregisterBuffers,
     .countTakenBuffers = countTakenBuffers,
+    .setBusyPoll = setBusyPoll,
     .prepareWake = prepareWake,
     .wake = wake,
     .getHandle = getHandle,

@@ -6,38 +6,79 @@
 
 #define MEBIBYTES(count) (UINT64_C(count) << 20)
 
+enum
+{
+    OPTION_SECOND = 1000000, /* microseconds */
+};
+
 struct option
 {
     int number; /* FASTRING_OPTION_* */
     uint64_t minimum;
     uint64_t maximum;
     uint64_t initial;
-    size_t offset;                          /* of a uint64_t in a ring */
-    void (*changed)(struct FastRing* ring); /* may be NULL */
+    size_t offset;    /* of a uint64_t in a ring */
+    uint64_t feature; /* FASTRING_FEATURE_* that all but 0 needs; 0: none */
+    /* What follows: 0, or a negative errno, and all is as it was. NULL: nothing. */
+    int (*changed)(struct FastRing* ring);
 };
 
 /* The next wait spins as long as it may. */
-static void restartSpin(struct FastRing* ring)
+static int restartSpin(struct FastRing* ring)
 {
     ring->spin.windowUs = ring->options.spinUs;
+    return 0;
 }
 
 /* A pool that keeps more than the new reserve allows gives it back now, not at its next use. */
-static void adjustMembers(struct FastRing* ring)
+static int adjustMembers(struct FastRing* ring)
 {
     for (struct FastRingMember* member = ring->members; member != NULL; member = member->next)
         if (member->functions->adjust != NULL)
             member->functions->adjust(member);
+    return 0;
+}
+
+static int reconsiderLimit(struct FastRing* ring)
+{
+    FastRingReconsiderLimit(ring);
+    return 0;
+}
+
+/* Where neither was ever set, the engine need not know what that is. */
+static int setBusyPoll(struct FastRing* ring)
+{
+    struct FastEngine* engine = ring->engine;
+    if (!(engine->features & FASTRING_FEATURE_NAPI))
+        return 0;
+    return engine->functions->setBusyPoll(engine, (uint32_t)ring->options.busyPollUs,
+                                          ring->options.busyPollPrefer != 0);
+}
+
+/* A turn handles no more than its limit: more are not waited for. */
+static int setMinimumWait(struct FastRing* ring)
+{
+    ring->engine->minimum.microseconds = (uint32_t)ring->options.minimumWaitUs;
+    ring->engine->minimum.count = (uint32_t)ring->options.turnLimit;
+    return 0;
 }
 
 /* A turn without completions, or no inbound bytes at all, would stop all: neither takes 0. */
 static const struct option options[] = {
     {FASTRING_OPTION_INBOUND_LIMIT, 4096, UINT64_MAX, MEBIBYTES(256),
-     offsetof(struct FastRing, options.inboundLimit), FastRingReconsiderLimit},
-    {FASTRING_OPTION_TURN_LIMIT, 1, 65536, 256, offsetof(struct FastRing, options.turnLimit), NULL},
-    {FASTRING_OPTION_SPIN, 0, 10000, 0, offsetof(struct FastRing, options.spinUs), restartSpin},
+     offsetof(struct FastRing, options.inboundLimit), 0, reconsiderLimit},
+    {FASTRING_OPTION_TURN_LIMIT, 1, 65536, 256, offsetof(struct FastRing, options.turnLimit), 0,
+     setMinimumWait},
+    {FASTRING_OPTION_SPIN, 0, 10000, 0, offsetof(struct FastRing, options.spinUs), 0, restartSpin},
     {FASTRING_OPTION_POOL_RESERVE, 0, UINT64_MAX, MEBIBYTES(256),
-     offsetof(struct FastRing, options.poolReserve), adjustMembers},
+     offsetof(struct FastRing, options.poolReserve), 0, adjustMembers},
+    {FASTRING_OPTION_NAPI_BUSY_POLL, 0, OPTION_SECOND, 0,
+     offsetof(struct FastRing, options.busyPollUs), FASTRING_FEATURE_NAPI, setBusyPoll},
+    {FASTRING_OPTION_NAPI_PREFER, 0, 1, 0, offsetof(struct FastRing, options.busyPollPrefer),
+     FASTRING_FEATURE_NAPI, setBusyPoll},
+    {FASTRING_OPTION_MINIMUM_WAIT, 0, OPTION_SECOND, 0,
+     offsetof(struct FastRing, options.minimumWaitUs), FASTRING_FEATURE_MINIMUM_WAIT,
+     setMinimumWait},
 };
 
 enum
@@ -65,6 +106,16 @@ void FastRingSetDefaults(struct FastRing* ring)
         *valueOf(ring, &options[index]) = options[index].initial;
 }
 
+static int change(struct FastRing* ring, const struct option* option, uint64_t value)
+{
+    uint64_t before = *valueOf(ring, option);
+    *valueOf(ring, option) = value;
+    int result = option->changed != NULL ? option->changed(ring) : 0;
+    if (result < 0)
+        *valueOf(ring, option) = before;
+    return result;
+}
+
 int SetFastRingOption(struct FastRing* ring, int option, uint64_t value)
 {
     int result = FastRingCheck(ring);
@@ -75,10 +126,9 @@ int SetFastRingOption(struct FastRing* ring, int option, uint64_t value)
         return -ENOPROTOOPT;
     if (value < found->minimum || value > found->maximum)
         return -EINVAL;
-    *valueOf(ring, found) = value;
-    if (found->changed != NULL)
-        found->changed(ring);
-    return 0;
+    if (value != 0 && found->feature != 0 && !(ring->engine->features & found->feature))
+        return -EOPNOTSUPP;
+    return change(ring, found, value);
 }
 
 int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value)

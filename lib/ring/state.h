@@ -145,6 +145,9 @@ struct FastRing
         uint64_t turnLimit;
         uint64_t spinUs;
         uint64_t poolReserve;
+        uint64_t busyPollUs;
+        uint64_t busyPollPrefer;
+        uint64_t minimumWaitUs;
     } options;
 };
 

@@ -144,7 +144,8 @@ static bool isOutboundPlain(const struct FastOutbound* outbound)
            !outbound->corked && !outbound->usedZeroCopy && outbound->limit == 0 &&
            outbound->threshold == FAST_OUTBOUND_THRESHOLD && outbound->burst >= CORE_BURST &&
            outbound->backoff == 0 && outbound->joinMax == UINT16_MAX && outbound->direct == 0 &&
-           outbound->queue.buckets == NULL && outbound->statistics.failed == 0 &&
+           outbound->run == 0 && outbound->queue.buckets == NULL &&
+           outbound->statistics.failed == 0 &&
            outbound->statistics.dropped == 0;
 }
 

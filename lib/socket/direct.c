@@ -33,7 +33,7 @@ static bool isMade(const struct FastSocket* socket)
     struct tcp_info information = {0};
     if (socket->connection != FAST_CONNECTION_MADE)
         return false;
-    if (socket->outbound->progress > 0 || socket->statistics.bytes > 0 ||
+    if (socket->statistics.sentBytes > 0 || socket->statistics.bytes > 0 ||
         !FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY))
         return true;
     return FastSystemGetTcp(socket->handle, &information) &&

@@ -38,9 +38,9 @@ int FastOutboundCopy(struct FastOutboundQueue* queue, struct FastBufferPool* poo
 static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void* data, size_t size)
 {
     struct FastItem* last = queue->last;
-    /* Nothing but bytes has room; a size of 0 is larger than any. Messages count where they have a
-     * limit. */
-    if (last == NULL || size - 1 >= last->room || last->flags != 0 || queue->messages != 0)
+    /* A size of 0 is larger than any room. Messages count where they have a limit. */
+    if (last == NULL || size - 1 >= last->room || last->kind != FAST_ITEM_BYTES ||
+        last->flags != 0 || queue->messages != 0)
         return false;
     memcpy(last->data + last->length, data, size);
     last->length += size;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 
 enum
@@ -123,7 +124,7 @@ CASE(ring, tellsFeatures)
     ck_assert(features & FASTRING_FEATURE_ACCEPT_MULTISHOT);
     ck_assert(features & FASTRING_FEATURE_SEND_ZERO_COPY);
     ck_assert(features & (FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN));
-    ck_assert_uint_eq(features >> 14, 0);
+    ck_assert_uint_eq(features >> 16, 0);
     ck_assert_uint_eq(GetFastRingFeatures(NULL), 0);
 }
 
@@ -132,7 +133,7 @@ AREA(process, "process");
 /* §2.8 set-up flags: without each of them the ring works */
 CASE(process, masksFeatures)
 {
-    for (int bit = 0; bit < 14; bit++) {
+    for (int bit = 0; bit < 16; bit++) {
         /* read with the first ring of a process, so each in a process of its own */
         pid_t child = fork();
         if (child == 0) {
@@ -394,6 +395,11 @@ CASE(ring, releaseInsideTakesEffectAtTheEndOfTheTurn)
 
 /* ---- options ---- */
 
+static bool hasFeature(uint64_t feature)
+{
+    return GetFastRingFeatures(ring) & feature;
+}
+
 static void checkOption(int option, uint64_t initial, uint64_t least, uint64_t most)
 {
     uint64_t value = 12345;
@@ -421,6 +427,33 @@ CASE(ring, optionsHaveBounds)
     checkOption(FASTRING_OPTION_TURN_LIMIT, 256, 1, 65536);
     checkOption(FASTRING_OPTION_SPIN, 0, 0, 10000);
     checkOption(FASTRING_OPTION_POOL_RESERVE, 256 << 20, 0, UINT64_MAX);
+    if (hasFeature(FASTRING_FEATURE_NAPI)) {
+        checkOption(FASTRING_OPTION_NAPI_BUSY_POLL, 0, 0, 1000000);
+        checkOption(FASTRING_OPTION_NAPI_PREFER, 0, 0, 1);
+    }
+    if (hasFeature(FASTRING_FEATURE_MINIMUM_WAIT))
+        checkOption(FASTRING_OPTION_MINIMUM_WAIT, 0, 0, 1000000);
+}
+
+/* Whatever else is wrong with it: a value of 0 is what there is. */
+static void checkRefused(int option)
+{
+    uint64_t value = 12345;
+    ck_assert_int_eq(SetFastRingOption(ring, option, 1), -EOPNOTSUPP);
+    ck_assert_int_eq(GetFastRingOption(ring, option, &value), 0);
+    ck_assert_uint_eq(value, 0);
+    ck_assert_int_eq(SetFastRingOption(ring, option, 0), 0);
+}
+
+CASE(ring, optionsNeedTheirFeatures)
+{
+    closeScene();
+    setenv("FASTSOCKET_FEATURES_OFF", "0xffffffff", 1);
+    setUp();
+    checkRefused(FASTRING_OPTION_NAPI_BUSY_POLL);
+    checkRefused(FASTRING_OPTION_NAPI_PREFER);
+    checkRefused(FASTRING_OPTION_MINIMUM_WAIT);
+    unsetenv("FASTSOCKET_FEATURES_OFF");
 }
 
 CASE(ring, unknownOptionsAreToldApart)
@@ -467,6 +500,68 @@ CASE(ring, turnLimitBoundsATurn)
         if (calls < 100 && calls > before)
             ck_assert_int_eq(GetFastRingInterval(ring), 0); /* the rest is reported */
     }
+}
+
+/* A poll that completes after some milliseconds. Not the kernel's own timeouts, which end every
+ * wait. */
+static int submitTimer(int milliseconds)
+{
+    int handle = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    const struct itimerspec limit = {.it_value.tv_nsec = (long)milliseconds * MILLISECOND};
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, countCompletion, NULL);
+    ck_assert_int_eq(timerfd_settime(handle, 0, &limit, NULL), 0);
+    io_uring_prep_poll_add(GetFastRingDescriptorSubmission(descriptor), handle, POLLIN);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    return handle;
+}
+
+/* Five things that happen one after the other: as many as a turn may handle are waited for. */
+CASE(ring, minimumWaitGathersCompletions)
+{
+    int handles[5];
+    if (!hasFeature(FASTRING_FEATURE_MINIMUM_WAIT))
+        return;
+    runIdle(ring);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_MINIMUM_WAIT, 1000000), 0);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_TURN_LIMIT, 5), 0);
+    for (int index = 0; index < 5; index++)
+        handles[index] = submitTimer(1 + 3 * index);
+    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    ck_assert_int_eq(calls, 5);
+    for (int index = 0; index < 5; index++)
+        close(handles[index]);
+}
+
+/* The interval is kept, however long the minimum is; and when that is over, the first ends the
+ * wait. */
+CASE(ring, minimumWaitEndsWithTheInterval)
+{
+    if (!hasFeature(FASTRING_FEATURE_MINIMUM_WAIT))
+        return;
+    runIdle(ring);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_MINIMUM_WAIT, 1000000), 0);
+    int64_t start = nowNs();
+    ck_assert_int_eq(WaitForFastRing(ring, 5, NULL), 0);
+    ck_assert_int_lt(nowNs() - start, 1000 * (int64_t)MILLISECOND);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_MINIMUM_WAIT, 1000), 0);
+    int handle = submitTimer(10);
+    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    ck_assert_int_eq(calls, 1);
+    close(handle);
+}
+
+/* The kernel takes it, tells of what was there when it is given up, and a ring works as ever. */
+CASE(ring, busyPollingIsGivenBack)
+{
+    if (!hasFeature(FASTRING_FEATURE_NAPI))
+        return;
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, 50), 0);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_PREFER, 1), 0);
+    submitNops(10);
+    waitCount(ring, &calls, 10);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, 0), 0);
+    submitNops(10);
+    waitCount(ring, &calls, 20);
 }
 
 CASE(ring, spinningWaitsToo)

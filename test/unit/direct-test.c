@@ -236,6 +236,7 @@ CASE(direct, needsMemoryFirst)
 {
     int needed = 0;
     openAnswering(ALL);
+    FastPoolSetReserve(self->pool, 0); /* what is freed is not had again without a call */
     transmit(SMALL, 0);
     failNoCall(&pieces);
     forgetCalls(&pieces);

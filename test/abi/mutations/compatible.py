@@ -153,13 +153,13 @@ ACCEPTED = {
         lambda tree: after(tree, '#define FASTSOCKET_OPTION_TURN_LIMIT',
                            '#define FASTSOCKET_OPTION_KEEP 7\n'),
     'option of the ring added':
-        lambda tree: after(tree, '#define FASTRING_OPTION_SPIN', '#define FASTRING_OPTION_NAP 5\n'),
+        lambda tree: after(tree, '#define FASTRING_OPTION_SPIN', '#define FASTRING_OPTION_NAP 8\n'),
     'mode added':
         lambda tree: after(tree, '#define FASTSOCKET_MODE_FILE_IO',
                            '#define FASTSOCKET_MODE_FAST 0x10\n'),
     'feature added':
         lambda tree: after(tree, '#define FASTRING_FEATURE_WRITE_NO_SIGNAL',
-                           '#define FASTRING_FEATURE_NEW (UINT64_C(1) << 14)\n'),
+                           '#define FASTRING_FEATURE_NEW (UINT64_C(1) << 20)\n'),
     'reason added':
         lambda tree: after(tree, '#define FASTRING_REASON_RELEASED',
                            '#define FASTRING_REASON_TIMEOUT 3\n'),
