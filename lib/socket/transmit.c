@@ -106,14 +106,11 @@ static inline bool join(struct FastSocket* socket, const void* data, size_t size
     return true;
 }
 
-static inline bool hasOutbound(struct FastSocket* socket)
-{
-    return socket->outbound != NULL || FastSocketMakeOutbound(socket) == 0;
-}
-
 /* The first bytes of a burst. */
 static inline bool begin(struct FastSocket* socket, const void* data, size_t size)
 {
+    if (socket->outbound == NULL && FastSocketMakeOutbound(socket) < 0)
+        return false;
     if (!FastOutboundBegin(&socket->outbound->queue, socket->pool, data, size))
         return false;
     FastSocketCountOn(socket);
@@ -127,6 +124,8 @@ __attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const 
                                                size_t size)
 {
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
+    if (socket->outbound == NULL)
+        return -ENOMEM; /* it was to be made just now */
     int result = FastOutboundCopy(&socket->outbound->queue, socket->pool, &vector, size, 0);
     if (result == 0)
         FastTransmitNote(socket);
@@ -168,7 +167,7 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
     if (plain && isReady(socket)) {
         if (socket->outbound != NULL && join(socket, data, size))
             return 0;
-        if (size < FAST_DIRECT_MIN && isStream(socket) && hasOutbound(socket))
+        if (size < FAST_DIRECT_MIN && isStream(socket))
             return begin(socket, data, size) ? 0 : copyBytes(socket, data, size);
     }
     return transmitData(socket, address, length, data, size, flags);
