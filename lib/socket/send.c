@@ -126,9 +126,8 @@ static inline bool isOrdinary(const struct FastSocket* socket)
 {
     const struct FastOutbound* outbound = socket->outbound;
     return outbound != NULL && outbound->inFlight == 0 && outbound->direct == 0 &&
-           outbound->queue.first != NULL &&
-           outbound->queue.first->kind == FAST_ITEM_BYTES && maySend(socket) &&
-           socket->kind->pollsFirst == NULL;
+           outbound->queue.first != NULL && outbound->queue.first->kind == FAST_ITEM_BYTES &&
+           maySend(socket) && socket->kind->pollsFirst == NULL;
 }
 
 bool FastSendPrepare(struct FastSocket* socket)

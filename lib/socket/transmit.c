@@ -90,8 +90,8 @@ static int append(struct FastSocket* socket, const struct FastParts* parts, int 
  * anything. */
 static inline bool isReady(const struct FastSocket* socket)
 {
-    return socket != NULL && socket->outbound != NULL && socket->outbound->limit == 0 &&
-           FastRingIsOpen(socket->ring) && socket->stage == FAST_STAGE_LIVE &&
+    return socket != NULL && FastRingIsOpen(socket->ring) && checkLimit(socket) == 0 &&
+           socket->stage == FAST_STAGE_LIVE &&
            socket->shutdown == FAST_SHUTDOWN_NONE && !FastSocketHasFailed(socket) &&
            socket->pool != NULL;
 }
@@ -109,6 +109,8 @@ static inline bool join(struct FastSocket* socket, const void* data, size_t size
 /* The first bytes of a burst. */
 static inline bool begin(struct FastSocket* socket, const void* data, size_t size)
 {
+    if (socket->outbound == NULL && FastSocketMakeOutbound(socket) < 0)
+        return false;
     if (!FastOutboundBegin(&socket->outbound->queue, socket->pool, data, size))
         return false;
     FastSocketCountOn(socket);
@@ -122,6 +124,8 @@ __attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const 
                                                size_t size)
 {
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
+    if (socket->outbound == NULL)
+        return -ENOMEM; /* it was to be made just now */
     int result = FastOutboundCopy(&socket->outbound->queue, socket->pool, &vector, size, 0);
     if (result == 0)
         FastTransmitNote(socket);
@@ -161,7 +165,7 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
 {
     bool plain = address == NULL && length == 0 && data != NULL && !(flags & ~MSG_NOSIGNAL);
     if (plain && isReady(socket)) {
-        if (join(socket, data, size))
+        if (socket->outbound != NULL && join(socket, data, size))
             return 0;
         if (size < FAST_DIRECT_MIN && isStream(socket))
             return begin(socket, data, size) ? 0 : copyBytes(socket, data, size);
