@@ -70,8 +70,8 @@ static bool maySend(const struct FastSocket* socket, const struct FastParts* par
 
 /* ---- what ---- */
 
-/* Vectors of what is queued, which goes first; 0 if it can't go together with more. A limit of
- * messages is left to the queue. */
+/* Vectors of what is queued, which goes first. DIRECT_MAX_VECTOR, so that none is left for the
+ * caller's: it can't go together with them. A limit of messages is left to the queue. */
 static size_t gather(const struct FastOutboundQueue* queue, struct iovec* vector)
 {
     size_t count = 0;

@@ -271,6 +271,7 @@ CASE(poll, restsWhileDatagramsAreBlocked)
     struct sockaddr_in ours = {.sin_family = AF_INET};
     struct sockaddr_in dead = loopbackAddress();
     socklen_t length = sizeof(ours);
+    static const char data[WAITS];
     int small = 1;
     int on = 1;
     int error = 0;
@@ -294,9 +295,9 @@ CASE(poll, restsWhileDatagramsAreBlocked)
     ck_assert_int_eq(getsockopt(scene.handle, SOL_SOCKET, SO_ERROR, &error, &length), 0);
     ck_assert_int_eq(error, EHOSTUNREACH);
     openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
-    for (int count = 0; count < WAITS; count++)
+    for (int count = 0; count < WAITS; count++) /* each longer, so that none go together */
         ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, (struct sockaddr*)&target,
-                                                sizeof(target), "0123456789", 10, 0),
+                                                sizeof(target), data, (size_t)count + 1, 0),
                          0);
     expectQuiet();
     ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
