@@ -303,7 +303,7 @@ size_t GetFastSocketInboundLength(struct FastSocket* socket);
  * arrive whole and in the order of the calls. 0 means accepted: a later failure is reported by
  * POLLERR.
  *
- * Since 1.1, TransmitFastSocketData and TransmitFastSocketMessage may send much data (128 KiB or
+ * Since 1.1, TransmitFastSocketData and TransmitFastSocketMessage may send much data (32 KiB or
  * more) at once, where nothing is in flight: one system call inside the transmit, which never
  * waits, takes what is queued and then the caller's bytes, as far as there is room; the rest is
  * queued. GetFastSocketOutboundLength and GetFastRingPending say so at once. Events are the same:

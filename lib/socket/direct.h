@@ -10,7 +10,7 @@ enum
 {
     /* Bytes of a transmit that is tried at once. Of half as much the copy costs what the call
      * does. */
-    FAST_DIRECT_MIN = 128 << 10,
+    FAST_DIRECT_MIN = 32 << 10,
     FAST_DIRECT_NOT = 1,
 };
 

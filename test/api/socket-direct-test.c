@@ -11,7 +11,7 @@ SCENE_AREA(direct, "direct");
 enum
 {
     LARGE = 1 << 20,
-    BLOCK = 128 << 10, /* the least that is sent at once */
+    BLOCK = 32 << 10, /* the least that is sent at once */
     KINDS = 2,
     VECTORS = 2000, /* more than a call takes (IOV_MAX) */
 };
