@@ -73,9 +73,8 @@ void FastProviderWantMore(struct FastRingBufferProvider* provider)
         FastProviderExpect(provider, filled + 1);
 }
 
-void FastProviderEndPeriod(struct FastRingBufferProvider* provider)
+static void endPeriod(struct FastProviderDemand* demand)
 {
-    struct FastProviderDemand* demand = &provider->demand;
     uint32_t need = demand->peak + demand->peak / 2;
     if (need < demand->expected)
         need = demand->expected;
@@ -86,4 +85,17 @@ void FastProviderEndPeriod(struct FastRingBufferProvider* provider)
     if (need < demand->wanted)
         demand->wanted = need;
     beginPeriod(demand);
+}
+
+void FastProviderNoteEnter(struct FastRingBufferProvider* provider)
+{
+    struct FastProviderDemand* demand = &provider->demand;
+    uint32_t taken = demand->taken;
+    demand->enter = FastProviderEnters(provider);
+    demand->taken = 0;
+    if (demand->peak < taken)
+        demand->peak = taken;
+    demand->left -= taken < demand->left ? taken : demand->left;
+    if (demand->left == 0)
+        endPeriod(demand);
 }

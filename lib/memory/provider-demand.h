@@ -47,8 +47,9 @@ static inline bool FastProviderSharesGrowth(const struct FastRingBufferProvider*
     return provider->available > provider->sequence - provider->demand.grown;
 }
 
-/* Takes part of the surplus back, where a period is over. */
-void FastProviderEndPeriod(struct FastRingBufferProvider* provider);
+/* The kernel was entered again since the last slot was taken: how many were before? Where a period
+ * is over, part of the surplus is no longer wanted. */
+void FastProviderNoteEnter(struct FastRingBufferProvider* provider);
 
 /* Slots with a buffer. */
 static inline uint32_t FastProviderFilledSlots(const struct FastRingBufferProvider* provider)
@@ -68,22 +69,15 @@ static inline bool FastProviderIsPlenty(const struct FastRingBufferProvider* pro
     return FastProviderFilledSlots(provider) > provider->demand.wanted;
 }
 
-/* A slot was taken: how many were since the kernel was entered last? Nobody asks while the least
- * number is there. */
+/* A slot was taken. Nobody counts while the least number is there. */
 static inline void FastProviderNoteTaken(struct FastRingBufferProvider* provider)
 {
     struct FastProviderDemand* demand = &provider->demand;
     if (demand->wanted == demand->least)
         return;
-    uint32_t enter = FastProviderEnters(provider);
-    if (demand->enter != enter)
-        demand->taken = 0;
-    demand->enter = enter;
+    if (demand->enter != FastProviderEnters(provider))
+        FastProviderNoteEnter(provider);
     demand->taken++;
-    if (demand->peak < demand->taken)
-        demand->peak = demand->taken;
-    if (--demand->left == 0)
-        FastProviderEndPeriod(provider);
 }
 
 #endif

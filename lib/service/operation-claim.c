@@ -17,9 +17,9 @@
 
 void FastOperationFillGroup(struct FastRing* ring, const struct io_uring_sqe* entry)
 {
-    struct FastRingGroup* group = entry->flags & IOSQE_BUFFER_SELECT
-                                      ? FastRingFindGroup(ring, entry->buf_group)
-                                      : NULL;
+    if (!(entry->flags & IOSQE_BUFFER_SELECT))
+        return;
+    struct FastRingGroup* group = FastRingFindGroup(ring, entry->buf_group);
     if (group != NULL)
         group->fill(group);
 }

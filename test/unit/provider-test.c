@@ -692,6 +692,15 @@ CASE(demand, ebbsToTheLeast)
     ck_assert_uint_eq(FastProviderAvailable(provider), FEW);
 }
 
+CASE(demand, ebbsNoFurther)
+{
+    FastProviderExpect(provider, FEW + 2);
+    FastProviderFillSoon(provider);
+    ck_assert_uint_eq(filled(), FEW + 2);
+    receiveMany(1, LONG);
+    ck_assert_uint_eq(filled(), FEW);
+}
+
 /* What is needed again and again stays, and half as much. */
 CASE(demand, keepsWhatIsNeeded)
 {

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""
+Runs rows of the bench: all contenders of a row in each round, in an order of chance, each with a
+fresh server. What counts is a contender's ratio to the row's base in the same round; the table has
+the median of these ratios and its 95 % interval.
+
+usage: run.py [--bin DIR] [--rounds N] [--seconds S] [--warm S] [--short] [--only PATTERN]
+              [--out FILE.json] [--table FILE.md] [--sweep] [ROW ...]
+
+ROW is a row's name, or a pattern as in fnmatch; without one, all are run. --only picks contenders,
+a regular expression (the base is always there). --list tells the rows. Exit status 1: a server died
+or its data was wrong; no time is ever a failure.
+"""
+
+import argparse
+import datetime
+import fnmatch
+import importlib
+import json
+import os
+import pathlib
+import platform
+import random
+import re
+import shlex
+import shutil
+import sys
+import time
+
+import contest
+import spread
+import sweep
+import table
+
+MODULES = ['rows', 'rows_apps']  # each has a list ROWS; those that aren't there have none
+SHORT = 110  # seconds of the short form: a row that has used up its share has no more rounds
+
+
+def allRows():
+    rows = []
+    for name in MODULES:
+        if (pathlib.Path(__file__).parent / f'{name}.py').exists():
+            rows += importlib.import_module(name).ROWS
+    return rows
+
+
+def exists(contender, binaries):
+    """A contender whose library isn't installed was not built."""
+    program = shlex.split(contender.command.format_map(Anything(bin=binaries)))[0]
+    return shutil.which(program) is not None
+
+
+class Anything(dict):
+    def __missing__(self, key):
+        return f'{{{key}}}'
+
+
+def picked(row, arguments):
+    """The contenders to run, the bases of the others among them."""
+    there = [each for each in row.contenders if exists(each, arguments.bin)]
+    wanted = [each for each in there if re.search(arguments.only, each.name)]
+    bases = {row.base} | {each.base for each in wanted}
+    return [each for each in there if each in wanted or each.name in bases]
+
+
+def runRow(row, arguments, share):
+    contenders = picked(row, arguments)
+    rounds, failures = [], []
+    end = time.monotonic() + share
+    while len(rounds) < arguments.rounds and (not rounds or time.monotonic() < end):
+        results = {}
+        for contender in random.sample(contenders, len(contenders)):
+            try:
+                results[contender.name] = contest.runOnce(row, contender, arguments.bin,
+                                                          arguments.seconds, arguments.warm)
+            except contest.Failed as failure:
+                failures.append(f'{row.name}: {failure}')
+                print(failures[-1], file=sys.stderr)
+        rounds.append(results)
+    return {
+        'name': row.name, 'title': row.title, 'figure': row.figure, 'unit': row.unit,
+        'moreIsBetter': row.moreIsBetter, 'target': row.target, 'bound': row.bound,
+        'failures': failures,
+        'base': {each.name: each.base or row.base for each in contenders},
+        'rounds': rounds,
+        'ratios': ratiosOf(row, contenders, rounds),
+    }
+
+
+def ratiosOf(row, contenders, rounds):
+    ratios = {}
+    for contender in contenders:
+        values = spread.ratiosOf(rounds, contender.name, contender.base or row.base, row.figure)
+        if values:
+            ratios[contender.name] = spread.interval(values)
+    return ratios
+
+
+def processor():
+    for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
+        if line.startswith(('model name', 'Model')):
+            return line.partition(':')[2].strip()
+    return platform.machine()
+
+
+def circumstances(arguments):
+    return {
+        'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
+        'kernel': platform.release(), 'processor': processor(),
+        'processors': len(os.sched_getaffinity(0)),
+        'rounds': arguments.rounds, 'seconds': arguments.seconds,
+    }
+
+
+def readArguments():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument('--bin', default='build/test/bench')
+    parser.add_argument('--rounds', type=int)
+    parser.add_argument('--seconds', type=float)
+    parser.add_argument('--warm', type=float, default=0.1)
+    parser.add_argument('--short', action='store_true')
+    parser.add_argument('--only', default='')
+    parser.add_argument('--out')
+    parser.add_argument('--table')
+    parser.add_argument('--sweep', action='store_true')
+    parser.add_argument('--list', action='store_true')
+    parser.add_argument('rows', nargs='*')
+    arguments = parser.parse_args()
+    arguments.rounds = arguments.rounds or (3 if arguments.short else 7)
+    arguments.seconds = arguments.seconds or (0.2 if arguments.short else 0.5)
+    return arguments
+
+
+def chosen(rows, arguments):
+    def wanted(row):
+        if arguments.rows:
+            return any(fnmatch.fnmatchcase(row.name, pattern) for pattern in arguments.rows)
+        return row.short or not arguments.short
+
+    def runs(row):
+        there = not row.needs or shutil.which(row.needs)
+        if not there:
+            print(f"left out: {row.name}, since {row.needs} is missing", file=sys.stderr)
+        return there
+    return [row for row in rows if wanted(row) and runs(row)]
+
+
+def comeFirst():
+    """Other work of the machine waits, where we may say so."""
+    try:
+        pathlib.Path('/proc/self/autogroup').write_text('-20')
+    except OSError:
+        pass
+
+
+def write(path, text):
+    if path:
+        pathlib.Path(path).write_text(text)
+
+
+def main():
+    arguments = readArguments()
+    rows = chosen(allRows(), arguments)
+    if arguments.list:
+        print('\n'.join(f'{row.name:16}{row.title}' for row in rows))
+        return 0
+    comeFirst()
+    results = {**circumstances(arguments), 'rows': []}
+    if arguments.sweep:
+        results['sweep'] = sweep.run(arguments)
+        rows = []
+    share = SHORT / max(len(rows), 1) if arguments.short else float('inf')
+    print(table.heading(results), flush=True)
+    for row in rows:
+        results['rows'].append(runRow(row, arguments, share))
+        print(table.ofRow(results['rows'][-1]), flush=True)
+        write(arguments.out, json.dumps(results, indent=1))
+    write(arguments.out, json.dumps(results, indent=1))
+    write(arguments.table, table.whole(results))
+    return 1 if any(row['failures'] for row in results['rows']) else 0
+
+
+sys.exit(main())

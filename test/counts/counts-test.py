@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""
+What the library costs, in counts that no other load of the machine changes, each with its bound in
+the file «bounds» beside this one.
+
+Instructions are those of the library's own objects under callgrind, a message as the difference of
+two runs of other lengths. The traffic is work.c's and sockets.c's.
+
+usage: counts-test.py LIBRARY WORK SOCKETS CALLS VALGRIND COMPILER SANITIZE [ARGUMENT]
+       --table  prints the bounds as they would be by what is measured now
+       --write  writes them to the file
+       other    a part of a name: only those cases run
+"""
+
+import functools
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'house'))
+import callgrind
+import tap
+
+library, work, sockets, calls, valgrind, compiler, sanitize = sys.argv[1:8]
+argument = sys.argv[8] if len(sys.argv) > 8 else ''
+table = pathlib.Path(__file__).parent / 'bounds'
+TRIES = 3  # of a run in which the system may have added a page fault of its own
+LIMIT = 300  # seconds; bounds a hang only
+CANNOT_TRACE = 77  # exit status of calls.c
+
+# What is added to what was measured, for a bound. The others are exact.
+MARGINS = {'instructions': 1.05, 'bytes': 1.05, 'entries': 1.05, 'turns': 1.05, 'pages': 1.05}
+# Where the compiler isn't that of the bounds, so that instructions say little.
+OTHER_COMPILER = 1.3
+
+# name: connections and rounds.
+WORKS = {
+    'echo-copied': (64, 10),
+    'echo-handed': (64, 10),
+    'echo-16k': (16, 10),
+    'udp': (1, 5),
+    'push': (16, 3),
+    'body': (4, 5),
+    'large': (4, 3),
+}
+MANY = (1000, 2)
+FEW_RELEASED, MANY_RELEASED = 500, 2000
+FEW_IDLE, MANY_IDLE = 100, 10000
+
+
+# ---- runs ----
+
+def told(command):
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=LIMIT)
+    if command[0] == calls and result.returncode == CANNOT_TRACE:
+        return told(command[1:])
+    assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stderr}"
+    return result.stdout
+
+
+def partsOf(text):
+    """{part: {name: number}} of what a program printed, with the sum of its system calls."""
+    parts = {}
+    for line in text.splitlines():
+        word, *rest = line.split()
+        if word == 'part':
+            part = parts[rest[0]] = {}
+            part.update(zip(rest[1::2], map(int, rest[2::2])))
+        elif word == 'calls':
+            part['calls'] = sum(map(int, rest[1::2]))
+    return parts
+
+
+@functools.cache
+def traffic(name):
+    """The parts of a work. Of page faults the system may add some, and takes none away."""
+    tries = []
+    while len(tries) < TRIES and not (tries and tries[-1]['twice']['faults'] == 0):
+        tries.append(partsOf(told([calls, work, name, *map(str, WORKS[name])])))
+    return min(tries, key=lambda parts: parts['twice']['faults'])
+
+
+@functools.cache
+def underCallgrind(*command):
+    if callgrind.reasonAgainst(valgrind):
+        raise tap.Skip(callgrind.reasonAgainst(valgrind))
+    return callgrind.run(valgrind, pathlib.Path(library).resolve(), command)
+
+
+def instructionsOf(name, connections, rounds):
+    """Of a message: start, warming up, and a part's own cost cancel out."""
+    costs, text = underCallgrind(work, name, str(connections), str(rounds))
+    parts = partsOf(text)
+    _, _, once, twice = costs
+    return (twice - once) / (parts['twice']['messages'] - parts['once']['messages'])
+
+
+def instructionsOfSockets(count):
+    """(making one, releasing one) of so many"""
+    _, make, _, release = underCallgrind(sockets, 'release', str(count))[0]
+    return make / count, release / count
+
+
+@functools.cache
+def idle(count):
+    """(bytes of a socket just made, of one that has echoed)"""
+    part = partsOf(told([sockets, 'idle', str(count)]))['idle']
+    return part['made'] / part['count'], part['echoed'] / part['count']
+
+
+# ---- what is measured ----
+
+def perMessage(work, *names):
+    part = traffic(work)['twice']
+    return sum(part[name] for name in names) / part['messages']
+
+
+def perTurn(work):
+    part = traffic(work)['twice']
+    if 'calls' not in part:
+        raise tap.Skip("no program can be traced here")
+    return part['calls'] / part['turns']
+
+
+def flat(many, few):
+    return max(many / few, few / many)
+
+
+def measures():
+    """{name: function that measures it}, the names of the bounds."""
+    result = {
+        **{f'instructions/{name}': functools.partial(instructionsOf, name, *WORKS[name])
+           for name in ('echo-copied', 'echo-handed', 'udp', 'push')},
+        'instructions/turn': lambda: instructionsOf('echo-copied', 1, 50),
+        'instructions/make': lambda: instructionsOfSockets(MANY_RELEASED)[0],
+        'instructions/release': lambda: instructionsOfSockets(MANY_RELEASED)[1],
+        'growth/echo-copied': lambda: instructionsOf('echo-copied', *MANY) /
+        instructionsOf('echo-copied', *WORKS['echo-copied']),
+        'growth/echo-handed': lambda: instructionsOf('echo-handed', *MANY) /
+        instructionsOf('echo-handed', *WORKS['echo-handed']),
+        'growth/make': lambda: instructionsOfSockets(MANY_RELEASED)[0] /
+        instructionsOfSockets(FEW_RELEASED)[0],
+        'growth/release': lambda: instructionsOfSockets(MANY_RELEASED)[1] /
+        instructionsOfSockets(FEW_RELEASED)[1],
+        'growth/idle-made': lambda: idle(MANY_IDLE)[0] / idle(FEW_IDLE)[0],
+        'growth/idle-echoed': lambda: idle(MANY_IDLE)[1] / idle(FEW_IDLE)[1],
+        'bytes/idle-made': lambda: idle(MANY_IDLE)[0],
+        'bytes/idle-echoed': lambda: idle(MANY_IDLE)[1],
+        'pages/echo-16k': lambda: traffic('echo-16k')['warm']['faults'],
+    }
+    for name in WORKS:
+        result.update({
+            f'calls/{name}': functools.partial(perTurn, name),
+            f'turns/{name}': functools.partial(perMessage, name, 'turns'),
+            f'entries/{name}': functools.partial(perMessage, name, 'submissions'),
+            f'allocations/{name}': functools.partial(perMessage, name, 'allocations', 'mappings'),
+            f'faults/{name}': functools.partial(perMessage, name, 'faults'),
+        })
+    return result
+
+
+# ---- bounds ----
+
+ROW = re.compile(r'(\S+) *\| *([\d.]+)(!?) *\| *(\S+) *\| *(.+)')
+
+
+def readBounds():
+    """({name: (bound, comment)}, the compiler they are of)"""
+    text = table.read_text()
+    rows = [ROW.fullmatch(line) for line in text.splitlines()]
+    return ({row[1]: (float(row[2]), row[5]) for row in rows if row},
+            re.search(r'^# compiler: (.*)$', text, re.M)[1])
+
+
+def boundOf(name, value):
+    """What a bound becomes by what is measured."""
+    return f"{math.ceil(value * MARGINS.get(name.split('/')[0], 1) * 10000) / 10000:.8g}"
+
+
+def remeasured():
+    """The text of the table, with today's counts."""
+    functions = measures()
+
+    def row(line):
+        match = ROW.fullmatch(line)
+        if not match:
+            return line
+        name, old, chosen, _, comment = match.groups()
+        value = functions[name]()
+        bound = f'{old}!' if chosen else boundOf(name, value)
+        return f"{name:25} | {bound:>9} | {value:9.6g} | {comment}"
+    return '\n'.join(map(row, table.read_text().splitlines())) + '\n'
+
+
+def check(name, measure, rows, factor):
+    bound, comment = rows[name]
+    value = measure()
+    if name.startswith('instructions/'):
+        bound *= factor
+    print(f"# {name}: {value:g} of {bound:g}")
+    assert value <= bound + 1e-9, f"{value:g} is more than {bound:g}: {comment}"
+
+
+def checkTable(rows, names):
+    assert rows.keys() == names, f"bounds and counts differ by {rows.keys() ^ names}"
+
+
+def main():
+    os.environ.pop('MALLOC_PERTURB_', None)  # of meson's, which touches memory ahead of its use
+    tap.needRingForAll()
+    if sanitize != 'none':
+        print("1..0 # SKIP a sanitizer is built in, and does more than the library")
+        sys.exit(0)
+    if argument == '--table':
+        print(remeasured(), end='')
+        return
+    if argument == '--write':
+        table.write_text(remeasured())
+        return
+    rows, theirs = readBounds()
+    functions = measures()
+    factor = 1 if compiler == theirs else OTHER_COMPILER
+    cases = [('counts/table', lambda: checkTable(rows, functions.keys()))]
+    cases += [(f'counts/{name}', functools.partial(check, name, function, rows, factor))
+              for name, function in functions.items() if name in rows]
+    tap.runCases([case for case in cases if argument in case[0]])
+
+
+main()

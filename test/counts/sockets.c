@@ -1,0 +1,122 @@
+/*
+ * What sockets cost that do nothing: their memory, and the instructions that make and release them.
+ *
+ * usage: sockets idle COUNT      bytes of each: just made, and once it has echoed
+ *        sockets release COUNT   parts for callgrind: making them, an echo of each, and releasing
+ *                                them all at once
+ */
+#include "counted.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum
+{
+    BUFFERS = 256,
+    LENGTH = 2048,
+    TOGETHER = 64, /* connections that talk in a turn, however many there are */
+    SPARE = 64,    /* descriptors that are no connection's */
+};
+
+static uint8_t data[SMALL];
+
+static void echo(struct FastSocket* socket, int event, int parameter)
+{
+    (void)parameter;
+    struct Connection* connection = GetFastSocketClosure(socket);
+    if (event == POLLOUT)
+        noteSent(connection);
+    if (event != POLLIN)
+        return;
+    ssize_t size = ReceiveFastSocketData(socket, data, sizeof(data), 0);
+    NEED(size == SMALL);
+    NEED(TransmitFastSocketData(socket, NULL, 0, data, (size_t)size, 0) == 0);
+    noteTransmit(connection);
+    world.messages++;
+}
+
+/* Each connection of a range echoes once, and is idle again. */
+static void echoOnce(size_t from, size_t to)
+{
+    for (; from < to; from += TOGETHER) {
+        size_t end = from + TOGETHER < to ? from + TOGETHER : to;
+        for (size_t index = from; index < end; index++)
+            writeAll(world.connections[index].client, data, SMALL);
+        runUntil(world.messages + (end - from));
+        for (size_t index = from; index < end; index++)
+            readAll(world.connections[index].client, data, SMALL);
+    }
+}
+
+/* What the descriptors allow, two a connection. */
+static size_t atMost(size_t count)
+{
+    struct rlimit limit;
+    NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    size_t most = (size_t)(limit.rlim_max - SPARE) / 2;
+    return count < most ? count : most;
+}
+
+/* The first connections bring memory that all share, and don't count. */
+static void runIdle(size_t count)
+{
+    size_t all = atMost(count + TOGETHER);
+    openWorld(all, BUFFERS, LENGTH);
+    connectAll(TOGETHER, echo);
+    echoOnce(0, TOGETHER);
+    count = all - TOGETHER;
+    int64_t before = memoryNow().bytes;
+    connectAll(all, echo);
+    int64_t made = memoryNow().bytes;
+    echoOnce(TOGETHER, all);
+    int64_t echoed = memoryNow().bytes;
+    printf("part idle count %zu made %lld echoed %lld\n", count, (long long)(made - before),
+           (long long)(echoed - before));
+}
+
+/* Their peers close when they hear of the end. */
+static void endClients(void)
+{
+    for (size_t index = 0; index < world.count; index++) {
+        struct Connection* connection = &world.connections[index];
+        if (connection->client >= 0 && recv(connection->client, data, SMALL, MSG_DONTWAIT) == 0) {
+            close(connection->client);
+            connection->client = -1;
+        }
+    }
+}
+
+static void runRelease(size_t count)
+{
+    openWorld(count, BUFFERS, LENGTH);
+    mark();
+    connectAll(count, echo);
+    mark();
+    echoOnce(0, count);
+    mark();
+    beginCalls();
+    for (size_t index = 0; index < count; index++)
+        ReleaseFastSocket(world.connections[index].socket);
+    endCalls();
+    while (GetFastRingPending(world.ring) > 0) {
+        runTurn(1);
+        endClients();
+    }
+    mark();
+}
+
+int main(int argc, char** argv)
+{
+    NEED(argc == 3);
+    size_t count = strtoul(argv[2], NULL, 10);
+    if (strcmp(argv[1], "idle") == 0)
+        runIdle(count);
+    else
+        runRelease(count);
+    return 0;
+}
