@@ -150,6 +150,13 @@ static inline bool FastEngineOverflown(const struct FastEngine* engine)
     return __atomic_load_n(engine->completion.flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;
 }
 
+/* The kernel has said that there is work to be run in an enter; one that doesn't defer work says
+ * nothing. */
+static inline bool FastEngineHasWork(const struct FastEngine* engine)
+{
+    return __atomic_load_n(engine->completion.flags, __ATOMIC_ACQUIRE) & IORING_SQ_TASKRUN;
+}
+
 /*
  * An enter would find completions that are not in the array yet. IORING_SQ_TASKRUN may stay set
  * with nothing to run (7.2 and later, after a send that polls first): after an enter that brought

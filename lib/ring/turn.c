@@ -115,15 +115,31 @@ static bool spin(struct FastRing* ring, int64_t timeout, int* result)
     return false;
 }
 
+/* An enter would certainly find nothing. */
+static bool isQuiet(const struct FastRing* ring)
+{
+    const uint64_t tells = FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN;
+    return ring->engine->features & tells && !FastEngineHasWork(ring->engine);
+}
+
+/* There is something to do already, and the kernel has nothing that can't wait. With a mask a
+ * signal may be what is waited for. */
+static bool hasEnough(const struct FastRing* ring, const sigset_t* mask)
+{
+    if (FastEngineOverflown(ring->engine))
+        return false;
+    return FastEnginePeek(ring->engine) != NULL ||
+           (mask == NULL && hasTasks(ring) && isQuiet(ring));
+}
+
 /* Submits and waits. Returns 0, -EINTR, or the errno of a dead engine. */
 static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
     if (ring->spares.row != NULL && !FastRingHasWork(ring))
         FastRingLookAtSpares(ring);
     int64_t timeout = sleepTime(ring, interval);
-    if (timeout == 0 && FastEngineReserved(ring->engine) == 0 &&
-        FastEnginePeek(ring->engine) != NULL && !FastEngineOverflown(ring->engine))
-        return 0; /* enough to do already */
+    if (timeout == 0 && FastEngineReserved(ring->engine) == 0 && hasEnough(ring, mask))
+        return 0;
 
     int result = 0;
     bool spins = ring->options.spinUs > 0 && timeout != 0 && mask == NULL;

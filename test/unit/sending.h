@@ -21,7 +21,7 @@ enum
 {
     BUFFERS = 4,
     LENGTH = 4096,
-    LARGE = 32 << 10, /* worth a send without a copy */
+    LARGE = 24 << 10, /* worth a send without a copy */
     SMALL = 100,
     SENDS = 256,
     PARTS = 4,
