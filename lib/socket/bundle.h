@@ -8,7 +8,7 @@
 
 /* A completion with bytes says nothing for or against bundles: a piece of a buffer, and single
  * buffers are what has paid. */
-static inline bool FastBundleIsSettled(const struct FastSocket* socket,
+static inline bool FastBundleIsUsual(const struct FastSocket* socket,
                                        const struct io_uring_cqe* completion)
 {
     const struct FastInbound* inbound = &socket->inbound;
@@ -23,7 +23,7 @@ bool FastBundleConsider(struct FastSocket* socket, const struct io_uring_cqe* co
  * receive in flight had better be armed again, in the other form. */
 static inline bool FastBundleWeigh(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
-    return !FastBundleIsSettled(socket, completion) && FastBundleConsider(socket, completion);
+    return !FastBundleIsUsual(socket, completion) && FastBundleConsider(socket, completion);
 }
 
 /* A receive is being armed: the bytes that each bundle may bring; 0: it is to fill single

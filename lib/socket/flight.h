@@ -72,8 +72,7 @@ static inline struct io_uring_sqe* FastFlightReservePlain(struct FastSocket* soc
     flight->plain = (uint32_t)flight->bytes;
     outbound->current = flight;
     outbound->inFlight = 1;
-    if (outbound->canceling != FAST_SEND_CANCEL_NONE)
-        outbound->canceling = FAST_SEND_CANCEL_NONE; /* that was the one before */
+    outbound->canceling = FAST_SEND_CANCEL_NONE; /* that was the one before */
     FastSocketHold(socket);
     return entry;
 }
