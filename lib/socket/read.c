@@ -74,10 +74,14 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
         return NULL;
     }
     size_t offset = socket->inbound.queue.offset;
+    bool waited = socket->inbound.queue.wanted > 0;
     struct FastBuffer* chunk = FastIntakePop(socket);
     trimChunk(&socket->inbound, chunk, offset);
     socket->inbound.queue.wanted = 0;
-    FastReceiveBalance(socket);
+    if (waited)
+        FastReceiveReconsider(socket);
+    else
+        FastReceiveLessen(socket);
     return chunk;
 }
 
