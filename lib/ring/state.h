@@ -68,6 +68,7 @@ struct FastRing
     /* base */
     struct FastTaskQueue prepare;
     struct FastTaskQueue dispatch;
+    struct FastTaskQueue behind; /* for when all that has come is handled */
     struct FastRingMember* members;
     struct FastRingMember* nextToEnd; /* where the end goes on, whatever a callback unlinks */
     struct FastRingStarter* starters;
