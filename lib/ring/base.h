@@ -186,8 +186,8 @@ static inline struct io_uring_sqe* FastRingReserve(struct FastRing* ring,
     return entry;
 }
 
-/* Completions are there, or about to be, that nobody has handled yet: whatever seems to be in flight
- * may be over. */
+/* Completions are there, or about to be, that nobody has handled yet: whatever seems to be in
+ * flight may be over. */
 static inline bool FastRingHasCompletions(const struct FastRing* ring)
 {
     return FastEnginePeek(ring->engine) != NULL || FastEngineHasMore(ring->engine);
