@@ -122,6 +122,8 @@ struct FastRing
         struct FastSpare* row;  /* to be looked at */
         uint32_t count;         /* free ones */
         uint32_t taken;         /* since the last look */
+        uint32_t rowed;         /* in the row */
+        uint32_t idles;         /* times that the ring had nothing to do since the last look */
         uint32_t keep;          /* free ones that are not too many */
     } spares;
 
