@@ -11,7 +11,7 @@ enum
 {
     FAST_SPARE_SIZE = 384, /* bytes of a block */
     FAST_SPARE_IDLES = 16, /* until the next look: it costs something, and so does giving back */
-    FAST_SPARE_STAY = 256, /* blocks that may stay where nothing needs them, for a while or longer */
+    FAST_SPARE_STAY = 256, /* blocks that may stay where nothing needs them just now */
 };
 
 /* At the start of a block that is in use. */
