@@ -549,6 +549,27 @@ CASE(run, sparesOthersTheRefusal)
     ck_assert_uint_eq(sends[7].port, PORT + 1);
 }
 
+/* What each alone is refused for was not the joining: the socket goes on to join what goes to
+ * others. */
+CASE_ROUNDS(run, blamesNoJoiningForADestination, 2)
+{
+    const int errors[] = {EINVAL, EOPNOTSUPP};
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT, SMALL);
+    run();
+    refuse(0, errors[round]);
+    refuse(TRIES, errors[round]);
+    refuse(2 * TRIES, errors[round]);
+    ck_assert_uint_eq(statisticsOf().failedMessages, 2);
+    ck_assert_int_eq(drained, 1);
+    transmitTo(PORT + 1, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 3 * TRIES + 1);
+    expectRun(3 * TRIES, SMALL, 2 * SMALL, false);
+}
+
 /* §2.4 earlier error: told once, and the run that met it is sent */
 CASE(run, passesAnEarlierErrorOn)
 {
