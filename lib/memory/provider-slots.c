@@ -22,30 +22,11 @@ void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask*
     FastRingDefer(provider->ring, task);
 }
 
-/* The kernel's tail and our sequence count the same. An entry's last member is the tail itself
- * in the first. */
-static inline void publish(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
-{
-    struct io_uring_buf* entry = FastProviderEntry(provider, provider->sequence);
-    entry->addr = (uintptr_t)buffer;
-    entry->len = provider->length;
-    entry->bid = id;
-    provider->sequence++;
-    __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
-}
-
 static inline void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
-    provider->slots[id] = (struct FastProviderSlot){
-        .buffer = buffer,
-        .sequence = provider->sequence,
-        .enter = FastProviderEnters(provider),
-    };
-    provider->log[provider->sequence & (2 * provider->count - 1)] = id;
     provider->available++;
-    publish(provider, id, buffer);
-    if (provider->waiting.list.first != NULL)
-        FastProviderDefer(provider, &provider->waiting.serve);
+    FastProviderSet(provider, id, buffer);
+    FastProviderPublish(provider);
 }
 
 void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id)
@@ -62,6 +43,7 @@ bool FastProviderFill(struct FastRingBufferProvider* provider)
         if (buffer == NULL)
             return false;
         put(provider, provider->vacant.ids[--provider->vacant.count], buffer);
+        provider->demand.begun++;
     }
     return true;
 }
@@ -112,6 +94,7 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
         return;
     }
     FastProviderVacate(provider, id);
+    provider->demand.begun--;
     if (FastProviderLacks(provider))
         FastProviderDefer(provider, &provider->refill);
 }

@@ -14,22 +14,6 @@
 
 #include <string.h>
 
-static inline void countIn(struct FastSocket* socket, size_t length)
-{
-    struct FastInbound* inbound = &socket->inbound;
-    uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
-    if (inbound->turn != turn) {
-        inbound->turn = turn;
-        inbound->turnLength = 0;
-    }
-    inbound->turnLength += length;
-    socket->statistics.messages++;
-    socket->statistics.bytes += length;
-    FastRingAddInbound(socket->ring, length);
-    if (inbound->turnLength >= inbound->queue.turnLimit)
-        FastRingYield(socket->ring); /* answers go out first, and others have their turn */
-}
-
 /* A copy of a message in a buffer of its own size, where that saves memory; or NULL. */
 static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
@@ -53,23 +37,10 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 /* ---- in ---- */
 
 /* Without memory the slot stays vacant; the provider fills it later. */
-static inline void replace(struct FastInbound* inbound, uint16_t id)
+static void replace(struct FastInbound* inbound, uint16_t id)
 {
-    uint32_t length = FastProviderLength(inbound->provider);
-    struct FastBuffer* next = FastProviderIsPlenty(inbound->provider)
-                                  ? NULL
-                                  : FastPoolAllocate(inbound->pool, length);
+    struct FastBuffer* next = FastIntakeMakeNext(inbound);
     FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
-}
-
-void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
-{
-    struct FastInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
-    FastProviderFilled(inbound->provider, id, length);
-    countIn(socket, length);
-    replace(inbound, id);
-    FastInboundPushFirst(&inbound->queue, chunk, length);
 }
 
 /* A rest that found no room behind older bytes keeps its buffer. */
@@ -78,7 +49,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     struct FastInbound* inbound = &socket->inbound;
     struct FastRingBufferProvider* provider = inbound->provider;
     uint8_t* data = FastProviderPeek(provider, id);
-    countIn(socket, length - inbound->queue.headroom);
+    FastIntakeCount(socket, length - inbound->queue.headroom);
     size_t copied = FastInboundFill(&inbound->queue, data, length);
     if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
@@ -136,7 +107,7 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 {
     struct FastBuffer* chunk = FastBufferOf(data);
-    countIn(socket, length);
+    FastIntakeCount(socket, length);
     size_t copied = FastInboundFill(&socket->inbound.queue, data, length);
     struct FastBuffer* small = copied < length ? shrink(socket, data, length) : NULL;
     if (copied == length || small != NULL)
@@ -192,25 +163,20 @@ static void consume(struct FastSocket* socket, size_t size)
     }
 }
 
-/* Not inline: the short way would save registers for it. */
-__attribute__((noinline)) static size_t readOver(struct FastSocket* socket, uint8_t* data,
-                                                 size_t size)
+size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
 {
     size_t count = FastInboundCopy(&socket->inbound.queue, data, size);
     consume(socket, count);
     return count;
 }
 
-/* Mostly there is one chunk, and it is read whole. */
-size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
+size_t FastIntakeReadAll(struct FastSocket* socket, uint8_t* data)
 {
     struct FastInbound* inbound = &socket->inbound;
     struct FastInboundQueue* queue = &inbound->queue;
     struct FastBuffer* chunk = queue->first;
     size_t length = queue->length;
-    if (chunk != queue->last || length > size || inbound->header != NULL)
-        return readOver(socket, data, size);
-    memcpy(data, FastBufferData(chunk) + queue->headroom + queue->offset, length);
+    memcpy(data, FastBufferData(chunk) + queue->offset, length);
     FastInboundEmpty(queue);
     FastRingTakeInbound(socket->ring, length);
     FastPoolRelease(inbound->pool, chunk);
