@@ -165,16 +165,17 @@ struct FastInbound
     size_t turnLength;        /* received in turn */
     uint32_t turn;
     int flags;          /* of the receive */
-    uint16_t stops;     /* FAST_STOP_* */
+    /* The first three stand together, since they are asked together for each completion. */
     uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
-    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t end;        /* enum FastInputEnd */
     uint8_t errors;     /* of messages, in a row */
+    bool discard;       /* what comes is dropped */
+    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
+    uint16_t stops;     /* FAST_STOP_* */
+    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t better;     /* the form that pays, of the first two; another may be needed */
     uint8_t changes;    /* so often bundles were chosen */
     bool rearm;         /* what is in flight has not the form that is wanted now */
-    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
-    bool discard;       /* what comes is dropped */
     bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
 };
 
@@ -299,6 +300,16 @@ static inline void FastSocketNotify(struct FastSocket* socket, uint8_t due)
         return;
     FastSocketHold(socket);
     FastRingNotify(socket->ring, &socket->dispatch);
+}
+
+/* FastSocketNotify of a living socket, of which the caller gives a reference up. */
+static inline void FastSocketNotifyAndDrop(struct FastSocket* socket, uint8_t due)
+{
+    socket->notifyDue |= due;
+    if (FastTaskIsQueued(&socket->dispatch))
+        FastSocketDrop(socket);
+    else
+        FastRingNotify(socket->ring, &socket->dispatch); /* which it passes to */
 }
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The

@@ -39,8 +39,8 @@ __attribute__((noinline)) static ssize_t readAny(struct FastSocket* socket, void
  * he gets no more. */
 ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags)
 {
-    bool plain = data != NULL && size > 0 && flags == 0;
-    if (plain && socket != NULL && FastRingIsOpen(socket->ring) && isFlowing(socket)) {
+    if (socket != NULL && data != NULL && size > 0 && flags == 0 &&
+        FastRingIsOpen(socket->ring) && isFlowing(socket)) {
         struct FastInboundQueue* queue = &socket->inbound.queue;
         if (queue->first == queue->last && queue->length <= size) {
             queue->wanted = 0;
