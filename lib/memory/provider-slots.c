@@ -56,15 +56,6 @@ void FastProviderFillSoon(struct FastRingBufferProvider* provider)
 
 /* ---- what sockets call ---- */
 
-int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    uint32_t sequence = provider->slots[id].sequence + 1;
-    if (sequence == provider->sequence)
-        return -1;
-    uint16_t next = provider->log[sequence & (2 * provider->count - 1)];
-    return provider->slots[next].sequence == sequence ? next : -1;
-}
-
 /* A slot is seen to be filled: it is no longer available, if that wasn't known. */
 static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
 {
@@ -96,5 +87,16 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
     FastProviderVacate(provider, id);
     provider->demand.begun--;
     if (FastProviderLacks(provider))
+        FastProviderDefer(provider, &provider->refill);
+}
+
+void FastProviderEndReplacing(struct FastRingBufferProvider* provider, uint32_t number,
+                              uint32_t vacant)
+{
+    provider->available -= vacant;
+    provider->demand.begun -= vacant;
+    if (vacant < number)
+        FastProviderPublish(provider);
+    if (vacant > 0 && FastProviderLacks(provider))
         FastProviderDefer(provider, &provider->refill);
 }

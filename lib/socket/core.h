@@ -189,8 +189,8 @@ enum FastPollForm
 
 enum FastPollNote
 {
-    /* POLLERR is always on, since the user doesn't read the error queue: only wake-ups say
-     * anything. */
+    /* POLLERR is always on, since the user doesn't read the error queue, or POLLRDHUP, since the
+     * peer has ended its output: only wake-ups say anything. */
     FAST_POLL_NOISY = 1,
     FAST_POLL_REFUSED = 2, /* the descriptor can't be polled */
 };

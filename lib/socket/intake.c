@@ -28,7 +28,7 @@ static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data,
     return chunk;
 }
 
-static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t length)
+static inline void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t length)
 {
     FastBufferSetLength(chunk, length);
     FastInboundPush(&socket->inbound.queue, chunk);
@@ -37,10 +37,9 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 /* ---- in ---- */
 
 /* Without memory the slot stays vacant; the provider fills it later. */
-static void replace(struct FastInbound* inbound, uint16_t id)
+static inline void replace(struct FastInbound* inbound, uint16_t id)
 {
-    struct FastBuffer* next = FastIntakeMakeNext(inbound);
-    FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
+    FastProviderReplace(inbound->provider, id, FastIntakeMakeNext(inbound));
 }
 
 /* A rest that found no room behind older bytes keeps its buffer. */
@@ -49,7 +48,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     struct FastInbound* inbound = &socket->inbound;
     struct FastRingBufferProvider* provider = inbound->provider;
     uint8_t* data = FastProviderPeek(provider, id);
-    FastIntakeCount(socket, length - inbound->queue.headroom);
+    FastIntakeCount(socket, length - inbound->queue.headroom, 1);
     size_t copied = FastInboundFill(&inbound->queue, data, length);
     if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
@@ -65,6 +64,30 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
         replace(inbound, id);
     }
     push(socket, chunk, length - copied);
+}
+
+/* Of a bundle, the slots to come that are full and are queued as they are. What they have in
+ * common is done once for all: a large bundle of small buffers costs few steps a buffer. */
+static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    struct FastRingBufferProvider* provider = inbound->provider;
+    size_t length = FastProviderLength(provider);
+    uint32_t number = 0;
+    uint32_t vacant = 0;
+    if (slots->left < length || !FastInboundTakesFull(&inbound->queue, length))
+        return;
+    while (slots->left >= length && FastProviderNextSlot(slots)) {
+        uint8_t* data = FastProviderPeek(provider, slots->id);
+        void* next = FastIntakeMakeNext(inbound);
+        FastProviderFilled(provider, slots->id, length);
+        FastProviderReplaceOne(provider, slots->id, next);
+        push(socket, FastBufferOf(data), length);
+        number++;
+        vacant += next == NULL;
+    }
+    FastProviderEndReplacing(provider, number, vacant);
+    FastIntakeCount(socket, number * length, number);
 }
 
 /* Descriptors in control data that nobody takes would stay open for ever. */
@@ -99,15 +122,17 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
         FastProviderFilled(inbound->provider, slots.id, slots.length);
         if (inbound->discard)
             discardSlot(socket, slots.id, slots.length);
-        else
+        else {
             takeSlot(socket, slots.id, slots.length);
+            takeFull(socket, &slots);
+        }
     }
 }
 
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 {
     struct FastBuffer* chunk = FastBufferOf(data);
-    FastIntakeCount(socket, length);
+    FastIntakeCount(socket, length, 1);
     size_t copied = FastInboundFill(&socket->inbound.queue, data, length);
     struct FastBuffer* small = copied < length ? shrink(socket, data, length) : NULL;
     if (copied == length || small != NULL)

@@ -11,8 +11,8 @@
  * it. */
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length);
 
-/* Counts what has come. */
-static inline void FastIntakeCount(struct FastSocket* socket, size_t length)
+/* Counts what has come: length bytes in so many buffers. */
+static inline void FastIntakeCount(struct FastSocket* socket, size_t length, uint32_t buffers)
 {
     struct FastInbound* inbound = &socket->inbound;
     uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
@@ -21,7 +21,7 @@ static inline void FastIntakeCount(struct FastSocket* socket, size_t length)
         inbound->turnLength = 0;
     }
     inbound->turnLength += length;
-    socket->statistics.messages++;
+    socket->statistics.messages += buffers;
     socket->statistics.bytes += length;
     FastRingAddInbound(socket->ring, length);
     if (inbound->turnLength >= inbound->queue.turnLimit)
@@ -29,11 +29,13 @@ static inline void FastIntakeCount(struct FastSocket* socket, size_t length)
 }
 
 /* Memory for the place of a buffer that is taken. NULL: there is none, or it is not wanted. */
-static inline struct FastBuffer* FastIntakeMakeNext(const struct FastInbound* inbound)
+static inline void* FastIntakeMakeNext(const struct FastInbound* inbound)
 {
-    if (FastProviderIsPlenty(inbound->provider))
-        return NULL;
-    return FastPoolAllocate(inbound->pool, FastProviderLength(inbound->provider));
+    uint32_t length = FastProviderLength(inbound->provider);
+    struct FastBuffer* next = FastProviderIsPlenty(inbound->provider)
+                                  ? NULL
+                                  : FastPoolAllocate(inbound->pool, length);
+    return next != NULL ? FastBufferData(next) : NULL;
 }
 
 /* What FastIntakeSlots comes to with one slot with bytes, which is possible
@@ -43,14 +45,14 @@ static inline void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_
     struct FastInbound* inbound = &socket->inbound;
     struct FastRingBufferProvider* provider = inbound->provider;
     struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(provider, id));
-    struct FastBuffer* next = FastIntakeMakeNext(inbound);
+    void* next = FastIntakeMakeNext(inbound);
     FastProviderFilled(provider, id, length);
     if (next != NULL)
-        FastProviderExchange(provider, id, FastBufferData(next));
+        FastProviderExchange(provider, id, next);
     else
         FastProviderReplace(provider, id, NULL);
     FastInboundPushFirst(&inbound->queue, chunk, length);
-    FastIntakeCount(socket, length);
+    FastIntakeCount(socket, length, 1);
 }
 
 /* Queues length bytes of a buffer that did not come from the provider, and is ours now. */

@@ -131,8 +131,8 @@ static void closeSocket(void)
     ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
+    FastSocketDropOutbound(self); /* the ring keeps it for another socket */
     ReleaseFastRing(ring);
-    FastSocketDropOutbound(self);
     free(self);
 }
 
