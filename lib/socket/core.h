@@ -47,7 +47,8 @@ enum FastTrait
     FAST_TRAIT_CANCELS_ITSELF = 1 << 16, /* -ECANCELED may be its own errno */
     /* What one read gives may be a packet: reads are not put together. */
     FAST_TRAIT_PACKETS = 1 << 17,
-    FAST_TRAIT_PLAIN = 1 << 18, /* a receive that has filled a buffer has brought bytes, no more */
+    /* A receive that has filled a buffer has brought bytes, without a header, and no more. */
+    FAST_TRAIT_PLAIN = 1 << 18,
     /* Datagrams to one destination may be sent together, to be taken apart by the kernel. */
     FAST_TRAIT_JOINS = 1 << 19,
     /* A send that doesn't wait takes what there is room for, and fails without having taken any. */
@@ -103,6 +104,7 @@ enum FastNotify
     FAST_NOTIFY_INPUT = 1,  /* POLLIN is due */
     FAST_NOTIFY_OUTPUT = 2, /* POLLOUT is due, if nothing is queued when its turn comes */
     FAST_NOTIFY_STATE = 4,  /* a failure, or the end, is to be looked at */
+    FAST_NOTIFY_CANCELED = 8, /* users of barriers that were dropped are to be called */
 };
 
 /* What was reported, and must not be again. */
@@ -163,16 +165,17 @@ struct FastInbound
     size_t turnLength;        /* received in turn */
     uint32_t turn;
     int flags;          /* of the receive */
-    uint16_t stops;     /* FAST_STOP_* */
+    /* The first three stand together, since they are asked together for each completion. */
     uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
-    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t end;        /* enum FastInputEnd */
     uint8_t errors;     /* of messages, in a row */
+    bool discard;       /* what comes is dropped */
+    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
+    uint16_t stops;     /* FAST_STOP_* */
+    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
     uint8_t better;     /* the form that pays, of the first two; another may be needed */
     uint8_t changes;    /* so often bundles were chosen */
     bool rearm;         /* what is in flight has not the form that is wanted now */
-    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
-    bool discard;       /* what comes is dropped */
     bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
 };
 
@@ -297,6 +300,16 @@ static inline void FastSocketNotify(struct FastSocket* socket, uint8_t due)
         return;
     FastSocketHold(socket);
     FastRingNotify(socket->ring, &socket->dispatch);
+}
+
+/* FastSocketNotify of a living socket, of which the caller gives a reference up. */
+static inline void FastSocketNotifyAndDrop(struct FastSocket* socket, uint8_t due)
+{
+    socket->notifyDue |= due;
+    if (FastTaskIsQueued(&socket->dispatch))
+        FastSocketDrop(socket);
+    else
+        FastRingNotify(socket->ring, &socket->dispatch); /* which it passes to */
 }
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The

@@ -98,9 +98,10 @@ static void initializeQueue(struct FastSocket* socket)
     uint32_t headroom = sizeof(struct io_uring_recvmsg_out);
     if (header != NULL)
         headroom += (uint32_t)(header->msg_namelen + header->msg_controllen);
-    if (header != NULL || socket->kind->layout == FAST_INBOUND_MESSAGES)
+    if (header != NULL || socket->kind->layout == FAST_INBOUND_MESSAGES) {
+        socket->traits &= ~(uint32_t)FAST_TRAIT_PLAIN;
         FastInboundInitialize(&socket->inbound.queue, FAST_INBOUND_MESSAGES, headroom);
-    else
+    } else
         FastInboundInitialize(&socket->inbound.queue,
                               FastSocketHas(socket, FAST_TRAIT_PACKETS) ? FAST_INBOUND_PACKETS
                                                                         : FAST_INBOUND_BYTES,

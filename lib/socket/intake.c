@@ -14,23 +14,6 @@
 
 #include <string.h>
 
-/* length bytes in so many buffers. */
-static inline void countIn(struct FastSocket* socket, size_t length, uint32_t buffers)
-{
-    struct FastInbound* inbound = &socket->inbound;
-    uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
-    if (inbound->turn != turn) {
-        inbound->turn = turn;
-        inbound->turnLength = 0;
-    }
-    inbound->turnLength += length;
-    socket->statistics.messages += buffers;
-    socket->statistics.bytes += length;
-    FastRingAddInbound(socket->ring, length);
-    if (inbound->turnLength >= inbound->queue.turnLimit)
-        FastRingYield(socket->ring); /* answers go out first, and others have their turn */
-}
-
 /* A copy of a message in a buffer of its own size, where that saves memory; or NULL. */
 static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
@@ -53,30 +36,10 @@ static inline void push(struct FastSocket* socket, struct FastBuffer* chunk, siz
 
 /* ---- in ---- */
 
-/* Memory for a slot that is emptied. NULL: it stays vacant, and the provider fills it later, if it
- * wants to. */
-static inline void* makeNext(struct FastInbound* inbound)
-{
-    uint32_t length = FastProviderLength(inbound->provider);
-    struct FastBuffer* next = FastProviderIsPlenty(inbound->provider)
-                                  ? NULL
-                                  : FastPoolAllocate(inbound->pool, length);
-    return next != NULL ? FastBufferData(next) : NULL;
-}
-
+/* Without memory the slot stays vacant; the provider fills it later. */
 static inline void replace(struct FastInbound* inbound, uint16_t id)
 {
-    FastProviderReplace(inbound->provider, id, makeNext(inbound));
-}
-
-void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
-{
-    struct FastInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
-    FastProviderFilled(inbound->provider, id, length);
-    countIn(socket, length, 1);
-    replace(inbound, id);
-    FastInboundPushFirst(&inbound->queue, chunk, length);
+    FastProviderReplace(inbound->provider, id, FastIntakeMakeNext(inbound));
 }
 
 /* A rest that found no room behind older bytes keeps its buffer. */
@@ -85,7 +48,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     struct FastInbound* inbound = &socket->inbound;
     struct FastRingBufferProvider* provider = inbound->provider;
     uint8_t* data = FastProviderPeek(provider, id);
-    countIn(socket, length - inbound->queue.headroom, 1);
+    FastIntakeCount(socket, length - inbound->queue.headroom, 1);
     size_t copied = FastInboundFill(&inbound->queue, data, length);
     if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
@@ -116,7 +79,7 @@ static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
         return;
     while (slots->left >= length && FastProviderNextSlot(slots)) {
         uint8_t* data = FastProviderPeek(provider, slots->id);
-        void* next = makeNext(inbound);
+        void* next = FastIntakeMakeNext(inbound);
         FastProviderFilled(provider, slots->id, length);
         FastProviderReplaceOne(provider, slots->id, next);
         push(socket, FastBufferOf(data), length);
@@ -124,7 +87,7 @@ static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
         vacant += next == NULL;
     }
     FastProviderEndReplacing(provider, number, vacant);
-    countIn(socket, number * length, number);
+    FastIntakeCount(socket, number * length, number);
 }
 
 /* Descriptors in control data that nobody takes would stay open for ever. */
@@ -169,7 +132,7 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 {
     struct FastBuffer* chunk = FastBufferOf(data);
-    countIn(socket, length, 1);
+    FastIntakeCount(socket, length, 1);
     size_t copied = FastInboundFill(&socket->inbound.queue, data, length);
     struct FastBuffer* small = copied < length ? shrink(socket, data, length) : NULL;
     if (copied == length || small != NULL)
@@ -225,25 +188,20 @@ static void consume(struct FastSocket* socket, size_t size)
     }
 }
 
-/* Not inline: the short way would save registers for it. */
-__attribute__((noinline)) static size_t readOver(struct FastSocket* socket, uint8_t* data,
-                                                 size_t size)
+size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
 {
     size_t count = FastInboundCopy(&socket->inbound.queue, data, size);
     consume(socket, count);
     return count;
 }
 
-/* Mostly there is one chunk, and it is read whole. */
-size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
+size_t FastIntakeReadAll(struct FastSocket* socket, uint8_t* data)
 {
     struct FastInbound* inbound = &socket->inbound;
     struct FastInboundQueue* queue = &inbound->queue;
     struct FastBuffer* chunk = queue->first;
     size_t length = queue->length;
-    if (chunk != queue->last || length > size || inbound->header != NULL)
-        return readOver(socket, data, size);
-    memcpy(data, FastBufferData(chunk) + queue->headroom + queue->offset, length);
+    memcpy(data, FastBufferData(chunk) + queue->offset, length);
     FastInboundEmpty(queue);
     FastRingTakeInbound(socket->ring, length);
     FastPoolRelease(inbound->pool, chunk);
