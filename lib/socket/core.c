@@ -19,7 +19,7 @@ enum
 void FastSocketFree(struct FastSocket* socket)
 {
     FastSocketDropOutbound(socket);
-    free(socket->inbound.header);
+    free(socket->extra);
     free(socket);
 }
 
@@ -122,6 +122,15 @@ void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage)
         socket->inbound.stops |= FAST_STOP_CLOSED;
     FastSocketCountPending(socket);
     FastSocketDefer(socket, FAST_DUE_ALL);
+}
+
+struct FastExtra* FastSocketMakeExtra(struct FastSocket* socket)
+{
+    if (socket->extra == NULL)
+        socket->extra = calloc(1, sizeof(*socket->extra));
+    if (socket->extra != NULL)
+        socket->extra->socket = socket;
+    return socket->extra;
 }
 
 /* ---- the outbound side ---- */

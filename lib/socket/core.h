@@ -156,11 +156,9 @@ struct FastInbound
     struct FastInboundQueue queue;
     struct FastRingBufferProvider* provider;
     struct FastBufferPool* pool;
-    struct msghdr* header; /* the template; NULL: none was given */
     /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
     struct FastArmed receive;
-    struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
-    size_t turnLength;        /* received in turn */
+    size_t turnLength; /* received in turn */
     uint32_t turn;
     int flags;          /* of the receive */
     uint16_t stops;     /* FAST_STOP_* */
@@ -194,6 +192,21 @@ enum FastPollNote
 
 /* ---- the socket ---- */
 
+/* What few sockets ever need: made when one first does, and there until its end. */
+struct FastExtra
+{
+    struct FastSocket* socket;
+    struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
+    struct msghdr header;     /* the template, if it has one */
+    bool headed;              /* it has */
+    struct
+    {
+        uint64_t truncated;
+        uint64_t starvations;
+        uint64_t pauses;
+    } statistics; /* as in struct FastSocketStatistics */
+};
+
 struct FastKind;
 
 struct FastSocket
@@ -208,6 +221,7 @@ struct FastSocket
     struct FastTask retry; /* what the kernel had no memory for, or failed to cancel */
     struct FastInbound inbound;
     struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
+    struct FastExtra* extra;       /* NULL: none of it was needed yet */
     struct FastBufferPool* pool;   /* for what is sent; may be NULL */
     struct FastArmed poll; /* form: enum FastPollForm; notes: FAST_POLL_* */
     uint32_t references;
@@ -232,12 +246,9 @@ struct FastSocket
     {
         uint64_t bytes;
         uint64_t messages;
-        uint64_t truncated;
-        uint64_t starvations;
-        uint64_t pauses;
         uint64_t sentBytes;
         uint64_t sentOperations;
-    } statistics; /* as in struct FastSocketStatistics */
+    } statistics; /* as in struct FastSocketStatistics, but for what is in extra and outbound */
 };
 
 /* The user's reference and the retry, in zeroed memory. */
@@ -335,6 +346,23 @@ static inline void FastSocketCountOff(struct FastSocket* socket)
     assert(socket->counted);
     socket->counted = false;
     FastRingCountPending(socket->ring, -1);
+}
+
+/* What few need, made if it is not there; NULL: no memory. What is counted there is not counted
+ * then. */
+struct FastExtra* FastSocketMakeExtra(struct FastSocket* socket);
+
+/* The header that it was created with, or NULL. */
+static inline struct msghdr* FastSocketHeader(const struct FastSocket* socket)
+{
+    return socket->extra != NULL && socket->extra->headed ? &socket->extra->header : NULL;
+}
+
+/* Waits neither for buffers nor for room below the ring's limit. */
+static inline void FastSocketStopWaiting(struct FastSocket* socket)
+{
+    if (socket->extra != NULL)
+        FastWaiterRemove(&socket->extra->waiter);
 }
 
 /* Makes the outbound side, if it is not there: 0 or -ENOMEM. */

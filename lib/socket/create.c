@@ -79,22 +79,23 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
 }
 
 /* The kernel wants the lengths alone: the caller's header may go when the call returns. */
-static int copyHeader(struct FastInbound* inbound, const struct msghdr* message)
+static int copyHeader(struct FastSocket* socket, const struct msghdr* message)
 {
     if (message == NULL)
         return 0;
-    inbound->header = calloc(1, sizeof(*inbound->header));
-    if (inbound->header == NULL)
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra == NULL)
         return -ENOMEM;
-    inbound->header->msg_namelen = message->msg_namelen;
-    inbound->header->msg_controllen = message->msg_controllen;
+    extra->headed = true;
+    extra->header.msg_namelen = message->msg_namelen;
+    extra->header.msg_controllen = message->msg_controllen;
     return 0;
 }
 
 /* Whatever is received by recvmsg has its header in front. */
 static void initializeQueue(struct FastSocket* socket)
 {
-    const struct msghdr* header = socket->inbound.header;
+    const struct msghdr* header = FastSocketHeader(socket);
     uint32_t headroom = sizeof(struct io_uring_recvmsg_out);
     if (header != NULL)
         headroom += (uint32_t)(header->msg_namelen + header->msg_controllen);
@@ -166,7 +167,7 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     if (result < 0)
         goto failed;
     socket = calloc(1, finding.kind->size);
-    result = socket != NULL ? copyHeader(&socket->inbound, message) : -ENOMEM;
+    result = socket != NULL ? copyHeader(socket, message) : -ENOMEM;
     if (result == 0)
         /* What this takes is lost if anything fails later. */
         result = FastKindFindConnection(handle, &finding);

@@ -97,16 +97,16 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 }
 
 /* Descriptors in control data that nobody takes would stay open for ever. */
-static void closePassed(const struct FastInbound* inbound, struct FastBuffer* chunk)
+static void closePassed(const struct FastSocket* socket, struct FastBuffer* chunk)
 {
-    if (inbound->header == NULL || inbound->header->msg_controllen == 0)
+    const struct msghdr* header = FastSocketHeader(socket);
+    if (header == NULL || header->msg_controllen == 0)
         return;
     const struct io_uring_recvmsg_out* out = (const struct io_uring_recvmsg_out*)FastBufferData(
         chunk);
-    const uint8_t* control = (const uint8_t*)(out + 1) + inbound->header->msg_namelen;
-    size_t size = out->controllen < inbound->header->msg_controllen
-                      ? out->controllen
-                      : inbound->header->msg_controllen;
+    const uint8_t* control = (const uint8_t*)(out + 1) + header->msg_namelen;
+    size_t size = out->controllen < header->msg_controllen ? out->controllen
+                                                           : header->msg_controllen;
     FastControlCloseReceived(control, size);
 }
 
@@ -115,7 +115,7 @@ static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
     struct FastInbound* inbound = &socket->inbound;
     struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
     FastBufferSetLength(chunk, length);
-    closePassed(inbound, chunk);
+    closePassed(socket, chunk);
     FastProviderReturn(inbound->provider, id);
 }
 
@@ -164,7 +164,7 @@ struct FastBuffer* FastIntakePop(struct FastSocket* socket)
 void FastIntakeDrop(struct FastSocket* socket)
 {
     struct FastBuffer* chunk = FastIntakePop(socket);
-    closePassed(&socket->inbound, chunk);
+    closePassed(socket, chunk);
     FastPoolRelease(socket->inbound.pool, chunk);
 }
 
@@ -208,7 +208,7 @@ size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
     struct FastInboundQueue* queue = &inbound->queue;
     struct FastBuffer* chunk = queue->first;
     size_t length = queue->length;
-    if (chunk != queue->last || length > size || inbound->header != NULL)
+    if (chunk != queue->last || length > size || queue->layout == FAST_INBOUND_MESSAGES)
         return readOver(socket, data, size);
     memcpy(data, FastBufferData(chunk) + queue->headroom + queue->offset, length);
     FastInboundEmpty(queue);

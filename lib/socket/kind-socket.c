@@ -53,12 +53,13 @@ static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
 static bool prepareMessages(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
+    const struct msghdr* given = FastSocketHeader(socket);
     struct msghdr* header = FastRingScratch(socket->ring, sizeof(*header));
     struct io_uring_sqe* entry = header != NULL ? FastArmedReserve(socket->ring, &inbound->receive)
                                                 : NULL;
     if (entry == NULL)
         return false;
-    *header = inbound->header != NULL ? *inbound->header : (struct msghdr){0};
+    *header = given != NULL ? *given : (struct msghdr){0};
     uint64_t owner = entry->user_data;
     unsigned flags = (unsigned)inbound->flags |
                      (FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH) ? MSG_TRUNC : 0);

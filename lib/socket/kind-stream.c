@@ -48,7 +48,7 @@ static ssize_t waitForAll(struct FastSocket* socket, size_t size)
     /* Stopped or not: the next bytes are waited for. */
     inbound->stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
     if (inbound->stops & FAST_STOP_RING_LIMIT && !FastRingInboundIsFull(socket->ring)) {
-        FastWaiterRemove(&inbound->waiter);
+        FastSocketStopWaiting(socket);
         inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
     }
     return 0;

@@ -50,17 +50,18 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
 
 /* A chunk as its new owner sees it: without what was read of it, and without a header that only we
  * asked for. */
-static void trimChunk(const struct FastInbound* inbound, struct FastBuffer* chunk, size_t offset)
+static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk, size_t offset)
 {
-    const struct FastInboundQueue* queue = &inbound->queue;
-    size_t strip = inbound->header == NULL ? queue->headroom : 0;
+    const struct FastInboundQueue* queue = &socket->inbound.queue;
+    bool headed = FastSocketHeader(socket) != NULL;
+    size_t strip = headed ? 0 : queue->headroom;
     if (strip + offset == 0)
         return;
     uint8_t* data = FastBufferData(chunk) + (strip > 0 ? 0 : queue->headroom);
     size_t kept = FastInboundPayloadLength(queue, chunk) - offset;
     memmove(data, FastInboundPayload(queue, chunk) + offset, kept);
     FastBufferSetLength(chunk, FastBufferLength(chunk) - strip - offset);
-    if (inbound->header != NULL)
+    if (headed)
         ((struct io_uring_recvmsg_out*)FastBufferData(chunk))->payloadlen = (uint32_t)kept;
 }
 
@@ -75,7 +76,7 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
     }
     size_t offset = socket->inbound.queue.offset;
     struct FastBuffer* chunk = FastIntakePop(socket);
-    trimChunk(&socket->inbound, chunk, offset);
+    trimChunk(socket, chunk, offset);
     socket->inbound.queue.wanted = 0;
     FastReceiveBalance(socket);
     return chunk;
@@ -83,7 +84,7 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
 
 struct msghdr* GetFastSocketMessageHeader(struct FastSocket* socket)
 {
-    return socket != NULL ? socket->inbound.header : NULL;
+    return socket != NULL ? FastSocketHeader(socket) : NULL;
 }
 
 /* ---- pausing ---- */

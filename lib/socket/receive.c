@@ -41,14 +41,56 @@ static void setStop(struct FastInbound* inbound, uint16_t stop, bool on)
         inbound->stops &= (uint16_t)~stop;
 }
 
+static void countPause(struct FastSocket* socket)
+{
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra != NULL)
+        extra->statistics.pauses++;
+}
+
 /* Stops at the high mark, goes on at the low one. */
 static void updateMark(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
     bool before = inbound->stops & FAST_STOP_HIGH_MARK;
     bool full = FastInboundIsFull(&inbound->queue, before);
-    socket->statistics.pauses += full && !before;
+    if (full && !before)
+        countPause(socket);
     setStop(inbound, FAST_STOP_HIGH_MARK, full);
+}
+
+/* Buffers, or room below the ring's limit, are there again. */
+static void onServed(struct FastWaiter* waiter)
+{
+    struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastExtra, waiter)->socket;
+    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
+    FastSocketDefer(socket, FAST_DUE_RECEIVE);
+}
+
+/* It waits, in the one of the two lists that a stop says. NULL: no memory to wait with, it is tried
+ * again after a while. */
+static struct FastExtra* beginWaiting(struct FastSocket* socket, uint16_t stop)
+{
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra == NULL) {
+        FastSocketBackOffReceive(socket);
+        return NULL;
+    }
+    extra->waiter.function = onServed;
+    socket->inbound.stops |= stop;
+    return extra;
+}
+
+static void waitForRoom(struct FastSocket* socket)
+{
+    /* The waiter stands in one list at a time: it leaves the provider's. */
+    FastSocketStopWaiting(socket);
+    socket->inbound.stops &= (uint16_t)~FAST_STOP_NO_BUFFERS;
+    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_RING_LIMIT);
+    if (extra == NULL)
+        return;
+    extra->statistics.pauses++;
+    FastRingWaitInbound(socket->ring, &extra->waiter);
 }
 
 /* A queue that was emptied must not wait for others: its first buffer is never denied. */
@@ -59,16 +101,10 @@ static void updateLimit(struct FastSocket* socket)
     if (inbound->stops & FAST_STOP_RING_LIMIT) {
         if (!empty)
             return;
-        FastWaiterRemove(&inbound->waiter);
+        FastSocketStopWaiting(socket);
         inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
-    } else if (!empty && FastRingInboundIsFull(socket->ring)) {
-        /* The waiter stands in one list at a time: it leaves the provider's. */
-        FastWaiterRemove(&inbound->waiter);
-        inbound->stops &= (uint16_t)~FAST_STOP_NO_BUFFERS;
-        inbound->stops |= FAST_STOP_RING_LIMIT;
-        socket->statistics.pauses++;
-        FastRingWaitInbound(socket->ring, &inbound->waiter);
-    }
+    } else if (!empty && FastRingInboundIsFull(socket->ring))
+        waitForRoom(socket);
 }
 
 static void updateStops(struct FastSocket* socket)
@@ -95,14 +131,6 @@ void FastReceiveReconsider(struct FastSocket* socket)
         FastSocketNotify(socket, FAST_NOTIFY_STATE);
 }
 
-/* Buffers, or room below the ring's limit, are there again. */
-static void onServed(struct FastWaiter* waiter)
-{
-    struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastSocket, inbound.waiter);
-    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
-    FastSocketDefer(socket, FAST_DUE_RECEIVE);
-}
-
 void FastReceiveThrottle(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -116,7 +144,7 @@ void FastReceiveThrottle(struct FastSocket* socket)
 void FastReceiveDiscard(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    FastWaiterRemove(&inbound->waiter); /* of the ring's limit, which what is discarded ignores */
+    FastSocketStopWaiting(socket); /* of the ring's limit, which what is discarded ignores */
     inbound->stops &= (uint16_t) ~(FAST_STOP_BY_USE | FAST_STOP_NO_BUFFERS);
     /* A peer that writes before it reads must get on, or it will not take what is flushed. What a
      * file still holds may be read by others. */
@@ -183,17 +211,24 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
         FastSocketNotify(socket, FAST_NOTIFY_INPUT);
 }
 
+static void countStarvation(struct FastSocket* socket)
+{
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra != NULL)
+        extra->statistics.starvations++;
+    FastRingCountStarvation(socket->ring);
+}
+
 static void waitForBuffers(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastProviderGrow(inbound->provider)) {
-        socket->statistics.starvations++;
-        FastRingCountStarvation(socket->ring);
-    }
+    if (!FastProviderGrow(inbound->provider))
+        countStarvation(socket);
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
-    inbound->stops |= FAST_STOP_NO_BUFFERS;
-    FastProviderWait(inbound->provider, &inbound->waiter, inbound->receive.mark);
+    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_NO_BUFFERS);
+    if (extra != NULL)
+        FastProviderWait(inbound->provider, &extra->waiter, inbound->receive.mark);
 }
 
 /* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
@@ -391,5 +426,4 @@ static const struct FastArmedFunctions receiveFunctions = {
 void FastReceiveInitialize(struct FastSocket* socket)
 {
     FastArmedInitialize(&socket->inbound.receive, onReceive);
-    socket->inbound.waiter.function = onServed;
 }

@@ -104,7 +104,7 @@ static void dropSources(struct FastSocket* socket)
 static void becomeDefunct(struct FastSocket* socket, bool leak)
 {
     FastStallStop(socket);
-    FastWaiterRemove(&socket->inbound.waiter);
+    FastSocketStopWaiting(socket);
     FastIntakeDropAll(socket);
     if (socket->kind->end != NULL)
         socket->kind->end(socket, socket->resetting);

@@ -132,8 +132,7 @@ static void closeSocket(void)
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
     ReleaseFastRing(ring);
-    FastSocketDropOutbound(self);
-    free(self);
+    FastSocketFree(self);
 }
 
 /* ---- asking for a verdict ---- */
@@ -275,18 +274,18 @@ CASE_ROUNDS(verdict, takesNoteOfTheTrueLength, 2)
     (void)self->kind->classifyReceive(self, &completion);
     ck_assert_uint_eq(*FastBufferNote(FastBufferOf(out)), REAL);
     ck_assert_uint_eq(out->payloadlen, STORED);
-    ck_assert_uint_eq(self->statistics.truncated, 1);
+    ck_assert_uint_eq(self->extra->statistics.truncated, 1);
     /* A kernel that was asked for the length says MSG_TRUNC of all. */
     *out = (struct io_uring_recvmsg_out){.payloadlen = STORED, .flags = MSG_TRUNC};
     (void)self->kind->classifyReceive(self, &completion);
     ck_assert_uint_eq(*FastBufferNote(FastBufferOf(out)), STORED);
-    ck_assert_uint_eq(self->statistics.truncated, 1);
+    ck_assert_uint_eq(self->extra->statistics.truncated, 1);
     closeSocket();
     openSocket(messageKinds[round], &untold);
     out = FastProviderPeek(provider, 0);
     *out = (struct io_uring_recvmsg_out){.payloadlen = STORED, .flags = MSG_TRUNC};
     (void)self->kind->classifyReceive(self, &completion);
-    ck_assert_uint_eq(self->statistics.truncated, 1);
+    ck_assert_uint_eq(self->extra->statistics.truncated, 1);
     closeSocket();
 }
 
