@@ -138,6 +138,12 @@ static inline void FastRingDefer(struct FastRing* ring, struct FastTask* task)
     FastTaskPush(&ring->prepare, task);
 }
 
+/* Defers a task as soon as FastRingHasCompletions says no. */
+static inline void FastRingDeferBehind(struct FastRing* ring, struct FastTask* task)
+{
+    FastTaskPush(&ring->behind, task);
+}
+
 /* Runs a task when the batch is reaped: the place to call users. */
 static inline void FastRingNotify(struct FastRing* ring, struct FastTask* task)
 {
@@ -180,10 +186,11 @@ static inline struct io_uring_sqe* FastRingReserve(struct FastRing* ring,
     return entry;
 }
 
-/* Completions are there that nobody has handled yet: whatever seems to be in flight may be over. */
+/* Completions are there, or about to be, that nobody has handled yet: whatever seems to be in
+ * flight may be over. */
 static inline bool FastRingHasCompletions(const struct FastRing* ring)
 {
-    return FastEnginePeek(ring->engine) != NULL;
+    return FastEnginePeek(ring->engine) != NULL || FastEngineHasMore(ring->engine);
 }
 
 /* Entries that can be reserved right now: for chains, which must not be split. */

@@ -2,8 +2,9 @@
  * Blocks that come and go.
  *
  * Good path: a block is taken from those that were given back last, whose memory is still in the
- * processor's caches. While the ring is busy nothing is asked of it; when there is nothing to do,
- * those in the row are looked at, and most are given back.
+ * processor's caches. While the ring is busy nothing is asked of it; now and then, when there is
+ * nothing to do, those in the row are looked at, and most are given back. What was used since the
+ * last time stays until the next: it may well be used again.
  *
  * As many are kept as were taken lately between two such looks, so that what goes on as before
  * allocates nothing.
@@ -31,14 +32,16 @@ struct FastSpare* FastRingTakeSpare(struct FastRing* ring, void (*look)(struct F
         return NULL;
     ring->spares.taken++;
     spare->place = NULL;
+    spare->used = true;
     spare->look = look;
     return spare;
 }
 
-void FastRingForgetSpare(struct FastSpare* spare)
+void FastRingForgetSpare(struct FastRing* ring, struct FastSpare* spare)
 {
     if (spare->place == NULL)
         return;
+    ring->spares.rowed--;
     *spare->place = spare->next;
     if (spare->next != NULL)
         spare->next->place = spare->place;
@@ -47,7 +50,7 @@ void FastRingForgetSpare(struct FastSpare* spare)
 
 void FastRingGiveSpare(struct FastRing* ring, struct FastSpare* spare)
 {
-    FastRingForgetSpare(spare);
+    FastRingForgetSpare(ring, spare);
     if (ring->spares.count >= SPARE_MOST || FastRingIsEnding(ring)) {
         free(spare);
         return;
@@ -64,6 +67,7 @@ void FastRingRowSpare(struct FastRing* ring, struct FastSpare* spare)
     if (spare->next != NULL)
         spare->next->place = &spare->next;
     ring->spares.row = spare;
+    ring->spares.rowed++;
 }
 
 static void freeOne(struct FastRing* ring)
@@ -87,11 +91,20 @@ static void shrink(struct FastRing* ring)
 
 void FastRingLookAtSpares(struct FastRing* ring)
 {
-    struct FastSpare* spare;
-    while ((spare = ring->spares.row) != NULL) {
-        FastRingForgetSpare(spare);
-        spare->look(spare);
+    uint32_t staying = 0;
+    struct FastSpare* next = ring->spares.row;
+    while (next != NULL) {
+        struct FastSpare* spare = next;
+        next = spare->next;
+        if (spare->used && staying < FAST_SPARE_STAY) {
+            spare->used = false;
+            staying++;
+        } else {
+            FastRingForgetSpare(ring, spare);
+            spare->look(spare);
+        }
     }
+    ring->spares.idles = 0;
     shrink(ring);
 }
 

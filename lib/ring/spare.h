@@ -10,6 +10,8 @@
 enum
 {
     FAST_SPARE_SIZE = 384, /* bytes of a block */
+    FAST_SPARE_IDLES = 16, /* until the next look: it costs something, and so does giving back */
+    FAST_SPARE_STAY = 256, /* blocks that may stay where nothing needs them just now */
 };
 
 /* At the start of a block that is in use. */
@@ -17,6 +19,7 @@ struct FastSpare
 {
     struct FastSpare* next;   /* in the row of those to be looked at */
     struct FastSpare** place; /* NULL: in no row */
+    bool used;                /* since the last look */
     /* The ring has nothing to do: whoever needs the block no more gives it back. It may queue
      * nothing, and call no user. */
     void (*look)(struct FastSpare* spare);
@@ -32,17 +35,25 @@ void FastRingGiveSpare(struct FastRing* ring, struct FastSpare* spare);
 void FastRingRowSpare(struct FastRing* ring, struct FastSpare* spare);
 
 /* It is not looked at any more. */
-void FastRingForgetSpare(struct FastSpare* spare);
+void FastRingForgetSpare(struct FastRing* ring, struct FastSpare* spare);
 
-/* Has it looked at, once, before the ring sleeps. */
+/* It was used, and may be needed no more: has it looked at, once, when the ring has nothing to do
+ * for the second time, or sooner where there are many. */
 static inline void FastRingLookLater(struct FastRing* ring, struct FastSpare* spare)
 {
+    spare->used = true;
     if (spare->place == NULL)
         FastRingRowSpare(ring, spare);
 }
 
-/* The ring has nothing to do. */
+/* Looks at those in the row; few that were used since the last time stay until the next. */
 void FastRingLookAtSpares(struct FastRing* ring);
+
+/* The ring has nothing to do, and some are in the row: whether it is time to look. */
+static inline bool FastRingSparesAreDue(struct FastRing* ring)
+{
+    return ++ring->spares.idles >= FAST_SPARE_IDLES || ring->spares.rowed > FAST_SPARE_STAY;
+}
 
 /* Frees those that nobody uses, at the end of the ring. */
 void FastRingFreeSpares(struct FastRing* ring);

@@ -68,6 +68,7 @@ struct FastRing
     /* base */
     struct FastTaskQueue prepare;
     struct FastTaskQueue dispatch;
+    struct FastTaskQueue behind; /* for when all that has come is handled */
     struct FastRingMember* members;
     struct FastRingMember* nextToEnd; /* where the end goes on, whatever a callback unlinks */
     struct FastRingStarter* starters;
@@ -121,6 +122,8 @@ struct FastRing
         struct FastSpare* row;  /* to be looked at */
         uint32_t count;         /* free ones */
         uint32_t taken;         /* since the last look */
+        uint32_t rowed;         /* in the row */
+        uint32_t idles;         /* times that the ring had nothing to do since the last look */
         uint32_t keep;          /* free ones that are not too many */
     } spares;
 

@@ -25,6 +25,7 @@
 enum
 {
     TURN_REFUSED_MS = 10, /* pause when the kernel lacks memory */
+    TURN_BEHIND_MS = 10,  /* sleep while tasks wait for what is said to be there */
     TURN_SPIN_RETRY = 64, /* waits until spinning that did not pay is tried again */
     TURN_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
@@ -75,6 +76,8 @@ static int64_t sleepTime(struct FastRing* ring, uint32_t interval)
     if (interval == 0 || hasTasks(ring) || FastEnginePeek(ring->engine) != NULL ||
         FastEngineOverflown(ring->engine))
         return 0;
+    if (!FastTaskIsEmpty(&ring->behind) && interval > TURN_BEHIND_MS)
+        interval = TURN_BEHIND_MS; /* should nothing come after all */
     int64_t limit = interval == UINT32_MAX ? INT64_MAX : (int64_t)interval * FAST_MILLISECOND;
     /* At the end of the ring timers don't run any more. */
     bool ending = atomic_load(&ring->state) == RING_ENDING;
@@ -135,7 +138,7 @@ static bool hasEnough(const struct FastRing* ring, const sigset_t* mask)
 /* Submits and waits. Returns 0, -EINTR, or the errno of a dead engine. */
 static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
-    if (ring->spares.row != NULL && !FastRingHasWork(ring))
+    if (ring->spares.row != NULL && !FastRingHasWork(ring) && FastRingSparesAreDue(ring))
         FastRingLookAtSpares(ring);
     int64_t timeout = sleepTime(ring, interval);
     if (timeout == 0 && FastEngineReserved(ring->engine) == 0 && hasEnough(ring, mask))
@@ -187,6 +190,15 @@ static uint64_t reap(struct FastRing* ring)
     return count;
 }
 
+static void deferBehind(struct FastRing* ring)
+{
+    struct FastTask* task;
+    if (FastRingHasCompletions(ring))
+        return;
+    while ((task = FastTaskTake(&ring->behind)) != NULL)
+        FastRingDefer(ring, task);
+}
+
 /* Runs what is queued now; what is added meanwhile belongs to the next turn. */
 static void runDispatch(struct FastRing* ring)
 {
@@ -214,6 +226,8 @@ int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* ma
     if (result < 0 && result != -EINTR)
         return result == -EEXIST ? -EOWNERDEAD : result;
     reap(ring);
+    if (!FastTaskIsEmpty(&ring->behind))
+        deferBehind(ring);
     runDispatch(ring);
     FastRingExpireTimers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_COMPLETE);
@@ -228,13 +242,10 @@ void FastRingDrain(struct FastRing* ring)
     int64_t last = FastRingNow(ring);
     FastRingEndCalls(ring);
     for (;;) {
-        /* Its timer runs no more, and who waits holds its owner. Cancellations wait for what there
-         * is to be handled. */
-        if (FastEnginePeek(ring->engine) == NULL)
-            FastRingMemoryReturned(ring);
+        FastRingMemoryReturned(ring); /* its timer runs no more, and who waits holds its owner */
         runPrepare(ring);
         if (ring->statistics.operations == 0 && FastTaskIsEmpty(&ring->prepare) &&
-            FastTaskIsEmpty(&ring->dispatch))
+            FastTaskIsEmpty(&ring->dispatch) && FastTaskIsEmpty(&ring->behind))
             break;
         int64_t now = FastRingNow(ring);
         if (now - last > (int64_t)TURN_DRAIN_MS * FAST_MILLISECOND)
@@ -244,6 +255,7 @@ void FastRingDrain(struct FastRing* ring)
             break;
         if (reap(ring) > 0)
             last = now;
+        deferBehind(ring);
         runDispatch(ring);
     }
     FastRingRunCalls(ring); /* those that came without their wake being handled */

@@ -56,12 +56,22 @@ void FastSocketRetryCancel(struct FastSocket* socket, int result)
         FastSocketRetryLater(socket);
 }
 
+bool FastSocketRetryBehind(struct FastSocket* socket)
+{
+    if (!FastRingHasCompletions(socket->ring))
+        return false;
+    if (!FastTaskIsQueued(&socket->retry)) {
+        FastSocketHold(socket);
+        FastRingDeferBehind(socket->ring, &socket->retry);
+    }
+    return true;
+}
+
 bool FastSocketUpdate(struct FastSocket* socket, struct FastArmed* armed,
                       const struct FastArmedFunctions* functions, bool wanted, bool stale)
 {
-    if (armed->state != FAST_ARMED_AWAITING_END || !FastRingHasCompletions(socket->ring))
+    if (armed->state != FAST_ARMED_AWAITING_END || !FastSocketRetryBehind(socket))
         return FastArmedUpdate(socket->ring, armed, functions, wanted, stale);
-    FastSocketRetryLater(socket);
     return true;
 }
 

@@ -317,6 +317,10 @@ void FastSocketRetryLater(struct FastSocket* socket);
  * which gives up what doesn't end, not at all. */
 void FastSocketRetryCancel(struct FastSocket* socket, int result);
 
+/* Whether a cancellation that seems to have missed waits for what has come to be handled: the end
+ * of its target may be there. Then it is tried again. */
+bool FastSocketRetryBehind(struct FastSocket* socket);
+
 /* As FastArmedUpdate. A cancellation that was effective is made again, but not while its target's
  * end may be among what came with its own: many sockets that are released at once would all cancel
  * again in each turn. */

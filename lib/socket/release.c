@@ -113,7 +113,7 @@ static void becomeDefunct(struct FastSocket* socket, bool leak)
     FastSystemClose(socket->handle);
     FastOutputDropAll(socket, leak);
     if (socket->outbound != NULL)
-        FastRingForgetSpare(&socket->outbound->spare); /* loans may still come home */
+        FastRingForgetSpare(socket->ring, &socket->outbound->spare); /* loans may still come home */
     FastSocketEnterStage(socket, FAST_STAGE_CLOSED);
     dropSources(socket);
     FastRingUnlink(socket->ring, &socket->member);

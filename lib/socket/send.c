@@ -51,10 +51,8 @@ static bool prepareCancel(struct FastSocket* socket)
     const struct FastOperation* target = wanted ? operationInFlight(outbound) : NULL;
     if (target == NULL)
         return true;
-    if (outbound->canceling == FAST_SEND_CANCEL_DONE && FastRingHasCompletions(socket->ring)) {
-        FastSocketRetryLater(socket); /* its end may be among them */
+    if (outbound->canceling == FAST_SEND_CANCEL_DONE && FastSocketRetryBehind(socket))
         return true;
-    }
     outbound->cancel.function = onCancel;
     if (!FastRingCancel(socket->ring, &outbound->cancel, target))
         return false;

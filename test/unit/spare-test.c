@@ -34,19 +34,66 @@ static void sendSmall(void)
     complete(sendCount - 1, SMALL, 0);
 }
 
+/* Until whatever isn't needed is given back. */
+static void rest(void)
+{
+    for (int turn = 0; turn < 2 * FAST_SPARE_IDLES; turn++)
+        run();
+}
+
 CASE(spare, isGivenBackWhenNothingIsQueued)
 {
     openStream(0);
     ck_assert_ptr_null(self->outbound);
     sendSmall();
+    rest();
     ck_assert_ptr_null(self->outbound);
     ck_assert_uint_eq(GetFastSocketOutboundLength(self), 0);
     ck_assert_uint_eq(statistics().sentBytes, SMALL);
     ck_assert_uint_eq(statistics().sentOperations, 1);
     sendSmall();
+    rest();
     ck_assert_ptr_null(self->outbound);
     ck_assert_uint_eq(statistics().sentBytes, 2 * SMALL);
     ck_assert_uint_eq(statistics().sentOperations, 2);
+}
+
+/* What was used since the last look stays until the next. */
+CASE(spare, staysWhileItIsUsedAgain)
+{
+    openStream(0);
+    sendSmall();
+    const struct FastOutbound* outbound = self->outbound;
+    ck_assert_ptr_nonnull(outbound);
+    for (int round = 0; round < 4 * FAST_SPARE_IDLES; round++) {
+        sendSmall();
+        ck_assert_ptr_eq(self->outbound, outbound);
+    }
+    ck_assert_uint_eq(ring->spares.count, 0);
+    rest();
+    ck_assert_ptr_null(self->outbound);
+}
+
+static unsigned looks;
+
+static void countLook(struct FastSpare* spare)
+{
+    looks++;
+    FastRingGiveSpare(ring, spare);
+}
+
+/* Many at once are not kept waiting: few of them stay. */
+CASE(spare, boundsThoseThatStay)
+{
+    openStream(0);
+    looks = 0;
+    for (int index = 0; index < FAST_SPARE_STAY + 10; index++)
+        FastRingLookLater(ring, FastRingTakeSpare(ring, countLook));
+    run();
+    ck_assert_uint_eq(looks, 10);
+    rest();
+    ck_assert_uint_eq(looks, FAST_SPARE_STAY + 10);
+    ck_assert_ptr_null(ring->spares.row);
 }
 
 CASE(spare, allocatesNothingOnceWarm)
@@ -54,8 +101,10 @@ CASE(spare, allocatesNothingOnceWarm)
     openStream(0);
     sendSmall();
     forgetCalls(&blocks);
-    for (int round = 0; round < 20; round++)
+    for (int round = 0; round < 20; round++) {
         sendSmall();
+        rest();
+    }
     ck_assert_int_eq(countCalls(&blocks), 0);
     ck_assert_uint_eq(ring->spares.count, 1);
 }
@@ -70,6 +119,7 @@ CASE(spare, staysWhileSomethingIsInFlight)
     ck_assert_ptr_eq(self->outbound, before);
     ck_assert_uint_eq(GetFastSocketOutboundLength(self), SMALL - SMALL / 2);
     complete(1, SMALL - SMALL / 2, 0);
+    rest();
     ck_assert_ptr_null(self->outbound);
 }
 
@@ -86,6 +136,7 @@ CASE(spare, staysWithOptionsThatWereSet)
     run();
     ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_OUTBOUND_LIMIT, 0), 0);
     complete(1, SMALL, 0);
+    rest();
     ck_assert_ptr_null(self->outbound);
     ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD, 1), 0);
     sendSmall();
@@ -104,6 +155,7 @@ CASE(spare, staysWhileCorked)
     transmit(SMALL, 0);
     run();
     complete(1, SMALL, 0);
+    rest();
     ck_assert_ptr_null(self->outbound);
 }
 
@@ -123,6 +175,7 @@ CASE(spare, lacksMemory)
     openStream(0);
     failCall(&blocks, 1);
     ck_assert_int_eq(TransmitFastSocketData(self, NULL, 0, bytes, SMALL, 0), -ENOMEM);
+    rest();
     ck_assert_ptr_null(self->outbound);
     sendSmall();
 }
@@ -133,6 +186,7 @@ CASE(spare, releasesInOrderWithoutMemory)
 {
     openStream(0);
     sendSmall();
+    rest();
     FastRingFreeSpares(ring);
     FastSocketHold(self);
     failEveryCall(&blocks);
