@@ -9,11 +9,11 @@
 /* A completion with bytes says nothing for or against bundles: a piece of a buffer, and single
  * buffers are what has paid. */
 static inline bool FastBundleIsUsual(const struct FastSocket* socket,
-                                       const struct io_uring_cqe* completion)
+                                     const struct io_uring_cqe* completion)
 {
     const struct FastInbound* inbound = &socket->inbound;
     return inbound->receive.form == FAST_RECEIVE_MULTISHOT && inbound->contrary == 0 &&
-           (uint32_t)completion->res < FastProviderLength(inbound->provider);
+           (uint32_t)completion->res < FastProviderLength(FastSocketProvider(socket));
 }
 
 /* What FastBundleWeigh does where that is not clear at a glance. */

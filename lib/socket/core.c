@@ -19,6 +19,8 @@ enum
 void FastSocketFree(struct FastSocket* socket)
 {
     FastSocketDropOutbound(socket);
+    if (socket->inbound.queue.rules != NULL)
+        FastRingUnshare(socket->inbound.queue.rules);
     free(socket->extra);
     free(socket);
 }
@@ -134,6 +136,18 @@ void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage)
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 
+int FastSocketShare(struct FastSocket* socket, const struct FastCommon* values)
+{
+    const struct FastInboundRules* before = socket->inbound.queue.rules;
+    const struct FastCommon* common = FastRingShare(socket->ring, values, sizeof(*values));
+    if (common == NULL)
+        return -ENOMEM;
+    socket->inbound.queue.rules = &common->inbound;
+    if (before != NULL)
+        FastRingUnshare(before);
+    return 0;
+}
+
 struct FastExtra* FastSocketMakeExtra(struct FastSocket* socket)
 {
     if (socket->extra == NULL)
@@ -183,7 +197,7 @@ static void lookAtOutbound(struct FastSpare* spare)
     struct FastOutbound* outbound = FAST_CONTAINER(spare, struct FastOutbound, spare);
     struct FastSocket* socket = outbound->flight.socket;
     if (isOutboundEmpty(outbound) && isOutboundPlain(outbound) &&
-        !(socket->mode & FASTSOCKET_MODE_FILE_IO))
+        !FastSocketHasMode(socket, FASTSOCKET_MODE_FILE_IO))
         FastSocketDropOutbound(socket);
 }
 
@@ -207,7 +221,7 @@ int FastSocketMakeOutbound(struct FastSocket* socket)
     struct FastOutbound* outbound = FAST_CONTAINER(spare, struct FastOutbound, spare);
     *outbound = (struct FastOutbound){
         .spare = *spare,
-        .queue.messages = socket->maxMessages,
+        .queue.messages = FastSocketCommon(socket)->maxMessages,
         .flight.socket = socket,
         .trail.function = onTrail,
         .burst = CORE_BURST,

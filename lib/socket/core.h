@@ -154,13 +154,9 @@ enum FastReceiveForm
 struct FastInbound
 {
     struct FastInboundQueue queue;
-    struct FastRingBufferProvider* provider;
-    struct FastBufferPool* pool;
     /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
     struct FastArmed receive;
-    size_t turnLength; /* received in turn */
-    uint32_t turn;
-    int flags;          /* of the receive */
+    uint32_t turn;      /* in which the last bytes came */
     uint16_t stops;     /* FAST_STOP_* */
     uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
     uint16_t record;    /* errno of a record that only the user can take; 0 = none */
@@ -209,11 +205,25 @@ struct FastExtra
 
 struct FastKind;
 
+/* What many sockets have alike, and what seldom changes: kept once by ring/shared, so that a change
+ * makes another one. Compared as bytes: no padding. */
+struct FastCommon
+{
+    struct FastInboundRules inbound; /* comes first: by these the queue refers to it all */
+    const struct FastKind* kind;
+    struct FastRingBufferProvider* provider;
+    struct FastBufferPool* inboundPool;
+    struct FastBufferPool* outboundPool; /* may be NULL */
+    int receiveFlags;
+    uint32_t mode;        /* FASTSOCKET_MODE_* */
+    uint32_t releaseMs;   /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
+    uint32_t maxMessages; /* that go out together; 0: no limit */
+};
+
 struct FastSocket
 {
     struct FastRingMember member;
     struct FastRing* ring;
-    const struct FastKind* kind;
     HandleFastSocketEvent function;
     void* closure;
     struct FastTask prepare;
@@ -222,26 +232,22 @@ struct FastSocket
     struct FastInbound inbound;
     struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
     struct FastExtra* extra;       /* NULL: none of it was needed yet */
-    struct FastBufferPool* pool;   /* for what is sent; may be NULL */
-    struct FastArmed poll; /* form: enum FastPollForm; notes: FAST_POLL_* */
+    struct FastArmed poll;         /* form: enum FastPollForm; notes: FAST_POLL_* */
     uint32_t references;
     int handle;
-    uint32_t traits;      /* FAST_TRAIT_* */
-    uint32_t mode;        /* FASTSOCKET_MODE_* */
-    uint32_t releaseMs;   /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
-    uint16_t maxMessages; /* that go out together; 0: no limit */
-    uint16_t error;       /* the first final one that names a cause */
-    uint16_t streams;      /* of the C library that hold it */
-    uint8_t stage;        /* enum FastSocketStage */
-    uint8_t connection;   /* enum FastConnection */
-    uint8_t shutdown;     /* enum FastShutdown */
-    uint8_t due;          /* FAST_DUE_* */
-    uint8_t notifyDue;     /* FAST_NOTIFY_* */
-    uint8_t notified;      /* FAST_NOTIFIED_* */
-    bool counted;         /* in GetFastRingPending */
-    bool claimed;         /* a stream of the C library releases it */
-    bool released;        /* the user's reference is the release's now */
-    bool resetting;       /* the close resets the connection: no orderly end comes before it */
+    uint32_t traits;    /* FAST_TRAIT_* */
+    uint16_t error;     /* the first final one that names a cause */
+    uint16_t streams;   /* of the C library that hold it */
+    uint8_t stage;      /* enum FastSocketStage */
+    uint8_t connection; /* enum FastConnection */
+    uint8_t shutdown;   /* enum FastShutdown */
+    uint8_t due;        /* FAST_DUE_* */
+    uint8_t notifyDue;  /* FAST_NOTIFY_* */
+    uint8_t notified;   /* FAST_NOTIFIED_* */
+    bool counted;       /* in GetFastRingPending */
+    bool claimed;       /* a stream of the C library releases it */
+    bool released;      /* the user's reference is the release's now */
+    bool resetting;     /* the close resets the connection: no orderly end comes before it */
     struct
     {
         uint64_t bytes;
@@ -250,6 +256,43 @@ struct FastSocket
         uint64_t sentOperations;
     } statistics; /* as in struct FastSocketStatistics, but for what is in extra and outbound */
 };
+
+/* What it has in common with others. It may be another one after FastSocketShare. */
+static inline const struct FastCommon* FastSocketCommon(const struct FastSocket* socket)
+{
+    return (const struct FastCommon*)socket->inbound.queue.rules;
+}
+
+static inline const struct FastKind* FastSocketKind(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->kind;
+}
+
+static inline struct FastRingBufferProvider* FastSocketProvider(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->provider;
+}
+
+/* For what is received. */
+static inline struct FastBufferPool* FastSocketInboundPool(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->inboundPool;
+}
+
+/* For what is sent; may be NULL. */
+static inline struct FastBufferPool* FastSocketOutboundPool(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->outboundPool;
+}
+
+/* Whether it has a mode (FASTSOCKET_MODE_*). */
+static inline bool FastSocketHasMode(const struct FastSocket* socket, uint32_t mode)
+{
+    return FastSocketCommon(socket)->mode & mode;
+}
+
+/* Gives it these values, as it has them in common with whoever has them too: 0 or -ENOMEM. */
+int FastSocketShare(struct FastSocket* socket, const struct FastCommon* values);
 
 /* The user's reference and the retry, in zeroed memory. */
 void FastSocketInitialize(struct FastSocket* socket);
@@ -414,7 +457,8 @@ static inline bool FastSocketHasOutput(const struct FastSocket* socket)
  * buffers and descriptors may be queued without one. */
 static inline struct FastBufferPool* FastSocketPool(const struct FastSocket* socket)
 {
-    return socket->pool != NULL ? socket->pool : socket->inbound.pool;
+    struct FastBufferPool* pool = FastSocketOutboundPool(socket);
+    return pool != NULL ? pool : FastSocketInboundPool(socket);
 }
 
 /* How many sends are in flight. */

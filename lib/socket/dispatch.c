@@ -59,7 +59,7 @@ static void reportOutput(struct FastSocket* socket)
 static void reportMessageErrors(struct FastSocket* socket)
 {
     int error;
-    while (socket->stage == FAST_STAGE_LIVE && (error = socket->kind->nextError(socket)) != 0)
+    while (socket->stage == FAST_STAGE_LIVE && (error = FastSocketKind(socket)->nextError(socket)) != 0)
         report(socket, POLLERR, error);
 }
 
@@ -73,7 +73,7 @@ static void reportRecord(struct FastSocket* socket)
 
 static void reportFailure(struct FastSocket* socket)
 {
-    if (socket->kind->nextError != NULL)
+    if (FastSocketKind(socket)->nextError != NULL)
         reportMessageErrors(socket);
     else if (!FastSocketHasFailed(socket))
         reportRecord(socket);

@@ -20,13 +20,13 @@ static inline void countIn(struct FastSocket* socket, size_t length)
     uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
     if (inbound->turn != turn) {
         inbound->turn = turn;
-        inbound->turnLength = 0;
+        inbound->queue.recent = 0;
     }
-    inbound->turnLength += length;
+    inbound->queue.recent += (uint32_t)length; /* no turn brings 4 GiB */
     socket->statistics.messages++;
     socket->statistics.bytes += length;
     FastRingAddInbound(socket->ring, length);
-    if (inbound->turnLength >= inbound->queue.turnLimit)
+    if (inbound->queue.recent >= inbound->queue.rules->turnLimit)
         FastRingYield(socket->ring); /* answers go out first, and others have their turn */
 }
 
@@ -34,9 +34,9 @@ static inline void countIn(struct FastSocket* socket, size_t length)
 static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastInboundIsRoomy(&inbound->queue, length, FastProviderLength(inbound->provider)))
+    if (!FastInboundIsRoomy(&inbound->queue, length, FastProviderLength(FastSocketProvider(socket))))
         return NULL;
-    struct FastBuffer* chunk = FastPoolAllocate(inbound->pool, length);
+    struct FastBuffer* chunk = FastPoolAllocate(FastSocketInboundPool(socket), length);
     if (chunk == NULL)
         return NULL;
     memcpy(FastBufferData(chunk), data, length);
@@ -53,32 +53,32 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 /* ---- in ---- */
 
 /* Without memory the slot stays vacant; the provider fills it later. */
-static inline void replace(struct FastInbound* inbound, uint16_t id)
+static inline void replace(const struct FastCommon* common, uint16_t id)
 {
-    uint32_t length = FastProviderLength(inbound->provider);
-    struct FastBuffer* next = FastProviderIsPlenty(inbound->provider)
+    uint32_t length = FastProviderLength(common->provider);
+    struct FastBuffer* next = FastProviderIsPlenty(common->provider)
                                   ? NULL
-                                  : FastPoolAllocate(inbound->pool, length);
-    FastProviderReplace(inbound->provider, id, next != NULL ? FastBufferData(next) : NULL);
+                                  : FastPoolAllocate(common->inboundPool, length);
+    FastProviderReplace(common->provider, id, next != NULL ? FastBufferData(next) : NULL);
 }
 
 void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
 {
-    struct FastInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
-    FastProviderFilled(inbound->provider, id, length);
+    const struct FastCommon* common = FastSocketCommon(socket);
+    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(common->provider, id));
+    FastProviderFilled(common->provider, id, length);
     countIn(socket, length);
-    replace(inbound, id);
-    FastInboundPushFirst(&inbound->queue, chunk, length);
+    replace(common, id);
+    FastInboundPushFirst(&socket->inbound.queue, chunk, length);
 }
 
 /* A rest that found no room behind older bytes keeps its buffer. */
 static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
-    struct FastRingBufferProvider* provider = inbound->provider;
+    struct FastRingBufferProvider* provider = FastSocketProvider(socket);
     uint8_t* data = FastProviderPeek(provider, id);
-    countIn(socket, length - inbound->queue.headroom);
+    countIn(socket, length - inbound->queue.rules->headroom);
     size_t copied = FastInboundFill(&inbound->queue, data, length);
     if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
@@ -91,7 +91,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
         FastProviderReturn(provider, id);
     else {
         chunk = FastBufferOf(data);
-        replace(inbound, id);
+        replace(FastSocketCommon(socket), id);
     }
     push(socket, chunk, length - copied);
 }
@@ -112,20 +112,19 @@ static void closePassed(const struct FastSocket* socket, struct FastBuffer* chun
 
 static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
-    struct FastInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
+    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(FastSocketProvider(socket), id));
     FastBufferSetLength(chunk, length);
     closePassed(socket, chunk);
-    FastProviderReturn(inbound->provider, id);
+    FastProviderReturn(FastSocketProvider(socket), id);
 }
 
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 {
     const struct FastInbound* inbound = &socket->inbound;
     bool bundle = inbound->receive.form == FAST_RECEIVE_BUNDLE;
-    struct FastProviderSlots slots = FastProviderSlotsOf(inbound->provider, id, length, bundle);
+    struct FastProviderSlots slots = FastProviderSlotsOf(FastSocketProvider(socket), id, length, bundle);
     while (FastProviderNextSlot(&slots)) {
-        FastProviderFilled(inbound->provider, slots.id, slots.length);
+        FastProviderFilled(FastSocketProvider(socket), slots.id, slots.length);
         if (inbound->discard)
             discardSlot(socket, slots.id, slots.length);
         else
@@ -165,7 +164,7 @@ void FastIntakeDrop(struct FastSocket* socket)
 {
     struct FastBuffer* chunk = FastIntakePop(socket);
     closePassed(socket, chunk);
-    FastPoolRelease(socket->inbound.pool, chunk);
+    FastPoolRelease(FastSocketInboundPool(socket), chunk);
 }
 
 void FastIntakeDropAll(struct FastSocket* socket)
@@ -208,11 +207,11 @@ size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
     struct FastInboundQueue* queue = &inbound->queue;
     struct FastBuffer* chunk = queue->first;
     size_t length = queue->length;
-    if (chunk != queue->last || length > size || queue->layout == FAST_INBOUND_MESSAGES)
+    if (chunk != queue->last || length > size || queue->rules->layout == FAST_INBOUND_MESSAGES)
         return readOver(socket, data, size);
-    memcpy(data, FastBufferData(chunk) + queue->headroom + queue->offset, length);
+    memcpy(data, FastBufferData(chunk) + queue->offset, length);
     FastInboundEmpty(queue);
     FastRingTakeInbound(socket->ring, length);
-    FastPoolRelease(inbound->pool, chunk);
+    FastPoolRelease(FastSocketInboundPool(socket), chunk);
     return length;
 }

@@ -39,7 +39,7 @@ static void countTruncated(struct FastSocket* socket)
 struct FastAnswer FastMessageTake(struct FastSocket* socket, struct io_uring_recvmsg_out* out,
                                   size_t length)
 {
-    size_t stored = length - socket->inbound.queue.headroom;
+    size_t stored = length - socket->inbound.queue.rules->headroom;
     size_t real = out->payloadlen;
     if (out->flags & MSG_TRUNC &&
         (real > stored || !FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH)))
@@ -52,7 +52,7 @@ struct FastAnswer FastMessageTake(struct FastSocket* socket, struct io_uring_rec
 struct io_uring_recvmsg_out* FastMessageHeader(const struct FastSocket* socket,
                                                const struct io_uring_cqe* completion)
 {
-    return FastProviderPeek(socket->inbound.provider,
+    return FastProviderPeek(FastSocketProvider(socket),
                             (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT));
 }
 

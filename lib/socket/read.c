@@ -23,13 +23,13 @@ static inline ssize_t readOpen(struct FastSocket* socket, void* data, size_t siz
 {
     if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
         return -EBADF;
-    if (data == NULL || size == 0 || flags & ~socket->kind->readFlags)
+    if (data == NULL || size == 0 || flags & ~FastSocketKind(socket)->readFlags)
         return -EINVAL;
     if (isDrained(socket) && flags == 0) {
         socket->inbound.queue.wanted = 0;
         return 0;
     }
-    ssize_t count = socket->kind->read(socket, data, size, flags);
+    ssize_t count = FastSocketKind(socket)->read(socket, data, size, flags);
     FastReceiveBalance(socket);
     return count;
 }
@@ -54,10 +54,10 @@ static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk,
 {
     const struct FastInboundQueue* queue = &socket->inbound.queue;
     bool headed = FastSocketHeader(socket) != NULL;
-    size_t strip = headed ? 0 : queue->headroom;
+    size_t strip = headed ? 0 : queue->rules->headroom;
     if (strip + offset == 0)
         return;
-    uint8_t* data = FastBufferData(chunk) + (strip > 0 ? 0 : queue->headroom);
+    uint8_t* data = FastBufferData(chunk) + (strip > 0 ? 0 : queue->rules->headroom);
     size_t kept = FastInboundPayloadLength(queue, chunk) - offset;
     memmove(data, FastInboundPayload(queue, chunk) + offset, kept);
     FastBufferSetLength(chunk, FastBufferLength(chunk) - strip - offset);

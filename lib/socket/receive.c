@@ -135,7 +135,7 @@ void FastReceiveThrottle(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
     if (!FastArmedIsInFlight(&inbound->receive) || inbound->receive.form == FAST_RECEIVE_ONCE ||
-        inbound->queue.layout == FAST_INBOUND_MESSAGES)
+        inbound->queue.rules->layout == FAST_INBOUND_MESSAGES)
         return;
     inbound->rearm = true;
     FastSocketDefer(socket, FAST_DUE_RECEIVE);
@@ -165,10 +165,10 @@ static uint16_t bufferOf(const struct io_uring_cqe* completion)
 static void refuse(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastInbound* inbound = &socket->inbound;
-    FastProviderReject(inbound->provider, bufferOf(completion), (size_t)completion->res,
+    FastProviderReject(FastSocketProvider(socket), bufferOf(completion), (size_t)completion->res,
                        inbound->receive.form == FAST_RECEIVE_BUNDLE);
     FastRingDistrust(socket->ring);
-    if (socket->kind->keepError != NULL) {
+    if (FastSocketKind(socket)->keepError != NULL) {
         FastSocketFailOne(socket, EIO);
         return;
     }
@@ -182,16 +182,16 @@ static bool isReal(struct FastSocket* socket, const struct io_uring_cqe* complet
 {
     struct FastInbound* inbound = &socket->inbound;
     uint16_t id = bufferOf(completion);
-    if (completion->res < 0 || (completion->res == 0 && inbound->queue.headroom == 0)) {
-        FastProviderReject(inbound->provider, id, 0, false);
+    if (completion->res < 0 || (completion->res == 0 && inbound->queue.rules->headroom == 0)) {
+        FastProviderReject(FastSocketProvider(socket), id, 0, false);
         return true;
     }
     size_t length = (size_t)completion->res;
-    if (length < inbound->queue.headroom ||
-        !FastProviderIsPossible(inbound->provider, id, length,
+    if (length < inbound->queue.rules->headroom ||
+        !FastProviderIsPossible(FastSocketProvider(socket), id, length,
                                 inbound->receive.form == FAST_RECEIVE_BUNDLE))
         return false;
-    FastProviderFilled(inbound->provider, id, length);
+    FastProviderFilled(FastSocketProvider(socket), id, length);
     return true;
 }
 
@@ -222,13 +222,13 @@ static void countStarvation(struct FastSocket* socket)
 static void waitForBuffers(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastProviderGrow(inbound->provider))
+    if (!FastProviderGrow(FastSocketProvider(socket)))
         countStarvation(socket);
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
     struct FastExtra* extra = beginWaiting(socket, FAST_STOP_NO_BUFFERS);
     if (extra != NULL)
-        FastProviderWait(inbound->provider, &extra->waiter, inbound->receive.mark);
+        FastProviderWait(FastSocketProvider(socket), &extra->waiter, inbound->receive.mark);
 }
 
 /* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
@@ -311,13 +311,13 @@ static void handle(struct FastSocket* socket, const struct io_uring_cqe* complet
         inbound->unexpectedEnd = false;
         inbound->errors = 0;
     }
-    struct FastAnswer answer = socket->kind->classifyReceive(socket, completion);
+    struct FastAnswer answer = FastSocketKind(socket)->classifyReceive(socket, completion);
     if (answer.verdict == FAST_VERDICT_DATA) {
         takeData(socket, completion);
         return;
     }
     if (filled)
-        FastProviderReturn(inbound->provider, bufferOf(completion));
+        FastProviderReturn(FastSocketProvider(socket), bufferOf(completion));
     carry(socket, answer, state);
 }
 
@@ -328,9 +328,9 @@ static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* 
     const uint32_t both = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
     return (completion->flags & both) == both && completion->res > 0 &&
            FastSocketHas(socket, FAST_TRAIT_PLAIN) && inbound->queue.first == NULL &&
-           inbound->queue.headroom == 0 && inbound->end == FAST_INPUT_OPEN && !inbound->discard &&
+           inbound->queue.rules->headroom == 0 && inbound->end == FAST_INPUT_OPEN && !inbound->discard &&
            FastBundleIsUsual(socket, completion) &&
-           FastProviderIsPossible(inbound->provider, bufferOf(completion),
+           FastProviderIsPossible(FastSocketProvider(socket), bufferOf(completion),
                                   (size_t)completion->res, false);
 }
 
@@ -385,11 +385,11 @@ static bool prepare(struct FastArmed* armed)
 {
     struct FastSocket* socket = socketOf(armed);
     struct FastInbound* inbound = &socket->inbound;
-    FastProviderExpectSocket(inbound->provider);
-    FastProviderFillSoon(inbound->provider);
-    if (!socket->kind->prepareReceive(socket))
+    FastProviderExpectSocket(FastSocketProvider(socket));
+    FastProviderFillSoon(FastSocketProvider(socket));
+    if (!FastSocketKind(socket)->prepareReceive(socket))
         return false;
-    inbound->receive.mark = FastProviderMark(inbound->provider);
+    inbound->receive.mark = FastProviderMark(FastSocketProvider(socket));
     inbound->doubted = false;
     inbound->rearm = false;
     if (inbound->end == FAST_INPUT_ENDING)
@@ -403,7 +403,7 @@ bool FastReceivePrepare(struct FastSocket* socket)
     updateStops(socket);
     bool stale = inbound->rearm || inbound->end == FAST_INPUT_ENDING;
     return FastSocketUpdate(socket, &inbound->receive, &receiveFunctions, inbound->stops == 0,
-                           stale);
+                            stale);
 }
 
 static void holdSocket(struct FastArmed* armed)

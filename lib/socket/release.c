@@ -92,12 +92,13 @@ static bool isQuiet(const struct FastSocket* socket)
 
 static void dropSources(struct FastSocket* socket)
 {
-    if (socket->inbound.provider != NULL)
-        FastProviderDrop(socket->inbound.provider);
-    if (socket->inbound.pool != NULL)
-        FastPoolDrop(socket->inbound.pool);
-    if (socket->pool != NULL)
-        FastPoolDrop(socket->pool);
+    const struct FastCommon* common = FastSocketCommon(socket);
+    if (common->provider != NULL)
+        FastProviderDrop(common->provider);
+    if (common->inboundPool != NULL)
+        FastPoolDrop(common->inboundPool);
+    if (common->outboundPool != NULL)
+        FastPoolDrop(common->outboundPool);
 }
 
 /* Gives back everything but the memory, which may be left for a user who still has it. */
@@ -106,10 +107,10 @@ static void becomeDefunct(struct FastSocket* socket, bool leak)
     FastStallStop(socket);
     FastSocketStopWaiting(socket);
     FastIntakeDropAll(socket);
-    if (socket->kind->end != NULL)
-        socket->kind->end(socket, socket->resetting);
-    if (socket->kind->close != NULL)
-        socket->kind->close(socket);
+    if (FastSocketKind(socket)->end != NULL)
+        FastSocketKind(socket)->end(socket, socket->resetting);
+    if (FastSocketKind(socket)->close != NULL)
+        FastSocketKind(socket)->close(socket);
     FastSystemClose(socket->handle);
     FastOutputDropAll(socket, leak);
     if (socket->outbound != NULL)
@@ -172,10 +173,11 @@ void ReleaseFastSocket(struct FastSocket* socket)
     FastSocketEnterStage(socket, FAST_STAGE_FLUSHING);
     if (socket->outbound == NULL || socket->outbound->queue.first == NULL)
         return;
-    if (socket->releaseMs == 0)
+    uint32_t milliseconds = FastSocketCommon(socket)->releaseMs;
+    if (milliseconds == 0)
         reset(socket);
     else
-        FastStallWatch(socket, socket->releaseMs, reset);
+        FastStallWatch(socket, milliseconds, reset);
 }
 
 void AbortFastSocket(struct FastSocket* socket)

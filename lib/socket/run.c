@@ -31,12 +31,12 @@
 
 enum
 {
-    RUN_MAX = 64,               /* datagrams that every kernel joins */
-    RUN_MAX_BYTES = 65000,      /* of a run: what IPv4 with options has room for */
-    RUN_MAX_COPY = 4 << 10,     /* bytes of a handed-over buffer that are copied into a run */
-    RUN_MIN_PIECE = 1024,       /* memory of a message that others may be copied behind */
-    RUN_CLASS_SLACK = 64,       /* pools have classes of powers of two and this much more */
-    RUN_START = 256,            /* sends that start together at most */
+    RUN_MAX = 64,           /* datagrams that every kernel joins */
+    RUN_MAX_BYTES = 65000,  /* of a run: what IPv4 with options has room for */
+    RUN_MAX_COPY = 4 << 10, /* bytes of a handed-over buffer that are copied into a run */
+    RUN_MIN_PIECE = 1024,   /* memory of a message that others may be copied behind */
+    RUN_CLASS_SLACK = 64,   /* pools have classes of powers of two and this much more */
+    RUN_START = 256,        /* sends that start together at most */
     RUN_OVERHEAD = sizeof(struct FastMessage) + sizeof(struct sockaddr_in6),
 };
 
@@ -55,7 +55,7 @@ static bool isJoinable(const struct FastSocket* socket, const struct FastParts* 
     return parts->size > 0 && parts->size <= socket->outbound->joinMax &&
            parts->controlLength == 0 && !(flags & MSG_ZEROCOPY) &&
            (parts->buffer == NULL || parts->size <= RUN_MAX_COPY) &&
-           (!(socket->mode & FASTSOCKET_MODE_ZERO_COPY) ||
+           (!FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) ||
             parts->size < socket->outbound->threshold);
 }
 

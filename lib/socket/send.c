@@ -76,11 +76,11 @@ static bool sendFirst(struct FastSocket* socket)
     struct FastItem* first = socket->outbound->queue.first;
     if (first->kind > FAST_ITEM_MESSAGE)
         return FastSendOwnStart(socket, FastItemMessage(first));
-    if (socket->kind->pollsFirst != NULL && socket->kind->pollsFirst(socket)) {
+    if (FastSocketKind(socket)->pollsFirst != NULL && FastSocketKind(socket)->pollsFirst(socket)) {
         FastSentWaitForRoom(socket);
         return true;
     }
-    return socket->kind->startSend(socket);
+    return FastSocketKind(socket)->startSend(socket);
 }
 
 /* An errno is carried out as if a send of the queue had had it. */
@@ -91,7 +91,7 @@ static void tellDirect(struct FastSocket* socket)
     outbound->direct = 0;
     if (result < 0)
         FastSentCarry(socket, &outbound->flight,
-                      socket->kind->classifySend(socket, &outbound->flight, result));
+                      FastSocketKind(socket)->classifySend(socket, &outbound->flight, result));
     else
         FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
@@ -125,7 +125,7 @@ static inline bool isOrdinary(const struct FastSocket* socket)
     const struct FastOutbound* outbound = socket->outbound;
     return outbound != NULL && outbound->inFlight == 0 && outbound->direct == 0 &&
            outbound->queue.first != NULL && outbound->queue.first->kind == FAST_ITEM_BYTES &&
-           maySend(socket) && socket->kind->pollsFirst == NULL;
+           maySend(socket) && FastSocketKind(socket)->pollsFirst == NULL;
 }
 
 bool FastSendPrepare(struct FastSocket* socket)
@@ -133,5 +133,5 @@ bool FastSendPrepare(struct FastSocket* socket)
     if (!isOrdinary(socket))
         return prepareAny(socket);
     socket->outbound->finish = FastSentFinish;
-    return socket->kind->startSend(socket);
+    return FastSocketKind(socket)->startSend(socket);
 }

@@ -213,7 +213,7 @@ __attribute__((noinline)) static void finishAny(struct FastFlight* flight, int r
     bool messages = flight->message != NULL;
     outbound->current = NULL;
     FastFlightEnd(flight);
-    struct FastAnswer answer = socket->kind->classifySend(socket, flight, result);
+    struct FastAnswer answer = FastSocketKind(socket)->classifySend(socket, flight, result);
     if (answer.verdict == FAST_VERDICT_DATA)
         acceptSent(socket, flight, (size_t)answer.value);
     else

@@ -50,7 +50,7 @@ int FastTransmitCheck(const struct FastSocket* socket, const struct FastParts* p
     int state = FastTransmitCheckState(socket);
     if (state != 0 && state != -EPIPE)
         return state;
-    int result = socket->kind->checkSend(socket, parts, flags);
+    int result = FastSocketKind(socket)->checkSend(socket, parts, flags);
     if (result == 0)
         result = state;
     return result == 0 ? checkLimit(socket) : result;
@@ -78,7 +78,7 @@ static int append(struct FastSocket* socket, const struct FastParts* parts, int 
     result = parts->size >= FAST_DIRECT_MIN ? FastDirectSend(socket, parts, flags)
                                             : FAST_DIRECT_NOT;
     if (result == FAST_DIRECT_NOT)
-        result = socket->kind->append(socket, parts, flags);
+        result = FastSocketKind(socket)->append(socket, parts, flags);
     if (result == 0)
         FastTransmitNote(socket);
     return result;
@@ -93,7 +93,7 @@ static inline bool isReady(const struct FastSocket* socket)
     return socket != NULL && FastRingIsOpen(socket->ring) && checkLimit(socket) == 0 &&
            socket->stage == FAST_STAGE_LIVE &&
            socket->shutdown == FAST_SHUTDOWN_NONE && !FastSocketHasFailed(socket) &&
-           socket->pool != NULL;
+           FastSocketOutboundPool(socket) != NULL;
 }
 
 /* What lies behind other bytes is counted already, and mostly due. */
@@ -111,7 +111,7 @@ static inline bool begin(struct FastSocket* socket, const void* data, size_t siz
 {
     if (socket->outbound == NULL && FastSocketMakeOutbound(socket) < 0)
         return false;
-    if (!FastOutboundBegin(&socket->outbound->queue, socket->pool, data, size))
+    if (!FastOutboundBegin(&socket->outbound->queue, FastSocketOutboundPool(socket), data, size))
         return false;
     FastSocketCountOn(socket);
     FastSocketDefer(socket, FAST_DUE_SEND);
@@ -126,7 +126,7 @@ __attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const 
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
     if (socket->outbound == NULL)
         return -ENOMEM; /* it was to be made just now */
-    int result = FastOutboundCopy(&socket->outbound->queue, socket->pool, &vector, size, 0);
+    int result = FastOutboundCopy(&socket->outbound->queue, FastSocketOutboundPool(socket), &vector, size, 0);
     if (result == 0)
         FastTransmitNote(socket);
     return result;
@@ -134,7 +134,7 @@ __attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const 
 
 static inline bool isStream(const struct FastSocket* socket)
 {
-    return socket->kind->layout == FAST_INBOUND_BYTES &&
+    return FastSocketKind(socket)->layout == FAST_INBOUND_BYTES &&
            FastSocketHas(socket, FAST_TRAIT_WRITABLE);
 }
 
@@ -155,7 +155,7 @@ __attribute__((noinline)) static int transmitData(struct FastSocket* socket,
     int result = FastTransmitCheck(socket, &parts, flags);
     if (isOfArguments(result))
         return result;
-    if ((data == NULL && size > 0) || socket->pool == NULL)
+    if ((data == NULL && size > 0) || FastSocketOutboundPool(socket) == NULL)
         return -EINVAL;
     return result < 0 ? result : append(socket, &parts, flags);
 }
@@ -200,7 +200,7 @@ int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message,
     if (result != 0 && result != -EPIPE)
         return result;
     result = checkVector(message, &size);
-    if (result == 0 && socket->pool == NULL)
+    if (result == 0 && FastSocketOutboundPool(socket) == NULL)
         result = -EINVAL;
     if (result < 0)
         return result;
