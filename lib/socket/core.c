@@ -29,7 +29,7 @@ void FastSocketFree(struct FastSocket* socket)
 void FastSocketEnd(struct FastSocket* socket)
 {
     struct FastRing* ring = socket->ring;
-    FastRingUnlink(ring, &socket->member);
+    FastRingUnlink(ring, &socket->worker.member);
     FastSocketFree(socket);
     FastRingDrop(ring);
 }
@@ -46,10 +46,10 @@ int FastSocketCheckAll(const struct FastSocket* socket)
 /* One task for all that waits: what lacks memory lacks it together. */
 void FastSocketRetryLater(struct FastSocket* socket)
 {
-    if (FastTaskIsQueued(&socket->retry))
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_RETRY))
         return;
     FastSocketHold(socket);
-    FastRingWaitMemory(socket->ring, &socket->retry);
+    FastRingWaitMemoryWork(socket->ring, &socket->worker, FAST_RING_RETRY);
 }
 
 void FastSocketRetryCancel(struct FastSocket* socket, int result)
@@ -62,9 +62,9 @@ bool FastSocketRetryBehind(struct FastSocket* socket)
 {
     if (!FastRingHasCompletions(socket->ring))
         return false;
-    if (!FastTaskIsQueued(&socket->retry)) {
+    if (!FastRingWorkIsQueued(&socket->worker, FAST_RING_RETRY)) {
         FastSocketHold(socket);
-        FastRingDeferBehind(socket->ring, &socket->retry);
+        FastRingDeferBehind(socket->ring, &socket->worker, FAST_RING_RETRY);
     }
     return true;
 }
@@ -89,9 +89,9 @@ void FastSocketBackOffSend(struct FastSocket* socket)
     FastSocketRetryLater(socket);
 }
 
-static bool onRetry(struct FastTask* task)
+bool FastSocketRetry(struct FastRingWorker* worker)
 {
-    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, retry);
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
     socket->inbound.stops &= (uint16_t)~FAST_STOP_BACKOFF;
     FastArmedRetry(&socket->inbound.receive);
     FastArmedRetry(&socket->poll);
@@ -249,11 +249,4 @@ void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry)
     entry->flags |= IOSQE_IO_LINK;
     outbound->trails++;
     FastSocketHold(socket);
-}
-
-/* The first reference is the user's. */
-void FastSocketInitialize(struct FastSocket* socket)
-{
-    socket->references = 1;
-    socket->retry.function = onRetry;
 }

@@ -164,10 +164,10 @@ struct FastInbound
     uint8_t errors;     /* of messages, in a row */
     uint8_t better;     /* the form that pays, of the first two; another may be needed */
     uint8_t changes;    /* so often bundles were chosen */
-    bool rearm;         /* what is in flight has not the form that is wanted now */
     bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
-    bool discard;       /* what comes is dropped */
-    bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
+    bool rearm : 1;     /* what is in flight has not the form that is wanted now */
+    bool discard : 1;   /* what comes is dropped */
+    bool doubted : 1;   /* it gave -ECANCELED, which may be ours or the file's */
 };
 
 /* ---- the poll: what send and receive don't see ---- */
@@ -222,13 +222,10 @@ struct FastCommon
 
 struct FastSocket
 {
-    struct FastRingMember member;
+    struct FastRingWorker worker;
     struct FastRing* ring;
     HandleFastSocketEvent function;
     void* closure;
-    struct FastTask prepare;
-    struct FastTask dispatch;
-    struct FastTask retry; /* what the kernel had no memory for, or failed to cancel */
     struct FastInbound inbound;
     struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
     struct FastExtra* extra;       /* NULL: none of it was needed yet */
@@ -245,9 +242,9 @@ struct FastSocket
     uint8_t notifyDue;  /* FAST_NOTIFY_* */
     uint8_t notified;   /* FAST_NOTIFIED_* */
     bool counted;       /* in GetFastRingPending */
-    bool claimed;       /* a stream of the C library releases it */
-    bool released;      /* the user's reference is the release's now */
-    bool resetting;     /* the close resets the connection: no orderly end comes before it */
+    bool claimed : 1;   /* a stream of the C library releases it */
+    bool released : 1;  /* the user's reference is the release's now */
+    bool resetting : 1; /* the close resets the connection: no orderly end comes before it */
     struct
     {
         uint64_t bytes;
@@ -294,9 +291,6 @@ static inline bool FastSocketHasMode(const struct FastSocket* socket, uint32_t m
 /* Gives it these values, as it has them in common with whoever has them too: 0 or -ENOMEM. */
 int FastSocketShare(struct FastSocket* socket, const struct FastCommon* values);
 
-/* The user's reference and the retry, in zeroed memory. */
-void FastSocketInitialize(struct FastSocket* socket);
-
 /* Frees its memory, of which nobody else knows. */
 void FastSocketFree(struct FastSocket* socket);
 
@@ -337,25 +331,29 @@ static inline int FastSocketCheck(const struct FastSocket* socket)
 static inline void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
 {
     socket->due |= parts;
-    if (FastTaskIsQueued(&socket->prepare) || socket->stage == FAST_STAGE_CLOSED)
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_PREPARE) ||
+        socket->stage == FAST_STAGE_CLOSED)
         return;
     FastSocketHold(socket);
-    FastRingDefer(socket->ring, &socket->prepare);
+    FastRingDeferWork(socket->ring, &socket->worker, FAST_RING_PREPARE);
 }
 
 /* The same of the dispatch task, for news (FAST_NOTIFY_*): a closed socket has nobody to call. */
 static inline void FastSocketNotify(struct FastSocket* socket, uint8_t due)
 {
     socket->notifyDue |= due;
-    if (FastTaskIsQueued(&socket->dispatch) || socket->stage == FAST_STAGE_CLOSED)
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_DISPATCH) ||
+        socket->stage == FAST_STAGE_CLOSED)
         return;
     FastSocketHold(socket);
-    FastRingNotify(socket->ring, &socket->dispatch);
+    FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
 }
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The
  * other two say in addition that receiving, or sending, backs off until then. */
 void FastSocketRetryLater(struct FastSocket* socket);
+/* What it comes to: the function of the retry. */
+bool FastSocketRetry(struct FastRingWorker* worker);
 /* The same after a cancellation that found its target at work (-EALREADY); at the end of the ring,
  * which gives up what doesn't end, not at all. */
 void FastSocketRetryCancel(struct FastSocket* socket, int result);

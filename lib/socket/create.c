@@ -133,14 +133,36 @@ static void initializeConnection(struct FastSocket* socket, const struct FastFin
 static int initialize(struct FastSocket* socket, const struct FastFinding* finding)
 {
     socket->traits = finding->traits;
-    FastSocketInitialize(socket);
+    socket->references = 1; /* the user's */
     initializeConnection(socket, finding);
     FastReceiveInitialize(socket);
     FastPollInitialize(socket);
-    socket->prepare.function = FastPrepareRun;
-    socket->dispatch.function = FastDispatchRun;
     return finding->kind->initialize != NULL ? finding->kind->initialize(socket, finding) : 0;
 }
+
+static void throttleMember(struct FastRingMember* member)
+{
+    FastReceiveThrottle(FAST_CONTAINER(member, struct FastSocket, worker.member));
+}
+
+static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
+{
+    (void)member;
+    statistics->sockets++;
+}
+
+static const struct FastRingMemberFunctions functions = {
+    .end = FastReleaseEndMember,
+    .close = FastReleaseCloseMember,
+    .throttle = throttleMember,
+    .count = countMember,
+    .work =
+        {
+            [FAST_RING_PREPARE - 1] = FastPrepareRun,
+            [FAST_RING_DISPATCH - 1] = FastDispatchRun,
+            [FAST_RING_RETRY - 1] = FastSocketRetry,
+        },
+};
 
 /* Nothing fails from here on: the socket holds what it uses, and its tasks are queued. */
 static void start(struct FastSocket* socket)
@@ -154,7 +176,7 @@ static void start(struct FastSocket* socket)
         FastPoolHold(common->inboundPool);
     if (common->outboundPool != NULL)
         FastPoolHold(common->outboundPool);
-    FastRingLink(socket->ring, &socket->member, &FastSocketMember);
+    FastRingLink(socket->ring, &socket->worker.member, &functions);
     if (socket->error != 0)
         FastSocketFail(socket, socket->error);
     FastSocketNotify(socket, FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NOTIFY_OUTPUT : 0);

@@ -159,9 +159,9 @@ static inline void reportShortly(struct FastSocket* socket)
         reportAll(socket);
 }
 
-bool FastDispatchRun(struct FastTask* task)
+bool FastDispatchRun(struct FastRingWorker* worker)
 {
-    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, dispatch);
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
     if (socket->stage == FAST_STAGE_LIVE)
         reportShortly(socket);
     if (socket->outbound != NULL && socket->outbound->canceled.first != NULL) {

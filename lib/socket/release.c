@@ -117,7 +117,7 @@ static void becomeDefunct(struct FastSocket* socket, bool leak)
         FastRingForgetSpare(socket->ring, &socket->outbound->spare); /* loans may still come home */
     FastSocketEnterStage(socket, FAST_STAGE_CLOSED);
     dropSources(socket);
-    FastRingUnlink(socket->ring, &socket->member);
+    FastRingUnlink(socket->ring, &socket->worker.member);
     if (socket->released)
         FastSocketDrop(socket);
 }
@@ -205,9 +205,9 @@ int ShutdownFastSocket(struct FastSocket* socket)
 
 /* ---- the end of the ring ---- */
 
-static void endMember(struct FastRingMember* member)
+void FastReleaseEndMember(struct FastRingMember* member)
 {
-    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, member);
+    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, worker.member);
     FastSocketHold(socket);
     FastDispatchRingEnd(socket);
     /* From here on only cancellations enter the kernel; what waits for the peer is not waited
@@ -222,17 +222,16 @@ static void endMember(struct FastRingMember* member)
 /* Tasks that are still queued will never run; each holds a reference. */
 static void dropTasks(struct FastSocket* socket)
 {
-    const struct FastTask* tasks[] = {&socket->prepare, &socket->dispatch, &socket->retry};
-    for (size_t index = 0; index < sizeof(tasks) / sizeof(tasks[0]); index++)
-        if (FastTaskIsQueued(tasks[index]))
+    for (enum FastRingWork number = 1; number <= FAST_RING_WORKS; number++)
+        if (FastRingWorkIsQueued(&socket->worker, number))
             FastSocketDrop(socket);
 }
 
 /* orderly: the tasks' references are the last. Otherwise operations that never complete have some
  * too, which count no more; the kernel writes to our buffers, not to the socket. */
-static void closeMember(struct FastRingMember* member, bool orderly)
+void FastReleaseCloseMember(struct FastRingMember* member, bool orderly)
 {
-    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, member);
+    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, worker.member);
     FastSocketHold(socket);
     if (orderly)
         dropTasks(socket);
@@ -241,21 +240,3 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     becomeDefunct(socket, !orderly);
     FastSocketDrop(socket);
 }
-
-static void throttleMember(struct FastRingMember* member)
-{
-    FastReceiveThrottle(FAST_CONTAINER(member, struct FastSocket, member));
-}
-
-static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
-{
-    (void)member;
-    statistics->sockets++;
-}
-
-const struct FastRingMemberFunctions FastSocketMember = {
-    .end = endMember,
-    .close = closeMember,
-    .throttle = throttleMember,
-    .count = countMember,
-};

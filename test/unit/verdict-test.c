@@ -41,11 +41,13 @@ static struct FastMessage message;
 static int peer = -1; /* of what stands for a file of our own */
 static uint32_t seen; /* a bit for each verdict */
 
-static bool doNothing(struct FastTask* task)
+static bool doNothing(struct FastRingWorker* worker)
 {
-    (void)task;
+    (void)worker;
     return true;
 }
+
+static const struct FastRingMemberFunctions idle = {.work = {doNothing, doNothing, doNothing}};
 
 /* Flights of theirs carry bytes, not messages. */
 static bool isBytes(const struct FastKind* kind)
@@ -108,10 +110,8 @@ static void openSocket(const struct FastKind* kind, const struct Row* row)
     self->ring = ring;
     self->handle = HANDLE;
     self->traits = row->traits;
-    FastSocketInitialize(self);
-    self->prepare.function = doNothing;
-    self->dispatch.function = doNothing;
-    self->retry.function = doNothing;
+    self->references = 1;
+    self->worker.member.functions = &idle;
     simulated = (struct SimulatedSystem){0};
     openInbound(kind, row);
     const struct FastFinding finding = {.largest = row->largest, .fileState = row->state};
