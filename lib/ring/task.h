@@ -10,8 +10,8 @@
 
 /*
  * What stands in a queue: the address of a link, and in the bits that addresses leave free which of
- * its owner's it is. 0: nothing. So whoever has several tasks, and is one of many, needs no more for
- * each than the link.
+ * its owner's it is. 0: nothing. So whoever has several tasks, and is one of many, needs no more
+ * for each than the link.
  */
 typedef uintptr_t FastWork;
 

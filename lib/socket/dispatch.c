@@ -59,7 +59,8 @@ static void reportOutput(struct FastSocket* socket)
 static void reportMessageErrors(struct FastSocket* socket)
 {
     int error;
-    while (socket->stage == FAST_STAGE_LIVE && (error = FastSocketKind(socket)->nextError(socket)) != 0)
+    while (socket->stage == FAST_STAGE_LIVE &&
+           (error = FastSocketKind(socket)->nextError(socket)) != 0)
         report(socket, POLLERR, error);
 }
 

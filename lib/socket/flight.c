@@ -95,7 +95,8 @@ static bool isLent(struct FastSocket* socket, const struct FastSend* send)
 {
     struct FastOutbound* outbound = socket->outbound;
     bool wanted = send->flags & MSG_ZEROCOPY ||
-                  (FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) && send->bytes >= outbound->threshold);
+                  (FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) &&
+                   send->bytes >= outbound->threshold);
     if (!wanted || send->bytes == 0 || !FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES))
         return false;
     uint64_t needed = send->header != NULL ? FASTRING_FEATURE_SENDMSG_ZERO_COPY

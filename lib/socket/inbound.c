@@ -119,7 +119,8 @@ size_t FastInboundCopy(const struct FastInboundQueue* queue, uint8_t* data, size
 /* Bytes, or what memory they hold beyond one turn's share, if that is more. */
 static size_t levelOf(const struct FastInboundQueue* queue)
 {
-    uint64_t share = queue->rules->turnLimit < queue->rules->high ? queue->rules->turnLimit : queue->rules->high;
+    uint64_t share = queue->rules->turnLimit < queue->rules->high ? queue->rules->turnLimit
+                                                                  : queue->rules->high;
     if (queue->rules->layout == FAST_INBOUND_BYTES || queue->footprint < share)
         return queue->length;
     size_t memory = queue->footprint - (size_t)share;

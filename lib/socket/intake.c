@@ -34,7 +34,8 @@ static inline void countIn(struct FastSocket* socket, size_t length)
 static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastInboundIsRoomy(&inbound->queue, length, FastProviderLength(FastSocketProvider(socket))))
+    if (!FastInboundIsRoomy(&inbound->queue, length,
+                            FastProviderLength(FastSocketProvider(socket))))
         return NULL;
     struct FastBuffer* chunk = FastPoolAllocate(FastSocketInboundPool(socket), length);
     if (chunk == NULL)
@@ -122,7 +123,8 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 {
     const struct FastInbound* inbound = &socket->inbound;
     bool bundle = inbound->receive.form == FAST_RECEIVE_BUNDLE;
-    struct FastProviderSlots slots = FastProviderSlotsOf(FastSocketProvider(socket), id, length, bundle);
+    struct FastProviderSlots slots = FastProviderSlotsOf(FastSocketProvider(socket), id, length,
+                                                         bundle);
     while (FastProviderNextSlot(&slots)) {
         FastProviderFilled(FastSocketProvider(socket), slots.id, slots.length);
         if (inbound->discard)

@@ -80,11 +80,13 @@ static bool prepareBytes(struct FastSocket* socket)
     uint64_t owner = entry->user_data;
     if (!inbound->discard && FastRingInboundIsFull(socket->ring)) {
         inbound->receive.form = FAST_RECEIVE_ONCE;
-        io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(FastSocketProvider(socket)),
+        io_uring_prep_recv(entry, socket->handle, NULL,
+                           FastProviderLength(FastSocketProvider(socket)),
                            FastSocketCommon(socket)->receiveFlags);
     } else {
         inbound->receive.form = FAST_RECEIVE_MULTISHOT;
-        io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, FastSocketCommon(socket)->receiveFlags);
+        io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0,
+                                     FastSocketCommon(socket)->receiveFlags);
         boundReceive(socket, entry);
     }
     entry->user_data = owner;
@@ -108,7 +110,9 @@ bool FastKindPrepareReceive(struct FastSocket* socket)
 static bool lostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket))
 {
     const struct FastInbound* inbound = &socket->inbound;
-    uint32_t available = FastSocketProvider(socket) != NULL ? FastProviderAvailable(FastSocketProvider(socket)) : 0;
+    uint32_t available = FastSocketProvider(socket) != NULL
+                             ? FastProviderAvailable(FastSocketProvider(socket))
+                             : 0;
     if (!FastSocketHas(socket, FAST_TRAIT_OWN_SHORTAGE) || available == 0)
         return false;
     bool dropped = hasDropped != NULL && hasDropped(socket);

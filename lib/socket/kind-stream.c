@@ -36,8 +36,9 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
     return answer.verdict == FAST_VERDICT_FAIL ? FastTlsReceiveError(socket, answer.value) : answer;
 }
 
-/* For this reader what he waits for is enough: so it does not matter if no memory is there. */
-static void raiseMark(struct FastSocket* socket, size_t size)
+/* For this reader what he waits for is enough: so it does not matter if no memory is there. Not
+ * inline: the short way would make room for it. */
+__attribute__((noinline)) static void raiseMark(struct FastSocket* socket, size_t size)
 {
     struct FastCommon common = *FastSocketCommon(socket);
     common.inbound.high = size;

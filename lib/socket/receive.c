@@ -328,8 +328,8 @@ static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* 
     const uint32_t both = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
     return (completion->flags & both) == both && completion->res > 0 &&
            FastSocketHas(socket, FAST_TRAIT_PLAIN) && inbound->queue.first == NULL &&
-           inbound->queue.rules->headroom == 0 && inbound->end == FAST_INPUT_OPEN && !inbound->discard &&
-           FastBundleIsUsual(socket, completion) &&
+           inbound->queue.rules->headroom == 0 && inbound->end == FAST_INPUT_OPEN &&
+           !inbound->discard && FastBundleIsUsual(socket, completion) &&
            FastProviderIsPossible(FastSocketProvider(socket), bufferOf(completion),
                                   (size_t)completion->res, false);
 }

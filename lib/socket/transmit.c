@@ -126,7 +126,8 @@ __attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const 
     const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
     if (socket->outbound == NULL)
         return -ENOMEM; /* it was to be made just now */
-    int result = FastOutboundCopy(&socket->outbound->queue, FastSocketOutboundPool(socket), &vector, size, 0);
+    int result = FastOutboundCopy(&socket->outbound->queue, FastSocketOutboundPool(socket), &vector,
+                                  size, 0);
     if (result == 0)
         FastTransmitNote(socket);
     return result;

@@ -21,13 +21,13 @@ enum
 static struct Countdown pieces;
 
 FAILING_CALL(&pieces, NULL, struct FastBuffer*, FastPoolAllocateAnyhow,
-             (struct FastBufferPool * pool, size_t size), (pool, size))
+             (struct FastBufferPool* pool, size_t size), (pool, size))
 
-static ssize_t answer; /* bytes that are taken at most, or a negative errno */
+static ssize_t answer;    /* bytes that are taken at most, or a negative errno */
 static unsigned calls;
-static size_t offered;   /* bytes of the last call */
-static size_t vectors;   /* of the same */
-static const void* last; /* where its last vector begins */
+static size_t offered;    /* bytes of the last call */
+static size_t vectors;    /* of the same */
+static const void* last;  /* where its last vector begins */
 static uint8_t taken[sizeof(bytes)];
 static size_t takenCount; /* bytes that were taken, of all calls */
 
@@ -236,7 +236,8 @@ CASE(direct, needsMemoryFirst)
 {
     int needed = 0;
     openAnswering(ALL);
-    FastPoolSetReserve(FastSocketOutboundPool(self), 0); /* what is freed is not had again without a call */
+    /* What is freed is not had again without a call. */
+    FastPoolSetReserve(FastSocketOutboundPool(self), 0);
     transmit(SMALL, 0);
     failNoCall(&pieces);
     forgetCalls(&pieces);
@@ -299,9 +300,11 @@ static void transmitControl(size_t size)
     {
         struct cmsghdr header;
         uint8_t space[CMSG_SPACE(sizeof(int))];
-    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS}};
     struct iovec vector = {.iov_base = bytes + queued, .iov_len = size};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
     memcpy(CMSG_DATA(&control.header), &peer, sizeof(peer));
     ck_assert_int_eq(TransmitFastSocketMessage(self, &message, 0), 0);
     queued += size;
@@ -394,8 +397,7 @@ CASE_ROUNDS(direct, waitsWhileSendsAreStopped, 3)
 {
     openAnswering(ALL);
     transmit(SMALL, 0);
-    uint8_t stops = round == 0 ? FAST_SEND_STOP_BACKOFF : round == 1 ? FAST_SEND_STOP_ROOM
-                                                                     : 0;
+    uint8_t stops = round == 0 ? FAST_SEND_STOP_BACKOFF : round == 1 ? FAST_SEND_STOP_ROOM : 0;
     self->outbound->stops = stops;
     self->outbound->canceling = round == 2 ? FAST_SEND_CANCEL_IN_FLIGHT : FAST_SEND_CANCEL_NONE;
     transmit(MUCH, 0);
