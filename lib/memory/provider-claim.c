@@ -18,13 +18,18 @@
 bool FastProviderIsBundlePossible(const struct FastRingBufferProvider* provider, uint16_t id,
                                   size_t length)
 {
-    struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, true);
-    while (FastProviderNextSlot(&slots)) {
-        size_t room = FastProviderRoom(provider, slots.id);
-        if (room == 0 || slots.length > room)
-            return false;
+    size_t most = provider->length;
+    int next = id;
+    while (next >= 0) {
+        size_t room = FastProviderRoom(provider, (uint16_t)next);
+        if (length <= room)
+            return room > 0;
+        if (room < most)
+            return false; /* the kernel fills each before it goes to the next */
+        length -= most;
+        next = FastProviderNext(provider, (uint16_t)next);
     }
-    return slots.left == 0;
+    return false;
 }
 
 /* How many slots from this one on the kernel has taken from its ring, so that they may be put

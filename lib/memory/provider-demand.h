@@ -77,15 +77,15 @@ static inline uint32_t FastProviderRound(const struct FastRingBufferProvider* pr
     return deferred ? FastProviderEnters(provider) : (uint32_t)FastRingTurn(provider->ring);
 }
 
-/* A slot was taken. Nobody counts while the least number is there. */
-static inline void FastProviderNoteTaken(struct FastRingBufferProvider* provider)
+/* Slots were taken. Nobody counts while the least number is there. */
+static inline void FastProviderNoteTaken(struct FastRingBufferProvider* provider, uint32_t number)
 {
     struct FastProviderDemand* demand = &provider->demand;
     if (demand->wanted == demand->least)
         return;
     if (demand->round != FastProviderRound(provider))
         FastProviderEndRound(provider);
-    demand->taken++;
+    demand->taken += number;
 }
 
 #endif

@@ -24,28 +24,18 @@ void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask*
 
 /* The kernel's tail and our sequence count the same. An entry's last member is the tail itself
  * in the first. */
-static inline void publish(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
+static inline void publish(struct FastRingBufferProvider* provider)
 {
-    struct io_uring_buf* entry = FastProviderEntry(provider, provider->sequence);
-    entry->addr = (uintptr_t)buffer;
-    entry->len = provider->length;
-    entry->bid = id;
-    provider->sequence++;
     __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
+    if (provider->waiting.list.first != NULL)
+        FastProviderDefer(provider, &provider->waiting.serve);
 }
 
 static inline void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
-    provider->slots[id] = (struct FastProviderSlot){
-        .buffer = buffer,
-        .sequence = provider->sequence,
-        .enter = FastProviderEnters(provider),
-    };
-    provider->log[provider->sequence & (2 * provider->count - 1)] = id;
     provider->available++;
-    publish(provider, id, buffer);
-    if (provider->waiting.list.first != NULL)
-        FastProviderDefer(provider, &provider->waiting.serve);
+    FastProviderSet(provider, id, buffer);
+    publish(provider);
 }
 
 void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id)
@@ -74,20 +64,11 @@ void FastProviderFillSoon(struct FastRingBufferProvider* provider)
 
 /* ---- what sockets call ---- */
 
-int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
-{
-    uint32_t sequence = provider->slots[id].sequence + 1;
-    if (sequence == provider->sequence)
-        return -1;
-    uint16_t next = provider->log[sequence & (2 * provider->count - 1)];
-    return provider->slots[next].sequence == sequence ? next : -1;
-}
-
 /* A slot is seen to be filled: it is no longer available, if that wasn't known. */
 static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
 {
     provider->available -= !provider->slots[id].claimed;
-    FastProviderNoteTaken(provider);
+    FastProviderNoteTaken(provider, 1);
 }
 
 void FastProviderTellFilled(const struct FastRingBufferProvider* provider, uint16_t id,
@@ -113,5 +94,16 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
     }
     FastProviderVacate(provider, id);
     if (FastProviderLacks(provider))
+        FastProviderDefer(provider, &provider->refill);
+}
+
+void FastProviderEndReplacing(struct FastRingBufferProvider* provider, uint32_t number,
+                              uint32_t vacant)
+{
+    provider->available -= vacant;
+    FastProviderNoteTaken(provider, number);
+    if (vacant < number)
+        publish(provider);
+    if (vacant > 0 && FastProviderLacks(provider))
         FastProviderDefer(provider, &provider->refill);
 }

@@ -10,6 +10,24 @@
  * meanwhile. */
 void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask* task);
 
+/* Enters a buffer into a slot, the log and the kernel's ring, whose tail is still to be set: what
+ * its put is made of. */
+static inline void FastProviderSet(struct FastRingBufferProvider* provider, uint16_t id,
+                                     void* buffer)
+{
+    uint32_t sequence = provider->sequence++;
+    struct io_uring_buf* entry = FastProviderEntry(provider, sequence);
+    provider->slots[id] = (struct FastProviderSlot){
+        .buffer = buffer,
+        .sequence = sequence,
+        .enter = FastProviderEnters(provider),
+    };
+    provider->log[FastProviderPlace(provider, sequence)] = id;
+    entry->addr = (uintptr_t)buffer;
+    entry->len = provider->length;
+    entry->bid = id;
+}
+
 /* Takes the buffer out of a slot, which is filled by one of the next. */
 void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id);
 
@@ -35,7 +53,29 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
 
 /* The id of the buffer that follows id in the kernel's order; negative if that is not known. To
  * be asked before id is put back, which gives it a new place in the order. */
-int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id);
+static inline int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
+{
+    uint32_t sequence = provider->slots[id].sequence + 1;
+    if (sequence == provider->sequence)
+        return -1;
+    uint16_t next = provider->log[FastProviderPlace(provider, sequence)];
+    return provider->slots[next].sequence == sequence ? next : -1;
+}
+
+/* FastProviderReplace of a filled slot that no operation of a user's has claimed, as one of
+ * several: the kernel sees none of them before FastProviderEndReplacing has counted them. */
+static inline void FastProviderReplaceOne(struct FastRingBufferProvider* provider, uint16_t id,
+                                          void* buffer)
+{
+    if (buffer != NULL)
+        FastProviderSet(provider, id, buffer);
+    else
+        FastProviderVacate(provider, id);
+}
+
+/* number were replaced so, vacant of them without a buffer. */
+void FastProviderEndReplacing(struct FastRingBufferProvider* provider, uint32_t number,
+                              uint32_t vacant);
 
 /* What follows does where a checker listens. */
 void FastProviderTellFilled(const struct FastRingBufferProvider* provider, uint16_t id,

@@ -90,6 +90,13 @@ static inline struct io_uring_buf* FastProviderEntry(const struct FastRingBuffer
     return (struct io_uring_buf*)provider->entries + (sequence & (provider->count - 1));
 }
 
+/* Where the log has the id of that put. */
+static inline uint32_t FastProviderPlace(const struct FastRingBufferProvider* provider,
+                                         uint32_t sequence)
+{
+    return sequence & (2 * provider->count - 1);
+}
+
 /* Takes a reference, as the user has one, each socket, each queued task; the last one ends it. */
 static inline void FastProviderHold(struct FastRingBufferProvider* provider)
 {

@@ -2,8 +2,8 @@
  * Values that are kept once.
  *
  * Good path: what is asked for is what was asked for last, or among the few before. The ring has a
- * reference to each of these, so that a program that has one connection at a time makes nothing
- * anew.
+ * reference to each of these, so that a program that has one connection at a time makes them
+ * once, too.
  *
  * Failures: more of them in turn than are remembered: then there are copies, which is a matter of
  * memory alone. Members outlive their ring, and may be released by any thread: so references are

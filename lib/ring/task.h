@@ -48,17 +48,19 @@ static inline bool FastLinkIsQueued(const struct FastLink* link)
     return link->next != 0;
 }
 
+/* The same of a task's. */
 static inline bool FastTaskIsQueued(const struct FastTask* task)
 {
     return FastLinkIsQueued(&task->link);
 }
 
-/* Which of its owner's it is, and the link. */
+/* Which of its owner's it is. */
 static inline unsigned FastWorkNumber(FastWork work)
 {
     return work & FAST_WORK_BITS;
 }
 
+/* And where it is linked. */
 static inline struct FastLink* FastWorkLink(FastWork work)
 {
     return (struct FastLink*)(work - FastWorkNumber(work));

@@ -12,9 +12,8 @@
 #define FASTSOCKET_SOCKET_CORE_H
 
 #include "memory/provider.h"
-#include "ring/armed.h"
 #include "ring/ring.h"
-#include "socket/inbound.h"
+#include "socket/inbound-state.h"
 #include "socket/outbound-state.h"
 
 #include <Ring/FastSocket.h>
@@ -113,63 +112,6 @@ enum FastNotified
     FAST_NOTIFIED_RECORD = 4,  /* POLLERR of the record that the input stops at */
 };
 
-/* ---- the inbound side ---- */
-
-/* Why nothing is received just now. A receive is in flight exactly when none of these is set. */
-enum FastReceiveStop
-{
-    FAST_STOP_PAUSED = 1 << 0,     /* by the user */
-    FAST_STOP_HIGH_MARK = 1 << 1,  /* until the low one */
-    FAST_STOP_RING_LIMIT = 1 << 2, /* until the waiter is served */
-    FAST_STOP_NO_BUFFERS = 1 << 3, /* until the waiter is served: the provider had none */
-    FAST_STOP_BACKOFF = 1 << 4,    /* until the retry */
-    FAST_STOP_RECORD = 1 << 5,     /* what comes next only the user can take */
-    FAST_STOP_ENDED = 1 << 6,
-    FAST_STOP_CLOSED = 1 << 7, /* released, or its failure was reported */
-    FAST_STOP_CONNECTING = 1 << 8,
-    FAST_STOP_UNREADABLE = 1 << 9, /* opened for writing only */
-    /* What the user's own doing may keep up for ever: a final error doesn't wait for its end. */
-    FAST_STOP_BY_USE = FAST_STOP_PAUSED | FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT |
-                       FAST_STOP_RECORD,
-};
-
-enum FastInputEnd
-{
-    FAST_INPUT_OPEN,
-    /* The connection is over, behind what is still to be received. Only a new receive finds the
-     * end for certain: one that was in flight before may miss it. */
-    FAST_INPUT_ENDING,
-    FAST_INPUT_AWAITED, /* such a receive is in flight, and has brought nothing yet */
-    FAST_INPUT_ENDED,
-};
-
-/* What the receive in flight is. */
-enum FastReceiveForm
-{
-    FAST_RECEIVE_MULTISHOT,
-    FAST_RECEIVE_BUNDLE, /* which may fill several buffers with one completion */
-    FAST_RECEIVE_ONCE,   /* into one buffer, since the ring's limit is reached */
-};
-
-struct FastInbound
-{
-    struct FastInboundQueue queue;
-    /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
-    struct FastArmed receive;
-    uint32_t turn;      /* in which the last bytes came */
-    uint16_t stops;     /* FAST_STOP_* */
-    uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
-    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
-    uint8_t end;        /* enum FastInputEnd */
-    uint8_t errors;     /* of messages, in a row */
-    uint8_t better;     /* the form that pays, of the first two; another may be needed */
-    uint8_t changes;    /* so often bundles were chosen */
-    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
-    bool rearm : 1;     /* what is in flight has not the form that is wanted now */
-    bool discard : 1;   /* what comes is dropped */
-    bool doubted : 1;   /* it gave -ECANCELED, which may be ours or the file's */
-};
-
 /* ---- the poll: what send and receive don't see ---- */
 
 enum FastPollForm
@@ -180,8 +122,8 @@ enum FastPollForm
 
 enum FastPollNote
 {
-    /* POLLERR is always on, since the user doesn't read the error queue: only wake-ups say
-     * anything. */
+    /* POLLERR is always on, since the user doesn't read the error queue, or POLLRDHUP, since the
+     * peer has ended its output: only wake-ups say anything. */
     FAST_POLL_NOISY = 1,
     FAST_POLL_REFUSED = 2, /* the descriptor can't be polled */
 };
@@ -260,11 +202,13 @@ static inline const struct FastCommon* FastSocketCommon(const struct FastSocket*
     return (const struct FastCommon*)socket->inbound.queue.rules;
 }
 
+/* What it can do. */
 static inline const struct FastKind* FastSocketKind(const struct FastSocket* socket)
 {
     return FastSocketCommon(socket)->kind;
 }
 
+/* Of the buffers that it receives into. */
 static inline struct FastRingBufferProvider* FastSocketProvider(const struct FastSocket* socket)
 {
     return FastSocketCommon(socket)->provider;

@@ -4,14 +4,17 @@
  * Good path: each datagram knows the one before it, and the one behind it, to the same destination.
  * Only these are kept in order; between destinations the kernel may send as it likes. The last one
  * to each stands in a table, which is made when there are two destinations for the first time: a
- * connected socket never has one.
+ * connected socket never has one. It grows with the destinations, up to a bound. Who is answered
+ * may choose his address: where it stands there depends on where the table lies, which he can't
+ * know.
  *
  * What is no such datagram (a piece of a corked one, an operation of the user's, an address of an
  * unknown family) keeps its place between all that is queued: it begins a new epoch, and nothing
  * behind it belongs together with what stands before it. So does a datagram without an address
  * among those with one, as it may go to the same place.
  *
- * Failures: without memory for the table a datagram keeps the order of the queue.
+ * Failures: without memory for the table a datagram keeps the order of the queue. Without memory
+ * for a larger one the search takes longer.
  */
 #include "socket/destination.h"
 
@@ -21,7 +24,10 @@
 
 enum
 {
-    DESTINATION_BUCKETS = 64, /* a power of two */
+    DESTINATION_BUCKETS = 64, /* at first; powers of two */
+    DESTINATION_MAX_BUCKETS = 16 << 10,
+    DESTINATION_GROWTH = 4,     /* times as many */
+    DESTINATION_MAX_STEPS = 16, /* of a search, in a table that could be larger */
 };
 
 /* ---- addresses ---- */
@@ -69,15 +75,20 @@ static bool isSame(const struct FastDestination* one, const struct FastDestinati
 
 /* ---- the table ---- */
 
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
 static struct FastMessage** bucketOf(const struct FastOutboundQueue* queue,
                                      const struct FastDestination* destination)
 {
-    uint32_t words[4];
+    uint64_t words[2];
     memcpy(words, destination->address, sizeof(words));
-    uint32_t hash = words[0] ^ words[1] ^ words[2] ^ words[3] ^
-                    (uint32_t)destination->port * 0x9e3779b1U;
-    hash *= 0x85ebca6bU;
-    return &queue->buckets[hash >> 16 & (DESTINATION_BUCKETS - 1)];
+    uint64_t hash = mix((uintptr_t)queue->buckets, words[0]);
+    hash = mix(mix(hash, words[1]), destination->port);
+    return &queue->buckets[hash & (queue->bucketCount - 1)];
 }
 
 static void insert(const struct FastOutboundQueue* queue, struct FastMessage* message)
@@ -101,24 +112,54 @@ static void leaveTable(struct FastMessage* message)
     message->place = NULL;
 }
 
+/* Of so many buckets, with what stands in the one before. */
+static bool replaceTable(struct FastOutboundQueue* queue, uint32_t count)
+{
+    struct FastMessage** before = queue->buckets;
+    struct FastMessage** buckets = calloc(count, sizeof(struct FastMessage*));
+    uint32_t countBefore = queue->bucketCount;
+    if (buckets == NULL)
+        return false;
+    queue->buckets = buckets;
+    queue->bucketCount = count;
+    for (uint32_t index = 0; index < countBefore; index++)
+        for (struct FastMessage* message = before[index]; message != NULL;) {
+            struct FastMessage* next = message->next;
+            insert(queue, message);
+            message = next;
+        }
+    free(before);
+    return true;
+}
+
 /* Until now all went to one destination, that of the last one. */
 static bool makeTable(struct FastOutboundQueue* queue, struct FastMessage* last)
 {
     if (queue->buckets != NULL)
         return true;
-    queue->buckets = calloc(DESTINATION_BUCKETS, sizeof(struct FastMessage*));
-    if (queue->buckets != NULL && last != NULL)
-        insert(queue, last);
-    return queue->buckets != NULL;
+    if (!replaceTable(queue, DESTINATION_BUCKETS))
+        return false;
+    insert(queue, last);
+    return true;
 }
 
-static struct FastMessage* lookUp(const struct FastOutboundQueue* queue,
+/* What an epoch has left there is never found again. */
+static struct FastMessage* lookUp(struct FastOutboundQueue* queue,
                                   const struct FastDestination* destination)
 {
-    struct FastMessage* message = queue->buckets != NULL ? *bucketOf(queue, destination) : NULL;
+    struct FastMessage* message = *bucketOf(queue, destination);
+    uint32_t steps = 0;
     while (message != NULL &&
-           (message->epoch != queue->epoch || !isSame(&message->destination, destination)))
-        message = message->next;
+           (message->epoch != queue->epoch || !isSame(&message->destination, destination))) {
+        struct FastMessage* next = message->next;
+        if (message->epoch != queue->epoch)
+            leaveTable(message);
+        else
+            steps++;
+        message = next;
+    }
+    if (steps > DESTINATION_MAX_STEPS && queue->bucketCount < DESTINATION_MAX_BUCKETS)
+        (void)replaceTable(queue, queue->bucketCount * DESTINATION_GROWTH);
     return message;
 }
 

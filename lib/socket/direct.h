@@ -27,4 +27,12 @@ enum
  * outbound side is there. */
 int FastDirectSend(struct FastSocket* socket, const struct FastParts* parts, int flags);
 
+/* POLLOUT is about to be told, with nothing queued: that everything went out at once as well. */
+static inline void FastDirectTell(struct FastSocket* socket)
+{
+    struct FastOutbound* outbound = socket->outbound;
+    if (outbound != NULL && outbound->direct == FAST_DIRECT_SENT)
+        outbound->direct = 0;
+}
+
 #endif

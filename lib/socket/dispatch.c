@@ -10,6 +10,7 @@
  */
 #include "socket/dispatch.h"
 
+#include "socket/direct.h"
 #include "socket/failure.h"
 #include "socket/kind.h"
 #include "socket/output.h"
@@ -52,8 +53,10 @@ static void reportOutput(struct FastSocket* socket)
     if (socket->connection != FAST_CONNECTION_MADE)
         return;
     socket->notifyDue &= (uint8_t)~FAST_NOTIFY_OUTPUT;
-    if (!FastSocketHasOutput(socket))
-        report(socket, POLLOUT, 0);
+    if (FastSocketHasOutput(socket))
+        return;
+    FastDirectTell(socket);
+    report(socket, POLLOUT, 0);
 }
 
 static void reportMessageErrors(struct FastSocket* socket)

@@ -48,17 +48,31 @@ size_t FastInboundPayloadLength(const struct FastInboundQueue* queue, struct Fas
 
 /* ---- filling ---- */
 
+/* Room behind the last bytes that is worth to be filled with some of so many. */
+static size_t roomBehind(struct FastBuffer* tail, size_t length)
+{
+    size_t size = FastBufferSize(tail);
+    size_t room = size - FastBufferLength(tail);
+    return room < length && room < size / INBOUND_FILL_SHARE ? 0 : room;
+}
+
+bool FastInboundTakesFull(const struct FastInboundQueue* queue, size_t length)
+{
+    return queue->rules->layout == FAST_INBOUND_BYTES &&
+           (queue->last == NULL || roomBehind(queue->last, length) == 0);
+}
+
 size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size_t length)
 {
     struct FastBuffer* tail = queue->last;
     if (tail == NULL || queue->rules->layout != FAST_INBOUND_BYTES)
         return 0;
-    size_t used = FastBufferLength(tail);
-    size_t room = FastBufferSize(tail) - used;
-    if (room < length && room < FastBufferSize(tail) / INBOUND_FILL_SHARE)
+    size_t room = roomBehind(tail, length);
+    if (room == 0)
         return 0;
     if (room > length)
         room = length;
+    size_t used = FastBufferLength(tail);
     memcpy(FastBufferData(tail) + used, data, room);
     FastBufferSetLength(tail, used + room);
     queue->length += room;
@@ -71,32 +85,7 @@ bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, siz
            queue->footprint >= queue->rules->high / INBOUND_ROOMY_SHARE && length <= room / 2;
 }
 
-void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk)
-{
-    *FastBufferLink(chunk) = NULL;
-    if (queue->last != NULL)
-        *FastBufferLink(queue->last) = chunk;
-    else
-        queue->first = chunk;
-    queue->last = chunk;
-    queue->footprint += FastBufferFootprint(chunk);
-    queue->length += FastInboundPayloadLength(queue, chunk);
-}
-
 /* ---- emptying ---- */
-
-struct FastBuffer* FastInboundPop(struct FastInboundQueue* queue)
-{
-    struct FastBuffer* chunk = queue->first;
-    queue->first = *FastBufferLink(chunk);
-    if (queue->first == NULL)
-        queue->last = NULL;
-    *FastBufferLink(chunk) = NULL;
-    queue->footprint -= FastBufferFootprint(chunk);
-    queue->length -= FastInboundPayloadLength(queue, chunk) - queue->offset;
-    queue->offset = 0;
-    return chunk;
-}
 
 size_t FastInboundCopy(const struct FastInboundQueue* queue, uint8_t* data, size_t size)
 {

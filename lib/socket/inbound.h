@@ -58,7 +58,17 @@ size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size
 bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room);
 
 /* Appends a chunk, whose length is set. Of messages its note is the true length, for its reader. */
-void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk);
+static inline void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk)
+{
+    *FastBufferLink(chunk) = NULL;
+    if (queue->last != NULL)
+        *FastBufferLink(queue->last) = chunk;
+    else
+        queue->first = chunk;
+    queue->last = chunk;
+    queue->footprint += FastBufferFootprint(chunk);
+    queue->length += FastBufferLength(chunk) - queue->rules->headroom;
+}
 
 /* The same to an empty queue, of bytes, which are not there yet: length of them. */
 static inline void FastInboundPushFirst(struct FastInboundQueue* queue, struct FastBuffer* chunk,
@@ -72,8 +82,23 @@ static inline void FastInboundPushFirst(struct FastInboundQueue* queue, struct F
     queue->length = length;
 }
 
+/* Whether a chunk of so many bytes, full of them, is appended as it is, and so are those behind
+ * it. */
+bool FastInboundTakesFull(const struct FastInboundQueue* queue, size_t length);
+
 /* Takes the first chunk off, whatever of it is unread; the caller's now. Not when empty. */
-struct FastBuffer* FastInboundPop(struct FastInboundQueue* queue);
+static inline struct FastBuffer* FastInboundPop(struct FastInboundQueue* queue)
+{
+    struct FastBuffer* chunk = queue->first;
+    queue->first = *FastBufferLink(chunk);
+    if (queue->first == NULL)
+        queue->last = NULL;
+    *FastBufferLink(chunk) = NULL;
+    queue->footprint -= FastBufferFootprint(chunk);
+    queue->length -= FastBufferLength(chunk) - queue->rules->headroom - queue->offset;
+    queue->offset = 0;
+    return chunk;
+}
 
 /* Takes all chunks off, which are the caller's now. */
 static inline void FastInboundEmpty(struct FastInboundQueue* queue)

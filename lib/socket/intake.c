@@ -14,7 +14,8 @@
 
 #include <string.h>
 
-static inline void countIn(struct FastSocket* socket, size_t length)
+/* length bytes in so many buffers. */
+static inline void countIn(struct FastSocket* socket, size_t length, uint32_t buffers)
 {
     struct FastInbound* inbound = &socket->inbound;
     uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
@@ -23,7 +24,7 @@ static inline void countIn(struct FastSocket* socket, size_t length)
         inbound->queue.recent = 0;
     }
     inbound->queue.recent += (uint32_t)length; /* no turn brings 4 GiB */
-    socket->statistics.messages++;
+    socket->statistics.messages += buffers;
     socket->statistics.bytes += length;
     FastRingAddInbound(socket->ring, length);
     if (inbound->queue.recent >= inbound->queue.rules->turnLimit)
@@ -45,7 +46,7 @@ static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data,
     return chunk;
 }
 
-static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t length)
+static inline void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t length)
 {
     FastBufferSetLength(chunk, length);
     FastInboundPush(&socket->inbound.queue, chunk);
@@ -53,14 +54,20 @@ static void push(struct FastSocket* socket, struct FastBuffer* chunk, size_t len
 
 /* ---- in ---- */
 
-/* Without memory the slot stays vacant; the provider fills it later. */
-static inline void replace(const struct FastCommon* common, uint16_t id)
+/* Memory for a slot that is emptied. NULL: it stays vacant, and the provider fills it later, if it
+ * wants to. */
+static inline void* makeNext(const struct FastCommon* common)
 {
     uint32_t length = FastProviderLength(common->provider);
     struct FastBuffer* next = FastProviderIsPlenty(common->provider)
                                   ? NULL
                                   : FastPoolAllocate(common->inboundPool, length);
-    FastProviderReplace(common->provider, id, next != NULL ? FastBufferData(next) : NULL);
+    return next != NULL ? FastBufferData(next) : NULL;
+}
+
+static inline void replace(const struct FastCommon* common, uint16_t id)
+{
+    FastProviderReplace(common->provider, id, makeNext(common));
 }
 
 void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
@@ -68,7 +75,7 @@ void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
     const struct FastCommon* common = FastSocketCommon(socket);
     struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(common->provider, id));
     FastProviderFilled(common->provider, id, length);
-    countIn(socket, length);
+    countIn(socket, length, 1);
     replace(common, id);
     FastInboundPushFirst(&socket->inbound.queue, chunk, length);
 }
@@ -79,7 +86,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     struct FastInbound* inbound = &socket->inbound;
     struct FastRingBufferProvider* provider = FastSocketProvider(socket);
     uint8_t* data = FastProviderPeek(provider, id);
-    countIn(socket, length - inbound->queue.rules->headroom);
+    countIn(socket, length - inbound->queue.rules->headroom, 1);
     size_t copied = FastInboundFill(&inbound->queue, data, length);
     if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
@@ -95,6 +102,31 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
         replace(FastSocketCommon(socket), id);
     }
     push(socket, chunk, length - copied);
+}
+
+/* Of a bundle, the slots to come that are full and are queued as they are. What they have in
+ * common is done once for all: a large bundle of small buffers costs few steps a buffer. */
+static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    const struct FastCommon* common = FastSocketCommon(socket);
+    struct FastRingBufferProvider* provider = common->provider;
+    size_t length = FastProviderLength(provider);
+    uint32_t number = 0;
+    uint32_t vacant = 0;
+    if (slots->left < length || !FastInboundTakesFull(&inbound->queue, length))
+        return;
+    while (slots->left >= length && FastProviderNextSlot(slots)) {
+        uint8_t* data = FastProviderPeek(provider, slots->id);
+        void* next = makeNext(common);
+        FastProviderFilled(provider, slots->id, length);
+        FastProviderReplaceOne(provider, slots->id, next);
+        push(socket, FastBufferOf(data), length);
+        number++;
+        vacant += next == NULL;
+    }
+    FastProviderEndReplacing(provider, number, vacant);
+    countIn(socket, number * length, number);
 }
 
 /* Descriptors in control data that nobody takes would stay open for ever. */
@@ -129,15 +161,17 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
         FastProviderFilled(FastSocketProvider(socket), slots.id, slots.length);
         if (inbound->discard)
             discardSlot(socket, slots.id, slots.length);
-        else
+        else {
             takeSlot(socket, slots.id, slots.length);
+            takeFull(socket, &slots);
+        }
     }
 }
 
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 {
     struct FastBuffer* chunk = FastBufferOf(data);
-    countIn(socket, length);
+    countIn(socket, length, 1);
     size_t copied = FastInboundFill(&socket->inbound.queue, data, length);
     struct FastBuffer* small = copied < length ? shrink(socket, data, length) : NULL;
     if (copied == length || small != NULL)

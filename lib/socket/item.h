@@ -105,10 +105,11 @@ struct FastMessage
     int doubt;
     uint8_t doubts; /* how many there were */
     uint8_t tries;
-    bool ownsRights; /* descriptors in the control data are our duplicates */
-    uint8_t together;  /* datagrams that may go out by one send */
-    uint16_t segment;  /* bytes of each datagram but the last; 0: this one stays alone */
-    uint32_t epoch;    /* of the queue, when it was appended */
+    bool ownsRights;  /* descriptors in the control data are our duplicates */
+    uint8_t together; /* datagrams that may go out by one send */
+    uint16_t segment; /* bytes of each datagram but the last; 0: this one stays alone */
+    uint16_t refused; /* the errno of several together, if that may be why; 0: none */
+    uint32_t epoch;   /* of the queue, when it was appended */
     struct FastDestination destination;
     struct FastMessage* ahead;  /* the one before it to the same destination; NULL: it has left */
     struct FastMessage* behind; /* the one behind it */

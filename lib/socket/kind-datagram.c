@@ -249,6 +249,7 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
     struct FastMessage* message = flight->message;
     if (result >= 0) {
         passDoubt(socket, message);
+        FastRunAccept(socket, message);
         socket->outbound->corked = message->item.flags & MSG_MORE;
         return FastAnswer(FAST_VERDICT_DATA, result);
     }

@@ -30,6 +30,19 @@ enum
 
 /* ---- receiving ---- */
 
+/* Bytes until the receive ends by itself, before there is more unread than the user wants; 0: it
+ * does not. For a reader who has shown that he keeps up to end it is in vain, and costs a
+ * submission each time. Should he stop, it is canceled at the mark, and what the kernel has buffers
+ * for may come meanwhile. */
+static uint64_t boundOf(const struct FastSocket* socket)
+{
+    const struct FastInboundQueue* queue = &socket->inbound.queue;
+    uint64_t mark = queue->rules->high > queue->wanted ? queue->rules->high : queue->wanted;
+    if (queue->first == NULL && socket->statistics.bytes >= mark)
+        return 0;
+    return mark > queue->length ? mark - queue->length : 1;
+}
+
 static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
 {
     struct FastInbound* inbound = &socket->inbound;
@@ -44,10 +57,9 @@ static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
     if (!(FastRingEngine(socket->ring)->features & FASTRING_FEATURE_RECEIVE_CAP) ||
         inbound->discard)
         return;
-    uint64_t mark = queue->rules->high > queue->wanted ? queue->rules->high : queue->wanted;
-    uint64_t left = mark > queue->length ? mark - queue->length : 1;
+    uint64_t left = boundOf(socket);
     entry->len = each < INT_MAX ? (uint32_t)each : 0;
-    entry->splice_fd_in = left < INT_MAX ? (int)left : 0; /* optlen: bytes until the receive ends */
+    entry->splice_fd_in = left < INT_MAX ? (int)left : 0; /* optlen */
 }
 
 static bool prepareMessages(struct FastSocket* socket)

@@ -53,6 +53,7 @@ struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue)
         .messages = queue->messages,
         .epoch = queue->epoch,
         .buckets = queue->buckets,
+        .bucketCount = queue->bucketCount,
     };
     while (item != NULL) {
         struct FastItem* next = item->next;

@@ -18,6 +18,7 @@ struct FastOutboundQueue
     uint32_t epoch;    /* counts what is no message in the order of its destination */
     /* The last message to each destination; NULL: there is one at most, see destination.c. */
     struct FastMessage** buckets;
+    uint32_t bucketCount;
 };
 
 /* Appends an item, or takes the first one off: the caller's now. */

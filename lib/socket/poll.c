@@ -6,8 +6,9 @@
  * at other times a multishot poll watches the state of sockets with a connection.
  *
  * Failures: POLLERR alone says little: an unread error queue (IP_RECVERR, time stamps) raises it
- * for as long as it is unread, with nothing in SO_ERROR. A poll that ends at once for it is
- * submitted again as one that reports each wake-up.
+ * for as long as it is unread, with nothing in SO_ERROR. Nor does POLLRDHUP, which every poll of
+ * io_uring reports, say that a peer who has ended its output takes more of ours. A poll that ends
+ * at once for one of them is submitted again as one that reports each wake-up.
  */
 #include "socket/poll.h"
 
@@ -182,7 +183,7 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     bool forRoom = socket->poll.form == FAST_POLL_ROOM;
     bool over = FastArmedComplete(armed, completion);
     if (completion->res > 0 && forRoom && FastSocketHas(socket, FAST_TRAIT_FINDS_ROOM))
-        noteNoise(socket, completion->res & POLLERR);
+        noteNoise(socket, completion->res & (POLLERR | POLLRDHUP));
     if (forRoom && waitsForRoom(socket))
         onRoom(socket, completion->res);
     else if (completion->res > 0)

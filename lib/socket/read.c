@@ -65,7 +65,17 @@ static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk,
         ((struct io_uring_recvmsg_out*)FastBufferData(chunk))->payloadlen = (uint32_t)kept;
 }
 
-struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
+/* There is a first chunk, which goes out as it lies there, and nobody waits for more. */
+static inline bool hasWhole(const struct FastSocket* socket)
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    return inbound->queue.first != NULL && inbound->queue.offset == 0 &&
+           inbound->queue.wanted == 0 &&
+           (inbound->queue.rules->headroom == 0 || FastSocketHeader(socket) != NULL);
+}
+
+/* Not inline: the short way would save registers for it. */
+__attribute__((noinline)) static struct FastBuffer* receiveAny(struct FastSocket* socket)
 {
     int result = FastSocketCheck(socket);
     if (result == 0 && socket->inbound.queue.first == NULL)
@@ -79,6 +89,15 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
     trimChunk(socket, chunk, offset);
     socket->inbound.queue.wanted = 0;
     FastReceiveBalance(socket);
+    return chunk;
+}
+
+struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
+{
+    if (!FastSocketIsOpen(socket) || !hasWhole(socket))
+        return receiveAny(socket);
+    struct FastBuffer* chunk = FastIntakePop(socket);
+    FastReceiveLessen(socket);
     return chunk;
 }
 

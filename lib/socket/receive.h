@@ -27,6 +27,19 @@ static inline void FastReceiveBalance(struct FastSocket* socket)
         FastReceiveReconsider(socket);
 }
 
+/* The same where a chunk was taken, and nothing else has changed. While nothing stops the receive
+ * in flight, less in the queue is no reason to: what has come since that was asked is looked at
+ * when it is told (dispatch.c). */
+static inline void FastReceiveLessen(struct FastSocket* socket)
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    bool goesOn = inbound->stops == 0 && inbound->receive.state == FAST_ARMED_IN_FLIGHT &&
+                  socket->connection == FAST_CONNECTION_MADE &&
+                  (inbound->queue.first == NULL || !FastRingInboundIsFull(socket->ring));
+    if (!goesOn)
+        FastReceiveReconsider(socket);
+}
+
 /* The ring's limit is reached: receives one buffer at a time from now on. */
 void FastReceiveThrottle(struct FastSocket* socket);
 

@@ -184,17 +184,34 @@ bool FastRunIsJoined(const struct FastFlight* flight)
 
 /* Older kernels say EINVAL of a size that the path doesn't take, and of all that they can't
  * join. */
-void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int error)
+static void learn(struct FastOutbound* outbound, const struct FastMessage* message, int error)
 {
-    struct FastOutbound* outbound = socket->outbound;
     uint16_t most = 0;
     if (error == EMSGSIZE)
         most = (uint16_t)(message->segment - 1);
     else if (error == EINVAL)
         most = message->segment / 2;
-    if (isRefusal(error) && most < outbound->joinMax)
+    if (most < outbound->joinMax)
         outbound->joinMax = most;
+}
+
+/* Only EMSGSIZE speaks of the size for certain. The others may be the destination's: whoever sends
+ * from port 0 and is answered would else have the socket join nothing any more. */
+void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int error)
+{
+    if (error == EMSGSIZE)
+        learn(socket->outbound, message, error);
+    else if (isRefusal(error))
+        message->refused = (uint16_t)error;
     split(message);
+}
+
+void FastRunAccept(struct FastSocket* socket, struct FastMessage* message)
+{
+    if (message->refused == 0)
+        return;
+    learn(socket->outbound, message, message->refused);
+    message->refused = 0;
 }
 
 /* ---- sending ---- */

@@ -20,4 +20,7 @@ bool FastRunIsJoined(const struct FastFlight* flight);
  * it was the joining, and otherwise whose the errno is. */
 void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int error);
 
+/* A datagram was sent: if several together were refused before, it was the joining. */
+void FastRunAccept(struct FastSocket* socket, struct FastMessage* message);
+
 #endif

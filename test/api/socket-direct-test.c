@@ -2,6 +2,7 @@
  * queued, arrive as one stream, and are told as if all had been queued. */
 #include "fixture.h"
 
+#include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/uio.h>
@@ -55,6 +56,36 @@ CASE_ROUNDS(direct, tellsInTheNextTurn, KINDS)
     runIdle(scene.ring);
     ck_assert_int_eq(scene.ours.out, out + 1);
     expectPattern(scene.peer, BLOCK, 0);
+}
+
+/* Small bytes have been taken in this turn, and their POLLOUT is still to come. */
+static int sendBlock(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                     int reason)
+{
+    (void)descriptor;
+    (void)completion;
+    ck_assert_int_eq(reason, FASTRING_REASON_COMPLETE);
+    ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    transmitPattern(scene.ours.socket, BLOCK, 200);
+    ck_assert(isSentAtOnce(BLOCK + 200));
+    return 0;
+}
+
+/* §2.1 POLLOUT: one for all that was taken before it */
+CASE_ROUNDS(direct, isToldWithWhatWasTakenBefore, KINDS)
+{
+    openWarm(kinds[round]);
+    int out = scene.ours.out;
+    transmitPattern(scene.ours.socket, 200, 0);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, sendBlock, NULL);
+    ck_assert_ptr_nonnull(descriptor);
+    io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    ck_assert_int_eq(WaitForFastRing(scene.ring, UINT32_MAX, NULL), 0);
+    ck_assert_int_eq(scene.ours.out, out + 1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, out + 1);
+    expectPattern(scene.peer, BLOCK + 200, 0);
 }
 
 static uint64_t lastTurn;

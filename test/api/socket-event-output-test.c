@@ -1,6 +1,8 @@
 /* POLLOUT: when it comes, and how often. */
 #include "fixture.h"
 
+#include <fcntl.h>
+
 SCENE_AREA(event, "event");
 
 /* §2.1 POLLOUT: (a) once when writable with an empty queue */
@@ -84,4 +86,37 @@ CASE(event, tellsDrainBeforeNotification)
     transmitPattern(scene.ours.socket, 65536, 0);
     waitCount(scene.ring, &scene.ours.out, 2);
     ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), 0);
+}
+
+/* Turns until many in a row have submitted nothing: false if that doesn't come. */
+static bool comesToRest(struct FastRing* ring)
+{
+    uint64_t before = readRing(ring).submissions;
+    int rest = 0;
+    for (int turn = 0; turn < 1000 && rest < 20; turn++) {
+        ck_assert_int_eq(WaitForFastRing(ring, 1, NULL), 0);
+        uint64_t now = readRing(ring).submissions;
+        rest = now == before ? rest + 1 : 0;
+        before = now;
+    }
+    return rest == 20;
+}
+
+/* §2.1 POLLOUT: waited for in peace, though each poll says that the peer has ended its output */
+CASE(event, waitsForRoomBehindTheEndOfInput)
+{
+    static const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
+    const size_t size = 16 << 20; /* more than socket buffers hold */
+    for (size_t index = 0; index < 2; index++) {
+        openPair(kinds[index]);
+        ck_assert_int_eq(fcntl(scene.handle, F_SETFL, O_NONBLOCK), 0);
+        ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+        waitCount(scene.ring, &scene.ours.hup, 1);
+        transmitPattern(scene.ours.socket, size, 0);
+        ck_assert_msg(comesToRest(scene.ring), "%s", nameKind(kinds[index]));
+        ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+        expectPattern(scene.peer, size, 0);
+        waitDrained(&scene.ours);
+        closePair();
+    }
 }

@@ -124,6 +124,77 @@ CASE(pressure, boundsMemoryWhenNobodyReads)
     AbortFastSocket(scene.ours.socket);
 }
 
+/* Bytes to a reader who takes after each turn what that has brought. */
+static uint64_t feed(uint64_t position, uint64_t size)
+{
+    static uint8_t data[32 << 10];
+    uint64_t end = position + size;
+    for (uint64_t taken = position; taken < end; taken = takeAll(&scene.ours, taken)) {
+        fillPattern(data, sizeof(data), position);
+        ssize_t sent = position < end ? send(scene.peer, data, sizeof(data), MSG_DONTWAIT) : 0;
+        position += sent > 0 ? (uint64_t)sent : 0;
+        runTurns(scene.ring, 1);
+    }
+    return position;
+}
+
+/* §2.3 back-pressure: a receive doesn't end at the mark for a reader who keeps up, again and again:
+ * what has come meanwhile was taken */
+CASE(pressure, armsOnceForWhoKeepsUp)
+{
+    const uint64_t high = 1 << 20; /* the default */
+    openPair(KIND_TCP);
+    uint64_t position = feed(0, 2 * high);
+    uint64_t before = readRing(scene.ring).submissions;
+    (void)feed(position, 8 * high);
+    ck_assert_uint_le(readRing(scene.ring).submissions - before, 3);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receivePauses, 0);
+    AbortFastSocket(scene.ours.socket);
+}
+
+/* §2.3 back-pressure: a reader who has kept up, and stops to, is held to the mark like others; what
+ * was on its way is told, and nothing is lost */
+CASE(pressure, stopsWhoHasKeptUp)
+{
+    const uint64_t high = 1 << 20; /* the default */
+    const uint64_t batch = 256 * 1024 + 64 * 4096;
+    openPair(KIND_TCP);
+    uint64_t position = feed(0, 2 * high);
+    uint64_t sent = stuff(scene.peer, position, (uint64_t)64 << 20);
+    ck_assert_uint_lt(sent, (uint64_t)64 << 20);
+    ck_assert_uint_ge(GetFastSocketInboundLength(scene.ours.socket), high);
+    ck_assert_uint_le(GetFastSocketInboundLength(scene.ours.socket), high + batch);
+    ck_assert_uint_ge(readSocket(scene.ours.socket).receivePauses, 1);
+    for (uint64_t taken = position; taken < position + sent;) {
+        taken = takeAll(&scene.ours, taken);
+        runTurns(scene.ring, 1);
+    }
+    AbortFastSocket(scene.ours.socket);
+}
+
+/* A reader who takes one chunk at a time of much that has come at once passes the mark downwards
+ * without a pause. */
+CASE(pressure, takesChunksBelowTheMark)
+{
+    openPair(KIND_TCP);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 64 << 10);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_LOW, 16 << 10);
+    uint64_t sent = stuff(scene.peer, 0, 1 << 20);
+    uint64_t taken = 0;
+    while (taken < sent) {
+        struct FastBuffer* chunk = ReceiveFastSocketBuffer(scene.ours.socket);
+        if (chunk == NULL) {
+            runTurns(scene.ring, 1);
+            continue;
+        }
+        ck_assert(checkPattern(GetFastBufferData(chunk), GetFastBufferLength(chunk), taken));
+        taken += GetFastBufferLength(chunk);
+        ReleaseFastBuffer(chunk);
+    }
+    ck_assert_uint_ge(readSocket(scene.ours.socket).receivePauses, 1);
+    AbortFastSocket(scene.ours.socket);
+}
+
 /* §2.3 MSG_WAITALL: between the marks, who waits for all does not read before, so receiving
  * goes on */
 CASE(pressure, satisfiesWaitAllBetweenMarks)

@@ -334,6 +334,28 @@ CASE(run, failsWithoutARoute)
     ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, 0);
 }
 
+/* §2.1 POLLERR non-fatal (datagram): who sends from port 0 can't be answered, and keeps nobody
+ * else's from going together */
+CASE(run, answersOthersThanPort0)
+{
+    struct sockaddr_in nobody = loopbackAddress();
+    openPeers(AF_INET);
+    nobody.sin_port = 0;
+    transmitTo((struct sockaddr*)&nobody, sizeof(nobody), 0, 0, 1);
+    transmitTo((struct sockaddr*)&nobody, sizeof(nobody), 0, 1, 1);
+    waitDrained(&scene.ours);
+    waitCount(scene.ring, &scene.ours.err, 1);
+    ck_assert_int_eq(scene.ours.lastError, EINVAL);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 2);
+    for (uint32_t number = 0; number < 40; number++)
+        transmitTo((struct sockaddr*)&addresses[0], addressLength, 0, number, 64);
+    waitDrained(&scene.ours);
+    ck_assert_uint_le(readSocket(scene.ours.socket).sentOperations, 8);
+    for (uint32_t number = 0; number < 40; number++)
+        expectDatagram(peers[0], 0, number, 64);
+    closePeers();
+}
+
 /* ---- a full send buffer ---- */
 
 /* A network device that nobody answers on, until its neighbour is known: so long the kernel keeps

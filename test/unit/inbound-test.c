@@ -103,6 +103,20 @@ CASE(inbound, fillsBehindOlderBytes)
     ck_assert_mem_eq(FastBufferData(chunk), bytes, 150);
 }
 
+/* What FastInboundFill would copy nothing of. */
+CASE(inbound, takesFullChunksWhereNoneIsFilled)
+{
+    ck_assert(FastInboundTakesFull(&queue, ROOM));
+    push(100, 0);
+    ck_assert(!FastInboundTakesFull(&queue, ROOM));
+    ck_assert_uint_eq(fill(ROOM - 100, 100), ROOM - 100);
+    ck_assert(FastInboundTakesFull(&queue, ROOM));
+    push(ROOM - 1, 0); /* not worth it */
+    ck_assert(FastInboundTakesFull(&queue, ROOM));
+    useLayout(FAST_INBOUND_PACKETS, 0);
+    ck_assert(!FastInboundTakesFull(&queue, ROOM));
+}
+
 CASE(inbound, fillsNothingWithoutOlderBytes)
 {
     ck_assert_uint_eq(fill(50, 0), 0);

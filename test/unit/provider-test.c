@@ -207,6 +207,30 @@ CASE(buffers, replacesByAnotherBuffer)
     ck_assert_int_eq(FastProviderNext(provider, COUNT - 1), 0);
 }
 
+/* Several at once: the kernel sees all of them at the end, and none before. */
+CASE(buffers, replacesSeveral)
+{
+    for (int id = 0; id < 3; id++)
+        ck_assert_int_eq(take(), id);
+    FastProviderReplaceOne(provider, 0, memory[BUFFERS - 1]);
+    FastProviderReplaceOne(provider, 1, NULL);
+    FastProviderReplaceOne(provider, 2, memory[BUFFERS - 2]);
+    ck_assert_uint_eq(tail(), COUNT);
+    FastProviderEndReplacing(provider, 3, 1);
+    ck_assert_uint_eq(tail(), COUNT + 2);
+    ck_assert_uint_eq(FastProviderAvailable(provider), COUNT - 1);
+    ck_assert_int_eq(FastProviderNext(provider, COUNT - 1), 0);
+    ck_assert_int_eq(FastProviderNext(provider, 0), 2);
+    ck_assert_int_eq(take(), COUNT - 1);
+    ck_assert_int_eq(take(), 0);
+    ck_assert_int_eq(take(), 2);
+    ck_assert_ptr_eq(FastProviderPeek(provider, 2), memory[BUFFERS - 2]);
+    ck_assert_uint_eq(published[1].addr, (uintptr_t)memory[BUFFERS - 2]);
+    ck_assert_ptr_null(FastProviderPeek(provider, 1));
+    runTask(&provider->refill);
+    ck_assert_ptr_nonnull(FastProviderPeek(provider, 1));
+}
+
 CASE(buffers, refillsWhatIsVacant)
 {
     ck_assert_int_eq(take(), 0);
@@ -448,6 +472,21 @@ CASE(buffers, servesWhenABufferIsPutBack)
     runTask(&provider->waiting.serve);
     ck_assert_int_eq(served, 1);
     ck_assert(!FastTaskIsQueued(&provider->waiting.again));
+}
+
+CASE(buffers, servesWhenSeveralAreReplaced)
+{
+    while (take() >= 0)
+        continue;
+    wait(1);
+    FastProviderReplaceOne(provider, 0, NULL);
+    FastProviderEndReplacing(provider, 1, 1);
+    ck_assert(!FastTaskIsQueued(&provider->waiting.serve));
+    FastProviderReplaceOne(provider, 1, memory[BUFFERS - 1]);
+    FastProviderEndReplacing(provider, 1, 0);
+    runTask(&provider->waiting.serve);
+    ck_assert_int_eq(served, 1);
+    runTask(&provider->refill); /* of the vacant one */
 }
 
 CASE(buffers, servesAtOnceWhatWasPutBackBefore)

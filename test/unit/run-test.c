@@ -11,6 +11,7 @@ enum
     RUN = 64,        /* datagrams that go together */
     TRIES = 4,       /* of what fails, until it is believed */
     PORT = 1000,
+    MANY = 5000,     /* destinations */
 };
 
 static struct Countdown tables;
@@ -549,6 +550,27 @@ CASE(run, sparesOthersTheRefusal)
     ck_assert_uint_eq(sends[7].port, PORT + 1);
 }
 
+/* What each alone is refused for was not the joining: the socket goes on to join what goes to
+ * others. */
+CASE_ROUNDS(run, blamesNoJoiningForADestination, 2)
+{
+    const int errors[] = {EINVAL, EOPNOTSUPP};
+    openDatagram(0, 0);
+    transmitTo(PORT, SMALL);
+    transmitTo(PORT, SMALL);
+    run();
+    refuse(0, errors[round]);
+    refuse(TRIES, errors[round]);
+    refuse(2 * TRIES, errors[round]);
+    ck_assert_uint_eq(statisticsOf().failedMessages, 2);
+    ck_assert_int_eq(drained, 1);
+    transmitTo(PORT + 1, SMALL);
+    transmitTo(PORT + 1, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, 3 * TRIES + 1);
+    expectRun(3 * TRIES, SMALL, 2 * SMALL, false);
+}
+
 /* §2.4 earlier error: told once, and the run that met it is sent */
 CASE(run, passesAnEarlierErrorOn)
 {
@@ -654,6 +676,77 @@ CASE(run, goesOnWithoutATable)
     }
     run();
     ck_assert_int_eq(drained, 1);
+}
+
+/* ---- many destinations ---- */
+
+static void transmitTo6(uint32_t first, uint32_t last)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
+    memcpy(&address.sin6_addr.s6_addr[8], &first, sizeof(first));
+    memcpy(&address.sin6_addr.s6_addr[12], &last, sizeof(last));
+    ck_assert_int_eq(TransmitFastSocketData(self, (struct sockaddr*)&address, sizeof(address),
+                                            bytes, SMALL, 0),
+                     0);
+}
+
+/* The longest search for one that isn't there. */
+static unsigned longestSearch(void)
+{
+    unsigned longest = 0;
+    for (uint32_t index = 0; index < self->outbound->queue.bucketCount; index++) {
+        unsigned steps = 0;
+        const struct FastMessage* message = self->outbound->queue.buckets[index];
+        for (; message != NULL; message = message->next)
+            steps++;
+        longest = steps > longest ? steps : longest;
+    }
+    return longest;
+}
+
+/* … and addresses that a hostile peer has chosen are searched for no longer. */
+CASE_ROUNDS(run, findsOneOfMany, 2)
+{
+    openDatagram(0, 0);
+    for (uint32_t number = 0; number < MANY; number++)
+        transmitTo6(round == 0 ? 0 : number, number);
+    ck_assert_uint_le(longestSearch(), 32);
+    unsigned before = FastPoolBuffers(outbound);
+    for (uint32_t number = 0; number < MANY; number++)
+        transmitTo6(round == 0 ? 0 : number, number);
+    ck_assert_uint_eq(FastPoolBuffers(outbound), before); /* each was found */
+}
+
+CASE(run, goesOnWithoutALargerTable)
+{
+    openDatagram(0, 0);
+    transmitTo6(0, 0);
+    transmitTo6(0, 1);
+    failCall(&tables, 1);
+    for (uint32_t number = 2; number < MANY; number++)
+        transmitTo6(0, number);
+    ck_assert(!isFailureAwaited(&tables));
+    ck_assert_uint_le(longestSearch(), 32);
+    unsigned before = FastPoolBuffers(outbound);
+    for (uint32_t number = 0; number < MANY; number++)
+        transmitTo6(0, number);
+    ck_assert_uint_eq(FastPoolBuffers(outbound), before);
+}
+
+/* What stands before something that keeps its place is forgotten when it is in the way. */
+CASE(run, forgetsWhatIsOfNoUse)
+{
+    openDatagram(0, 0);
+    for (uint32_t round = 0; round < MANY; round++) {
+        transmitTo6(0, 1);
+        transmitTo6(0, 2);
+        transmit(0, MSG_MORE);
+        transmit(0, 0);
+    }
+    transmitTo6(0, 2);
+    transmitTo6(0, 1);
+    ck_assert_uint_le(longestSearch(), 16);
+    ck_assert_uint_le(self->outbound->queue.bucketCount, 64);
 }
 
 /* Each of several that are in flight is canceled. */

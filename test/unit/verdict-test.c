@@ -134,6 +134,7 @@ static void closeSocket(void)
     ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
+    FastSocketDropOutbound(self); /* the ring keeps it for another socket */
     ReleaseFastRing(ring);
     FastSocketFree(self);
 }
