@@ -19,11 +19,12 @@ enum
 {
     FAST_WORK_ALONE = 0, /* a FastTask, which has a function of its own */
     FAST_WORK_BITS = 7,
+    FAST_WORK_END = 7, /* follows the last */
 };
 
 struct FastLink
 {
-    FastWork next; /* 0: in none of the queues; FAST_WORK_BITS: the last */
+    FastWork next; /* 0: in none of the queues */
 };
 
 /* Something to run once. The owner must live until it has run. */
@@ -55,7 +56,7 @@ static inline bool FastTaskIsQueued(const struct FastTask* task)
 }
 
 /* Which of its owner's it is. */
-static inline unsigned FastWorkNumber(FastWork work)
+static inline size_t FastWorkNumber(FastWork work)
 {
     return work & FAST_WORK_BITS;
 }
@@ -77,7 +78,7 @@ static inline void FastTaskUnshift(struct FastTaskQueue* queue, FastWork work)
 {
     struct FastLink* link = FastWorkLink(work);
     bool empty = queue->last == NULL;
-    link->next = empty ? FAST_WORK_BITS : queue->first;
+    link->next = empty ? FAST_WORK_END : queue->first;
     if (empty)
         queue->last = link;
     queue->first = work;
@@ -85,10 +86,10 @@ static inline void FastTaskUnshift(struct FastTaskQueue* queue, FastWork work)
 
 /* Puts a link at the end. It is in no queue. */
 static inline void FastTaskAppend(struct FastTaskQueue* queue, struct FastLink* link,
-                                  unsigned number)
+                                  size_t number)
 {
     FastWork work = (FastWork)link + number;
-    link->next = FAST_WORK_BITS;
+    link->next = FAST_WORK_END;
     if (queue->last != NULL)
         queue->last->next = work;
     else
@@ -115,6 +116,23 @@ static inline FastWork FastTaskTake(struct FastTaskQueue* queue)
         queue->last = NULL;
     link->next = 0;
     return work;
+}
+
+/* Empties the queue for whoever runs all that stood in it: the first, or FAST_WORK_END. */
+static inline FastWork FastTaskTakeAll(struct FastTaskQueue* queue)
+{
+    FastWork first = queue->last != NULL ? queue->first : FAST_WORK_END;
+    queue->last = NULL;
+    return first;
+}
+
+/* Of these: the one behind, or FAST_WORK_END; this one may be queued again. */
+static inline FastWork FastTaskPass(FastWork work)
+{
+    struct FastLink* link = FastWorkLink(work);
+    FastWork next = link->next;
+    link->next = 0;
+    return next;
 }
 
 /* Takes the first out of one and puts it at the end of another. false: there is none. */

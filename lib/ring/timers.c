@@ -47,7 +47,7 @@ void FastRingExpireTimers(struct FastRing* ring)
     }
 }
 
-static void wait(struct FastRing* ring, struct FastLink* link, unsigned number)
+static void wait(struct FastRing* ring, struct FastLink* link, size_t number)
 {
     FastTaskAppend(&ring->memory.waiting, link, number);
     if (!FastTimerIsSet(&ring->memory.timer))

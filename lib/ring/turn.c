@@ -34,12 +34,12 @@ enum
  * to. */
 __attribute__((always_inline)) static inline bool runWork(FastWork work)
 {
-    unsigned number = FastWorkNumber(work);
+    size_t number = FastWorkNumber(work);
     if (number == FAST_WORK_ALONE) {
         struct FastTask* task = FAST_CONTAINER(FastWorkLink(work), struct FastTask, link);
         return task->function(task);
     }
-    struct FastLink* links = FastWorkLink(work) - (number - 1);
+    struct FastLink* links = FastWorkLink(work) - number + 1;
     struct FastRingWorker* worker = FAST_CONTAINER(links, struct FastRingWorker, links);
     return worker->member.functions->work[number - 1](worker);
 }
@@ -215,12 +215,11 @@ static void deferBehind(struct FastRing* ring)
 /* Runs what is queued now; what is added meanwhile belongs to the next turn. */
 static void runDispatch(struct FastRing* ring)
 {
-    const struct FastLink* last = ring->dispatch.last;
-    bool more = last != NULL;
-    while (more) {
-        FastWork work = FastTaskTake(&ring->dispatch);
-        more = FastWorkLink(work) != last;
+    FastWork work = FastTaskTakeAll(&ring->dispatch);
+    while (work != FAST_WORK_END) {
+        FastWork next = FastTaskPass(work);
         runWork(work);
+        work = next;
     }
 }
 
