@@ -115,10 +115,12 @@ static inline unsigned FastEngineRoom(const struct FastEngine* engine)
 /* Reserves the next submission entry, zeroed; NULL when none is free before the next enter. */
 static inline struct io_uring_sqe* FastEngineReserve(struct FastEngine* engine)
 {
-    if (FastEngineRoom(engine) == 0)
+    unsigned head = __atomic_load_n(engine->submission.head, __ATOMIC_ACQUIRE);
+    unsigned tail = engine->submission.tail;
+    if (tail - head > engine->submission.mask)
         return NULL;
-    struct io_uring_sqe* entry =
-        &engine->submission.entries[engine->submission.tail++ & engine->submission.mask];
+    engine->submission.tail = tail + 1;
+    struct io_uring_sqe* entry = &engine->submission.entries[tail & engine->submission.mask];
     *entry = (struct io_uring_sqe){0};
     return entry;
 }

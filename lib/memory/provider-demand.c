@@ -90,9 +90,11 @@ static void endPeriod(struct FastProviderDemand* demand)
 void FastProviderEndRound(struct FastRingBufferProvider* provider)
 {
     struct FastProviderDemand* demand = &provider->demand;
-    uint32_t taken = demand->taken;
-    demand->round = FastProviderRound(provider);
-    demand->taken = 0;
+    uint32_t taken = provider->sequence - demand->begun;
+    demand->round = FastProviderEnters(provider);
+    demand->begun = provider->sequence;
+    if (demand->wanted == demand->least)
+        return;
     if (demand->peak < taken)
         demand->peak = taken;
     demand->left -= taken < demand->left ? taken : demand->left;

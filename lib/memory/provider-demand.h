@@ -69,23 +69,13 @@ static inline bool FastProviderIsPlenty(const struct FastRingBufferProvider* pro
     return FastProviderFilledSlots(provider) > provider->demand.wanted;
 }
 
-/* What was filled meanwhile had to be there at once: until the next enter or, where completions are
- * made at any time, in a turn. */
-static inline uint32_t FastProviderRound(const struct FastRingBufferProvider* provider)
+/* A slot was taken, and is about to be put back or to stay vacant. What is filled between two
+ * enters had to be there at once: that is a round. How many were taken in it is told by the puts in
+ * their place, so that nothing is counted for each. */
+static inline void FastProviderNoteTaken(struct FastRingBufferProvider* provider)
 {
-    bool deferred = provider->engine->features & FASTRING_FEATURE_DEFER_TASKRUN;
-    return deferred ? FastProviderEnters(provider) : (uint32_t)FastRingTurn(provider->ring);
-}
-
-/* Slots were taken. Nobody counts while the least number is there. */
-static inline void FastProviderNoteTaken(struct FastRingBufferProvider* provider, uint32_t number)
-{
-    struct FastProviderDemand* demand = &provider->demand;
-    if (demand->wanted == demand->least)
-        return;
-    if (demand->round != FastProviderRound(provider))
+    if (provider->demand.round != FastProviderEnters(provider))
         FastProviderEndRound(provider);
-    demand->taken += number;
 }
 
 #endif

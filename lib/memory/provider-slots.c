@@ -22,20 +22,11 @@ void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask*
     FastRingDefer(provider->ring, task);
 }
 
-/* The kernel's tail and our sequence count the same. An entry's last member is the tail itself
- * in the first. */
-static inline void publish(struct FastRingBufferProvider* provider)
-{
-    __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
-    if (provider->waiting.list.first != NULL)
-        FastProviderDefer(provider, &provider->waiting.serve);
-}
-
 static inline void put(struct FastRingBufferProvider* provider, uint16_t id, void* buffer)
 {
     provider->available++;
     FastProviderSet(provider, id, buffer);
-    publish(provider);
+    FastProviderPublish(provider);
 }
 
 void FastProviderVacate(struct FastRingBufferProvider* provider, uint16_t id)
@@ -52,6 +43,7 @@ bool FastProviderFill(struct FastRingBufferProvider* provider)
         if (buffer == NULL)
             return false;
         put(provider, provider->vacant.ids[--provider->vacant.count], buffer);
+        provider->demand.begun++;
     }
     return true;
 }
@@ -68,7 +60,7 @@ void FastProviderFillSoon(struct FastRingBufferProvider* provider)
 static void countTaken(struct FastRingBufferProvider* provider, uint16_t id)
 {
     provider->available -= !provider->slots[id].claimed;
-    FastProviderNoteTaken(provider, 1);
+    FastProviderNoteTaken(provider);
 }
 
 void FastProviderTellFilled(const struct FastRingBufferProvider* provider, uint16_t id,
@@ -93,6 +85,7 @@ void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, v
         return;
     }
     FastProviderVacate(provider, id);
+    provider->demand.begun--;
     if (FastProviderLacks(provider))
         FastProviderDefer(provider, &provider->refill);
 }
@@ -101,9 +94,9 @@ void FastProviderEndReplacing(struct FastRingBufferProvider* provider, uint32_t 
                               uint32_t vacant)
 {
     provider->available -= vacant;
-    FastProviderNoteTaken(provider, number);
+    provider->demand.begun -= vacant;
     if (vacant < number)
-        publish(provider);
+        FastProviderPublish(provider);
     if (vacant > 0 && FastProviderLacks(provider))
         FastProviderDefer(provider, &provider->refill);
 }

@@ -13,7 +13,7 @@ void FastProviderDefer(struct FastRingBufferProvider* provider, struct FastTask*
 /* Enters a buffer into a slot, the log and the kernel's ring, whose tail is still to be set: what
  * its put is made of. */
 static inline void FastProviderSet(struct FastRingBufferProvider* provider, uint16_t id,
-                                     void* buffer)
+                                   void* buffer)
 {
     uint32_t sequence = provider->sequence++;
     struct io_uring_buf* entry = FastProviderEntry(provider, sequence);
@@ -26,6 +26,15 @@ static inline void FastProviderSet(struct FastRingBufferProvider* provider, uint
     entry->addr = (uintptr_t)buffer;
     entry->len = provider->length;
     entry->bid = id;
+}
+
+/* Shows the kernel what was set. Its tail and our sequence count the same. An entry's last member
+ * is the tail itself in the first. */
+static inline void FastProviderPublish(struct FastRingBufferProvider* provider)
+{
+    __atomic_store_n(&provider->entries->tail, (uint16_t)provider->sequence, __ATOMIC_RELEASE);
+    if (provider->waiting.list.first != NULL)
+        FastProviderDefer(provider, &provider->waiting.serve);
 }
 
 /* Takes the buffer out of a slot, which is filled by one of the next. */
@@ -51,6 +60,15 @@ void FastProviderReturn(struct FastRingBufferProvider* provider, uint16_t id);
  * (FastProviderIsPlenty). */
 void FastProviderReplace(struct FastRingBufferProvider* provider, uint16_t id, void* buffer);
 
+/* The same of a slot that no operation of a user's has claimed, with a buffer that is there. */
+static inline void FastProviderExchange(struct FastRingBufferProvider* provider, uint16_t id,
+                                        void* buffer)
+{
+    FastProviderNoteTaken(provider);
+    FastProviderSet(provider, id, buffer);
+    FastProviderPublish(provider);
+}
+
 /* The id of the buffer that follows id in the kernel's order; negative if that is not known. To
  * be asked before id is put back, which gives it a new place in the order. */
 static inline int FastProviderNext(const struct FastRingBufferProvider* provider, uint16_t id)
@@ -63,7 +81,8 @@ static inline int FastProviderNext(const struct FastRingBufferProvider* provider
 }
 
 /* FastProviderReplace of a filled slot that no operation of a user's has claimed, as one of
- * several: the kernel sees none of them before FastProviderEndReplacing has counted them. */
+ * several, behind one that was replaced by itself: the kernel sees none of them before
+ * FastProviderEndReplacing has counted them. */
 static inline void FastProviderReplaceOne(struct FastRingBufferProvider* provider, uint16_t id,
                                           void* buffer)
 {

@@ -25,7 +25,8 @@ struct FastProviderDemand
     uint32_t users;    /* when a receive was armed last */
     uint32_t expected; /* in this period by somebody, so that they are kept */
     uint32_t round;    /* in which the last one was taken */
-    uint32_t taken;    /* in that round */
+    /* The sequence of puts when that round began, moved on by those that took the place of none. */
+    uint32_t begun;
     uint32_t peak;     /* the most that were taken in one, in this period */
     uint32_t left;     /* to be taken until the period ends */
     uint32_t grown;    /* the sequence of puts when one that found none got more */

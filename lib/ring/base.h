@@ -201,7 +201,7 @@ static inline uint64_t FastRingTurn(const struct FastRing* ring)
 /* Reap no more in this turn. */
 static inline void FastRingYield(struct FastRing* ring)
 {
-    ring->turn.yielded = true;
+    ring->turn.left = 0;
 }
 
 /* ---- operations ---- */

@@ -144,7 +144,7 @@ struct FastRing
     struct /* turn */
     {
         bool running;       /* inside WaitForFastRing */
-        bool yielded;       /* reap no more */
+        uint64_t left;      /* completions that may be reaped in it */
         bool releaseWanted; /* ReleaseFastRing was called inside */
     } turn;
 

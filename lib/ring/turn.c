@@ -174,16 +174,13 @@ static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_
 /* ---- handling what came ---- */
 
 /* The array's entry is free before the function runs, which may enter the kernel. */
-static void handleCompletion(struct FastRing* ring, const struct io_uring_cqe* entry)
+static inline void handleCompletion(struct FastRing* ring, struct FastEngine* engine,
+                                    const struct io_uring_cqe* entry)
 {
     uintptr_t address = (uintptr_t)entry->user_data & ~(uintptr_t)FAST_OPERATION_CANCEL;
     struct FastOperation* operation = (struct FastOperation*)address;
-    struct io_uring_cqe completion = {
-        .user_data = entry->user_data,
-        .res = entry->res,
-        .flags = entry->flags,
-    };
-    FastEngineAdvance(ring->engine);
+    struct io_uring_cqe completion = *entry;
+    FastEngineAdvance(engine);
     ring->statistics.completions++;
     if (!(completion.flags & IORING_CQE_F_MORE))
         ring->statistics.operations--;
@@ -193,15 +190,15 @@ static void handleCompletion(struct FastRing* ring, const struct io_uring_cqe* e
 /* Hands up to a turn's limit of completions to their operations; returns how many. */
 static uint64_t reap(struct FastRing* ring)
 {
-    uint64_t count = 0;
+    uint64_t before = ring->statistics.completions;
+    struct FastEngine* engine = ring->engine;
     const struct io_uring_cqe* entry;
-    ring->turn.yielded = false;
-    while (count < ring->options.turnLimit && !ring->turn.yielded &&
-           (entry = FastEnginePeek(ring->engine)) != NULL) {
-        handleCompletion(ring, entry);
-        count++;
+    ring->turn.left = ring->options.turnLimit;
+    while (ring->turn.left > 0 && (entry = FastEnginePeek(engine)) != NULL) {
+        ring->turn.left--;
+        handleCompletion(ring, engine, entry);
     }
-    return count;
+    return ring->statistics.completions - before;
 }
 
 static void deferBehind(struct FastRing* ring)

@@ -91,7 +91,7 @@ static bool change(struct FastSocket* socket)
     return true;
 }
 
-bool FastBundleConsider(struct FastSocket* socket, const struct io_uring_cqe* completion)
+bool FastBundleWeigh(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastInbound* inbound = &socket->inbound;
     if (inbound->rearm)

@@ -46,7 +46,8 @@ enum FastTrait
     FAST_TRAIT_CANCELS_ITSELF = 1 << 16, /* -ECANCELED may be its own errno */
     /* What one read gives may be a packet: reads are not put together. */
     FAST_TRAIT_PACKETS = 1 << 17,
-    FAST_TRAIT_PLAIN = 1 << 18, /* a receive that has filled a buffer has brought bytes, no more */
+    /* A receive that has filled a buffer has brought bytes, without a header, and no more. */
+    FAST_TRAIT_PLAIN = 1 << 18,
     /* Datagrams to one destination may be sent together, to be taken apart by the kernel. */
     FAST_TRAIT_JOINS = 1 << 19,
     /* A send that doesn't wait takes what there is room for, and fails without having taken any. */
@@ -102,6 +103,7 @@ enum FastNotify
     FAST_NOTIFY_INPUT = 1,  /* POLLIN is due */
     FAST_NOTIFY_OUTPUT = 2, /* POLLOUT is due, if nothing is queued when its turn comes */
     FAST_NOTIFY_STATE = 4,  /* a failure, or the end, is to be looked at */
+    FAST_NOTIFY_CANCELED = 8, /* users of barriers that were dropped are to be called */
 };
 
 /* What was reported, and must not be again. */
@@ -291,6 +293,16 @@ static inline void FastSocketNotify(struct FastSocket* socket, uint8_t due)
         return;
     FastSocketHold(socket);
     FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
+}
+
+/* FastSocketNotify of a living socket, of which the caller gives a reference up. */
+static inline void FastSocketNotifyAndDrop(struct FastSocket* socket, uint8_t due)
+{
+    socket->notifyDue |= due;
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_DISPATCH))
+        FastSocketDrop(socket);
+    else /* it passes to the task */
+        FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
 }
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The

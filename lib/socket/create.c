@@ -133,6 +133,8 @@ static void initializeConnection(struct FastSocket* socket, const struct FastFin
 static int initialize(struct FastSocket* socket, const struct FastFinding* finding)
 {
     socket->traits = finding->traits;
+    if (socket->inbound.queue.rules->layout == FAST_INBOUND_MESSAGES)
+        socket->traits &= ~(uint32_t)FAST_TRAIT_PLAIN;
     socket->references = 1; /* the user's */
     initializeConnection(socket, finding);
     FastReceiveInitialize(socket);

@@ -31,20 +31,23 @@ static bool isPaused(const struct FastSocket* socket)
     return socket->inbound.stops & FAST_STOP_PAUSED;
 }
 
+static bool hasInput(const struct FastSocket* socket)
+{
+    return socket->inbound.queue.first != NULL && !(socket->notified & FAST_NOTIFIED_FAILURE);
+}
+
 static bool hasInputToReport(const struct FastSocket* socket)
 {
-    return socket->notifyDue & FAST_NOTIFY_INPUT && !isPaused(socket) &&
-           socket->inbound.queue.first != NULL && !(socket->notified & FAST_NOTIFIED_FAILURE);
+    return socket->notifyDue & FAST_NOTIFY_INPUT && !isPaused(socket) && hasInput(socket);
 }
 
 static void reportInput(struct FastSocket* socket)
 {
-    bool due = hasInputToReport(socket);
     size_t length = socket->inbound.queue.length;
     if (isPaused(socket))
         return;
     socket->notifyDue &= (uint8_t)~FAST_NOTIFY_INPUT;
-    if (due)
+    if (hasInput(socket))
         report(socket, POLLIN, length < INT_MAX ? (int)length : INT_MAX);
 }
 
@@ -125,17 +128,24 @@ static void reportState(struct FastSocket* socket)
         socket->notifyDue &= (uint8_t)~FAST_NOTIFY_STATE;
 }
 
-__attribute__((noinline)) static void reportFromState(struct FastSocket* socket)
+/* Of a socket in any stage: the release waits for that. */
+static void reportCanceled(struct FastSocket* socket)
 {
-    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
-        reportState(socket);
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_CANCELED;
+    if (socket->outbound == NULL)
+        return;
+    FastOutputFinishCanceled(socket);
+    FastSocketDefer(socket, FAST_DUE_RELEASE);
 }
 
 static void reportFromOutput(struct FastSocket* socket)
 {
     if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_OUTPUT)
         reportOutput(socket);
-    reportFromState(socket);
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
+        reportState(socket);
+    if (socket->notifyDue & FAST_NOTIFY_CANCELED)
+        reportCanceled(socket);
 }
 
 static void reportAll(struct FastSocket* socket)
@@ -147,32 +157,44 @@ static void reportAll(struct FastSocket* socket)
     reportFromOutput(socket);
 }
 
-/* Mostly there is either input to tell, or room for output, and the handler has brought nothing
- * that is to be told behind it. */
-static inline void reportShortly(struct FastSocket* socket)
+/* Not inline: the short way would save registers for it. */
+__attribute__((noinline)) static void dispatchFromOutput(struct FastSocket* socket)
 {
-    if (socket->notifyDue == FAST_NOTIFY_INPUT) {
+    reportFromOutput(socket);
+    FastReceiveReconsider(socket);
+}
+
+__attribute__((noinline)) static void dispatchAll(struct FastSocket* socket)
+{
+    reportAll(socket);
+    FastReceiveReconsider(socket);
+}
+
+/* Mostly there is either input to tell, or room for output, and the handler has brought nothing
+ * that is to be told behind it. Input that is left, or has come with something else, may stop the
+ * receive; room for output changes nothing there. */
+static inline void dispatch(struct FastSocket* socket)
+{
+    bool made = socket->stage == FAST_STAGE_LIVE && socket->connection == FAST_CONNECTION_MADE;
+    const uint8_t behind = FAST_NOTIFY_OUTPUT | FAST_NOTIFY_STATE | FAST_NOTIFY_CANCELED;
+    if (made && socket->notifyDue == FAST_NOTIFY_INPUT) {
         reportInput(socket);
-        if (socket->notifyDue & (FAST_NOTIFY_OUTPUT | FAST_NOTIFY_STATE))
-            reportFromOutput(socket);
-    } else if (socket->notifyDue == FAST_NOTIFY_OUTPUT) {
+        if (socket->notifyDue & behind)
+            dispatchFromOutput(socket);
+        else
+            FastReceiveBalance(socket);
+    } else if (made && socket->notifyDue == FAST_NOTIFY_OUTPUT) {
         reportOutput(socket);
-        if (socket->notifyDue & FAST_NOTIFY_STATE)
-            reportFromState(socket);
+        if (socket->notifyDue & behind)
+            dispatchFromOutput(socket);
     } else
-        reportAll(socket);
+        dispatchAll(socket);
 }
 
 bool FastDispatchRun(struct FastRingWorker* worker)
 {
     struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
-    if (socket->stage == FAST_STAGE_LIVE)
-        reportShortly(socket);
-    if (socket->outbound != NULL && socket->outbound->canceled.first != NULL) {
-        FastOutputFinishCanceled(socket);
-        FastSocketDefer(socket, FAST_DUE_RELEASE); /* which waits for that */
-    }
-    FastReceiveBalance(socket);
+    dispatch(socket);
     FastSocketDrop(socket);
     return true;
 }

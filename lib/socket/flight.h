@@ -47,7 +47,7 @@ struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlig
                                       struct FastSend* send, const struct FastItem* first,
                                       uint32_t count);
 
-/* The function of every flight that is no loan's. */
+/* The function of every flight that is no loan's, and no plain one. */
 void FastFlightOver(struct FastOperation* operation, const struct io_uring_cqe* completion);
 
 /* Whether a stream's queue is a single piece that goes out as it is. */
@@ -59,17 +59,18 @@ static inline bool FastFlightIsPlain(const struct FastSocket* socket)
            !FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY);
 }
 
-/* Reserves an entry for that piece, which the caller fills, and counts it. NULL: no room. */
+/* Reserves an entry for that piece, which the caller fills, and counts it; who has asked for a send
+ * has said whose the completion is. NULL: no room. */
 static inline struct io_uring_sqe* FastFlightReservePlain(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     struct FastFlight* flight = &outbound->flight;
+    size_t length = outbound->queue.first->length;
     struct io_uring_sqe* entry = FastRingReserve(socket->ring, &flight->operation);
     if (entry == NULL)
         return NULL;
-    flight->operation.function = FastFlightOver;
-    flight->bytes = outbound->queue.first->length;
-    flight->plain = (uint32_t)flight->bytes;
+    flight->bytes = length;
+    flight->plain = (uint32_t)length;
     outbound->current = flight;
     outbound->inFlight = 1;
     outbound->canceling = FAST_SEND_CANCEL_NONE; /* that was the one before */

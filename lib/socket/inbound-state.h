@@ -50,17 +50,18 @@ struct FastInbound
     /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
     struct FastArmed receive;
     uint32_t turn;      /* in which the last bytes came */
-    uint16_t stops;     /* FAST_STOP_* */
-    uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
-    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
-    uint8_t end;        /* enum FastInputEnd */
-    uint8_t errors;     /* of messages, in a row */
-    uint8_t better;     /* the form that pays, of the first two; another may be needed */
-    uint8_t changes;    /* so often bundles were chosen */
-    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
-    bool rearm : 1;     /* what is in flight has not the form that is wanted now */
-    bool discard : 1;   /* what comes is dropped */
-    bool doubted : 1;   /* it gave -ECANCELED, which may be ours or the file's */
+    /* The first three stand together, since they are asked together for each completion. */
+    uint16_t contrary;   /* completions, more or less in a row, for bundles or against */
+    uint8_t end;         /* enum FastInputEnd */
+    uint8_t errors;      /* of messages, in a row */
+    bool discard;        /* what comes is dropped */
+    bool unexpectedEnd;  /* it has ended once although nobody canceled it; another is an error */
+    uint16_t stops;      /* FAST_STOP_* */
+    uint16_t record;     /* errno of a record that only the user can take; 0 = none */
+    uint8_t better : 4;  /* the form that pays, of the first two; another may be needed */
+    uint8_t changes : 4; /* so often bundles were chosen */
+    bool rearm : 1;      /* what is in flight has not the form that is wanted now */
+    bool doubted : 1;    /* it gave -ECANCELED, which may be ours or the file's */
 };
 
 #endif

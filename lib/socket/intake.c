@@ -14,23 +14,6 @@
 
 #include <string.h>
 
-/* length bytes in so many buffers. */
-static inline void countIn(struct FastSocket* socket, size_t length, uint32_t buffers)
-{
-    struct FastInbound* inbound = &socket->inbound;
-    uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
-    if (inbound->turn != turn) {
-        inbound->turn = turn;
-        inbound->queue.recent = 0;
-    }
-    inbound->queue.recent += (uint32_t)length; /* no turn brings 4 GiB */
-    socket->statistics.messages += buffers;
-    socket->statistics.bytes += length;
-    FastRingAddInbound(socket->ring, length);
-    if (inbound->queue.recent >= inbound->queue.rules->turnLimit)
-        FastRingYield(socket->ring); /* answers go out first, and others have their turn */
-}
-
 /* A copy of a message in a buffer of its own size, where that saves memory; or NULL. */
 static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
@@ -54,30 +37,10 @@ static inline void push(struct FastSocket* socket, struct FastBuffer* chunk, siz
 
 /* ---- in ---- */
 
-/* Memory for a slot that is emptied. NULL: it stays vacant, and the provider fills it later, if it
- * wants to. */
-static inline void* makeNext(const struct FastCommon* common)
-{
-    uint32_t length = FastProviderLength(common->provider);
-    struct FastBuffer* next = FastProviderIsPlenty(common->provider)
-                                  ? NULL
-                                  : FastPoolAllocate(common->inboundPool, length);
-    return next != NULL ? FastBufferData(next) : NULL;
-}
-
+/* Without memory the slot stays vacant; the provider fills it later. */
 static inline void replace(const struct FastCommon* common, uint16_t id)
 {
-    FastProviderReplace(common->provider, id, makeNext(common));
-}
-
-void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
-{
-    const struct FastCommon* common = FastSocketCommon(socket);
-    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(common->provider, id));
-    FastProviderFilled(common->provider, id, length);
-    countIn(socket, length, 1);
-    replace(common, id);
-    FastInboundPushFirst(&socket->inbound.queue, chunk, length);
+    FastProviderReplace(common->provider, id, FastIntakeMakeNext(common));
 }
 
 /* A rest that found no room behind older bytes keeps its buffer. */
@@ -86,7 +49,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
     struct FastInbound* inbound = &socket->inbound;
     struct FastRingBufferProvider* provider = FastSocketProvider(socket);
     uint8_t* data = FastProviderPeek(provider, id);
-    countIn(socket, length - inbound->queue.rules->headroom, 1);
+    FastIntakeCount(socket, length - inbound->queue.rules->headroom, 1);
     size_t copied = FastInboundFill(&inbound->queue, data, length);
     if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
@@ -118,7 +81,7 @@ static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
         return;
     while (slots->left >= length && FastProviderNextSlot(slots)) {
         uint8_t* data = FastProviderPeek(provider, slots->id);
-        void* next = makeNext(common);
+        void* next = FastIntakeMakeNext(common);
         FastProviderFilled(provider, slots->id, length);
         FastProviderReplaceOne(provider, slots->id, next);
         push(socket, FastBufferOf(data), length);
@@ -126,7 +89,7 @@ static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
         vacant += next == NULL;
     }
     FastProviderEndReplacing(provider, number, vacant);
-    countIn(socket, number * length, number);
+    FastIntakeCount(socket, number * length, number);
 }
 
 /* Descriptors in control data that nobody takes would stay open for ever. */
@@ -171,7 +134,7 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 {
     struct FastBuffer* chunk = FastBufferOf(data);
-    countIn(socket, length, 1);
+    FastIntakeCount(socket, length, 1);
     size_t copied = FastInboundFill(&socket->inbound.queue, data, length);
     struct FastBuffer* small = copied < length ? shrink(socket, data, length) : NULL;
     if (copied == length || small != NULL)
@@ -227,24 +190,19 @@ static void consume(struct FastSocket* socket, size_t size)
     }
 }
 
-/* Not inline: the short way would save registers for it. */
-__attribute__((noinline)) static size_t readOver(struct FastSocket* socket, uint8_t* data,
-                                                 size_t size)
+size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
 {
     size_t count = FastInboundCopy(&socket->inbound.queue, data, size);
     consume(socket, count);
     return count;
 }
 
-/* Mostly there is one chunk, and it is read whole. */
-size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size)
+size_t FastIntakeReadAll(struct FastSocket* socket, uint8_t* data)
 {
     struct FastInbound* inbound = &socket->inbound;
     struct FastInboundQueue* queue = &inbound->queue;
     struct FastBuffer* chunk = queue->first;
     size_t length = queue->length;
-    if (chunk != queue->last || length > size || queue->rules->layout == FAST_INBOUND_MESSAGES)
-        return readOver(socket, data, size);
     memcpy(data, FastBufferData(chunk) + queue->offset, length);
     FastInboundEmpty(queue);
     FastRingTakeInbound(socket->ring, length);

@@ -11,8 +11,49 @@
  * it. */
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length);
 
-/* The same of one slot with bytes, for an empty queue. */
-void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length);
+/* Counts what has come: length bytes in so many buffers. */
+static inline void FastIntakeCount(struct FastSocket* socket, size_t length, uint32_t buffers)
+{
+    struct FastInbound* inbound = &socket->inbound;
+    uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
+    if (inbound->turn != turn) {
+        inbound->turn = turn;
+        inbound->queue.recent = 0;
+    }
+    inbound->queue.recent += (uint32_t)length; /* no turn brings 4 GiB */
+    socket->statistics.messages += buffers;
+    socket->statistics.bytes += length;
+    FastRingAddInbound(socket->ring, length);
+    if (inbound->queue.recent >= inbound->queue.rules->turnLimit)
+        FastRingYield(socket->ring); /* answers go out first, and others have their turn */
+}
+
+/* Memory for the place of a buffer that is taken. NULL: there is none, or it is not wanted. */
+static inline void* FastIntakeMakeNext(const struct FastCommon* common)
+{
+    uint32_t length = FastProviderLength(common->provider);
+    struct FastBuffer* next = FastProviderIsPlenty(common->provider)
+                                  ? NULL
+                                  : FastPoolAllocate(common->inboundPool, length);
+    return next != NULL ? FastBufferData(next) : NULL;
+}
+
+/* What FastIntakeSlots comes to with one slot with bytes, which is possible
+ * (FastProviderIsPossible), and an empty queue. */
+static inline void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
+{
+    const struct FastCommon* common = FastSocketCommon(socket);
+    struct FastRingBufferProvider* provider = common->provider;
+    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(provider, id));
+    void* next = FastIntakeMakeNext(common);
+    FastProviderFilled(provider, id, length);
+    if (next != NULL)
+        FastProviderExchange(provider, id, next);
+    else
+        FastProviderReplace(provider, id, NULL);
+    FastInboundPushFirst(&socket->inbound.queue, chunk, length);
+    FastIntakeCount(socket, length, 1);
+}
 
 /* Queues length bytes of a buffer that did not come from the provider, and is ours now. */
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length);
@@ -26,5 +67,8 @@ void FastIntakeDropAll(struct FastSocket* socket);
 /* Reads up to size bytes from the front, over the borders of chunks; those without unread bytes are
  * dropped. Returns how many. */
 size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size);
+
+/* The same of the only chunk, without a header, which there is room for. */
+size_t FastIntakeReadAll(struct FastSocket* socket, uint8_t* data);
 
 #endif

@@ -137,12 +137,13 @@ int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, i
 /* As FastKindPrepareSend has it. */
 static bool sendPlainly(struct FastSocket* socket)
 {
-    const struct FastItem* item = socket->outbound->queue.first;
+    const struct FastOutbound* outbound = socket->outbound;
+    const struct FastItem* item = outbound->queue.first;
     struct io_uring_sqe* entry = FastFlightReservePlain(socket);
     if (entry == NULL)
         return false;
     bool whole = FastSocketHas(socket, FAST_TRAIT_WAITS_FOR_ALL);
-    bool polls = socket->outbound->room & FAST_ROOM_POLL_FIRST;
+    bool polls = outbound->room & FAST_ROOM_POLL_FIRST;
     entry->opcode = IORING_OP_SEND;
     entry->ioprio = polls ? IORING_RECVSEND_POLL_FIRST : 0;
     entry->fd = socket->handle;

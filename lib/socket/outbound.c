@@ -14,9 +14,7 @@
 
 enum
 {
-    /* Memory of a copy, with its item: pools have classes of powers of two. */
-    OUTBOUND_MIN_PIECE = 8192,      /* of small bursts */
-    OUTBOUND_MAX_SHARED = 64 << 10, /* and large ones */
+    OUTBOUND_MAX_SHARED = 64 << 10, /* memory of a copy, with its item, in large bursts */
     /* A long message is cut, so that its memory returns as it is sent. */
     OUTBOUND_MAX_PIECE = 256 << 10,
     OUTBOUND_MAX_GATHER = 1 << 20, /* bytes of one operation */
@@ -123,7 +121,7 @@ static struct FastItem* growingItem(const struct FastOutboundQueue* queue, int f
 /* Memory of the next piece: as large as what is queued, so that a burst soon has few pieces. */
 static size_t pieceSize(const struct FastOutboundQueue* queue, size_t size)
 {
-    size_t piece = OUTBOUND_MIN_PIECE;
+    size_t piece = FAST_OUTBOUND_PIECE;
     while (piece < OUTBOUND_MAX_SHARED && piece < queue->length)
         piece *= 2;
     while (piece < OUTBOUND_MAX_PIECE && piece < size + sizeof(struct FastItem))
@@ -210,32 +208,6 @@ static int copyPieces(struct FastOutboundQueue* queue, struct FastBufferPool* po
     fillItem(piece, vector, offset, size - offset);
     FastOutboundAppend(queue, piece);
     return 0;
-}
-
-/* As copyPieces has it, and FastItemMake. */
-bool FastOutboundBegin(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
-                       const void* data, size_t size)
-{
-    const size_t room = OUTBOUND_MIN_PIECE - sizeof(struct FastItem);
-    if (queue->first != NULL || size - 1 >= room)
-        return false;
-    struct FastBuffer* home = FastPoolTakeQuickly(pool, OUTBOUND_MIN_PIECE);
-    if (home == NULL)
-        return false;
-    struct FastItem* item = (struct FastItem*)FastBufferData(home);
-    *item = (struct FastItem){
-        .home = home,
-        .payload = home,
-        .data = (uint8_t*)(item + 1),
-        .length = size,
-        .room = (uint32_t)(room - size),
-        .messages = 1,
-    };
-    queue->first = item;
-    queue->last = item;
-    queue->length = size;
-    memcpy(item + 1, data, size);
-    return true;
 }
 
 static void grow(struct FastOutboundQueue* queue, struct FastItem* item, const struct iovec* vector,

@@ -9,6 +9,12 @@
 
 #include <string.h>
 
+enum
+{
+    /* Memory of a copy, with its item, in small bursts: pools have classes of powers of two. */
+    FAST_OUTBOUND_PIECE = 8192,
+};
+
 struct FastOutboundQueue
 {
     struct FastItem* first; /* sent next, or in flight */
@@ -50,9 +56,30 @@ static inline bool FastOutboundJoin(struct FastOutboundQueue* queue, const void*
     return true;
 }
 
-/* The same to an empty queue, where a block that is at hand holds all of them. */
-bool FastOutboundBegin(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
-                       const void* data, size_t size);
+/* The same to an empty queue, where a block that is at hand holds all of them: a place for them,
+ * who are there already as far as the queue knows. NULL: nothing is done. */
+static inline void* FastOutboundBegin(struct FastOutboundQueue* queue, struct FastBufferPool* pool,
+                                      size_t size)
+{
+    const size_t room = FAST_OUTBOUND_PIECE - sizeof(struct FastItem);
+    struct FastBuffer* home = size - 1 < room ? FastPoolTakeQuickly(pool, FAST_OUTBOUND_PIECE)
+                                              : NULL;
+    if (home == NULL)
+        return NULL;
+    struct FastItem* item = (struct FastItem*)FastBufferData(home);
+    *item = (struct FastItem){
+        .home = home,
+        .payload = home,
+        .data = (uint8_t*)(item + 1),
+        .length = size,
+        .room = (uint32_t)(room - size),
+        .messages = 1,
+    };
+    queue->first = item;
+    queue->last = item;
+    queue->length = size;
+    return item + 1;
+}
 
 /* The same in two steps: pieces for size bytes, which the queue does not know yet (NULL: no
  * memory), and their filling with what is left of a vector from offset on. What is left of them is

@@ -45,7 +45,7 @@ static void dropItem(struct FastSocket* socket, struct FastItem* item)
     }
     item->next = NULL;
     FastOutboundAppend(&outbound->canceled, item);
-    FastSocketNotify(socket, 0);
+    FastSocketNotify(socket, FAST_NOTIFY_CANCELED);
 }
 
 void FastOutputDrop(struct FastSocket* socket)

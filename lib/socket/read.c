@@ -10,42 +10,44 @@
 #include <errno.h>
 #include <string.h>
 
-/* Everything was read, and nothing else is to be said: as a reader finds it who asks until he gets
- * no more. */
-static inline bool isDrained(const struct FastSocket* socket)
+/* Bytes flow in, nothing stops them, and there is nothing to say beside them: when all of them were
+ * read, that is still so. */
+static inline bool isFlowing(const struct FastSocket* socket)
 {
-    return socket->inbound.queue.first == NULL && socket->inbound.stops == 0 &&
-           socket->inbound.receive.state == FAST_ARMED_IN_FLIGHT &&
-           socket->connection == FAST_CONNECTION_MADE && FastSocketHas(socket, FAST_TRAIT_PLAIN);
-}
-
-static inline ssize_t readOpen(struct FastSocket* socket, void* data, size_t size, int flags)
-{
-    if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
-        return -EBADF;
-    if (data == NULL || size == 0 || flags & ~FastSocketKind(socket)->readFlags)
-        return -EINVAL;
-    if (isDrained(socket) && flags == 0) {
-        socket->inbound.queue.wanted = 0;
-        return 0;
-    }
-    ssize_t count = FastSocketKind(socket)->read(socket, data, size, flags);
-    FastReceiveBalance(socket);
-    return count;
+    return socket->stage == FAST_STAGE_LIVE && socket->connection == FAST_CONNECTION_MADE &&
+           socket->inbound.stops == 0 && socket->inbound.receive.state == FAST_ARMED_IN_FLIGHT &&
+           FastSocketHas(socket, FAST_TRAIT_PLAIN);
 }
 
 /* Not inline: the short way would save registers for it. */
 __attribute__((noinline)) static ssize_t readAny(struct FastSocket* socket, void* data, size_t size,
                                                  int flags)
 {
-    int result = FastSocketCheckAll(socket);
-    return result < 0 ? result : readOpen(socket, data, size, flags);
+    int result = FastSocketCheck(socket);
+    if (result < 0)
+        return result;
+    if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
+        return -EBADF;
+    if (data == NULL || size == 0 || flags & ~FastSocketKind(socket)->readFlags)
+        return -EINVAL;
+    ssize_t count = FastSocketKind(socket)->read(socket, data, size, flags);
+    FastReceiveBalance(socket);
+    return count;
 }
 
+/* Mostly there is one chunk, which is read whole; or nothing, as a reader finds it who asks until
+ * he gets no more. */
 ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size, int flags)
 {
-    return FastSocketIsOpen(socket) ? readOpen(socket, data, size, flags)
-                                    : readAny(socket, data, size, flags);
+    if (socket != NULL && data != NULL && size > 0 && flags == 0 &&
+        FastRingIsOpen(socket->ring) && isFlowing(socket)) {
+        struct FastInboundQueue* queue = &socket->inbound.queue;
+        if (queue->first == queue->last && queue->length <= size) {
+            queue->wanted = 0;
+            return queue->first != NULL ? (ssize_t)FastIntakeReadAll(socket, data) : 0;
+        }
+    }
+    return readAny(socket, data, size, flags);
 }
 
 /* A chunk as its new owner sees it: without what was read of it, and without a header that only we

@@ -328,8 +328,9 @@ static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* 
     const uint32_t both = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
     return (completion->flags & both) == both && completion->res > 0 &&
            FastSocketHas(socket, FAST_TRAIT_PLAIN) && inbound->queue.first == NULL &&
-           inbound->queue.rules->headroom == 0 && inbound->end == FAST_INPUT_OPEN &&
-           !inbound->discard && FastBundleIsUsual(socket, completion) &&
+           inbound->contrary == 0 && inbound->end == FAST_INPUT_OPEN && inbound->errors == 0 &&
+           !inbound->discard && inbound->receive.form == FAST_RECEIVE_MULTISHOT &&
+           (uint32_t)completion->res < FastProviderLength(FastSocketProvider(socket)) &&
            FastProviderIsPossible(FastSocketProvider(socket), bufferOf(completion),
                                   (size_t)completion->res, false);
 }
@@ -338,7 +339,6 @@ static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* 
 static void takePlainly(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     socket->inbound.unexpectedEnd = false;
-    socket->inbound.errors = 0;
     FastIntakeFirst(socket, bufferOf(completion), (size_t)completion->res);
     FastSocketNotify(socket, FAST_NOTIFY_INPUT);
 }

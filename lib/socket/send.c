@@ -96,6 +96,13 @@ static void tellDirect(struct FastSocket* socket)
         FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
 
+/* Who hears of its end. */
+static inline void expectEnd(struct FastOutbound* outbound)
+{
+    outbound->finish = FastSentFinish;
+    outbound->flight.operation.function = FastSentOver;
+}
+
 /* Not inline: the short way would save registers for it. */
 __attribute__((noinline)) static bool prepareAny(struct FastSocket* socket)
 {
@@ -110,7 +117,7 @@ __attribute__((noinline)) static bool prepareAny(struct FastSocket* socket)
     }
     if (!maySend(socket))
         return true;
-    outbound->finish = FastSentFinish;
+    expectEnd(outbound);
     while (outbound->queue.first != NULL && outbound->queue.first->kind == FAST_ITEM_MARKER)
         FastOutputPop(socket);
     if (outbound->queue.first != NULL)
@@ -124,14 +131,16 @@ static inline bool isOrdinary(const struct FastSocket* socket)
 {
     const struct FastOutbound* outbound = socket->outbound;
     return outbound != NULL && outbound->inFlight == 0 && outbound->direct == 0 &&
+           outbound->stops == 0 && outbound->canceling == FAST_SEND_CANCEL_NONE &&
            outbound->queue.first != NULL && outbound->queue.first->kind == FAST_ITEM_BYTES &&
-           maySend(socket) && FastSocketKind(socket)->pollsFirst == NULL;
+           socket->stage == FAST_STAGE_LIVE && socket->connection == FAST_CONNECTION_MADE &&
+           FastSocketKind(socket)->pollsFirst == NULL;
 }
 
 bool FastSendPrepare(struct FastSocket* socket)
 {
     if (!isOrdinary(socket))
         return prepareAny(socket);
-    socket->outbound->finish = FastSentFinish;
+    expectEnd(socket->outbound);
     return FastSocketKind(socket)->startSend(socket);
 }

@@ -205,8 +205,7 @@ static void acceptSent(struct FastSocket* socket, const struct FastFlight* fligh
         acceptBytes(socket, bytes, flight->bytes);
 }
 
-/* Not inline: the short way would save registers for it. */
-__attribute__((noinline)) static void finishAny(struct FastFlight* flight, int result)
+void FastSentFinish(struct FastFlight* flight, int result)
 {
     struct FastSocket* socket = flight->socket;
     struct FastOutbound* outbound = socket->outbound;
@@ -230,11 +229,11 @@ static bool isPlainEnd(const struct FastSocket* socket, const struct FastFlight*
     return result > 0 && (uint32_t)result == flight->plain &&
            outbound->queue.length == (uint32_t)result && outbound->queue.first->next == NULL &&
            outbound->canceling == FAST_SEND_CANCEL_NONE && socket->stage == FAST_STAGE_LIVE &&
-           socket->connection == FAST_CONNECTION_MADE && socket->shutdown != FAST_SHUTDOWN_WANTED;
+           socket->connection == FAST_CONNECTION_MADE && socket->shutdown == FAST_SHUTDOWN_NONE;
 }
 
-/* What finishAny() comes to then. */
-static void endPlainly(struct FastSocket* socket)
+/* What FastSentFinish comes to then, and the end of the flight's reference. */
+static inline void endPlainly(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     outbound->current = NULL;
@@ -244,13 +243,17 @@ static void endPlainly(struct FastSocket* socket)
     outbound->progress++;
     socket->statistics.sentOperations++;
     FastOutputPopOnly(socket);
-    FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
+    FastSocketNotifyAndDrop(socket, FAST_NOTIFY_OUTPUT);
 }
 
-void FastSentFinish(struct FastFlight* flight, int result)
+void FastSentOver(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
-    if (isPlainEnd(flight->socket, flight, result))
-        endPlainly(flight->socket);
-    else
-        finishAny(flight, result);
+    struct FastFlight* flight = FAST_CONTAINER(operation, struct FastFlight, operation);
+    struct FastSocket* socket = flight->socket;
+    if (isPlainEnd(socket, flight, completion->res)) {
+        endPlainly(socket);
+        return;
+    }
+    FastSentFinish(flight, completion->res);
+    FastSocketDrop(socket);
 }

@@ -9,6 +9,9 @@
 /* The function that gets the results of flights. */
 void FastSentFinish(struct FastFlight* flight, int result);
 
+/* The function of a plain flight: the same, in few steps where all of it was accepted. */
+void FastSentOver(struct FastOperation* operation, const struct io_uring_cqe* completion);
+
 /* For send-own.c, which gets its results itself. They carry out a verdict that is not DATA; take
  * the first items off as far as they are done; and start what had to wait for a send's end. */
 void FastSentCarry(struct FastSocket* socket, struct FastFlight* flight, struct FastAnswer answer);

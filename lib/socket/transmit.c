@@ -10,6 +10,7 @@
 #include "socket/direct.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum
 {
@@ -84,64 +85,10 @@ static int append(struct FastSocket* socket, const struct FastParts* parts, int 
     return result;
 }
 
-/* ---- the short way ---- */
-
-/* Nothing refuses bytes without flags just now. false: FastTransmitCheck says what does, if
- * anything. */
-static inline bool isReady(const struct FastSocket* socket)
-{
-    return socket != NULL && FastRingIsOpen(socket->ring) && checkLimit(socket) == 0 &&
-           socket->stage == FAST_STAGE_LIVE &&
-           socket->shutdown == FAST_SHUTDOWN_NONE && !FastSocketHasFailed(socket) &&
-           FastSocketOutboundPool(socket) != NULL;
-}
-
-/* What lies behind other bytes is counted already, and mostly due. */
-static inline bool join(struct FastSocket* socket, const void* data, size_t size)
-{
-    if (!FastOutboundJoin(&socket->outbound->queue, data, size))
-        return false;
-    if (!(socket->due & FAST_DUE_SEND))
-        FastSocketDefer(socket, FAST_DUE_SEND);
-    return true;
-}
-
-/* The first bytes of a burst. */
-static inline bool begin(struct FastSocket* socket, const void* data, size_t size)
-{
-    if (socket->outbound == NULL && FastSocketMakeOutbound(socket) < 0)
-        return false;
-    if (!FastOutboundBegin(&socket->outbound->queue, FastSocketOutboundPool(socket), data, size))
-        return false;
-    FastSocketCountOn(socket);
-    FastSocketDefer(socket, FAST_DUE_SEND);
-    return true;
-}
-
-/* The first bytes of a large burst, or those that the last piece has no room for. Not inline, as
- * all that is no part of the short way: that would save registers for it. */
-__attribute__((noinline)) static int copyBytes(struct FastSocket* socket, const void* data,
-                                               size_t size)
-{
-    const struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
-    if (socket->outbound == NULL)
-        return -ENOMEM; /* it was to be made just now */
-    int result = FastOutboundCopy(&socket->outbound->queue, FastSocketOutboundPool(socket), &vector,
-                                  size, 0);
-    if (result == 0)
-        FastTransmitNote(socket);
-    return result;
-}
-
-static inline bool isStream(const struct FastSocket* socket)
-{
-    return FastSocketKind(socket)->layout == FAST_INBOUND_BYTES &&
-           FastSocketHas(socket, FAST_TRAIT_WRITABLE);
-}
-
 /* ---- the exported functions ---- */
 
-/* All that is asked, in the order that the errors need. */
+/* All that is asked, in the order that the errors need. Not inline, as all that is no part of the
+ * short way: that would save registers for it. */
 __attribute__((noinline)) static int transmitData(struct FastSocket* socket,
                                                   struct sockaddr* address, socklen_t length,
                                                   const void* data, size_t size, int flags)
@@ -161,17 +108,57 @@ __attribute__((noinline)) static int transmitData(struct FastSocket* socket,
     return result < 0 ? result : append(socket, &parts, flags);
 }
 
+/* Nothing refuses bytes without flags just now, but the limit. false: FastTransmitCheck says what
+ * does, if anything. */
+static inline bool isReady(const struct FastSocket* socket)
+{
+    return socket != NULL && FastRingIsOpen(socket->ring) && socket->stage == FAST_STAGE_LIVE &&
+           socket->connection == FAST_CONNECTION_MADE && socket->shutdown == FAST_SHUTDOWN_NONE &&
+           FastSocketOutboundPool(socket) != NULL;
+}
+
+static inline bool isStream(const struct FastSocket* socket)
+{
+    return FastSocketKind(socket)->layout == FAST_INBOUND_BYTES &&
+           FastSocketHas(socket, FAST_TRAIT_WRITABLE);
+}
+
+/* What lies behind other bytes is counted already, and mostly due. */
+__attribute__((noinline)) static int join(struct FastSocket* socket, struct sockaddr* address,
+                                          socklen_t length, const void* data, size_t size,
+                                          int flags)
+{
+    if (checkLimit(socket) != 0 || !FastOutboundJoin(&socket->outbound->queue, data, size))
+        return transmitData(socket, address, length, data, size, flags);
+    if (!(socket->due & FAST_DUE_SEND))
+        FastSocketDefer(socket, FAST_DUE_SEND);
+    return 0;
+}
+
+/* The first bytes of a burst: an empty queue is below any limit. */
+__attribute__((noinline)) static int begin(struct FastSocket* socket, struct sockaddr* address,
+                                           socklen_t length, const void* data, size_t size,
+                                           int flags)
+{
+    struct FastBufferPool* pool = FastSocketOutboundPool(socket);
+    void* place = isStream(socket) ? FastOutboundBegin(&socket->outbound->queue, pool, size) : NULL;
+    if (place == NULL)
+        return transmitData(socket, address, length, data, size, flags);
+    FastSocketCountOn(socket);
+    FastSocketDefer(socket, FAST_DUE_SEND);
+    memcpy(place, data, size);
+    return 0;
+}
+
 int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length,
                            const void* data, size_t size, int flags)
 {
     bool plain = address == NULL && length == 0 && data != NULL && !(flags & ~MSG_NOSIGNAL);
-    if (plain && isReady(socket)) {
-        if (socket->outbound != NULL && join(socket, data, size))
-            return 0;
-        if (size < FAST_DIRECT_MIN && isStream(socket))
-            return begin(socket, data, size) ? 0 : copyBytes(socket, data, size);
-    }
-    return transmitData(socket, address, length, data, size, flags);
+    if (!plain || !isReady(socket) || socket->outbound == NULL)
+        return transmitData(socket, address, length, data, size, flags);
+    if (socket->outbound->queue.last == NULL)
+        return begin(socket, address, length, data, size, flags);
+    return join(socket, address, length, data, size, flags);
 }
 
 /* Each length is looked at alone first, so that the sum can't overflow. */
