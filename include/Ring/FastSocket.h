@@ -425,8 +425,8 @@ int GetFastSocketError(struct FastSocket* socket);
  * low one lowers that to a quarter of it; a low mark at or above the high one is -EINVAL.
  *
  * Returns:   0, -EINVAL (value out of range, or beyond 1 TiB), -ENOPROTOOPT (unknown option, so
- *            that newer programs can ask older libraries), -ENOMEM (an option of sending, while
- *            nothing is queued), -EPERM, -ECANCELED.
+ *            that newer programs can ask older libraries), -ENOMEM (it is as it was), -EPERM,
+ *            -ECANCELED.
  */
 int SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value);
 

@@ -77,7 +77,7 @@ void FastRingLink(struct FastRing* ring, struct FastRingMember* member,
 
 void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member)
 {
-    if (member->functions == NULL)
+    if (member->functions == NULL || member->next == member)
         return;
     /* A callback of the ring's end may free any member, also the one whose turn would be next. */
     if (ring->nextToEnd == member)
@@ -88,7 +88,7 @@ void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member)
         ring->members = member->next;
     if (member->next != NULL)
         member->next->previous = member->previous;
-    member->functions = NULL;
+    member->next = member;
 }
 
 void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter)

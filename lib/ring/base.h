@@ -10,6 +10,16 @@
 #include <errno.h>
 
 struct FastRingMember;
+struct FastRingWorker;
+
+/* The tasks of a FastRingWorker. */
+enum FastRingWork
+{
+    FAST_RING_PREPARE = FAST_WORK_ALONE + 1,
+    FAST_RING_DISPATCH,
+    FAST_RING_RETRY, /* in the prepare phase, too: what waits for memory, or for what has come */
+    FAST_RING_WORKS = FAST_RING_RETRY,
+};
 
 struct FastRingMemberFunctions
 {
@@ -32,14 +42,24 @@ struct FastRingMemberFunctions
 
     /* Adds the member's share to the ring's statistics. May be NULL. */
     void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
+
+    /* Of a FastRingWorker, by enum FastRingWork less 1: as the function of a FastTask. */
+    bool (*work[FAST_RING_WORKS])(struct FastRingWorker* worker);
 };
 
 /* What lives on a ring and must hear of its end. */
 struct FastRingMember
 {
-    struct FastRingMember* next;
+    struct FastRingMember* next; /* itself: it is not linked any more */
     struct FastRingMember* previous;
-    const struct FastRingMemberFunctions* functions; /* NULL: not linked */
+    const struct FastRingMemberFunctions* functions; /* NULL: it never was */
+};
+
+/* A member with the same tasks as many others. */
+struct FastRingWorker
+{
+    struct FastRingMember member;
+    struct FastLink links[FAST_RING_WORKS]; /* by enum FastRingWork less 1 */
 };
 
 /* ---- checks at the exported edge ---- */
@@ -138,10 +158,32 @@ static inline void FastRingDefer(struct FastRing* ring, struct FastTask* task)
     FastTaskPush(&ring->prepare, task);
 }
 
-/* Defers a task as soon as FastRingHasCompletions says no. */
-static inline void FastRingDeferBehind(struct FastRing* ring, struct FastTask* task)
+/* One of its tasks waits in a queue. */
+static inline bool FastRingWorkIsQueued(const struct FastRingWorker* worker,
+                                        enum FastRingWork number)
 {
-    FastTaskPush(&ring->behind, task);
+    return FastLinkIsQueued(&worker->links[number - 1]);
+}
+
+/* For its tasks that wait in none: as FastRingDefer. */
+static inline void FastRingDeferWork(struct FastRing* ring, struct FastRingWorker* worker,
+                                     enum FastRingWork number)
+{
+    FastTaskAppend(&ring->prepare, &worker->links[number - 1], number);
+}
+
+/* The same as soon as FastRingHasCompletions says no. */
+static inline void FastRingDeferBehind(struct FastRing* ring, struct FastRingWorker* worker,
+                                       enum FastRingWork number)
+{
+    FastTaskAppend(&ring->behind, &worker->links[number - 1], number);
+}
+
+/* As FastRingNotify. */
+static inline void FastRingNotifyWork(struct FastRing* ring, struct FastRingWorker* worker,
+                                      enum FastRingWork number)
+{
+    FastTaskAppend(&ring->dispatch, &worker->links[number - 1], number);
 }
 
 /* Runs a task when the batch is reaped: the place to call users. */

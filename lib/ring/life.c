@@ -15,6 +15,7 @@
 #include "ring/call.h"
 #include "ring/flusher.h"
 #include "ring/option.h"
+#include "ring/shared.h"
 #include "ring/spare.h"
 #include "ring/timers.h"
 #include "ring/turn.h"
@@ -131,6 +132,7 @@ static void closeRing(struct FastRing* ring, bool orderly)
 {
     closeMembers(ring, orderly);
     FastRingFreeSpares(ring);
+    FastRingForgetShared(ring);
     if (FastRingIsOwned(ring))
         FastThreadEndLife(&ring->life);
     atomic_store(&ring->state, RING_RELEASED);
@@ -148,7 +150,7 @@ static void end(struct FastRing* ring)
         start(ring);
     atomic_store(&ring->state, RING_ENDING);
     FastThreadClearMark(&ring->owner); /* from now on calls look at the state */
-    ring->turn.running = true; /* a callback may not run the loop */
+    ring->turn.running = true;         /* a callback may not run the loop */
     endMembers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_RELEASED);
     FastRingDrain(ring);

@@ -10,6 +10,7 @@
 #include "ring/group.h"
 #include "ring/limit.h"
 #include "ring/now.h"
+#include "ring/shared.h"
 #include "ring/spare.h"
 #include "ring/timers.h"
 

@@ -53,7 +53,13 @@ struct FastRingFlusher;
 struct FastRingGroup;
 struct FastRingMember;
 struct FastRingStarter;
+struct FastShared;
 struct FastSpare;
+
+enum
+{
+    FAST_RING_SHARED = 4, /* values that are remembered, see shared.h */
+};
 
 struct FastRing
 {
@@ -63,7 +69,7 @@ struct FastRing
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
     struct FastThreadMark owner; /* known by its short name while the ring is running */
-    struct FastThreadLife life; /* of the owner */
+    struct FastThreadLife life;  /* of the owner */
 
     /* base */
     struct FastTaskQueue prepare;
@@ -126,6 +132,12 @@ struct FastRing
         uint32_t idles;         /* times that the ring had nothing to do since the last look */
         uint32_t keep;          /* free ones that are not too many */
     } spares;
+
+    struct /* shared */
+    {
+        struct FastShared* latest[FAST_RING_SHARED];
+        uint32_t next; /* place to be given to the next one */
+    } shared;
 
     bool guarded; /* enter: entries that may raise SIGPIPE are reserved */
 

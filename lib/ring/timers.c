@@ -47,20 +47,29 @@ void FastRingExpireTimers(struct FastRing* ring)
     }
 }
 
-void FastRingWaitMemory(struct FastRing* ring, struct FastTask* task)
+static void wait(struct FastRing* ring, struct FastLink* link, size_t number)
 {
-    if (FastTaskIsQueued(task))
-        return;
-    FastTaskPush(&ring->memory.waiting, task);
+    FastTaskAppend(&ring->memory.waiting, link, number);
     if (!FastTimerIsSet(&ring->memory.timer))
         FastRingSetTimer(ring, &ring->memory.timer, (int64_t)MEMORY_MS * FAST_MILLISECOND);
 }
 
+void FastRingWaitMemory(struct FastRing* ring, struct FastTask* task)
+{
+    if (!FastTaskIsQueued(task))
+        wait(ring, &task->link, FAST_WORK_ALONE);
+}
+
+void FastRingWaitMemoryWork(struct FastRing* ring, struct FastRingWorker* worker,
+                            enum FastRingWork number)
+{
+    wait(ring, &worker->links[number - 1], number);
+}
+
 void FastRingMemoryReturned(struct FastRing* ring)
 {
-    struct FastTask* task;
-    while ((task = FastTaskTake(&ring->memory.waiting)) != NULL)
-        FastRingDefer(ring, task);
+    while (FastTaskMove(&ring->memory.waiting, &ring->prepare))
+        continue;
 }
 
 static void onMemoryTimer(struct FastTimer* timer)

@@ -28,6 +28,10 @@ void FastRingExpireTimers(struct FastRing* ring);
  * FastRingMemoryReturned, or after a while at the latest. */
 void FastRingWaitMemory(struct FastRing* ring, struct FastTask* task);
 
+/* The same of a member's that waits in no queue. */
+void FastRingWaitMemoryWork(struct FastRing* ring, struct FastRingWorker* worker,
+                            enum FastRingWork number);
+
 /* Somebody has given memory back. On the ring's thread. */
 void FastRingMemoryReturned(struct FastRing* ring);
 

@@ -30,6 +30,20 @@ enum
     TURN_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
 
+/* Inline, since it is what a turn does for each message. Its function may free what it belongs
+ * to. */
+__attribute__((always_inline)) static inline bool runWork(FastWork work)
+{
+    size_t number = FastWorkNumber(work);
+    if (number == FAST_WORK_ALONE) {
+        struct FastTask* task = FAST_CONTAINER(FastWorkLink(work), struct FastTask, link);
+        return task->function(task);
+    }
+    struct FastLink* links = FastWorkLink(work) - number + 1;
+    struct FastRingWorker* worker = FAST_CONTAINER(links, struct FastRingWorker, links);
+    return worker->member.functions->work[number - 1](worker);
+}
+
 /* ---- preparing ---- */
 
 /* Makes room for submissions; false when the kernel takes none just now. */
@@ -40,11 +54,11 @@ static bool flushSubmissions(struct FastRing* ring)
 
 static void runPrepare(struct FastRing* ring)
 {
-    struct FastTask* task;
-    while ((task = FastTaskTake(&ring->prepare)) != NULL) {
-        if (task->function(task))
+    FastWork work;
+    while ((work = FastTaskTake(&ring->prepare)) != 0) {
+        if (runWork(work))
             continue;
-        FastTaskUnshift(&ring->prepare, task);
+        FastTaskUnshift(&ring->prepare, work);
         if (!flushSubmissions(ring))
             break;
     }
@@ -189,22 +203,20 @@ static uint64_t reap(struct FastRing* ring)
 
 static void deferBehind(struct FastRing* ring)
 {
-    struct FastTask* task;
     if (FastRingHasCompletions(ring))
         return;
-    while ((task = FastTaskTake(&ring->behind)) != NULL)
-        FastRingDefer(ring, task);
+    while (FastTaskMove(&ring->behind, &ring->prepare))
+        continue;
 }
 
 /* Runs what is queued now; what is added meanwhile belongs to the next turn. */
 static void runDispatch(struct FastRing* ring)
 {
-    const struct FastTask* last = ring->dispatch.last;
-    bool more = last != NULL;
-    while (more) {
-        struct FastTask* task = FastTaskTake(&ring->dispatch);
-        more = task != last;
-        task->function(task);
+    FastWork work = FastTaskTakeAll(&ring->dispatch);
+    while (work != FAST_WORK_END) {
+        FastWork next = FastTaskPass(work);
+        runWork(work);
+        work = next;
     }
 }
 

@@ -30,22 +30,22 @@ static bool isPossible(const struct FastSocket* socket)
     const struct FastInbound* inbound = &socket->inbound;
     uint64_t features = FastRingEngine(socket->ring)->features;
     return FastSocketHas(socket, FAST_TRAIT_BUNDLES) &&
-           inbound->queue.layout == FAST_INBOUND_BYTES &&
+           inbound->queue.rules->layout == FAST_INBOUND_BYTES &&
            features & FASTRING_FEATURE_RECEIVE_BUNDLE &&
-           FastProviderCount(inbound->provider) >= BUNDLE_RING_SHARE &&
+           FastProviderCount(FastSocketProvider(socket)) >= BUNDLE_RING_SHARE &&
            (features & FASTRING_FEATURE_RECEIVE_CAP ||
-            inbound->queue.turnLimit >= BUNDLE_MIN_LIMIT);
+            inbound->queue.rules->turnLimit >= BUNDLE_MIN_LIMIT);
 }
 
 /* Enough buffers for the largest. */
-static void expect(const struct FastInbound* inbound)
+static void expect(const struct FastSocket* socket)
 {
-    uint64_t length = FastProviderLength(inbound->provider);
-    uint64_t limit = inbound->queue.turnLimit;
+    uint64_t length = FastProviderLength(FastSocketProvider(socket));
+    uint64_t limit = socket->inbound.queue.rules->turnLimit;
     uint64_t most = limit < BUNDLE_MAX_SIZE ? limit : BUNDLE_MAX_SIZE;
     uint64_t number = (most + length - 1) / length * BUNDLE_RING_SHARE;
-    FastProviderExpect(inbound->provider, (uint32_t)number);
-    FastProviderFillSoon(inbound->provider);
+    FastProviderExpect(FastSocketProvider(socket), (uint32_t)number);
+    FastProviderFillSoon(FastSocketProvider(socket));
 }
 
 /* The kernel ends a multishot receive of a bundle that could take all that is left in the ring
@@ -55,10 +55,10 @@ uint64_t FastBundleBegin(struct FastSocket* socket)
     const struct FastInbound* inbound = &socket->inbound;
     if (inbound->better != FAST_RECEIVE_BUNDLE || !isPossible(socket))
         return 0;
-    expect(inbound);
-    uint64_t share = FastProviderFilledSlots(inbound->provider) / BUNDLE_RING_SHARE *
-                     (uint64_t)FastProviderLength(inbound->provider);
-    return share < inbound->queue.turnLimit ? share : inbound->queue.turnLimit;
+    expect(socket);
+    uint64_t share = FastProviderFilledSlots(FastSocketProvider(socket)) / BUNDLE_RING_SHARE *
+                     (uint64_t)FastProviderLength(FastSocketProvider(socket));
+    return share < inbound->queue.rules->turnLimit ? share : inbound->queue.rules->turnLimit;
 }
 
 /* ---- whether they pay ---- */
@@ -68,7 +68,7 @@ uint64_t FastBundleBegin(struct FastSocket* socket)
 static bool isContrary(const struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     const struct FastInbound* inbound = &socket->inbound;
-    uint32_t length = FastProviderLength(inbound->provider);
+    uint32_t length = FastProviderLength(FastSocketProvider(socket));
     if (inbound->receive.form == FAST_RECEIVE_BUNDLE)
         return (uint32_t)completion->res <= length;
     return (uint32_t)completion->res >= length && inbound->receive.form == FAST_RECEIVE_MULTISHOT &&

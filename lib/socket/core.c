@@ -19,7 +19,9 @@ enum
 void FastSocketFree(struct FastSocket* socket)
 {
     FastSocketDropOutbound(socket);
-    free(socket->inbound.header);
+    if (socket->inbound.queue.rules != NULL)
+        FastRingUnshare(socket->inbound.queue.rules);
+    free(socket->extra);
     free(socket);
 }
 
@@ -27,7 +29,7 @@ void FastSocketFree(struct FastSocket* socket)
 void FastSocketEnd(struct FastSocket* socket)
 {
     struct FastRing* ring = socket->ring;
-    FastRingUnlink(ring, &socket->member);
+    FastRingUnlink(ring, &socket->worker.member);
     FastSocketFree(socket);
     FastRingDrop(ring);
 }
@@ -44,10 +46,10 @@ int FastSocketCheckAll(const struct FastSocket* socket)
 /* One task for all that waits: what lacks memory lacks it together. */
 void FastSocketRetryLater(struct FastSocket* socket)
 {
-    if (FastTaskIsQueued(&socket->retry))
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_RETRY))
         return;
     FastSocketHold(socket);
-    FastRingWaitMemory(socket->ring, &socket->retry);
+    FastRingWaitMemoryWork(socket->ring, &socket->worker, FAST_RING_RETRY);
 }
 
 void FastSocketRetryCancel(struct FastSocket* socket, int result)
@@ -60,9 +62,9 @@ bool FastSocketRetryBehind(struct FastSocket* socket)
 {
     if (!FastRingHasCompletions(socket->ring))
         return false;
-    if (!FastTaskIsQueued(&socket->retry)) {
+    if (!FastRingWorkIsQueued(&socket->worker, FAST_RING_RETRY)) {
         FastSocketHold(socket);
-        FastRingDeferBehind(socket->ring, &socket->retry);
+        FastRingDeferBehind(socket->ring, &socket->worker, FAST_RING_RETRY);
     }
     return true;
 }
@@ -87,9 +89,9 @@ void FastSocketBackOffSend(struct FastSocket* socket)
     FastSocketRetryLater(socket);
 }
 
-static bool onRetry(struct FastTask* task)
+bool FastSocketRetry(struct FastRingWorker* worker)
 {
-    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, retry);
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
     socket->inbound.stops &= (uint16_t)~FAST_STOP_BACKOFF;
     FastArmedRetry(&socket->inbound.receive);
     FastArmedRetry(&socket->poll);
@@ -134,6 +136,27 @@ void FastSocketEnterStage(struct FastSocket* socket, uint8_t stage)
     FastSocketDefer(socket, FAST_DUE_ALL);
 }
 
+int FastSocketShare(struct FastSocket* socket, const struct FastCommon* values)
+{
+    const struct FastInboundRules* before = socket->inbound.queue.rules;
+    const struct FastCommon* common = FastRingShare(socket->ring, values, sizeof(*values));
+    if (common == NULL)
+        return -ENOMEM;
+    socket->inbound.queue.rules = &common->inbound;
+    if (before != NULL)
+        FastRingUnshare(before);
+    return 0;
+}
+
+struct FastExtra* FastSocketMakeExtra(struct FastSocket* socket)
+{
+    if (socket->extra == NULL)
+        socket->extra = calloc(1, sizeof(*socket->extra));
+    if (socket->extra != NULL)
+        socket->extra->socket = socket;
+    return socket->extra;
+}
+
 /* ---- the outbound side ---- */
 
 static void onTrail(struct FastOperation* operation, const struct io_uring_cqe* completion)
@@ -174,7 +197,7 @@ static void lookAtOutbound(struct FastSpare* spare)
     struct FastOutbound* outbound = FAST_CONTAINER(spare, struct FastOutbound, spare);
     struct FastSocket* socket = outbound->flight.socket;
     if (isOutboundEmpty(outbound) && isOutboundPlain(outbound) &&
-        !(socket->mode & FASTSOCKET_MODE_FILE_IO))
+        !FastSocketHasMode(socket, FASTSOCKET_MODE_FILE_IO))
         FastSocketDropOutbound(socket);
 }
 
@@ -198,7 +221,7 @@ int FastSocketMakeOutbound(struct FastSocket* socket)
     struct FastOutbound* outbound = FAST_CONTAINER(spare, struct FastOutbound, spare);
     *outbound = (struct FastOutbound){
         .spare = *spare,
-        .queue.messages = socket->maxMessages,
+        .queue.messages = FastSocketCommon(socket)->maxMessages,
         .flight.socket = socket,
         .trail.function = onTrail,
         .burst = CORE_BURST,
@@ -226,11 +249,4 @@ void FastSocketTrail(struct FastSocket* socket, struct io_uring_sqe* entry)
     entry->flags |= IOSQE_IO_LINK;
     outbound->trails++;
     FastSocketHold(socket);
-}
-
-/* The first reference is the user's. */
-void FastSocketInitialize(struct FastSocket* socket)
-{
-    socket->references = 1;
-    socket->retry.function = onRetry;
 }

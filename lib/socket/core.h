@@ -12,9 +12,8 @@
 #define FASTSOCKET_SOCKET_CORE_H
 
 #include "memory/provider.h"
-#include "ring/armed.h"
 #include "ring/ring.h"
-#include "socket/inbound.h"
+#include "socket/inbound-state.h"
 #include "socket/outbound-state.h"
 
 #include <Ring/FastSocket.h>
@@ -115,70 +114,6 @@ enum FastNotified
     FAST_NOTIFIED_RECORD = 4,  /* POLLERR of the record that the input stops at */
 };
 
-/* ---- the inbound side ---- */
-
-/* Why nothing is received just now. A receive is in flight exactly when none of these is set. */
-enum FastReceiveStop
-{
-    FAST_STOP_PAUSED = 1 << 0,     /* by the user */
-    FAST_STOP_HIGH_MARK = 1 << 1,  /* until the low one */
-    FAST_STOP_RING_LIMIT = 1 << 2, /* until the waiter is served */
-    FAST_STOP_NO_BUFFERS = 1 << 3, /* until the waiter is served: the provider had none */
-    FAST_STOP_BACKOFF = 1 << 4,    /* until the retry */
-    FAST_STOP_RECORD = 1 << 5,     /* what comes next only the user can take */
-    FAST_STOP_ENDED = 1 << 6,
-    FAST_STOP_CLOSED = 1 << 7, /* released, or its failure was reported */
-    FAST_STOP_CONNECTING = 1 << 8,
-    FAST_STOP_UNREADABLE = 1 << 9, /* opened for writing only */
-    /* What the user's own doing may keep up for ever: a final error doesn't wait for its end. */
-    FAST_STOP_BY_USE = FAST_STOP_PAUSED | FAST_STOP_HIGH_MARK | FAST_STOP_RING_LIMIT |
-                       FAST_STOP_RECORD,
-};
-
-enum FastInputEnd
-{
-    FAST_INPUT_OPEN,
-    /* The connection is over, behind what is still to be received. Only a new receive finds the
-     * end for certain: one that was in flight before may miss it. */
-    FAST_INPUT_ENDING,
-    FAST_INPUT_AWAITED, /* such a receive is in flight, and has brought nothing yet */
-    FAST_INPUT_ENDED,
-};
-
-/* What the receive in flight is. */
-enum FastReceiveForm
-{
-    FAST_RECEIVE_MULTISHOT,
-    FAST_RECEIVE_BUNDLE, /* which may fill several buffers with one completion */
-    FAST_RECEIVE_ONCE,   /* into one buffer, since the ring's limit is reached */
-};
-
-struct FastInbound
-{
-    struct FastInboundQueue queue;
-    struct FastRingBufferProvider* provider;
-    struct FastBufferPool* pool;
-    struct msghdr* header; /* the template; NULL: none was given */
-    /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
-    struct FastArmed receive;
-    struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
-    size_t turnLength;        /* received in turn */
-    uint32_t turn;
-    int flags;          /* of the receive */
-    /* The first three stand together, since they are asked together for each completion. */
-    uint16_t contrary;  /* completions, more or less in a row, that speak for bundles, or against */
-    uint8_t end;        /* enum FastInputEnd */
-    uint8_t errors;     /* of messages, in a row */
-    bool discard;       /* what comes is dropped */
-    bool unexpectedEnd; /* it has ended once although nobody canceled it; another is an error */
-    uint16_t stops;     /* FAST_STOP_* */
-    uint16_t record;    /* errno of a record that only the user can take; 0 = none */
-    uint8_t better;     /* the form that pays, of the first two; another may be needed */
-    uint8_t changes;    /* so often bundles were chosen */
-    bool rearm;         /* what is in flight has not the form that is wanted now */
-    bool doubted;       /* it gave -ECANCELED, which may be ours or the file's */
-};
-
 /* ---- the poll: what send and receive don't see ---- */
 
 enum FastPollForm
@@ -197,54 +132,110 @@ enum FastPollNote
 
 /* ---- the socket ---- */
 
+/* What few sockets ever need: made when one first does, and there until its end. */
+struct FastExtra
+{
+    struct FastSocket* socket;
+    struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
+    struct msghdr header;     /* the template, if it has one */
+    bool headed;              /* it has */
+    struct
+    {
+        uint64_t truncated;
+        uint64_t starvations;
+        uint64_t pauses;
+    } statistics; /* as in struct FastSocketStatistics */
+};
+
 struct FastKind;
+
+/* What many sockets have alike, and what seldom changes: kept once by ring/shared, so that a change
+ * makes another one. Compared as bytes: no padding. */
+struct FastCommon
+{
+    struct FastInboundRules inbound; /* comes first: by these the queue refers to it all */
+    const struct FastKind* kind;
+    struct FastRingBufferProvider* provider;
+    struct FastBufferPool* inboundPool;
+    struct FastBufferPool* outboundPool; /* may be NULL */
+    int receiveFlags;
+    uint32_t mode;        /* FASTSOCKET_MODE_* */
+    uint32_t releaseMs;   /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
+    uint32_t maxMessages; /* that go out together; 0: no limit */
+};
 
 struct FastSocket
 {
-    struct FastRingMember member;
+    struct FastRingWorker worker;
     struct FastRing* ring;
-    const struct FastKind* kind;
     HandleFastSocketEvent function;
     void* closure;
-    struct FastTask prepare;
-    struct FastTask dispatch;
-    struct FastTask retry; /* what the kernel had no memory for, or failed to cancel */
     struct FastInbound inbound;
     struct FastOutbound* outbound; /* NULL: nothing is queued, and all is as at the start */
-    struct FastBufferPool* pool;   /* for what is sent; may be NULL */
-    struct FastArmed poll; /* form: enum FastPollForm; notes: FAST_POLL_* */
+    struct FastExtra* extra;       /* NULL: none of it was needed yet */
+    struct FastArmed poll;         /* form: enum FastPollForm; notes: FAST_POLL_* */
     uint32_t references;
     int handle;
-    uint32_t traits;      /* FAST_TRAIT_* */
-    uint32_t mode;        /* FASTSOCKET_MODE_* */
-    uint32_t releaseMs;   /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
-    uint16_t maxMessages; /* that go out together; 0: no limit */
-    uint16_t error;       /* the first final one that names a cause */
-    uint16_t streams;      /* of the C library that hold it */
-    uint8_t stage;        /* enum FastSocketStage */
-    uint8_t connection;   /* enum FastConnection */
-    uint8_t shutdown;     /* enum FastShutdown */
-    uint8_t due;          /* FAST_DUE_* */
-    uint8_t notifyDue;     /* FAST_NOTIFY_* */
-    uint8_t notified;      /* FAST_NOTIFIED_* */
-    bool counted;         /* in GetFastRingPending */
-    bool claimed;         /* a stream of the C library releases it */
-    bool released;        /* the user's reference is the release's now */
-    bool resetting;       /* the close resets the connection: no orderly end comes before it */
+    uint32_t traits;    /* FAST_TRAIT_* */
+    uint16_t error;     /* the first final one that names a cause */
+    uint16_t streams;   /* of the C library that hold it */
+    uint8_t stage;      /* enum FastSocketStage */
+    uint8_t connection; /* enum FastConnection */
+    uint8_t shutdown;   /* enum FastShutdown */
+    uint8_t due;        /* FAST_DUE_* */
+    uint8_t notifyDue;  /* FAST_NOTIFY_* */
+    uint8_t notified;   /* FAST_NOTIFIED_* */
+    bool counted;       /* in GetFastRingPending */
+    bool claimed : 1;   /* a stream of the C library releases it */
+    bool released : 1;  /* the user's reference is the release's now */
+    bool resetting : 1; /* the close resets the connection: no orderly end comes before it */
     struct
     {
         uint64_t bytes;
         uint64_t messages;
-        uint64_t truncated;
-        uint64_t starvations;
-        uint64_t pauses;
         uint64_t sentBytes;
         uint64_t sentOperations;
-    } statistics; /* as in struct FastSocketStatistics */
+    } statistics; /* as in struct FastSocketStatistics, but for what is in extra and outbound */
 };
 
-/* The user's reference and the retry, in zeroed memory. */
-void FastSocketInitialize(struct FastSocket* socket);
+/* What it has in common with others. It may be another one after FastSocketShare. */
+static inline const struct FastCommon* FastSocketCommon(const struct FastSocket* socket)
+{
+    return (const struct FastCommon*)socket->inbound.queue.rules;
+}
+
+/* What it can do. */
+static inline const struct FastKind* FastSocketKind(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->kind;
+}
+
+/* Of the buffers that it receives into. */
+static inline struct FastRingBufferProvider* FastSocketProvider(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->provider;
+}
+
+/* For what is received. */
+static inline struct FastBufferPool* FastSocketInboundPool(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->inboundPool;
+}
+
+/* For what is sent; may be NULL. */
+static inline struct FastBufferPool* FastSocketOutboundPool(const struct FastSocket* socket)
+{
+    return FastSocketCommon(socket)->outboundPool;
+}
+
+/* Whether it has a mode (FASTSOCKET_MODE_*). */
+static inline bool FastSocketHasMode(const struct FastSocket* socket, uint32_t mode)
+{
+    return FastSocketCommon(socket)->mode & mode;
+}
+
+/* Gives it these values, as it has them in common with whoever has them too: 0 or -ENOMEM. */
+int FastSocketShare(struct FastSocket* socket, const struct FastCommon* values);
 
 /* Frees its memory, of which nobody else knows. */
 void FastSocketFree(struct FastSocket* socket);
@@ -286,35 +277,39 @@ static inline int FastSocketCheck(const struct FastSocket* socket)
 static inline void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
 {
     socket->due |= parts;
-    if (FastTaskIsQueued(&socket->prepare) || socket->stage == FAST_STAGE_CLOSED)
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_PREPARE) ||
+        socket->stage == FAST_STAGE_CLOSED)
         return;
     FastSocketHold(socket);
-    FastRingDefer(socket->ring, &socket->prepare);
+    FastRingDeferWork(socket->ring, &socket->worker, FAST_RING_PREPARE);
 }
 
 /* The same of the dispatch task, for news (FAST_NOTIFY_*): a closed socket has nobody to call. */
 static inline void FastSocketNotify(struct FastSocket* socket, uint8_t due)
 {
     socket->notifyDue |= due;
-    if (FastTaskIsQueued(&socket->dispatch) || socket->stage == FAST_STAGE_CLOSED)
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_DISPATCH) ||
+        socket->stage == FAST_STAGE_CLOSED)
         return;
     FastSocketHold(socket);
-    FastRingNotify(socket->ring, &socket->dispatch);
+    FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
 }
 
 /* FastSocketNotify of a living socket, of which the caller gives a reference up. */
 static inline void FastSocketNotifyAndDrop(struct FastSocket* socket, uint8_t due)
 {
     socket->notifyDue |= due;
-    if (FastTaskIsQueued(&socket->dispatch))
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_DISPATCH))
         FastSocketDrop(socket);
-    else
-        FastRingNotify(socket->ring, &socket->dispatch); /* which it passes to */
+    else /* it passes to the task */
+        FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
 }
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The
  * other two say in addition that receiving, or sending, backs off until then. */
 void FastSocketRetryLater(struct FastSocket* socket);
+/* What it comes to: the function of the retry. */
+bool FastSocketRetry(struct FastRingWorker* worker);
 /* The same after a cancellation that found its target at work (-EALREADY); at the end of the ring,
  * which gives up what doesn't end, not at all. */
 void FastSocketRetryCancel(struct FastSocket* socket, int result);
@@ -352,6 +347,23 @@ static inline void FastSocketCountOff(struct FastSocket* socket)
     assert(socket->counted);
     socket->counted = false;
     FastRingCountPending(socket->ring, -1);
+}
+
+/* What few need, made if it is not there; NULL: no memory. What is counted there is not counted
+ * then. */
+struct FastExtra* FastSocketMakeExtra(struct FastSocket* socket);
+
+/* The header that it was created with, or NULL. */
+static inline struct msghdr* FastSocketHeader(const struct FastSocket* socket)
+{
+    return socket->extra != NULL && socket->extra->headed ? &socket->extra->header : NULL;
+}
+
+/* Waits neither for buffers nor for room below the ring's limit. */
+static inline void FastSocketStopWaiting(struct FastSocket* socket)
+{
+    if (socket->extra != NULL)
+        FastWaiterRemove(&socket->extra->waiter);
 }
 
 /* Makes the outbound side, if it is not there: 0 or -ENOMEM. */
@@ -399,7 +411,8 @@ static inline bool FastSocketHasOutput(const struct FastSocket* socket)
  * buffers and descriptors may be queued without one. */
 static inline struct FastBufferPool* FastSocketPool(const struct FastSocket* socket)
 {
-    return socket->pool != NULL ? socket->pool : socket->inbound.pool;
+    struct FastBufferPool* pool = FastSocketOutboundPool(socket);
+    return pool != NULL ? pool : FastSocketInboundPool(socket);
 }
 
 /* How many sends are in flight. */

@@ -79,33 +79,43 @@ static int checkArguments(struct FastRing* ring, struct FastRingBufferProvider* 
 }
 
 /* The kernel wants the lengths alone: the caller's header may go when the call returns. */
-static int copyHeader(struct FastInbound* inbound, const struct msghdr* message)
+static int copyHeader(struct FastSocket* socket, const struct msghdr* message)
 {
     if (message == NULL)
         return 0;
-    inbound->header = calloc(1, sizeof(*inbound->header));
-    if (inbound->header == NULL)
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra == NULL)
         return -ENOMEM;
-    inbound->header->msg_namelen = message->msg_namelen;
-    inbound->header->msg_controllen = message->msg_controllen;
+    extra->headed = true;
+    extra->header.msg_namelen = message->msg_namelen;
+    extra->header.msg_controllen = message->msg_controllen;
     return 0;
 }
 
-/* Whatever is received by recvmsg has its header in front. */
-static void initializeQueue(struct FastSocket* socket)
+static struct FastSocket* make(struct FastRing* ring, const struct FastCommon* common,
+                               const struct msghdr* message)
 {
-    const struct msghdr* header = socket->inbound.header;
+    struct FastSocket* socket = calloc(1, common->kind->size);
+    if (socket == NULL)
+        return NULL;
+    socket->ring = ring;
+    if (FastSocketShare(socket, common) == 0 && copyHeader(socket, message) == 0)
+        return socket;
+    FastSocketFree(socket);
+    return NULL;
+}
+
+/* Whatever is received by recvmsg has its header in front. */
+static struct FastInboundRules rulesOf(const struct FastFinding* finding,
+                                       const struct msghdr* header)
+{
     uint32_t headroom = sizeof(struct io_uring_recvmsg_out);
     if (header != NULL)
         headroom += (uint32_t)(header->msg_namelen + header->msg_controllen);
-    if (header != NULL || socket->kind->layout == FAST_INBOUND_MESSAGES) {
-        socket->traits &= ~(uint32_t)FAST_TRAIT_PLAIN;
-        FastInboundInitialize(&socket->inbound.queue, FAST_INBOUND_MESSAGES, headroom);
-    } else
-        FastInboundInitialize(&socket->inbound.queue,
-                              FastSocketHas(socket, FAST_TRAIT_PACKETS) ? FAST_INBOUND_PACKETS
-                                                                        : FAST_INBOUND_BYTES,
-                              0);
+    if (header != NULL || finding->kind->layout == FAST_INBOUND_MESSAGES)
+        return FastInboundMakeRules(FAST_INBOUND_MESSAGES, headroom);
+    bool packets = finding->traits & FAST_TRAIT_PACKETS;
+    return FastInboundMakeRules(packets ? FAST_INBOUND_PACKETS : FAST_INBOUND_BYTES, 0);
 }
 
 static void initializeConnection(struct FastSocket* socket, const struct FastFinding* finding)
@@ -122,32 +132,53 @@ static void initializeConnection(struct FastSocket* socket, const struct FastFin
 /* Everything that can fail: until it has succeeded the socket holds nothing, and can be freed. */
 static int initialize(struct FastSocket* socket, const struct FastFinding* finding)
 {
-    socket->kind = finding->kind;
     socket->traits = finding->traits;
-    if (finding->maxWrites > 0)
-        socket->maxMessages = finding->maxWrites;
-    FastSocketInitialize(socket);
-    initializeQueue(socket);
+    if (socket->inbound.queue.rules->layout == FAST_INBOUND_MESSAGES)
+        socket->traits &= ~(uint32_t)FAST_TRAIT_PLAIN;
+    socket->references = 1; /* the user's */
     initializeConnection(socket, finding);
     FastReceiveInitialize(socket);
     FastPollInitialize(socket);
-    socket->prepare.function = FastPrepareRun;
-    socket->dispatch.function = FastDispatchRun;
-    return socket->kind->initialize != NULL ? socket->kind->initialize(socket, finding) : 0;
+    return finding->kind->initialize != NULL ? finding->kind->initialize(socket, finding) : 0;
 }
+
+static void throttleMember(struct FastRingMember* member)
+{
+    FastReceiveThrottle(FAST_CONTAINER(member, struct FastSocket, worker.member));
+}
+
+static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
+{
+    (void)member;
+    statistics->sockets++;
+}
+
+static const struct FastRingMemberFunctions functions = {
+    .end = FastReleaseEndMember,
+    .close = FastReleaseCloseMember,
+    .throttle = throttleMember,
+    .count = countMember,
+    .work =
+        {
+            [FAST_RING_PREPARE - 1] = FastPrepareRun,
+            [FAST_RING_DISPATCH - 1] = FastDispatchRun,
+            [FAST_RING_RETRY - 1] = FastSocketRetry,
+        },
+};
 
 /* Nothing fails from here on: the socket holds what it uses, and its tasks are queued. */
 static void start(struct FastSocket* socket)
 {
-    if (!(socket->mode & FASTSOCKET_MODE_FILE_IO))
+    const struct FastCommon* common = FastSocketCommon(socket);
+    if (!(common->mode & FASTSOCKET_MODE_FILE_IO))
         FastSystemSetCloseOnExec(socket->handle);
-    if (socket->inbound.provider != NULL)
-        FastProviderHold(socket->inbound.provider);
-    if (socket->inbound.pool != NULL)
-        FastPoolHold(socket->inbound.pool);
-    if (socket->pool != NULL)
-        FastPoolHold(socket->pool);
-    FastRingLink(socket->ring, &socket->member, &FastSocketMember);
+    if (common->provider != NULL)
+        FastProviderHold(common->provider);
+    if (common->inboundPool != NULL)
+        FastPoolHold(common->inboundPool);
+    if (common->outboundPool != NULL)
+        FastPoolHold(common->outboundPool);
+    FastRingLink(socket->ring, &socket->worker.member, &functions);
     if (socket->error != 0)
         FastSocketFail(socket, socket->error);
     FastSocketNotify(socket, FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NOTIFY_OUTPUT : 0);
@@ -161,30 +192,35 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
 {
     struct FastSocket* socket = NULL;
     struct FastFinding finding;
+    struct FastCommon common = {
+        .provider = provider,
+        .inboundPool = inbound,
+        .outboundPool = outbound,
+        .receiveFlags = flags & MSG_CMSG_CLOEXEC,
+        .mode = (uint32_t)mode,
+        .releaseMs = CREATE_RELEASE_MS,
+        .maxMessages = limit < CREATE_MAX_MESSAGES ? limit : CREATE_MAX_MESSAGES,
+    };
     int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);
     if (result == 0)
         result = FastKindFind(handle, mode & FASTSOCKET_MODE_FILE_IO, &finding);
     if (result < 0)
         goto failed;
-    socket = calloc(1, finding.kind->size);
-    result = socket != NULL ? copyHeader(&socket->inbound, message) : -ENOMEM;
+    common.inbound = rulesOf(&finding, message);
+    common.kind = finding.kind;
+    if (finding.maxWrites > 0)
+        common.maxMessages = finding.maxWrites;
+    socket = make(ring, &common, message);
+    result = socket != NULL ? 0 : -ENOMEM;
     if (result == 0)
         /* What this takes is lost if anything fails later. */
         result = FastKindFindConnection(handle, &finding);
     if (result < 0)
         goto failed;
 
-    socket->ring = ring;
     socket->handle = handle;
-    socket->mode = (uint32_t)mode;
     socket->function = function;
     socket->closure = closure;
-    socket->releaseMs = CREATE_RELEASE_MS;
-    socket->inbound.provider = provider;
-    socket->inbound.pool = inbound;
-    socket->inbound.flags = flags & MSG_CMSG_CLOEXEC;
-    socket->pool = outbound;
-    socket->maxMessages = (uint16_t)(limit < CREATE_MAX_MESSAGES ? limit : CREATE_MAX_MESSAGES);
     result = initialize(socket, &finding);
     if (result < 0)
         goto failed;

@@ -43,8 +43,8 @@ static bool isMade(const struct FastSocket* socket)
 /* What is to go without a copy has to stay in memory of ours. */
 static bool isLent(const struct FastSocket* socket, size_t size)
 {
-    return socket->mode & FASTSOCKET_MODE_ZERO_COPY && size >= socket->outbound->threshold &&
-           FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES);
+    return FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) &&
+           size >= socket->outbound->threshold && FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES);
 }
 
 /* Room may have come since the last one: a call that finds none costs little beside such a copy. */
@@ -61,7 +61,7 @@ static bool maySend(const struct FastSocket* socket, const struct FastParts* par
     const struct FastOutbound* outbound = socket->outbound;
     return FastSocketHas(socket, FAST_TRAIT_SENDS_AT_ONCE) && parts->buffer == NULL &&
            parts->controlLength == 0 && FastItemFlags(flags) == 0 &&
-           !(socket->mode & FASTSOCKET_MODE_AUTO_CORK) &&
+           !FastSocketHasMode(socket, FASTSOCKET_MODE_AUTO_CORK) &&
            outbound->inFlight == 0 && outbound->stops == 0 && outbound->room == 0 &&
            outbound->canceling == FAST_SEND_CANCEL_NONE &&
            mayAgain(outbound, parts->size) &&
@@ -121,7 +121,8 @@ int FastDirectSend(struct FastSocket* socket, const struct FastParts* parts, int
     size_t bytes = addParts(parts, vector, &count);
     if (bytes < FAST_DIRECT_MIN)
         return FAST_DIRECT_NOT;
-    struct FastItem* pieces = FastOutboundReserve(queue, socket->pool, parts->size);
+    struct FastItem* pieces = FastOutboundReserve(queue, FastSocketOutboundPool(socket),
+                                                  parts->size);
     if (pieces == NULL)
         return -ENOMEM;
     const struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};

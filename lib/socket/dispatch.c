@@ -65,7 +65,8 @@ static void reportOutput(struct FastSocket* socket)
 static void reportMessageErrors(struct FastSocket* socket)
 {
     int error;
-    while (socket->stage == FAST_STAGE_LIVE && (error = socket->kind->nextError(socket)) != 0)
+    while (socket->stage == FAST_STAGE_LIVE &&
+           (error = FastSocketKind(socket)->nextError(socket)) != 0)
         report(socket, POLLERR, error);
 }
 
@@ -79,7 +80,7 @@ static void reportRecord(struct FastSocket* socket)
 
 static void reportFailure(struct FastSocket* socket)
 {
-    if (socket->kind->nextError != NULL)
+    if (FastSocketKind(socket)->nextError != NULL)
         reportMessageErrors(socket);
     else if (!FastSocketHasFailed(socket))
         reportRecord(socket);
@@ -190,9 +191,9 @@ static inline void dispatch(struct FastSocket* socket)
         dispatchAll(socket);
 }
 
-bool FastDispatchRun(struct FastTask* task)
+bool FastDispatchRun(struct FastRingWorker* worker)
 {
-    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, dispatch);
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
     dispatch(socket);
     FastSocketDrop(socket);
     return true;

@@ -7,7 +7,7 @@
 #include "socket/core.h"
 
 /* The function of the dispatch task. */
-bool FastDispatchRun(struct FastTask* task);
+bool FastDispatchRun(struct FastRingWorker* worker);
 
 /* The ring ends: POLLHUP with ECANCELED, unless one was reported before. */
 void FastDispatchRingEnd(struct FastSocket* socket);

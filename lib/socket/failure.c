@@ -78,11 +78,11 @@ void FastSocketFail(struct FastSocket* socket, int error)
 
 void FastSocketFailOne(struct FastSocket* socket, int error)
 {
-    if (socket->kind->keepError == NULL) {
+    if (FastSocketKind(socket)->keepError == NULL) {
         FastSocketFail(socket, error);
         return;
     }
-    socket->kind->keepError(socket, error);
+    FastSocketKind(socket)->keepError(socket, error);
     FastSocketNotify(socket, FAST_NOTIFY_STATE);
 }
 

@@ -95,7 +95,8 @@ static bool isLent(struct FastSocket* socket, const struct FastSend* send)
 {
     struct FastOutbound* outbound = socket->outbound;
     bool wanted = send->flags & MSG_ZEROCOPY ||
-                  (socket->mode & FASTSOCKET_MODE_ZERO_COPY && send->bytes >= outbound->threshold);
+                  (FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) &&
+                   send->bytes >= outbound->threshold);
     if (!wanted || send->bytes == 0 || !FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES))
         return false;
     uint64_t needed = send->header != NULL ? FASTRING_FEATURE_SENDMSG_ZERO_COPY
@@ -209,7 +210,7 @@ static bool makeHeader(struct FastSocket* socket, struct FastSend* send)
 }
 
 struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlight* flight,
-                                   struct FastSend* send, const struct FastItem* first,
+                                      struct FastSend* send, const struct FastItem* first,
                                       uint32_t count)
 {
     unsigned entries = FastSocketHas(socket, FAST_TRAIT_BY_WORKER) ? FAST_TRAILED : 1;
@@ -227,7 +228,7 @@ struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlig
     assert(entry != NULL);
     FastFlightBegin(socket, flight);
     socket->outbound->current = flight->message == NULL || send->loan != NULL ? flight : NULL;
-    socket->kind->prepareSend(socket, entry, send);
+    FastSocketKind(socket)->prepareSend(socket, entry, send);
     return entry;
 }
 
@@ -245,7 +246,7 @@ static bool startGather(struct FastSocket* socket)
     if (send.vector == NULL)
         return false;
     bool corks = FastSocketHas(socket, FAST_TRAIT_CORKS) &&
-                 socket->mode & FASTSOCKET_MODE_AUTO_CORK;
+                 FastSocketHasMode(socket, FASTSOCKET_MODE_AUTO_CORK);
     send.bytes = FastOutboundGather(&outbound->queue, send.vector, send.count, corks, &send.flags);
     return FastFlightSubmit(socket, &outbound->flight, &send, outbound->queue.first,
                             (uint32_t)send.count) != NULL;

@@ -56,7 +56,7 @@ static inline bool FastFlightIsPlain(const struct FastSocket* socket)
     const struct FastItem* item = socket->outbound->queue.first;
     return item->next == NULL && item->kind == FAST_ITEM_BYTES &&
            item->length - 1 < FAST_FLIGHT_PLAIN && !(item->flags & MSG_ZEROCOPY) &&
-           !(socket->mode & FASTSOCKET_MODE_ZERO_COPY);
+           !FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY);
 }
 
 /* Reserves an entry for that piece, which the caller fills, and counts it; who has asked for a send

@@ -25,9 +25,9 @@ enum
     INBOUND_FILL_SHARE = 8, /* tail room of at least 1/8 of a buffer is filled by copying */
 };
 
-void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint32_t headroom)
+struct FastInboundRules FastInboundMakeRules(uint32_t layout, uint32_t headroom)
 {
-    *queue = (struct FastInboundQueue){
+    return (struct FastInboundRules){
         .high = INBOUND_HIGH,
         .low = INBOUND_LOW,
         .turnLimit = INBOUND_TURN_LIMIT,
@@ -38,12 +38,12 @@ void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint3
 
 uint8_t* FastInboundPayload(const struct FastInboundQueue* queue, struct FastBuffer* chunk)
 {
-    return FastBufferData(chunk) + queue->headroom;
+    return FastBufferData(chunk) + queue->rules->headroom;
 }
 
 size_t FastInboundPayloadLength(const struct FastInboundQueue* queue, struct FastBuffer* chunk)
 {
-    return FastBufferLength(chunk) - queue->headroom;
+    return FastBufferLength(chunk) - queue->rules->headroom;
 }
 
 /* ---- filling ---- */
@@ -58,14 +58,14 @@ static size_t roomBehind(struct FastBuffer* tail, size_t length)
 
 bool FastInboundTakesFull(const struct FastInboundQueue* queue, size_t length)
 {
-    return queue->layout == FAST_INBOUND_BYTES &&
+    return queue->rules->layout == FAST_INBOUND_BYTES &&
            (queue->last == NULL || roomBehind(queue->last, length) == 0);
 }
 
 size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size_t length)
 {
     struct FastBuffer* tail = queue->last;
-    if (tail == NULL || queue->layout != FAST_INBOUND_BYTES)
+    if (tail == NULL || queue->rules->layout != FAST_INBOUND_BYTES)
         return 0;
     size_t room = roomBehind(tail, length);
     if (room == 0)
@@ -81,8 +81,8 @@ size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size
 
 bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room)
 {
-    return queue->layout != FAST_INBOUND_BYTES &&
-           queue->footprint >= queue->high / INBOUND_ROOMY_SHARE && length <= room / 2;
+    return queue->rules->layout != FAST_INBOUND_BYTES &&
+           queue->footprint >= queue->rules->high / INBOUND_ROOMY_SHARE && length <= room / 2;
 }
 
 /* ---- emptying ---- */
@@ -108,11 +108,12 @@ size_t FastInboundCopy(const struct FastInboundQueue* queue, uint8_t* data, size
 /* Bytes, or what memory they hold beyond one turn's share, if that is more. */
 static size_t levelOf(const struct FastInboundQueue* queue)
 {
-    uint64_t share = queue->turnLimit < queue->high ? queue->turnLimit : queue->high;
-    if (queue->layout == FAST_INBOUND_BYTES || queue->footprint < share)
+    uint64_t share = queue->rules->turnLimit < queue->rules->high ? queue->rules->turnLimit
+                                                                  : queue->rules->high;
+    if (queue->rules->layout == FAST_INBOUND_BYTES || queue->footprint < share)
         return queue->length;
     size_t memory = queue->footprint - (size_t)share;
-    if (queue->layout == FAST_INBOUND_PACKETS)
+    if (queue->rules->layout == FAST_INBOUND_PACKETS)
         memory /= INBOUND_PACKET_SHARE;
     return memory > queue->length ? memory : queue->length;
 }
@@ -123,5 +124,5 @@ bool FastInboundIsFull(const struct FastInboundQueue* queue, bool before)
     if (queue->first == NULL || queue->length < queue->wanted)
         return false;
     size_t level = levelOf(queue);
-    return before ? level > queue->low : level >= queue->high;
+    return before ? level > queue->rules->low : level >= queue->rules->high;
 }

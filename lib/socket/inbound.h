@@ -18,23 +18,31 @@ enum FastInboundLayout
     FAST_INBOUND_MESSAGES, /* each behind a header */
 };
 
-struct FastInboundQueue
+/* What never changes, for many queues. */
+struct FastInboundRules
 {
-    struct FastBuffer* first;
-    struct FastBuffer* last;
-    size_t length;      /* unread payload bytes */
-    size_t footprint;   /* memory of the chunks */
-    size_t wanted;      /* bytes that a reader waits for, who leaves them all there until then */
     uint64_t high;      /* FASTSOCKET_OPTION_INBOUND_HIGH */
     uint64_t low;       /* FASTSOCKET_OPTION_INBOUND_LOW */
     uint64_t turnLimit; /* FASTSOCKET_OPTION_TURN_LIMIT */
-    uint32_t offset;    /* of the first chunk's payload that was read */
     uint32_t headroom;  /* bytes before the payload in each chunk */
-    uint8_t layout;     /* enum FastInboundLayout, never changes */
+    uint32_t layout;    /* enum FastInboundLayout */
 };
 
-/* An empty queue, with the marks that a new socket is documented to have. */
-void FastInboundInitialize(struct FastInboundQueue* queue, uint8_t layout, uint32_t headroom);
+/* Zeroed with its rules it is empty. */
+struct FastInboundQueue
+{
+    const struct FastInboundRules* rules;
+    struct FastBuffer* first;
+    struct FastBuffer* last;
+    size_t length;    /* unread payload bytes */
+    size_t footprint; /* memory of the chunks */
+    size_t wanted;    /* bytes that a reader waits for, who leaves them all there until then */
+    uint32_t offset;  /* of the first chunk's payload that was read */
+    uint32_t recent;  /* its owner's: bytes that came in the turn that it counts */
+};
+
+/* The marks that a new socket is documented to have. */
+struct FastInboundRules FastInboundMakeRules(uint32_t layout, uint32_t headroom);
 
 /* Where a chunk's payload begins, and how long it is. */
 uint8_t* FastInboundPayload(const struct FastInboundQueue* queue, struct FastBuffer* chunk);
@@ -59,7 +67,7 @@ static inline void FastInboundPush(struct FastInboundQueue* queue, struct FastBu
         queue->first = chunk;
     queue->last = chunk;
     queue->footprint += FastBufferFootprint(chunk);
-    queue->length += FastBufferLength(chunk) - queue->headroom;
+    queue->length += FastBufferLength(chunk) - queue->rules->headroom;
 }
 
 /* The same to an empty queue, of bytes, which are not there yet: length of them. */
@@ -87,7 +95,7 @@ static inline struct FastBuffer* FastInboundPop(struct FastInboundQueue* queue)
         queue->last = NULL;
     *FastBufferLink(chunk) = NULL;
     queue->footprint -= FastBufferFootprint(chunk);
-    queue->length -= FastBufferLength(chunk) - queue->headroom - queue->offset;
+    queue->length -= FastBufferLength(chunk) - queue->rules->headroom - queue->offset;
     queue->offset = 0;
     return chunk;
 }

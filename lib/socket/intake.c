@@ -18,9 +18,10 @@
 static struct FastBuffer* shrink(struct FastSocket* socket, const uint8_t* data, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastInboundIsRoomy(&inbound->queue, length, FastProviderLength(inbound->provider)))
+    if (!FastInboundIsRoomy(&inbound->queue, length,
+                            FastProviderLength(FastSocketProvider(socket))))
         return NULL;
-    struct FastBuffer* chunk = FastPoolAllocate(inbound->pool, length);
+    struct FastBuffer* chunk = FastPoolAllocate(FastSocketInboundPool(socket), length);
     if (chunk == NULL)
         return NULL;
     memcpy(FastBufferData(chunk), data, length);
@@ -37,18 +38,18 @@ static inline void push(struct FastSocket* socket, struct FastBuffer* chunk, siz
 /* ---- in ---- */
 
 /* Without memory the slot stays vacant; the provider fills it later. */
-static inline void replace(struct FastInbound* inbound, uint16_t id)
+static inline void replace(const struct FastCommon* common, uint16_t id)
 {
-    FastProviderReplace(inbound->provider, id, FastIntakeMakeNext(inbound));
+    FastProviderReplace(common->provider, id, FastIntakeMakeNext(common));
 }
 
 /* A rest that found no room behind older bytes keeps its buffer. */
 static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
     struct FastInbound* inbound = &socket->inbound;
-    struct FastRingBufferProvider* provider = inbound->provider;
+    struct FastRingBufferProvider* provider = FastSocketProvider(socket);
     uint8_t* data = FastProviderPeek(provider, id);
-    FastIntakeCount(socket, length - inbound->queue.headroom, 1);
+    FastIntakeCount(socket, length - inbound->queue.rules->headroom, 1);
     size_t copied = FastInboundFill(&inbound->queue, data, length);
     if (copied == length && copied > 0) {
         FastProviderReturn(provider, id);
@@ -61,7 +62,7 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
         FastProviderReturn(provider, id);
     else {
         chunk = FastBufferOf(data);
-        replace(inbound, id);
+        replace(FastSocketCommon(socket), id);
     }
     push(socket, chunk, length - copied);
 }
@@ -71,7 +72,8 @@ static void takeSlot(struct FastSocket* socket, uint16_t id, size_t length)
 static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
 {
     struct FastInbound* inbound = &socket->inbound;
-    struct FastRingBufferProvider* provider = inbound->provider;
+    const struct FastCommon* common = FastSocketCommon(socket);
+    struct FastRingBufferProvider* provider = common->provider;
     size_t length = FastProviderLength(provider);
     uint32_t number = 0;
     uint32_t vacant = 0;
@@ -79,7 +81,7 @@ static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
         return;
     while (slots->left >= length && FastProviderNextSlot(slots)) {
         uint8_t* data = FastProviderPeek(provider, slots->id);
-        void* next = FastIntakeMakeNext(inbound);
+        void* next = FastIntakeMakeNext(common);
         FastProviderFilled(provider, slots->id, length);
         FastProviderReplaceOne(provider, slots->id, next);
         push(socket, FastBufferOf(data), length);
@@ -91,35 +93,35 @@ static void takeFull(struct FastSocket* socket, struct FastProviderSlots* slots)
 }
 
 /* Descriptors in control data that nobody takes would stay open for ever. */
-static void closePassed(const struct FastInbound* inbound, struct FastBuffer* chunk)
+static void closePassed(const struct FastSocket* socket, struct FastBuffer* chunk)
 {
-    if (inbound->header == NULL || inbound->header->msg_controllen == 0)
+    const struct msghdr* header = FastSocketHeader(socket);
+    if (header == NULL || header->msg_controllen == 0)
         return;
     const struct io_uring_recvmsg_out* out = (const struct io_uring_recvmsg_out*)FastBufferData(
         chunk);
-    const uint8_t* control = (const uint8_t*)(out + 1) + inbound->header->msg_namelen;
-    size_t size = out->controllen < inbound->header->msg_controllen
-                      ? out->controllen
-                      : inbound->header->msg_controllen;
+    const uint8_t* control = (const uint8_t*)(out + 1) + header->msg_namelen;
+    size_t size = out->controllen < header->msg_controllen ? out->controllen
+                                                           : header->msg_controllen;
     FastControlCloseReceived(control, size);
 }
 
 static void discardSlot(struct FastSocket* socket, uint16_t id, size_t length)
 {
-    struct FastInbound* inbound = &socket->inbound;
-    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(inbound->provider, id));
+    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(FastSocketProvider(socket), id));
     FastBufferSetLength(chunk, length);
-    closePassed(inbound, chunk);
-    FastProviderReturn(inbound->provider, id);
+    closePassed(socket, chunk);
+    FastProviderReturn(FastSocketProvider(socket), id);
 }
 
 void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
 {
     const struct FastInbound* inbound = &socket->inbound;
     bool bundle = inbound->receive.form == FAST_RECEIVE_BUNDLE;
-    struct FastProviderSlots slots = FastProviderSlotsOf(inbound->provider, id, length, bundle);
+    struct FastProviderSlots slots = FastProviderSlotsOf(FastSocketProvider(socket), id, length,
+                                                         bundle);
     while (FastProviderNextSlot(&slots)) {
-        FastProviderFilled(inbound->provider, slots.id, slots.length);
+        FastProviderFilled(FastSocketProvider(socket), slots.id, slots.length);
         if (inbound->discard)
             discardSlot(socket, slots.id, slots.length);
         else {
@@ -160,8 +162,8 @@ struct FastBuffer* FastIntakePop(struct FastSocket* socket)
 void FastIntakeDrop(struct FastSocket* socket)
 {
     struct FastBuffer* chunk = FastIntakePop(socket);
-    closePassed(&socket->inbound, chunk);
-    FastPoolRelease(socket->inbound.pool, chunk);
+    closePassed(socket, chunk);
+    FastPoolRelease(FastSocketInboundPool(socket), chunk);
 }
 
 void FastIntakeDropAll(struct FastSocket* socket)
@@ -204,6 +206,6 @@ size_t FastIntakeReadAll(struct FastSocket* socket, uint8_t* data)
     memcpy(data, FastBufferData(chunk) + queue->offset, length);
     FastInboundEmpty(queue);
     FastRingTakeInbound(socket->ring, length);
-    FastPoolRelease(inbound->pool, chunk);
+    FastPoolRelease(FastSocketInboundPool(socket), chunk);
     return length;
 }

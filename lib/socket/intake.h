@@ -18,23 +18,23 @@ static inline void FastIntakeCount(struct FastSocket* socket, size_t length, uin
     uint32_t turn = (uint32_t)FastRingTurn(socket->ring);
     if (inbound->turn != turn) {
         inbound->turn = turn;
-        inbound->turnLength = 0;
+        inbound->queue.recent = 0;
     }
-    inbound->turnLength += length;
+    inbound->queue.recent += (uint32_t)length; /* no turn brings 4 GiB */
     socket->statistics.messages += buffers;
     socket->statistics.bytes += length;
     FastRingAddInbound(socket->ring, length);
-    if (inbound->turnLength >= inbound->queue.turnLimit)
+    if (inbound->queue.recent >= inbound->queue.rules->turnLimit)
         FastRingYield(socket->ring); /* answers go out first, and others have their turn */
 }
 
 /* Memory for the place of a buffer that is taken. NULL: there is none, or it is not wanted. */
-static inline void* FastIntakeMakeNext(const struct FastInbound* inbound)
+static inline void* FastIntakeMakeNext(const struct FastCommon* common)
 {
-    uint32_t length = FastProviderLength(inbound->provider);
-    struct FastBuffer* next = FastProviderIsPlenty(inbound->provider)
+    uint32_t length = FastProviderLength(common->provider);
+    struct FastBuffer* next = FastProviderIsPlenty(common->provider)
                                   ? NULL
-                                  : FastPoolAllocate(inbound->pool, length);
+                                  : FastPoolAllocate(common->inboundPool, length);
     return next != NULL ? FastBufferData(next) : NULL;
 }
 
@@ -42,16 +42,16 @@ static inline void* FastIntakeMakeNext(const struct FastInbound* inbound)
  * (FastProviderIsPossible), and an empty queue. */
 static inline void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
 {
-    struct FastInbound* inbound = &socket->inbound;
-    struct FastRingBufferProvider* provider = inbound->provider;
+    const struct FastCommon* common = FastSocketCommon(socket);
+    struct FastRingBufferProvider* provider = common->provider;
     struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(provider, id));
-    void* next = FastIntakeMakeNext(inbound);
+    void* next = FastIntakeMakeNext(common);
     FastProviderFilled(provider, id, length);
     if (next != NULL)
         FastProviderExchange(provider, id, next);
     else
         FastProviderReplace(provider, id, NULL);
-    FastInboundPushFirst(&inbound->queue, chunk, length);
+    FastInboundPushFirst(&socket->inbound.queue, chunk, length);
     FastIntakeCount(socket, length, 1);
 }
 

@@ -85,21 +85,20 @@ static uint8_t chooseForm(struct FastSocket* socket)
 
 static void prepareRead(struct FastSocket* socket, struct io_uring_sqe* entry, bool multishot)
 {
-    struct FastInbound* inbound = &socket->inbound;
-    uint32_t length = multishot ? 0 : FastProviderLength(inbound->provider);
+    uint32_t length = multishot ? 0 : FastProviderLength(FastSocketProvider(socket));
     io_uring_prep_read(entry, socket->handle, NULL, length, FAST_FILE_HERE);
     if (multishot)
         entry->opcode = FAST_URING_OP_READ_MULTISHOT;
     entry->flags |= IOSQE_BUFFER_SELECT;
     if (FastSocketHas(socket, FAST_TRAIT_NEEDS_WORKER))
         entry->flags |= IOSQE_ASYNC;
-    entry->buf_group = FastProviderGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(FastSocketProvider(socket));
 }
 
 static void prepareRelay(struct FastSocket* socket, struct io_uring_sqe* entry)
 {
     struct FastFileSocket* file = FastFile(socket);
-    uint32_t length = FastProviderLength(socket->inbound.provider);
+    uint32_t length = FastProviderLength(FastSocketProvider(socket));
     if (length > READ_MAX_RELAYED)
         length = READ_MAX_RELAYED;
     if (file->state & FAST_FILE_RELAYED)
@@ -219,8 +218,8 @@ static struct FastAnswer onNothing(const struct FastSocket* socket)
 static struct FastAnswer readOwn(struct FastSocket* socket)
 {
     struct FastFileSocket* file = FastFile(socket);
-    uint32_t length = FastProviderLength(socket->inbound.provider);
-    uint8_t* data = AllocateRingFastBuffer(length, socket->inbound.pool);
+    uint32_t length = FastProviderLength(FastSocketProvider(socket));
+    uint8_t* data = AllocateRingFastBuffer(length, FastSocketInboundPool(socket));
     file->state |= FAST_FILE_POLLED;
     if (data == NULL)
         return backOff();
@@ -240,10 +239,10 @@ static struct FastAnswer readOwn(struct FastSocket* socket)
 static struct FastAnswer readRelay(struct FastSocket* socket)
 {
     struct FastFileSocket* file = FastFile(socket);
-    uint32_t length = FastProviderLength(socket->inbound.provider);
+    uint32_t length = FastProviderLength(FastSocketProvider(socket));
     enum FastVerdict verdict = FAST_VERDICT_NOTHING;
     while (file->state & FAST_FILE_RELAYED) {
-        uint8_t* data = AllocateRingFastBuffer(length, socket->inbound.pool);
+        uint8_t* data = AllocateRingFastBuffer(length, FastSocketInboundPool(socket));
         if (data == NULL) {
             FastSocketBackOffReceive(socket);
             break;

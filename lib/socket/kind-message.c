@@ -27,16 +27,23 @@ enum
 
 /* ---- what was received ---- */
 
+static void countTruncated(struct FastSocket* socket)
+{
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra != NULL)
+        extra->statistics.truncated++;
+}
+
 /* The length beyond the buffer is reported by the kernel (MSG_TRUNC among our flags); what the user
  * sees is the length that is there. */
 struct FastAnswer FastMessageTake(struct FastSocket* socket, struct io_uring_recvmsg_out* out,
                                   size_t length)
 {
-    size_t stored = length - socket->inbound.queue.headroom;
+    size_t stored = length - socket->inbound.queue.rules->headroom;
     size_t real = out->payloadlen;
     if (out->flags & MSG_TRUNC &&
         (real > stored || !FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH)))
-        socket->statistics.truncated++;
+        countTruncated(socket);
     out->payloadlen = (uint32_t)stored;
     *FastBufferNote(FastBufferOf(out)) = real > stored ? real : stored;
     return FastAnswer(FAST_VERDICT_DATA, 0);
@@ -45,7 +52,7 @@ struct FastAnswer FastMessageTake(struct FastSocket* socket, struct io_uring_rec
 struct io_uring_recvmsg_out* FastMessageHeader(const struct FastSocket* socket,
                                                const struct io_uring_cqe* completion)
 {
-    return FastProviderPeek(socket->inbound.provider,
+    return FastProviderPeek(FastSocketProvider(socket),
                             (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT));
 }
 

@@ -98,7 +98,8 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
         return FastAnswer(recordsHaveEnded(socket) ? FAST_VERDICT_END : FAST_VERDICT_NOTHING, 0);
     struct io_uring_recvmsg_out* out = FastMessageHeader(socket, completion);
     size_t length = (size_t)completion->res;
-    if (length == socket->inbound.queue.headroom && !bringsControl(out) && recordsHaveEnded(socket))
+    if (length == socket->inbound.queue.rules->headroom && !bringsControl(out) &&
+        recordsHaveEnded(socket))
         return FastAnswer(FAST_VERDICT_END, 0);
     return FastMessageTake(socket, out, length);
 }

@@ -37,7 +37,7 @@ enum
 static uint64_t boundOf(const struct FastSocket* socket)
 {
     const struct FastInboundQueue* queue = &socket->inbound.queue;
-    uint64_t mark = queue->high > queue->wanted ? queue->high : queue->wanted;
+    uint64_t mark = queue->rules->high > queue->wanted ? queue->rules->high : queue->wanted;
     if (queue->first == NULL && socket->statistics.bytes >= mark)
         return 0;
     return mark > queue->length ? mark - queue->length : 1;
@@ -47,7 +47,7 @@ static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
 {
     struct FastInbound* inbound = &socket->inbound;
     const struct FastInboundQueue* queue = &inbound->queue;
-    uint64_t each = queue->turnLimit;
+    uint64_t each = queue->rules->turnLimit;
     uint64_t bundle = FastBundleBegin(socket);
     if (bundle > 0) {
         inbound->receive.form = FAST_RECEIVE_BUNDLE;
@@ -65,19 +65,20 @@ static void boundReceive(struct FastSocket* socket, struct io_uring_sqe* entry)
 static bool prepareMessages(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
+    const struct msghdr* given = FastSocketHeader(socket);
     struct msghdr* header = FastRingScratch(socket->ring, sizeof(*header));
     struct io_uring_sqe* entry = header != NULL ? FastArmedReserve(socket->ring, &inbound->receive)
                                                 : NULL;
     if (entry == NULL)
         return false;
-    *header = inbound->header != NULL ? *inbound->header : (struct msghdr){0};
+    *header = given != NULL ? *given : (struct msghdr){0};
     uint64_t owner = entry->user_data;
-    unsigned flags = (unsigned)inbound->flags |
+    unsigned flags = (unsigned)FastSocketCommon(socket)->receiveFlags |
                      (FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH) ? MSG_TRUNC : 0);
     io_uring_prep_recvmsg_multishot(entry, socket->handle, header, flags);
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = FastProviderGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(FastSocketProvider(socket));
     inbound->receive.form = FAST_RECEIVE_MULTISHOT;
     return true;
 }
@@ -91,23 +92,25 @@ static bool prepareBytes(struct FastSocket* socket)
     uint64_t owner = entry->user_data;
     if (!inbound->discard && FastRingInboundIsFull(socket->ring)) {
         inbound->receive.form = FAST_RECEIVE_ONCE;
-        io_uring_prep_recv(entry, socket->handle, NULL, FastProviderLength(inbound->provider),
-                           inbound->flags);
+        io_uring_prep_recv(entry, socket->handle, NULL,
+                           FastProviderLength(FastSocketProvider(socket)),
+                           FastSocketCommon(socket)->receiveFlags);
     } else {
         inbound->receive.form = FAST_RECEIVE_MULTISHOT;
-        io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0, inbound->flags);
+        io_uring_prep_recv_multishot(entry, socket->handle, NULL, 0,
+                                     FastSocketCommon(socket)->receiveFlags);
         boundReceive(socket, entry);
     }
     entry->user_data = owner;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = FastProviderGroup(inbound->provider);
+    entry->buf_group = FastProviderGroup(FastSocketProvider(socket));
     return true;
 }
 
 bool FastKindPrepareReceive(struct FastSocket* socket)
 {
-    return socket->inbound.queue.layout == FAST_INBOUND_MESSAGES ? prepareMessages(socket)
-                                                                 : prepareBytes(socket);
+    return socket->inbound.queue.rules->layout == FAST_INBOUND_MESSAGES ? prepareMessages(socket)
+                                                                        : prepareBytes(socket);
 }
 
 /*
@@ -119,11 +122,13 @@ bool FastKindPrepareReceive(struct FastSocket* socket)
 static bool lostMessages(struct FastSocket* socket, bool (*hasDropped)(struct FastSocket* socket))
 {
     const struct FastInbound* inbound = &socket->inbound;
-    uint32_t available = inbound->provider != NULL ? FastProviderAvailable(inbound->provider) : 0;
+    uint32_t available = FastSocketProvider(socket) != NULL
+                             ? FastProviderAvailable(FastSocketProvider(socket))
+                             : 0;
     if (!FastSocketHas(socket, FAST_TRAIT_OWN_SHORTAGE) || available == 0)
         return false;
     bool dropped = hasDropped != NULL && hasDropped(socket);
-    if (available > FastProviderMark(inbound->provider) - inbound->receive.mark)
+    if (available > FastProviderMark(FastSocketProvider(socket)) - inbound->receive.mark)
         return true;
     return FastSystemTakeError(socket->handle) != 0 || dropped;
 }
@@ -153,7 +158,7 @@ struct FastAnswer FastKindReceiveError(struct FastSocket* socket, int error,
 int FastKindCheckSend(const struct FastSocket* socket, const struct FastParts* parts, int flags,
                       int known, int named)
 {
-    if (socket->mode & FASTSOCKET_MODE_FILE_IO) {
+    if (FastSocketHasMode(socket, FASTSOCKET_MODE_FILE_IO)) {
         if (parts->controlLength > 0)
             return -EINVAL;
         known &= KIND_FILE_FLAGS; /* as if it were one: write(2) has neither flags nor addresses */

@@ -28,12 +28,21 @@ enum
 static struct FastAnswer classifyReceive(struct FastSocket* socket,
                                          const struct io_uring_cqe* completion)
 {
-    if (completion->res > 0 && (size_t)completion->res > socket->inbound.queue.headroom)
+    if (completion->res > 0 && (size_t)completion->res > socket->inbound.queue.rules->headroom)
         return FastAnswer(FAST_VERDICT_DATA, 0);
     if (completion->res >= 0)
         return FastAnswer(FAST_VERDICT_END, 0);
     struct FastAnswer answer = FastKindReceiveError(socket, -completion->res, NULL);
     return answer.verdict == FAST_VERDICT_FAIL ? FastTlsReceiveError(socket, answer.value) : answer;
+}
+
+/* For this reader what he waits for is enough: so it does not matter if no memory is there. Not
+ * inline: the short way would make room for it. */
+__attribute__((noinline)) static void raiseMark(struct FastSocket* socket, size_t size)
+{
+    struct FastCommon common = *FastSocketCommon(socket);
+    common.inbound.high = size;
+    (void)FastSocketShare(socket, &common);
 }
 
 /* A reader that waits for so many bytes takes none before: the marks must let them all come. */
@@ -43,12 +52,12 @@ static ssize_t waitForAll(struct FastSocket* socket, size_t size)
     if (size > FastRingInboundLimit(socket->ring))
         return -ENOBUFS;
     inbound->queue.wanted = size;
-    if (size > inbound->queue.high)
-        inbound->queue.high = size;
+    if (size > inbound->queue.rules->high)
+        raiseMark(socket, size);
     /* Stopped or not: the next bytes are waited for. */
     inbound->stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
     if (inbound->stops & FAST_STOP_RING_LIMIT && !FastRingInboundIsFull(socket->ring)) {
-        FastWaiterRemove(&inbound->waiter);
+        FastSocketStopWaiting(socket);
         inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
     }
     return 0;
@@ -58,8 +67,8 @@ static ssize_t waitForAll(struct FastSocket* socket, size_t size)
  * memory of what is queued must not stop receiving, as for MSG_WAITALL; its bytes still do. */
 static void expectMore(struct FastInboundQueue* queue, size_t size)
 {
-    size_t most = queue->high < size ? (size_t)queue->high : size;
-    if (queue->layout != FAST_INBOUND_BYTES && queue->length < most)
+    size_t most = queue->rules->high < size ? (size_t)queue->rules->high : size;
+    if (queue->rules->layout != FAST_INBOUND_BYTES && queue->length < most)
         queue->wanted = most;
 }
 

@@ -17,50 +17,43 @@ struct option
     uint64_t initial; /* of the outbound side, while it is not made */
     size_t offset;    /* of the value */
     size_t size;      /* of the value: of uint32_t or uint64_t */
-    bool outbound;    /* it lies in the outbound side */
+    bool outbound;    /* it lies in the outbound side; otherwise in what sockets have in common */
     /* What the bounds can't say: 0 or -EINVAL. NULL: they say it all. */
     int (*check)(const struct FastSocket* socket, uint64_t value);
-    /* What follows from the new value. NULL: nothing. */
-    void (*adjust)(struct FastSocket* socket, uint64_t value);
+    /* What follows from the new value, for another one. NULL: nothing. */
+    void (*adjust)(struct FastCommon* common, uint64_t value);
+    bool mark; /* whether the socket is full is decided again */
 };
 
-/* Whether it is full is decided again with the new marks. */
-static void adjustLow(struct FastSocket* socket, uint64_t value)
+static void adjustHigh(struct FastCommon* common, uint64_t value)
 {
-    (void)value;
-    socket->inbound.stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
-}
-
-static void adjustHigh(struct FastSocket* socket, uint64_t value)
-{
-    socket->inbound.stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
-    if (socket->inbound.queue.low >= value)
-        socket->inbound.queue.low = value / 4;
+    if (common->inbound.low >= value)
+        common->inbound.low = value / 4;
 }
 
 static int checkLow(const struct FastSocket* socket, uint64_t value)
 {
-    return value < socket->inbound.queue.high ? 0 : -EINVAL;
+    return value < socket->inbound.queue.rules->high ? 0 : -EINVAL;
 }
 
 #define AT(type, member) offsetof(type, member), sizeof(((type*)0)->member)
-#define INBOUND(member)  AT(struct FastSocket, inbound.queue.member)
+#define COMMON(member)   AT(struct FastCommon, member)
 #define OUTBOUND(member) AT(struct FastOutbound, member)
 
 /* By FASTSOCKET_OPTION_*, which begin with 1. */
 static const struct option options[] = {
     [FASTSOCKET_OPTION_INBOUND_HIGH - 1] =
-        {1, OPTION_MAX, 0, INBOUND(high), false, NULL, adjustHigh},
+        {1, OPTION_MAX, 0, COMMON(inbound.high), false, NULL, adjustHigh, true},
     [FASTSOCKET_OPTION_INBOUND_LOW - 1] =
-        {0, OPTION_MAX, 0, INBOUND(low), false, checkLow, adjustLow},
+        {0, OPTION_MAX, 0, COMMON(inbound.low), false, checkLow, NULL, true},
     [FASTSOCKET_OPTION_OUTBOUND_LIMIT - 1] =
-        {0, OPTION_MAX, 0, OUTBOUND(limit), true, NULL, NULL},
+        {0, OPTION_MAX, 0, OUTBOUND(limit), true, NULL, NULL, false},
     [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD - 1] =
-        {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD, OUTBOUND(threshold), true, NULL, NULL},
+        {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD, OUTBOUND(threshold), true, NULL, NULL, false},
     [FASTSOCKET_OPTION_RELEASE_TIMEOUT - 1] =
-        {0, UINT32_MAX, 0, AT(struct FastSocket, releaseMs), false, NULL, NULL},
+        {0, UINT32_MAX, 0, COMMON(releaseMs), false, NULL, NULL, false},
     [FASTSOCKET_OPTION_TURN_LIMIT - 1] =
-        {1, OPTION_MAX, 0, INBOUND(turnLimit), false, NULL, NULL},
+        {1, OPTION_MAX, 0, COMMON(inbound.turnLimit), false, NULL, NULL, false},
 };
 
 static const struct option* find(int option)
@@ -87,19 +80,35 @@ static uint64_t load(const struct option* option, const void* part)
     return value;
 }
 
+static int setOutbound(struct FastSocket* socket, const struct option* option, uint64_t value)
+{
+    int result = FastSocketMakeOutbound(socket);
+    if (result == 0)
+        store(option, socket->outbound, value);
+    return result;
+}
+
+static int setCommon(struct FastSocket* socket, const struct option* option, uint64_t value)
+{
+    struct FastCommon common = *FastSocketCommon(socket);
+    store(option, &common, value);
+    if (option->adjust != NULL)
+        option->adjust(&common, value);
+    int result = FastSocketShare(socket, &common);
+    if (result == 0 && option->mark)
+        socket->inbound.stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
+    return result;
+}
+
 static int set(struct FastSocket* socket, const struct option* option, uint64_t value)
 {
     if (value < option->min || value > option->max)
         return -EINVAL;
     int result = option->check != NULL ? option->check(socket, value) : 0;
-    if (result == 0 && option->outbound)
-        result = FastSocketMakeOutbound(socket);
     if (result < 0)
         return result;
-    store(option, option->outbound ? (void*)socket->outbound : (void*)socket, value);
-    if (option->adjust != NULL)
-        option->adjust(socket, value);
-    return 0;
+    return option->outbound ? setOutbound(socket, option, value)
+                            : setCommon(socket, option, value);
 }
 
 int SetFastSocketOption(struct FastSocket* socket, int option, uint64_t value)
@@ -124,7 +133,7 @@ int GetFastSocketOption(struct FastSocket* socket, int option, uint64_t* value)
     if (found == NULL)
         return -ENOPROTOOPT;
     if (!found->outbound)
-        *value = load(found, socket);
+        *value = load(found, FastSocketCommon(socket));
     else
         *value = socket->outbound != NULL ? load(found, socket->outbound) : found->initial;
     return 0;

@@ -55,7 +55,7 @@ void FastOutputDrop(struct FastSocket* socket)
         return;
     /* Of bytes, a send in flight may read from the items at the head: they stay until it is over,
      * which calls this again. */
-    if (outbound->inFlight > 0 && socket->kind->layout == FAST_INBOUND_BYTES)
+    if (outbound->inFlight > 0 && FastSocketKind(socket)->layout == FAST_INBOUND_BYTES)
         return;
     struct FastItem* item = FastOutboundTakeIdle(&outbound->queue);
     while (item != NULL) {

@@ -106,7 +106,8 @@ static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe
         return -EINVAL;
     if (entry->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE))
         return -EINVAL;
-    bool sends = entry->opcode < 64 && socket->kind->ownSends & FAST_OPCODE(entry->opcode);
+    bool sends = entry->opcode < 64 &&
+                 FastSocketKind(socket)->ownSends & FAST_OPCODE(entry->opcode);
     bool allowed = buffer ? sends : needsNoBuffer(entry);
     return allowed ? 0 : -EINVAL;
 }

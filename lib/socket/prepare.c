@@ -30,13 +30,13 @@ static bool runAll(struct FastSocket* socket)
 }
 
 /* Mostly a send, and nothing else. */
-bool FastPrepareRun(struct FastTask* task)
+bool FastPrepareRun(struct FastRingWorker* worker)
 {
-    struct FastSocket* socket = FAST_CONTAINER(task, struct FastSocket, prepare);
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
     bool done = socket->stage == FAST_STAGE_CLOSED ||
                 (socket->due == FAST_DUE_SEND ? run(socket, FAST_DUE_SEND, FastSendPrepare)
                                               : runAll(socket));
-    if (!done && !FastTaskIsQueued(task))
+    if (!done && !FastRingWorkIsQueued(worker, FAST_RING_PREPARE))
         return false;
     FastSocketDrop(socket); /* queued again meanwhile, the task has another reference */
     return true;

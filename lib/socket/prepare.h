@@ -8,6 +8,6 @@
 
 /* The function of the prepare task. false: no submission entry is free, again after the next
  * enter. */
-bool FastPrepareRun(struct FastTask* task);
+bool FastPrepareRun(struct FastRingWorker* worker);
 
 #endif

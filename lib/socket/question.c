@@ -62,12 +62,14 @@ int GetFastSocketStatistics(struct FastSocket* socket, struct FastSocketStatisti
     struct FastSocketStatistics now = {
         .receivedBytes = socket->statistics.bytes,
         .receivedMessages = socket->statistics.messages,
-        .receivedTruncated = socket->statistics.truncated,
-        .receiveStarvations = socket->statistics.starvations,
-        .receivePauses = socket->statistics.pauses,
         .sentBytes = socket->statistics.sentBytes,
         .sentOperations = socket->statistics.sentOperations,
     };
+    if (socket->extra != NULL) {
+        now.receivedTruncated = socket->extra->statistics.truncated;
+        now.receiveStarvations = socket->extra->statistics.starvations;
+        now.receivePauses = socket->extra->statistics.pauses;
+    }
     if (socket->outbound != NULL) {
         now.sentZeroCopy = socket->outbound->statistics.zeroCopy;
         now.copiedZeroCopy = socket->outbound->statistics.copied;

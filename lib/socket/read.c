@@ -28,9 +28,9 @@ __attribute__((noinline)) static ssize_t readAny(struct FastSocket* socket, void
         return result;
     if (!FastSocketHas(socket, FAST_TRAIT_READABLE))
         return -EBADF;
-    if (data == NULL || size == 0 || flags & ~socket->kind->readFlags)
+    if (data == NULL || size == 0 || flags & ~FastSocketKind(socket)->readFlags)
         return -EINVAL;
-    ssize_t count = socket->kind->read(socket, data, size, flags);
+    ssize_t count = FastSocketKind(socket)->read(socket, data, size, flags);
     FastReceiveBalance(socket);
     return count;
 }
@@ -52,17 +52,18 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
 
 /* A chunk as its new owner sees it: without what was read of it, and without a header that only we
  * asked for. */
-static void trimChunk(const struct FastInbound* inbound, struct FastBuffer* chunk, size_t offset)
+static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk, size_t offset)
 {
-    const struct FastInboundQueue* queue = &inbound->queue;
-    size_t strip = inbound->header == NULL ? queue->headroom : 0;
+    const struct FastInboundQueue* queue = &socket->inbound.queue;
+    bool headed = FastSocketHeader(socket) != NULL;
+    size_t strip = headed ? 0 : queue->rules->headroom;
     if (strip + offset == 0)
         return;
-    uint8_t* data = FastBufferData(chunk) + (strip > 0 ? 0 : queue->headroom);
+    uint8_t* data = FastBufferData(chunk) + (strip > 0 ? 0 : queue->rules->headroom);
     size_t kept = FastInboundPayloadLength(queue, chunk) - offset;
     memmove(data, FastInboundPayload(queue, chunk) + offset, kept);
     FastBufferSetLength(chunk, FastBufferLength(chunk) - strip - offset);
-    if (inbound->header != NULL)
+    if (headed)
         ((struct io_uring_recvmsg_out*)FastBufferData(chunk))->payloadlen = (uint32_t)kept;
 }
 
@@ -72,7 +73,7 @@ static inline bool hasWhole(const struct FastSocket* socket)
     const struct FastInbound* inbound = &socket->inbound;
     return inbound->queue.first != NULL && inbound->queue.offset == 0 &&
            inbound->queue.wanted == 0 &&
-           (inbound->queue.headroom == 0 || inbound->header != NULL);
+           (inbound->queue.rules->headroom == 0 || FastSocketHeader(socket) != NULL);
 }
 
 /* Not inline: the short way would save registers for it. */
@@ -87,7 +88,7 @@ __attribute__((noinline)) static struct FastBuffer* receiveAny(struct FastSocket
     }
     size_t offset = socket->inbound.queue.offset;
     struct FastBuffer* chunk = FastIntakePop(socket);
-    trimChunk(&socket->inbound, chunk, offset);
+    trimChunk(socket, chunk, offset);
     socket->inbound.queue.wanted = 0;
     FastReceiveBalance(socket);
     return chunk;
@@ -104,7 +105,7 @@ struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
 
 struct msghdr* GetFastSocketMessageHeader(struct FastSocket* socket)
 {
-    return socket != NULL ? socket->inbound.header : NULL;
+    return socket != NULL ? FastSocketHeader(socket) : NULL;
 }
 
 /* ---- pausing ---- */

@@ -41,14 +41,56 @@ static void setStop(struct FastInbound* inbound, uint16_t stop, bool on)
         inbound->stops &= (uint16_t)~stop;
 }
 
+static void countPause(struct FastSocket* socket)
+{
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra != NULL)
+        extra->statistics.pauses++;
+}
+
 /* Stops at the high mark, goes on at the low one. */
 static void updateMark(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
     bool before = inbound->stops & FAST_STOP_HIGH_MARK;
     bool full = FastInboundIsFull(&inbound->queue, before);
-    socket->statistics.pauses += full && !before;
+    if (full && !before)
+        countPause(socket);
     setStop(inbound, FAST_STOP_HIGH_MARK, full);
+}
+
+/* Buffers, or room below the ring's limit, are there again. */
+static void onServed(struct FastWaiter* waiter)
+{
+    struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastExtra, waiter)->socket;
+    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
+    FastSocketDefer(socket, FAST_DUE_RECEIVE);
+}
+
+/* It waits, in the one of the two lists that a stop says. NULL: no memory to wait with, it is tried
+ * again after a while. */
+static struct FastExtra* beginWaiting(struct FastSocket* socket, uint16_t stop)
+{
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra == NULL) {
+        FastSocketBackOffReceive(socket);
+        return NULL;
+    }
+    extra->waiter.function = onServed;
+    socket->inbound.stops |= stop;
+    return extra;
+}
+
+static void waitForRoom(struct FastSocket* socket)
+{
+    /* The waiter stands in one list at a time: it leaves the provider's. */
+    FastSocketStopWaiting(socket);
+    socket->inbound.stops &= (uint16_t)~FAST_STOP_NO_BUFFERS;
+    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_RING_LIMIT);
+    if (extra == NULL)
+        return;
+    extra->statistics.pauses++;
+    FastRingWaitInbound(socket->ring, &extra->waiter);
 }
 
 /* A queue that was emptied must not wait for others: its first buffer is never denied. */
@@ -59,16 +101,10 @@ static void updateLimit(struct FastSocket* socket)
     if (inbound->stops & FAST_STOP_RING_LIMIT) {
         if (!empty)
             return;
-        FastWaiterRemove(&inbound->waiter);
+        FastSocketStopWaiting(socket);
         inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
-    } else if (!empty && FastRingInboundIsFull(socket->ring)) {
-        /* The waiter stands in one list at a time: it leaves the provider's. */
-        FastWaiterRemove(&inbound->waiter);
-        inbound->stops &= (uint16_t)~FAST_STOP_NO_BUFFERS;
-        inbound->stops |= FAST_STOP_RING_LIMIT;
-        socket->statistics.pauses++;
-        FastRingWaitInbound(socket->ring, &inbound->waiter);
-    }
+    } else if (!empty && FastRingInboundIsFull(socket->ring))
+        waitForRoom(socket);
 }
 
 static void updateStops(struct FastSocket* socket)
@@ -95,19 +131,11 @@ void FastReceiveReconsider(struct FastSocket* socket)
         FastSocketNotify(socket, FAST_NOTIFY_STATE);
 }
 
-/* Buffers, or room below the ring's limit, are there again. */
-static void onServed(struct FastWaiter* waiter)
-{
-    struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastSocket, inbound.waiter);
-    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
-    FastSocketDefer(socket, FAST_DUE_RECEIVE);
-}
-
 void FastReceiveThrottle(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
     if (!FastArmedIsInFlight(&inbound->receive) || inbound->receive.form == FAST_RECEIVE_ONCE ||
-        inbound->queue.layout == FAST_INBOUND_MESSAGES)
+        inbound->queue.rules->layout == FAST_INBOUND_MESSAGES)
         return;
     inbound->rearm = true;
     FastSocketDefer(socket, FAST_DUE_RECEIVE);
@@ -116,7 +144,7 @@ void FastReceiveThrottle(struct FastSocket* socket)
 void FastReceiveDiscard(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    FastWaiterRemove(&inbound->waiter); /* of the ring's limit, which what is discarded ignores */
+    FastSocketStopWaiting(socket); /* of the ring's limit, which what is discarded ignores */
     inbound->stops &= (uint16_t) ~(FAST_STOP_BY_USE | FAST_STOP_NO_BUFFERS);
     /* A peer that writes before it reads must get on, or it will not take what is flushed. What a
      * file still holds may be read by others. */
@@ -137,10 +165,10 @@ static uint16_t bufferOf(const struct io_uring_cqe* completion)
 static void refuse(struct FastSocket* socket, const struct io_uring_cqe* completion)
 {
     struct FastInbound* inbound = &socket->inbound;
-    FastProviderReject(inbound->provider, bufferOf(completion), (size_t)completion->res,
+    FastProviderReject(FastSocketProvider(socket), bufferOf(completion), (size_t)completion->res,
                        inbound->receive.form == FAST_RECEIVE_BUNDLE);
     FastRingDistrust(socket->ring);
-    if (socket->kind->keepError != NULL) {
+    if (FastSocketKind(socket)->keepError != NULL) {
         FastSocketFailOne(socket, EIO);
         return;
     }
@@ -154,16 +182,16 @@ static bool isReal(struct FastSocket* socket, const struct io_uring_cqe* complet
 {
     struct FastInbound* inbound = &socket->inbound;
     uint16_t id = bufferOf(completion);
-    if (completion->res < 0 || (completion->res == 0 && inbound->queue.headroom == 0)) {
-        FastProviderReject(inbound->provider, id, 0, false);
+    if (completion->res < 0 || (completion->res == 0 && inbound->queue.rules->headroom == 0)) {
+        FastProviderReject(FastSocketProvider(socket), id, 0, false);
         return true;
     }
     size_t length = (size_t)completion->res;
-    if (length < inbound->queue.headroom ||
-        !FastProviderIsPossible(inbound->provider, id, length,
+    if (length < inbound->queue.rules->headroom ||
+        !FastProviderIsPossible(FastSocketProvider(socket), id, length,
                                 inbound->receive.form == FAST_RECEIVE_BUNDLE))
         return false;
-    FastProviderFilled(inbound->provider, id, length);
+    FastProviderFilled(FastSocketProvider(socket), id, length);
     return true;
 }
 
@@ -183,17 +211,24 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
         FastSocketNotify(socket, FAST_NOTIFY_INPUT);
 }
 
+static void countStarvation(struct FastSocket* socket)
+{
+    struct FastExtra* extra = FastSocketMakeExtra(socket);
+    if (extra != NULL)
+        extra->statistics.starvations++;
+    FastRingCountStarvation(socket->ring);
+}
+
 static void waitForBuffers(struct FastSocket* socket)
 {
     struct FastInbound* inbound = &socket->inbound;
-    if (!FastProviderGrow(inbound->provider)) {
-        socket->statistics.starvations++;
-        FastRingCountStarvation(socket->ring);
-    }
+    if (!FastProviderGrow(FastSocketProvider(socket)))
+        countStarvation(socket);
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
-    inbound->stops |= FAST_STOP_NO_BUFFERS;
-    FastProviderWait(inbound->provider, &inbound->waiter, inbound->receive.mark);
+    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_NO_BUFFERS);
+    if (extra != NULL)
+        FastProviderWait(FastSocketProvider(socket), &extra->waiter, inbound->receive.mark);
 }
 
 /* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
@@ -276,13 +311,13 @@ static void handle(struct FastSocket* socket, const struct io_uring_cqe* complet
         inbound->unexpectedEnd = false;
         inbound->errors = 0;
     }
-    struct FastAnswer answer = socket->kind->classifyReceive(socket, completion);
+    struct FastAnswer answer = FastSocketKind(socket)->classifyReceive(socket, completion);
     if (answer.verdict == FAST_VERDICT_DATA) {
         takeData(socket, completion);
         return;
     }
     if (filled)
-        FastProviderReturn(inbound->provider, bufferOf(completion));
+        FastProviderReturn(FastSocketProvider(socket), bufferOf(completion));
     carry(socket, answer, state);
 }
 
@@ -295,8 +330,8 @@ static bool isPlain(const struct FastSocket* socket, const struct io_uring_cqe* 
            FastSocketHas(socket, FAST_TRAIT_PLAIN) && inbound->queue.first == NULL &&
            inbound->contrary == 0 && inbound->end == FAST_INPUT_OPEN && inbound->errors == 0 &&
            !inbound->discard && inbound->receive.form == FAST_RECEIVE_MULTISHOT &&
-           (uint32_t)completion->res < FastProviderLength(inbound->provider) &&
-           FastProviderIsPossible(inbound->provider, bufferOf(completion),
+           (uint32_t)completion->res < FastProviderLength(FastSocketProvider(socket)) &&
+           FastProviderIsPossible(FastSocketProvider(socket), bufferOf(completion),
                                   (size_t)completion->res, false);
 }
 
@@ -350,11 +385,11 @@ static bool prepare(struct FastArmed* armed)
 {
     struct FastSocket* socket = socketOf(armed);
     struct FastInbound* inbound = &socket->inbound;
-    FastProviderExpectSocket(inbound->provider);
-    FastProviderFillSoon(inbound->provider);
-    if (!socket->kind->prepareReceive(socket))
+    FastProviderExpectSocket(FastSocketProvider(socket));
+    FastProviderFillSoon(FastSocketProvider(socket));
+    if (!FastSocketKind(socket)->prepareReceive(socket))
         return false;
-    inbound->receive.mark = FastProviderMark(inbound->provider);
+    inbound->receive.mark = FastProviderMark(FastSocketProvider(socket));
     inbound->doubted = false;
     inbound->rearm = false;
     if (inbound->end == FAST_INPUT_ENDING)
@@ -368,7 +403,7 @@ bool FastReceivePrepare(struct FastSocket* socket)
     updateStops(socket);
     bool stale = inbound->rearm || inbound->end == FAST_INPUT_ENDING;
     return FastSocketUpdate(socket, &inbound->receive, &receiveFunctions, inbound->stops == 0,
-                           stale);
+                            stale);
 }
 
 static void holdSocket(struct FastArmed* armed)
@@ -391,5 +426,4 @@ static const struct FastArmedFunctions receiveFunctions = {
 void FastReceiveInitialize(struct FastSocket* socket)
 {
     FastArmedInitialize(&socket->inbound.receive, onReceive);
-    socket->inbound.waiter.function = onServed;
 }

@@ -92,31 +92,32 @@ static bool isQuiet(const struct FastSocket* socket)
 
 static void dropSources(struct FastSocket* socket)
 {
-    if (socket->inbound.provider != NULL)
-        FastProviderDrop(socket->inbound.provider);
-    if (socket->inbound.pool != NULL)
-        FastPoolDrop(socket->inbound.pool);
-    if (socket->pool != NULL)
-        FastPoolDrop(socket->pool);
+    const struct FastCommon* common = FastSocketCommon(socket);
+    if (common->provider != NULL)
+        FastProviderDrop(common->provider);
+    if (common->inboundPool != NULL)
+        FastPoolDrop(common->inboundPool);
+    if (common->outboundPool != NULL)
+        FastPoolDrop(common->outboundPool);
 }
 
 /* Gives back everything but the memory, which may be left for a user who still has it. */
 static void becomeDefunct(struct FastSocket* socket, bool leak)
 {
     FastStallStop(socket);
-    FastWaiterRemove(&socket->inbound.waiter);
+    FastSocketStopWaiting(socket);
     FastIntakeDropAll(socket);
-    if (socket->kind->end != NULL)
-        socket->kind->end(socket, socket->resetting);
-    if (socket->kind->close != NULL)
-        socket->kind->close(socket);
+    if (FastSocketKind(socket)->end != NULL)
+        FastSocketKind(socket)->end(socket, socket->resetting);
+    if (FastSocketKind(socket)->close != NULL)
+        FastSocketKind(socket)->close(socket);
     FastSystemClose(socket->handle);
     FastOutputDropAll(socket, leak);
     if (socket->outbound != NULL)
         FastRingForgetSpare(socket->ring, &socket->outbound->spare); /* loans may still come home */
     FastSocketEnterStage(socket, FAST_STAGE_CLOSED);
     dropSources(socket);
-    FastRingUnlink(socket->ring, &socket->member);
+    FastRingUnlink(socket->ring, &socket->worker.member);
     if (socket->released)
         FastSocketDrop(socket);
 }
@@ -172,10 +173,11 @@ void ReleaseFastSocket(struct FastSocket* socket)
     FastSocketEnterStage(socket, FAST_STAGE_FLUSHING);
     if (socket->outbound == NULL || socket->outbound->queue.first == NULL)
         return;
-    if (socket->releaseMs == 0)
+    uint32_t milliseconds = FastSocketCommon(socket)->releaseMs;
+    if (milliseconds == 0)
         reset(socket);
     else
-        FastStallWatch(socket, socket->releaseMs, reset);
+        FastStallWatch(socket, milliseconds, reset);
 }
 
 void AbortFastSocket(struct FastSocket* socket)
@@ -203,9 +205,9 @@ int ShutdownFastSocket(struct FastSocket* socket)
 
 /* ---- the end of the ring ---- */
 
-static void endMember(struct FastRingMember* member)
+void FastReleaseEndMember(struct FastRingMember* member)
 {
-    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, member);
+    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, worker.member);
     FastSocketHold(socket);
     FastDispatchRingEnd(socket);
     /* From here on only cancellations enter the kernel; what waits for the peer is not waited
@@ -220,17 +222,16 @@ static void endMember(struct FastRingMember* member)
 /* Tasks that are still queued will never run; each holds a reference. */
 static void dropTasks(struct FastSocket* socket)
 {
-    const struct FastTask* tasks[] = {&socket->prepare, &socket->dispatch, &socket->retry};
-    for (size_t index = 0; index < sizeof(tasks) / sizeof(tasks[0]); index++)
-        if (FastTaskIsQueued(tasks[index]))
+    for (enum FastRingWork number = 1; number <= FAST_RING_WORKS; number++)
+        if (FastRingWorkIsQueued(&socket->worker, number))
             FastSocketDrop(socket);
 }
 
 /* orderly: the tasks' references are the last. Otherwise operations that never complete have some
  * too, which count no more; the kernel writes to our buffers, not to the socket. */
-static void closeMember(struct FastRingMember* member, bool orderly)
+void FastReleaseCloseMember(struct FastRingMember* member, bool orderly)
 {
-    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, member);
+    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, worker.member);
     FastSocketHold(socket);
     if (orderly)
         dropTasks(socket);
@@ -239,21 +240,3 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     becomeDefunct(socket, !orderly);
     FastSocketDrop(socket);
 }
-
-static void throttleMember(struct FastRingMember* member)
-{
-    FastReceiveThrottle(FAST_CONTAINER(member, struct FastSocket, member));
-}
-
-static void countMember(const struct FastRingMember* member, struct FastRingStatistics* statistics)
-{
-    (void)member;
-    statistics->sockets++;
-}
-
-const struct FastRingMemberFunctions FastSocketMember = {
-    .end = endMember,
-    .close = closeMember,
-    .throttle = throttleMember,
-    .count = countMember,
-};

@@ -9,7 +9,8 @@
 /* Its part of the prepare task; never finds the queue full. */
 bool FastReleasePrepare(struct FastSocket* socket);
 
-/* What the ring calls of a socket. */
-extern const struct FastRingMemberFunctions FastSocketMember;
+/* What a socket does as a member of its ring: at the end of that. */
+void FastReleaseEndMember(struct FastRingMember* member);
+void FastReleaseCloseMember(struct FastRingMember* member, bool orderly);
 
 #endif

@@ -55,7 +55,7 @@ static bool isJoinable(const struct FastSocket* socket, const struct FastParts* 
     return parts->size > 0 && parts->size <= socket->outbound->joinMax &&
            parts->controlLength == 0 && !(flags & MSG_ZEROCOPY) &&
            (parts->buffer == NULL || parts->size <= RUN_MAX_COPY) &&
-           (!(socket->mode & FASTSOCKET_MODE_ZERO_COPY) ||
+           (!FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) ||
             parts->size < socket->outbound->threshold);
 }
 

@@ -33,7 +33,7 @@ static void onSpliceError(struct FastSocket* socket, struct FastFlight* flight, 
     if (result == -ENOMEM || result == -ENOBUFS)
         FastSocketBackOffSend(socket); /* for as long as it takes: nothing else may go first */
     else if (result != -EAGAIN || !FastSocketHas(socket, FAST_TRAIT_FINDS_ROOM))
-        FastSentCarry(socket, flight, socket->kind->classifySend(socket, flight, result));
+        FastSentCarry(socket, flight, FastSocketKind(socket)->classifySend(socket, flight, result));
     else if (isWritable(socket))
         FastSocketBackOffSend(socket);
     else
@@ -58,7 +58,7 @@ static void onSplice(struct FastOperation* operation, const struct io_uring_cqe*
     FastFlightEnd(flight);
     if (result >= 0)
         /* An errno that it has met before was an earlier datagram's. */
-        (void)socket->kind->classifySend(socket, flight, result);
+        (void)FastSocketKind(socket)->classifySend(socket, flight, result);
     if (result > 0)
         acceptSpliced(socket, message, (size_t)result);
     else if (result == 0)

@@ -76,11 +76,11 @@ static bool sendFirst(struct FastSocket* socket)
     struct FastItem* first = socket->outbound->queue.first;
     if (first->kind > FAST_ITEM_MESSAGE)
         return FastSendOwnStart(socket, FastItemMessage(first));
-    if (socket->kind->pollsFirst != NULL && socket->kind->pollsFirst(socket)) {
+    if (FastSocketKind(socket)->pollsFirst != NULL && FastSocketKind(socket)->pollsFirst(socket)) {
         FastSentWaitForRoom(socket);
         return true;
     }
-    return socket->kind->startSend(socket);
+    return FastSocketKind(socket)->startSend(socket);
 }
 
 /* An errno is carried out as if a send of the queue had had it. */
@@ -91,7 +91,7 @@ static void tellDirect(struct FastSocket* socket)
     outbound->direct = 0;
     if (result < 0)
         FastSentCarry(socket, &outbound->flight,
-                      socket->kind->classifySend(socket, &outbound->flight, result));
+                      FastSocketKind(socket)->classifySend(socket, &outbound->flight, result));
     else
         FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
@@ -134,7 +134,7 @@ static inline bool isOrdinary(const struct FastSocket* socket)
            outbound->stops == 0 && outbound->canceling == FAST_SEND_CANCEL_NONE &&
            outbound->queue.first != NULL && outbound->queue.first->kind == FAST_ITEM_BYTES &&
            socket->stage == FAST_STAGE_LIVE && socket->connection == FAST_CONNECTION_MADE &&
-           socket->kind->pollsFirst == NULL;
+           FastSocketKind(socket)->pollsFirst == NULL;
 }
 
 bool FastSendPrepare(struct FastSocket* socket)
@@ -142,5 +142,5 @@ bool FastSendPrepare(struct FastSocket* socket)
     if (!isOrdinary(socket))
         return prepareAny(socket);
     expectEnd(socket->outbound);
-    return socket->kind->startSend(socket);
+    return FastSocketKind(socket)->startSend(socket);
 }

@@ -212,7 +212,7 @@ void FastSentFinish(struct FastFlight* flight, int result)
     bool messages = flight->message != NULL;
     outbound->current = NULL;
     FastFlightEnd(flight);
-    struct FastAnswer answer = socket->kind->classifySend(socket, flight, result);
+    struct FastAnswer answer = FastSocketKind(socket)->classifySend(socket, flight, result);
     if (answer.verdict == FAST_VERDICT_DATA)
         acceptSent(socket, flight, (size_t)answer.value);
     else

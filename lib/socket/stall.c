@@ -32,7 +32,7 @@ static void setTimer(struct FastSocket* socket, uint32_t milliseconds)
  * tell. */
 static bool mayHaveMoved(const struct FastSocket* socket)
 {
-    return socket->outbound->inFlight > 0 && socket->kind->layout == FAST_INBOUND_BYTES;
+    return socket->outbound->inFlight > 0 && FastSocketKind(socket)->layout == FAST_INBOUND_BYTES;
 }
 
 static void lookIntoFlight(struct FastSocket* socket)

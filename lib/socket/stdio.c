@@ -96,7 +96,7 @@ static FILE* openStream(struct stream* stream)
 
 static bool hasMessages(const struct FastSocket* socket)
 {
-    return socket->kind->layout == FAST_INBOUND_MESSAGES;
+    return FastSocketKind(socket)->layout == FAST_INBOUND_MESSAGES;
 }
 
 /* One stream may own the socket: false when another does already. */

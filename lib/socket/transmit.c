@@ -51,7 +51,7 @@ int FastTransmitCheck(const struct FastSocket* socket, const struct FastParts* p
     int state = FastTransmitCheckState(socket);
     if (state != 0 && state != -EPIPE)
         return state;
-    int result = socket->kind->checkSend(socket, parts, flags);
+    int result = FastSocketKind(socket)->checkSend(socket, parts, flags);
     if (result == 0)
         result = state;
     return result == 0 ? checkLimit(socket) : result;
@@ -79,7 +79,7 @@ static int append(struct FastSocket* socket, const struct FastParts* parts, int 
     result = parts->size >= FAST_DIRECT_MIN ? FastDirectSend(socket, parts, flags)
                                             : FAST_DIRECT_NOT;
     if (result == FAST_DIRECT_NOT)
-        result = socket->kind->append(socket, parts, flags);
+        result = FastSocketKind(socket)->append(socket, parts, flags);
     if (result == 0)
         FastTransmitNote(socket);
     return result;
@@ -103,7 +103,7 @@ __attribute__((noinline)) static int transmitData(struct FastSocket* socket,
     int result = FastTransmitCheck(socket, &parts, flags);
     if (isOfArguments(result))
         return result;
-    if ((data == NULL && size > 0) || socket->pool == NULL)
+    if ((data == NULL && size > 0) || FastSocketOutboundPool(socket) == NULL)
         return -EINVAL;
     return result < 0 ? result : append(socket, &parts, flags);
 }
@@ -114,12 +114,12 @@ static inline bool isReady(const struct FastSocket* socket)
 {
     return socket != NULL && FastRingIsOpen(socket->ring) && socket->stage == FAST_STAGE_LIVE &&
            socket->connection == FAST_CONNECTION_MADE && socket->shutdown == FAST_SHUTDOWN_NONE &&
-           socket->pool != NULL;
+           FastSocketOutboundPool(socket) != NULL;
 }
 
 static inline bool isStream(const struct FastSocket* socket)
 {
-    return socket->kind->layout == FAST_INBOUND_BYTES &&
+    return FastSocketKind(socket)->layout == FAST_INBOUND_BYTES &&
            FastSocketHas(socket, FAST_TRAIT_WRITABLE);
 }
 
@@ -140,8 +140,8 @@ __attribute__((noinline)) static int begin(struct FastSocket* socket, struct soc
                                            socklen_t length, const void* data, size_t size,
                                            int flags)
 {
-    void* place = isStream(socket) ? FastOutboundBegin(&socket->outbound->queue, socket->pool, size)
-                                   : NULL;
+    struct FastBufferPool* pool = FastSocketOutboundPool(socket);
+    void* place = isStream(socket) ? FastOutboundBegin(&socket->outbound->queue, pool, size) : NULL;
     if (place == NULL)
         return transmitData(socket, address, length, data, size, flags);
     FastSocketCountOn(socket);
@@ -188,7 +188,7 @@ int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message,
     if (result != 0 && result != -EPIPE)
         return result;
     result = checkVector(message, &size);
-    if (result == 0 && socket->pool == NULL)
+    if (result == 0 && FastSocketOutboundPool(socket) == NULL)
         result = -EINVAL;
     if (result < 0)
         return result;

@@ -236,7 +236,8 @@ CASE(direct, needsMemoryFirst)
 {
     int needed = 0;
     openAnswering(ALL);
-    FastPoolSetReserve(self->pool, 0); /* what is freed is not had again without a call */
+    /* What is freed is not had again without a call. */
+    FastPoolSetReserve(FastSocketOutboundPool(self), 0);
     transmit(SMALL, 0);
     failNoCall(&pieces);
     forgetCalls(&pieces);
@@ -435,7 +436,9 @@ CASE(direct, respectsTheLimitOfMessages)
 {
     openAnswering(ALL);
     self->outbound = NULL;
-    self->maxMessages = 1;
+    struct FastCommon common = *FastSocketCommon(self);
+    common.maxMessages = 1;
+    ck_assert_int_eq(FastSocketShare(self, &common), 0);
     transmit(MUCH, 0);
     ck_assert_uint_eq(calls, 1);
     run();

@@ -15,7 +15,8 @@ enum
 };
 
 static struct FastBufferPool* pool;
-static struct FastInboundQueue queue;
+static struct FastInboundRules rules;
+static struct FastInboundQueue queue = {.rules = &rules};
 static uint8_t bytes[CHUNKS * ROOM];
 static uint8_t target[CHUNKS * ROOM];
 
@@ -25,7 +26,7 @@ static void setUp(void)
         bytes[index] = (uint8_t)(index * 31 + (index >> 8));
     pool = FastPoolCreate(NULL);
     ck_assert_ptr_nonnull(pool);
-    FastInboundInitialize(&queue, FAST_INBOUND_BYTES, 0);
+    rules = FastInboundMakeRules(FAST_INBOUND_BYTES, 0);
 }
 
 static void popAll(void)
@@ -52,7 +53,7 @@ static struct FastBuffer* push(size_t length, size_t position)
 {
     struct FastBuffer* chunk = FastPoolAllocate(pool, ROOM);
     ck_assert_ptr_nonnull(chunk);
-    FastBufferSetLength(chunk, queue.headroom + length);
+    FastBufferSetLength(chunk, rules.headroom + length);
     memcpy(FastInboundPayload(&queue, chunk), bytes + position, length);
     FastInboundPush(&queue, chunk);
     return chunk;
@@ -67,10 +68,10 @@ static void pushMany(int count, size_t length)
 static void useLayout(uint8_t layout, uint32_t headroom)
 {
     popAll();
-    FastInboundInitialize(&queue, layout, headroom);
-    queue.high = HIGH;
-    queue.low = LOW;
-    queue.turnLimit = TURN;
+    rules = FastInboundMakeRules(layout, headroom);
+    rules.high = HIGH;
+    rules.low = LOW;
+    rules.turnLimit = TURN;
 }
 
 static size_t fill(size_t length, size_t position)
@@ -82,16 +83,12 @@ static size_t fill(size_t length, size_t position)
 
 CASE(inbound, beginsWithTheMarksAsDocumented)
 {
-    memset(&queue, 0xff, sizeof(queue));
-    FastInboundInitialize(&queue, FAST_INBOUND_MESSAGES, HEADROOM);
-    ck_assert_ptr_null(queue.first);
-    ck_assert_ptr_null(queue.last);
-    ck_assert_uint_eq(queue.length + queue.footprint + queue.wanted + queue.offset, 0);
-    ck_assert_uint_eq(queue.high, 1 << 20);
-    ck_assert_uint_eq(queue.low, 256 << 10);
-    ck_assert_uint_eq(queue.turnLimit, 256 << 10);
-    ck_assert_uint_eq(queue.headroom, HEADROOM);
-    ck_assert_int_eq(queue.layout, FAST_INBOUND_MESSAGES);
+    rules = FastInboundMakeRules(FAST_INBOUND_MESSAGES, HEADROOM);
+    ck_assert_uint_eq(rules.high, 1 << 20);
+    ck_assert_uint_eq(rules.low, 256 << 10);
+    ck_assert_uint_eq(rules.turnLimit, 256 << 10);
+    ck_assert_uint_eq(rules.headroom, HEADROOM);
+    ck_assert_int_eq(rules.layout, FAST_INBOUND_MESSAGES);
 }
 
 /* ---- filling ---- */
@@ -246,8 +243,8 @@ CASE(inbound, stopsAtTheHighMarkUntilTheLowOne)
     useLayout(FAST_INBOUND_BYTES, 0);
     expectFull(false, false);
     expectFull(false, true);
-    queue.high = 3 * 1000;
-    queue.low = 1000;
+    rules.high = 3 * 1000;
+    rules.low = 1000;
     push(1000, 0);
     push(1000, 0);
     push(999, 0);
@@ -269,8 +266,8 @@ CASE(inbound, stopsAtTheHighMarkUntilTheLowOne)
 /* A queue without a chunk is never full, whatever the marks are. */
 CASE(inbound, isNotFullWhenItIsEmpty)
 {
-    queue.high = 0;
-    queue.low = 0;
+    rules.high = 0;
+    rules.low = 0;
     expectFull(false, false);
     expectFull(false, true);
 }
@@ -279,8 +276,8 @@ CASE(inbound, isNotFullWhenItIsEmpty)
 CASE(inbound, letsComeWhatIsWantedAtOnce)
 {
     useLayout(FAST_INBOUND_PACKETS, 0);
-    queue.high = 1000;
-    queue.low = 500;
+    rules.high = 1000;
+    rules.low = 500;
     queue.wanted = 2000;
     push(1999, 0);
     expectFull(false, false);
@@ -323,15 +320,15 @@ CASE(inbound, countsMemoryOfMessages)
 CASE(inbound, countsBytesOfMessagesWhereTheyAreMore)
 {
     useLayout(FAST_INBOUND_MESSAGES, HEADROOM);
-    queue.turnLimit = UINT64_MAX; /* the high mark is the share then */
-    queue.high = 20 * MEMORY;
-    queue.low = 1;
+    rules.turnLimit = UINT64_MAX; /* the high mark is the share then */
+    rules.high = 20 * MEMORY;
+    rules.low = 1;
     pushMany(39, 1);
     expectFull(false, false);
     push(1, 0);
     expectFull(true, false);
     useLayout(FAST_INBOUND_MESSAGES, HEADROOM);
-    queue.high = 10 * 4000;
+    rules.high = 10 * 4000;
     pushMany(9, 4000);
     expectFull(false, false);
     push(4000, 0);
@@ -343,15 +340,15 @@ CASE(inbound, countsBytesOfMessagesWhereTheyAreMore)
 CASE(inbound, countsASixteenthOfPackets)
 {
     useLayout(FAST_INBOUND_PACKETS, 0);
-    queue.turnLimit = 4 * MEMORY;
-    queue.high = 2 * MEMORY; /* which is the share, since it is less */
-    queue.low = MEMORY;
+    rules.turnLimit = 4 * MEMORY;
+    rules.high = 2 * MEMORY; /* which is the share, since it is less */
+    rules.low = MEMORY;
     pushMany(2 + 32 - 1, 1);
     expectFull(false, false);
     expectFull(true, true);
     push(1, 0);
     expectFull(true, false);
-    queue.high = 8 * MEMORY;
+    rules.high = 8 * MEMORY;
     expectFull(false, false);
     for (int count = 34; count > 4 + 16; count--) {
         expectFull(true, true);
@@ -366,15 +363,15 @@ CASE(inbound, countsASixteenthOfPackets)
 CASE(inbound, isRoomyWithMuchMemory)
 {
     useLayout(FAST_INBOUND_MESSAGES, HEADROOM);
-    queue.high = 4 * 2 * MEMORY;
+    rules.high = 4 * 2 * MEMORY;
     push(1, 0);
     ck_assert(!FastInboundIsRoomy(&queue, 1, ROOM));
     push(1, 0);
     ck_assert(FastInboundIsRoomy(&queue, 1, ROOM));
     ck_assert(FastInboundIsRoomy(&queue, ROOM / 2, ROOM));
     ck_assert(!FastInboundIsRoomy(&queue, ROOM / 2 + 1, ROOM));
-    queue.layout = FAST_INBOUND_PACKETS;
+    rules.layout = FAST_INBOUND_PACKETS;
     ck_assert(FastInboundIsRoomy(&queue, ROOM / 2, ROOM));
-    queue.layout = FAST_INBOUND_BYTES; /* which are put together instead */
+    rules.layout = FAST_INBOUND_BYTES; /* which are put together instead */
     ck_assert(!FastInboundIsRoomy(&queue, 1, ROOM));
 }

@@ -148,7 +148,7 @@ AREA(life, "life");
 static void runTask(struct FastTask* task)
 {
     ck_assert(FastTaskIsQueued(task));
-    task->next = NULL;
+    task->link.next = 0;
     ring.prepare.last = NULL; /* it may have been the last */
     ring.dispatch.last = NULL;
     ring.memory.waiting.last = NULL;

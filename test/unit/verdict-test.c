@@ -41,11 +41,13 @@ static struct FastMessage message;
 static int peer = -1; /* of what stands for a file of our own */
 static uint32_t seen; /* a bit for each verdict */
 
-static bool doNothing(struct FastTask* task)
+static bool doNothing(struct FastRingWorker* worker)
 {
-    (void)task;
+    (void)worker;
     return true;
 }
+
+static const struct FastRingMemberFunctions idle = {.work = {doNothing, doNothing, doNothing}};
 
 /* Flights of theirs carry bytes, not messages. */
 static bool isBytes(const struct FastKind* kind)
@@ -78,10 +80,14 @@ static void openInbound(const struct FastKind* kind, const struct Row* row)
 {
     struct FastInbound* inbound = &self->inbound;
     bool plain = row->bytes || kind == &FastKindFile;
-    FastInboundInitialize(&inbound->queue, plain ? FAST_INBOUND_BYTES : FAST_INBOUND_MESSAGES,
-                          plain ? 0 : HEADER);
-    inbound->provider = provider;
-    inbound->pool = pool;
+    const struct FastCommon common = {
+        .inbound = FastInboundMakeRules(plain ? FAST_INBOUND_BYTES : FAST_INBOUND_MESSAGES,
+                                        plain ? 0 : HEADER),
+        .kind = kind,
+        .provider = provider,
+        .inboundPool = pool,
+    };
+    ck_assert_int_eq(FastSocketShare(self, &common), 0);
     inbound->discard = row->discard;
     inbound->stops = row->stops;
     inbound->receive.mark = row->shortage == MANY_PUT ? 0 : FastProviderMark(provider);
@@ -103,12 +109,9 @@ static void openSocket(const struct FastKind* kind, const struct Row* row)
     self = calloc(1, kind->size);
     self->ring = ring;
     self->handle = HANDLE;
-    self->kind = kind;
     self->traits = row->traits;
-    FastSocketInitialize(self);
-    self->prepare.function = doNothing;
-    self->dispatch.function = doNothing;
-    self->retry.function = doNothing;
+    self->references = 1;
+    self->worker.member.functions = &idle;
     simulated = (struct SimulatedSystem){0};
     openInbound(kind, row);
     const struct FastFinding finding = {.largest = row->largest, .fileState = row->state};
@@ -123,8 +126,8 @@ static void openSocket(const struct FastKind* kind, const struct Row* row)
 static void closeSocket(void)
 {
     FastIntakeDropAll(self);
-    if (self->kind->close != NULL)
-        self->kind->close(self);
+    if (FastSocketKind(self)->close != NULL)
+        FastSocketKind(self)->close(self);
     if (peer >= 0)
         close(peer);
     peer = -1;
@@ -133,7 +136,7 @@ static void closeSocket(void)
     ReleaseFastBufferPool(pool);
     FastSocketDropOutbound(self); /* the ring keeps it for another socket */
     ReleaseFastRing(ring);
-    free(self);
+    FastSocketFree(self);
 }
 
 /* ---- asking for a verdict ---- */
@@ -146,7 +149,7 @@ static struct FastAnswer receiveOf(const struct Row* row)
         *out = (struct io_uring_recvmsg_out){.controllen = row->control, .flags = row->told};
     if (row->starved)
         failEveryCall(&memory);
-    struct FastAnswer answer = self->kind->classifyReceive(self, &completion);
+    struct FastAnswer answer = FastSocketKind(self)->classifyReceive(self, &completion);
     failNoCall(&memory);
     return answer;
 }
@@ -155,7 +158,7 @@ static struct FastAnswer sendOf(const struct Row* row)
 {
     struct FastFlight flight = {
         .socket = self,
-        .message = isBytes(self->kind) ? NULL : &message,
+        .message = isBytes(FastSocketKind(self)) ? NULL : &message,
         .count = 1,
     };
     static uint64_t loan;
@@ -169,7 +172,7 @@ static struct FastAnswer sendOf(const struct Row* row)
         flight.loan = (struct FastLoan*)&loan;
     self->outbound->room = row->room;
     self->outbound->corked = row->corked;
-    return self->kind->classifySend(self, &flight, row->result);
+    return FastSocketKind(self)->classifySend(self, &flight, row->result);
 }
 
 static bool hasValue(enum FastVerdict verdict, bool sends)
@@ -201,7 +204,7 @@ static void checkRow(const struct FastKind* kind, const struct Row* row, bool se
 
 #define CHECK(kind, rows, sends)                                               \
     for (size_t number = 0; number < sizeof(rows) / sizeof(rows[0]); number++) \
-        checkRow(&(kind), &(rows)[number], sends, number)
+    checkRow(&(kind), &(rows)[number], sends, number)
 
 /* ---- cases ---- */
 
@@ -272,21 +275,21 @@ CASE_ROUNDS(verdict, takesNoteOfTheTrueLength, 2)
     struct io_uring_recvmsg_out* out = FastProviderPeek(provider, 0);
     const struct io_uring_cqe completion = {.res = HEADER + STORED, .flags = BUFFER};
     *out = (struct io_uring_recvmsg_out){.payloadlen = REAL, .flags = MSG_TRUNC};
-    (void)self->kind->classifyReceive(self, &completion);
+    (void)FastSocketKind(self)->classifyReceive(self, &completion);
     ck_assert_uint_eq(*FastBufferNote(FastBufferOf(out)), REAL);
     ck_assert_uint_eq(out->payloadlen, STORED);
-    ck_assert_uint_eq(self->statistics.truncated, 1);
+    ck_assert_uint_eq(self->extra->statistics.truncated, 1);
     /* A kernel that was asked for the length says MSG_TRUNC of all. */
     *out = (struct io_uring_recvmsg_out){.payloadlen = STORED, .flags = MSG_TRUNC};
-    (void)self->kind->classifyReceive(self, &completion);
+    (void)FastSocketKind(self)->classifyReceive(self, &completion);
     ck_assert_uint_eq(*FastBufferNote(FastBufferOf(out)), STORED);
-    ck_assert_uint_eq(self->statistics.truncated, 1);
+    ck_assert_uint_eq(self->extra->statistics.truncated, 1);
     closeSocket();
     openSocket(messageKinds[round], &untold);
     out = FastProviderPeek(provider, 0);
     *out = (struct io_uring_recvmsg_out){.payloadlen = STORED, .flags = MSG_TRUNC};
-    (void)self->kind->classifyReceive(self, &completion);
-    ck_assert_uint_eq(self->statistics.truncated, 1);
+    (void)FastSocketKind(self)->classifyReceive(self, &completion);
+    ck_assert_uint_eq(self->extra->statistics.truncated, 1);
     closeSocket();
 }
 
@@ -296,11 +299,11 @@ static int result(int value)
 {
     struct FastFlight flight = {
         .socket = self,
-        .message = isBytes(self->kind) ? NULL : &message,
+        .message = isBytes(FastSocketKind(self)) ? NULL : &message,
         .count = 1,
         .loan = lent,
     };
-    return (int)self->kind->classifySend(self, &flight, value).verdict;
+    return (int)FastSocketKind(self)->classifySend(self, &flight, value).verdict;
 }
 
 /* An errno that doesn't come again was an earlier datagram's; one that does is this one's. */
@@ -310,18 +313,18 @@ CASE(verdict, tellsWhoseAnErrnoWas)
     openSocket(&FastKindDatagram, &row);
     message = (struct FastMessage){.doubt = 0};
     ck_assert_int_eq(result(-ECONNREFUSED), FAST_VERDICT_NOTHING);
-    ck_assert_int_eq(self->kind->nextError(self), 0);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), 0);
     ck_assert_uint_eq(self->outbound->burst, 1);
     ck_assert_int_eq(result(-EHOSTUNREACH), FAST_VERDICT_NOTHING);
-    ck_assert_int_eq(self->kind->nextError(self), ECONNREFUSED);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), ECONNREFUSED);
     ck_assert_int_eq(result(STORED), FAST_VERDICT_DATA);
-    ck_assert_int_eq(self->kind->nextError(self), EHOSTUNREACH);
-    ck_assert_int_eq(self->kind->nextError(self), 0);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), EHOSTUNREACH);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), 0);
     message = (struct FastMessage){.doubt = 0};
     for (int count = 0; count < 3; count++)
         ck_assert_int_eq(result(-EMSGSIZE), FAST_VERDICT_NOTHING);
     ck_assert_int_eq(result(-EMSGSIZE), FAST_VERDICT_FAIL_ONE);
-    ck_assert_int_eq(self->kind->nextError(self), 0); /* which the verdict tells */
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), 0); /* which the verdict tells */
     closeSocket();
 }
 
@@ -339,7 +342,7 @@ CASE(verdict, forgetsTheErrnoOfZeroCopy)
     ck_assert_uint_eq(self->traits & FAST_TRAIT_ZERO_COPIES, 0);
     lent = NULL;
     ck_assert_int_eq(result(STORED), FAST_VERDICT_DATA);
-    ck_assert_int_eq(self->kind->nextError(self), 0);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), 0);
     closeSocket();
 }
 
@@ -348,16 +351,16 @@ CASE(verdict, keepsErrnos)
 {
     const struct Row row = {.traits = 0};
     openSocket(&FastKindDatagram, &row);
-    self->kind->keepError(self, EHWPOISON);
-    self->kind->keepError(self, EPERM);
-    self->kind->keepError(self, EPERM);
-    ck_assert_int_eq(self->kind->nextError(self), EPERM);
-    ck_assert_int_eq(self->kind->nextError(self), EHWPOISON);
-    ck_assert_int_eq(self->kind->nextError(self), 0);
-    self->kind->keepError(self, 192);
-    ck_assert_int_eq(self->kind->nextError(self), EPROTO);
-    self->kind->keepError(self, -1);
-    ck_assert_int_eq(self->kind->nextError(self), EPROTO);
+    FastSocketKind(self)->keepError(self, EHWPOISON);
+    FastSocketKind(self)->keepError(self, EPERM);
+    FastSocketKind(self)->keepError(self, EPERM);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), EPERM);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), EHWPOISON);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), 0);
+    FastSocketKind(self)->keepError(self, 192);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), EPROTO);
+    FastSocketKind(self)->keepError(self, -1);
+    ck_assert_int_eq(FastSocketKind(self)->nextError(self), EPROTO);
     closeSocket();
 }
 
