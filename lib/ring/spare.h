@@ -37,8 +37,8 @@ void FastRingRowSpare(struct FastRing* ring, struct FastSpare* spare);
 /* It is not looked at any more. */
 void FastRingForgetSpare(struct FastRing* ring, struct FastSpare* spare);
 
-/* It was used, and may be needed no more: has it looked at, once, when the ring has nothing to do
- * for the second time, or sooner where there are many. */
+/* It was used, and may be needed no more: has it looked at, once, when the ring has had nothing to
+ * do for some times (FAST_SPARE_IDLES), or sooner where there are many. */
 static inline void FastRingLookLater(struct FastRing* ring, struct FastSpare* spare)
 {
     spare->used = true;

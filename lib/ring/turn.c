@@ -80,8 +80,7 @@ static bool hasTasks(const struct FastRing* ring)
 
 bool FastRingHasWork(const struct FastRing* ring)
 {
-    return hasTasks(ring) || FastEngineReserved(ring->engine) > 0 ||
-           FastEnginePeek(ring->engine) != NULL || FastEngineHasMore(ring->engine);
+    return hasTasks(ring) || FastEngineReserved(ring->engine) > 0 || FastRingHasCompletions(ring);
 }
 
 /* How long the kernel may let us sleep, in nanoseconds; negative: without limit. */
