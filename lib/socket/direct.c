@@ -43,8 +43,7 @@ static bool isMade(const struct FastSocket* socket)
 /* What is to go without a copy has to stay in memory of ours. */
 static bool isLent(const struct FastSocket* socket, size_t size)
 {
-    return FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) &&
-           size >= socket->outbound->threshold && FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES);
+    return FastSocketLends(socket, size) && FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES);
 }
 
 /* Room may have come since the last one: a call that finds none costs little beside such a copy. */

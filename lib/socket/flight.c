@@ -94,9 +94,7 @@ static void onLoan(struct FastOperation* operation, const struct io_uring_cqe* c
 static bool isLent(struct FastSocket* socket, const struct FastSend* send)
 {
     struct FastOutbound* outbound = socket->outbound;
-    bool wanted = send->flags & MSG_ZEROCOPY ||
-                  (FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) &&
-                   send->bytes >= outbound->threshold);
+    bool wanted = send->flags & MSG_ZEROCOPY || FastSocketLends(socket, send->bytes);
     if (!wanted || send->bytes == 0 || !FastSocketHas(socket, FAST_TRAIT_ZERO_COPIES))
         return false;
     uint64_t needed = send->header != NULL ? FASTRING_FEATURE_SENDMSG_ZERO_COPY
@@ -223,7 +221,6 @@ struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlig
     else
         flight->operation.function = FastFlightOver;
     flight->bytes = send->bytes;
-    flight->plain = 0;
     struct io_uring_sqe* entry = FastRingReserve(socket->ring, &flight->operation);
     assert(entry != NULL);
     FastFlightBegin(socket, flight);

@@ -70,7 +70,6 @@ static inline struct io_uring_sqe* FastFlightReservePlain(struct FastSocket* soc
     if (entry == NULL)
         return NULL;
     flight->bytes = length;
-    flight->plain = (uint32_t)length;
     outbound->current = flight;
     outbound->inFlight = 1;
     outbound->canceling = FAST_SEND_CANCEL_NONE; /* that was the one before */

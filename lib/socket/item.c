@@ -13,18 +13,7 @@
 struct FastItem* FastItemMake(struct FastBufferPool* pool, uint8_t kind, size_t size)
 {
     struct FastBuffer* home = FastPoolAllocate(pool, sizeof(struct FastItem) + size);
-    if (home == NULL)
-        return NULL;
-    struct FastItem* item = (struct FastItem*)FastBufferData(home);
-    *item = (struct FastItem){
-        .home = home,
-        .payload = home,
-        .data = (uint8_t*)(item + 1),
-        .room = (uint32_t)size,
-        .kind = kind,
-        .messages = 1,
-    };
-    return item;
+    return home != NULL ? FastItemPlace(home, kind, size) : NULL;
 }
 
 struct FastMessage* FastMessageMake(struct FastBufferPool* pool, uint8_t kind, size_t size)

@@ -73,9 +73,6 @@ struct FastFlight
     struct FastLoan* loan;       /* of the memory, to be sent without a copy; NULL: copied */
     size_t bytes;                /* that were asked for */
     uint32_t count;              /* messages, in the order of the queue */
-    /* So many bytes were a stream's only piece, and copied: with that result nothing has to be
-     * asked. 0: any other send. */
-    uint32_t plain;
 };
 
 /* Where a datagram goes. All zero: where its socket is connected to. */
@@ -121,6 +118,21 @@ struct FastMessage
 static inline struct FastMessage* FastItemMessage(struct FastItem* item)
 {
     return FAST_CONTAINER(item, struct FastMessage, item);
+}
+
+/* Makes an item of a buffer with that much room behind it. */
+static inline struct FastItem* FastItemPlace(struct FastBuffer* home, uint8_t kind, size_t room)
+{
+    struct FastItem* item = (struct FastItem*)FastBufferData(home);
+    *item = (struct FastItem){
+        .home = home,
+        .payload = home,
+        .data = (uint8_t*)(item + 1),
+        .room = (uint32_t)room,
+        .kind = kind,
+        .messages = 1,
+    };
+    return item;
 }
 
 /* An item, or a message, in a buffer of its own with room for size bytes behind it; NULL without

@@ -66,15 +66,8 @@ static inline void* FastOutboundBegin(struct FastOutboundQueue* queue, struct Fa
                                               : NULL;
     if (home == NULL)
         return NULL;
-    struct FastItem* item = (struct FastItem*)FastBufferData(home);
-    *item = (struct FastItem){
-        .home = home,
-        .payload = home,
-        .data = (uint8_t*)(item + 1),
-        .length = size,
-        .room = (uint32_t)(room - size),
-        .messages = 1,
-    };
+    struct FastItem* item = FastItemPlace(home, FAST_ITEM_BYTES, room - size);
+    item->length = size;
     queue->first = item;
     queue->last = item;
     queue->length = size;

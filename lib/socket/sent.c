@@ -222,12 +222,13 @@ void FastSentFinish(struct FastFlight* flight, int result)
     FastSentGoOn(socket);
 }
 
-/* Of a plain send all was accepted, nothing was queued behind it, and nobody waits for its end. */
-static bool isPlainEnd(const struct FastSocket* socket, const struct FastFlight* flight, int result)
+/* Of a plain send all was accepted, nothing was queued behind it, and nobody waits for its end. Its
+ * piece was the only one, and may only have grown since: so the whole queue is what was sent. */
+static bool isPlainEnd(const struct FastSocket* socket, int result)
 {
     const struct FastOutbound* outbound = socket->outbound;
-    return result > 0 && (uint32_t)result == flight->plain &&
-           outbound->queue.length == (uint32_t)result && outbound->queue.first->next == NULL &&
+    return result > 0 && outbound->queue.length == (uint32_t)result &&
+           outbound->queue.first->next == NULL &&
            outbound->canceling == FAST_SEND_CANCEL_NONE && socket->stage == FAST_STAGE_LIVE &&
            socket->connection == FAST_CONNECTION_MADE && socket->shutdown == FAST_SHUTDOWN_NONE;
 }
@@ -250,7 +251,7 @@ void FastSentOver(struct FastOperation* operation, const struct io_uring_cqe* co
 {
     struct FastFlight* flight = FAST_CONTAINER(operation, struct FastFlight, operation);
     struct FastSocket* socket = flight->socket;
-    if (isPlainEnd(socket, flight, completion->res)) {
+    if (isPlainEnd(socket, completion->res)) {
         endPlainly(socket);
         return;
     }

@@ -123,15 +123,14 @@ static inline bool isStream(const struct FastSocket* socket)
            FastSocketHas(socket, FAST_TRAIT_WRITABLE);
 }
 
-/* What lies behind other bytes is counted already, and mostly due. */
+/* What lies behind other bytes is counted already. */
 __attribute__((noinline)) static int join(struct FastSocket* socket, struct sockaddr* address,
                                           socklen_t length, const void* data, size_t size,
                                           int flags)
 {
     if (checkLimit(socket) != 0 || !FastOutboundJoin(&socket->outbound->queue, data, size))
         return transmitData(socket, address, length, data, size, flags);
-    if (!(socket->due & FAST_DUE_SEND))
-        FastSocketDefer(socket, FAST_DUE_SEND);
+    FastSocketDefer(socket, FAST_DUE_SEND);
     return 0;
 }
 
