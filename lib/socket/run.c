@@ -35,7 +35,6 @@ enum
     RUN_MAX_BYTES = 65000,  /* of a run: what IPv4 with options has room for */
     RUN_MAX_COPY = 4 << 10, /* bytes of a handed-over buffer that are copied into a run */
     RUN_MIN_PIECE = 1024,   /* memory of a message that others may be copied behind */
-    RUN_CLASS_SLACK = 64,   /* pools have classes of powers of two and this much more */
     RUN_START = 256,        /* sends that start together at most */
     RUN_OVERHEAD = sizeof(struct FastMessage) + sizeof(struct sockaddr_in6),
 };
@@ -55,8 +54,7 @@ static bool isJoinable(const struct FastSocket* socket, const struct FastParts* 
     return parts->size > 0 && parts->size <= socket->outbound->joinMax &&
            parts->controlLength == 0 && !(flags & MSG_ZEROCOPY) &&
            (parts->buffer == NULL || parts->size <= RUN_MAX_COPY) &&
-           (!FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) ||
-            parts->size < socket->outbound->threshold);
+           !FastSocketLends(socket, parts->size);
 }
 
 /* A shorter datagram ends a run: the kernel cuts at equal distances. */
@@ -91,9 +89,9 @@ static size_t roomFor(const struct FastOutbound* outbound, const struct FastPart
     size_t more = (before > outbound->run ? before : outbound->run) * parts->size;
     size_t most = RUN_MAX_BYTES > parts->size ? RUN_MAX_BYTES - parts->size : 0;
     size_t piece = RUN_MIN_PIECE;
-    while (piece + RUN_CLASS_SLACK < first + (more < most ? more : most))
+    while (piece < first + (more < most ? more : most))
         piece *= 2;
-    return piece + RUN_CLASS_SLACK - first;
+    return piece - first;
 }
 
 static struct FastMessage* makeRun(struct FastSocket* socket, const struct FastParts* parts,
@@ -296,10 +294,12 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
     return FastFlightSubmit(socket, &message->flight, &send, &message->item, alone);
 }
 
-static void noteRun(struct FastOutbound* outbound, uint32_t messages)
+/* What went to one destination at once would have been one run if there had been room. */
+static void noteRun(struct FastOutbound* outbound, uint32_t datagrams)
 {
     uint32_t before = outbound->run;
-    outbound->run = (uint8_t)(messages > before ? messages : before - (before + 7) / 8);
+    uint32_t most = datagrams < RUN_MAX ? datagrams : RUN_MAX;
+    outbound->run = (uint8_t)(most > before ? most : before - (before + 7) / 8);
 }
 
 /* What goes to one destination, each when the one before was sent. false: nothing more goes now. */
@@ -307,11 +307,13 @@ static bool startRow(struct start* start, struct FastMessage* message)
 {
     struct FastOutbound* outbound = start->socket->outbound;
     struct io_uring_sqe* last = NULL;
+    uint32_t datagrams = 0;
     for (; message != NULL && start->sends > 0 && start->datagrams > 0; message = message->behind) {
         struct io_uring_sqe* entry = startMessage(start, message);
         if (entry == NULL || outbound->current != NULL)
             return false; /* no room; or without a copy: alone */
-        noteRun(outbound, message->item.messages);
+        datagrams += message->segment > 0 ? message->item.messages : 0;
+        noteRun(outbound, datagrams);
         if (last != NULL)
             last->flags |= IOSQE_IO_LINK;
         last = entry;
