@@ -417,8 +417,8 @@ static inline struct FastBufferPool* FastSocketPool(const struct FastSocket* soc
     return pool != NULL ? pool : FastSocketInboundPool(socket);
 }
 
-/* Whether so many bytes are to be sent without a copy, as the mode asks for it. The outbound side is
- * there. */
+/* Whether so many bytes are to be sent without a copy, as the mode asks for it. The outbound side
+ * is there. */
 static inline bool FastSocketLends(const struct FastSocket* socket, size_t size)
 {
     return FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) &&

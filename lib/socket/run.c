@@ -298,8 +298,10 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
 static void noteRun(struct FastOutbound* outbound, uint32_t datagrams)
 {
     uint32_t before = outbound->run;
-    uint32_t most = datagrams < RUN_MAX ? datagrams : RUN_MAX;
-    outbound->run = (uint8_t)(most > before ? most : before - (before + 7) / 8);
+    if (datagrams > before)
+        outbound->run = (uint8_t)(datagrams < RUN_MAX ? datagrams : RUN_MAX);
+    else
+        outbound->run = (uint8_t)(before - (before + 7) / 8);
 }
 
 /* What goes to one destination, each when the one before was sent. false: nothing more goes now. */
@@ -312,7 +314,8 @@ static bool startRow(struct start* start, struct FastMessage* message)
         struct io_uring_sqe* entry = startMessage(start, message);
         if (entry == NULL || outbound->current != NULL)
             return false; /* no room; or without a copy: alone */
-        datagrams += message->segment > 0 ? message->item.messages : 0;
+        if (message->segment > 0)
+            datagrams += message->item.messages;
         noteRun(outbound, datagrams);
         if (last != NULL)
             last->flags |= IOSQE_IO_LINK;
