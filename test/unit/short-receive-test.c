@@ -239,10 +239,10 @@ CASE(shortReceive, dropsWhatComesAfterTheRelease)
 }
 
 /* Not a slot of the provider's. */
-CASE(shortReceive, refusesAnUnknownBuffer)
+CASE_ROUNDS(shortReceive, refusesAnUnknownBuffer, 2)
 {
     openReceiving();
-    deliver(BUFFERS, SMALL, IORING_CQE_F_MORE);
+    deliver(round == 0 ? BUFFERS : UINT16_MAX, SMALL, IORING_CQE_F_MORE);
     run();
     ck_assert_int_eq(inputs, 0);
     ck_assert_int_eq(failed, 1);
@@ -260,16 +260,40 @@ static void expectLie(uint16_t id, size_t size)
     ck_assert_int_eq(ReceiveFastSocketData(self, got, sizeof(got), 0), -EIO);
 }
 
+/* Others are put over the entry of one that the kernel has taken. */
+static uint16_t takeEarly(void)
+{
+    uint16_t id = simulatedTakeBuffer(&kernel, FastProviderGroup(provider))->bid;
+    for (int number = 0; number <= BUFFERS; number++) {
+        queued = 0;
+        receive(SMALL, 0);
+        expectRead(0, SMALL);
+    }
+    inputs = 0;
+    return id;
+}
+
+CASE(shortReceive, believesALateBuffer)
+{
+    openReceiving();
+    uint16_t id = takeEarly();
+    memcpy(provider->slots[id].buffer, bytes, SMALL);
+    deliver(id, SMALL, IORING_CQE_F_MORE);
+    run();
+    ck_assert_int_eq(inputs, 1);
+    expectRead(0, SMALL);
+}
+
 /* No memory was there for it. */
 CASE(shortReceive, refusesAVacantSlot)
 {
     openReceiving();
-    const struct io_uring_buf* buffer = simulatedTakeBuffer(&kernel, FastProviderGroup(provider));
-    void* data = provider->slots[buffer->bid].buffer;
-    provider->slots[buffer->bid].buffer = NULL;
-    deliver(buffer->bid, SMALL, IORING_CQE_F_MORE);
+    uint16_t id = takeEarly();
+    void* data = provider->slots[id].buffer;
+    provider->slots[id].buffer = NULL;
+    deliver(id, SMALL, IORING_CQE_F_MORE);
     run();
-    provider->slots[buffer->bid].buffer = data;
+    provider->slots[id].buffer = data;
     ck_assert_int_eq(inputs, 0);
     ck_assert_int_eq(ReceiveFastSocketData(self, got, sizeof(got), 0), -EIO);
 }
@@ -281,6 +305,7 @@ CASE(shortReceive, refusesAClaimedSlot)
     const struct io_uring_buf* buffer = simulatedTakeBuffer(&kernel, FastProviderGroup(provider));
     uint16_t id = buffer->bid;
     ck_assert_uint_ne(FastProviderClaim(&provider->group, id, SMALL, false), 0);
+    ck_assert_uint_eq(FastProviderClaim(&provider->group, id, 0, false), 0); /* nor without bytes */
     expectLie(id, SMALL);
     FastProviderUnclaim(&provider->group, id, SMALL, false);
 }
