@@ -413,7 +413,7 @@ CASE(shortReceive, readsAMessage)
     stripsTheHeaderOfAMessage(0);
 }
 
-/* The connection has failed, and its input is still to end: there is more to say than «no bytes». */
+/* The connection has failed, and its input is still to end: «no bytes» does not say it all. */
 CASE(shortReceive, tellsTheErrorOfASend)
 {
     openReceiving();
