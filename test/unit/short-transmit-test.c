@@ -25,10 +25,12 @@ static size_t outboundLength(void)
     return GetFastSocketOutboundLength(self);
 }
 
-/* The outbound side stays while an option of it is set, and the queue is empty. */
+/* The outbound side stays while an option of it is set, the queue is empty, and a block is at
+ * hand. */
 static void keepOutbound(void)
 {
     ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_OUTBOUND_LIMIT, 1 << 20), 0);
+    ReleaseFastBuffer(AllocateFastBuffer(outbound, PIECE, 0));
 }
 
 /* ---- whether it may be queued ---- */
