@@ -128,3 +128,14 @@ def runOnce(row, contender, binaries, seconds, warm):
         raise Failed(f"{contender.name}: {failure}{' (server: ' + died + ')' if died else ''}")
     finally:
         server.stop()
+
+
+def checkRows(rows):
+    """Each row's bases and targets are contenders of it, and the names are told apart."""
+    names = [row.name for row in rows]
+    assert len(set(names)) == len(names), names
+    for row in rows:
+        contenders = {each.name for each in row.contenders}
+        wanted = {row.base, *row.target, *row.bound,
+                  *(each.base for each in row.contenders if each.base)}
+        assert wanted <= contenders, (row.name, wanted - contenders)

@@ -7,6 +7,7 @@ usage: load-test.py SOURCE_ROOT BINARIES SERVER ...
 """
 
 import pathlib
+import subprocess
 import sys
 
 root, binaries = pathlib.Path(sys.argv[1]), sys.argv[2]
@@ -118,14 +119,14 @@ def drawsTable():
 
 
 def rowsAreWhole():
-    """Each row's bases and targets are contenders of it, and the names are told apart."""
-    names = [row.name for row in rows.ROWS]
-    assert len(set(names)) == len(names), names
-    for row in rows.ROWS:
-        contenders = {each.name for each in row.contenders}
-        wanted = {row.base, *row.target, *row.bound,
-                  *(each.base for each in row.contenders if each.base)}
-        assert wanted <= contenders, (row.name, wanted - contenders)
+    contest.checkRows(rows.ROWS)
+
+
+def driverTellsOfItself():
+    driver = [sys.executable, str(root / 'test/bench/run.py')]
+    for option, wanted in (('--help', '--only'), ('--list', 'echo-64-d1')):
+        told = subprocess.run([*driver, option], capture_output=True, text=True, timeout=60)
+        assert told.returncode == 0 and wanted in told.stdout, (option, told)
 
 
 def cases():
@@ -141,7 +142,8 @@ def cases():
     for (variant, mode), end in FAULTS.items():
         yield (f'load/refuses/{variant}-{mode}',
                lambda variant=variant, mode=mode, end=end: refuses(variant, mode, end))
-    for function in (countsLost, tellsDeath, findsIntervals, drawsTable, rowsAreWhole):
+    for function in (countsLost, tellsDeath, findsIntervals, drawsTable, rowsAreWhole,
+                     driverTellsOfItself):
         yield f'load/{function.__name__}', function
 
 

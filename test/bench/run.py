@@ -4,12 +4,7 @@ Runs rows of the bench: all contenders of a row in each round, in an order of ch
 fresh server. What counts is a contender's ratio to the row's base in the same round; the table has
 the median of these ratios and its 95 % interval.
 
-usage: run.py [--bin DIR] [--rounds N] [--seconds S] [--warm S] [--short] [--only PATTERN]
-              [--out FILE.json] [--table FILE.md] [--sweep] [ROW ...]
-
-ROW is a row's name, or a pattern as in fnmatch; without one, all are run. --only picks contenders,
-a regular expression (the base is always there). --list tells the rows. Exit status 1: a server died
-or its data was wrong; no time is ever a failure.
+Exit status 1: a server died or its data was wrong; no time is ever a failure.
 """
 
 import argparse
@@ -113,18 +108,19 @@ def circumstances(arguments):
 
 
 def readArguments():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument('--bin', default='build/test/bench')
-    parser.add_argument('--rounds', type=int)
-    parser.add_argument('--seconds', type=float)
-    parser.add_argument('--warm', type=float, default=0.1)
-    parser.add_argument('--short', action='store_true')
-    parser.add_argument('--only', default='')
-    parser.add_argument('--out')
-    parser.add_argument('--table')
-    parser.add_argument('--sweep', action='store_true')
-    parser.add_argument('--list', action='store_true')
-    parser.add_argument('rows', nargs='*')
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add('--bin', default='build/test/bench', help='where the programs are; %(default)s')
+    add('--rounds', type=int, help='of each row; 7')
+    add('--seconds', type=float, help='that each contender of a round is measured; 0.5')
+    add('--warm', type=float, default=0.1, help='seconds before that; %(default)s')
+    add('--short', action='store_true', help='some rows, 3 rounds of 0.2 seconds, while time lasts')
+    add('--only', default='', help='contenders, a regular expression; the base is always there')
+    add('--out', help='a file for the results, JSON')
+    add('--table', help='a file for the table, markdown')
+    add('--sweep', action='store_true', help='the grid of number and length of buffers instead')
+    add('--list', action='store_true', help='tells the rows')
+    add('rows', nargs='*', metavar='ROW', help="a row's name, or a pattern as in fnmatch; all")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (3 if arguments.short else 7)
     arguments.seconds = arguments.seconds or (0.2 if arguments.short else 0.5)

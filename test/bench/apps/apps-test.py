@@ -388,14 +388,7 @@ def toolRefusesWrongBody():
 # ---- rows ----
 
 def rowsAreWhole():
-    """Each row's bases and targets are contenders of it, and the names are told apart."""
-    names = [row.name for row in rows_apps.ROWS]
-    assert len(set(names)) == len(names), names
-    for row in rows_apps.ROWS:
-        contenders = {each.name for each in row.contenders}
-        wanted = {row.base, *row.target, *row.bound,
-                  *(each.base for each in row.contenders if each.base)}
-        assert wanted <= contenders, (row.name, wanted - contenders)
+    contest.checkRows(rows_apps.ROWS)
 
 
 FUNCTIONS = [redisAnswers, redisInPieces, redisPipelined, redisRefuses, httpAnswers, httpInPieces,
