@@ -52,6 +52,8 @@ enum FastTrait
     FAST_TRAIT_JOINS = 1 << 19,
     /* A send that doesn't wait takes what there is room for, and fails without having taken any. */
     FAST_TRAIT_SENDS_AT_ONCE = 1 << 20,
+    /* A receive that has filled a buffer has brought a message behind its header, in any case. */
+    FAST_TRAIT_DATAGRAMS = 1 << 21,
     FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 25,
     FAST_TRAIT_SCTP = 1 << 26,
@@ -415,8 +417,8 @@ static inline struct FastBufferPool* FastSocketPool(const struct FastSocket* soc
     return pool != NULL ? pool : FastSocketInboundPool(socket);
 }
 
-/* Whether so many bytes are to be sent without a copy, as the mode asks for it. The outbound side is
- * there. */
+/* Whether so many bytes are to be sent without a copy, as the mode asks for it. The outbound side
+ * is there. */
 static inline bool FastSocketLends(const struct FastSocket* socket, size_t size)
 {
     return FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY) &&
