@@ -52,8 +52,10 @@ enum FastTrait
     FAST_TRAIT_JOINS = 1 << 19,
     /* A send that doesn't wait takes what there is room for, and fails without having taken any. */
     FAST_TRAIT_SENDS_AT_ONCE = 1 << 20,
+    /* A receive that has filled a buffer has brought a message behind its header, in any case. */
+    FAST_TRAIT_DATAGRAMS = 1 << 21,
     /* Its descriptor was asked, and neither joins datagrams nor cuts them by itself. */
-    FAST_TRAIT_UNCUT = 1 << 21,
+    FAST_TRAIT_UNCUT = 1 << 22,
     FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 25,
     FAST_TRAIT_SCTP = 1 << 26,

@@ -18,8 +18,6 @@ enum
     INBOUND_HIGH = 1 << 20,
     INBOUND_LOW = 256 << 10,
     INBOUND_TURN_LIMIT = 256 << 10,
-    /* Buffers of their own size when the queue's memory reaches 1/4 of the high mark. */
-    INBOUND_ROOMY_SHARE = 4,
     /* Of packets 1/16 of the memory counts: readers may wait for single bytes. */
     INBOUND_PACKET_SHARE = 16,
     INBOUND_FILL_SHARE = 8, /* tail room of at least 1/8 of a buffer is filled by copying */
@@ -77,12 +75,6 @@ size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size
     FastBufferSetLength(tail, used + room);
     queue->length += room;
     return room;
-}
-
-bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room)
-{
-    return queue->rules->layout != FAST_INBOUND_BYTES &&
-           queue->footprint >= queue->rules->high / INBOUND_ROOMY_SHARE && length <= room / 2;
 }
 
 /* ---- emptying ---- */

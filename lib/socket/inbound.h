@@ -18,6 +18,12 @@ enum FastInboundLayout
     FAST_INBOUND_MESSAGES, /* each behind a header */
 };
 
+enum
+{
+    /* Buffers of their own size when the queue's memory reaches 1/4 of the high mark. */
+    FAST_INBOUND_ROOMY_SHARE = 4,
+};
+
 /* What never changes, for many queues. */
 struct FastInboundRules
 {
@@ -55,7 +61,12 @@ size_t FastInboundFill(struct FastInboundQueue* queue, const uint8_t* data, size
 /* Whether a message of so many bytes, header included, had better be put into a buffer of its own
  * size, since the queue holds much memory for its bytes. room: that of the buffer in which it
  * lies. */
-bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length, size_t room);
+static inline bool FastInboundIsRoomy(const struct FastInboundQueue* queue, size_t length,
+                                      size_t room)
+{
+    return queue->rules->layout != FAST_INBOUND_BYTES &&
+           queue->footprint >= queue->rules->high / FAST_INBOUND_ROOMY_SHARE && length <= room / 2;
+}
 
 /* Appends a chunk, whose length is set. Of messages its note is the true length, for its reader. */
 static inline void FastInboundPush(struct FastInboundQueue* queue, struct FastBuffer* chunk)

@@ -131,6 +131,41 @@ void FastIntakeSlots(struct FastSocket* socket, uint16_t id, size_t length)
     }
 }
 
+/* Nothing is amiss, as far as can be said before the message is looked at, and it need not be moved
+ * to other memory. Nothing of bundles is asked: messages come in none. */
+static inline bool isWhole(const struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    const struct FastInbound* inbound = &socket->inbound;
+    const struct FastRingBufferProvider* provider = FastSocketProvider(socket);
+    const uint32_t both = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+    return (completion->flags & both) == both &&
+           completion->res >= (int)inbound->queue.rules->headroom &&
+           inbound->end == FAST_INPUT_OPEN && !inbound->discard &&
+           FastProviderIsPossible(provider,
+                                  (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT),
+                                  (size_t)completion->res, false) &&
+           !FastInboundIsRoomy(&inbound->queue, (size_t)completion->res,
+                               FastProviderLength(provider));
+}
+
+bool FastIntakeMessage(struct FastSocket* socket, const struct io_uring_cqe* completion)
+{
+    const struct FastCommon* common = FastSocketCommon(socket);
+    uint16_t id = (uint16_t)(completion->flags >> IORING_CQE_BUFFER_SHIFT);
+    if (!isWhole(socket, completion))
+        return false;
+    size_t length = (size_t)completion->res;
+    struct io_uring_recvmsg_out* out = FastProviderPeek(common->provider, id);
+    FastProviderFilled(common->provider, id, length);
+    if (out->flags & MSG_TRUNC)
+        return false;
+    FastIntakeNoteLength(out, length - common->inbound.headroom);
+    FastIntakeExchange(common, id);
+    push(socket, FastBufferOf(out), length);
+    FastIntakeCount(socket, length - common->inbound.headroom, 1);
+    return true;
+}
+
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 {
     struct FastBuffer* chunk = FastBufferOf(data);

@@ -38,22 +38,40 @@ static inline void* FastIntakeMakeNext(const struct FastCommon* common)
     return next != NULL ? FastBufferData(next) : NULL;
 }
 
+/* Puts another buffer in the place of one that no operation of a user's has claimed. */
+static inline void FastIntakeExchange(const struct FastCommon* common, uint16_t id)
+{
+    void* next = FastIntakeMakeNext(common);
+    if (next != NULL)
+        FastProviderExchange(common->provider, id, next);
+    else
+        FastProviderReplace(common->provider, id, NULL);
+}
+
 /* What FastIntakeSlots comes to with one slot with bytes, which is possible
  * (FastProviderIsPossible), and an empty queue. */
 static inline void FastIntakeFirst(struct FastSocket* socket, uint16_t id, size_t length)
 {
     const struct FastCommon* common = FastSocketCommon(socket);
-    struct FastRingBufferProvider* provider = common->provider;
-    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(provider, id));
-    void* next = FastIntakeMakeNext(common);
-    FastProviderFilled(provider, id, length);
-    if (next != NULL)
-        FastProviderExchange(provider, id, next);
-    else
-        FastProviderReplace(provider, id, NULL);
+    struct FastBuffer* chunk = FastBufferOf(FastProviderPeek(common->provider, id));
+    FastProviderFilled(common->provider, id, length);
+    FastIntakeExchange(common, id);
     FastInboundPushFirst(&socket->inbound.queue, chunk, length);
     FastIntakeCount(socket, length, 1);
 }
+
+/* Of a message, whose header lies at the start of its buffer: what its reader sees is the length
+ * that is there, and the buffer's note tells the true one. */
+static inline void FastIntakeNoteLength(struct io_uring_recvmsg_out* out, size_t stored)
+{
+    size_t real = out->payloadlen;
+    out->payloadlen = (uint32_t)stored;
+    *FastBufferNote(FastBufferOf(out)) = real > stored ? real : stored;
+}
+
+/* What FastIntakeSlots, and what comes before it, does with one message of a datagram socket, while
+ * nothing is amiss and it stays in its buffer. false: nothing is done. */
+bool FastIntakeMessage(struct FastSocket* socket, const struct io_uring_cqe* completion);
 
 /* Queues length bytes of a buffer that did not come from the provider, and is ours now. */
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length);

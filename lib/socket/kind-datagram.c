@@ -282,6 +282,7 @@ static int initialize(struct FastSocket* socket, const struct FastFinding* findi
 }
 
 const struct FastKind FastKindDatagram = {
+    .traits = FAST_TRAIT_DATAGRAMS,
     .layout = FAST_INBOUND_MESSAGES,
     .initialize = initialize,
     .size = sizeof(struct FastDatagramSocket),

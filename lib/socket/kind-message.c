@@ -40,12 +40,10 @@ struct FastAnswer FastMessageTake(struct FastSocket* socket, struct io_uring_rec
                                   size_t length)
 {
     size_t stored = length - socket->inbound.queue.rules->headroom;
-    size_t real = out->payloadlen;
     if (out->flags & MSG_TRUNC &&
-        (real > stored || !FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH)))
+        (out->payloadlen > stored || !FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH)))
         countTruncated(socket);
-    out->payloadlen = (uint32_t)stored;
-    *FastBufferNote(FastBufferOf(out)) = real > stored ? real : stored;
+    FastIntakeNoteLength(out, stored);
     return FastAnswer(FAST_VERDICT_DATA, 0);
 }
 

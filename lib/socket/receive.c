@@ -369,6 +369,20 @@ static void onReceive(struct FastOperation* operation, const struct io_uring_cqe
         handleAny(socket, completion);
 }
 
+/* Of a datagram socket. */
+static void onDatagram(struct FastOperation* operation, const struct io_uring_cqe* completion)
+{
+    struct FastArmed* armed = FAST_CONTAINER(operation, struct FastArmed, operation);
+    struct FastSocket* socket = socketOf(armed);
+    if (!FastIntakeMessage(socket, completion)) {
+        handleAny(socket, completion);
+        return;
+    }
+    socket->inbound.unexpectedEnd = false;
+    socket->inbound.errors = 0;
+    FastSocketNotify(socket, FAST_NOTIFY_INPUT);
+}
+
 static void onCanceled(struct FastArmed* armed, int result)
 {
     struct FastSocket* socket = socketOf(armed);
@@ -425,5 +439,6 @@ static const struct FastArmedFunctions receiveFunctions = {
 
 void FastReceiveInitialize(struct FastSocket* socket)
 {
-    FastArmedInitialize(&socket->inbound.receive, onReceive);
+    bool datagrams = FastSocketHas(socket, FAST_TRAIT_DATAGRAMS);
+    FastArmedInitialize(&socket->inbound.receive, datagrams ? onDatagram : onReceive);
 }

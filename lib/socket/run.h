@@ -9,6 +9,12 @@
 /* append of UDP: behind what is queued for the same destination, or as a message of its own. */
 int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int flags);
 
+/* The same of a plain datagram that goes where the last one in the queue goes, with no flags that
+ * its item would keep: true, if it is small enough to go together with that. false: nothing is
+ * done. */
+bool FastRunJoin(struct FastOutboundQueue* queue, const void* name, socklen_t length,
+                 const void* data, size_t size);
+
 /* startSend of UDP: whatever is queued, as far as its order allows. before: called for each
  * message. */
 bool FastRunStart(struct FastSocket* socket, FastMessageFunction before);

@@ -8,6 +8,7 @@
 #include "socket/transmit.h"
 
 #include "socket/direct.h"
+#include "socket/run.h"
 
 #include <errno.h>
 #include <string.h>
@@ -123,13 +124,32 @@ static inline bool isStream(const struct FastSocket* socket)
            FastSocketHas(socket, FAST_TRAIT_WRITABLE);
 }
 
-/* What lies behind other bytes is counted already. */
+/* Whether checkSend has nothing to say of a datagram but of its address and size. Where these are
+ * those of one that it has let through, they are right: what it goes by never changes. */
+static inline bool isDatagram(const struct FastSocket* socket, const void* data, int flags)
+{
+    return socket != NULL && FastSocketHas(socket, FAST_TRAIT_JOINS) && data != NULL &&
+           !(flags & ~MSG_NOSIGNAL) && isReady(socket) && socket->outbound != NULL;
+}
+
+/* What lies behind other bytes is counted already: so is a datagram that joins another. */
+__attribute__((noinline)) static int transmitAny(struct FastSocket* socket,
+                                                 struct sockaddr* address, socklen_t length,
+                                                 const void* data, size_t size, int flags)
+{
+    if (!isDatagram(socket, data, flags) || checkLimit(socket) != 0 ||
+        !FastRunJoin(&socket->outbound->queue, address, length, data, size))
+        return transmitData(socket, address, length, data, size, flags);
+    FastSocketDefer(socket, FAST_DUE_SEND);
+    return 0;
+}
+
 __attribute__((noinline)) static int join(struct FastSocket* socket, struct sockaddr* address,
                                           socklen_t length, const void* data, size_t size,
                                           int flags)
 {
     if (checkLimit(socket) != 0 || !FastOutboundJoin(&socket->outbound->queue, data, size))
-        return transmitData(socket, address, length, data, size, flags);
+        return transmitAny(socket, address, length, data, size, flags);
     FastSocketDefer(socket, FAST_DUE_SEND);
     return 0;
 }
@@ -142,7 +162,7 @@ __attribute__((noinline)) static int begin(struct FastSocket* socket, struct soc
     struct FastBufferPool* pool = FastSocketOutboundPool(socket);
     void* place = isStream(socket) ? FastOutboundBegin(&socket->outbound->queue, pool, size) : NULL;
     if (place == NULL)
-        return transmitData(socket, address, length, data, size, flags);
+        return transmitAny(socket, address, length, data, size, flags);
     FastSocketCountOn(socket);
     FastSocketDefer(socket, FAST_DUE_SEND);
     memcpy(place, data, size);
@@ -154,7 +174,7 @@ int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, 
 {
     bool plain = address == NULL && length == 0 && data != NULL && !(flags & ~MSG_NOSIGNAL);
     if (!plain || !isReady(socket) || socket->outbound == NULL)
-        return transmitData(socket, address, length, data, size, flags);
+        return transmitAny(socket, address, length, data, size, flags);
     if (socket->outbound->queue.last == NULL)
         return begin(socket, address, length, data, size, flags);
     return join(socket, address, length, data, size, flags);
