@@ -188,6 +188,7 @@ const struct FastKind FastKindStream = {
     .size = sizeof(struct FastSocket),
     .readFlags = FAST_STREAM_READ_FLAGS,
     .ownSends = FAST_OPCODES_SEND,
+    .ownBytes = FAST_OPCODES_BYTES,
     .prepareReceive = FastKindPrepareReceive,
     .classifyReceive = classifyReceive,
     .read = FastStreamRead,

@@ -52,6 +52,11 @@ struct FastSend;
 #define FAST_OPCODES_WRITE                                          \
     (FAST_OPCODE(IORING_OP_WRITE) | FAST_OPCODE(IORING_OP_WRITEV) | \
      FAST_OPCODE(IORING_OP_WRITE_FIXED) | FAST_OPCODE(IORING_OP_SPLICE))
+/* What a stream takes for bytes without more. */
+#define FAST_OPCODES_BYTES                                                                \
+    (FAST_OPCODE(IORING_OP_SEND) | FAST_OPCODE(IORING_OP_SEND_ZC) |                       \
+     FAST_OPCODE(IORING_OP_WRITE) | FAST_OPCODE(IORING_OP_WRITE_FIXED))
+
 #define FAST_OPCODES_SEND                                                                \
     (FAST_OPCODES_WRITE | FAST_OPCODE(IORING_OP_SEND) | FAST_OPCODE(IORING_OP_SENDMSG) | \
      FAST_OPCODE(IORING_OP_SEND_ZC) | FAST_OPCODE(IORING_OP_SENDMSG_ZC))
@@ -76,6 +81,7 @@ struct FastKind
     size_t size;       /* of the memory that starts with its struct FastSocket */
     int readFlags;     /* that ReceiveFastSocketData takes */
     uint64_t ownSends; /* FAST_OPCODE of what TransmitFastSocketDescriptor takes with a buffer */
+    uint64_t ownBytes; /* those of them whose bytes, in one piece, are like any others */
 
     /* What a socket of the kind has of its own. 0 or negative errno. NULL: nothing. */
     int (*initialize)(struct FastSocket* socket, const struct FastFinding* finding);

@@ -2,8 +2,9 @@
  * The user's own operations in the order of a socket's sends: TransmitFastSocketDescriptor.
  *
  * Good path: the descriptor is taken from its user, its entry is read into an item, and the item is
- * queued like any other. A send becomes a message of the queue, whose short counts, flags and zero
- * copy are then as for everything else; an operation that is no send becomes a barrier, which runs
+ * queued like any other. A stream's bytes are then gathered with those before and behind them; any
+ * other send becomes a message of the queue; short counts, flags and zero copy are as for everything
+ * else. An operation that is no send becomes a barrier, which runs
  * alone and whose completion goes to the descriptor's own function.
  *
  * Failures: descriptor and buffer are consumed, and the errno is returned, but for a descriptor
@@ -138,6 +139,48 @@ static int fill(const struct FastSocket* socket, struct FastMessage* message,
     return result < 0 ? result : FastTransmitCheck(socket, &parts, entryFlags(entry));
 }
 
+/* Whether it is nothing but bytes. What is wrong with it is told by the longer way. */
+static bool isBytes(const struct FastSocket* socket, const struct io_uring_sqe* entry)
+{
+    bool writes = entry->opcode == IORING_OP_WRITE || entry->opcode == IORING_OP_WRITE_FIXED;
+    return FastSocketKind(socket)->ownBytes & FAST_OPCODE(entry->opcode) && entry->addr != 0 &&
+           entry->len > 0 && (writes || entry->addr2 == 0);
+}
+
+static int appendBytes(struct FastSocket* socket, const struct io_uring_sqe* entry,
+                       struct FastBuffer* buffer)
+{
+    const struct iovec vector = {
+        .iov_base = (void*)(uintptr_t)entry->addr,
+        .iov_len = entry->len,
+    };
+    const struct FastParts parts = {.vector = &vector, .size = entry->len, .buffer = buffer};
+    int flags = entryFlags(entry);
+    int result = FastTransmitCheck(socket, &parts, flags);
+    if (entry->opcode == IORING_OP_SEND_ZC)
+        flags |= MSG_ZEROCOPY;
+    return result < 0 ? result : FastSocketKind(socket)->append(socket, &parts, flags);
+}
+
+static int appendMessage(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
+                         const struct io_uring_sqe* entry, struct FastBuffer* buffer)
+{
+    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), kindOf(entry, buffer), 0);
+    if (message == NULL)
+        return -ENOMEM;
+    message->flight.socket = socket;
+    int result = fill(socket, message, entry);
+    if (result < 0) {
+        FastItemFree(&message->item);
+        return result;
+    }
+    message->descriptor = descriptor;
+    if (buffer != NULL)
+        message->item.payload = buffer;
+    FastOutboundAppend(&socket->outbound->queue, &message->item);
+    return 0;
+}
+
 static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
                             struct FastBuffer* buffer)
 {
@@ -150,19 +193,13 @@ static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor
         result = FastSocketMakeOutbound(socket);
     if (result < 0)
         return result;
-    struct FastMessage* message = FastMessageMake(FastSocketPool(socket), kindOf(entry, buffer), 0);
-    if (message == NULL)
-        return -ENOMEM;
-    message->flight.socket = socket;
-    result = fill(socket, message, entry);
-    if (result < 0) {
-        FastItemFree(&message->item);
+    bool bytes = buffer != NULL && isBytes(socket, entry);
+    result = bytes ? appendBytes(socket, entry, buffer)
+                   : appendMessage(socket, descriptor, entry, buffer);
+    if (result < 0)
         return result;
-    }
-    message->descriptor = descriptor;
-    if (buffer != NULL)
-        message->item.payload = buffer;
-    FastOutboundAppend(&socket->outbound->queue, &message->item);
+    if (bytes)
+        FastDescriptorDiscard(descriptor);
     FastTransmitNote(socket);
     return 0;
 }
