@@ -192,6 +192,14 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  *
  * A plain datagram socket (message NULL) needs 16 bytes of each buffer for a header of the
  * kernel's: a buffer of length bytes receives datagrams up to length - 16 whole.
+ *
+ * UDP_GRO: the kernel may then join several datagrams of one source in one buffer. Since 1.1, where
+ * it is on at creation (it is not asked later) and message has no room for control data, they are
+ * read one by one all the same. A buffer then needs 256 bytes more (or EINVAL): give the provider
+ * buffers of 66 KiB, since the kernel joins up to 64 KiB; of what is longer than its buffer the
+ * datagrams behind its end are lost, and counted in receivedTruncated with the one that was cut.
+ * Who gives room for control data gets them joined, and finds their size there (UDP_GRO).
+ *
  * Options set before control returns to the loop are in force before the first byte is received.
  *
  * Ownership: on success the socket owns handle, sets FD_CLOEXEC on it (not with FILE_IO) and closes
@@ -270,8 +278,12 @@ ssize_t ReceiveFastSocketData(struct FastSocket* socket, void* data, size_t size
  * and those of SCM_PIDFD where SO_PASSPIDFD is set.
  *
  * Ownership: the buffer is the caller's: ReleaseFastBuffer, in any thread.
+ * A datagram that came joined with others (UDP_GRO, see CreateFastSocket) is copied, into a buffer
+ * of its size.
+ *
  * Returns:   the buffer; NULL with EAGAIN (nothing queued), EBADF (FILE_IO: not open for reading),
- *            EINVAL, EPERM, ECANCELED.
+ *            EINVAL, EPERM, ECANCELED; ENOMEM (a joined datagram: it stays queued, and POLLIN is
+ *            told again).
  */
 struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket);
 
@@ -438,7 +450,7 @@ struct FastSocketStatistics
 {
     uint64_t receivedBytes;       /* payload */
     uint64_t receivedMessages;    /* datagrams or records; chunks of a stream */
-    uint64_t receivedTruncated;   /* datagrams that did not fit their buffer */
+    uint64_t receivedTruncated;   /* datagrams that did not fit their buffer, wholly or in part */
     uint64_t receiveStarvations;  /* times receiving stopped for lack of buffers */
     uint64_t receivePauses;       /* times receiving stopped at the high mark or the ring's limit */
     uint64_t sentBytes;           /* payload that the kernel accepted */

@@ -1,5 +1,5 @@
 /*
- * Descriptors in control data.
+ * Control data: descriptors, and what is read of it.
  *
  * In what is queued for sending (SCM_RIGHTS) they are duplicated when the message is queued, since
  * the caller may close its own at once, and closed when it was sent or will not be. In what was
@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,21 +115,59 @@ static void closeHandles(const uint8_t* data, size_t size)
     }
 }
 
+/* What is left of received control data. */
+struct rest
+{
+    const uint8_t* data;
+    size_t size;
+};
+
+/* The header of the next entry, and its data; NULL: there is none. */
+static const uint8_t* takeEntry(struct rest* rest, struct cmsghdr* entry)
+{
+    if (rest->size < sizeof(*entry))
+        return NULL;
+    const uint8_t* start = rest->data;
+    memcpy(entry, start, sizeof(*entry)); /* behind a name of any length nothing is aligned */
+    if (entry->cmsg_len < CMSG_LEN(0) || entry->cmsg_len > rest->size)
+        return NULL;
+    size_t length = CMSG_ALIGN(entry->cmsg_len) < rest->size ? CMSG_ALIGN(entry->cmsg_len)
+                                                             : rest->size;
+    rest->data += length;
+    rest->size -= length;
+    return start + CMSG_LEN(0);
+}
+
 void FastControlCloseReceived(const void* control, size_t size)
 {
-    const uint8_t* data = control;
+    struct rest rest = {.data = control, .size = size};
     struct cmsghdr entry;
-    while (size >= sizeof(entry)) {
-        memcpy(&entry, data, sizeof(entry)); /* behind a name of any length nothing is aligned */
-        if (entry.cmsg_len < CMSG_LEN(0) || entry.cmsg_len > size)
-            return;
+    const uint8_t* data;
+    while ((data = takeEntry(&rest, &entry)) != NULL)
         if (entry.cmsg_level == SOL_SOCKET &&
             (entry.cmsg_type == SCM_RIGHTS || entry.cmsg_type == SCM_PIDFD))
-            closeHandles(data + CMSG_LEN(0), entry.cmsg_len - CMSG_LEN(0));
-        size_t length = CMSG_ALIGN(entry.cmsg_len) < size ? CMSG_ALIGN(entry.cmsg_len) : size;
-        data += length;
-        size -= length;
-    }
+            closeHandles(data, entry.cmsg_len - CMSG_LEN(0));
+}
+
+/* ---- joined datagrams ---- */
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+size_t FastControlFindSegment(const void* control, size_t size, bool* others)
+{
+    struct rest rest = {.data = control, .size = size};
+    struct cmsghdr entry;
+    const uint8_t* data;
+    int segment = 0;
+    while ((data = takeEntry(&rest, &entry)) != NULL)
+        if (entry.cmsg_level == IPPROTO_UDP && entry.cmsg_type == UDP_GRO &&
+            entry.cmsg_len >= CMSG_LEN(sizeof(segment)))
+            memcpy(&segment, data, sizeof(segment));
+        else
+            *others = true;
+    return segment > 0 ? (size_t)segment : 0;
 }
 
 /* ---- records ---- */

@@ -101,6 +101,8 @@ bool FastSocketRetry(struct FastRingWorker* worker)
             socket->outbound->canceling = FAST_SEND_CANCEL_NONE;
     }
     FastSocketDefer(socket, FAST_DUE_ALL);
+    if (socket->notifyDue & FAST_NOTIFY_INPUT)
+        FastSocketNotify(socket, 0); /* what there was no memory to read */
     FastSocketDrop(socket);
     return true;
 }

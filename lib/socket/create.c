@@ -12,6 +12,7 @@
 #include "memory/ring-pool.h"
 #include "socket/dispatch.h"
 #include "socket/failure.h"
+#include "socket/joined.h"
 #include "socket/kind-find.h"
 #include "socket/poll.h"
 #include "socket/prepare.h"
@@ -112,10 +113,21 @@ static struct FastInboundRules rulesOf(const struct FastFinding* finding,
     uint32_t headroom = sizeof(struct io_uring_recvmsg_out);
     if (header != NULL)
         headroom += (uint32_t)(header->msg_namelen + header->msg_controllen);
+    if (finding->kind->traits & FAST_TRAIT_JOINED)
+        headroom += FAST_JOINED_ROOM;
     if (header != NULL || finding->kind->layout == FAST_INBOUND_MESSAGES)
         return FastInboundMakeRules(FAST_INBOUND_MESSAGES, headroom);
     bool packets = finding->traits & FAST_TRAIT_PACKETS;
     return FastInboundMakeRules(packets ? FAST_INBOUND_PACKETS : FAST_INBOUND_BYTES, 0);
+}
+
+/* Joined datagrams need more of a buffer than the user knows of. */
+static int checkRoom(const struct FastCommon* common, const struct FastFinding* finding)
+{
+    return finding->kind->traits & FAST_TRAIT_JOINED &&
+                   common->inbound.headroom >= FastProviderLength(common->provider)
+               ? -EINVAL
+               : 0;
 }
 
 static void initializeConnection(struct FastSocket* socket, const struct FastFinding* finding)
@@ -201,12 +213,17 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
         .releaseMs = CREATE_RELEASE_MS,
         .maxMessages = limit < CREATE_MAX_MESSAGES ? limit : CREATE_MAX_MESSAGES,
     };
+    /* Who has room for control data takes joined datagrams apart himself. */
+    bool apart = message == NULL || message->msg_controllen == 0;
     int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);
     if (result == 0)
-        result = FastKindFind(handle, mode & FASTSOCKET_MODE_FILE_IO, &finding);
+        result = FastKindFind(handle, mode & FASTSOCKET_MODE_FILE_IO, apart, &finding);
+    if (result == 0) {
+        common.inbound = rulesOf(&finding, message);
+        result = checkRoom(&common, &finding);
+    }
     if (result < 0)
         goto failed;
-    common.inbound = rulesOf(&finding, message);
     common.kind = finding.kind;
     if (finding.maxWrites > 0)
         common.maxMessages = finding.maxWrites;

@@ -208,6 +208,14 @@ void FastIntakeDropAll(struct FastSocket* socket)
     socket->notifyDue &= (uint8_t)~FAST_NOTIFY_INPUT;
 }
 
+void FastIntakeSkip(struct FastSocket* socket, size_t size)
+{
+    struct FastInboundQueue* queue = &socket->inbound.queue;
+    queue->offset += (uint32_t)size;
+    queue->length -= size;
+    FastRingTakeInbound(socket->ring, size);
+}
+
 /* A chunk is dropped with its last byte, and not at the next read: its memory is wanted. */
 static void consume(struct FastSocket* socket, size_t size)
 {
@@ -215,9 +223,7 @@ static void consume(struct FastSocket* socket, size_t size)
     while (size > 0) {
         size_t left = FastInboundPayloadLength(queue, queue->first) - queue->offset;
         if (size < left) {
-            queue->offset += (uint32_t)size;
-            queue->length -= size;
-            FastRingTakeInbound(socket->ring, size);
+            FastIntakeSkip(socket, size);
             return;
         }
         FastIntakeDrop(socket);

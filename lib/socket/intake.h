@@ -82,6 +82,9 @@ struct FastBuffer* FastIntakePop(struct FastSocket* socket);
 void FastIntakeDrop(struct FastSocket* socket);
 void FastIntakeDropAll(struct FastSocket* socket);
 
+/* Size bytes of the first chunk are read; more of it are not. */
+void FastIntakeSkip(struct FastSocket* socket, size_t size);
+
 /* Reads up to size bytes from the front, over the borders of chunks; those without unread bytes are
  * dropped. Returns how many. */
 size_t FastIntakeRead(struct FastSocket* socket, uint8_t* data, size_t size);

@@ -12,6 +12,7 @@
 #include "socket/kind-datagram.h"
 
 #include "socket/flight.h"
+#include "socket/joined.h"
 #include "socket/kind-message.h"
 #include "socket/kind-socket.h"
 #include "socket/run.h"
@@ -109,6 +110,15 @@ static struct FastAnswer classifyReceive(struct FastSocket* socket,
     if (answer.verdict == FAST_VERDICT_FAIL && !isLasting(socket, answer.value))
         answer.verdict = FAST_VERDICT_FAIL_ONE;
     return answer;
+}
+
+static struct FastAnswer classifyJoined(struct FastSocket* socket,
+                                        const struct io_uring_cqe* completion)
+{
+    if (completion->res >= 0 && completion->flags & IORING_CQE_F_BUFFER)
+        return FastJoinedTake(socket, FastMessageHeader(socket, completion),
+                              (size_t)completion->res);
+    return classifyReceive(socket, completion);
 }
 
 /* ---- queueing ---- */
@@ -281,22 +291,25 @@ static int initialize(struct FastSocket* socket, const struct FastFinding* findi
     return 0;
 }
 
+#define DATAGRAM                                                          \
+    .layout = FAST_INBOUND_MESSAGES, .initialize = initialize,            \
+    .size = sizeof(struct FastDatagramSocket),                            \
+    .readFlags = FAST_MESSAGE_READ_FLAGS, .ownSends = FAST_OPCODES_SEND,  \
+    .prepareReceive = FastKindPrepareReceive, .checkSend = checkSend,     \
+    .append = append, .startSend = startSend, .prepareSend = prepareSend, \
+    .classifySend = classifySend, .keepError = keepError,                 \
+    .nextError = nextError, .end = FastKindEnd
+
 const struct FastKind FastKindDatagram = {
+    DATAGRAM,
     .traits = FAST_TRAIT_DATAGRAMS,
-    .layout = FAST_INBOUND_MESSAGES,
-    .initialize = initialize,
-    .size = sizeof(struct FastDatagramSocket),
-    .readFlags = FAST_MESSAGE_READ_FLAGS,
-    .ownSends = FAST_OPCODES_SEND,
-    .prepareReceive = FastKindPrepareReceive,
     .classifyReceive = classifyReceive,
     .read = FastMessageRead,
-    .checkSend = checkSend,
-    .append = append,
-    .startSend = startSend,
-    .prepareSend = prepareSend,
-    .classifySend = classifySend,
-    .keepError = keepError,
-    .nextError = nextError,
-    .end = FastKindEnd,
+};
+
+const struct FastKind FastKindJoined = {
+    DATAGRAM,
+    .traits = FAST_TRAIT_JOINED,
+    .classifyReceive = classifyJoined,
+    .read = FastJoinedRead,
 };

@@ -9,5 +9,7 @@
 /* Borders are kept, there is no end of input, and an error is one datagram's. */
 extern const struct FastKind FastKindDatagram;
 
+/* The same where the kernel may join datagrams (UDP_GRO). */
+extern const struct FastKind FastKindJoined;
 
 #endif

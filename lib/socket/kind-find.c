@@ -27,7 +27,12 @@
 #include <linux/sctp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 enum
 {
@@ -84,6 +89,14 @@ static bool isRefused(const struct look* look)
     if (look->domain == AF_XDP || look->domain == AF_ALG)
         return true; /* the one has its packets in rings of its own, the other makes what is read */
     return look->listening && !isOneToMany(look);
+}
+
+/* UDP_GRO, as the program has set it. */
+static bool joins(int handle, const struct look* look)
+{
+    int on = 0;
+    return isProtocol(look, SOCK_DGRAM, IPPROTO_UDP) &&
+           FastSystemGetNumber(handle, IPPROTO_UDP, UDP_GRO, &on) == 0 && on != 0;
 }
 
 static const struct FastKind* kindOf(const struct look* look)
@@ -221,7 +234,7 @@ int FastKindFindConnection(int handle, struct FastFinding* finding)
     return events & POLLIN || hasPeer(handle) ? 0 : -ENOTCONN;
 }
 
-static int findSocket(int handle, struct FastFinding* finding)
+static int findSocket(int handle, bool apart, struct FastFinding* finding)
 {
     struct look look;
     int result = lookAt(handle, &look);
@@ -230,6 +243,8 @@ static int findSocket(int handle, struct FastFinding* finding)
     finding->kind = isRefused(&look) ? NULL : kindOf(&look);
     if (finding->kind == NULL)
         return -EOPNOTSUPP;
+    if (apart && joins(handle, &look))
+        finding->kind = &FastKindJoined;
     findTraits(&look, finding);
     return 0;
 }
@@ -279,17 +294,17 @@ static void findFile(int handle, const struct stat* status, int flags, struct Fa
         finding->maxWrites = 1; /* a device may take a write for a message */
 }
 
-int FastKindFind(int handle, bool files, struct FastFinding* finding)
+int FastKindFind(int handle, bool files, bool apart, struct FastFinding* finding)
 {
     struct stat status;
     *finding = (struct FastFinding){.kind = NULL};
     if (!files)
-        return findSocket(handle, finding);
+        return findSocket(handle, apart, finding);
     int flags = FastSystemGetFlags(handle);
     if (flags < 0 || flags & O_PATH || FastSystemStatus(handle, &status) < 0)
         return -EBADF;
     if (S_ISSOCK(status.st_mode))
-        return findSocket(handle, finding);
+        return findSocket(handle, apart, finding);
     if (S_ISDIR(status.st_mode))
         return -EOPNOTSUPP;
     findFile(handle, &status, flags, finding);

@@ -72,6 +72,8 @@ static bool prepareMessages(struct FastSocket* socket)
     if (entry == NULL)
         return false;
     *header = given != NULL ? *given : (struct msghdr){0};
+    header->msg_controllen = inbound->queue.rules->headroom - sizeof(struct io_uring_recvmsg_out) -
+                             header->msg_namelen;
     uint64_t owner = entry->user_data;
     unsigned flags = (unsigned)FastSocketCommon(socket)->receiveFlags |
                      (FastSocketHas(socket, FAST_TRAIT_TELLS_LENGTH) ? MSG_TRUNC : 0);

@@ -4,6 +4,7 @@
  * Every function that takes bytes out looks afterwards whether receiving may go on.
  */
 #include "socket/intake.h"
+#include "socket/joined.h"
 #include "socket/kind.h"
 #include "socket/receive.h"
 
@@ -57,9 +58,11 @@ static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk,
     const struct FastInboundQueue* queue = &socket->inbound.queue;
     bool headed = FastSocketHeader(socket) != NULL;
     size_t strip = headed ? 0 : queue->rules->headroom;
+    if (headed && FastSocketHas(socket, FAST_TRAIT_JOINED))
+        strip = FAST_JOINED_ROOM;
     if (strip + offset == 0)
         return;
-    uint8_t* data = FastBufferData(chunk) + (strip > 0 ? 0 : queue->rules->headroom);
+    uint8_t* data = FastBufferData(chunk) + queue->rules->headroom - strip;
     size_t kept = FastInboundPayloadLength(queue, chunk) - offset;
     memmove(data, FastInboundPayload(queue, chunk) + offset, kept);
     FastBufferSetLength(chunk, FastBufferLength(chunk) - strip - offset);
@@ -73,7 +76,19 @@ static inline bool hasWhole(const struct FastSocket* socket)
     const struct FastInbound* inbound = &socket->inbound;
     return inbound->queue.first != NULL && inbound->queue.offset == 0 &&
            inbound->queue.wanted == 0 &&
-           (inbound->queue.rules->headroom == 0 || FastSocketHeader(socket) != NULL);
+           (inbound->queue.rules->headroom == 0 ||
+            (FastSocketHeader(socket) != NULL && !FastSocketHas(socket, FAST_TRAIT_JOINED)));
+}
+
+/* The first chunk, or what of it is one datagram. It is there. NULL: no memory. */
+static struct FastBuffer* takeFirst(struct FastSocket* socket)
+{
+    if (FastSocketHas(socket, FAST_TRAIT_JOINED) && FastJoinedIsFirst(socket))
+        return FastJoinedCut(socket);
+    size_t offset = socket->inbound.queue.offset;
+    struct FastBuffer* chunk = FastIntakePop(socket);
+    trimChunk(socket, chunk, offset);
+    return chunk;
 }
 
 /* Not inline: the short way would save registers for it. */
@@ -86,11 +101,11 @@ __attribute__((noinline)) static struct FastBuffer* receiveAny(struct FastSocket
         errno = -result;
         return NULL;
     }
-    size_t offset = socket->inbound.queue.offset;
-    struct FastBuffer* chunk = FastIntakePop(socket);
-    trimChunk(socket, chunk, offset);
+    struct FastBuffer* chunk = takeFirst(socket);
     socket->inbound.queue.wanted = 0;
     FastReceiveBalance(socket);
+    if (chunk == NULL)
+        errno = ENOMEM;
     return chunk;
 }
 

@@ -104,6 +104,7 @@ ROWS = {
     'socket/kind-file-own': ['socket/kind-file-state', 'base/handle', 'base/pipe-signal',
                              'base/thread'],
     'socket/kind-message': ['socket/flight', 'socket/intake', 'socket/kind', 'socket/system'],
+    'socket/joined': ['socket/control', 'socket/intake', 'socket/kind', 'socket/kind-message'],
     'socket/bundle': ['socket/core'],
     'socket/kind-socket': ['socket/bundle', 'socket/flight', 'socket/kind', 'socket/system',
                            'engine/uring-compat'],
@@ -113,7 +114,7 @@ ROWS = {
                    'socket/kind-socket', 'socket/system'],
     'socket/transmit': ['socket/direct', 'socket/kind', 'socket/run'],
     'socket/own-operation': ['socket/system', 'socket/transmit', 'service/operation'],
-    'socket/kind-datagram': ['socket/flight', 'socket/kind', 'socket/kind-message',
+    'socket/kind-datagram': ['socket/flight', 'socket/joined', 'socket/kind', 'socket/kind-message',
                              'socket/kind-socket', 'socket/run', 'socket/system'],
     'socket/kind-file-read': ['socket/intake', 'socket/kind-file-own', 'socket/kind-file-state',
                               'socket/kind-socket', 'socket/system', 'engine/uring-compat'],
@@ -134,7 +135,7 @@ ROWS = {
     'socket/kind-find': ['socket/kind', 'socket/kind-datagram', 'socket/kind-file',
                          'socket/kind-record', 'socket/kind-stream', 'socket/system'],
     'socket/option': ['socket/core', 'socket/receive'],
-    'socket/read': ['socket/intake', 'socket/kind', 'socket/receive'],
+    'socket/read': ['socket/intake', 'socket/joined', 'socket/kind', 'socket/receive'],
     'socket/sent': ['socket/control', 'socket/failure', 'socket/flight', 'socket/kind',
                     'socket/output', 'socket/poll', 'socket/system'],
     'socket/release': ['socket/core', 'socket/dispatch', 'socket/intake', 'socket/kind',
@@ -146,9 +147,9 @@ ROWS = {
                     'socket/sent'],
     'socket/prepare': ['socket/core', 'socket/poll', 'socket/receive', 'socket/release',
                        'socket/send'],
-    'socket/create': ['socket/dispatch', 'socket/failure', 'socket/kind-find', 'socket/poll',
-                      'socket/prepare', 'socket/receive', 'socket/release', 'socket/system',
-                      'memory/ring-pool'],
+    'socket/create': ['socket/dispatch', 'socket/failure', 'socket/joined', 'socket/kind-find',
+                      'socket/poll', 'socket/prepare', 'socket/receive', 'socket/release',
+                      'socket/system', 'memory/ring-pool'],
 }
 
 # header: the files beside its own that define what it declares. Who may include it may call them.
