@@ -185,15 +185,6 @@ void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length)
 
 /* ---- out ---- */
 
-struct FastBuffer* FastIntakePop(struct FastSocket* socket)
-{
-    struct FastInboundQueue* queue = &socket->inbound.queue;
-    size_t before = queue->length;
-    struct FastBuffer* chunk = FastInboundPop(queue);
-    FastRingTakeInbound(socket->ring, before - queue->length);
-    return chunk;
-}
-
 void FastIntakeDrop(struct FastSocket* socket)
 {
     struct FastBuffer* chunk = FastIntakePop(socket);

@@ -76,9 +76,17 @@ bool FastIntakeMessage(struct FastSocket* socket, const struct io_uring_cqe* com
 /* Queues length bytes of a buffer that did not come from the provider, and is ours now. */
 void FastIntakeBuffer(struct FastSocket* socket, void* data, size_t length);
 
-/* Take the first chunk off, whatever of it is unread: it is the caller's now, or it is dropped. Or
- * drop them all. */
-struct FastBuffer* FastIntakePop(struct FastSocket* socket);
+/* Takes the first chunk off, whatever of it is unread; the caller's now. */
+static inline struct FastBuffer* FastIntakePop(struct FastSocket* socket)
+{
+    struct FastInboundQueue* queue = &socket->inbound.queue;
+    size_t before = queue->length;
+    struct FastBuffer* chunk = FastInboundPop(queue);
+    FastRingTakeInbound(socket->ring, before - queue->length);
+    return chunk;
+}
+
+/* Drop it, or all of them. */
 void FastIntakeDrop(struct FastSocket* socket);
 void FastIntakeDropAll(struct FastSocket* socket);
 

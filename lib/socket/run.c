@@ -32,7 +32,6 @@
 enum
 {
     RUN_MAX = 64,           /* datagrams that every kernel joins */
-    RUN_MAX_BYTES = 65000,  /* of a run: what IPv4 with options has room for */
     RUN_MAX_COPY = 4 << 10, /* bytes of a handed-over buffer that are copied into a run */
     RUN_MIN_PIECE = 1024,   /* memory of a message that others may be copied behind */
     RUN_START = 256,        /* sends that start together at most */
@@ -57,47 +56,18 @@ static bool isJoinable(const struct FastSocket* socket, const struct FastParts* 
            !FastSocketLends(socket, parts->size);
 }
 
-/* Mostly it is an address of IPv4, which is compared without a call. */
-static inline bool isNamed(const struct FastMessage* run, const void* name, socklen_t length)
-{
-    if (run->nameLength != length)
-        return false;
-    if (length == sizeof(struct sockaddr_in))
-        return name != NULL && memcmp(run->name, name, sizeof(struct sockaddr_in)) == 0;
-    return length == 0 || (name != NULL && memcmp(run->name, name, length) == 0);
-}
-
 /* A shorter datagram ends a run: the kernel cuts at equal distances. */
-static inline bool hasRoom(const struct FastMessage* run, size_t size, int flags)
-{
-    const struct FastItem* item = &run->item;
-    return item->room >= size && item->state == FAST_ITEM_QUEUED && size <= run->segment &&
-           run->together > item->messages && item->length + size <= RUN_MAX_BYTES &&
-           item->flags == flags;
-}
-
 static bool fits(const struct FastMessage* run, const struct FastParts* parts, int flags)
 {
-    return hasRoom(run, parts->size, FastItemFlags(flags)) &&
-           isNamed(run, parts->name, parts->nameLength);
-}
-
-/* Gives the place for one more, which is there already as far as the queue knows. */
-static inline void* extend(struct FastOutboundQueue* queue, struct FastMessage* run, size_t size)
-{
-    struct FastItem* item = &run->item;
-    void* place = item->data + item->length;
-    item->length += size;
-    item->room = size == run->segment ? item->room - (uint32_t)size : 0;
-    item->messages++;
-    queue->length += size;
-    return place;
+    return FastRunHasRoom(run, parts->size, FastItemFlags(flags)) &&
+           run->nameLength == parts->nameLength &&
+           (run->nameLength == 0 || memcmp(run->name, parts->name, run->nameLength) == 0);
 }
 
 static void join(struct FastOutboundQueue* queue, struct FastMessage* run,
                  const struct FastParts* parts)
 {
-    FastVectorCopy(extend(queue, run, parts->size), parts->vector, 0, parts->size);
+    FastVectorCopy(FastRunExtend(queue, run, parts->size), parts->vector, 0, parts->size);
 }
 
 /* Room for as many more as lately went together, or twice what the one before it has, in what the
@@ -108,7 +78,7 @@ static size_t roomFor(const struct FastOutbound* outbound, const struct FastPart
     size_t first = RUN_OVERHEAD + parts->size;
     size_t before = last != NULL ? 2 * (size_t)last->item.messages : 0;
     size_t more = (before > outbound->run ? before : outbound->run) * parts->size;
-    size_t most = RUN_MAX_BYTES > parts->size ? RUN_MAX_BYTES - parts->size : 0;
+    size_t most = FAST_RUN_MAX_BYTES > parts->size ? FAST_RUN_MAX_BYTES - parts->size : 0;
     size_t piece = RUN_MIN_PIECE;
     while (piece < first + (more < most ? more : most))
         piece *= 2;
@@ -168,20 +138,6 @@ __attribute__((noinline)) static int appendApart(struct FastSocket* socket,
     if (joinable && parts->buffer != NULL)
         ReleaseFastBuffer(parts->buffer); /* its bytes were copied */
     return 0;
-}
-
-/* Its size is no larger than that of one which was found right. */
-bool FastRunJoin(struct FastOutboundQueue* queue, const void* name, socklen_t length,
-                 const void* data, size_t size)
-{
-    struct FastItem* last = queue->last;
-    if (last == NULL || last->order != FAST_ORDER_DESTINATION || size == 0)
-        return false;
-    struct FastMessage* run = FastItemMessage(last);
-    if (!hasRoom(run, size, 0) || !isNamed(run, name, length))
-        return false;
-    memcpy(extend(queue, run, size), data, size);
-    return true;
 }
 
 int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int flags)

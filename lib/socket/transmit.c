@@ -137,10 +137,13 @@ __attribute__((noinline)) static int transmitAny(struct FastSocket* socket,
                                                  struct sockaddr* address, socklen_t length,
                                                  const void* data, size_t size, int flags)
 {
-    if (!isDatagram(socket, data, flags) || checkLimit(socket) != 0 ||
-        !FastRunJoin(&socket->outbound->queue, address, length, data, size))
+    void* place = isDatagram(socket, data, flags) && checkLimit(socket) == 0
+                      ? FastRunJoin(&socket->outbound->queue, address, length, size)
+                      : NULL;
+    if (place == NULL)
         return transmitData(socket, address, length, data, size, flags);
     FastSocketDefer(socket, FAST_DUE_SEND);
+    memcpy(place, data, size);
     return 0;
 }
 

@@ -280,11 +280,26 @@ CASE_ROUNDS(datagram, isNotJoinedByItsAddress, 3)
     memset(&address.sin6_addr.s6_addr[10], 0xff, 2);
     openDatagram(0, 0);
     ck_assert_int_eq(transmitName(&address, length, SMALL, 0), 0);
+    ck_assert_int_eq(transmitName(NULL, length, SMALL, 0), -EINVAL);
     address.sin6_scope_id = round == 1;
     if (round == 2)
         length = 0;
     ck_assert_int_eq(transmitName(&address, length, SMALL, 0), 0);
     expectQueue(round == 0 ? 1 : 2, 2 * SMALL);
+}
+
+/* One that is longer than it need be isn't taken for the same unseen. */
+CASE_ROUNDS(datagram, isJoinedByALongAddress, 2)
+{
+    struct sockaddr_in address = internet4(PORT);
+    struct sockaddr_storage storage = {0};
+    openDatagram(0, 0);
+    memcpy(&storage, &address, sizeof(address));
+    ck_assert_int_eq(transmitName(&storage, sizeof(storage), SMALL, 0), 0);
+    address = internet4(PORT + (unsigned)round);
+    memcpy(&storage, &address, sizeof(address));
+    ck_assert_int_eq(transmitName(&storage, sizeof(storage), SMALL, 0), 0);
+    expectQueue(1 + (size_t)round, 2 * SMALL);
 }
 
 CASE(datagram, isJoinedUpToTheLargestRun)
