@@ -18,8 +18,8 @@ void FastControlCloseRights(void* control, size_t size);
  * ever. Any alignment. */
 void FastControlCloseReceived(const void* control, size_t size);
 
-/* The size of each of joined datagrams (UDP_GRO) that received control data tells; 0: it tells none.
- * others: whether there is something else. Any alignment. */
+/* The size of each of joined datagrams (UDP_GRO) that received control data tells; 0: it tells
+ * none. others: whether there is something else. Any alignment. */
 size_t FastControlFindSegment(const void* control, size_t size, bool* others);
 
 /* Whether it names a TLS record's type, which each piece of the record needs. */
