@@ -7,8 +7,8 @@
 #include "socket/kind.h"
 
 /* Looks at the descriptor. files: takes those that are no sockets, too. apart: what the kernel
- * joins is to be taken apart. 0; -EOPNOTSUPP (a kind whose data does not come by receiving), -ENOTSOCK or
- * -EBADF. Nothing is changed. */
+ * joins is to be taken apart. 0; -EOPNOTSUPP (a kind whose data does not come by receiving),
+ * -ENOTSOCK or -EBADF. Nothing is changed. */
 int FastKindFind(int handle, bool files, bool apart, struct FastFinding* finding);
 
 /* Finds connection and error, which is taken from the descriptor. 0, or -ENOTCONN: there never was

@@ -4,8 +4,8 @@
  * Good path: the descriptor is taken from its user, its entry is read into an item, and the item is
  * queued like any other. A stream's bytes are then gathered with those before and behind them; any
  * other send becomes a message of the queue; short counts, flags and zero copy are as for
- * everything else. An operation that is no send becomes a barrier, which runs
- * alone and whose completion goes to the descriptor's own function.
+ * everything else. An operation that is no send becomes a barrier, which runs alone and whose
+ * completion goes to the descriptor's own function.
  *
  * Failures: descriptor and buffer are consumed, and the errno is returned, but for a descriptor
  * that is not ours to free: a foreign ring's, a foreign thread's, or one in flight.
