@@ -165,7 +165,7 @@ __attribute__((noinline)) static int begin(struct FastSocket* socket, struct soc
     struct FastBufferPool* pool = FastSocketOutboundPool(socket);
     void* place = isStream(socket) ? FastOutboundBegin(&socket->outbound->queue, pool, size) : NULL;
     if (place == NULL)
-        return transmitAny(socket, address, length, data, size, flags);
+        return transmitData(socket, address, length, data, size, flags);
     FastSocketCountOn(socket);
     FastSocketDefer(socket, FAST_DUE_SEND);
     memcpy(place, data, size);
