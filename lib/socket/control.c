@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -150,10 +149,6 @@ void FastControlCloseReceived(const void* control, size_t size)
 }
 
 /* ---- joined datagrams ---- */
-
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 size_t FastControlFindSegment(const void* control, size_t size, bool* others)
 {

@@ -4,8 +4,13 @@
 #ifndef FASTSOCKET_SOCKET_CONTROL_H
 #define FASTSOCKET_SOCKET_CONTROL_H
 
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 /* Duplicates the descriptors (SCM_RIGHTS) in control data, in place. 0, -EBADF, -EMFILE, or -EINVAL
  * (not control data, or too many); on failure none is left open. */

@@ -16,6 +16,7 @@
  */
 #include "socket/kind-find.h"
 
+#include "socket/control.h"
 #include "socket/kind-datagram.h"
 #include "socket/kind-file.h"
 #include "socket/kind-record.h"
@@ -27,12 +28,7 @@
 #include <linux/sctp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <poll.h>
-
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 enum
 {
