@@ -294,27 +294,11 @@ CASE(direct, leavesBuffersToTheQueue)
     expectQueued();
 }
 
-static void transmitControl(size_t size)
-{
-    union
-    {
-        struct cmsghdr header;
-        uint8_t space[CMSG_SPACE(sizeof(int))];
-    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-                            .cmsg_type = SCM_RIGHTS}};
-    struct iovec vector = {.iov_base = bytes + queued, .iov_len = size};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
-    memcpy(CMSG_DATA(&control.header), &peer, sizeof(peer));
-    ck_assert_int_eq(TransmitFastSocketMessage(self, &message, 0), 0);
-    queued += size;
-}
-
 /* Of the transmit itself, or queued in front of it. */
 CASE_ROUNDS(direct, leavesControlDataToTheQueue, 2)
 {
     openAnswering(ALL);
-    transmitControl(round == 0 ? MUCH : SMALL);
+    transmitControl(round == 0 ? MUCH : SMALL, SOL_SOCKET, SCM_RIGHTS, peer);
     expectQueued();
     transmit(MUCH, 0);
     expectQueued();

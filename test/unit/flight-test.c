@@ -96,26 +96,15 @@ CASE(flight, resumesAShortCount)
 /* Control data goes with the first byte, and no neighbour's bytes do. */
 CASE(flight, sendsAMessageAlone)
 {
-    union
-    {
-        struct cmsghdr header;
-        uint8_t space[CMSG_SPACE(sizeof(int))];
-    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-                            .cmsg_type = SCM_RIGHTS}};
-    struct iovec vector = {.iov_base = bytes + SMALL, .iov_len = SMALL};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
     openStream(0);
-    memcpy(CMSG_DATA(&control.header), &peer, sizeof(peer));
     transmit(SMALL, 0);
-    ck_assert_int_eq(TransmitFastSocketMessage(self, &message, 0), 0);
-    queued += SMALL;
+    transmitControl(SMALL, SOL_SOCKET, SCM_RIGHTS, peer);
     transmit(SMALL, 0);
     run();
     expectSend(1, IORING_OP_SEND, 0, SMALL);
     complete(0, SMALL, 0);
     expectSend(2, IORING_OP_SENDMSG, SMALL, SMALL);
-    ck_assert_uint_eq(sends[1].controlLength, sizeof(control));
+    ck_assert_uint_eq(sends[1].controlLength, CMSG_SPACE(sizeof(int)));
     complete(1, SMALL - 1, 0);
     expectSend(3, IORING_OP_SEND, 2 * SMALL - 1, 1);
     complete(2, 1, 0);

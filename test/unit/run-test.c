@@ -170,28 +170,13 @@ CASE(run, copiesSmallBuffers)
     expectSend(2, IORING_OP_SEND, 2 * SMALL, LARGE);
 }
 
-static void transmitWithControl(void)
-{
-    union
-    {
-        struct cmsghdr header;
-        uint8_t space[CMSG_SPACE(sizeof(int))];
-    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = IPPROTO_IP,
-                            .cmsg_type = IP_TTL}};
-    struct iovec vector = {.iov_base = bytes + queued, .iov_len = SMALL};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
-    ck_assert_int_eq(TransmitFastSocketMessage(self, &message, 0), 0);
-    queued += SMALL;
-}
-
 /* §2.4 Message control data: of the user's, with nobody else */
 CASE(run, leavesControlDataAlone)
 {
     openDatagram(0, 0);
     transmit(SMALL, 0);
-    transmitWithControl();
-    transmitWithControl();
+    transmitControl(SMALL, IPPROTO_IP, IP_TTL, 0);
+    transmitControl(SMALL, IPPROTO_IP, IP_TTL, 0);
     transmitMany(2, SMALL);
     run();
     ck_assert_uint_eq(sendCount, 4);

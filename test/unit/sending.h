@@ -224,6 +224,23 @@ static inline void transmit(size_t size, int flags)
     queued += size;
 }
 
+/* A message with one int of control data. */
+static inline void transmitControl(size_t size, int level, int type, int value)
+{
+    union
+    {
+        struct cmsghdr header;
+        uint8_t space[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = level,
+                            .cmsg_type = type}};
+    struct iovec vector = {.iov_base = bytes + queued, .iov_len = size};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    memcpy(CMSG_DATA(&control.header), &value, sizeof(value));
+    ck_assert_int_eq(TransmitFastSocketMessage(self, &message, 0), 0);
+    queued += size;
+}
+
 /* To be gathered from memory of its own. */
 static inline void transmitBuffer(size_t size)
 {

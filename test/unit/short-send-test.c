@@ -115,18 +115,6 @@ CASE(shortSend, goesOnAfterAPart)
     ck_assert_int_eq(drained, 0);
 }
 
-/* What was joined meanwhile is still to go out. */
-CASE(shortSend, goesOnWithWhatWasJoined)
-{
-    openStream(0);
-    transmit(SMALL, 0);
-    run();
-    transmit(SMALL, 0);
-    complete(0, SMALL, 0);
-    expectSend(2, IORING_OP_SEND, SMALL, SMALL);
-    ck_assert_int_eq(drained, 0);
-}
-
 /* A marker has no bytes, and is there all the same. */
 CASE(shortSend, keepsAMarkerBehindIt)
 {

@@ -187,23 +187,6 @@ CASE(shortTransmit, fillsAPieceAndNoMore)
     expectSend(2, sends[1].opcode, size + 1, 3 * PIECE);
 }
 
-/* With control data. */
-static void transmitMessage(void)
-{
-    union
-    {
-        struct cmsghdr header;
-        uint8_t space[CMSG_SPACE(sizeof(int))];
-    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-                            .cmsg_type = SCM_RIGHTS}};
-    struct iovec vector = {.iov_base = bytes + queued, .iov_len = SMALL};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
-    memcpy(CMSG_DATA(&control.header), &peer, sizeof(peer));
-    ck_assert_int_eq(TransmitFastSocketMessage(self, &message, 0), 0);
-    queued += SMALL;
-}
-
 /* Bytes with a flag, and messages, are not joined by those behind them. */
 CASE(shortTransmit, keepsKindsApart)
 {
@@ -215,14 +198,15 @@ CASE(shortTransmit, keepsKindsApart)
     complete(0, SMALL, 0);
     expectSend(2, IORING_OP_SEND, SMALL, SMALL);
     complete(1, SMALL, 0);
-    transmitMessage();
+    transmitControl(SMALL, SOL_SOCKET, SCM_RIGHTS, peer);
     transmit(SMALL, 0);
     run();
     expectSend(3, IORING_OP_SENDMSG, 2 * SMALL, SMALL);
     complete(2, SMALL, 0);
     expectSend(4, IORING_OP_SEND, 3 * SMALL, SMALL);
     complete(3, SMALL, 0);
-    transmitMessage(); /* alone: with its control data all the same */
+    /* alone: with its control data all the same */
+    transmitControl(SMALL, SOL_SOCKET, SCM_RIGHTS, peer);
     run();
     expectSend(5, IORING_OP_SENDMSG, 4 * SMALL, SMALL);
     ck_assert_uint_gt(sends[4].controlLength, 0);
