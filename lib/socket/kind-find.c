@@ -1,11 +1,12 @@
 /*
  * What kind of socket a descriptor is, and what may be asked of it.
  *
- * Good path: type, family and protocol are asked once, at creation. The type tells how it is read:
- * as bytes, as messages of a connection, or as messages each on its own. The family and the
- * protocol tell which of the sharper tools are known to work with it: the traits, which the other
- * files ask. A family that nobody has tried gets none of them: single buffers, short sends resumed,
- * no zero copy, and poll(2) for its state.
+ * Good path: type, family and protocol are asked once, at creation; one of TCP tells all that is
+ * asked, and whether it is connected, by its state. The type tells how it is read: as bytes, as
+ * messages of a connection, or as messages each on its own. The family and the protocol tell which
+ * of the sharper tools are known to work with it: the traits, which the other files ask. A family
+ * that nobody has tried gets none of them: single buffers, short sends resumed, no zero copy, and
+ * poll(2) for its state.
  *
  * Two kinds are not what their type says. SCTP keeps the borders of messages on its one-to-one
  * sockets, which call themselves streams; and its one-to-many sockets, which call themselves
@@ -44,17 +45,35 @@ struct look
     int domain;
     int protocol;
     int listening;
+    uint8_t tcpState; /* 0 = none: it is not of TCP */
 };
 
 /* ---- the descriptor ---- */
 
+/* Servers make a socket for each connection, and nearly all are of TCP: each question is a system
+ * call of every connection. Other families have a protocol of this number too, but no such state.
+ * AF_INET stands for AF_INET6 too, which streams don't tell apart. */
+static bool lookAtTcp(int handle, struct look* look)
+{
+    struct tcp_info information = {0};
+    if (look->protocol != IPPROTO_TCP || !FastSystemGetTcp(handle, &information))
+        return false;
+    look->type = SOCK_STREAM;
+    look->domain = AF_INET;
+    look->listening = information.tcpi_state == TCP_LISTEN;
+    look->tcpState = information.tcpi_state;
+    return true;
+}
+
 static int lookAt(int handle, struct look* look)
 {
-    int result = FastSystemGetNumber(handle, SOL_SOCKET, SO_TYPE, &look->type);
+    int result = FastSystemGetNumber(handle, SOL_SOCKET, SO_PROTOCOL, &look->protocol);
+    if (result == 0 && lookAtTcp(handle, look))
+        return 0;
+    if (result == 0)
+        result = FastSystemGetNumber(handle, SOL_SOCKET, SO_TYPE, &look->type);
     if (result == 0)
         result = FastSystemGetNumber(handle, SOL_SOCKET, SO_DOMAIN, &look->domain);
-    if (result == 0)
-        result = FastSystemGetNumber(handle, SOL_SOCKET, SO_PROTOCOL, &look->protocol);
     if (result == 0)
         result = FastSystemGetNumber(handle, SOL_SOCKET, SO_ACCEPTCONN, &look->listening);
     return result;
@@ -178,11 +197,14 @@ static void findTraits(const struct look* look, struct FastFinding* finding)
 
 /* ---- its connection ---- */
 
-static bool tcpIsConnecting(int handle)
+static bool tcpIsConnecting(const struct FastFinding* finding)
 {
-    struct tcp_info information = {0};
-    return FastSystemGetTcp(handle, &information) &&
-           (information.tcpi_state == TCP_SYN_SENT || information.tcpi_state == TCP_SYN_RECV);
+    return finding->tcpState == TCP_SYN_SENT || finding->tcpState == TCP_SYN_RECV;
+}
+
+static bool tcpIsConnected(const struct FastFinding* finding)
+{
+    return finding->tcpState != 0 && finding->tcpState != TCP_CLOSE;
 }
 
 /* A family without names of peers has no connections that could lack. */
@@ -209,11 +231,11 @@ int FastKindFindConnection(int handle, struct FastFinding* finding)
 {
     if (!(finding->traits & FAST_TRAIT_CONNECTED))
         return 0;
-    if (finding->traits & FAST_TRAIT_TCP && tcpIsConnecting(handle)) {
+    if (tcpIsConnecting(finding)) {
         finding->connection = FAST_CONNECTION_BEGUN;
         return 0;
     }
-    if (hasPeer(handle))
+    if (tcpIsConnected(finding) || hasPeer(handle))
         return 0;
     finding->error = (uint16_t)FastSystemTakeError(handle);
     if (finding->error != 0)
@@ -232,10 +254,11 @@ int FastKindFindConnection(int handle, struct FastFinding* finding)
 
 static int findSocket(int handle, bool apart, struct FastFinding* finding)
 {
-    struct look look;
+    struct look look = {0};
     int result = lookAt(handle, &look);
     if (result < 0)
         return result;
+    finding->tcpState = look.tcpState;
     finding->kind = isRefused(&look) ? NULL : kindOf(&look);
     if (finding->kind == NULL)
         return -EOPNOTSUPP;

@@ -313,6 +313,13 @@ static void abortAssociation(int handle)
     (void)FastSystemSend(handle, &message, 0);
 }
 
+/* Each side has told the other that nothing more comes from it. */
+static bool isOver(const struct FastSocket* socket)
+{
+    return socket->shutdown == FAST_SHUTDOWN_DONE && socket->inbound.end == FAST_INPUT_ENDED &&
+           !FastSocketHasFailed(socket);
+}
+
 /* For everyone: a forked child may have the descriptor too, and close() alone says nothing then. */
 void FastKindEnd(struct FastSocket* socket, bool reset)
 {
@@ -321,7 +328,8 @@ void FastKindEnd(struct FastSocket* socket, bool reset)
     else if (reset && FastSocketHas(socket, FAST_TRAIT_SCTP))
         abortAssociation(socket->handle);
     else {
-        FastSystemShutdown(socket->handle, SHUT_RDWR); /* others know no reset */
+        if (!isOver(socket))
+            FastSystemShutdown(socket->handle, SHUT_RDWR); /* others know no reset */
         makeCloseQuick(socket->handle);
     }
 }

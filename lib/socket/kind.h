@@ -70,6 +70,7 @@ struct FastFinding
     uint16_t fileState;  /* of a file, for its initialize */
     uint16_t maxWrites;  /* of a file: writes that may be put together; 0 = any number */
     uint8_t connection;  /* enum FastConnection */
+    uint8_t tcpState;    /* when it was looked at; 0 = it is not of TCP */
     uint16_t error;      /* of a connection that has failed already */
 };
 

@@ -74,7 +74,9 @@ static void startDraining(struct FastSocket* socket)
         endWithoutBound(socket);
         return;
     }
-    FastSystemShutdown(socket->handle, SHUT_WR);
+    if (socket->shutdown != FAST_SHUTDOWN_DONE)
+        FastSystemShutdown(socket->handle, SHUT_WR);
+    socket->shutdown = FAST_SHUTDOWN_DONE;
     FastSocketEnterStage(socket, FAST_STAGE_DRAINING);
     FastStallWatch(socket, RELEASE_DRAIN_MS, cancelAll);
 }

@@ -30,12 +30,9 @@ int FastSystemGetFlags(int handle)
 
 void FastSystemSetCloseOnExec(int handle)
 {
-    (void)fcntl(handle, F_SETFD, fcntl(handle, F_GETFD) | FD_CLOEXEC);
-}
-
-int FastSystemCheck(int handle)
-{
-    return fcntl(handle, F_GETFD) < 0 ? -EBADF : 0;
+    int flags = fcntl(handle, F_GETFD);
+    if (flags >= 0 && !(flags & FD_CLOEXEC))
+        (void)fcntl(handle, F_SETFD, flags | FD_CLOEXEC);
 }
 
 /* After EINTR the descriptor is closed all the same; a second try would close somebody else's. */

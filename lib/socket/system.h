@@ -26,9 +26,6 @@ int FastSystemPoll(int handle, short events);
 int FastSystemGetFlags(int handle);
 void FastSystemSetCloseOnExec(int handle);
 
-/* Whether the number is an open descriptor: 0 or -EBADF. */
-int FastSystemCheck(int handle);
-
 /* Closes it. An error says nothing that could still be done. */
 void FastSystemClose(int handle);
 

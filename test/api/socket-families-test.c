@@ -798,6 +798,25 @@ CASE(families, datagramPings)
         ping(SOCK_DGRAM, loopback6(), 0, "six");
 }
 
+/* §2.2 other kinds: a raw socket of TCP has messages, and no connection that could lack */
+CASE(families, rawSeesTcp)
+{
+    int pair[2];
+
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
+    openRecorded(&scene, socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP), NULL, 0,
+                 &scene.ours);
+    pairTcp(pair); /* three packets */
+    waitInput(&scene.ours, 1);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).receivedMessages, 3);
+    ck_assert_int_eq(scene.ours.err, 0);
+    ck_assert_int_eq(scene.ours.hup, 0);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* §2.1 POLLERR non-fatal (datagram): a message that is too long for a raw socket is that
  * message's error */
 CASE(families, rawTellsTooLong)

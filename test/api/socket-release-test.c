@@ -406,6 +406,42 @@ CASE(release, givesUpConnectionOfForkedCopy)
     }
 }
 
+/* Whatever the peer sends is refused. */
+static void expectRefusal(int peer)
+{
+    static const uint8_t data[1000];
+    ssize_t result = 0;
+
+    for (int count = 0; result >= 0 && count < 1000; count++) {
+        result = send(peer, data, sizeof(data), MSG_NOSIGNAL);
+        usleep(1000); /* the refusal is on its way */
+    }
+    ck_assert_int_lt(result, 0);
+    ck_assert(errno == EPIPE || errno == ECONNRESET);
+}
+
+/* §2.6 shutdown and close: whoever has ended first, a copy of the descriptor keeps nothing */
+CASE(release, endsConnectionOfCopy)
+{
+    for (int round = 0; round < 3; round++) {
+        openPair(KIND_TCP);
+        int copy = dup(GetFastSocketHandle(scene.ours.socket));
+        if (round == 0) {
+            ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+            waitFor(scene.ring, hasHungUp, &scene.ours);
+        } else if (round == 1)
+            ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), 0);
+        runIdle(scene.ring);
+        ReleaseFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring); /* it gives the peer a second */
+        ck_assert_int_eq(readToError(scene.peer), 0);
+        if (round > 0)
+            expectRefusal(scene.peer);
+        closePeer();
+        close(copy);
+    }
+}
+
 static void runChild(int round)
 {
     pid_t child = fork();

@@ -90,9 +90,11 @@ void addConnection(int handle, int client, HandleFastSocketEvent function, struc
 {
     struct Connection* connection = &world.connections[world.count++];
     *connection = (struct Connection){.handle = handle, .client = client};
+    beginCalls();
     connection->socket =
         CreateFastSocket(world.ring, world.provider, world.pool, world.pool, handle, message, 0,
                          FASTSOCKET_MODE_REGULAR, 0, function, connection);
+    endCalls();
     NEED(connection->socket != NULL);
 }
 

@@ -106,6 +106,15 @@ def instructionsOfSockets(count):
 
 
 @functools.cache
+def callsOfSockets(count):
+    """{part: system calls of one} of so many"""
+    parts = partsOf(told([calls, sockets, 'release', str(count)]))
+    if 'calls' not in parts['make']:
+        raise tap.Skip("no program can be traced here")
+    return {name: part['calls'] / count for name, part in parts.items()}
+
+
+@functools.cache
 def idle(count):
     """(bytes of a socket just made, of one that has echoed)"""
     part = partsOf(told([sockets, 'idle', str(count)]))['idle']
@@ -138,6 +147,8 @@ def measures():
         'instructions/turn': lambda: instructionsOf('echo-copied', 1, 50),
         'instructions/make': lambda: instructionsOfSockets(MANY_RELEASED)[0],
         'instructions/release': lambda: instructionsOfSockets(MANY_RELEASED)[1],
+        'calls/make': lambda: callsOfSockets(FEW_RELEASED)['make'],
+        'calls/release': lambda: callsOfSockets(FEW_RELEASED)['release'],
         'growth/echo-copied': lambda: instructionsOf('echo-copied', *MANY) /
         instructionsOf('echo-copied', *WORKS['echo-copied']),
         'growth/echo-handed': lambda: instructionsOf('echo-handed', *MANY) /

@@ -3,7 +3,7 @@
  *
  * usage: sockets idle COUNT      bytes of each: just made, and once it has echoed
  *        sockets release COUNT   parts for callgrind: making them, an echo of each, and releasing
- *                                them all at once
+ *                                them all at once; and the system calls of the first and the last
  */
 #include "counted.h"
 
@@ -91,13 +91,23 @@ static void endClients(void)
     }
 }
 
+/* What has been counted since the last time. */
+static void printPart(const char* name)
+{
+    printf("part %s\n", name);
+    fflush(stdout); /* before what calls.c prints */
+    printCalls();
+}
+
 static void runRelease(size_t count)
 {
     openWorld(count, BUFFERS, LENGTH);
     mark();
     connectAll(count, echo);
     mark();
+    printPart("make");
     echoOnce(0, count);
+    printPart("echo");
     mark();
     beginCalls();
     for (size_t index = 0; index < count; index++)
@@ -108,6 +118,7 @@ static void runRelease(size_t count)
         endClients();
     }
     mark();
+    printPart("release");
 }
 
 int main(int argc, char** argv)

@@ -12,6 +12,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/syscall.h>
 
 enum
@@ -62,7 +63,7 @@ static void look(struct io_uring_sqe* entry)
 }
 
 /* The connection is made just after it was asked for. */
-static struct Countdown peerNames;
+static struct Countdown peerNames, states;
 
 int __real_getpeername(int handle, struct sockaddr* address, socklen_t* length);
 int __wrap_getpeername(int handle, struct sockaddr* address, socklen_t* length);
@@ -94,6 +95,11 @@ int getsockopt(int handle, int level, int option, void* value, socklen_t* length
 {
     if (strange && level == SOL_SOCKET && (option == SO_DOMAIN || option == SO_PROTOCOL)) {
         *(int*)value = STRANGE;
+        return 0;
+    }
+    if (level == IPPROTO_TCP && option == TCP_INFO && countdownFails(&states)) {
+        memset(value, 0, *length);
+        ((struct tcp_info*)value)->tcpi_state = TCP_CLOSE;
         return 0;
     }
     return (int)syscall(SYS_getsockopt, handle, level, option, value, length);
@@ -388,6 +394,31 @@ CASE(kind, restsWithoutAnythingButErrors)
     close(never);
 }
 
+/* §2.6 shutdown and close: a copy of the descriptor keeps no connection that has failed for us
+ * alone, though its output was ended before */
+CASE(kind, endsWhatHasFailed)
+{
+    int never = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* not connected */
+
+    openPair(KIND_TCP);
+    int copy = dup(GetFastSocketHandle(scene.ours.socket));
+    ck_assert_int_eq(ShutdownFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    between.place = never;
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    waitFor(scene.ring, hasFailed, &scene.ours);
+    ReleaseFastSocket(scene.ours.socket);
+    waitFor(scene.ring, isNothingPending, scene.ring);
+    struct pollfd state = {.fd = copy, .events = POLLRDHUP};
+    ck_assert_int_eq(poll(&state, 1, 0), 1);
+    ck_assert_int_eq(state.revents & (POLLRDHUP | POLLHUP), POLLRDHUP | POLLHUP);
+    closePeer();
+    close(copy);
+    close(never);
+}
+
 /* §2.2 not yet connected: a connection that is made while it is looked at counts */
 CASE(kind, takesWhatIsJustConnected)
 {
@@ -397,8 +428,10 @@ CASE(kind, takesWhatIsJustConnected)
         int pair[2];
         pairKind(kinds[index], pair);
         failCall(&peerNames, 1);
+        failCall(&states, kinds[index] == KIND_TCP);
         openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
         ck_assert(!isFailureAwaited(&peerNames));
+        ck_assert(!isFailureAwaited(&states));
         sendText(pair[1], "word");
         receiveText(&scene.ours, "word");
         ReleaseFastSocket(scene.ours.socket);

@@ -12,8 +12,7 @@ def unknownOption(tree):
 
 
 def notCloseOnExec(tree):
-    tree.replace('lib/socket/system.c', 'fcntl(handle, F_GETFD) | FD_CLOEXEC',
-                 'fcntl(handle, F_GETFD)')
+    tree.replace('lib/socket/system.c', 'flags | FD_CLOEXEC', 'flags')
 
 
 def statisticsSwapped(tree):
