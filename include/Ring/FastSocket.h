@@ -193,12 +193,11 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  * A plain datagram socket (message NULL) needs 16 bytes of each buffer for a header of the
  * kernel's: a buffer of length bytes receives datagrams up to length - 16 whole.
  *
- * UDP_GRO: the kernel may then join several datagrams of one source in one buffer. Since 1.1, where
- * it is on at creation (it is not asked later) and message has no room for control data, they are
- * read one by one all the same. A buffer then needs 256 bytes more (or EINVAL): give the provider
- * buffers of 66 KiB, since the kernel joins up to 64 KiB; of what is longer than its buffer the
- * datagrams behind its end are lost, and counted in receivedTruncated with the one that was cut.
- * Who gives room for control data gets them joined, and finds their size there (UDP_GRO).
+ * UDP_GRO: the kernel may then join several datagrams of one source, up to 64 KiB, in one buffer.
+ * Since 1.1 they are read one by one all the same, where the option is on at creation (it is not
+ * asked later), message has no room for control data, and the provider's buffers have room for
+ * all: 65 807 bytes and the room for a name, so give it buffers of 66 KiB. Otherwise they come as
+ * the kernel has joined them; who gives room for control data finds their size there (UDP_GRO).
  *
  * Options set before control returns to the loop are in force before the first byte is received.
  *

@@ -121,13 +121,16 @@ static struct FastInboundRules rulesOf(const struct FastFinding* finding,
     return FastInboundMakeRules(packets ? FAST_INBOUND_PACKETS : FAST_INBOUND_BYTES, 0);
 }
 
-/* Joined datagrams need more of a buffer than the user knows of. */
-static int checkRoom(const struct FastCommon* common, const struct FastFinding* finding)
+/* Joined datagrams are taken apart for who has no room for control data to do it himself, and whose
+ * buffers hold all that may be joined: others would lose what version 1.0 gave them. */
+static bool takesApart(const struct FastRingBufferProvider* provider, const struct msghdr* message)
 {
-    return finding->kind->traits & FAST_TRAIT_JOINED &&
-                   common->inbound.headroom >= FastProviderLength(common->provider)
-               ? -EINVAL
-               : 0;
+    size_t headroom = sizeof(struct io_uring_recvmsg_out) + FAST_JOINED_ROOM;
+    if (message != NULL && message->msg_controllen > 0)
+        return false;
+    if (message != NULL)
+        headroom += message->msg_namelen;
+    return provider != NULL && FastProviderLength(provider) >= headroom + FAST_JOINED_MAX;
 }
 
 static void initializeConnection(struct FastSocket* socket, const struct FastFinding* finding)
@@ -213,18 +216,14 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
         .releaseMs = CREATE_RELEASE_MS,
         .maxMessages = limit < CREATE_MAX_MESSAGES ? limit : CREATE_MAX_MESSAGES,
     };
-    /* Who has room for control data takes joined datagrams apart himself. */
-    bool apart = message == NULL || message->msg_controllen == 0;
     int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);
     if (result == 0)
-        result = FastKindFind(handle, mode & FASTSOCKET_MODE_FILE_IO, apart, &finding);
-    if (result == 0) {
-        common.inbound = rulesOf(&finding, message);
-        result = checkRoom(&common, &finding);
-    }
+        result = FastKindFind(handle, mode & FASTSOCKET_MODE_FILE_IO,
+                              takesApart(provider, message), &finding);
     if (result < 0)
         goto failed;
     common.kind = finding.kind;
+    common.inbound = rulesOf(&finding, message);
     if (finding.maxWrites > 0)
         common.maxMessages = finding.maxWrites;
     socket = make(ring, &common, message);

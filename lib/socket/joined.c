@@ -5,9 +5,9 @@
  * stay where they are until they are read: the queue's offset is where the next one begins, and the
  * chunk goes with the last one.
  *
- * Failures: joined datagrams that are longer than the buffer lose those behind it, which are
- * counted; the one that was cut is a truncated one like any other. No memory for a copy: the
- * datagram stays, and POLLIN is told again.
+ * Failures: a kernel that joins more than the buffer holds, which none does, loses those behind
+ * it, which are counted; the one that was cut is a truncated one like any other. No memory for a
+ * copy: the datagram stays, and POLLIN is told again.
  *
  * The note: the true length of all in the lower half; the size of each but the last, which may be
  * shorter, in the upper one, 0 of what was not joined.

@@ -11,6 +11,7 @@ enum
     /* Bytes for control data in each buffer, between name and payload. What options of the user's
      * may put before UDP_GRO (time stamps, lost datagrams, mark, priority) has room with it. */
     FAST_JOINED_ROOM = 256,
+    FAST_JOINED_MAX = 65535, /* bytes that the kernel joins */
 };
 
 /* Makes what was received ready for the queue, as FastMessageTake. */
