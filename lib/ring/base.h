@@ -241,8 +241,10 @@ static inline unsigned FastRingRoom(const struct FastRing* ring)
     return FastEngineRoom(ring->engine);
 }
 
-/* Memory for message headers and io vectors of entries reserved in this phase: valid until the next
- * enter. NULL when it is used up: return false from the task's function. At most 64 KiB each. */
+/* Memory for message headers and io vectors of entries reserved in this phase, which the kernel
+ * copies as they enter: valid until the next enter. Not for control data, which it reads whenever
+ * it tries the operation. NULL when it is used up: return false from the task's function. At most
+ * 64 KiB each. */
 void* FastRingScratch(struct FastRing* ring, size_t size);
 
 /* Prepares the cancellation of what has target as its user_data. operation reports the result,

@@ -107,6 +107,9 @@ struct FastMessage
     uint16_t segment; /* bytes of each datagram but the last; 0: this one stays alone */
     uint16_t refused; /* the errno of several together, if that may be why; 0: none */
     uint32_t epoch;   /* of the queue, when it was appended */
+    /* Of a run: control data that has it taken apart. The kernel reads it whenever it tries to
+     * send, maybe long after it entered. */
+    _Alignas(struct cmsghdr) uint8_t cut[CMSG_SPACE(sizeof(uint16_t))];
     struct FastDestination destination;
     struct FastMessage* ahead;  /* the one before it to the same destination; NULL: it has left */
     struct FastMessage* behind; /* the one behind it */

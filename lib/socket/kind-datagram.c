@@ -212,13 +212,24 @@ static void passDoubt(struct FastSocket* socket, struct FastMessage* message)
     message->doubt = 0;
 }
 
-/* Whether a message is made again to see whose errno it has met. */
-static bool doubts(struct FastSocket* socket, struct FastMessage* message, int error)
+/* The same after another errno: of several that went together it may have been the joining's, which
+ * the user hears nothing of. */
+static void passDoubtOf(struct FastSocket* socket, const struct FastFlight* flight)
 {
+    struct FastMessage* message = flight->message;
+    if (FastRunIsJoined(flight) && FastRunMayRefuse(message->doubt))
+        message->doubt = 0;
+    passDoubt(socket, message);
+}
+
+/* Whether a message is made again to see whose errno it has met. */
+static bool doubts(struct FastSocket* socket, const struct FastFlight* flight, int error)
+{
+    struct FastMessage* message = flight->message;
     if (!isDoubtful(socket, message, error))
         return false;
     if (message->doubt != error)
-        passDoubt(socket, message);
+        passDoubtOf(socket, flight);
     message->doubt = error;
     message->doubts++;
     socket->outbound->burst = 1; /* those behind would be canceled again */
@@ -234,7 +245,7 @@ static struct FastAnswer failMessage(struct FastSocket* socket, const struct Fas
 {
     struct FastMessage* message = flight->message;
     if (message->doubt != error)
-        passDoubt(socket, message);
+        passDoubtOf(socket, flight);
     socket->outbound->corked = false;
     socket->outbound->burst = 1; /* it has canceled those behind, and they may fail like it */
     if (FastRunIsJoined(flight)) {
@@ -271,7 +282,7 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
     if (answer.verdict != FAST_VERDICT_FAIL)
         return answer;
     if (answer.value != ENOMEM && answer.value != ENOBUFS) {
-        if (doubts(socket, message, answer.value))
+        if (doubts(socket, flight, answer.value))
             return FastAnswer(FAST_VERDICT_NOTHING, 0);
         if (FastFlightFallsBack(socket, flight, answer.value)) {
             message->doubt = 0; /* it was zero copy's */

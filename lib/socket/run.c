@@ -11,7 +11,8 @@
  * datagram by datagram: then each fails, or not, as if it had never been joined, and the user hears
  * of nothing else. Where the kernel refuses the joining (a path that takes less, a device that
  * can't do checksums), the socket joins less, or nothing any more. What the user has set on the
- * descriptor (UDP_CORK, UDP_SEGMENT) is asked for before the first run is sent, since it is his.
+ * descriptor (UDP_CORK, UDP_SEGMENT, time stamps of what is sent) is asked for before the first run
+ * is sent, since it is his.
  */
 #include "socket/run.h"
 
@@ -21,6 +22,7 @@
 #include "socket/system.h"
 
 #include <errno.h>
+#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -34,6 +36,8 @@ enum
     RUN_MAX = 64,           /* datagrams that every kernel joins */
     RUN_MAX_COPY = 4 << 10, /* bytes of a handed-over buffer that are copied into a run */
     RUN_MIN_PIECE = 1024,   /* memory of a message that others may be copied behind */
+    RUN_PAGE = 4096,
+    RUN_MAX_AHEAD = 64,     /* pages of room, before anything goes to fill them */
     RUN_START = 256,        /* sends that start together at most */
     RUN_OVERHEAD = sizeof(struct FastMessage) + sizeof(struct sockaddr_in6),
 };
@@ -70,18 +74,32 @@ static void join(struct FastOutboundQueue* queue, struct FastMessage* run,
     FastVectorCopy(FastRunExtend(queue, run, parts->size), parts->vector, 0, parts->size);
 }
 
-/* Room for as many more as lately went together, or twice what the one before it has, in what the
- * pool gives anyway. */
-static size_t roomFor(const struct FastOutbound* outbound, const struct FastParts* parts,
+/* As many as lately went together; but after a burst to one destination there may be a single one
+ * to each of many others. */
+static size_t expected(const struct FastOutbound* outbound)
+{
+    return outbound->ahead < RUN_MAX_AHEAD ? outbound->run : 0;
+}
+
+static void noteRoom(struct FastOutbound* outbound, size_t room)
+{
+    size_t ahead = outbound->ahead + room / RUN_PAGE;
+    outbound->ahead = (uint8_t)(ahead < RUN_MAX_AHEAD ? ahead : RUN_MAX_AHEAD);
+}
+
+/* Room for as many more as are expected, or twice what the one before it has, in what the pool
+ * gives anyway. */
+static size_t roomFor(struct FastOutbound* outbound, const struct FastParts* parts,
                       const struct FastMessage* last)
 {
     size_t first = RUN_OVERHEAD + parts->size;
     size_t before = last != NULL ? 2 * (size_t)last->item.messages : 0;
-    size_t more = (before > outbound->run ? before : outbound->run) * parts->size;
+    size_t more = (before > expected(outbound) ? before : expected(outbound)) * parts->size;
     size_t most = FAST_RUN_MAX_BYTES > parts->size ? FAST_RUN_MAX_BYTES - parts->size : 0;
     size_t piece = RUN_MIN_PIECE;
     while (piece < first + (more < most ? more : most))
         piece *= 2;
+    noteRoom(outbound, piece - first);
     return piece - first;
 }
 
@@ -149,8 +167,7 @@ int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int 
 
 /* ---- what was refused ---- */
 
-/* Whether an errno may say that something can't be joined. */
-static bool isRefusal(int error)
+bool FastRunMayRefuse(int error)
 {
     return error == EMSGSIZE || error == EINVAL || error == EIO || error == EOPNOTSUPP ||
            error == ENOPROTOOPT;
@@ -190,7 +207,7 @@ void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int er
 {
     if (error == EMSGSIZE)
         learn(socket->outbound, message, error);
-    else if (isRefusal(error))
+    else if (FastRunMayRefuse(error))
         message->refused = (uint16_t)error;
     split(message);
 }
@@ -215,16 +232,24 @@ struct start
     bool joins;
 };
 
-/* A corked datagram has no borders inside, and who has set a size wants his datagrams cut by it.
- * The first run asks: two system calls for each burst are a twentieth of the time that it takes. */
+/* A corked datagram has no borders inside, who has set a size wants his datagrams cut by it, and
+ * who has asked for time stamps wants one of each datagram. The first run asks: a system call for
+ * each burst is a fortieth of the time that it takes. */
+static bool isUncut(int handle)
+{
+    int cork = 0;
+    int segment = 0;
+    int stamps = 0;
+    return FastSystemGetNumber(handle, IPPROTO_UDP, UDP_CORK, &cork) == 0 && cork == 0 &&
+           FastSystemGetNumber(handle, IPPROTO_UDP, UDP_SEGMENT, &segment) == 0 && segment == 0 &&
+           FastSystemGetNumber(handle, SOL_SOCKET, SO_TIMESTAMPING, &stamps) == 0 &&
+           (stamps & SOF_TIMESTAMPING_TX_RECORD_MASK) == 0;
+}
+
 static void askDescriptor(struct start* start)
 {
     struct FastSocket* socket = start->socket;
-    int cork = 0;
-    int segment = 0;
-    if (FastSystemGetNumber(socket->handle, IPPROTO_UDP, UDP_CORK, &cork) == 0 && cork == 0 &&
-        FastSystemGetNumber(socket->handle, IPPROTO_UDP, UDP_SEGMENT, &segment) == 0 &&
-        segment == 0) {
+    if (isUncut(socket->handle)) {
         socket->traits |= FAST_TRAIT_UNCUT;
         return;
     }
@@ -241,20 +266,17 @@ static uint32_t countTogether(const struct start* start, const struct FastMessag
     return count < start->datagrams ? count : start->datagrams;
 }
 
-static bool addSegment(struct FastSocket* socket, struct FastSend* send, uint16_t segment)
+static void addSegment(struct FastMessage* message, struct FastSend* send)
 {
-    struct cmsghdr* control = FastRingScratch(socket->ring, CMSG_SPACE(sizeof(segment)));
-    if (control == NULL)
-        return false;
+    struct cmsghdr* control = (struct cmsghdr*)message->cut;
     *control = (struct cmsghdr){
         .cmsg_level = IPPROTO_UDP,
         .cmsg_type = UDP_SEGMENT,
-        .cmsg_len = CMSG_LEN(sizeof(segment)),
+        .cmsg_len = CMSG_LEN(sizeof(message->segment)),
     };
-    memcpy(CMSG_DATA(control), &segment, sizeof(segment));
+    memcpy(CMSG_DATA(control), &message->segment, sizeof(message->segment));
     send->control = control;
-    send->controlLength = CMSG_SPACE(sizeof(segment));
-    return true;
+    send->controlLength = sizeof(message->cut);
 }
 
 static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage* message)
@@ -265,7 +287,7 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
     if (run && start->joins && !FastSocketHas(socket, FAST_TRAIT_UNCUT))
         askDescriptor(start);
     if (run && message->together > 1 && message->segment > socket->outbound->joinMax &&
-        isRefusal(message->doubt))
+        FastRunMayRefuse(message->doubt))
         split(message); /* another one's refusal was this one's too */
     uint32_t count = run ? countTogether(start, message) : 1;
     bool alone = socket->outbound->inFlight == 0 && !run;
@@ -276,8 +298,8 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
         send.bytes = FastMessageLength(message, count);
         send.vector->iov_len = send.bytes;
     }
-    if (count > 1 && !addSegment(socket, &send, message->segment))
-        return NULL;
+    if (count > 1)
+        addSegment(message, &send);
     message->flight.message = message;
     message->flight.count = 1;
     start->datagrams -= count;
@@ -328,6 +350,7 @@ static struct start makeStart(struct FastSocket* socket, FastMessageFunction bef
         .datagrams = limit > 0 ? limit : UINT32_MAX,
         .joins = FastSocketHas(socket, FAST_TRAIT_JOINS),
     };
+    outbound->ahead = 0;
     outbound->burst = start.sends * 2 < RUN_START ? start.sends * 2 : RUN_START;
     return start;
 }

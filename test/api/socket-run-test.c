@@ -3,7 +3,9 @@
 #include "fixture.h"
 #include "network.h"
 
+#include <linux/errqueue.h>
 #include <linux/if_tun.h>
+#include <linux/net_tstamp.h>
 #include <liburing.h>
 #include <net/if_arp.h>
 #include <stddef.h>
@@ -256,6 +258,34 @@ CASE_ROUNDS(run, respectsTheDescriptor, 2)
     expectNothing(scene.peer);
 }
 
+/* … nor where he has asked for a time stamp of each. */
+CASE(run, leavesATimeStampForEach)
+{
+    struct sockaddr_in theirs;
+    int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE |
+                SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY;
+    openConnected(&theirs);
+    int handle = GetFastSocketHandle(scene.ours.socket);
+    ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)), 0);
+    for (uint32_t number = 0; number < 3; number++)
+        transmitTo(NULL, 0, 0, number, 64);
+    waitDrained(&scene.ours);
+    for (uint32_t number = 0; number < 3; number++) {
+        struct sock_extended_err error = {0};
+        uint8_t control[512];
+        struct msghdr message = {.msg_control = control, .msg_controllen = sizeof(control)};
+        ck_assert_int_ge(recvmsg(handle, &message, MSG_ERRQUEUE | MSG_DONTWAIT), 0);
+        for (struct cmsghdr* each = CMSG_FIRSTHDR(&message); each != NULL;
+             each = CMSG_NXTHDR(&message, each))
+            if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_RECVERR)
+                memcpy(&error, CMSG_DATA(each), sizeof(error));
+        ck_assert_int_eq(error.ee_origin, SO_EE_ORIGIN_TIMESTAMPING);
+        ck_assert_uint_eq(error.ee_data, number);
+        expectDatagram(scene.peer, 0, number, 64);
+    }
+    ck_assert_int_eq(scene.ours.err, 0);
+}
+
 /* ---- what a path takes ---- */
 
 static void setMtu(int mtu)
@@ -421,10 +451,30 @@ static void expectFrame(int device, uint16_t port, uint32_t number, size_t size)
     ck_assert_mem_eq(frame + HEADERS, wanted, size);
 }
 
+/* Runs of another socket of the ring, of other sizes, which are received. */
+static void transmitBeside(struct Recorder* other)
+{
+    static const uint8_t data[128];
+    uint8_t received[256];
+    int pair[2];
+
+    pairUdp(pair);
+    openRecorded(&scene, pair[0], NULL, 0, other);
+    for (size_t number = 0; number < 9; number++)
+        ck_assert_int_eq(TransmitFastSocketData(other->socket, NULL, 0, data, 100 + number / 3, 0),
+                         0);
+    runIdle(scene.ring);
+    for (size_t number = 0; number < 9; number++)
+        ck_assert_int_eq(recv(pair[1], received, sizeof(received), MSG_DONTWAIT),
+                         100 + (ssize_t)number / 3);
+    close(pair[1]);
+}
+
 /* §2.4 order, §2.4 transient send results: what the kernel has no room for is sent when there is
  * some, in order, whether the socket blocks or not, and whether or not it goes together */
 CASE_ROUNDS(run, waitsForRoom, 4)
 {
+    static struct Recorder other;
     struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(9000)};
     struct ifreq request;
     int device = openDevice(&request);
@@ -439,12 +489,36 @@ CASE_ROUNDS(run, waitsForRoom, 4)
                    round & 2 ? 1 + number * 7919 % LARGEST : 400);
     runIdle(scene.ring);
     ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    transmitBeside(&other);
     nameNeighbour(&request, &target);
     waitDrained(&scene.ours);
     for (uint32_t number = 0; number < ROUNDS; number++)
         expectFrame(device, target.sin_port, number, round & 2 ? 1 + number * 7919 % LARGEST : 400);
     ck_assert_int_eq(scene.ours.err, 0);
+    ReleaseFastSocket(other.socket);
     close(device);
+}
+
+/* §2.4 order, §2.4 return 0: what one row waits for, another socket's does not disturb */
+CASE(run, sharesTheRing)
+{
+    static struct Recorder other;
+    int to[2];
+    for (int turn = 0; turn < 20; turn++) {
+        pairUdp(to);
+        openRecorded(&scene, to[0], NULL, 0, &scene.ours);
+        runIdle(scene.ring);
+        for (uint32_t number = 0; number < 9; number++)
+            transmitTo(NULL, 0, 0, number, 300 + number / 3);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
+        transmitBeside(&other);
+        for (uint32_t number = 0; number < 9; number++)
+            expectDatagram(to[1], 0, number, 300 + number / 3);
+        ck_assert_int_eq(scene.ours.err, 0);
+        ReleaseFastSocket(scene.ours.socket);
+        ReleaseFastSocket(other.socket);
+        close(to[1]);
+    }
 }
 
 /* ---- the end ---- */

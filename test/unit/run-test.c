@@ -445,6 +445,18 @@ CASE(run, needsTheTrait)
         expectRun(number, 0, SMALL, number < 2);
 }
 
+/* A burst to one destination is no reason to expect one to each of many others. */
+CASE(run, expectsFewBursts)
+{
+    openDatagram(0, 0);
+    answerAll(transmitOften(RUN, 1400));
+    queued = 0;
+    size_t before = FastPoolMemory(outbound);
+    for (unsigned number = 0; number < 100; number++)
+        transmitTo(PORT + number, 1400);
+    ck_assert_uint_lt(FastPoolMemory(outbound) - before, 1 << 20);
+}
+
 /* ---- failures ---- */
 
 /* Tried so often, in case that the errno was another's. */
@@ -478,6 +490,39 @@ CASE_ROUNDS(run, sendsOneByOneWhatCantBeJoined, 3)
     ck_assert_uint_eq(statisticsOf().failedMessages, 0);
     ck_assert_uint_eq(statisticsOf().sentBytes, 3 * SMALL - 1);
     ck_assert_uint_eq(self->outbound->joinMax, most[round]);
+}
+
+/* … nor when another's errno comes in between, which is told. */
+CASE_ROUNDS(run, hidesWhatCantBeJoined, 3)
+{
+    const int errors[] = {EINVAL, EMSGSIZE, EIO};
+    openDatagram(0, 0);
+    transmitMany(3, SMALL);
+    run();
+    complete(0, -errors[round], 0);
+    complete(1, -ECONNREFUSED, 0);
+    while (sends[sendCount - 1].segment != 0)
+        complete(sendCount - 1, -errors[round], 0);
+    unsigned all = sendCount + 3;
+    while (sendCount < all && drained == 0)
+        complete(sendCount - 1, SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_int_eq(failed, 1);
+    ck_assert_int_eq(failure, ECONNREFUSED);
+}
+
+/* What a datagram that is alone has met may have been an earlier one's, and is told. */
+CASE(run, tellsWhatASingleOneHasMet)
+{
+    openDatagram(0, 0);
+    transmit(SMALL, 0);
+    run();
+    complete(0, -EMSGSIZE, 0);
+    complete(1, -ECONNREFUSED, 0);
+    ck_assert_int_eq(failure, EMSGSIZE);
+    complete(2, SMALL, 0);
+    ck_assert_int_eq(failure, ECONNREFUSED);
+    ck_assert_int_eq(failed, 2);
 }
 
 /* What is refused once is not tried again, whatever is queued. */
@@ -631,8 +676,8 @@ CASE(run, keepsOrderBehindWhatIsSplit)
     expectRun(8, 0, SMALL + 1, false);
 }
 
-/* For the vector, the control data or the header. */
-CASE_ROUNDS(run, goesOnWithoutScratchMemory, 3)
+/* For the vector or the header. */
+CASE_ROUNDS(run, goesOnWithoutScratchMemory, 2)
 {
     openDatagram(0, 0);
     transmitTo(PORT, SMALL);

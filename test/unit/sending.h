@@ -60,6 +60,7 @@ struct Sent
     uint16_t port;    /* of IPv4 or IPv6 */
 };
 
+static struct FastRing* ring;
 static struct Simulated kernel;
 static struct Sent sends[SENDS];
 static unsigned sendCount;
@@ -76,10 +77,19 @@ static inline void addParts(struct Sent* sent, const struct iovec* vector, size_
     }
 }
 
+/* Memory that others get as soon as an enter is over. */
+static inline bool isScratch(const void* memory)
+{
+    const uint8_t* byte = memory;
+    return byte >= ring->scratch.memory && byte < ring->scratch.memory + FAST_RING_SCRATCH;
+}
+
+/* Header, vector and name are read as it enters; control data whenever the kernel tries to send. */
 static inline void addHeader(struct Sent* sent, const struct msghdr* header)
 {
     const struct sockaddr_in* address = header->msg_name; /* IPv6 has its port in the same place */
     struct cmsghdr* control = CMSG_FIRSTHDR(header);
+    ck_assert(!isScratch(header->msg_control));
     addParts(sent, header->msg_iov, header->msg_iovlen);
     sent->nameLength = header->msg_namelen;
     sent->controlLength = header->msg_controllen;
@@ -132,7 +142,6 @@ static inline bool onEnter(struct Simulated* unused, const struct io_uring_sqe* 
 
 /* ---- the socket ---- */
 
-static struct FastRing* ring;
 static struct FastBufferPool* inbound;
 static struct FastBufferPool* outbound;
 static struct FastRingBufferProvider* provider;
@@ -140,15 +149,17 @@ static struct FastSocket* self;
 static int peer;
 static int drained; /* POLLOUT events */
 static int failed;  /* POLLERR events */
+static int failure; /* errno of the last one */
 static uint8_t bytes[1 << 20];
 static size_t queued;
 
 static inline void onEvent(struct FastSocket* socket, int event, int parameter)
 {
     (void)socket;
-    (void)parameter;
     drained += (event & POLLOUT) != 0;
     failed += (event & POLLERR) != 0;
+    if (event & POLLERR)
+        failure = parameter;
 }
 
 static inline void run(void)
