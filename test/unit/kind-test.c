@@ -30,6 +30,7 @@ static struct
     int receives;
     int receiveFlags; /* of the last */
     bool bundle;      /* … whether it may fill several buffers */
+    uint32_t most;    /* … what it may bring; 0: anything */
     int sendFlags;
     bool zeroCopy;
     struct Countdown starved; /* receives that find no buffers */
@@ -44,6 +45,7 @@ static void look(struct io_uring_sqe* entry)
         between.receives++;
         between.receiveFlags = (int)entry->msg_flags;
         between.bundle = entry->ioprio & FAST_URING_RECVSEND_BUNDLE;
+        between.most = entry->len;
         if (countdownFails(&between.starved))
             entry->buf_group = NO_GROUP;
         if (between.place > 0)
@@ -268,6 +270,33 @@ CASE(kind, receivesSmallMessagesSingly)
     exchangeMany(BUFFER, 500); /* nothing is behind it */
     ck_assert(!between.bundle);
     ck_assert_int_le(between.receives, 10); /* one ends at the high mark, whatever is read before */
+}
+
+/* §2.1 starvation: one receive brings what the user lets a turn bring, but no more than 1 MiB */
+CASE_ROUNDS(kind, receivesATurnsShare, 3)
+{
+    const uint64_t limits[] = {256 << 10, 512 << 10, 16 << 20};
+    const uint64_t features = FASTRING_FEATURE_RECEIVE_BUNDLE | FASTRING_FEATURE_RECEIVE_CAP;
+
+    if ((GetFastRingFeatures(scene.ring) & features) != features)
+        skipTest("the kernel has no bundles, or can't bound them");
+    reopenScene(.buffers = 1024, .bufferLength = BUFFER);
+    betweenPut(scene.ring->engine, (struct Between){.look = look});
+    position = 0;
+    openPair(KIND_TCP);
+    if (round > 0) /* it is 256 KiB by itself */
+        setOption(scene.ours.socket, FASTSOCKET_OPTION_TURN_LIMIT, limits[round]);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 64 << 20);
+    for (int exchanges = 0; exchanges < 50 && !between.bundle; exchanges++)
+        exchangeMany(8 * BUFFER, 1);
+    ck_assert(between.bundle);
+    /* The first one had the buffers that were there. */
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(between.most, limits[round] < 1 << 20 ? limits[round] : 1 << 20);
+    exchangeMany(8 * BUFFER, 20);
 }
 
 /* §2.3 bundles: begun when buffers are too small, and given up when they are not, with no byte lost
