@@ -64,12 +64,22 @@ def processorsOf(row):
     return allowed[0], allowed[0] if row.oneCore else allowed[-1]
 
 
+def beBatch():
+    """Of two processes on one processor none takes it from the other before that waits: else it would
+    be chance how much there is to do at once. In the child, before it becomes a server or a load."""
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def before(row):
+    return beBatch if row.oneCore else None
+
+
 class Server:
     """A fresh process, which says its port in its first line."""
 
-    def __init__(self, command):
+    def __init__(self, command, prepare=None):
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, preexec_fn=prepare)
         try:
             self.port = self.readPort(command)
         except BaseException:
@@ -98,10 +108,10 @@ class Server:
         return f"exit status {died}: {errors.decode()[-300:]}" if died is not None else ''
 
 
-def runLoad(command, seconds):
+def runLoad(command, seconds, prepare=None):
     try:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                timeout=seconds + SPARE, check=False)
+                                timeout=seconds + SPARE, check=False, preexec_fn=prepare)
     except subprocess.TimeoutExpired:
         raise Failed(f"{command[0]} didn't end") from None
     if result.returncode != 0:
@@ -117,11 +127,11 @@ def runOnce(row, contender, binaries, seconds, warm):
     command = shlex.split(contender.command.format(cpu=serverCpu, **words))
     if not row.load:
         return row.read(runLoad(command, seconds))
-    server = Server(command)
+    server = Server(command, before(row))
     try:
         load = f'{row.load} {contender.load}'.format(cpu=loadCpu, port=server.port,
                                                      process=server.process.pid, **words)
-        results = row.read(runLoad(shlex.split(load), seconds + warm))
+        results = row.read(runLoad(shlex.split(load), seconds + warm, before(row)))
         return {**results, 'spent': server.spent()}
     except (Failed, OSError) as failure:
         died = server.stop()
