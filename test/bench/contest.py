@@ -65,8 +65,8 @@ def processorsOf(row):
 
 
 def beBatch():
-    """Of two processes on one processor none takes it from the other before that waits: else it would
-    be chance how much there is to do at once. In the child, before it becomes a server or a load."""
+    """Of two processes on one processor none takes it from the other before that waits: else it
+    would be chance how much there is to do at once. Runs in the child."""
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 

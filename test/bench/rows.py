@@ -115,8 +115,8 @@ RECEIVE = [
 # ---- UDP ----
 
 def datagrams(size, target, oneCore):
-    """With two processors a server that is faster than the load waits more often, for fewer datagrams
-    each time, and pays for that."""
+    """With two processors a server that is faster than the load waits more often, for fewer
+    datagrams each time, and pays for that."""
     buffers = '-b 2048 -n 4096'
     name, title = ('-one', ', one core') if oneCore else ('', '')
     return Row(f'udp-{size}{name}', f'UDP echo, {size} B, 16 sources × 8{title}', [
