@@ -234,10 +234,13 @@ struct io_uring_sqe* FastFlightSubmit(struct FastSocket* socket, struct FastFlig
 static bool startGather(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
+    size_t most = FastSocketKind(socket)->mostParts;
     struct iovec single;
     struct FastSend send = {.vector = &single, .count = 1};
     if (outbound->queue.first->next != NULL)
         send.count = FastOutboundCountGather(&outbound->queue);
+    if (most > 0 && send.count > most)
+        send.count = most;
     if (send.count > 1)
         send.vector = FastRingScratch(socket->ring, send.count * sizeof(*send.vector));
     if (send.vector == NULL)
@@ -252,10 +255,9 @@ static bool startGather(struct FastSocket* socket)
 bool FastFlightDescribe(struct FastSocket* socket, const struct FastMessage* message,
                         struct FastSend* send)
 {
-    size_t count = FastMessageCountVectors(message);
     *send = (struct FastSend){
-        .vector = FastRingScratch(socket->ring, (count > 0 ? count : 1) * sizeof(struct iovec)),
-        .count = count,
+        .vector = FastMessageVector(message),
+        .count = FastMessageCountVectors(message),
         .bytes = message->item.length,
         .flags = message->item.flags,
         .name = message->name,
@@ -264,9 +266,12 @@ bool FastFlightDescribe(struct FastSocket* socket, const struct FastMessage* mes
         .controlLength = message->controlLength,
         .message = message,
     };
+    if (send->vector != NULL)
+        return true;
+    send->vector = FastRingScratch(socket->ring, sizeof(*send->vector));
     if (send->vector == NULL)
         return false;
-    FastMessageFillVectors(message, send->vector);
+    *send->vector = (struct iovec){message->item.data, message->item.length};
     return true;
 }
 

@@ -150,11 +150,7 @@ size_t FastMessageCountVectors(const struct FastMessage* message)
     return message->vector != NULL ? message->vectorCount - message->vectorFirst : 1;
 }
 
-void FastMessageFillVectors(const struct FastMessage* message, struct iovec* vector)
+struct iovec* FastMessageVector(const struct FastMessage* message)
 {
-    if (message->vector == NULL)
-        *vector = (struct iovec){.iov_base = message->item.data, .iov_len = message->item.length};
-    else
-        memcpy(vector, message->vector + message->vectorFirst,
-               FastMessageCountVectors(message) * sizeof(*vector));
+    return message->vector != NULL ? message->vector + message->vectorFirst : NULL;
 }

@@ -174,8 +174,9 @@ int FastItemFlags(int flags);
 int FastMessageOwnRights(struct FastMessage* message);
 void FastMessageCloseRights(struct FastMessage* message);
 
-/* How many vectors describe the bytes of a message, and these themselves. */
+/* How many vectors describe the bytes of a message, and where these are, until it is freed; NULL:
+ * there is one, of its bytes. */
 size_t FastMessageCountVectors(const struct FastMessage* message);
-void FastMessageFillVectors(const struct FastMessage* message, struct iovec* vector);
+struct iovec* FastMessageVector(const struct FastMessage* message);
 
 #endif

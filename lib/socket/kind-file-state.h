@@ -31,9 +31,16 @@ enum FastFileForm
     FAST_FILE_RELAY,    /* a splice into the relay */
 };
 
+enum
+{
+    FAST_FILE_PARTS = 16, /* of a write */
+};
+
 struct FastFileSocket
 {
     struct FastSocket socket;
+    /* Of the write in flight: kernels before 6.12 may read it again in a thread of theirs. */
+    struct iovec parts[FAST_FILE_PARTS];
     ssize_t result; /* of the write that was made already */
     int own;        /* an open file description for us alone, or -1 */
     int relay[2];   /* a pipe, or -1 */

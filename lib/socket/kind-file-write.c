@@ -67,6 +67,14 @@ static void prepareCarefully(struct FastSocket* socket, struct io_uring_sqe* ent
     entry->flags |= IOSQE_ASYNC;
 }
 
+/* A message's own vector stays where it is. */
+static const struct iovec* keepVector(struct FastFileSocket* file, const struct FastSend* send)
+{
+    if (send->message != NULL)
+        return send->vector;
+    return memcpy(file->parts, send->vector, send->count * sizeof(*send->vector));
+}
+
 static void prepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry,
                          const struct FastSend* send, uint64_t position, int flags)
 {
@@ -74,7 +82,8 @@ static void prepareWrite(struct FastSocket* socket, struct io_uring_sqe* entry,
         io_uring_prep_write(entry, socket->handle, send->vector->iov_base,
                             (unsigned)send->vector->iov_len, position);
     else
-        io_uring_prep_writev(entry, socket->handle, send->vector, (unsigned)send->count, position);
+        io_uring_prep_writev(entry, socket->handle, keepVector(FastFile(socket), send),
+                             (unsigned)send->count, position);
     entry->rw_flags = flags | writeFlags(socket);
     if (FastSocketHas(socket, FAST_TRAIT_NEEDS_WORKER))
         entry->flags |= IOSQE_ASYNC;

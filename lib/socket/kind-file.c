@@ -50,6 +50,7 @@ const struct FastKind FastKindFile = {
     .initialize = initialize,
     .size = sizeof(struct FastFileSocket),
     .readFlags = FAST_STREAM_READ_FLAGS,
+    .mostParts = FAST_FILE_PARTS,
     .ownSends = FAST_OPCODES_WRITE,
     .prepareReceive = FastFilePrepareRead,
     .classifyReceive = FastFileClassifyRead,

@@ -81,6 +81,7 @@ struct FastKind
     uint8_t layout;
     size_t size;       /* of the memory that starts with its struct FastSocket */
     int readFlags;     /* that ReceiveFastSocketData takes */
+    uint32_t mostParts; /* that a gathered send has; 0: as many as the system takes */
     uint64_t ownSends; /* FAST_OPCODE of what TransmitFastSocketDescriptor takes with a buffer */
     uint64_t ownBytes; /* those of them whose bytes, in one piece, are like any others */
 

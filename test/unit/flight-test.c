@@ -4,6 +4,8 @@
  */
 #include "sending.h"
 
+#include "socket/kind-file-state.h"
+
 AREA(flight, "flight", .open = openSending, .close = closeSending);
 
 /* ---- streams ---- */
@@ -335,4 +337,41 @@ CASE(flight, passesOverAFailedCancellation)
     complete(0, SMALL / 2, 0);
     expectSend(2, IORING_OP_SEND, SMALL / 2, SMALL / 2);
     ck_assert_int_eq(self->outbound->canceling, FAST_SEND_CANCEL_NONE);
+}
+
+/* ---- vectors of files ---- */
+
+/* Gathered: the file has a place for so many parts. */
+CASE(flight, keepsTheVectorOfAFile)
+{
+    openRegular();
+    for (int part = 0; part < FAST_FILE_PARTS + 2; part++)
+        transmitBuffer(LARGE);
+    run();
+    expectSend(1, IORING_OP_WRITEV, 0, FAST_FILE_PARTS * LARGE);
+    complete(0, FAST_FILE_PARTS * LARGE - 1, 0);
+    expectSend(2, IORING_OP_WRITEV, FAST_FILE_PARTS * LARGE - 1, 2 * LARGE + 1);
+    complete(1, 2 * LARGE + 1, 0);
+    ck_assert_int_eq(drained, 1);
+}
+
+/* The user's own: our copy of it lives as long as its message. */
+CASE(flight, keepsAnOwnVector)
+{
+    openRegular();
+    struct FastBuffer* buffer = AllocateFastBuffer(outbound, 3 * LARGE, 0);
+    memcpy(GetFastBufferData(buffer), bytes, 3 * LARGE);
+    struct iovec vector[3];
+    for (size_t part = 0; part < 3; part++)
+        vector[part] = (struct iovec){GetFastBufferData(buffer) + part * LARGE, LARGE};
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, NULL, NULL);
+    io_uring_prep_writev(GetFastRingDescriptorSubmission(descriptor), GetFastSocketHandle(self),
+                         vector, 3, 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(self, descriptor, buffer), 0);
+    run();
+    expectSend(1, IORING_OP_WRITEV, 0, 3 * LARGE);
+    complete(0, LARGE + 1, 0);
+    expectSend(2, IORING_OP_WRITEV, LARGE + 1, 2 * LARGE - 1);
+    complete(1, 2 * LARGE - 1, 0);
+    ck_assert_int_eq(drained, 1);
 }

@@ -14,6 +14,7 @@
 #include "socket/flight.h"
 #include "socket/item.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
@@ -24,7 +25,7 @@ enum
     LARGE = 24 << 10, /* worth a send without a copy */
     SMALL = 100,
     SENDS = 256,
-    PARTS = 4,
+    PARTS = 16,
     CHAIN = 64,     /* messages in flight at once */
     BACKOFF = 64,   /* sends without zero copy */
     MAX_COPIED = 8, /* in a row, until zero copy is given up */
@@ -119,6 +120,17 @@ static inline void addSend(const struct io_uring_sqe* entry)
     addHeader(sent, header);
 }
 
+/* To a file, which kernels may import the vector of once more in a thread of theirs. */
+static inline void addWrite(const struct io_uring_sqe* entry)
+{
+    struct Sent* sent = &sends[sendCount++];
+    const struct iovec* vector = (const struct iovec*)(uintptr_t)entry->addr;
+    ck_assert_uint_le(sendCount, SENDS);
+    ck_assert(!isScratch(vector));
+    *sent = (struct Sent){.owner = entry->user_data, .opcode = entry->opcode};
+    addParts(sent, vector, entry->len);
+}
+
 static inline bool onEnter(struct Simulated* unused, const struct io_uring_sqe* entry)
 {
     (void)unused;
@@ -128,6 +140,9 @@ static inline bool onEnter(struct Simulated* unused, const struct io_uring_sqe* 
     case IORING_OP_SEND_ZC:
     case IORING_OP_SENDMSG_ZC:
         addSend(entry);
+        return true;
+    case IORING_OP_WRITEV:
+        addWrite(entry);
         return true;
     case IORING_OP_NOP:
         simulatedComplete(&kernel, entry->user_data, 0, 0);
@@ -226,6 +241,15 @@ static inline void openDatagram(int mode, uint32_t limit)
     ck_assert_int_ge(handle, 0);
     peer = -1;
     openSocket(handle, mode, limit);
+}
+
+/* A regular file without a name. */
+static inline void openRegular(void)
+{
+    int handle = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    ck_assert_int_ge(handle, 0);
+    peer = -1;
+    openSocket(handle, FASTSOCKET_MODE_FILE_IO, 0);
 }
 
 static inline void transmit(size_t size, int flags)
