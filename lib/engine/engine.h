@@ -76,6 +76,9 @@ struct FastEngine
     bool idle;         /* set by enter: it found nothing to run, whatever IORING_SQ_TASKRUN says */
     /* counted by enter: what a completion tells of was given to the kernel before the last */
     uint32_t enters;
+    /* Every completion is made inside an enter of the thread's: it knows nothing of what was given
+     * to the kernel after that began. */
+    bool inside;
     bool checked; /* valgrind watches: see checker.h */
     bool listens; /* and wants to hear what the kernel writes */
 

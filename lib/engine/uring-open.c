@@ -50,6 +50,14 @@ static const struct setup setups[] = {
     {0, 0},
 };
 
+/* Before Linux 6.3, by which time it had this feature, a thread of the kernel's made completions
+ * itself even of deferred work. */
+static bool isInside(const struct FastUring* engine)
+{
+    return engine->base.features & FASTRING_FEATURE_DEFER_TASKRUN &&
+           engine->ring.features & FAST_URING_FEAT_REG_REG_RING;
+}
+
 static int openRing(struct FastUring* engine, uint32_t length, const struct setup* setup)
 {
     uint32_t completions = length * ENGINE_COMPLETIONS_PER_ENTRY;
@@ -74,6 +82,7 @@ static int openRing(struct FastUring* engine, uint32_t length, const struct setu
     engine->ring.flags = parameters.flags;
     engine->ring.features = parameters.features;
     engine->base.features = setup->features;
+    engine->base.inside = isInside(engine);
     return 0;
 }
 

@@ -8,13 +8,12 @@
 
 #include <Ring/FastRing.h>
 
-/* Completions of deferred work are made inside an enter: they know nothing of what was put after
- * it. */
+/* What was put after the last enter no completion knows of, where all are made inside one. */
 static inline bool FastProviderIsUnseen(const struct FastRingBufferProvider* provider,
                                         const struct FastProviderSlot* slot)
 {
     return slot->enter == FastProviderEnters(provider) &&
-           provider->engine->features & FASTRING_FEATURE_DEFER_TASKRUN;
+           provider->engine->inside;
 }
 
 /*

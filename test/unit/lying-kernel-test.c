@@ -150,12 +150,23 @@ static void tell(bool (*lie)(struct Completion* completion))
     between.lie = lie;
 }
 
-/* Without deferred work a completion may be made at any time, so that what was put back a moment
- * ago may be in it. */
+/* Where a completion may be made at any time, what was put back a moment ago may be in it. */
 static bool canBeSeen(int lie)
 {
     return lies[lie].function != twice ||
-           GetFastRingFeatures(scene.ring) & FASTRING_FEATURE_DEFER_TASKRUN;
+           scene.ring->engine->inside;
+}
+
+/* §2.3 impossible completions: what was put since the last enter can't be in one, where all are
+ * made by enters */
+CASE(lyingKernel, makesCompletionsInsideAnEnter)
+{
+    const struct FastEngine* engine = scene.ring->engine;
+    const uint64_t deferred = FASTRING_FEATURE_DEFER_TASKRUN;
+    if (!(engine->features & deferred))
+        ck_assert(!engine->inside);
+    else if (engine->features & FASTRING_FEATURE_RECEIVE_BUNDLE) /* it is later than 6.3 */
+        ck_assert(engine->inside);
 }
 
 static void expectRefused(int lie)

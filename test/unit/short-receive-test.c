@@ -316,7 +316,7 @@ CASE_ROUNDS(shortReceive, refusesWhatWasPutBehindIt, 2)
 {
     openReceiving();
     if (round == 0)
-        kernel.base.features |= FASTRING_FEATURE_DEFER_TASKRUN;
+        kernel.base.inside = true;
     uint16_t id = fill(SMALL, IORING_CQE_F_MORE);
     deliver(id, SMALL, IORING_CQE_F_MORE);
     run();
@@ -328,7 +328,7 @@ CASE_ROUNDS(shortReceive, refusesWhatWasPutBehindIt, 2)
 CASE(shortReceive, believesWhatWasPutBeforeTheEnter)
 {
     openReceiving();
-    kernel.base.features |= FASTRING_FEATURE_DEFER_TASKRUN;
+    kernel.base.inside = true;
     for (int number = 0; number < 3 * BUFFERS; number++)
         receive(SMALL, 0);
     ck_assert_uint_eq(GetFastSocketInboundLength(self), 3 * BUFFERS * SMALL);
