@@ -483,7 +483,8 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
  *
  * function   takes back each buffer; ReleaseRingFastBuffer for buffers of AllocateRingFastBuffer.
  *            NULL: they are forgotten (the caller knows where they are). It is called when the last
- *            socket that uses the provider is gone, on the ring's thread.
+ *            socket that uses the provider is gone, and the last operation in the kernel that may
+ *            have one of its buffers, on the ring's thread.
  */
 void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,
                                    ReleaseRingBufferFunction function);

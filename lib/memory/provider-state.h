@@ -40,6 +40,7 @@ struct FastRingBufferProvider
     struct FastRing* ring;
     struct FastEngine* engine; /* the ring's */
     uint32_t references;       /* the user's, the sockets', and the tasks' */
+    uint32_t borrowers;        /* operations of users that may have a buffer */
     void (*end)(struct FastRingBufferProvider* provider);
     CreateRingBufferFunction create;
     ReleaseRingBufferFunction release; /* known when the user has released the provider */
@@ -50,6 +51,7 @@ struct FastRingBufferProvider
     struct io_uring_buf_ring* entries;       /* shared with the kernel */
     const struct FastProviderSource* source; /* closure is one, and held; NULL: it is not */
     bool closed;                             /* the ring is gone */
+    bool ended;                              /* the last reference is */
     bool leaked;                             /* and the kernel may still write to our buffers */
 
     struct FastProviderSlot* slots;

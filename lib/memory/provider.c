@@ -97,18 +97,41 @@ static void unregisterGroup(struct FastRingBufferProvider* provider)
     provider->engine->functions->unregisterBuffers(provider->engine, provider->group.id);
 }
 
-/* The last reference is gone: of a provider whose ring is gone the kernel knows no more. */
-static void endProvider(struct FastRingBufferProvider* provider)
+/* The buffers are nobody's any more, but those of a ring that left operations in the kernel. */
+static void finish(struct FastRingBufferProvider* provider)
 {
     struct FastRing* ring = provider->ring;
-    if (!provider->closed) {
-        unregisterGroup(provider);
-        FastRingRemoveGroup(ring, &provider->group);
-        FastRingUnlink(ring, &provider->member);
-    }
+    if (!provider->ended || provider->borrowers > 0)
+        return;
+    provider->leaked |= FastRingIsDisorderly(ring);
     releaseBuffers(provider);
     freeProvider(provider);
     FastRingDrop(ring);
+}
+
+/* The last reference is gone: of a provider whose ring is gone the kernel knows no more. */
+static void endProvider(struct FastRingBufferProvider* provider)
+{
+    if (!provider->closed) {
+        unregisterGroup(provider);
+        FastRingRemoveGroup(provider->ring, &provider->group);
+        FastRingUnlink(provider->ring, &provider->member);
+    }
+    provider->ended = true;
+    finish(provider);
+}
+
+static void borrow(struct FastRingGroup* group)
+{
+    FAST_CONTAINER(group, struct FastRingBufferProvider, group)->borrowers++;
+}
+
+static void giveBack(struct FastRingGroup* group)
+{
+    struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    provider->borrowers--;
+    finish(provider);
 }
 
 /* A task in a queue of the ring holds the provider; the queues are never run again. */
@@ -208,6 +231,8 @@ static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32
     provider->group.claim = FastProviderClaim;
     provider->group.unclaim = FastProviderUnclaim;
     provider->group.fill = FastProviderFillGroup;
+    provider->group.borrow = borrow;
+    provider->group.giveBack = giveBack;
     provider->refill.function = refill;
     FastProviderPrepareWaiting(provider);
     holdSource(provider);

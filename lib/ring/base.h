@@ -76,6 +76,13 @@ static inline bool FastRingIsEnding(const struct FastRing* ring)
     return atomic_load_explicit(&ring->state, memory_order_acquire) >= RING_ENDING;
 }
 
+/* It has ended, or is ending its members, with operations that may still write to memory which was
+ * given to them: that is never given back. */
+static inline bool FastRingIsDisorderly(const struct FastRing* ring)
+{
+    return ring->disorderly;
+}
+
 /* A first wait has made a thread the ring's. */
 static inline bool FastRingIsStarted(const struct FastRing* ring)
 {

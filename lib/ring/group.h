@@ -26,6 +26,11 @@ struct FastRingGroup
 
     /* A user's operation is about to take of its buffers: all are to be there from now on. */
     void (*fill)(struct FastRingGroup* group);
+
+    /* Such an operation is in the kernel, which may have taken a buffer for it long before it
+     * completes: the buffers live until it is over, though the group may end. */
+    void (*borrow)(struct FastRingGroup* group);
+    void (*giveBack)(struct FastRingGroup* group);
 };
 
 /* The group's id must be free. */

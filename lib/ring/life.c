@@ -130,6 +130,7 @@ static void closeMembers(struct FastRing* ring, bool orderly)
 /* From here on the ring is memory for what outlives it. */
 static void closeRing(struct FastRing* ring, bool orderly)
 {
+    ring->disorderly = !orderly;
     closeMembers(ring, orderly);
     FastRingFreeSpares(ring);
     FastRingForgetShared(ring);

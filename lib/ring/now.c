@@ -45,8 +45,7 @@ static struct io_uring_cqe* findEnd(const struct FastRing* ring,
     return NULL;
 }
 
-/* Makes an operation harmless that has not entered the kernel; false if it has. */
-static bool withdraw(const struct FastRing* ring, const struct FastOperation* operation)
+bool FastRingWithdraw(const struct FastRing* ring, const struct FastOperation* operation)
 {
     const struct FastEngine* engine = ring->engine;
     unsigned first = engine->submission.tail - FastEngineReserved(engine);
@@ -54,6 +53,7 @@ static bool withdraw(const struct FastRing* ring, const struct FastOperation* op
         struct io_uring_sqe* entry = &engine->submission.entries[place & engine->submission.mask];
         if (entry->user_data != (uintptr_t)operation)
             continue;
+        *entry = (struct io_uring_sqe){0};
         io_uring_prep_cancel64(entry, (uintptr_t)&nobody, 0); /* fails, since there is nobody */
         entry->user_data = (uintptr_t)operation;
         return true;
@@ -83,7 +83,7 @@ static bool awaitEnd(struct FastRing* ring, const struct FastOperation* operatio
 bool FastRingLetGo(struct FastRing* ring, uint64_t cancel, bool* canceling,
                    const struct FastOperation* target)
 {
-    if (withdraw(ring, target))
+    if (FastRingWithdraw(ring, target))
         return true;
     if (!*canceling) {
         struct io_uring_sqe* entry = FastRingReserveNow(ring, NULL);

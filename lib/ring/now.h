@@ -14,6 +14,10 @@
 bool FastRingLetGo(struct FastRing* ring, uint64_t cancel, bool* canceling,
                    const struct FastOperation* target);
 
+/* Makes an operation harmless that is reserved and has not entered the kernel yet: false if it has.
+ * Its completion comes as ever, with an errno that says nothing. */
+bool FastRingWithdraw(const struct FastRing* ring, const struct FastOperation* operation);
+
 /* Reserves as FastRingReserve, after an enter if the queue is full. */
 struct io_uring_sqe* FastRingReserveNow(struct FastRing* ring, struct FastOperation* operation);
 

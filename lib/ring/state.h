@@ -68,6 +68,7 @@ struct FastRing
     atomic_uint references; /* the user's, and one for each member, defunct or not */
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
+    bool disorderly;             /* it has ended with operations left in the kernel */
     struct FastThreadMark owner; /* known by its short name while the ring is running */
     struct FastThreadLife life;  /* of the owner */
 

@@ -24,6 +24,21 @@ void FastOperationFillGroup(struct FastRing* ring, const struct io_uring_sqe* en
         group->fill(group);
 }
 
+struct FastRingGroup* FastOperationBorrow(struct FastRing* ring, const struct io_uring_sqe* entry)
+{
+    bool selects = entry->flags & IOSQE_BUFFER_SELECT;
+    struct FastRingGroup* lender = selects ? FastRingFindGroup(ring, entry->buf_group) : NULL;
+    if (lender != NULL)
+        lender->borrow(lender);
+    return lender;
+}
+
+void FastOperationGiveBack(struct FastRingGroup* lender)
+{
+    if (lender != NULL)
+        lender->giveBack(lender);
+}
+
 /* With MSG_TRUNC a message's length is reported, whatever of it is there. */
 static bool reportsTrueLength(const struct io_uring_sqe* entry)
 {

@@ -19,6 +19,12 @@ struct FastOperationClaim
 /* An operation that is submitted may take buffers of a provider's. */
 void FastOperationFillGroup(struct FastRing* ring, const struct io_uring_sqe* entry);
 
+/* The group that an entry, which is about to enter, may take a buffer of: it keeps its buffers
+ * until it is given back, when the operation is over. NULL: none of ours; that may be given back,
+ * too. */
+struct FastRingGroup* FastOperationBorrow(struct FastRing* ring, const struct io_uring_sqe* entry);
+void FastOperationGiveBack(struct FastRingGroup* lender);
+
 /* Claims what a completion names for the user who is about to hear of it; a completion that
  * can't be true is made an error without a buffer. entry: the operation as it was submitted. */
 struct FastOperationClaim FastOperationClaimBuffers(struct FastRing* ring,

@@ -61,8 +61,10 @@ struct FastRingDescriptor
     } tasks;
     unsigned references;
     enum DescriptorState state;
-    bool released; /* the user has let go */
-    bool leaked;   /* the kernel may still write into the data */
+    struct FastRingGroup* lender; /* in flight: whose buffers it may have, or NULL */
+    bool withdrawn;               /* canceled before it has entered the kernel */
+    bool released;                /* the user has let go */
+    bool leaked;                  /* the kernel may still write into the data */
 };
 
 static const struct FastArmedFunctions armedFunctions;
@@ -94,7 +96,6 @@ static void dropDescriptor(struct FastRingDescriptor* descriptor)
 static void reconcile(struct FastRingDescriptor* descriptor)
 {
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
-
     if (FastTaskIsQueued(&descriptor->tasks.prepare) ||
         !FastArmedIsDue(&descriptor->armed, wanted, false))
         return;
@@ -107,7 +108,6 @@ static bool runPrepare(struct FastTask* task)
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(task, struct FastRingDescriptor, tasks.prepare);
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
-
     if (!FastArmedUpdate(descriptor->ring, &descriptor->armed, &armedFunctions, wanted, false))
         return false;
     dropDescriptor(descriptor);
@@ -121,14 +121,14 @@ static struct FastRingDescriptor* ofArmed(struct FastArmed* armed)
 
 static bool prepareOperation(struct FastArmed* armed)
 {
-    const struct FastRingDescriptor* descriptor = ofArmed(armed);
+    struct FastRingDescriptor* descriptor = ofArmed(armed);
     struct io_uring_sqe* entry = FastArmedReserve(descriptor->ring, armed);
-
     if (entry == NULL)
         return false;
     uint64_t user = entry->user_data;
     *entry = descriptor->prepared;
     entry->user_data = user;
+    descriptor->lender = FastOperationBorrow(descriptor->ring, entry);
     return true;
 }
 
@@ -157,13 +157,6 @@ static const struct FastArmedFunctions armedFunctions = {
     .drop = dropOperation,
 };
 
-static void abandon(struct FastRingDescriptor* descriptor)
-{
-    descriptor->state = DESCRIPTOR_ABANDONED;
-    holdDescriptor(descriptor);
-    FastRingNotify(descriptor->ring, &descriptor->tasks.abandon);
-}
-
 /* Makes sure that the operation ends; true if its final completion is still to come. */
 static bool endOperation(struct FastRingDescriptor* descriptor)
 {
@@ -171,10 +164,16 @@ static bool endOperation(struct FastRingDescriptor* descriptor)
     case DESCRIPTOR_SUBMITTED:
     case DESCRIPTOR_CANCELED:
         if (!FastArmedIsInFlight(&descriptor->armed)) {
-            abandon(descriptor);
+            descriptor->state = DESCRIPTOR_ABANDONED;
+            holdDescriptor(descriptor);
+            FastRingNotify(descriptor->ring, &descriptor->tasks.abandon);
             return true;
         }
         descriptor->state = DESCRIPTOR_CANCELED;
+        if (FastRingWithdraw(descriptor->ring, &descriptor->armed.operation)) {
+            descriptor->withdrawn = true;
+            return true;
+        }
         FastArmedRetry(&descriptor->armed);
         reconcile(descriptor);
         return true;
@@ -218,7 +217,7 @@ static void reportCompletion(struct FastRingDescriptor* descriptor,
 {
     struct io_uring_cqe copy = {
         .user_data = 0,
-        .res = completion->res,
+        .res = descriptor->withdrawn ? -ECANCELED : completion->res,
         .flags = completion->flags,
     };
     bool final = !(copy.flags & IORING_CQE_F_MORE);
@@ -253,9 +252,12 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
         FastOperationNoteWritten(&descriptor->prepared, completion);
     if (final)
         descriptor->state = DESCRIPTOR_IDLE;
+    struct FastRingGroup* lender = descriptor->lender; /* of a next submit's it may be another */
     reportCompletion(descriptor, completion);
-    if (final)
-        dropDescriptor(descriptor);
+    if (!final)
+        return;
+    FastOperationGiveBack(lender);
+    dropDescriptor(descriptor);
 }
 
 static bool runAbandon(struct FastTask* task)
@@ -289,6 +291,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     /* Nothing runs any more that held a reference, but for the user and a socket that has taken the
      * descriptor and will discard it. */
     descriptor->leaked = !orderly && (taken || FastArmedIsInFlight(&descriptor->armed));
+    if (FastArmedIsInFlight(&descriptor->armed))
+        FastOperationGiveBack(descriptor->lender);
     FastArmedForget(&descriptor->armed);
     descriptor->references = 0u + !descriptor->released + taken;
     if (!taken)
@@ -420,6 +424,7 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
         return -EBUSY;
 
     descriptor->prepared = descriptor->submission;
+    descriptor->withdrawn = false;
     descriptor->state = DESCRIPTOR_SUBMITTED;
     FastOperationFillGroup(descriptor->ring, &descriptor->prepared);
     reconcile(descriptor);

@@ -149,7 +149,7 @@ static void tearDown(void)
         waitpid(process, NULL, 0);
 }
 
-AREA(fileSlow, "file-slow", .open = openScene, .close = tearDown);
+AREA(fileSlow, "file-slow", .open = openScene, .close = tearDown, .timeout = 120);
 
 /* §2.5 kinds: the loop goes on while a file's server is waited for, whatever the user does
  * meanwhile, and does not try to end the read over and over */
@@ -170,6 +170,33 @@ CASE(fileSlow, waitsForSlowFile)
     ck_assert_uint_lt(readRing(scene.ring).completions - before, 100);
     ck_assert_uint_eq(GetFastRingPending(scene.ring), 1);
     close(server);
+}
+
+static int released;
+
+static void countRelease(void* buffer)
+{
+    released++;
+    ReleaseRingFastBuffer(buffer);
+}
+
+/* §2.1 ring released with live sockets: nobody gets the memory that the server may still fill,
+ * though the provider was released before */
+CASE(fileSlow, keepsWhatASlowFileMayFill)
+{
+    int handle = openSlow();
+
+    if (handle < 0)
+        skipTest("no FUSE file system may be mounted here");
+    openFile(&scene, handle, &scene.ours);
+    runTurns(scene.ring, 10);
+    expectRead(server, "h");
+    ReleaseFastRingBufferProvider(scene.provider, countRelease);
+    scene.provider = NULL;
+    endRing();
+    ck_assert_int_eq(released, 0);
+    close(server);
+    kill(process, SIGKILL); /* the ring, which nobody enters any more, keeps the file open */
 }
 
 /* … and what comes is taken */

@@ -374,6 +374,53 @@ CASE(letGo, splicedSocketIsPendingUntilItIsLetGo)
     close(pipes[1]);
 }
 
+/* ---- users' own operations ---- */
+
+static int result;
+
+static int onRead(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                  int reason)
+{
+    (void)descriptor;
+    (void)reason;
+    result = completion->res;
+    return 1;
+}
+
+/* §2.6 result of a cancel: what has not entered the kernel when it is canceled never does, so that
+ * its file may be closed, and the number be another's */
+CASE(letGo, canceledBeforeItEntersNothingHappens)
+{
+    char data[8];
+    int ours[2];
+    int others[2];
+    ck_assert_int_eq(pipe2(ours, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(others, O_CLOEXEC), 0);
+    ck_assert_int_eq(write(others[1], "text", 4), 4);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onRead, NULL);
+    io_uring_prep_read(GetFastRingDescriptorSubmission(descriptor), ours[0], data, sizeof(data),
+                       0);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    between.refuses = true;
+    (void)WaitForFastRing(scene.ring, 0, NULL);
+    between.refuses = false;
+    result = 1;
+    ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+    ck_assert_int_eq(dup2(others[0], ours[0]), ours[0]);
+    runIdle(scene.ring);
+    ck_assert_int_eq(result, -ECANCELED);
+    ck_assert_int_eq(read(others[0], data, sizeof(data)), 4);
+    ck_assert_int_eq(write(others[1], "again", 5), 5);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(result, 5);
+    ReleaseFastRingDescriptor(descriptor);
+    for (int end = 0; end < 2; end++) {
+        close(ours[end]);
+        close(others[end]);
+    }
+}
+
 /* A send is the loop's own: nothing is added to it. */
 CASE(letGo, sendsAndPipesHaveNothingBehind)
 {

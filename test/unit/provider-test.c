@@ -313,7 +313,7 @@ CASE(buffers, believesALengthWhereTheEntryIsGone)
 CASE(buffers, believesNothingOfWhatWasPutSinceTheLastEnter)
 {
     ck_assert(isPossible(0, 1, false));
-    engine.features = FASTRING_FEATURE_DEFER_TASKRUN;
+    engine.inside = true;
     ck_assert(!isPossible(0, 1, false));
     engine.enters++;
     ck_assert(isPossible(0, 1, false));
@@ -754,7 +754,7 @@ CASE(demand, keepsWhatIsNeeded)
 CASE(demand, countsWhatOneEnterHasFilled)
 {
     uint16_t ids[20];
-    engine.features = FASTRING_FEATURE_DEFER_TASKRUN;
+    engine.inside = true;
     takeAllThere();
     ck_assert_int_eq(starve(1000), 0);
     for (int round = 0; round < LONG / 20; round++) {
@@ -947,6 +947,38 @@ CASE(life, outlivesTheRing)
     ReleaseFastRingBufferProvider(provider, releaseBuffer);
     ck_assert_int_eq(released, COUNT - 1);
     ck_assert_int_eq(unregistrations, 0);
+    ck_assert(endsWell());
+}
+
+/* A socket has the last reference, and is ended before any provider. */
+CASE(life, leaksWithASocketToo)
+{
+    setUp();
+    FastProviderHold(provider);
+    ReleaseFastRingBufferProvider(provider, releaseBuffer);
+    ring.disorderly = true;
+    FastProviderDrop(provider);
+    ck_assert_int_eq(unregistrations, 1);
+    ck_assert_int_eq(released, 0);
+    ck_assert(endsWell());
+}
+
+/* An operation of the user's own may have a buffer, which is there until it is over: though the
+ * provider is no more, and has left its number to others. */
+CASE_ROUNDS(life, waitsForWhatIsInTheKernel, 2)
+{
+    setUp();
+    struct FastRingGroup* group = FastRingFindGroup(&ring, publishedGroup);
+    group->borrow(group);
+    group->borrow(group);
+    ReleaseFastRingBufferProvider(provider, releaseBuffer);
+    ck_assert_int_eq(unregistrations, 1);
+    ck_assert_ptr_null(FastRingFindGroup(&ring, publishedGroup));
+    group->giveBack(group);
+    ck_assert_int_eq(released, 0);
+    ring.disorderly = round == 1;
+    group->giveBack(group);
+    ck_assert_int_eq(released, round == 0 ? COUNT : 0);
     ck_assert(endsWell());
 }
 
