@@ -471,7 +471,9 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  *
  * Ownership: sockets keep what they need of a provider after its release.
  * Returns:   the provider, or NULL with EINVAL, EEXIST (group taken), ENOMEM, ENOSPC (no group
- *            left), EPERM, ECANCELED.
+ *            left), EPERM, ECANCELED. Where function makes no buffer at all, with what it set errno
+ *            to if that is EINVAL (AllocateRingFastBuffer without a pool) or ECANCELED (the pool's
+ *            ring is gone), else with ENOMEM.
  */
 struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
                                                             uint16_t count, uint32_t length,

@@ -424,6 +424,19 @@ CASE(provider, refusesBadArguments)
     ck_assert_int_eq(given, COUNT);
 }
 
+static void refuseWithoutPool(struct FastRing* ring)
+{
+    refuses(EINVAL, CreateFastRingBufferProvider(ring, 0, 8, 4096, AllocateRingFastBuffer, NULL));
+}
+
+/* One that could not be made, as a program may find out later. */
+CASE(provider, refusesNoPool)
+{
+    uint64_t before = readRing(scene.ring).providedBuffers;
+    refuseWithoutPool(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, before);
+}
+
 /* No memory for the n-th buffer: with one it works and fills up later, without any it is
  * refused. */
 CASE(provider, survivesShortageAtCreation)
@@ -688,4 +701,30 @@ CASE(provider, isReleasedInsideACallback)
     waitCount(scene.ring, &received, 1);
     runIdle(scene.ring);
     ck_assert_int_eq(given, COUNT);
+}
+
+/* ---- without a scene ---- */
+
+AREA(bareProvider, "provider-bare");
+
+CASE(bareProvider, refusesNoPoolBeforeThereIsOne)
+{
+    struct FastRing* ring = CreateFastRing(0);
+    ck_assert_ptr_nonnull(ring);
+    refuseWithoutPool(ring);
+    ReleaseFastRing(ring);
+}
+
+/* Its ring is gone: it will never have memory. */
+CASE(bareProvider, refusesADefunctPool)
+{
+    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* other = CreateFastRing(0);
+    struct FastBufferPool* pool = CreateFastBufferPool(other);
+    ck_assert_ptr_nonnull(pool);
+    ReleaseFastRing(other);
+    refuses(ECANCELED,
+            CreateFastRingBufferProvider(ring, 0, 8, 4096, AllocateRingFastBuffer, pool));
+    ReleaseFastBufferPool(pool);
+    ReleaseFastRing(ring);
 }
