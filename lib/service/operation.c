@@ -129,6 +129,7 @@ static bool prepareOperation(struct FastArmed* armed)
     uint64_t user = entry->user_data;
     *entry = descriptor->prepared;
     entry->user_data = user;
+    FastOperationFillGroup(descriptor->ring, entry); /* it may have been made after the submit */
     return true;
 }
 
@@ -421,7 +422,6 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
 
     descriptor->prepared = descriptor->submission;
     descriptor->state = DESCRIPTOR_SUBMITTED;
-    FastOperationFillGroup(descriptor->ring, &descriptor->prepared);
     reconcile(descriptor);
     return 0;
 }
