@@ -464,14 +464,19 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  * count      buffers; rounded up to a power of two, at most 32768; 0 = 256.
  * length     bytes in each, 64 to 1 GiB.
  * function   called count times now; AllocateRingFastBuffer for use with sockets. Of its buffers
- *            only some are taken now, the others when input needs them, and some go back when it
- *            has not for long; all are there from the first call of PrepareFastRingBuffer or
- *            GetFastRingBufferGroup, or submitted descriptor that names the group.
+ *            only some are taken now, and the others when input needs them. What proves to be too
+ *            many goes back bit by bit as more input comes; without input it stays, since the
+ *            kernel lets go of a buffer only by filling it. All are there from the first call of
+ *            PrepareFastRingBuffer or GetFastRingBufferGroup, or turn that hands a descriptor which
+ *            names the group to the kernel: one that the kernel has already, from the time of
+ *            another provider with this number, does not count.
  * closure    for function.
  *
  * Ownership: sockets keep what they need of a provider after its release.
  * Returns:   the provider, or NULL with EINVAL, EEXIST (group taken), ENOMEM, ENOSPC (no group
- *            left), EPERM, ECANCELED.
+ *            left), EPERM, ECANCELED. Where function makes no buffer at all, with what it set errno
+ *            to if that is EINVAL (AllocateRingFastBuffer without a pool) or ECANCELED (the pool's
+ *            ring is gone), else with ENOMEM.
  */
 struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
                                                             uint16_t count, uint32_t length,

@@ -8,7 +8,8 @@
  * brought.
  *
  * Failures: a provider without a source has all, always: its maker was promised that, and may not
- * be asked later.
+ * be asked later. Without input nothing comes back, for the kernel gives a buffer up only by
+ * filling it.
  */
 #include "memory/provider-demand.h"
 

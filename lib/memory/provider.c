@@ -69,11 +69,12 @@ void FastProviderSetSource(const struct FastProviderSource* source)
     atomic_store(&knownSource, source);
 }
 
-/* A provider refills itself also when its user has released what its buffers come from. */
+/* A provider refills itself also when its user has released what its buffers come from. Where there
+ * is nothing to be held, the first buffer is refused. */
 static void holdSource(struct FastRingBufferProvider* provider)
 {
     const struct FastProviderSource* source = atomic_load(&knownSource);
-    if (source == NULL || source->function != provider->create)
+    if (source == NULL || source->function != provider->create || provider->closure == NULL)
         return;
     source->hold(provider->closure);
     provider->source = source;
@@ -240,19 +241,30 @@ static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32
     return provider;
 }
 
-/* Gives the kernel its ring, and what buffers can be had. With one buffer the provider works,
- * and those missing come when memory does; without any, it is of no use, and there is nothing to
- * be given back. */
+/* With one buffer the provider works, and those missing come when memory does; without any, it is
+ * of no use. Why there is none is told where it is not memory that lacks; whoever makes buffers
+ * need not set errno. */
+static int fillFirst(struct FastRingBufferProvider* provider)
+{
+    errno = ENOMEM;
+    if (FastProviderFill(provider) || provider->available > 0)
+        return 0;
+    return errno == EINVAL || errno == ECANCELED ? -errno : -ENOMEM;
+}
+
+/* Gives the kernel its ring, and what buffers can be had. Without any there is nothing to be given
+ * back. */
 static int startProvider(struct FastRingBufferProvider* provider, uint16_t number)
 {
     int result = allocateTables(provider);
     provider->group.first = FastRingNextCompletion(provider->ring);
     if (result == 0)
         result = registerGroup(provider, number);
-    if (result == 0 && !FastProviderFill(provider) && provider->available == 0) {
+    if (result < 0)
+        return result;
+    result = fillFirst(provider);
+    if (result < 0)
         unregisterGroup(provider);
-        result = -ENOMEM;
-    }
     return result;
 }
 

@@ -15,21 +15,14 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-void FastOperationFillGroup(struct FastRing* ring, const struct io_uring_sqe* entry)
-{
-    if (!(entry->flags & IOSQE_BUFFER_SELECT))
-        return;
-    struct FastRingGroup* group = FastRingFindGroup(ring, entry->buf_group);
-    if (group != NULL)
-        group->fill(group);
-}
-
 struct FastRingGroup* FastOperationBorrow(struct FastRing* ring, const struct io_uring_sqe* entry)
 {
     bool selects = entry->flags & IOSQE_BUFFER_SELECT;
     struct FastRingGroup* lender = selects ? FastRingFindGroup(ring, entry->buf_group) : NULL;
-    if (lender != NULL)
-        lender->borrow(lender);
+    if (lender == NULL)
+        return NULL;
+    lender->fill(lender); /* it may have been made after the submit */
+    lender->borrow(lender);
     return lender;
 }
 

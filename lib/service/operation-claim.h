@@ -16,12 +16,9 @@ struct FastOperationClaim
     bool made; /* there are such buffers, and they are the user's now */
 };
 
-/* An operation that is submitted may take buffers of a provider's. */
-void FastOperationFillGroup(struct FastRing* ring, const struct io_uring_sqe* entry);
-
-/* The group that an entry, which is about to enter, may take a buffer of: it keeps its buffers
- * until it is given back, when the operation is over. NULL: none of ours; that may be given back,
- * too. */
+/* The group that an entry, which is about to enter, may take a buffer of: all are there from now on,
+ * and it keeps them until it is given back, when the operation is over. NULL: none of ours; that
+ * may be given back, too. */
 struct FastRingGroup* FastOperationBorrow(struct FastRing* ring, const struct io_uring_sqe* entry);
 void FastOperationGiveBack(struct FastRingGroup* lender);
 

@@ -426,7 +426,6 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
     descriptor->prepared = descriptor->submission;
     descriptor->withdrawn = false;
     descriptor->state = DESCRIPTOR_SUBMITTED;
-    FastOperationFillGroup(descriptor->ring, &descriptor->prepared);
     reconcile(descriptor);
     return 0;
 }

@@ -6,7 +6,8 @@
  * too small the receive is armed again as one of bundles, and after a long run of bundles of one
  * buffer as it was before. Each change doubles what it takes to come to the next.
  *
- * Failures: the kernel has no bundles, or the provider no buffers for them: single ones it is.
+ * Failures: the kernel has no bundles, or the provider no buffers for them: single ones it is. Also
+ * for bytes that are thrown away, which are to take no more buffers from others.
  */
 #include "socket/bundle.h"
 
@@ -29,7 +30,7 @@ static bool isPossible(const struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;
     uint64_t features = FastRingEngine(socket->ring)->features;
-    return FastSocketHas(socket, FAST_TRAIT_BUNDLES) &&
+    return FastSocketHas(socket, FAST_TRAIT_BUNDLES) && !inbound->discard &&
            inbound->queue.rules->layout == FAST_INBOUND_BYTES &&
            features & FASTRING_FEATURE_RECEIVE_BUNDLE &&
            FastProviderCount(FastSocketProvider(socket)) >= BUNDLE_RING_SHARE &&

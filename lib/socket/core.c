@@ -231,6 +231,7 @@ int FastSocketMakeOutbound(struct FastSocket* socket)
         .threshold = FAST_OUTBOUND_THRESHOLD,
     };
     socket->outbound = outbound;
+    FastSocketReconsiderOutbound(socket); /* what it is made for may fail, or be over at once */
     return 0;
 }
 

@@ -97,7 +97,8 @@ static size_t addParts(const struct FastParts* parts, struct iovec* vector, size
 
 /* ---- what came of it ---- */
 
-/* Less than all means that there is no room for more just now. */
+/* Less than all means that there is no room for more just now. After all nothing leaves the queue
+ * that would tell that the outbound side may not be needed any more. */
 static void note(struct FastSocket* socket, ssize_t result, size_t size)
 {
     struct FastOutbound* outbound = socket->outbound;
@@ -109,6 +110,7 @@ static void note(struct FastSocket* socket, ssize_t result, size_t size)
     socket->statistics.sentBytes += (size_t)result;
     outbound->progress += result > 0;
     outbound->direct = (size_t)result == size ? FAST_DIRECT_SENT : -EAGAIN;
+    FastSocketReconsiderOutbound(socket);
 }
 
 int FastDirectSend(struct FastSocket* socket, const struct FastParts* parts, int flags)

@@ -69,7 +69,8 @@ void FastSocketFail(struct FastSocket* socket, int error)
                                                   : FAST_CONNECTION_FAILED;
         FastOutputDrop(socket);
         /* What is in flight may wait for a peer that never takes it. */
-        if (socket->outbound != NULL && socket->outbound->canceling == FAST_SEND_CANCEL_NONE)
+        if (FastSocketInFlight(socket) > 0 &&
+            socket->outbound->canceling == FAST_SEND_CANCEL_NONE)
             socket->outbound->canceling = FAST_SEND_CANCEL_WANTED;
     }
     FastSocketNotify(socket, FAST_NOTIFY_STATE);

@@ -83,9 +83,11 @@ static uint64_t load(const struct option* option, const void* part)
 static int setOutbound(struct FastSocket* socket, const struct option* option, uint64_t value)
 {
     int result = FastSocketMakeOutbound(socket);
-    if (result == 0)
-        store(option, socket->outbound, value);
-    return result;
+    if (result < 0)
+        return result;
+    store(option, socket->outbound, value);
+    FastSocketReconsiderOutbound(socket); /* it may have been all that was remembered */
+    return 0;
 }
 
 static int setCommon(struct FastSocket* socket, const struct option* option, uint64_t value)

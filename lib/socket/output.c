@@ -63,6 +63,7 @@ void FastOutputDrop(struct FastSocket* socket)
         dropItem(socket, item);
         item = next;
     }
+    FastSocketReconsiderOutbound(socket);
     FastSocketCountPending(socket);
 }
 

@@ -318,36 +318,43 @@ CASE(provider, isFilledAtOnce)
     }
 }
 
-/* Of large buffers that a pool makes some wait for input at first; all for a user's operation. */
-CASE(provider, isFilledForOperations)
+static void createFew(uint16_t group)
 {
-    const struct
-    {
-        uint16_t group;
-        bool prepares; /* by PrepareFastRingBuffer, or with a number that it knows */
-    } ways[] = {{0, true}, {9, false}};
+    uint64_t before = readRing(scene.ring).providedBuffers;
+    provider = CreateFastRingBufferProvider(scene.ring, group, 64, 64 << 10,
+                                            AllocateRingFastBuffer, scene.inbound);
+    ck_assert_ptr_nonnull(provider);
+    ck_assert_uint_lt(readRing(scene.ring).providedBuffers, before + 64);
+}
 
-    for (int way = 0; way < 2; way++) {
-        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
-        struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
-        uint64_t before = readRing(scene.ring).providedBuffers;
-        provider = CreateFastRingBufferProvider(scene.ring, ways[way].group, 64, 64 << 10,
-                                                AllocateRingFastBuffer, scene.inbound);
-        ck_assert_ptr_nonnull(provider);
-        ck_assert_uint_lt(readRing(scene.ring).providedBuffers, before + 64);
-        io_uring_prep_recv(entry, pair[0], NULL, 0, 0);
-        if (ways[way].prepares)
-            PrepareFastRingBuffer(provider, entry);
-        else {
-            entry->flags |= IOSQE_BUFFER_SELECT;
-            entry->buf_group = ways[way].group;
-            ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-        }
-        ck_assert_uint_eq(readRing(scene.ring).providedBuffers, before + 64);
-        ReleaseFastRingDescriptor(descriptor);
-        runIdle(scene.ring);
-        ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+/* Of large buffers that a pool makes some wait for input at first; all for a user's operation: that
+ * was prepared for them, or names their number, even before they have it. */
+CASE_ROUNDS(provider, isFilledForOperations, 3)
+{
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, NULL, NULL);
+    struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+    uint64_t before = readRing(scene.ring).providedBuffers;
+    bool prepares = round == 0;
+    bool isLate = round == 2;
+
+    io_uring_prep_recv(entry, pair[0], NULL, 0, 0);
+    if (!isLate)
+        createFew(prepares ? 0 : 9);
+    if (prepares)
+        PrepareFastRingBuffer(provider, entry);
+    else {
+        entry->flags |= IOSQE_BUFFER_SELECT;
+        entry->buf_group = 9;
+        ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
     }
+    if (isLate)
+        createFew(9);
+    if (!prepares)
+        runTurns(scene.ring, 1);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, before + 64);
+    ReleaseFastRingDescriptor(descriptor);
+    runIdle(scene.ring);
+    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
 }
 
 CASE(provider, groupsAreUnique)
@@ -422,6 +429,19 @@ CASE(provider, refusesBadArguments)
     ck_assert_int_eq(given, 0);
     ReleaseFastRingBufferProvider(provider, give);
     ck_assert_int_eq(given, COUNT);
+}
+
+static void refuseWithoutPool(struct FastRing* ring)
+{
+    refuses(EINVAL, CreateFastRingBufferProvider(ring, 0, 8, 4096, AllocateRingFastBuffer, NULL));
+}
+
+/* One that could not be made, as a program may find out later. */
+CASE(provider, refusesNoPool)
+{
+    uint64_t before = readRing(scene.ring).providedBuffers;
+    refuseWithoutPool(scene.ring);
+    ck_assert_uint_eq(readRing(scene.ring).providedBuffers, before);
 }
 
 /* No memory for the n-th buffer: with one it works and fills up later, without any it is
@@ -688,4 +708,30 @@ CASE(provider, isReleasedInsideACallback)
     waitCount(scene.ring, &received, 1);
     runIdle(scene.ring);
     ck_assert_int_eq(given, COUNT);
+}
+
+/* ---- without a scene ---- */
+
+AREA(bareProvider, "provider-bare");
+
+CASE(bareProvider, refusesNoPoolBeforeThereIsOne)
+{
+    struct FastRing* ring = CreateFastRing(0);
+    ck_assert_ptr_nonnull(ring);
+    refuseWithoutPool(ring);
+    ReleaseFastRing(ring);
+}
+
+/* Its ring is gone: it will never have memory. */
+CASE(bareProvider, refusesADefunctPool)
+{
+    struct FastRing* ring = CreateFastRing(0);
+    struct FastRing* other = CreateFastRing(0);
+    struct FastBufferPool* pool = CreateFastBufferPool(other);
+    ck_assert_ptr_nonnull(pool);
+    ReleaseFastRing(other);
+    refuses(ECANCELED,
+            CreateFastRingBufferProvider(ring, 0, 8, 4096, AllocateRingFastBuffer, pool));
+    ReleaseFastBufferPool(pool);
+    ReleaseFastRing(ring);
 }

@@ -492,6 +492,51 @@ CASE(direct, joinsWhatIsInFlight)
     ck_assert_uint_eq(FastPoolBuffers(outbound), 0);
 }
 
+/* ---- afterwards ---- */
+
+/* Until whatever isn't needed is given back. */
+static void rest(void)
+{
+    for (int turn = 0; turn < 2 * FAST_SPARE_IDLES; turn++)
+        run();
+}
+
+/* Nothing was ever in the queue. */
+CASE(direct, leavesNothingBehind)
+{
+    openAnswering(ALL);
+    transmit(MUCH, 0);
+    ck_assert_ptr_nonnull(self->outbound);
+    rest();
+    ck_assert_ptr_null(self->outbound);
+}
+
+CASE(direct, leavesNothingBehindWithoutMemory)
+{
+    openAnswering(ALL);
+    failCall(&pieces, 1);
+    ck_assert_int_eq(TransmitFastSocketData(self, NULL, 0, bytes, MUCH, 0), -ENOMEM);
+    ck_assert_ptr_nonnull(self->outbound);
+    rest();
+    ck_assert_ptr_null(self->outbound);
+}
+
+/* What was used since the last look stays until the next. */
+CASE(direct, keepsWhatIsUsedAgain)
+{
+    openAnswering(ALL);
+    transmit(MUCH, 0);
+    run();
+    const struct FastOutbound* outbound = self->outbound;
+    for (int round = 0; round < 4 * FAST_SPARE_IDLES; round++) {
+        queued = takenCount = 0;
+        transmit(MUCH, 0);
+        run();
+        ck_assert_ptr_eq(self->outbound, outbound);
+    }
+    ck_assert_uint_eq(sendCount, 0);
+}
+
 /* ---- the end ---- */
 
 /* §2.6 flush, §2.6 AbortFastSocket: what is left is the release's */

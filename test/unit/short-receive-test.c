@@ -238,6 +238,29 @@ CASE(shortReceive, dropsWhatComesAfterTheRelease)
     self = NULL;
 }
 
+/* §2.6 drain: nor does it take the buffers of all others at once for what it throws away. It is
+ * not armed anew for the sake of bundles, either. */
+CASE(shortReceive, dropsWhatComesBufferByBuffer)
+{
+    openForBundles();
+    receiveFull(BUNDLE_RUN);
+    ck_assert(isBundle());
+    transmit(SMALL, 0);
+    run();
+    ReleaseFastSocket(self);
+    fill(LENGTH, 0); /* that one ends */
+    run();
+    ck_assert(!isBundle());
+    unsigned before = kernel.entered;
+    for (int number = 0; number < 8 * BUNDLE_RUN; number++)
+        receive(LENGTH, IORING_CQE_F_SOCK_NONEMPTY);
+    ck_assert(!isBundle());
+    ck_assert_uint_eq(kernel.entered, before);
+    simulatedComplete(&kernel, (uintptr_t)&self->inbound.receive.operation, 0, 0);
+    complete(0, SMALL, 0);
+    self = NULL;
+}
+
 /* Not a slot of the provider's. */
 CASE_ROUNDS(shortReceive, refusesAnUnknownBuffer, 2)
 {

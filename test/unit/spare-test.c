@@ -2,6 +2,7 @@
  * What an idle socket costs: its outbound side is there while it is needed.
  */
 #include "sending.h"
+#include "socket/failure.h"
 
 #include <stdlib.h>
 
@@ -142,6 +143,39 @@ CASE(spare, staysWithOptionsThatWereSet)
     sendSmall();
     ck_assert_int_eq(GetFastSocketOption(self, FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD, &value), 0);
     ck_assert_uint_eq(value, 1);
+}
+
+/* What is set to what it was is nothing to remember. */
+CASE(spare, isGivenBackWithOptionsAsTheyWere)
+{
+    openStream(0);
+    ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD,
+                                         FAST_OUTBOUND_THRESHOLD),
+                     0);
+    rest();
+    ck_assert_ptr_null(self->outbound);
+    ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_OUTBOUND_LIMIT, SMALL), 0);
+    rest();
+    ck_assert_ptr_nonnull(self->outbound);
+    ck_assert_int_eq(SetFastSocketOption(self, FASTSOCKET_OPTION_OUTBOUND_LIMIT, 0), 0);
+    rest();
+    ck_assert_ptr_null(self->outbound);
+}
+
+/* Of a barrier nothing is counted when a failure drops it. */
+CASE(spare, isGivenBackAfterADrop)
+{
+    openStream(0);
+    self->connection = FAST_CONNECTION_BEGUN;
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, NULL, NULL);
+    io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(TransmitFastSocketDescriptor(self, descriptor, NULL), 0);
+    rest();
+    ck_assert_ptr_nonnull(self->outbound);
+    FastSocketFail(self, ECONNREFUSED);
+    rest();
+    ck_assert_int_eq(failed, 1);
+    ck_assert_ptr_null(self->outbound);
 }
 
 /* A datagram that the next one continues is not forgotten. */
