@@ -16,9 +16,9 @@ struct FastOperationClaim
     bool made; /* there are such buffers, and they are the user's now */
 };
 
-/* The group that an entry, which is about to enter, may take a buffer of: all are there from now on,
- * and it keeps them until it is given back, when the operation is over. NULL: none of ours; that
- * may be given back, too. */
+/* The group that an entry, which is about to enter, may take a buffer of: all are there from now
+ * on, and it keeps them until it is given back, when the operation is over. NULL: none of ours;
+ * that may be given back, too. */
 struct FastRingGroup* FastOperationBorrow(struct FastRing* ring, const struct io_uring_sqe* entry);
 void FastOperationGiveBack(struct FastRingGroup* lender);
 
