@@ -86,7 +86,7 @@ size_t GetFastBufferSize(struct FastBuffer* buffer);
  * A CreateRingBufferFunction (Ring/FastRing.h) that makes the provider's buffers FastBuffers, as
  * sockets need them.
  *
- * closure    the pool.
+ * closure    the pool: of the provider's ring, or of none.
  *
  * Returns:   the memory of a new buffer, or NULL with errno as AllocateFastBuffer.
  */

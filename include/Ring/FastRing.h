@@ -467,11 +467,11 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  *            only some are taken now, the others when input needs them, and some go back when it
  *            has not for long; all are there from the first call of PrepareFastRingBuffer or
  *            GetFastRingBufferGroup, or submitted descriptor that names the group.
- * closure    for function.
+ * closure    for function; for AllocateRingFastBuffer a pool of the same ring, or of none.
  *
  * Ownership: sockets keep what they need of a provider after its release.
- * Returns:   the provider, or NULL with EINVAL, EEXIST (group taken), ENOMEM, ENOSPC (no group
- *            left), EPERM, ECANCELED.
+ * Returns:   the provider, or NULL with EINVAL (also since 1.1: another ring's pool), EEXIST (group
+ *            taken), ENOMEM, ENOSPC (no group left), EPERM, ECANCELED.
  */
 struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
                                                             uint16_t count, uint32_t length,

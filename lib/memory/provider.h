@@ -19,6 +19,8 @@ struct FastProviderSource
     CreateRingBufferFunction function;
     void (*hold)(void* closure);
     void (*drop)(void* closure);
+    /* Whether it may be this ring's thread that drops it. NULL: always. */
+    bool (*suits)(const void* closure, const struct FastRing* ring);
 };
 
 void FastProviderSetSource(const struct FastProviderSource* source); /* any thread */

@@ -243,6 +243,13 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
 
 /* ---- for providers whose buffers come from a pool ---- */
 
+/* A pool is held and dropped by its ring's thread, or by any if it has no ring. */
+static bool suitsRing(const void* closure, const struct FastRing* ring)
+{
+    const struct FastRing* owner = closure != NULL ? FastPoolRing(closure) : NULL;
+    return owner == NULL || owner == ring;
+}
+
 static void holdSource(void* closure)
 {
     FastPoolHold(closure);
@@ -257,6 +264,7 @@ static const struct FastProviderSource poolSource = {
     .function = AllocateRingFastBuffer,
     .hold = holdSource,
     .drop = dropSource,
+    .suits = suitsRing,
 };
 
 /* ---- what users call ---- */

@@ -424,6 +424,28 @@ CASE(provider, refusesBadArguments)
     ck_assert_int_eq(given, COUNT);
 }
 
+/* The last buffer of a provider may close the pool, which only its own ring's thread can. */
+CASE(provider, refusesAnotherRingsPool)
+{
+    struct FastRing* ring = CreateFastRing(0);
+    struct FastBufferPool* foreign = CreateFastBufferPool(ring);
+    struct FastBufferPool* common = CreateFastBufferPool(NULL);
+    refuses(EINVAL, CreateFastRingBufferProvider(scene.ring, 0, COUNT, LENGTH,
+                                                 AllocateRingFastBuffer, foreign));
+    for (int round = 0; round < 2; round++) {
+        struct FastBufferPool* pool = round == 0 ? common : scene.inbound;
+        provider = CreateFastRingBufferProvider(scene.ring, 0, COUNT, LENGTH,
+                                                AllocateRingFastBuffer, pool);
+        ck_assert_ptr_nonnull(provider);
+        ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    }
+    ReleaseFastRing(ring);
+    refuses(EINVAL, CreateFastRingBufferProvider(scene.ring, 0, COUNT, LENGTH,
+                                                 AllocateRingFastBuffer, foreign));
+    ReleaseFastBufferPool(foreign);
+    ReleaseFastBufferPool(common);
+}
+
 /* No memory for the n-th buffer: with one it works and fills up later, without any it is
  * refused. */
 CASE(provider, survivesShortageAtCreation)
