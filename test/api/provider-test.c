@@ -384,6 +384,9 @@ CASE(provider, highestGroupWorks)
 
 static void* useInThread(void* closure)
 {
+    struct io_uring_sqe entry = {0};
+    PrepareFastRingBuffer(closure, &entry); /* does nothing */
+    ck_assert_uint_eq(entry.flags + entry.buf_group, 0);
     refuses(EPERM, CreateFastRingBufferProvider(scene.ring, 0, COUNT, LENGTH, make, &made));
     ReleaseFastRingBufferProvider(closure, give); /* does nothing */
     return NULL;
