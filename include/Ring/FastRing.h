@@ -219,7 +219,7 @@ struct FastRingStatistics
     uint64_t completions;      /* completions handled */
     uint64_t overflows;        /* times the completion queue was found to have overflowed */
     uint64_t wakes;            /* wake-ups from other threads */
-    uint64_t starvations;      /* receives that stopped for lack of buffers */
+    uint64_t starvations;      /* receives that lacked buffers, and none came at once */
     uint64_t operations;       /* now: operations in flight in the kernel */
     uint64_t sockets;          /* now: sockets, released ones included until they are closed */
     uint64_t inboundLength;    /* now: unread bytes of all sockets */
