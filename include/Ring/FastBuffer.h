@@ -86,7 +86,7 @@ size_t GetFastBufferSize(struct FastBuffer* buffer);
  * A CreateRingBufferFunction (Ring/FastRing.h) that makes the provider's buffers FastBuffers, as
  * sockets need them.
  *
- * closure    the pool.
+ * closure    the pool: of a ring of the same thread, or of none.
  *
  * Returns:   the memory of a new buffer, or NULL with errno as AllocateFastBuffer.
  */

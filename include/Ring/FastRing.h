@@ -219,7 +219,7 @@ struct FastRingStatistics
     uint64_t completions;      /* completions handled */
     uint64_t overflows;        /* times the completion queue was found to have overflowed */
     uint64_t wakes;            /* wake-ups from other threads */
-    uint64_t starvations;      /* receives that stopped for lack of buffers */
+    uint64_t starvations;      /* receives that lacked buffers, and none came at once */
     uint64_t operations;       /* now: operations in flight in the kernel */
     uint64_t sockets;          /* now: sockets, released ones included until they are closed */
     uint64_t inboundLength;    /* now: unread bytes of all sockets */
@@ -470,11 +470,13 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  *            PrepareFastRingBuffer or GetFastRingBufferGroup, or turn that hands a descriptor which
  *            names the group to the kernel: one that the kernel has already, from the time of
  *            another provider with this number, does not count.
- * closure    for function.
+ * closure    for function; for AllocateRingFastBuffer a pool of a ring of the same thread, or of
+ *            none.
  *
  * Ownership: sockets keep what they need of a provider after its release.
- * Returns:   the provider, or NULL with EINVAL, EEXIST (group taken), ENOMEM, ENOSPC (no group
- *            left), EPERM, ECANCELED. Where function makes no buffer at all, with what it set errno
+ * Returns:   the provider, or NULL with EINVAL (since 1.1 also for the pool of a ring that runs in
+ *            another thread), EEXIST (group taken), ENOMEM, ENOSPC (no group left), EPERM,
+ *            ECANCELED. Where function makes no buffer at all, with what it set errno
  *            to if that is EINVAL (AllocateRingFastBuffer without a pool) or ECANCELED (the pool's
  *            ring is gone), else with ENOMEM.
  */

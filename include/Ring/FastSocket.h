@@ -5,7 +5,8 @@
  * vsock, SCTP …), or a socket of datagrams (UDP, AF_UNIX, netlink, packets, raw ones …): see «Kinds
  * of sockets» below; with FASTSOCKET_MODE_FILE_IO also a pipe, a terminal or another file. Input
  * arrives in buffers that the kernel fills, is queued, and reported by POLLIN; output is copied or
- * handed over, queued, gathered and sent with the next turn.
+ * handed over, queued, gathered and sent with the next turn (much of it may leave at once: see the
+ * transmits).
  *
  * Rules that hold for every function here, unless its own comment says otherwise:
  *
@@ -385,6 +386,9 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
  *            when everything before was accepted, later sends wait for it, and its own function
  *            gets the completion.
  * buffer     owns the memory that the entry points to; released when the kernel is done with it.
+ *            Bytes that may go without a copy (SEND_ZC, SENDMSG_ZC, MSG_ZEROCOPY,
+ *            FASTSOCKET_MODE_ZERO_COPY) lie in it, and not in the descriptor's own data, which ends
+ *            before the kernel has read them all.
  *
  * Ownership: descriptor and buffer are consumed in every case, also on error, except that with
  *            -EPERM, -EXDEV and -EBUSY the descriptor is left alone (the buffer is released).
@@ -450,7 +454,7 @@ struct FastSocketStatistics
     uint64_t receivedBytes;       /* payload */
     uint64_t receivedMessages;    /* datagrams or records; chunks of a stream */
     uint64_t receivedTruncated;   /* datagrams that did not fit their buffer, wholly or in part */
-    uint64_t receiveStarvations;  /* times receiving stopped for lack of buffers */
+    uint64_t receiveStarvations;  /* times receiving lacked buffers, and none came at once */
     uint64_t receivePauses;       /* times receiving stopped at the high mark or the ring's limit */
     uint64_t sentBytes;           /* payload that the kernel accepted */
     uint64_t sentOperations;      /* send operations completed */

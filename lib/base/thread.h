@@ -91,6 +91,15 @@ static inline uint64_t FastForkCount(void)
     return atomic_load_explicit(&FastForkNumber, memory_order_relaxed);
 }
 
+/* Locks a mutex that there is since the process had been born of so many forks. false: it is taken,
+ * and not waited for: wait is false, or this is a forked child, where the thread that has it may
+ * not be. Any thread. */
+static inline bool FastForkLock(pthread_mutex_t* lock, uint64_t forks, bool wait)
+{
+    bool waits = wait && forks == FastForkCount();
+    return (waits ? pthread_mutex_lock(lock) : pthread_mutex_trylock(lock)) == 0;
+}
+
 /* A descriptor that a forked child doesn't know of, and would keep open: closed in the child at
  * once. */
 void FastForkHide(int handle);

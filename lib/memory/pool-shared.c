@@ -7,6 +7,8 @@
  * time («keep»), until a use of the pool a second or more later finds that it was not needed.
  *
  * Blocks go back to the system outside the lock, and who must not wait passes by when it is taken.
+ * In a forked child nobody waits: it may be taken for ever there, by a thread that the child has
+ * not, in the middle of something. Such a store is left alone, and the system asked instead.
  */
 #include "memory/pool-state.h"
 
@@ -25,7 +27,7 @@ static bool isTimed(const struct FastBufferPool* pool)
 
 static bool lock(struct FastBufferPool* pool, bool wait)
 {
-    return (wait ? pthread_mutex_lock(&pool->lock) : pthread_mutex_trylock(&pool->lock)) == 0;
+    return FastForkLock(&pool->lock, pool->forks, wait);
 }
 
 static void unlock(struct FastBufferPool* pool, struct FastBuffer* chain)
@@ -79,9 +81,8 @@ void FastPoolMissShared(struct FastBufferPool* pool, size_t footprint)
 {
     struct FastBuffer* chain = NULL;
 
-    if (isTimed(pool) || FastPoolIsClosed(pool))
+    if (isTimed(pool) || FastPoolIsClosed(pool) || !lock(pool, true))
         return;
-    lock(pool, true);
     decayAtUse(pool, &chain);
     size_t missed = footprint < pool->shared.shed ? footprint : pool->shared.shed;
     pool->shared.shed -= missed;
@@ -141,7 +142,8 @@ void FastPoolLimitShared(struct FastBufferPool* pool)
 {
     struct FastBuffer* chain = NULL;
 
-    lock(pool, true);
+    if (!lock(pool, true))
+        return;
     limitStore(pool, &chain);
     unlock(pool, chain);
 }

@@ -42,6 +42,7 @@ struct FastBufferPool
     _Atomic size_t returnedBytes;
     atomic_bool decaying; /* the owner was asked to call FastPoolDecay */
 
+    uint64_t forks;       /* FastForkCount() when the pool was made */
     pthread_mutex_t lock; /* of what follows */
     struct
     {

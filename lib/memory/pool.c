@@ -66,6 +66,8 @@ struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner)
     }
     memset(pool, 0, sizeof(*pool));
     pool->owner = owner;
+    FastForkWatch();
+    pool->forks = FastForkCount();
     pthread_mutex_init(&pool->lock, NULL);
     atomic_init(&pool->reserve, POOL_RESERVE);
     atomic_init(&pool->little, POOL_LITTLE);
@@ -112,11 +114,12 @@ void FastPoolClose(struct FastBufferPool* pool)
     if (FastPoolIsClosed(pool))
         return;
 
-    pthread_mutex_lock(&pool->lock);
+    bool locked = FastForkLock(&pool->lock, pool->forks, true);
     atomic_store_explicit(&pool->closed, true, memory_order_release);
     atomic_store_explicit(&pool->thread, 0, memory_order_relaxed);
     pool->own.quick = false;
-    pthread_mutex_unlock(&pool->lock);
+    if (locked)
+        pthread_mutex_unlock(&pool->lock);
     FastPoolEmptyShared(pool, true);
     struct FastBuffer* chain = FastPoolTakeReturned(pool);
     FastStoreEmpty(&pool->own.store, &chain);

@@ -118,7 +118,7 @@ uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider)
 
 void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission)
 {
-    if (provider == NULL || submission == NULL)
+    if (provider == NULL || submission == NULL || FastRingCheck(provider->ring) == -EPERM)
         return;
     submission->flags |= IOSQE_BUFFER_SELECT;
     submission->buf_group = GetFastRingBufferGroup(provider);

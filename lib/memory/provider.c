@@ -214,6 +214,14 @@ static int checkArguments(struct FastRing* ring, uint16_t count, uint32_t length
     return isKnown ? 0 : -EINVAL;
 }
 
+/* What is not known as a source is not held, and may be the maker's in any thread. */
+static bool isSuitable(CreateRingBufferFunction function, const void* closure)
+{
+    const struct FastProviderSource* source = atomic_load(&knownSource);
+    return source == NULL || source->function != function || source->suits == NULL ||
+           source->suits(closure);
+}
+
 static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32_t count,
                                                    uint32_t length,
                                                    CreateRingBufferFunction function, void* closure)
@@ -289,6 +297,8 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
                                                             void* closure)
 {
     int result = checkArguments(ring, count, length, function);
+    if (result == 0 && !isSuitable(function, closure))
+        result = -EINVAL;
     if (result < 0)
         return fail(result);
     if (count == 0)

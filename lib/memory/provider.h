@@ -19,6 +19,8 @@ struct FastProviderSource
     CreateRingBufferFunction function;
     void (*hold)(void* closure);
     void (*drop)(void* closure);
+    /* Whether this thread may drop it. NULL: any may. */
+    bool (*suits)(const void* closure);
 };
 
 void FastProviderSetSource(const struct FastProviderSource* source); /* any thread */

@@ -31,6 +31,7 @@ struct PoolBinding
     struct FastRingCall home;
     struct FastRingCall farewell;
     struct FastRing* origin; /* only to be compared */
+    uint64_t forks;          /* FastForkCount() when it was made */
     pthread_mutex_t lock;    /* of what follows, for threads that are not the ring's */
     struct FastRing* ring;   /* NULL after the ring: it need not wait for the last buffer */
     struct FastBufferPool* pool;
@@ -79,9 +80,17 @@ static void leaveRing(struct PoolBinding* binding)
     forgetRing(binding);
 }
 
+/* false: it is taken, and this is a forked child, where the thread that has it may not be. The
+ * child has nothing to ask or tell the ring. */
+static bool lockBinding(struct PoolBinding* binding)
+{
+    return FastForkLock(&binding->lock, binding->forks, true);
+}
+
 static bool isRingThread(struct PoolBinding* binding)
 {
-    pthread_mutex_lock(&binding->lock);
+    if (!lockBinding(binding))
+        return false;
     bool result = atomic_load(&binding->started) && binding->ring != NULL &&
                   FastRingIsOwned(binding->ring);
     pthread_mutex_unlock(&binding->lock);
@@ -91,7 +100,8 @@ static bool isRingThread(struct PoolBinding* binding)
 /* Without a ring nobody waits for the call. */
 static void submitCall(struct PoolBinding* binding, struct FastRingCall* call)
 {
-    pthread_mutex_lock(&binding->lock);
+    if (!lockBinding(binding))
+        return;
     if (binding->ring != NULL)
         (void)FastRingSubmitCall(binding->ring, call);
     pthread_mutex_unlock(&binding->lock);
@@ -219,6 +229,7 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
     binding->starter.function = onStart;
     binding->ring = ring;
     binding->origin = ring;
+    binding->forks = FastForkCount(); /* the pool watches them */
     pthread_mutex_init(&binding->lock, NULL);
     atomic_init(&binding->holders, 2);
     FastPoolSetReserve(binding->pool, FastRingPoolReserve(ring));
@@ -231,6 +242,13 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
 }
 
 /* ---- for providers whose buffers come from a pool ---- */
+
+/* A pool is held and dropped by its ring's thread, or by any if it has no ring. */
+static bool suitsThread(const void* closure)
+{
+    struct FastRing* owner = closure != NULL ? FastPoolRing(closure) : NULL;
+    return owner == NULL || FastRingCheck(owner) != -EPERM;
+}
 
 static void holdSource(void* closure)
 {
@@ -246,6 +264,7 @@ static const struct FastProviderSource poolSource = {
     .function = AllocateRingFastBuffer,
     .hold = holdSource,
     .drop = dropSource,
+    .suits = suitsThread,
 };
 
 /* ---- what users call ---- */
@@ -267,7 +286,8 @@ struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring)
 /* After the ring, any thread may. */
 static bool mayRelease(struct PoolBinding* binding)
 {
-    pthread_mutex_lock(&binding->lock);
+    if (!lockBinding(binding))
+        return false;
     bool result = binding->ring == NULL || FastRingCheck(binding->ring) != -EPERM;
     pthread_mutex_unlock(&binding->lock);
     return result;

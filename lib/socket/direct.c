@@ -7,7 +7,8 @@
  *
  * Failures: the kernel takes a part: the rest is copied into the queue, whose next send waits for
  * room. It takes nothing: all is queued, and what it said becomes the result of the next send
- * (send.c), so that errors are told like those of sends in flight, and never inside the call.
+ * (send.c), so that errors are told like those of sends in flight, and never inside the call; an
+ * end of input that is seen meanwhile waits for it (FastSocketAwaitsError).
  * Memory for all is had before the call, since bytes that went out can't be taken back.
  */
 #include "socket/direct.h"

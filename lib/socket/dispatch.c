@@ -5,8 +5,8 @@
  * POLLERR, POLLHUP. The state is looked at again after each call, since any call may release the
  * socket.
  *
- * Failures: an error of a connection comes after the input before it; those of datagrams come one
- * by one.
+ * Failures: an error of a connection comes after the input before it, and before an end of input
+ * that is its doing; those of datagrams come one by one.
  */
 #include "socket/dispatch.h"
 
@@ -128,6 +128,13 @@ static void reportState(struct FastSocket* socket)
         socket->notifyDue &= (uint8_t)~FAST_NOTIFY_STATE;
 }
 
+/* What a large transmit has met since is told first, and comes with the next turn (send.c). */
+static bool isStateDue(const struct FastSocket* socket)
+{
+    return socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE &&
+           !FastSocketAwaitsError(socket);
+}
+
 /* Of a socket in any stage: the release waits for that. */
 static void reportCanceled(struct FastSocket* socket)
 {
@@ -142,7 +149,7 @@ static void reportFromOutput(struct FastSocket* socket)
 {
     if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_OUTPUT)
         reportOutput(socket);
-    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
+    if (isStateDue(socket))
         reportState(socket);
     if (socket->notifyDue & FAST_NOTIFY_CANCELED)
         reportCanceled(socket);
@@ -150,7 +157,7 @@ static void reportFromOutput(struct FastSocket* socket)
 
 static void reportAll(struct FastSocket* socket)
 {
-    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE)
+    if (isStateDue(socket))
         FastSocketReconsiderEnd(socket);
     if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_INPUT)
         reportInput(socket);

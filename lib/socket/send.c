@@ -83,16 +83,19 @@ static bool sendFirst(struct FastSocket* socket)
     return FastSocketKind(socket)->startSend(socket);
 }
 
-/* An errno is carried out as if a send of the queue had had it. */
+/* An errno is carried out as if a send of the queue had had it. What has waited for it to be told
+ * waits no more. */
 static void tellDirect(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     int result = outbound->direct;
     outbound->direct = 0;
-    if (result < 0)
+    if (result < 0) {
         FastSentCarry(socket, &outbound->flight,
                       FastSocketKind(socket)->classifySend(socket, &outbound->flight, result));
-    else
+        if (socket->notifyDue & FAST_NOTIFY_STATE)
+            FastSocketNotify(socket, 0);
+    } else
         FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
 }
 

@@ -27,11 +27,11 @@ struct stream
     bool owns;
 };
 
-/* Nothing is unread, and nothing will come. */
+/* Nothing is unread, and nothing will come: in good order. */
 static bool hasEnded(const struct FastSocket* socket)
 {
     return socket->inbound.end == FAST_INPUT_ENDED && !FastSocketHasFailed(socket) &&
-           socket->inbound.queue.first == NULL;
+           !FastSocketAwaitsError(socket) && socket->inbound.queue.first == NULL;
 }
 
 static ssize_t readStream(void* cookie, char* data, size_t size)

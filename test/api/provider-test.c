@@ -391,6 +391,9 @@ CASE(provider, highestGroupWorks)
 
 static void* useInThread(void* closure)
 {
+    struct io_uring_sqe entry = {0};
+    PrepareFastRingBuffer(closure, &entry); /* does nothing */
+    ck_assert_uint_eq(entry.flags + entry.buf_group, 0);
     refuses(EPERM, CreateFastRingBufferProvider(scene.ring, 0, COUNT, LENGTH, make, &made));
     ReleaseFastRingBufferProvider(closure, give); /* does nothing */
     return NULL;
@@ -442,6 +445,52 @@ CASE(provider, refusesNoPool)
     uint64_t before = readRing(scene.ring).providedBuffers;
     refuseWithoutPool(scene.ring);
     ck_assert_uint_eq(readRing(scene.ring).providedBuffers, before);
+}
+
+struct Apart
+{
+    struct FastRing* ring;
+    pthread_barrier_t meeting;
+};
+
+static void* runApart(void* closure)
+{
+    struct Apart* apart = closure;
+    ck_assert_int_eq(WaitForFastRing(apart->ring, 0, NULL), 0);
+    pthread_barrier_wait(&apart->meeting);
+    pthread_barrier_wait(&apart->meeting);
+    ReleaseFastRing(apart->ring);
+    return NULL;
+}
+
+/* The last buffer of a provider may close the pool, which only its own ring's thread can. */
+CASE(provider, refusesAnotherThreadsPool)
+{
+    struct Apart apart = {.ring = CreateFastRing(0)};
+    pthread_t thread;
+    struct FastBufferPool* foreign = CreateFastBufferPool(apart.ring);
+    struct FastRing* second = CreateFastRing(0); /* of this thread */
+    struct FastBufferPool* pools[] = {CreateFastBufferPool(NULL), scene.inbound,
+                                      CreateFastBufferPool(second)};
+    ck_assert_int_eq(pthread_barrier_init(&apart.meeting, NULL, 2), 0);
+    ck_assert_int_eq(WaitForFastRing(second, 0, NULL), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, runApart, &apart), 0);
+    pthread_barrier_wait(&apart.meeting);
+    refuses(EINVAL, CreateFastRingBufferProvider(scene.ring, 0, COUNT, LENGTH,
+                                                 AllocateRingFastBuffer, foreign));
+    for (size_t index = 0; index < sizeof(pools) / sizeof(pools[0]); index++) {
+        provider = CreateFastRingBufferProvider(scene.ring, 0, COUNT, LENGTH,
+                                                AllocateRingFastBuffer, pools[index]);
+        ck_assert_ptr_nonnull(provider);
+        ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    }
+    ReleaseFastBufferPool(pools[0]);
+    ReleaseFastBufferPool(pools[2]);
+    ReleaseFastRing(second);
+    pthread_barrier_wait(&apart.meeting);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    pthread_barrier_destroy(&apart.meeting);
+    ReleaseFastBufferPool(foreign);
 }
 
 /* No memory for the n-th buffer: with one it works and fills up later, without any it is

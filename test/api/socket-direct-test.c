@@ -250,6 +250,99 @@ CASE(direct, meetsAClosedPeer)
     ck_assert_int_eq(GetFastSocketError(scene.ours.socket), EPIPE);
 }
 
+/* The connection is reset, a transmit is told so, and the receive comes to an end that is none, all
+ * in one turn. */
+static FILE* stream;
+static struct FastRingWatch* idleWatch;
+
+static void ignoreWatch(struct FastRingWatch* watch, int result, void* closure)
+{
+    (void)watch;
+    (void)result;
+    (void)closure;
+}
+
+/* The end has come, and what it means is not told yet. */
+static void readAtTheEnd(void* closure, int reason)
+{
+    (void)closure;
+    ck_assert_int_eq(reason, FASTRING_REASON_COMPLETE);
+    ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
+    errno = 0;
+    ck_assert_int_eq(fgetc(stream), EOF);
+    ck_assert_int_eq(errno, EAGAIN);
+    ck_assert(!feof(stream));
+}
+
+static int meetFirst(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                     int reason)
+{
+    (void)descriptor;
+    (void)completion;
+    ck_assert_int_eq(reason, FASTRING_REASON_COMPLETE);
+    resetPeer();
+    transmitPattern(scene.ours.socket, LARGE, 0);
+    RemoveFastRingWatch(idleWatch); /* enters the kernel */
+    ck_assert_ptr_nonnull(SetFastRingFlushHandler(scene.ring, readAtTheEnd, NULL));
+    return 0;
+}
+
+/* Has the function called while nothing else happens, and waits for the end. */
+static void meetInOneTurn(HandleFastRingCompletionFunction function)
+{
+    int idle[2];
+    pairStream(idle);
+    idleWatch = AddFastRingWatch(scene.ring, idle[0], POLLIN, 0, ignoreWatch, NULL);
+    ck_assert_ptr_nonnull(idleWatch);
+    runIdle(scene.ring);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, function, NULL);
+    ck_assert_ptr_nonnull(descriptor);
+    io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    close(idle[0]);
+    close(idle[1]);
+}
+
+/* §2.1 send error first, §2.7 read at EOF: also where the end of input is seen before the error is
+ * told */
+CASE(direct, tellsTheErrorBeforeTheEnd)
+{
+    openPair(KIND_TCP);
+    stream = GetFastSocketStream(scene.ours.socket, 0);
+    ck_assert_ptr_nonnull(stream);
+    meetInOneTurn(meetFirst);
+    expectFailure(&scene.ours, ECONNRESET);
+    ck_assert_int_eq(fgetc(stream), EOF);
+    ck_assert_int_eq(errno, ECONNRESET);
+    ck_assert_int_eq(fclose(stream), 0);
+}
+
+static int meetTheEnd(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                      int reason)
+{
+    (void)descriptor;
+    (void)completion;
+    ck_assert_int_eq(reason, FASTRING_REASON_COMPLETE);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    transmitPattern(scene.ours.socket, sizeof(data), 0);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    RemoveFastRingWatch(idleWatch);
+    return 0;
+}
+
+/* §2.1 half-close: an end that is one is told all the same, while there is no room */
+CASE_ROUNDS(direct, tellsTheEndBehindAShortCount, KINDS)
+{
+    openWarm(kinds[round]);
+    meetInOneTurn(meetTheEnd);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    expectOrderlyEnd(&scene.ours);
+    expectPattern(scene.peer, sizeof(data), 0);
+    waitDrained(&scene.ours);
+}
+
 /* ---- states ---- */
 
 /* §2.1 user pause: stops receiving alone */

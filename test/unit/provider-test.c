@@ -566,7 +566,7 @@ static struct FastRingBufferProvider* createLarge(uint32_t count)
 
 static void setUpMany(void)
 {
-    static const struct FastProviderSource source = {makeLarge, holdSource, dropSource};
+    static const struct FastProviderSource source = {makeLarge, holdSource, dropSource, NULL};
     FastProviderSetSource(&source);
     madeUntil = INT_MAX;
     provider = createLarge(MANY);
@@ -916,7 +916,7 @@ CASE(life, looksForAFreeNumber)
 
 CASE(life, holdsItsSource)
 {
-    static const struct FastProviderSource source = {makeBuffer, holdSource, dropSource};
+    static const struct FastProviderSource source = {makeBuffer, holdSource, dropSource, NULL};
     FastProviderSetSource(&source);
     setUp();
     ck_assert_int_eq(sources, 1);

@@ -1,0 +1,135 @@
+/*
+ * A forked child has one thread, and whatever its parent's others held is taken there for ever.
+ * Here the thread that forks holds it itself.
+ */
+#include "fixture.h"
+#include "memory/pool.h"
+#include "ring/life.h"
+#include "simulated.h"
+
+#include <sys/wait.h>
+
+enum
+{
+    SIZE = 1000,
+    PATIENCE = 30, /* seconds after which a child hangs for certain */
+};
+
+static struct FastBufferPool* pool;
+static struct FastBuffer* buffer;
+
+static void openPool(struct FastRing* ring)
+{
+    pool = CreateFastBufferPool(ring);
+    ck_assert_ptr_nonnull(pool);
+    buffer = AllocateFastBuffer(pool, SIZE, 0);
+    ck_assert_ptr_nonnull(buffer);
+    memset(GetFastBufferData(buffer), 7, SIZE);
+}
+
+/* Runs a function in a child, which must come to its end. */
+static void inChild(void (*function)(void))
+{
+    int status = -1;
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        alarm(PATIENCE);
+        function();
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+AREA(fork, "fork");
+
+/* ---- a pool without a ring ---- */
+
+/* All that there is to do with it. */
+static void useAll(void)
+{
+    ck_assert_uint_eq(GetFastBufferData(buffer)[SIZE - 1], 7);
+    ReleaseFastBuffer(buffer);
+    struct FastBuffer* another = AllocateFastBuffer(pool, SIZE, 0);
+    ck_assert_ptr_nonnull(another);
+    memset(GetFastBufferData(another), 7, SIZE);
+    ReleaseFastBufferPool(pool);
+    ReleaseFastBuffer(another);
+}
+
+/* §2.8 forked child: while another thread allocates or releases */
+CASE(fork, passesByABusyPool)
+{
+    openPool(NULL);
+    ck_assert_int_eq(pthread_mutex_lock(&pool->lock), 0);
+    inChild(useAll);
+    ck_assert_int_eq(pthread_mutex_unlock(&pool->lock), 0);
+    useAll();
+}
+
+static void reuse(void)
+{
+    const struct FastBuffer* before = buffer;
+    for (int round = 0; round < 10; round++) {
+        ReleaseFastBuffer(buffer);
+        buffer = AllocateFastBuffer(pool, SIZE, 0);
+        ck_assert_ptr_eq(buffer, before);
+    }
+    useAll();
+}
+
+/* A daemon's pool is what it was before. */
+CASE(fork, goesOnWithAPoolAtRest)
+{
+    openPool(NULL);
+    inChild(reuse);
+    reuse();
+}
+
+/* ---- a ring's pool ---- */
+
+static struct Simulated kernel;
+static struct FastBuffer* other;
+static bool forks;
+
+/* A child's buffer comes home when memory is wanted, too; and the pool is not the child's. */
+static void releaseOther(void)
+{
+    atomic_store(&pool->wanted, true);
+    ReleaseFastBuffer(other);
+    ReleaseFastBufferPool(pool);
+}
+
+int __real_FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call);
+int __wrap_FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call);
+
+/* Called with the tie between pool and ring held. */
+int __wrap_FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call)
+{
+    if (forks) {
+        forks = false;
+        inChild(releaseOther);
+    }
+    return __real_FastRingSubmitCall(ring, call);
+}
+
+/* §2.8 forked child: while a buffer of another thread's comes home; before the ring has a thread,
+ * and forked by that */
+CASE_ROUNDS(fork, passesByABusyRing, 2)
+{
+    struct FastRing* ring = FastRingCreateOn(simulatedOpen(&kernel));
+    ck_assert_ptr_nonnull(ring);
+    if (round == 1)
+        ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+    openPool(ring);
+    other = AllocateFastBuffer(pool, SIZE, 0);
+    ck_assert_ptr_nonnull(other);
+    atomic_store(&pool->wanted, true);
+    forks = true;
+    ReleaseFastBuffer(buffer);
+    ck_assert(!forks);
+    ReleaseFastBuffer(other);
+    ReleaseFastBufferPool(pool);
+    ReleaseFastRing(ring);
+}
