@@ -241,13 +241,23 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
     return binding->pool;
 }
 
+/* Whether the calling thread may hold and drop the pool: the ring's, or any after the ring. */
+static bool isThreads(struct FastPoolOwner* owner)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
+    if (!lockBinding(binding))
+        return false;
+    bool result = binding->ring == NULL || FastRingCheck(binding->ring) != -EPERM;
+    pthread_mutex_unlock(&binding->lock);
+    return result;
+}
+
 /* ---- for providers whose buffers come from a pool ---- */
 
-/* A pool is held and dropped by its ring's thread, or by any if it has no ring. */
 static bool suitsThread(const void* closure)
 {
-    struct FastRing* owner = closure != NULL ? FastPoolRing(closure) : NULL;
-    return owner == NULL || FastRingCheck(owner) != -EPERM;
+    struct FastPoolOwner* owner = closure != NULL ? FastPoolGetOwner(closure) : NULL;
+    return owner == NULL || isThreads(owner);
 }
 
 static void holdSource(void* closure)
@@ -283,23 +293,13 @@ struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring)
     return createBoundPool(ring);
 }
 
-/* After the ring, any thread may. */
-static bool mayRelease(struct PoolBinding* binding)
-{
-    if (!lockBinding(binding))
-        return false;
-    bool result = binding->ring == NULL || FastRingCheck(binding->ring) != -EPERM;
-    pthread_mutex_unlock(&binding->lock);
-    return result;
-}
-
 void ReleaseFastBufferPool(struct FastBufferPool* pool)
 {
     if (pool == NULL)
         return;
 
     struct FastPoolOwner* owner = FastPoolGetOwner(pool);
-    if (owner == NULL || mayRelease(FAST_CONTAINER(owner, struct PoolBinding, owner)))
+    if (owner == NULL || isThreads(owner))
         FastPoolDrop(pool);
 }
 

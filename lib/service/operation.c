@@ -317,6 +317,7 @@ int FastDescriptorTake(struct FastRingDescriptor* descriptor, const struct FastR
     if (descriptor->state != DESCRIPTOR_IDLE || !FastArmedIsIdle(&descriptor->armed))
         return -EBUSY;
     descriptor->state = DESCRIPTOR_TAKEN;
+    descriptor->withdrawn = false;
     holdDescriptor(descriptor);
     return 0;
 }

@@ -38,13 +38,18 @@ static bool isPossible(const struct FastSocket* socket)
             inbound->queue.rules->turnLimit >= BUNDLE_MIN_LIMIT);
 }
 
+/* Bytes that one may bring, where there are buffers enough. */
+static uint64_t most(const struct FastSocket* socket)
+{
+    uint64_t limit = socket->inbound.queue.rules->turnLimit;
+    return limit < BUNDLE_MAX_SIZE ? limit : BUNDLE_MAX_SIZE;
+}
+
 /* Enough buffers for the largest. */
 static void expect(const struct FastSocket* socket)
 {
     uint64_t length = FastProviderLength(FastSocketProvider(socket));
-    uint64_t limit = socket->inbound.queue.rules->turnLimit;
-    uint64_t most = limit < BUNDLE_MAX_SIZE ? limit : BUNDLE_MAX_SIZE;
-    uint64_t number = (most + length - 1) / length * BUNDLE_RING_SHARE;
+    uint64_t number = (most(socket) + length - 1) / length * BUNDLE_RING_SHARE;
     FastProviderExpect(FastSocketProvider(socket), (uint32_t)number);
     FastProviderFillSoon(FastSocketProvider(socket));
 }
@@ -59,7 +64,7 @@ uint64_t FastBundleBegin(struct FastSocket* socket)
     expect(socket);
     uint64_t share = FastProviderFilledSlots(FastSocketProvider(socket)) / BUNDLE_RING_SHARE *
                      (uint64_t)FastProviderLength(FastSocketProvider(socket));
-    return share < inbound->queue.rules->turnLimit ? share : inbound->queue.rules->turnLimit;
+    return share < most(socket) ? share : most(socket);
 }
 
 /* ---- whether they pay ---- */

@@ -213,11 +213,12 @@ static void passDoubt(struct FastSocket* socket, struct FastMessage* message)
 }
 
 /* The same after another errno: of several that went together it may have been the joining's, which
- * the user hears nothing of. */
+ * the user hears nothing of. Others than these an earlier datagram has met for certain. */
 static void passDoubtOf(struct FastSocket* socket, const struct FastFlight* flight)
 {
     struct FastMessage* message = flight->message;
-    if (FastRunIsJoined(flight) && FastRunMayRefuse(message->doubt))
+    int doubt = message->doubt;
+    if (FastRunIsJoined(flight) && (doubt == EINVAL || doubt == EIO || doubt == EMSGSIZE))
         message->doubt = 0;
     passDoubt(socket, message);
 }

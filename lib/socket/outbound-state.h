@@ -63,7 +63,7 @@ struct FastOutbound
     uint32_t burst;             /* sends of messages that start together next time */
     uint16_t joinMax;           /* bytes of a datagram that may be sent with others */
     uint8_t run;                /* datagrams that lately went out together */
-    uint8_t ahead;              /* pages of room that was made for as many since the last start */
+    uint8_t ahead;              /* room that was made for as many since the last start, in 2 KiB */
     uint32_t copied;            /* sends with zero copy in a row that the kernel copied */
     uint32_t backoff;           /* sends until zero copy is tried again */
     struct FastOperation trail; /* see FastSocketTrail */

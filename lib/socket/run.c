@@ -36,8 +36,8 @@ enum
     RUN_MAX = 64,           /* datagrams that every kernel joins */
     RUN_MAX_COPY = 4 << 10, /* bytes of a handed-over buffer that are copied into a run */
     RUN_MIN_PIECE = 1024,   /* memory of a message that others may be copied behind */
-    RUN_PAGE = 4096,
-    RUN_MAX_AHEAD = 64,     /* pages of room, before anything goes to fill them */
+    RUN_ROOM = 2048,        /* what room is counted by */
+    RUN_MAX_AHEAD = 128,    /* of these, before anything goes to fill them */
     RUN_START = 256,        /* sends that start together at most */
     RUN_OVERHEAD = sizeof(struct FastMessage) + sizeof(struct sockaddr_in6),
 };
@@ -83,7 +83,7 @@ static size_t expected(const struct FastOutbound* outbound)
 
 static void noteRoom(struct FastOutbound* outbound, size_t room)
 {
-    size_t ahead = outbound->ahead + room / RUN_PAGE;
+    size_t ahead = outbound->ahead + room / RUN_ROOM;
     outbound->ahead = (uint8_t)(ahead < RUN_MAX_AHEAD ? ahead : RUN_MAX_AHEAD);
 }
 
@@ -167,7 +167,8 @@ int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int 
 
 /* ---- what was refused ---- */
 
-bool FastRunMayRefuse(int error)
+/* Whether an errno may say that something can't be joined. */
+static bool isRefusal(int error)
 {
     return error == EMSGSIZE || error == EINVAL || error == EIO || error == EOPNOTSUPP ||
            error == ENOPROTOOPT;
@@ -207,7 +208,7 @@ void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int er
 {
     if (error == EMSGSIZE)
         learn(socket->outbound, message, error);
-    else if (FastRunMayRefuse(error))
+    else if (isRefusal(error))
         message->refused = (uint16_t)error;
     split(message);
 }
@@ -287,7 +288,7 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
     if (run && start->joins && !FastSocketHas(socket, FAST_TRAIT_UNCUT))
         askDescriptor(start);
     if (run && message->together > 1 && message->segment > socket->outbound->joinMax &&
-        FastRunMayRefuse(message->doubt))
+        isRefusal(message->doubt))
         split(message); /* another one's refusal was this one's too */
     uint32_t count = run ? countTogether(start, message) : 1;
     bool alone = socket->outbound->inFlight == 0 && !run;

@@ -421,6 +421,29 @@ CASE(letGo, canceledBeforeItEntersNothingHappens)
     }
 }
 
+/* … and says nothing of what the descriptor is used for next. */
+CASE(letGo, canceledBeforeItEntersIsForgotten)
+{
+    int pair[2];
+    pairStream(pair);
+    openRecorded(&scene, pair[0], NULL, 0, &scene.ours);
+    runIdle(scene.ring);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onRead, NULL);
+    io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    between.refuses = true;
+    (void)WaitForFastRing(scene.ring, 0, NULL);
+    between.refuses = false;
+    ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(result, -ECANCELED);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, NULL), 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(result, 0);
+    ReleaseFastRingDescriptor(descriptor);
+    close(pair[1]);
+}
+
 /* A send is the loop's own: nothing is added to it. */
 CASE(letGo, sendsAndPipesHaveNothingBehind)
 {
