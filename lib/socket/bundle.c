@@ -39,7 +39,7 @@ static bool isPossible(const struct FastSocket* socket)
 }
 
 /* Bytes that one may bring, where there are buffers enough. */
-static uint64_t most(const struct FastSocket* socket)
+static uint64_t mostOf(const struct FastSocket* socket)
 {
     uint64_t limit = socket->inbound.queue.rules->turnLimit;
     return limit < BUNDLE_MAX_SIZE ? limit : BUNDLE_MAX_SIZE;
@@ -49,7 +49,7 @@ static uint64_t most(const struct FastSocket* socket)
 static void expect(const struct FastSocket* socket)
 {
     uint64_t length = FastProviderLength(FastSocketProvider(socket));
-    uint64_t number = (most(socket) + length - 1) / length * BUNDLE_RING_SHARE;
+    uint64_t number = (mostOf(socket) + length - 1) / length * BUNDLE_RING_SHARE;
     FastProviderExpect(FastSocketProvider(socket), (uint32_t)number);
     FastProviderFillSoon(FastSocketProvider(socket));
 }
@@ -64,7 +64,7 @@ uint64_t FastBundleBegin(struct FastSocket* socket)
     expect(socket);
     uint64_t share = FastProviderFilledSlots(FastSocketProvider(socket)) / BUNDLE_RING_SHARE *
                      (uint64_t)FastProviderLength(FastSocketProvider(socket));
-    return share < most(socket) ? share : most(socket);
+    return share < mostOf(socket) ? share : mostOf(socket);
 }
 
 /* ---- whether they pay ---- */
