@@ -51,7 +51,6 @@ struct FastRingBufferProvider
     struct io_uring_buf_ring* entries;       /* shared with the kernel */
     const struct FastProviderSource* source; /* closure is one, and held; NULL: it is not */
     bool closed;                             /* the ring is gone */
-    bool ended;                              /* the last reference is */
     bool leaked;                             /* and the kernel may still write to our buffers */
 
     struct FastProviderSlot* slots;

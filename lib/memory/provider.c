@@ -102,7 +102,7 @@ static void unregisterGroup(struct FastRingBufferProvider* provider)
 static void finish(struct FastRingBufferProvider* provider)
 {
     struct FastRing* ring = provider->ring;
-    if (!provider->ended || provider->borrowers > 0)
+    if (provider->references > 0 || provider->borrowers > 0)
         return;
     provider->leaked |= FastRingIsDisorderly(ring);
     releaseBuffers(provider);
@@ -118,7 +118,6 @@ static void endProvider(struct FastRingBufferProvider* provider)
         FastRingRemoveGroup(provider->ring, &provider->group);
         FastRingUnlink(provider->ring, &provider->member);
     }
-    provider->ended = true;
     finish(provider);
 }
 

@@ -220,6 +220,7 @@ static void reportCompletion(struct FastRingDescriptor* descriptor,
         .res = descriptor->withdrawn ? -ECANCELED : completion->res,
         .flags = completion->flags,
     };
+    descriptor->withdrawn = false; /* that was its only completion */
     bool final = !(copy.flags & IORING_CQE_F_MORE);
     bool ending = final && FastRingIsEnding(descriptor->ring);
     bool isReported = false;
@@ -317,7 +318,6 @@ int FastDescriptorTake(struct FastRingDescriptor* descriptor, const struct FastR
     if (descriptor->state != DESCRIPTOR_IDLE || !FastArmedIsIdle(&descriptor->armed))
         return -EBUSY;
     descriptor->state = DESCRIPTOR_TAKEN;
-    descriptor->withdrawn = false;
     holdDescriptor(descriptor);
     return 0;
 }
@@ -425,7 +425,6 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
         return -EBUSY;
 
     descriptor->prepared = descriptor->submission;
-    descriptor->withdrawn = false;
     descriptor->state = DESCRIPTOR_SUBMITTED;
     reconcile(descriptor);
     return 0;

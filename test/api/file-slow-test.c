@@ -151,12 +151,10 @@ static void tearDown(void)
 
 AREA(fileSlow, "file-slow", .open = openScene, .close = tearDown, .timeout = 120);
 
-/* §2.5 kinds: the loop goes on while a file's server is waited for, whatever the user does
- * meanwhile, and does not try to end the read over and over */
-CASE(fileSlow, waitsForSlowFile)
+/* Our socket's read is at the server, which holds it. */
+static void readHeld(void)
 {
     int handle = openSlow();
-    uint64_t before = 0;
 
     if (handle < 0)
         skipTest("no FUSE file system may be mounted here");
@@ -164,7 +162,14 @@ CASE(fileSlow, waitsForSlowFile)
     runTurns(scene.ring, 10); /* would wait for the server, for ever */
     ck_assert_int_eq(scene.ours.in + scene.ours.hup, 0);
     expectRead(server, "h");
-    before = readRing(scene.ring).completions;
+}
+
+/* §2.5 kinds: the loop goes on while a file's server is waited for, whatever the user does
+ * meanwhile, and does not try to end the read over and over */
+CASE(fileSlow, waitsForSlowFile)
+{
+    readHeld();
+    uint64_t before = readRing(scene.ring).completions;
     ReleaseFastSocket(scene.ours.socket);
     runTurns(scene.ring, 1000);
     ck_assert_uint_lt(readRing(scene.ring).completions - before, 100);
@@ -184,13 +189,7 @@ static void countRelease(void* buffer)
  * though the provider was released before */
 CASE(fileSlow, keepsWhatASlowFileMayFill)
 {
-    int handle = openSlow();
-
-    if (handle < 0)
-        skipTest("no FUSE file system may be mounted here");
-    openFile(&scene, handle, &scene.ours);
-    runTurns(scene.ring, 10);
-    expectRead(server, "h");
+    readHeld();
     ReleaseFastRingBufferProvider(scene.provider, countRelease);
     scene.provider = NULL;
     endRing();
@@ -202,13 +201,7 @@ CASE(fileSlow, keepsWhatASlowFileMayFill)
 /* … and what comes is taken */
 CASE(fileSlow, readsSlowFile)
 {
-    int handle = openSlow();
-
-    if (handle < 0)
-        skipTest("no FUSE file system may be mounted here");
-    openFile(&scene, handle, &scene.ours);
-    runTurns(scene.ring, 10);
-    expectRead(server, "h");
+    readHeld();
     close(server);
     receiveText(&scene.ours, "slow");
 }

@@ -389,6 +389,16 @@ static int onRead(struct FastRingDescriptor* descriptor, struct io_uring_cqe* co
     return 1;
 }
 
+static void cancelBeforeItEnters(struct FastRingDescriptor* descriptor)
+{
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    between.refuses = true;
+    (void)WaitForFastRing(scene.ring, 0, NULL);
+    between.refuses = false;
+    told = 0;
+    ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+}
+
 /* §2.6 result of a cancel: what has not entered the kernel when it is canceled never does, so that
  * its file may be closed, and the number be another's */
 CASE(letGo, canceledBeforeItEntersNothingHappens)
@@ -402,12 +412,7 @@ CASE(letGo, canceledBeforeItEntersNothingHappens)
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onRead, NULL);
     io_uring_prep_read(GetFastRingDescriptorSubmission(descriptor), ours[0], data, sizeof(data),
                        0);
-    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    between.refuses = true;
-    (void)WaitForFastRing(scene.ring, 0, NULL);
-    between.refuses = false;
-    told = 0;
-    ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+    cancelBeforeItEnters(descriptor);
     ck_assert_int_eq(dup2(others[0], ours[0]), ours[0]);
     waitCount(scene.ring, &told, 1);
     ck_assert_int_eq(result, -ECANCELED);
@@ -432,12 +437,7 @@ CASE(letGo, canceledBeforeItEntersIsForgotten)
     runIdle(scene.ring);
     struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onRead, NULL);
     io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
-    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
-    between.refuses = true;
-    (void)WaitForFastRing(scene.ring, 0, NULL);
-    between.refuses = false;
-    told = 0;
-    ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+    cancelBeforeItEnters(descriptor);
     waitCount(scene.ring, &told, 1);
     ck_assert_int_eq(result, -ECANCELED);
     ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, NULL), 0);
