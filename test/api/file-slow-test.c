@@ -151,24 +151,28 @@ static void tearDown(void)
 
 AREA(fileSlow, "file-slow", .open = openScene, .close = tearDown, .timeout = 120);
 
-/* Our socket's read is at the server, which holds it. */
-static void readHeld(void)
+/* Our socket's read is at the server, which holds it. false: there can't be such a file. */
+static bool readHeld(void)
 {
     int handle = openSlow();
 
     if (handle < 0)
-        skipTest("no FUSE file system may be mounted here");
+        return false;
     openFile(&scene, handle, &scene.ours);
     runTurns(scene.ring, 10); /* would wait for the server, for ever */
     ck_assert_int_eq(scene.ours.in + scene.ours.hup, 0);
     expectRead(server, "h");
+    return true;
 }
+
+#define SLOW_SKIP "no FUSE file system may be mounted here"
 
 /* §2.5 kinds: the loop goes on while a file's server is waited for, whatever the user does
  * meanwhile, and does not try to end the read over and over */
 CASE(fileSlow, waitsForSlowFile)
 {
-    readHeld();
+    if (!readHeld())
+        skipTest(SLOW_SKIP);
     uint64_t before = readRing(scene.ring).completions;
     ReleaseFastSocket(scene.ours.socket);
     runTurns(scene.ring, 1000);
@@ -189,7 +193,8 @@ static void countRelease(void* buffer)
  * though the provider was released before */
 CASE(fileSlow, keepsWhatASlowFileMayFill)
 {
-    readHeld();
+    if (!readHeld())
+        skipTest(SLOW_SKIP);
     ReleaseFastRingBufferProvider(scene.provider, countRelease);
     scene.provider = NULL;
     endRing();
@@ -201,7 +206,8 @@ CASE(fileSlow, keepsWhatASlowFileMayFill)
 /* … and what comes is taken */
 CASE(fileSlow, readsSlowFile)
 {
-    readHeld();
+    if (!readHeld())
+        skipTest(SLOW_SKIP);
     close(server);
     receiveText(&scene.ours, "slow");
 }
