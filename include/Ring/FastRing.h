@@ -58,10 +58,16 @@ struct FastRingBufferProvider;
  *            Halved, down to 64, while the kernel refuses the memory (which Linux 6.16 to 6.18
  *            charge to RLIMIT_MEMLOCK). It bounds only what enters the kernel at once, not the
  *            number of sockets or operations.
+ * Engine     io_uring. Where the system refuses that, or a part of it that is needed, epoll runs
+ *            the same operations by system calls, since 1.1: containers, sandboxes, the setting
+ *            kernel.io_uring_disabled, kernels before 6.1, a memory-lock limit that has no room for
+ *            a ring. The environment variable FASTSOCKET_ENGINE, "io_uring" or "epoll", asks for
+ *            that one alone. (Not in a program with more rights than its caller.)
  *
  * Thread:    any.
- * Returns:   the ring, or NULL with errno EINVAL (length), ENOMEM, EMFILE, ENFILE, or EPERM or
- *            ENOSYS where the system refuses io_uring, or one of its three system calls.
+ * Returns:   the ring, or NULL with errno EINVAL (length, or another word in FASTSOCKET_ENGINE),
+ *            ENOMEM, EMFILE, ENFILE; or, where io_uring alone is asked for, EPERM, EACCES or ENOSYS
+ *            if the system refuses it. Before 1.1 these came in any case.
  */
 struct FastRing* CreateFastRing(uint32_t length);
 
@@ -131,7 +137,7 @@ size_t GetFastRingPending(struct FastRing* ring);
  */
 int IsFastRingThread(struct FastRing* ring);
 
-/* What the running kernel offers, found by trying. Without a feature the library does the same work
+/* What the ring's engine offers, which for io_uring is found by trying. Without a feature the library does the same work
  * in an older way. */
 #define FASTRING_FEATURE_SINGLE_ISSUER      (UINT64_C(1) << 0)  /* kernel 6.0 */
 #define FASTRING_FEATURE_DEFER_TASKRUN      (UINT64_C(1) << 1)  /* 6.1 */
@@ -158,6 +164,16 @@ int IsFastRingThread(struct FastRing* ring);
  * Thread:    any.
  */
 uint64_t GetFastRingFeatures(struct FastRing* ring);
+
+/*
+ * Returns what runs this ring's operations: "io_uring", or "epoll" where the system refuses
+ * io_uring (or FASTSOCKET_ENGINE in the environment says so; see CreateFastRing). Everything else
+ * is the same on both, but for speed. The text is the library's, and stays; NULL for NULL.
+ *
+ * Thread:    any.
+ * Since:     1.1
+ */
+const char* GetFastRingEngine(struct FastRing* ring);
 
 /*
  * Options of a ring.

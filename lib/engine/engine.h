@@ -22,6 +22,8 @@ struct FastEngine;
 
 struct FastEngineFunctions
 {
+    const char* name; /* for programs that ask */
+
     /*
      * Submits every reserved entry, then waits until a completion is there, timeout nanoseconds
      * have passed (0 = don't wait, negative = no limit) or a signal has come.
@@ -46,6 +48,10 @@ struct FastEngineFunctions
     /* Has waits look into the queues of network devices for so long before they sleep; 0: not. Only
      * with FASTRING_FEATURE_NAPI, without which it may be NULL. Returns 0 or negative errno. */
     int (*setBusyPoll)(struct FastEngine* engine, uint32_t microseconds, bool prefer);
+
+    /* The descriptor of a reserved entry may be closed while the operation is in flight, which
+     * goes on all the same. NULL: that is so of every entry. */
+    void (*hold)(struct FastEngine* engine, const struct io_uring_sqe* submission);
 
     /* Fills an entry (but for user_data) that completes once after a wake, even an earlier one. */
     void (*prepareWake)(struct FastEngine* engine, struct io_uring_sqe* submission);

@@ -1,12 +1,18 @@
 /*
  * Which engine a ring gets.
  *
- * Today there is one. Another is chosen here, and nothing above learns of it.
+ * io_uring, where the system lets us have it; else epoll, on which the same operations are run by
+ * system calls. Whoever names one in the environment gets that one or none.
  */
 #include "engine/open.h"
+#include "engine/epoll.h"
+#include "engine/soft.h"
 #include "engine/uring-open.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 /* What FASTSOCKET_FEATURES_OFF hides: asked at each opening, so that it holds for the engines that
  * follow. */
@@ -16,7 +22,35 @@ static uint64_t hiddenFeatures(void)
     return text != NULL ? strtoull(text, NULL, 0) : 0;
 }
 
+/* The kernel charges rings to a limit, and this one allows not even the smallest. */
+static bool isLimited(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+static bool isRefused(int result)
+{
+    return result == -EPERM || result == -EACCES || result == -ENOSYS ||
+           (result == -ENOMEM && isLimited());
+}
+
+static int openEpoll(struct FastEngine** result, uint32_t length, uint64_t hidden)
+{
+    struct FastSystem* system;
+    int error = FastEpollOpen(&system);
+    return error < 0 ? error : FastSoftOpen(result, system, length, hidden);
+}
+
 int FastEngineOpen(struct FastEngine** result, uint32_t length)
 {
-    return FastUringOpen(result, length, hiddenFeatures());
+    const char* name = secure_getenv("FASTSOCKET_ENGINE");
+    uint64_t hidden = hiddenFeatures();
+    bool any = name == NULL || *name == '\0';
+    if (!any && strcmp(name, "epoll") == 0)
+        return openEpoll(result, length, hidden);
+    if (!any && strcmp(name, "io_uring") != 0)
+        return -EINVAL;
+    int error = FastUringOpen(result, length, hidden);
+    return any && isRefused(error) ? openEpoll(result, length, hidden) : error;
 }

@@ -49,6 +49,11 @@ uint64_t GetFastRingFeatures(struct FastRing* ring)
     return ring != NULL ? ring->engine->features : 0;
 }
 
+const char* GetFastRingEngine(struct FastRing* ring)
+{
+    return ring != NULL ? ring->engine->functions->name : NULL;
+}
+
 int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics, size_t size)
 {
     int result = statistics != NULL ? FastRingCheck(ring) : -EINVAL;

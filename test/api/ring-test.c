@@ -122,13 +122,43 @@ CASE(ring, tellsFeatures)
     /* of the oldest kernel that is supported */
     ck_assert(features & FASTRING_FEATURE_RECEIVE_MULTISHOT);
     ck_assert(features & FASTRING_FEATURE_ACCEPT_MULTISHOT);
-    ck_assert(features & FASTRING_FEATURE_SEND_ZERO_COPY);
-    ck_assert(features & (FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN));
+    if (runsOnUring(ring)) {
+        ck_assert(features & FASTRING_FEATURE_SEND_ZERO_COPY);
+        ck_assert(features & (FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN));
+    }
     ck_assert_uint_eq(features >> 16, 0);
     ck_assert_uint_eq(GetFastRingFeatures(NULL), 0);
 }
 
+CASE(ring, tellsEngine)
+{
+    const char* wanted = getenv("FASTSOCKET_ENGINE");
+    const char* engine = GetFastRingEngine(ring);
+
+    ck_assert(strcmp(engine, "io_uring") == 0 || strcmp(engine, "epoll") == 0);
+    ck_assert(wanted == NULL || strcmp(engine, wanted) == 0);
+    ck_assert_ptr_null(GetFastRingEngine(NULL));
+}
+
 AREA(process, "process");
+
+/* Whoever names an engine gets that one or none. */
+CASE(process, choosesEngine)
+{
+    setenv("FASTSOCKET_ENGINE", "epoll", 1);
+    struct FastRing* other = CreateFastRing(0);
+    ck_assert_str_eq(GetFastRingEngine(other), "epoll");
+    ck_assert_int_eq(WaitForFastRing(other, 0, NULL), 0);
+    ReleaseFastRing(other);
+    setenv("FASTSOCKET_ENGINE", "kqueue", 1);
+    errno = 0;
+    ck_assert_ptr_null(CreateFastRing(0));
+    ck_assert_int_eq(errno, EINVAL);
+    setenv("FASTSOCKET_ENGINE", "io_uring", 1);
+    other = CreateFastRing(0);
+    ck_assert(other == NULL || runsOnUring(other));
+    ReleaseFastRing(other);
+}
 
 /* §2.8 set-up flags: without each of them the ring works */
 CASE(process, masksFeatures)

@@ -1,0 +1,26 @@
+/*
+ * Buffer rings, read as the kernel reads them.
+ */
+#ifndef FASTSOCKET_ENGINE_SOFT_BUFFER_H
+#define FASTSOCKET_ENGINE_SOFT_BUFFER_H
+
+#include "engine/soft-state.h"
+
+int FastSoftAddGroup(struct FastSoft* soft, uint16_t id, void* memory, uint32_t entries);
+void FastSoftRemoveGroup(struct FastSoft* soft, uint16_t id);
+void FastSoftFreeGroups(struct FastSoft* soft);
+
+/* NULL: there is none of this number. */
+struct FastSoftGroup* FastSoftFindGroup(const struct FastSoft* soft, uint16_t id);
+
+/* Entries that were put into the ring and not yet taken; 0 without a group. */
+uint32_t FastSoftAvailable(const struct FastSoftGroup* group);
+
+/* An entry that is available, counted from the next. */
+static inline const struct io_uring_buf* FastSoftBuffer(const struct FastSoftGroup* group,
+                                                        uint32_t index)
+{
+    return &group->ring->bufs[(group->head + index) & group->mask];
+}
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * Descriptors, and who waits for them.
+ */
+#ifndef FASTSOCKET_ENGINE_SOFT_NODE_H
+#define FASTSOCKET_ENGINE_SOFT_NODE_H
+
+#include "engine/soft-state.h"
+
+/* The node of a descriptor; NULL without memory, or for a negative number. */
+struct FastSoftNode* FastSoftNode(struct FastSoft* soft, int handle);
+
+/* The same, if there is one already. */
+struct FastSoftNode* FastSoftKnownNode(const struct FastSoft* soft, int handle);
+
+/*
+ * Lets an operation that is in no place wait for its descriptor: it is queued when what it waits
+ * for, POLLERR or POLLHUP comes. Returns 0, or a negative errno: it waits for nothing (-EPERM: the
+ * descriptor is always ready).
+ */
+int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* Lets it wait for nothing but its cancellation. */
+void FastSoftParkForEver(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* Out of the circle of its descriptor. */
+void FastSoftUnpark(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* Queues who has waited for it. */
+void FastSoftHandleEvent(struct FastSoft* soft, const struct FastSystemEvent* event);
+
+/* The number is given up: what is known of it belongs to nobody. */
+void FastSoftForget(struct FastSoft* soft, int handle);
+
+/* A receive has brought less than it had room for: true if there may be more all the same. */
+bool FastSoftMayHaveMore(struct FastSoft* soft, const struct FastSoftOperation* operation);
+
+void FastSoftFreeNodes(struct FastSoft* soft);
+
+/* POLL* bits that an operation waits for, and the descriptor that it waits for. */
+uint32_t FastSoftEventsOf(const struct FastSoftOperation* operation);
+int FastSoftHandleOf(const struct FastSoftOperation* operation);
+
+#endif
