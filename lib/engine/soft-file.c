@@ -144,11 +144,12 @@ enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperat
     ssize_t result = system->functions->splice(
         system, operation->extra, positionOf(operation->address, &from), operation->handle,
         positionOf(operation->offset, &to), operation->length, operation->options);
-    operation->state &= (uint16_t)~FAST_SOFT_STARTED;
-    if (result == -ENOBUFS) {
-        operation->state |= FAST_SOFT_STARTED; /* it waits for room, and not for input */
+    bool wasFull = operation->state & FAST_SOFT_STARTED;
+    bool isFull = result == -ENOBUFS; /* it waits for room, and not for input */
+    if (wasFull != isFull)
+        operation->state ^= FAST_SOFT_STARTED | (operation->state & FAST_SOFT_WAITED);
+    if (isFull)
         return FAST_SOFT_WAIT;
-    }
     if (result == -EAGAIN)
         return onNothing(soft, operation);
     return FastSoftFinish(soft, operation, (int)result, 0);

@@ -9,9 +9,11 @@
  * becomes ready after its last try is an edge that the next wait finds. Where the last try has not
  * shown that nothing is there, or was no try, the system is asked to look at once.
  *
- * A number may be closed and given to another file without our hearing of it: only of what waits
- * for something else than a poll is it known that it is not (its owner keeps it open). In any other
- * case the system is told to watch it, and says whether it knows this file by this number.
+ * A number may be closed and given to another file without our hearing of it: of what waits for
+ * something else than a poll it is known that it is not (its owner keeps it open). In any other
+ * case the system is told to watch it, and says whether it knows this file by this number. It then
+ * tells what holds once more, which is avoided for what sends: that comes again and again, and would
+ * have others told of what they know.
  */
 #include "engine/soft-node.h"
 #include "engine/soft-operation.h"
@@ -182,10 +184,12 @@ static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
 /* Whether an edge that has come since the last look would be known, and of this file. */
 static bool isCertain(const struct FastSoftNode* node, const struct FastSoftOperation* operation)
 {
-    if (operation->state & FAST_SOFT_WAITED && operation->opcode != IORING_OP_SPLICE)
+    if (operation->state & FAST_SOFT_WAITED)
         return true;
-    return operation->opcode != IORING_OP_POLL_ADD && operation->state & FAST_SOFT_DRAINED &&
-           isTrusted(node);
+    if (operation->opcode == IORING_OP_POLL_ADD || !(operation->state & FAST_SOFT_DRAINED))
+        return false;
+    bool sends = FastSoftEventsOf(operation) == POLLOUT;
+    return sends ? node->first != NULL : isTrusted(node);
 }
 
 int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
