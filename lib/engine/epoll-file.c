@@ -55,6 +55,11 @@ static bool isStored(mode_t type)
     return type == S_IFREG || type == S_IFBLK || type == S_IFDIR;
 }
 
+bool FastEpollIsStored(struct FastSystem* system, int handle)
+{
+    return isStored(typeOf(system, handle));
+}
+
 /* ---- signals ---- */
 
 static void blockTerminalSignals(sigset_t* before)

@@ -14,4 +14,7 @@ ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec
 ssize_t FastEpollSplice(struct FastSystem* system, int from, int64_t* fromOffset, int to,
                         int64_t* toOffset, size_t size, unsigned flags);
 
+/* Whether it is a regular file or a disk, which is always ready, and takes its time. */
+bool FastEpollIsStored(struct FastSystem* system, int handle);
+
 #endif

@@ -17,6 +17,7 @@
 #include "base/handle.h"
 #include "engine/epoll-file.h"
 #include "engine/epoll-nonblock.h"
+#include "engine/epoll-slow.h"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -26,6 +27,9 @@
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
+
+/* Of what the threads of slow work signal: no descriptor has this number. */
+#define EPOLL_SLOW_TOKEN UINT64_MAX
 
 enum
 {
@@ -39,6 +43,7 @@ struct FastEpoll
     int handle;
     atomic_int wakeHandle; /* eventfd, open until destroy: a late wake hits nobody else's */
     bool lacksWait;        /* epoll_pwait2(2) was refused */
+    struct FastEpollSlow* slow; /* NULL: none was ever needed */
 };
 
 static struct FastEpoll* epollOf(struct FastSystem* system)
@@ -119,6 +124,21 @@ static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
     return isTcp ? FAST_SYSTEM_TCP : FAST_SYSTEM_OTHER;
 }
 
+/* ---- what takes its time ---- */
+
+static int beginSlow(struct FastSystem* system, const struct FastSystemSlow* work)
+{
+    struct FastEpoll* epoll = epollOf(system);
+    if (!FastEpollIsStored(system, work->handle))
+        return -EOPNOTSUPP;
+    return FastEpollBeginSlow(&epoll->slow, epoll->handle, EPOLL_SLOW_TOKEN, work);
+}
+
+static bool takeSlow(struct FastSystem* system, void** closure, ssize_t* result)
+{
+    return FastEpollTakeSlow(epollOf(system)->slow, closure, result);
+}
+
 /* ---- descriptors ---- */
 
 /* After EINTR it is closed all the same. */
@@ -195,11 +215,16 @@ static int wait(struct FastSystem* system, struct FastSystemEvent* events, int r
     if (room > EPOLL_EVENTS)
         room = EPOLL_EVENTS;
     int result = takeEvents(system, found, room, timeout >= 0 ? &limit : NULL, mask);
+    int count = 0;
     for (int index = 0; index < result; index++) {
-        events[index].token = found[index].data.u64;
-        events[index].events = found[index].events;
+        if (found[index].data.u64 == EPOLL_SLOW_TOKEN) {
+            FastEpollQuietSlow(epollOf(system)->slow);
+            continue;
+        }
+        events[count].token = found[index].data.u64;
+        events[count++].events = found[index].events;
     }
-    return result;
+    return result < 0 ? result : count;
 }
 
 static int64_t now(struct FastSystem* system)
@@ -236,6 +261,7 @@ static int pollable(struct FastSystem* system)
 
 static void end(struct FastSystem* system)
 {
+    FastEpollEndSlow(epollOf(system)->slow);
     close(epollOf(system)->handle);
 }
 
@@ -266,6 +292,8 @@ static const struct FastSystemFunctions functions = {
     .write = FastEpollWrite,
     .splice = FastEpollSplice,
     .close = closeHandle,
+    .beginSlow = beginSlow,
+    .takeSlow = takeSlow,
     .duplicate = duplicate,
     .watch = watch,
     .unwatch = unwatch,

@@ -30,6 +30,10 @@ enum FastSoftOutcome FastSoftRead(struct FastSoft* soft, struct FastSoftOperatio
 enum FastSoftOutcome FastSoftWrite(struct FastSoft* soft, struct FastSoftOperation* operation);
 enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperation* operation);
 
+/* What the system has done, with its result. */
+void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
+                        ssize_t result);
+
 /* Copies the vectors; false without memory. */
 bool FastSoftKeepVector(struct FastSoft* soft, struct FastSoftOperation* operation);
 

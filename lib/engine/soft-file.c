@@ -7,6 +7,7 @@
 #include "engine/soft-code.h"
 
 #include "engine/soft-buffer.h"
+#include "engine/uring-compat.h"
 
 #include <errno.h>
 #include <string.h>
@@ -62,6 +63,40 @@ static enum FastSoftOutcome onNothing(struct FastSoft* soft, struct FastSoftOper
     return FAST_SOFT_WAIT;
 }
 
+/* ---- what takes its time ---- */
+
+/* Whoever asks for another thread gets one, where the file is such that it matters. */
+static bool beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
+                      const struct iovec* vector, unsigned count, bool writes)
+{
+    const struct FastSystemSlow work = {
+        .closure = operation,
+        .vector = vector,
+        .count = count,
+        .handle = operation->handle,
+        .offset = (int64_t)operation->offset,
+        .flags = (int)operation->options & ~FAST_RWF_NOSIGNAL,
+        .writes = writes,
+    };
+    return operation->flags & IOSQE_ASYNC &&
+           soft->system->functions->beginSlow(soft->system, &work) == 0;
+}
+
+static uint32_t bufferFlags(const struct FastSoftOperation* operation)
+{
+    return operation->state & FAST_SOFT_STARTED
+               ? IORING_CQE_F_BUFFER | (uint32_t)operation->extra << IORING_CQE_BUFFER_SHIFT
+               : 0;
+}
+
+void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation, ssize_t result)
+{
+    if (operation->opcode == IORING_OP_WRITE && result >= 0 &&
+        (size_t)result < operation->length)
+        operation->state |= FAST_SOFT_SHORT;
+    (void)FastSoftFinish(soft, operation, (int)result, bufferFlags(operation));
+}
+
 /* ---- reading ---- */
 
 static enum FastSoftOutcome readSelected(struct FastSoft* soft,
@@ -77,6 +112,12 @@ static enum FastSoftOutcome readSelected(struct FastSoft* soft,
         .iov_base = (void*)(uintptr_t)buffer->addr,
         .iov_len = bounded ? operation->length : buffer->len,
     };
+    if (beginSlow(soft, operation, &vector, 1, false)) {
+        operation->extra = buffer->bid;
+        operation->state |= FAST_SOFT_STARTED;
+        group->head++; /* nobody else fills it meanwhile */
+        return FAST_SOFT_BEGUN;
+    }
     ssize_t result = system->functions->read(system, operation->handle, &vector, 1,
                                              (int64_t)operation->offset, (int)operation->options);
     if (result == -EAGAIN)
@@ -96,6 +137,8 @@ enum FastSoftOutcome FastSoftRead(struct FastSoft* soft, struct FastSoftOperatio
     if (operation->flags & IOSQE_BUFFER_SELECT && !hasVector(operation))
         return readSelected(soft, operation);
     const struct iovec* vector = vectorOf(operation, &single, &count);
+    if (beginSlow(soft, operation, vector, count, false))
+        return FAST_SOFT_BEGUN;
     ssize_t result = system->functions->read(system, operation->handle, vector, count,
                                              (int64_t)operation->offset, (int)operation->options);
     if (result == -EAGAIN)
@@ -119,6 +162,8 @@ enum FastSoftOutcome FastSoftWrite(struct FastSoft* soft, struct FastSoftOperati
     struct iovec single;
     unsigned count;
     const struct iovec* vector = vectorOf(operation, &single, &count);
+    if (beginSlow(soft, operation, vector, count, true))
+        return FAST_SOFT_BEGUN;
     ssize_t result = system->functions->write(system, operation->handle, vector, count,
                                               (int64_t)operation->offset, (int)operation->options);
     if (result == -EAGAIN)

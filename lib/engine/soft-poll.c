@@ -47,9 +47,11 @@ enum FastSoftOutcome FastSoftPoll(struct FastSoft* soft, struct FastSoftOperatio
 
 /* ---- taking back ---- */
 
-/* Of one in flight, which is not over yet: the result is that of an interrupted call. */
-static void cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
+/* Of one in flight, which is not over yet. Returns 0, or -EALREADY: it ends when it ends. */
+static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
 {
+    if (target->place == FAST_SOFT_SLOW)
+        return -EALREADY;
     if (target->place == FAST_SOFT_WAITING)
         FastSoftUnpark(soft, target);
     else if (target->place == FAST_SOFT_QUEUED)
@@ -59,6 +61,7 @@ static void cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
     target->state |= FAST_SOFT_CANCELED;
     if (target->place != FAST_SOFT_LINKED)
         FastSoftQueue(soft, target);
+    return 0;
 }
 
 static bool isMeant(const struct FastSoftOperation* cancel, const struct FastSoftOperation* target)
@@ -80,8 +83,7 @@ static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* ca
         for (; target != NULL; target = target->sameOwner) {
             if (!isMeant(cancel, target))
                 continue;
-            cancelOne(soft, target);
-            count++;
+            count += cancelOne(soft, target) == 0;
             if (!(cancel->options & CANCEL_ALL))
                 return count;
         }
@@ -102,8 +104,7 @@ static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOp
     struct FastSoftOperation* target = findTarget(soft, operation->address);
     if (target == NULL)
         return FastSoftFinish(soft, operation, -ENOENT, 0);
-    cancelOne(soft, target);
-    return FastSoftFinish(soft, operation, 0, 0);
+    return FastSoftFinish(soft, operation, cancelOne(soft, target), 0);
 }
 
 enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation)

@@ -109,6 +109,25 @@ static bool settle(struct FastSoft* soft, struct FastSoftOperation* operation)
     return keep(soft, operation) && FastSoftRegister(soft, operation) == 0;
 }
 
+/* The system has it: one that can't be found can't be canceled, and that couldn't be anyway. */
+static void beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    operation->place = FAST_SOFT_SLOW;
+    soft->slow++;
+    (void)FastSoftRegister(soft, operation);
+}
+
+void FastSoftTakeSlow(struct FastSoft* soft)
+{
+    void* operation;
+    ssize_t result;
+    while (soft->slow > 0 && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS &&
+           soft->system->functions->takeSlow(soft->system, &operation, &result)) {
+        soft->slow--;
+        FastSoftFinishSlow(soft, operation, result);
+    }
+}
+
 /* There is room for what one step completes. The operation is in no place. */
 static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
@@ -119,10 +138,14 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
     enum FastSoftOutcome outcome = tryOnce(soft, operation);
     if (outcome == FAST_SOFT_OVER)
         return;
+    if (outcome == FAST_SOFT_BEGUN) {
+        beginSlow(soft, operation);
+        return;
+    }
     int result = settle(soft, operation) ? 0 : -ENOMEM;
     if (result == 0 && outcome == FAST_SOFT_MORE)
         FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
-    else if (result == 0)
+    else if (result == 0 && outcome == FAST_SOFT_WAIT)
         result = FastSoftPark(soft, operation);
     if (result < 0)
         onRefusedWatch(soft, operation, result);

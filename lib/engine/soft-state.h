@@ -15,6 +15,7 @@ enum FastSoftPlace
     FAST_SOFT_LATER,   /* to be run by the next enter */
     FAST_SOFT_WAITING, /* for its descriptor */
     FAST_SOFT_LINKED,  /* behind another, which is to be over first */
+    FAST_SOFT_SLOW,    /* the system does it, and tells when it is over */
 };
 
 /* What is known of an operation, a sum. */
@@ -60,6 +61,7 @@ enum FastSoftOutcome
     FAST_SOFT_OVER, /* completed; it is gone */
     FAST_SOFT_WAIT, /* until its descriptor is ready */
     FAST_SOFT_MORE, /* the next enter goes on with it */
+    FAST_SOFT_BEGUN, /* the system goes on with it */
 };
 
 /* A descriptor that somebody waits for, or has. */
@@ -134,6 +136,7 @@ struct FastSoft
         uint32_t count;
     } groups;
 
+    unsigned slow;      /* operations that the system does */
     uint64_t wakeValue; /* what is read of the wake handle */
     struct FastSoftCopy* copies; /* unused ones, of the usual size */
     struct FastSystemEvent events[FAST_SOFT_EVENTS];

@@ -59,6 +59,7 @@ static int waitOnce(struct FastSoft* soft, int64_t timeout, const sigset_t* mask
         system->functions->wait(system, soft->events, FAST_SOFT_EVENTS, timeout, mask);
     for (int index = 0; index < result; index++)
         FastSoftHandleEvent(soft, &soft->events[index]);
+    FastSoftTakeSlow(soft);
     FastSoftRunQueue(soft);
     return result < 0 ? result : 0;
 }

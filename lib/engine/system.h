@@ -27,6 +27,18 @@ struct FastSystemEvent
     uint32_t events; /* POLL* bits that hold now */
 };
 
+/* A read or write that may keep us waiting. */
+struct FastSystemSlow
+{
+    void* closure; /* by which the result is known */
+    const struct iovec* vector;
+    unsigned count;
+    int handle;
+    int64_t offset;
+    int flags;
+    bool writes;
+};
+
 enum FastSystemKind
 {
     FAST_SYSTEM_OTHER,
@@ -67,6 +79,13 @@ struct FastSystemFunctions
     ssize_t (*splice)(struct FastSystem* system, int from, int64_t* fromOffset, int to,
                       int64_t* toOffset, size_t size, unsigned flags);
     int (*close)(struct FastSystem* system, int handle);
+
+    /* Begins one of what is stored, whatever its server takes for it; wait ends with it, and
+     * takeSlow gives it. Memory and descriptor are needed until then. -EOPNOTSUPP: it is nothing
+     * that keeps anybody waiting; another errno: it can't be begun. */
+    int (*beginSlow)(struct FastSystem* system, const struct FastSystemSlow* work);
+    /* One that is over; false: none. Asked while some are begun and not taken. */
+    bool (*takeSlow)(struct FastSystem* system, void** closure, ssize_t* result);
 
     /* Another descriptor of the same file, which stays open whatever becomes of the first. */
     int (*duplicate)(struct FastSystem* system, int handle);
