@@ -82,6 +82,13 @@ static ssize_t sendMessage(struct FastSystem* system, int handle, const struct m
     return FastEpollCount(system, sendmsg(handle, message, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
+                        unsigned number, int flags)
+{
+    return (int)FastEpollCount(
+        system, sendmmsg(handle, messages, number, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 static int acceptConnection(struct FastSystem* system, int handle, struct sockaddr* address,
                             socklen_t* length, int options)
 {
@@ -119,8 +126,10 @@ static int numberOf(struct FastSystem* system, int handle, int option)
 
 static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
 {
-    bool isTcp = numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP &&
-                 numberOf(system, handle, SO_TYPE) == SOCK_STREAM;
+    int type = numberOf(system, handle, SO_TYPE);
+    if (type == SOCK_DGRAM)
+        return FAST_SYSTEM_DATAGRAMS;
+    bool isTcp = type == SOCK_STREAM && numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP;
     return isTcp ? FAST_SYSTEM_TCP : FAST_SYSTEM_OTHER;
 }
 
@@ -284,6 +293,7 @@ static const struct FastSystemFunctions functions = {
     .receiveMessages = receiveMessages,
     .send = sendBytes,
     .sendMessage = sendMessage,
+    .sendMessages = sendMessages,
     .accept = acceptConnection,
     .connect = makeConnection,
     .shutdown = endConnection,

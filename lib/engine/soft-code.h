@@ -22,6 +22,13 @@ enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperatio
 enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
                                          struct FastSoftOperation* operation);
 
+/*
+ * Entries that are about to be taken, from place on in the submission array: those that are
+ * messages for one socket, with nothing linked, are sent by one call, and completed. Returns how
+ * many; what is left is to be sent one by one.
+ */
+unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place);
+
 /* Copies the header and its vectors; false without memory. */
 bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation);
 

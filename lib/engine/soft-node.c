@@ -278,18 +278,48 @@ void FastSoftHandleEvent(struct FastSoft* soft, const struct FastSystemEvent* ev
         tame(soft, node, handle);
 }
 
+static void askKind(struct FastSoft* soft, struct FastSoftNode* node, int handle)
+{
+    enum FastSystemKind kind = soft->system->functions->kind(soft->system, handle);
+    node->lasting |= FAST_SOFT_NODE_ASKED;
+    if (kind == FAST_SYSTEM_TCP)
+        node->lasting |= FAST_SOFT_NODE_BYTES;
+    else if (kind == FAST_SYSTEM_DATAGRAMS)
+        node->lasting |= FAST_SOFT_NODE_DATAGRAMS;
+}
+
 /* Asked for the second time that it matters: who reads but once is not asked for. */
 bool FastSoftMayHaveMore(struct FastSoft* soft, const struct FastSoftOperation* operation)
 {
     struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
-    if (node == NULL || !(node->lasting & FAST_SOFT_NODE_WATCHED) ||
-        node->lasting & FAST_SOFT_NODE_ENDED)
+    if (FastSoftMayFail(soft, operation))
         return true;
-    if (!(node->lasting & FAST_SOFT_NODE_ASKED) && node->lasting & FAST_SOFT_NODE_SHORT) {
-        node->lasting |= FAST_SOFT_NODE_ASKED;
-        if (soft->system->functions->kind(soft->system, operation->handle) == FAST_SYSTEM_TCP)
-            node->lasting |= FAST_SOFT_NODE_BYTES;
-    }
+    if (!(node->lasting & FAST_SOFT_NODE_ASKED) && node->lasting & FAST_SOFT_NODE_SHORT)
+        askKind(soft, node, operation->handle);
     node->lasting |= FAST_SOFT_NODE_SHORT;
     return !(node->lasting & FAST_SOFT_NODE_BYTES);
+}
+
+bool FastSoftHasDatagrams(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    if (node == NULL || !(operation->state & FAST_SOFT_WAITED))
+        return false;
+    if (!(node->lasting & FAST_SOFT_NODE_ASKED))
+        askKind(soft, node, operation->handle);
+    return node->lasting & FAST_SOFT_NODE_DATAGRAMS;
+}
+
+bool FastSoftMayFail(const struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    const struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    return node == NULL || !(operation->state & FAST_SOFT_WAITED) ||
+           node->lasting & FAST_SOFT_NODE_ENDED;
+}
+
+void FastSoftNoteNothing(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    if (node != NULL)
+        node->lasting &= (uint8_t)~FAST_SOFT_NODE_ENDED;
 }

@@ -34,6 +34,15 @@ void FastSoftForget(struct FastSoft* soft, int handle);
 /* A receive has brought less than it had room for: true if there may be more all the same. */
 bool FastSoftMayHaveMore(struct FastSoft* soft, const struct FastSoftOperation* operation);
 
+/* Whether a watched descriptor is a socket of datagrams, where an empty one is no end. */
+bool FastSoftHasDatagrams(struct FastSoft* soft, const struct FastSoftOperation* operation);
+
+/* Fewer messages have come than there was room for: true if there may be an error all the same. */
+bool FastSoftMayFail(const struct FastSoft* soft, const struct FastSoftOperation* operation);
+
+/* A receive has found nothing: input has not ended, and has no error. */
+void FastSoftNoteNothing(struct FastSoft* soft, const struct FastSoftOperation* operation);
+
 void FastSoftFreeNodes(struct FastSoft* soft);
 
 /* POLL* bits that an operation waits for, and the descriptor that it waits for. */

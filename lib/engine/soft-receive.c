@@ -22,6 +22,7 @@ enum
 {
     RECEIVE_ROUNDS = 32,  /* of one operation in a pass */
     RECEIVE_VECTORS = 64, /* buffers of a bundle */
+    RECEIVE_MESSAGES = 32, /* by one call */
     RECEIVE_FOREVER = 1 << 30, /* bytes, where the caller says nothing */
 };
 
@@ -34,6 +35,7 @@ static bool isMultishot(const struct FastSoftOperation* operation)
 static enum FastSoftOutcome onNothing(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     operation->state |= FAST_SOFT_DRAINED;
+    FastSoftNoteNothing(soft, operation);
     if (operation->options & MSG_DONTWAIT)
         return FastSoftFinish(soft, operation, -EAGAIN, 0);
     return FAST_SOFT_WAIT;
@@ -208,13 +210,15 @@ static bool layOut(const struct FastSoftOperation* operation, const struct io_ur
 }
 
 /*
- * The completion counts what is in the buffer: also of a message that was longer. A connection's
- * end and an empty message look alike, and end the receive, as they do in the kernel.
+ * The completion counts what is in the buffer: also of a message that was longer. Where it may be
+ * a connection's end, an empty message ends the receive, as it does in the kernel.
  */
 static enum FastSoftOutcome onMessage(struct FastSoft* soft, struct FastSoftOperation* operation,
-                                      struct FastSoftGroup* group, const struct msghdr* message,
-                                      size_t length)
+                                      struct FastSoftGroup* group, const struct mmsghdr* received,
+                                      bool mayEnd)
 {
+    const struct msghdr* message = &received->msg_hdr;
+    size_t length = received->msg_len;
     const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
     size_t front = (size_t)((char*)message->msg_iov->iov_base - (char*)(uintptr_t)buffer->addr);
     size_t stored = length < message->msg_iov->iov_len ? length : message->msg_iov->iov_len;
@@ -227,33 +231,80 @@ static enum FastSoftOutcome onMessage(struct FastSoft* soft, struct FastSoftOper
     memcpy((void*)(uintptr_t)buffer->addr, &header, sizeof(header));
     uint32_t flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT;
     group->head++;
-    if (length == 0)
+    if (length == 0 && mayEnd)
         return FastSoftFinish(soft, operation, (int)front, flags);
     FastSoftPost(soft, operation->owner, (int)(front + stored), flags | IORING_CQE_F_MORE);
     return FAST_SOFT_MORE;
 }
 
+/* Of datagrams one more than came together lately: that fewer come says that none are left. */
+static unsigned guess(const struct FastSoft* soft, const struct FastSoftOperation* operation,
+                      const struct FastSoftGroup* group, bool datagrams)
+{
+    const struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    unsigned count = datagrams ? node->burst + 1U : 1;
+    uint32_t available = FastSoftAvailable(group);
+    unsigned room = FastSoftRoom(soft) - 1;
+    if (count > available)
+        count = available;
+    return count < room ? count : room;
+}
+
+static void learn(struct FastSoft* soft, const struct FastSoftOperation* operation, int came)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    if (node == NULL)
+        return;
+    if (came > node->burst)
+        node->burst = (uint8_t)(2 * came < RECEIVE_MESSAGES ? 2 * came : RECEIVE_MESSAGES - 1);
+    else
+        node->burst -= node->burst > 1 && came < node->burst / 2;
+}
+
+/* As many as come with one call. Returns how many there are, after what there was room for. */
+static int receiveBurst(struct FastSoft* soft, const struct FastSoftOperation* operation,
+                        const struct FastSoftGroup* group, struct mmsghdr* messages,
+                        struct iovec* vectors, unsigned count)
+{
+    struct FastSystem* system = soft->system;
+    for (unsigned index = 0; index < count; index++)
+        if (!layOut(operation, FastSoftBuffer(group, index), &messages[index].msg_hdr,
+                    &vectors[index]))
+            return -EFAULT;
+    if (count > 1)
+        return system->functions->receiveMessages(system, operation->handle, messages, count,
+                                                  (int)operation->options);
+    ssize_t result = system->functions->receiveMessage(
+        system, operation->handle, &messages->msg_hdr, (int)operation->options);
+    messages->msg_len = (unsigned)result;
+    return result < 0 ? (int)result : 1;
+}
+
 static enum FastSoftOutcome receiveMessages(struct FastSoft* soft,
                                             struct FastSoftOperation* operation)
 {
-    struct FastSystem* system = soft->system;
+    struct mmsghdr messages[RECEIVE_MESSAGES];
+    struct iovec vectors[RECEIVE_MESSAGES];
     FastSoftBeginMessages(operation);
     for (int round = 0; round < RECEIVE_ROUNDS && FastSoftRoom(soft) > 1; round++) {
         struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
-        struct msghdr message;
-        struct iovec vector;
-        if (FastSoftAvailable(group) == 0)
+        bool datagrams = FastSoftHasDatagrams(soft, operation);
+        unsigned count = guess(soft, operation, group, datagrams);
+        if (count == 0)
             return FastSoftFinish(soft, operation, -ENOBUFS, 0);
-        if (!layOut(operation, FastSoftBuffer(group, 0), &message, &vector))
-            return FastSoftFinish(soft, operation, -EFAULT, 0);
-        ssize_t result = system->functions->receiveMessage(system, operation->handle, &message,
-                                                           (int)operation->options);
-        if (result == -EAGAIN)
+        int came = receiveBurst(soft, operation, group, messages, vectors, count);
+        if (came == -EAGAIN)
             return onNothing(soft, operation);
-        if (result < 0)
-            return FastSoftFinish(soft, operation, (int)result, 0);
-        if (onMessage(soft, operation, group, &message, (size_t)result) == FAST_SOFT_OVER)
-            return FAST_SOFT_OVER;
+        if (came < 0)
+            return FastSoftFinish(soft, operation, came, 0);
+        for (int index = 0; index < came; index++)
+            if (onMessage(soft, operation, group, &messages[index], !datagrams) == FAST_SOFT_OVER)
+                return FAST_SOFT_OVER;
+        if (!datagrams)
+            continue;
+        learn(soft, operation, came);
+        if (came < (int)count && !FastSoftMayFail(soft, operation))
+            return FAST_SOFT_WAIT;
     }
     return FAST_SOFT_MORE;
 }

@@ -220,20 +220,45 @@ static void start(struct FastSoft* soft, struct FastSoftOperation* operation)
         startChain(soft);
 }
 
-int FastSoftSubmit(struct FastSoft* soft)
+/* Messages that go by one call; returns how many. What is held is so for a wait, and none waits. */
+static unsigned takeTogether(struct FastSoft* soft)
 {
     const struct FastEngine* base = &soft->base;
-    while (soft->submissionHead != base->submission.tail) {
-        unsigned place = soft->submissionHead & base->submission.mask;
-        struct FastSoftOperation* operation =
-            FastSoftAllocate(soft, &base->submission.entries[place]);
-        if (operation == NULL)
-            return -ENOMEM;
-        if (takeHeld(soft, place))
-            operation->state |= FAST_SOFT_HELD;
-        soft->submissionHead++;
-        start(soft, operation);
+    unsigned place = soft->submissionHead & base->submission.mask;
+    if (base->submission.entries[place].opcode != IORING_OP_SENDMSG || soft->chain != NULL ||
+        soft->queue != NULL)
+        return 0;
+    unsigned count = FastSoftSendTogether(soft, soft->submissionHead);
+    for (unsigned index = 0; index < count; index++)
+        (void)takeHeld(soft, (soft->submissionHead + index) & base->submission.mask);
+    return count;
+}
+
+/* Into an operation; false without memory. */
+static bool takeOne(struct FastSoft* soft)
+{
+    const struct FastEngine* base = &soft->base;
+    unsigned place = soft->submissionHead & base->submission.mask;
+    struct FastSoftOperation* operation =
+        FastSoftAllocate(soft, &base->submission.entries[place]);
+    if (operation == NULL)
+        return false;
+    if (takeHeld(soft, place))
+        operation->state |= FAST_SOFT_HELD;
+    soft->submissionHead++;
+    start(soft, operation);
+    return true;
+}
+
+int FastSoftSubmit(struct FastSoft* soft)
+{
+    int result = 0;
+    while (soft->submissionHead != soft->base.submission.tail && result == 0) {
+        unsigned together = takeTogether(soft);
+        soft->submissionHead += together;
+        if (together == 0 && !takeOne(soft))
+            result = -ENOMEM;
     }
     startChain(soft); /* one that the last entry has left open */
-    return 0;
+    return result;
 }

@@ -17,6 +17,7 @@
 enum
 {
     SEND_MAX_VECTORS = 1024, /* UIO_MAXIOV */
+    SEND_TOGETHER = 32,      /* messages by one call */
 };
 
 static bool isZeroCopy(const struct FastSoftOperation* operation)
@@ -166,4 +167,41 @@ enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
             return fail(soft, operation, -ENOMEM);
         skipSent(FastSoftCopyOf(operation), (size_t)result);
     }
+}
+
+/* ---- messages of several operations ---- */
+
+static const struct io_uring_sqe* entryAt(const struct FastSoft* soft, unsigned place)
+{
+    return &soft->base.submission.entries[place & soft->base.submission.mask];
+}
+
+static bool isAlone(const struct io_uring_sqe* entry)
+{
+    const unsigned apart = IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_IO_HARDLINK |
+                           IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+    return entry->opcode != IORING_OP_SENDMSG || entry->flags & apart ||
+           entry->msg_flags & MSG_WAITALL;
+}
+
+unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)
+{
+    struct mmsghdr messages[SEND_TOGETHER];
+    const struct io_uring_sqe* first = entryAt(soft, place);
+    unsigned left = soft->base.submission.tail - place;
+    unsigned count = 0;
+    while (count < left && count < SEND_TOGETHER && count + 1 < FastSoftRoom(soft)) {
+        const struct io_uring_sqe* entry = entryAt(soft, place + count);
+        if (isAlone(entry) || entry->fd != first->fd || entry->msg_flags != first->msg_flags)
+            break;
+        messages[count++].msg_hdr = *(const struct msghdr*)(uintptr_t)entry->addr;
+    }
+    if (count < 2)
+        return 0;
+    int sent = soft->system->functions->sendMessages(soft->system, first->fd, messages, count,
+                                                     (int)first->msg_flags);
+    for (int index = 0; index < sent; index++)
+        FastSoftPost(soft, entryAt(soft, place + (unsigned)index)->user_data,
+                     (int)messages[index].msg_len, 0);
+    return sent > 0 ? (unsigned)sent : 0;
 }

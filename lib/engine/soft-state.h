@@ -71,7 +71,7 @@ struct FastSoftNode
     uint32_t generation;             /* of the watch: older events are others' */
     uint16_t watched;                /* POLL* bits */
     uint8_t lasting;                 /* FAST_SOFT_NODE_* */
-    uint8_t unused;
+    uint8_t burst; /* messages that came together lately */
 };
 
 enum
@@ -80,7 +80,8 @@ enum
     FAST_SOFT_NODE_ENDED = 2,  /* input has ended, or something else is to be read to its end */
     FAST_SOFT_NODE_SHORT = 4,  /* less came than there was room for, once */
     FAST_SOFT_NODE_ASKED = 8,  /* what kind it is is known: */
-    FAST_SOFT_NODE_BYTES = 16, /* FAST_SYSTEM_TCP */
+    FAST_SOFT_NODE_BYTES = 16, /* FAST_SYSTEM_TCP, */
+    FAST_SOFT_NODE_DATAGRAMS = 32, /* FAST_SYSTEM_DATAGRAMS, or neither */
 };
 
 struct FastSoftGroup

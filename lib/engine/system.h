@@ -45,6 +45,7 @@ enum FastSystemKind
     /* Bytes without borders, of which a receive that brings fewer than it has room for has brought
      * all, but where input has ended or urgent data is there. */
     FAST_SYSTEM_TCP,
+    FAST_SYSTEM_DATAGRAMS, /* an empty message is no end */
 };
 
 struct FastSystemFunctions
@@ -61,6 +62,9 @@ struct FastSystemFunctions
                     int flags);
     ssize_t (*sendMessage)(struct FastSystem* system, int handle, const struct msghdr* message,
                            int flags);
+    /* Several, in order; returns how many have gone: the next tells by itself why it has not. */
+    int (*sendMessages)(struct FastSystem* system, int handle, struct mmsghdr* messages,
+                        unsigned count, int flags);
     int (*accept)(struct FastSystem* system, int handle, struct sockaddr* address,
                   socklen_t* length, int flags);
     /* -EINPROGRESS or -EALREADY: to be called again when the socket is writable. */
