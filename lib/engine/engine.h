@@ -85,6 +85,7 @@ struct FastEngine
     /* Every completion is made inside an enter of the thread's: it knows nothing of what was given
      * to the kernel after that began. */
     bool inside;
+    bool alert;   /* a receive in flight hears of all that a poll of the same file would */
     bool checked; /* valgrind watches: see checker.h */
     bool listens; /* and wants to hear what the kernel writes */
 

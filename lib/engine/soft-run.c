@@ -259,6 +259,7 @@ int FastSoftSubmit(struct FastSoft* soft)
         if (together == 0 && !takeOne(soft))
             result = -ENOMEM;
     }
-    startChain(soft); /* one that the last entry has left open */
+    if (result == 0)
+        startChain(soft); /* one that the last entry has left open */
     return result;
 }

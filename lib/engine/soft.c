@@ -229,6 +229,7 @@ int FastSoftOpen(struct FastEngine** result, struct FastSystem* system, uint32_t
     soft->base.functions = &functions;
     soft->base.features = features & ~hidden;
     soft->base.inside = true;
+    soft->base.alert = true;
     soft->base.submission.entries = calloc(length, sizeof(struct io_uring_sqe));
     soft->base.completion.entries = calloc(completions, sizeof(struct io_uring_cqe));
     soft->held = calloc(length / 64 + 1, sizeof(*soft->held));
