@@ -1,8 +1,8 @@
 /*
  * Ring/FastRing.h: the event loop of libfastsocket.
  *
- * A ring is an event loop on one io_uring. It owns timeouts, watches on foreign descriptors, events
- * that other threads submit, raw operations ("descriptors") and the buffers that the kernel
+ * A ring is an event loop, on io_uring or epoll. It owns timeouts, watches on foreign descriptors,
+ * events that other threads submit, raw operations ("descriptors") and the buffers that the kernel
  * receives into. Sockets (Ring/FastSocket.h) live on a ring.
  *
  * Rules that hold for every function here, unless its own comment says otherwise:
@@ -137,8 +137,8 @@ size_t GetFastRingPending(struct FastRing* ring);
  */
 int IsFastRingThread(struct FastRing* ring);
 
-/* What the ring's engine offers, which for io_uring is found by trying. Without a feature the library does the same work
- * in an older way. */
+/* What the ring's engine offers, which for io_uring is found by trying. Without a feature the
+ * library does the same work in an older way. The kernels are those whose io_uring brought them. */
 #define FASTRING_FEATURE_SINGLE_ISSUER      (UINT64_C(1) << 0)  /* kernel 6.0 */
 #define FASTRING_FEATURE_DEFER_TASKRUN      (UINT64_C(1) << 1)  /* 6.1 */
 #define FASTRING_FEATURE_COOP_TASKRUN       (UINT64_C(1) << 2)  /* 5.19 */
@@ -215,7 +215,7 @@ const char* GetFastRingEngine(struct FastRing* ring);
  * value      see the option.
  *
  * Returns:   0, -EINVAL (value out of range), -ENOPROTOOPT (unknown option, so that newer programs
- *            can ask older libraries), -EOPNOTSUPP (not 0, and the kernel lacks the feature that
+ *            can ask older libraries), -EOPNOTSUPP (not 0, and the engine lacks the feature that
  *            the option needs), -ENOMEM (NAPI_BUSY_POLL, NAPI_PREFER), -EPERM, -ECANCELED. After
  *            an error the option is as it was.
  */
@@ -230,7 +230,7 @@ int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value);
 struct FastRingStatistics
 {
     uint64_t turns;            /* turns of the loop */
-    uint64_t systemCalls;      /* entries into the kernel by the loop */
+    uint64_t systemCalls;      /* system calls of the loop: with io_uring, its entries */
     uint64_t submissions;      /* operations given to the kernel */
     uint64_t completions;      /* completions handled */
     uint64_t overflows;        /* times the completion queue was found to have overflowed */
@@ -313,7 +313,10 @@ void* GetFastRingDescriptorData(struct FastRingDescriptor* descriptor, size_t* s
  *
  * Returns:   0, -EINVAL (NULL, or IOSQE_CQE_SKIP_SUCCESS, IOSQE_IO_DRAIN, IOSQE_IO_LINK or
  *            IOSQE_IO_HARDLINK set), -EBUSY (in flight already), -EPERM, -ECANCELED.
- *            An opcode that the kernel lacks completes with -EINVAL or -EOPNOTSUPP.
+ *            An opcode that the ring's engine lacks completes with -EINVAL or -EOPNOTSUPP. On
+ *            epoll there are NOP, SEND, SENDMSG, SEND_ZC, SENDMSG_ZC, RECV, RECVMSG, READ, READV,
+ *            WRITE, WRITEV, SPLICE, POLL_ADD, POLL_REMOVE, ACCEPT, CONNECT, SHUTDOWN, CLOSE and
+ *            ASYNC_CANCEL.
  */
 int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor);
 

@@ -9,11 +9,15 @@
  * Descriptors are watched by edges. One that is closed is forgotten by the kernel when nobody has
  * its file any more.
  *
+ * Under valgrind bytes are received as messages, of which it knows how much was written, and the
+ * wait is one that it knows.
+ *
  * Failures: the kernel has no wait with a limit in nanoseconds (before 5.11): a poll of the epoll
  * descriptor waits, and the events are taken then.
  */
 #include "engine/epoll.h"
 
+#include "base/checker.h"
 #include "base/handle.h"
 #include "engine/epoll-file.h"
 #include "engine/epoll-nonblock.h"
@@ -43,6 +47,7 @@ struct FastEpoll
     int handle;
     atomic_int wakeHandle; /* eventfd, open until destroy: a late wake hits nobody else's */
     bool lacksWait;        /* epoll_pwait2(2) was refused */
+    bool checked;          /* valgrind watches */
     struct FastEpollSlow* slow; /* NULL: none was ever needed */
 };
 
@@ -53,21 +58,26 @@ static struct FastEpoll* epollOf(struct FastSystem* system)
 
 /* ---- sockets ---- */
 
-static ssize_t receive(struct FastSystem* system, int handle, void* data, size_t size, int flags)
-{
-    return FastEpollCount(system, recv(handle, data, size, flags | MSG_DONTWAIT));
-}
-
 static ssize_t receiveMessage(struct FastSystem* system, int handle, struct msghdr* message,
                               int flags)
 {
     return FastEpollCount(system, recvmsg(handle, message, flags | MSG_DONTWAIT));
 }
 
+static ssize_t receive(struct FastSystem* system, int handle, void* data, size_t size, int flags)
+{
+    if (!epollOf(system)->checked)
+        return FastEpollCount(system, recv(handle, data, size, flags | MSG_DONTWAIT));
+    struct iovec vector = {.iov_base = data, .iov_len = size};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    return receiveMessage(system, handle, &message, flags);
+}
+
 static int receiveMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
                            unsigned number, int flags)
 {
-    return (int)FastEpollCount(system, recvmmsg(handle, messages, number, flags | MSG_DONTWAIT, NULL));
+    return (int)FastEpollCount(
+        system, recvmmsg(handle, messages, number, flags | MSG_DONTWAIT, NULL));
 }
 
 static ssize_t sendBytes(struct FastSystem* system, int handle, const void* data, size_t size,
@@ -166,7 +176,8 @@ static int control(struct FastSystem* system, int operation, int handle, uint32_
                    uint64_t token)
 {
     struct epoll_event event = {.events = events | EPOLLET, .data.u64 = token};
-    return (int)FastEpollCount(system, epoll_ctl(epollOf(system)->handle, operation, handle, &event));
+    return (int)FastEpollCount(
+        system, epoll_ctl(epollOf(system)->handle, operation, handle, &event));
 }
 
 static int watch(struct FastSystem* system, int handle, uint32_t events, uint64_t token, bool fresh)
@@ -204,7 +215,8 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
     if (limit == NULL)
         return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, -1, mask));
     if (!epoll->lacksWait) {
-        int result = (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events, room,
+        int result =
+            (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events, room,
                                                 limit, mask, _NSIG / 8));
         /* Filters of system calls say so too. */
         epoll->lacksWait = result == -ENOSYS || result == -EPERM;
@@ -212,8 +224,9 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
             return result;
     }
     int result = sleepLong(system, limit, mask);
-    return result < 0 ? result
-                      : (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, NULL));
+    if (result < 0)
+        return result;
+    return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, NULL));
 }
 
 static int wait(struct FastSystem* system, struct FastSystemEvent* events, int room,
@@ -323,6 +336,8 @@ int FastEpollOpen(struct FastSystem** result)
     if (epoll == NULL)
         return -ENOMEM;
     epoll->base.functions = &functions;
+    epoll->checked = FastCheckerRuns();
+    epoll->lacksWait = epoll->checked;
     epoll->handle = FastHandleMove(epoll_create1(EPOLL_CLOEXEC));
     int error = epoll->handle < 0 ? -errno : 0;
     if (error < 0) {

@@ -33,6 +33,7 @@ def command(log, *arguments):
 def check(status, log, words=''):
     text = pathlib.Path(log).read_text()
     assert status == 0 and 'ERROR SUMMARY: 0 errors' in text, f"status {status}\n{words}{text}"
+    assert 'WARNING' not in text, f"a call that valgrind doesn't know\n{text}"
 
 
 @contextlib.contextmanager
