@@ -8,14 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct FastSoftGroup* FastSoftFindGroup(const struct FastSoft* soft, uint16_t id)
-{
-    for (uint32_t index = 0; index < soft->groups.count; index++)
-        if (soft->groups.array[index].id == id)
-            return &soft->groups.array[index];
-    return NULL;
-}
-
 int FastSoftAddGroup(struct FastSoft* soft, uint16_t id, void* memory, uint32_t entries)
 {
     if (FastSoftFindGroup(soft, id) != NULL)
@@ -45,12 +37,4 @@ void FastSoftFreeGroups(struct FastSoft* soft)
     free(soft->groups.array);
     soft->groups.array = NULL;
     soft->groups.count = 0;
-}
-
-uint32_t FastSoftAvailable(const struct FastSoftGroup* group)
-{
-    if (group == NULL)
-        return 0;
-    uint16_t tail = __atomic_load_n(&group->ring->tail, __ATOMIC_ACQUIRE);
-    return (uint16_t)(tail - group->head);
 }

@@ -25,15 +25,10 @@
 /* What tells of more than that there is something to be read. */
 #define NODE_LASTING (POLLRDHUP | POLLHUP | POLLERR | POLLPRI)
 
-/* ---- the table ---- */
+/* What a receive waits for. */
+#define NODE_INPUT (POLLIN | POLLRDHUP | POLLPRI)
 
-struct FastSoftNode* FastSoftKnownNode(const struct FastSoft* soft, int handle)
-{
-    uint32_t chunk = (uint32_t)handle / FAST_SOFT_CHUNK;
-    if (handle < 0 || chunk >= soft->nodes.count || soft->nodes.chunks[chunk] == NULL)
-        return NULL;
-    return &soft->nodes.chunks[chunk][handle % FAST_SOFT_CHUNK];
-}
+/* ---- the table ---- */
 
 static bool growTable(struct FastSoft* soft, uint32_t chunk)
 {
@@ -74,33 +69,21 @@ void FastSoftFreeNodes(struct FastSoft* soft)
 
 /* ---- what is waited for ---- */
 
-uint32_t FastSoftEventsOf(const struct FastSoftOperation* operation)
-{
-    switch (operation->opcode) {
-    case IORING_OP_POLL_ADD:
-        return (operation->options & UINT16_MAX) | POLLRDHUP;
-    case IORING_OP_SEND:
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_SENDMSG_ZC:
-    case IORING_OP_WRITE:
-    case IORING_OP_WRITEV:
-    case IORING_OP_CONNECT:
-        return POLLOUT;
-    case IORING_OP_SPLICE:
-        return operation->state & FAST_SOFT_STARTED ? POLLOUT : POLLIN;
-    case IORING_OP_ACCEPT:
-        return POLLIN;
-    default:
-        return POLLIN | POLLRDHUP | POLLPRI;
-    }
-}
-
-int FastSoftHandleOf(const struct FastSoftOperation* operation)
-{
-    bool reads = operation->opcode == IORING_OP_SPLICE && !(operation->state & FAST_SOFT_STARTED);
-    return reads ? operation->extra : operation->handle;
-}
+/* What most wait for is in a table; splices turn around, and polls say it themselves. */
+const uint16_t FastSoftEvents[UINT8_MAX + 1] = {
+    [IORING_OP_SEND] = POLLOUT,
+    [IORING_OP_SENDMSG] = POLLOUT,
+    [IORING_OP_SEND_ZC] = POLLOUT,
+    [IORING_OP_SENDMSG_ZC] = POLLOUT,
+    [IORING_OP_WRITE] = POLLOUT,
+    [IORING_OP_WRITEV] = POLLOUT,
+    [IORING_OP_CONNECT] = POLLOUT,
+    [IORING_OP_ACCEPT] = POLLIN,
+    [IORING_OP_RECV] = NODE_INPUT,
+    [IORING_OP_RECVMSG] = NODE_INPUT,
+    [IORING_OP_READ] = NODE_INPUT,
+    [IORING_OP_READV] = NODE_INPUT,
+};
 
 /* Whether somebody waits whose descriptor is certainly open. */
 static bool isTrusted(const struct FastSoftNode* node)
@@ -193,7 +176,8 @@ static bool isCertain(const struct FastSoftNode* node, const struct FastSoftOper
     return sends ? node->first != NULL : isTrusted(node);
 }
 
-int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* For the first time, or where the descriptor is not watched for it. */
+static int parkWatched(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     int handle = ownHandle(soft, operation);
     struct FastSoftNode* node = FastSoftNode(soft, handle);
@@ -208,6 +192,19 @@ int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
     operation->state |= FAST_SOFT_WAITED;
     FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
     return 0;
+}
+
+int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (operation->state & FAST_SOFT_WAITED) {
+        struct FastSoftNode* node = FastSoftKnownNode(soft, FastSoftHandleOf(operation));
+        uint32_t events = FastSoftEventsOf(operation);
+        if (node != NULL && (node->watched & events) == events) {
+            FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
+            return 0;
+        }
+    }
+    return parkWatched(soft, operation);
 }
 
 /* The system has refused to watch the descriptor, of which there is a node since. */

@@ -6,11 +6,19 @@
 
 #include "engine/soft-state.h"
 
+#include <poll.h>
+
 /* The node of a descriptor; NULL without memory, or for a negative number. */
 struct FastSoftNode* FastSoftNode(struct FastSoft* soft, int handle);
 
 /* The same, if there is one already. */
-struct FastSoftNode* FastSoftKnownNode(const struct FastSoft* soft, int handle);
+static inline struct FastSoftNode* FastSoftKnownNode(const struct FastSoft* soft, int handle)
+{
+    uint32_t chunk = (uint32_t)handle / FAST_SOFT_CHUNK;
+    if (chunk >= soft->nodes.count || soft->nodes.chunks[chunk] == NULL)
+        return NULL; /* also of a negative number */
+    return &soft->nodes.chunks[chunk][(uint32_t)handle % FAST_SOFT_CHUNK];
+}
 
 /*
  * Lets an operation that is in no place wait for its descriptor: it is queued when what it waits
@@ -46,8 +54,30 @@ void FastSoftNoteNothing(struct FastSoft* soft, const struct FastSoftOperation* 
 /* At the engine's end. */
 void FastSoftFreeNodes(struct FastSoft* soft);
 
-/* POLL* bits that an operation waits for, and the descriptor that it waits for. */
-uint32_t FastSoftEventsOf(const struct FastSoftOperation* operation);
-int FastSoftHandleOf(const struct FastSoftOperation* operation);
+/* By opcode; 0: FastSoftEventsOf knows. */
+extern const uint16_t FastSoftEvents[UINT8_MAX + 1] __attribute__((visibility("hidden")));
+
+/* A splice waits for what it reads from, or for room. */
+static inline bool FastSoftSplicesIn(const struct FastSoftOperation* operation)
+{
+    return operation->opcode == IORING_OP_SPLICE && !(operation->state & FAST_SOFT_STARTED);
+}
+
+/* POLL* bits that an operation waits for. */
+static inline uint32_t FastSoftEventsOf(const struct FastSoftOperation* operation)
+{
+    uint32_t events = FastSoftEvents[operation->opcode];
+    if (events != 0)
+        return events;
+    if (operation->opcode == IORING_OP_SPLICE)
+        return FastSoftSplicesIn(operation) ? POLLIN : POLLOUT;
+    return (operation->options & UINT16_MAX) | POLLRDHUP;
+}
+
+/* The descriptor that it waits for. */
+static inline int FastSoftHandleOf(const struct FastSoftOperation* operation)
+{
+    return FastSoftSplicesIn(operation) ? operation->extra : operation->handle;
+}
 
 #endif

@@ -139,43 +139,6 @@ struct FastSoftCopy* FastSoftKeep(struct FastSoft* soft, struct FastSoftOperatio
     return copy;
 }
 
-/* ---- places ---- */
-
-void FastSoftAppend(struct FastSoftOperation** first, struct FastSoftOperation* operation,
-                    enum FastSoftPlace place)
-{
-    operation->place = (uint8_t)place;
-    if (*first == NULL) {
-        operation->next = operation;
-        operation->previous = operation;
-        *first = operation;
-        return;
-    }
-    struct FastSoftOperation* last = (*first)->previous;
-    operation->next = *first;
-    operation->previous = last;
-    last->next = operation;
-    (*first)->previous = operation;
-}
-
-void FastSoftRemove(struct FastSoftOperation** first, struct FastSoftOperation* operation)
-{
-    operation->place = FAST_SOFT_NOWHERE;
-    if (operation->next == operation) {
-        *first = NULL;
-        return;
-    }
-    operation->previous->next = operation->next;
-    operation->next->previous = operation->previous;
-    if (*first == operation)
-        *first = operation->next;
-}
-
-void FastSoftQueue(struct FastSoft* soft, struct FastSoftOperation* operation)
-{
-    FastSoftAppend(&soft->queue, operation, FAST_SOFT_QUEUED);
-}
-
 /* ---- the table of owners ---- */
 
 /* Owners are addresses mostly, whose low bits say little. */
@@ -248,16 +211,6 @@ struct FastSoftOperation* FastSoftFind(const struct FastSoft* soft, uint64_t own
 }
 
 /* ---- the end ---- */
-
-void FastSoftPost(struct FastSoft* soft, uint64_t owner, int32_t result, uint32_t flags)
-{
-    struct io_uring_cqe* completion =
-        &soft->base.completion.entries[soft->completionTail & soft->base.completion.mask];
-    completion->user_data = owner;
-    completion->res = result;
-    completion->flags = flags;
-    soft->completionTail++;
-}
 
 /* What is linked is queued in order; one that is canceled needs room for its completion, too. */
 static void queueLinked(struct FastSoft* soft, struct FastSoftOperation* linked, bool cancel)

@@ -26,14 +26,43 @@ void FastSoftFreeOperations(struct FastSoft* soft);
 struct FastSoftOperation* FastSoftAllocate(struct FastSoft* soft, const struct io_uring_sqe* entry);
 
 /* Appends to a circle. */
-void FastSoftAppend(struct FastSoftOperation** first, struct FastSoftOperation* operation,
-                    enum FastSoftPlace place);
+static inline void FastSoftAppend(struct FastSoftOperation** first,
+                                  struct FastSoftOperation* operation, enum FastSoftPlace place)
+{
+    operation->place = (uint8_t)place;
+    if (*first == NULL) {
+        operation->next = operation;
+        operation->previous = operation;
+        *first = operation;
+        return;
+    }
+    struct FastSoftOperation* last = (*first)->previous;
+    operation->next = *first;
+    operation->previous = last;
+    last->next = operation;
+    (*first)->previous = operation;
+}
 
 /* Takes it out of the circle that it is in. */
-void FastSoftRemove(struct FastSoftOperation** first, struct FastSoftOperation* operation);
+static inline void FastSoftRemove(struct FastSoftOperation** first,
+                                  struct FastSoftOperation* operation)
+{
+    operation->place = FAST_SOFT_NOWHERE;
+    if (operation->next == operation) {
+        *first = NULL;
+        return;
+    }
+    operation->previous->next = operation->next;
+    operation->next->previous = operation->previous;
+    if (*first == operation)
+        *first = operation->next;
+}
 
 /* To be run by the next pass; it was in no place. */
-void FastSoftQueue(struct FastSoft* soft, struct FastSoftOperation* operation);
+static inline void FastSoftQueue(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    FastSoftAppend(&soft->queue, operation, FAST_SOFT_QUEUED);
+}
 
 /* Makes it known by its owner, so that it can be canceled. Returns 0 or -ENOMEM. */
 int FastSoftRegister(struct FastSoft* soft, struct FastSoftOperation* operation);
@@ -42,7 +71,16 @@ int FastSoftRegister(struct FastSoft* soft, struct FastSoftOperation* operation)
 struct FastSoftOperation* FastSoftFind(const struct FastSoft* soft, uint64_t owner);
 
 /* A completion; there must be room. */
-void FastSoftPost(struct FastSoft* soft, uint64_t owner, int32_t result, uint32_t flags);
+static inline void FastSoftPost(struct FastSoft* soft, uint64_t owner, int32_t result,
+                                uint32_t flags)
+{
+    struct io_uring_cqe* completion =
+        &soft->base.completion.entries[soft->completionTail & soft->base.completion.mask];
+    completion->user_data = owner;
+    completion->res = result;
+    completion->flags = flags;
+    soft->completionTail++;
+}
 
 /*
  * The final completion of an operation that is in no place, with what is linked behind it: that is
