@@ -140,12 +140,12 @@ enum
 struct Report
 {
     struct utsname system;
-    int error;          /* why there is no ring on io_uring, or 0 */
-    const char* engine; /* what a program gets; NULL: no ring */
-    int engineError;    /* why none */
-    uint64_t features;  /* of that engine */
-    const char* wanted; /* FASTSOCKET_ENGINE */
-    const char* masked; /* FASTSOCKET_FEATURES_OFF */
+    int error;                /* why there is no ring on io_uring, or 0 */
+    const char* engine;       /* what a program gets; NULL: no ring */
+    int engineError;          /* why none */
+    uint64_t features;        /* of that engine */
+    const char* wanted;       /* FASTSOCKET_ENGINE */
+    const char* masked;       /* FASTSOCKET_FEATURES_OFF */
     char choice[TEXT_LENGTH]; /* why that engine */
     char reason[TEXT_LENGTH];
     char advice[TEXT_LENGTH];

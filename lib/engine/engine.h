@@ -135,6 +135,13 @@ static inline struct io_uring_sqe* FastEngineReserve(struct FastEngine* engine)
     return entry;
 }
 
+/* What the entry is about may be closed while the operation is in flight. */
+static inline void FastEngineHold(struct FastEngine* engine, const struct io_uring_sqe* entry)
+{
+    if (engine->functions->hold != NULL)
+        engine->functions->hold(engine, entry);
+}
+
 /* Entries reserved and not yet consumed. */
 static inline unsigned FastEngineReserved(const struct FastEngine* engine)
 {
