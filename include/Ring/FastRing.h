@@ -230,7 +230,7 @@ int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value);
 struct FastRingStatistics
 {
     uint64_t turns;            /* turns of the loop */
-    uint64_t systemCalls;      /* entries into the kernel by the loop */
+    uint64_t systemCalls;      /* system calls of the loop: with io_uring, its entries */
     uint64_t submissions;      /* operations given to the kernel */
     uint64_t completions;      /* completions handled */
     uint64_t overflows;        /* times the completion queue was found to have overflowed */

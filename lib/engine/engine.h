@@ -67,6 +67,9 @@ struct FastEngineFunctions
      * makes it readable; what came before shows in FastEngineHasMore. */
     void (*clearHandle)(struct FastEngine* engine);
 
+    /* System calls that the engine has made so far. NULL: one an enter. */
+    uint64_t (*countCalls)(const struct FastEngine* engine);
+
     /* ends every operation; no completion comes any more */
     void (*close)(struct FastEngine* engine);
     /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
