@@ -137,8 +137,8 @@ size_t GetFastRingPending(struct FastRing* ring);
  */
 int IsFastRingThread(struct FastRing* ring);
 
-/* What the ring's engine offers, which for io_uring is found by trying. Without a feature the library does the same work
- * in an older way. */
+/* What the ring's engine offers, which for io_uring is found by trying. Without a feature the
+ * library does the same work in an older way. The kernels are those whose io_uring brought them. */
 #define FASTRING_FEATURE_SINGLE_ISSUER      (UINT64_C(1) << 0)  /* kernel 6.0 */
 #define FASTRING_FEATURE_DEFER_TASKRUN      (UINT64_C(1) << 1)  /* 6.1 */
 #define FASTRING_FEATURE_COOP_TASKRUN       (UINT64_C(1) << 2)  /* 5.19 */
@@ -230,7 +230,7 @@ int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value);
 struct FastRingStatistics
 {
     uint64_t turns;            /* turns of the loop */
-    uint64_t systemCalls;      /* entries into the kernel by the loop */
+    uint64_t systemCalls;      /* system calls of the loop: with io_uring, its entries */
     uint64_t submissions;      /* operations given to the kernel */
     uint64_t completions;      /* completions handled */
     uint64_t overflows;        /* times the completion queue was found to have overflowed */

@@ -67,6 +67,9 @@ struct FastEngineFunctions
      * makes it readable; what came before shows in FastEngineHasMore. */
     void (*clearHandle)(struct FastEngine* engine);
 
+    /* System calls that the engine has made so far. NULL: one an enter. */
+    uint64_t (*countCalls)(const struct FastEngine* engine);
+
     /* ends every operation; no completion comes any more */
     void (*close)(struct FastEngine* engine);
     /* after close, and no thread is in wake: gives up its descriptors, the memory may be leaked */
@@ -133,6 +136,13 @@ static inline struct io_uring_sqe* FastEngineReserve(struct FastEngine* engine)
     struct io_uring_sqe* entry = &engine->submission.entries[tail & engine->submission.mask];
     *entry = (struct io_uring_sqe){0};
     return entry;
+}
+
+/* What the entry is about may be closed while the operation is in flight. */
+static inline void FastEngineHold(struct FastEngine* engine, const struct io_uring_sqe* entry)
+{
+    if (engine->functions->hold != NULL)
+        engine->functions->hold(engine, entry);
 }
 
 /* Entries reserved and not yet consumed. */

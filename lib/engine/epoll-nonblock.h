@@ -28,6 +28,7 @@ static inline int FastEpollBeginNonblock(struct FastSystem* system, int handle)
     return flags;
 }
 
+/* After a beginning that did not fail. */
 static inline void FastEpollEndNonblock(struct FastSystem* system, int handle, int flags)
 {
     if (!(flags & O_NONBLOCK))

@@ -67,7 +67,8 @@ static ssize_t receiveMessage(struct FastSystem* system, int handle, struct msgh
 static int receiveMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
                            unsigned number, int flags)
 {
-    return (int)FastEpollCount(system, recvmmsg(handle, messages, number, flags | MSG_DONTWAIT, NULL));
+    return (int)FastEpollCount(
+        system, recvmmsg(handle, messages, number, flags | MSG_DONTWAIT, NULL));
 }
 
 static ssize_t sendBytes(struct FastSystem* system, int handle, const void* data, size_t size,
@@ -166,7 +167,8 @@ static int control(struct FastSystem* system, int operation, int handle, uint32_
                    uint64_t token)
 {
     struct epoll_event event = {.events = events | EPOLLET, .data.u64 = token};
-    return (int)FastEpollCount(system, epoll_ctl(epollOf(system)->handle, operation, handle, &event));
+    return (int)FastEpollCount(
+        system, epoll_ctl(epollOf(system)->handle, operation, handle, &event));
 }
 
 static int watch(struct FastSystem* system, int handle, uint32_t events, uint64_t token, bool fresh)
@@ -204,7 +206,8 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
     if (limit == NULL)
         return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, -1, mask));
     if (!epoll->lacksWait) {
-        int result = (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events, room,
+        int result =
+            (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events, room,
                                                 limit, mask, _NSIG / 8));
         /* Filters of system calls say so too. */
         epoll->lacksWait = result == -ENOSYS || result == -EPERM;
@@ -212,8 +215,9 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
             return result;
     }
     int result = sleepLong(system, limit, mask);
-    return result < 0 ? result
-                      : (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, NULL));
+    if (result < 0)
+        return result;
+    return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, NULL));
 }
 
 static int wait(struct FastSystem* system, struct FastSystemEvent* events, int room,

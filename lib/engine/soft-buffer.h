@@ -6,7 +6,10 @@
 
 #include "engine/soft-state.h"
 
+/* entries is a power of two. Returns 0, -EEXIST or -ENOMEM. */
 int FastSoftAddGroup(struct FastSoft* soft, uint16_t id, void* memory, uint32_t entries);
+
+/* One of them, if it is there, or all at the engine's end. */
 void FastSoftRemoveGroup(struct FastSoft* soft, uint16_t id);
 void FastSoftFreeGroups(struct FastSoft* soft);
 

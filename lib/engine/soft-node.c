@@ -12,8 +12,8 @@
  * A number may be closed and given to another file without our hearing of it: of what waits for
  * something else than a poll it is known that it is not (its owner keeps it open). In any other
  * case the system is told to watch it, and says whether it knows this file by this number. It then
- * tells what holds once more, which is avoided for what sends: that comes again and again, and would
- * have others told of what they know.
+ * tells what holds once more, which is avoided for what sends: that comes again and again, and
+ * would have others told of what they know.
  */
 #include "engine/soft-node.h"
 #include "engine/soft-operation.h"
@@ -42,7 +42,8 @@ static bool growTable(struct FastSoft* soft, uint32_t chunk)
     uint32_t count = soft->nodes.count > 0 ? soft->nodes.count : 1;
     while (count <= chunk)
         count *= 2;
-    struct FastSoftNode** chunks = realloc(soft->nodes.chunks, count * sizeof(*chunks));
+    struct FastSoftNode** chunks =
+        realloc(soft->nodes.chunks, count * sizeof(struct FastSoftNode*));
     if (chunks == NULL)
         return false;
     for (uint32_t index = soft->nodes.count; index < count; index++)

@@ -43,6 +43,7 @@ bool FastSoftMayFail(const struct FastSoft* soft, const struct FastSoftOperation
 /* A receive has found nothing: input has not ended, and has no error. */
 void FastSoftNoteNothing(struct FastSoft* soft, const struct FastSoftOperation* operation);
 
+/* At the engine's end. */
 void FastSoftFreeNodes(struct FastSoft* soft);
 
 /* POLL* bits that an operation waits for, and the descriptor that it waits for. */

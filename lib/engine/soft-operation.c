@@ -26,7 +26,7 @@ struct FastSoftChunk
 
 int FastSoftMakeOperations(struct FastSoft* soft)
 {
-    soft->operations.owners = calloc(SOFT_FIRST_OWNERS, sizeof(*soft->operations.owners));
+    soft->operations.owners = calloc(SOFT_FIRST_OWNERS, sizeof(struct FastSoftOperation*));
     soft->operations.mask = SOFT_FIRST_OWNERS - 1;
     return soft->operations.owners != NULL ? 0 : -ENOMEM;
 }
@@ -199,7 +199,8 @@ static int growTable(struct FastSoft* soft)
 {
     struct FastSoftOperation** old = soft->operations.owners;
     uint32_t oldCount = soft->operations.mask + 1;
-    struct FastSoftOperation** owners = calloc((size_t)oldCount * 2, sizeof(*owners));
+    struct FastSoftOperation** owners =
+        calloc((size_t)oldCount * 2, sizeof(struct FastSoftOperation*));
     if (owners == NULL)
         return -ENOMEM;
     soft->operations.owners = owners;

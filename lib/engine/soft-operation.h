@@ -55,6 +55,7 @@ enum FastSoftOutcome FastSoftFinish(struct FastSoft* soft, struct FastSoftOperat
 struct FastSoftCopy* FastSoftKeep(struct FastSoft* soft, struct FastSoftOperation* operation,
                                   uint32_t vectors);
 
+/* Of one with FAST_SOFT_KEPT. */
 static inline struct FastSoftCopy* FastSoftCopyOf(const struct FastSoftOperation* operation)
 {
     return (struct FastSoftCopy*)(uintptr_t)operation->address;

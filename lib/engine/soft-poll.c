@@ -31,9 +31,9 @@ enum FastSoftOutcome FastSoftPoll(struct FastSoft* soft, struct FastSoftOperatio
     if (!(operation->state & FAST_SOFT_STARTED)) {
         operation->state |= FAST_SOFT_STARTED;
         operation->extra = 0;
-        return operation->length & ~(uint32_t)(POLL_MANY | POLL_LEVEL)
-                   ? FastSoftFinish(soft, operation, -EINVAL, 0)
-                   : FAST_SOFT_WAIT;
+        if (operation->length & ~(uint32_t)(POLL_MANY | POLL_LEVEL))
+            return FastSoftFinish(soft, operation, -EINVAL, 0);
+        return FAST_SOFT_WAIT;
     }
     uint32_t events = eventsFor(operation);
     operation->extra = 0;
@@ -123,7 +123,7 @@ enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperat
 enum FastSoftOutcome FastSoftRemovePoll(struct FastSoft* soft,
                                         struct FastSoftOperation* operation)
 {
-    if (operation->length != 0)
-        return FastSoftFinish(soft, operation, -EOPNOTSUPP, 0); /* what is polled for can't change */
+    if (operation->length != 0) /* what is polled for can't change */
+        return FastSoftFinish(soft, operation, -EOPNOTSUPP, 0);
     return cancelOwner(soft, operation);
 }

@@ -103,8 +103,8 @@ static enum FastSoftOutcome endCanceled(struct FastSoft* soft, struct FastSoftOp
     return FastSoftFinish(soft, operation, -ECANCELED, 0);
 }
 
-/* What outlasts this enter; false: there is no memory for it. */
-static bool settle(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* What is needed beyond this enter; false: there is no memory for it. */
+static bool keepAll(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     return keep(soft, operation) && FastSoftRegister(soft, operation) == 0;
 }
@@ -142,7 +142,7 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
         beginSlow(soft, operation);
         return;
     }
-    int result = settle(soft, operation) ? 0 : -ENOMEM;
+    int result = keepAll(soft, operation) ? 0 : -ENOMEM;
     if (result == 0 && outcome == FAST_SOFT_MORE)
         FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
     else if (result == 0 && outcome == FAST_SOFT_WAIT)
@@ -186,7 +186,7 @@ static bool takeHeld(struct FastSoft* soft, unsigned place)
 /* What can't be run at once is canceled where it can't be kept. */
 static void postpone(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (!settle(soft, operation))
+    if (!keepAll(soft, operation))
         operation->state |= FAST_SOFT_CANCELED;
 }
 

@@ -155,6 +155,11 @@ static void clearHandle(struct FastEngine* base)
     (void)base;
 }
 
+static uint64_t countCalls(const struct FastEngine* base)
+{
+    return ((const struct FastSoft*)base)->system->calls;
+}
+
 static void closeEngine(struct FastEngine* base)
 {
     struct FastSoft* soft = softOf(base);
@@ -196,6 +201,7 @@ static const struct FastEngineFunctions functions = {
     .wake = wake,
     .getHandle = getHandle,
     .clearHandle = clearHandle,
+    .countCalls = countCalls,
     .close = closeEngine,
     .closeHandles = closeHandles,
     .destroy = destroyEngine,

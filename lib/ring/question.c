@@ -60,6 +60,8 @@ int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* stat
     if (result < 0)
         return result;
     struct FastRingStatistics now = ring->statistics;
+    if (ring->engine->functions->countCalls != NULL)
+        now.systemCalls = ring->engine->functions->countCalls(ring->engine);
     now.inboundLength = ring->inbound.length;
     /* our own, by which other threads are heard, is none of the program's */
     now.operations -= ring->calls.armed;

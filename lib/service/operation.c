@@ -128,9 +128,7 @@ static bool prepareOperation(struct FastArmed* armed)
     uint64_t user = entry->user_data;
     *entry = descriptor->prepared;
     entry->user_data = user;
-    struct FastEngine* engine = FastRingEngine(descriptor->ring);
-    if (engine->functions->hold != NULL)
-        engine->functions->hold(engine, entry);
+    FastEngineHold(FastRingEngine(descriptor->ring), entry);
     descriptor->lender = FastOperationBorrow(descriptor->ring, entry);
     return true;
 }
