@@ -34,7 +34,7 @@
 enum
 {
     NANOSECONDS = 1000000000,
-    EPOLL_EVENTS = 64, /* of one wait */
+    EPOLL_EVENTS = 256, /* of one wait */
 };
 
 struct FastEpoll

@@ -94,7 +94,7 @@ struct FastSoftGroup
 
 enum
 {
-    FAST_SOFT_EVENTS = 64,     /* of one wait */
+    FAST_SOFT_EVENTS = 256,    /* of one wait */
     FAST_SOFT_CHUNK = 64,      /* operations, or nodes: allocated together */
     FAST_SOFT_COMPLETIONS = 2, /* of one step: there must be room for so many */
 };
