@@ -38,7 +38,7 @@ ROWS = {
                           'base/pipe-signal'],
     'engine/epoll-slow': ['engine/system', 'base/handle'],
     'engine/epoll': ['engine/epoll-file', 'engine/epoll-nonblock', 'engine/epoll-slow',
-                     'engine/system', 'base/handle'],
+                     'engine/system', 'base/checker', 'base/handle'],
     'engine/soft-state': ['engine/engine', 'engine/system'],
     'engine/soft-buffer': ['engine/soft-state'],
     'engine/soft-operation': ['engine/soft-state'],
