@@ -137,6 +137,18 @@ static struct Countdown allocations;
 
 FAILING_CALL(&allocations, NULL, void*, calloc, (size_t count, size_t size), (count, size))
 
+static struct Countdown bufferRings;
+
+int __real_io_uring_register(unsigned handle, unsigned what, const void* data, unsigned count);
+int __wrap_io_uring_register(unsigned handle, unsigned what, const void* data, unsigned count);
+
+int __wrap_io_uring_register(unsigned handle, unsigned what, const void* data, unsigned count)
+{
+    if (what == IORING_REGISTER_PBUF_RING && countdownFails(&bufferRings))
+        return -ENOMEM;
+    return __real_io_uring_register(handle, what, data, count);
+}
+
 static struct Countdown poolMemory; /* what pools get */
 
 FAILING_CALL(&poolMemory, NULL, void*, aligned_alloc, (size_t alignment, size_t size),
@@ -773,20 +785,44 @@ CASE(completion, takesEpollWhereRefused)
     refuseSetups(0, 0, 0);
 }
 
+/* So much may be locked from now on; false where a privilege is lacking to raise it. */
+static bool limitLocked(rlim_t bytes)
+{
+    const struct rlimit limit = {bytes, bytes};
+
+    return setrlimit(RLIMIT_MEMLOCK, &limit) == 0;
+}
+
 /* The kernel charges rings to RLIMIT_MEMLOCK, and not even the smallest is allowed: epoll, where
  * there is such a limit. */
 CASE(completion, takesEpollWithoutLockedMemory)
 {
-    const struct rlimit limits[] = {{0, 0}, {RLIM_INFINITY, RLIM_INFINITY}};
-
     unsetenv("FASTSOCKET_ENGINE");
-    for (int index = 1; index >= 0; index--) {
-        if (setrlimit(RLIMIT_MEMLOCK, &limits[index]) < 0)
-            continue; /* raising it takes a privilege */
+    if (limitLocked(RLIM_INFINITY)) {
         refuseSetups(ENOMEM, 0, 32);
-        expectEngine(limits[index].rlim_cur == 0 ? "epoll" : NULL, ENOMEM);
+        expectEngine(NULL, ENOMEM);
     }
+    ck_assert(limitLocked(0));
+    refuseSetups(ENOMEM, 0, 32);
+    expectEngine("epoll", 0);
     refuseSetups(0, 0, 0);
+}
+
+/* the smallest ring has used the limit up, so that no provider would work: the same, but for
+ * whoever asks for io_uring */
+CASE(completion, takesEpollWithoutLockedMemoryForBuffers)
+{
+    needUring();
+    failEveryCall(&bufferRings);
+    refuseSetups(0, 0, 0);
+    unsetenv("FASTSOCKET_ENGINE");
+    if (limitLocked(RLIM_INFINITY))
+        expectEngine("io_uring", 0);
+    (void)limitLocked(8 << 20); /* or it is lower */
+    expectEngine("epoll", 0);
+    setenv("FASTSOCKET_ENGINE", "io_uring", 1);
+    expectEngine("io_uring", 0);
+    failNoCall(&bufferRings);
 }
 
 static int reports;
