@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* What FASTSOCKET_FEATURES_OFF hides: asked at each opening, so that it holds for the engines that
  * follow. */
@@ -22,11 +23,27 @@ static uint64_t hiddenFeatures(void)
     return text != NULL ? strtoull(text, NULL, 0) : 0;
 }
 
-/* The kernel charges rings to a limit, and this one allows not even the smallest. */
+/* The kernel may charge rings to a limit, which allows not even the smallest then. */
 static bool isLimited(void)
 {
     struct rlimit limit;
     return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* The smallest group of buffers, without which no socket receives, is charged to it, too: whether
+ * the ring has left so much. */
+static bool leavesRoom(struct FastEngine* engine)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void* memory = aligned_alloc(page, page);
+    if (memory == NULL)
+        return true; /* whoever needs some will hear of it */
+    int result = engine->functions->registerBuffers(engine, 0, memory,
+                                                    (uint32_t)(page / sizeof(struct io_uring_buf)));
+    if (result == 0)
+        engine->functions->unregisterBuffers(engine, 0);
+    free(memory);
+    return result != -ENOMEM;
 }
 
 static bool isRefused(int result)
@@ -52,5 +69,10 @@ int FastEngineOpen(struct FastEngine** result, uint32_t length)
     if (!any && strcmp(name, "io_uring") != 0)
         return -EINVAL;
     int error = FastUringOpen(result, length, hidden);
+    if (any && error == 0 && isLimited() && !leavesRoom(*result)) {
+        (*result)->functions->close(*result);
+        (*result)->functions->destroy(*result);
+        error = -ENOMEM;
+    }
     return any && isRefused(error) ? openEpoll(result, length, hidden) : error;
 }

@@ -60,7 +60,7 @@ def runOne(server, mode, variant, workload, arguments, seconds=0.1):
 
 
 def accepts(server, mode, variant):
-    if server in ('raw', 'fastsocket'):
+    if server == 'raw':
         tap.needRing()
     for workload, arguments in MODES[mode][:1 if server == 'broken' else None]:
         results = runOne(server, mode, variant, workload, arguments)
