@@ -70,9 +70,12 @@ struct Measure
 /* The measured time begins when the warm-up is over. */
 void beginMeasure(struct Measure* measure, const struct LoadOptions* options);
 
-/* To be called again and again. False when the measured time is over. Ends the program with 4 when
- * the patience is over. */
+/* To be called again and again. False when the measured time is over. Gives up when the patience
+ * is. */
 bool measureGoesOn(struct Measure* measure);
+
+/* Ends the program with 4: the patience is over. */
+noreturn void giveUp(uint64_t messages);
 
 /* Counts the time of an answer, if it is measured. */
 void recordAnswer(struct Measure* measure, uint64_t nanoseconds);
