@@ -15,6 +15,7 @@ struct LoadOptions
     uint32_t burst;       /* of a push */
     uint64_t count;       /* messages that one push asks for */
     size_t size;          /* of a message or write */
+    uint64_t summed;      /* bytes of a source that go into the sum of a receipt */
     double warm;          /* seconds before the measured ones */
     double seconds;
     uint32_t patience; /* seconds without an answer until the load gives up */
