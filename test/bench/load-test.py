@@ -9,14 +9,17 @@ usage: load-test.py SOURCE_ROOT BINARIES SERVER ...
 import dataclasses
 import functools
 import itertools
+import json
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 root, binaries = pathlib.Path(sys.argv[1]), sys.argv[2]
 sys.path[:0] = [str(root / 'test/house'), str(root / 'test/bench')]
 
+import circumstances  # noqa: E402
 import contest  # noqa: E402
 import rows  # noqa: E402
 import spread  # noqa: E402
@@ -161,6 +164,39 @@ def drawsTable():
     assert '≤ 1.20 met' in table.ofRow(row), table.ofRow(row)
 
 
+def drawsPictures():
+    """Bars and curves, which tell what the run was."""
+    numbers = {'cpu': 3, 'rate': 5}
+    row = {'name': 'n', 'title': 'a row', 'figure': 'cpu', 'moreIsBetter': False,
+           'base': {name: 'raw' for name in ('raw', 'libuv', 'fastsocket')},
+           'rounds': [{'raw': numbers, 'libuv': numbers, 'fastsocket': numbers}]}
+    points = [{'count': count, 'length': length, **numbers} for count in (4, 8)
+              for length in (4096, 65536)]
+    results = {**circumstances.now(7, 0.25), 'commit': '0123456', 'processor': 'a model (1)'}
+    for more, shown in (({'rows': [row]}, 'a row'),
+                        ({'rows': [], 'sweep': {'x': {'title': 'a curve', 'points': points}}},
+                         'a curve')):
+        with tempfile.TemporaryDirectory(prefix='fastsocket-bench-') as folder:
+            file = pathlib.Path(folder, 'r.json')
+            file.write_text(json.dumps({**results, **more}))
+            tap.run([sys.executable, str(root / 'test/bench/picture.py'), str(file),
+                     f'{folder}/r.svg'])
+            drawn = pathlib.Path(folder, 'r.svg').read_text()
+        for wanted in (shown, results['date'], 'commit 0123456', results['kernel'],
+                       'a model (1)', '7 rounds of 0.25 s'):
+            assert wanted in drawn, f"no {wanted} in {drawn[:2000]}"
+
+
+def tellsCircumstances():
+    found = circumstances.now(1, 0.2)
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d \d\d:\d\d UTC', found['date']), found
+    assert re.fullmatch(r'([0-9a-f]{7,}( with changes)?)?', found['commit']), found
+    assert found['kernel'] and found['processor'], found
+    assert ' · 1 round of 0.2 s · ' in circumstances.inWords(found), found
+    del found['commit']
+    assert 'commit unknown' in circumstances.inWords(found), found
+
+
 def rowsAreWhole():
     contest.checkRows(rows.ROWS)
 
@@ -180,8 +216,8 @@ def cases():
     for fault, load in itertools.product(FAULTS, LOADS):
         if (fault, load.name) not in NO_FAULT:
             yield f'load/refuses/{fault}-{load.name}', functools.partial(refuses, fault, load)
-    for function in (tableIsWhole, countsLost, tellsDeath, findsIntervals, drawsTable, rowsAreWhole,
-                     driverTellsOfItself):
+    for function in (tableIsWhole, countsLost, tellsDeath, findsIntervals, drawsTable,
+                     drawsPictures, tellsCircumstances, rowsAreWhole, driverTellsOfItself):
         yield f'load/{function.__name__}', function
 
 
