@@ -20,6 +20,7 @@
 enum
 {
     WARM = 8,
+    WARM_BURSTS = 40,
     BUFFERS = 1024,    /* of the provider */
     FEW_BUFFERS = 128, /* where there are few connections, so that it gets warm soon */
     FEW = 16,          /* these are many */
@@ -300,13 +301,15 @@ static const struct Work* findWork(const char* name)
     return NULL;
 }
 
-/* Until the provider has used each of its buffers twice, which at first are made and touched. */
+/* Until the provider has used each of its buffers twice, which at first are made and touched. A
+ * burst of datagrams needs one more than those before it even after that, once. */
 static long warmRounds(const struct Work* work, long buffers)
 {
-    long rounds = WARM;
-    if (work->handler != handleSent)
-        rounds += 2 * buffers / (long)(work->connect == connectAll ? world.count : BURST);
-    return rounds;
+    if (work->handler == handleSent)
+        return WARM;
+    if (work->connect == connectAll)
+        return WARM + 2 * buffers / (long)world.count;
+    return WARM + WARM_BURSTS;
 }
 
 /* Page faults of the first part are all since the start: memory that is touched ahead counts. */
