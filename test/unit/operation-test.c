@@ -156,6 +156,50 @@ static void expectAll(const struct FastRingBufferProvider* provider)
     ck_assert_ptr_null(simulatedTakeBuffer(&kernel, FastProviderGroup(provider)));
 }
 
+/* ---- a maker that cancels ---- */
+
+static int asks; /* of the maker since it was refused the first time */
+
+/* One at first, and then it cancels the operation that waits for more. */
+static void* makeLate(size_t length, void* closure)
+{
+    if (((struct Maker*)closure)->made == 0)
+        return make(length, closure);
+    if (asks++ == 0)
+        return NULL;
+    (void)CancelFastRingDescriptor(descriptor);
+    return make(length, closure);
+}
+
+static void createLate(void)
+{
+    makers[0].provider = CreateFastRingBufferProvider(ring, GROUP, COUNT, LENGTH, makeLate,
+                                                      &makers[0]);
+    ck_assert_ptr_nonnull(makers[0].provider);
+}
+
+/* As an operation enters, the group is filled by what the library makes alone: a user's maker is
+ * asked by the refill, before or after, and may cancel there. That is told once. */
+CASE_ROUNDS(operation, mayBeCanceledByAMaker, 2)
+{
+    struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+    if (round == 0)
+        createLate();
+    io_uring_prep_recv(entry, 0, NULL, LENGTH, 0);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = GROUP;
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    if (round == 1)
+        createLate();
+    for (int turn = 0; turn < 1000 && told == 0; turn++)
+        ck_assert_int_eq(WaitForFastRing(ring, 1, NULL), 0);
+    run();
+    ck_assert_int_gt(asks, 1);
+    ck_assert_int_eq(told, 1);
+    ck_assert_int_eq(result, -ECANCELED);
+    ck_assert_ptr_null(simulatedFindCode(&kernel, IORING_OP_RECV));
+}
+
 /* ---- a number that has come again ---- */
 
 /* §2.3 own operations: a number that an operation in the kernel names is not picked for others */
