@@ -475,7 +475,8 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  *            names the group to the kernel: one that the kernel has already, from the time of
  *            another provider with this number, does not count.
  * closure    for function; for AllocateRingFastBuffer a pool of a ring of the same thread, or of
- *            none.
+ *            none. The pool of a ring on which nobody has waited yet is taken: its first wait is to
+ *            be in this thread too.
  *
  * Ownership: sockets keep what they need of a provider after its release.
  * Returns:   the provider, or NULL with EINVAL (since 1.1 also for the pool of a ring that runs in
