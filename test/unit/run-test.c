@@ -494,8 +494,8 @@ CASE_ROUNDS(run, sendsOneByOneWhatCantBeJoined, 3)
     ck_assert_uint_eq(self->outbound->joinMax, most[round]);
 }
 
-/* What no joining gives came from the destination, however often (ICMP): the socket goes on to join,
- * also what was sent one by one. */
+/* What no joining gives came from the destination, however often (ICMP): the socket goes on to
+ * join, also what was sent one by one. */
 CASE_ROUNDS(run, blamesNoJoiningForAnAnswer, 2)
 {
     const int errors[] = {ENOPROTOOPT, EOPNOTSUPP};
