@@ -479,7 +479,11 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
 /*
  * Creates a group of buffers that the kernel fills with received data. Many sockets share one.
  *
- * group      0 = the library picks; else a number not yet taken on this ring.
+ * group      0 = the library picks, and none that an operation in the kernel names; else a number
+ *            not yet taken on this ring. That of a released provider is free though operations in
+ *            the kernel name it: they may have a buffer of the old provider, with which
+ *            GetFastRingBuffer of the new one gives NULL, or take one of the new. The buffers of
+ *            both stay until these operations are over.
  * count      buffers; rounded up to a power of two, at most 32768; 0 = 256.
  * length     bytes in each, 64 to 1 GiB.
  * function   called count times now; AllocateRingFastBuffer for use with sockets. Of its buffers
@@ -490,14 +494,16 @@ typedef void (*ReleaseRingBufferFunction)(void* buffer);
  *            names the group to the kernel: one that the kernel has already, from the time of
  *            another provider with this number, does not count.
  * closure    for function; for AllocateRingFastBuffer a pool of a ring of the same thread, or of
- *            none.
+ *            none. The pool of a ring on which nobody has waited yet is taken: its first wait is to
+ *            be in this thread too.
  *
  * Ownership: sockets keep what they need of a provider after its release.
  * Returns:   the provider, or NULL with EINVAL (since 1.1 also for the pool of a ring that runs in
- *            another thread), EEXIST (group taken), ENOMEM, ENOSPC (no group left), EPERM,
- *            ECANCELED. Where function makes no buffer at all, with what it set errno
- *            to if that is EINVAL (AllocateRingFastBuffer without a pool) or ECANCELED (the pool's
- *            ring is gone), else with ENOMEM.
+ *            another thread), EEXIST (group taken; since 1.1 also where the providers that
+ *            operations in the kernel may mean by it would have more than 65536 buffers together),
+ *            ENOMEM, ENOSPC (no group left), EPERM, ECANCELED. Where function makes no buffer at
+ *            all, with what it set errno to if that is EINVAL (AllocateRingFastBuffer without a
+ *            pool) or ECANCELED (the pool's ring is gone), else with ENOMEM.
  */
 struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group,
                                                             uint16_t count, uint32_t length,

@@ -90,7 +90,7 @@ void FastProviderUnclaim(struct FastRingGroup* group, uint16_t id, size_t length
     struct FastRingBufferProvider* provider =
         FAST_CONTAINER(group, struct FastRingBufferProvider, group);
     struct FastProviderSlots slots = FastProviderSlotsOf(provider, id, length, bundle);
-    if (id >= provider->count)
+    if (id >= provider->group.endBuffer)
         return;
     while (FastProviderNextSlot(&slots) && provider->slots[slots.id].claimed)
         FastProviderReturn(provider, slots.id);

@@ -24,7 +24,7 @@ static inline bool FastProviderIsUnseen(const struct FastRingBufferProvider* pro
  */
 static inline size_t FastProviderRoom(const struct FastRingBufferProvider* provider, uint16_t id)
 {
-    if (id >= provider->count)
+    if (id >= provider->group.endBuffer)
         return 0;
     const struct FastProviderSlot* slot = &provider->slots[id];
     if (slot->buffer == NULL || slot->claimed || FastProviderIsUnseen(provider, slot))

@@ -50,7 +50,7 @@ void FastProviderFillSoon(struct FastRingBufferProvider* provider);
  * until Replace. Every filled slot ends in Return or Replace. */
 static inline void* FastProviderPeek(const struct FastRingBufferProvider* provider, uint16_t id)
 {
-    return id < provider->count ? provider->slots[id].buffer : NULL;
+    return id < provider->group.endBuffer ? provider->slots[id].buffer : NULL;
 }
 
 /* Gives the buffer of a filled slot back to the kernel as it is. */

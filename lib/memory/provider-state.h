@@ -53,6 +53,7 @@ struct FastRingBufferProvider
     bool closed;                             /* the ring is gone */
     bool leaked;                             /* and the kernel may still write to our buffers */
 
+    /* By their ids, of which the first may not be used. */
     struct FastProviderSlot* slots;
     uint16_t* log;     /* ids in the order of putting, the last 2 × count */
     uint32_t sequence; /* of the next put */

@@ -23,6 +23,7 @@ enum
     PROVIDER_MAX_LENGTH = 1 << 30,
     PROVIDER_FIRST_GROUP = 0x8000, /* of those that we pick: people like small numbers */
     PROVIDER_LAST_GROUP = 0xffff,
+    PROVIDER_IDS = 0x10000, /* that buffers of groups with the same number have together */
 };
 
 /* Memory may be there again, or something was vacated. The user may be gone since: then nobody
@@ -45,7 +46,7 @@ static bool refill(struct FastTask* task)
 /* What the kernel may still write to is kept, and so is what the user did not want released. */
 static void releaseBuffers(struct FastRingBufferProvider* provider)
 {
-    for (uint32_t id = 0; id < provider->count; id++) {
+    for (uint32_t id = provider->group.firstBuffer; id < provider->group.endBuffer; id++) {
         void* buffer = provider->slots[id].buffer;
         if (buffer == NULL || provider->release == NULL)
             continue;
@@ -98,16 +99,33 @@ static void unregisterGroup(struct FastRingBufferProvider* provider)
     provider->engine->functions->unregisterBuffers(provider->engine, provider->group.id);
 }
 
+static struct FastRingBufferProvider* ofGroup(struct FastRingGroup* group)
+{
+    return FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+}
+
 /* The buffers are nobody's any more, but those of a ring that left operations in the kernel. */
-static void finish(struct FastRingBufferProvider* provider)
+static void freeAll(struct FastRingBufferProvider* provider)
 {
     struct FastRing* ring = provider->ring;
-    if (provider->references > 0 || provider->borrowers > 0)
-        return;
+    FastRingEndLoan(ring, &provider->group);
     provider->leaked |= FastRingIsDisorderly(ring);
     releaseBuffers(provider);
     freeProvider(provider);
     FastRingDrop(ring);
+}
+
+/* Each that goes may have been the last to borrow of the next one. */
+static void finish(struct FastRingBufferProvider* provider)
+{
+    while (provider->references == 0 && provider->borrowers == 0) {
+        struct FastRingGroup* successor = provider->group.successor;
+        freeAll(provider);
+        if (successor == NULL)
+            break;
+        provider = ofGroup(successor);
+        provider->borrowers--;
+    }
 }
 
 /* The last reference is gone: of a provider whose ring is gone the kernel knows no more. */
@@ -116,6 +134,7 @@ static void endProvider(struct FastRingBufferProvider* provider)
     if (!provider->closed) {
         unregisterGroup(provider);
         FastRingRemoveGroup(provider->ring, &provider->group);
+        FastRingLendGroup(provider->ring, &provider->group);
         FastRingUnlink(provider->ring, &provider->member);
     }
     finish(provider);
@@ -123,13 +142,12 @@ static void endProvider(struct FastRingBufferProvider* provider)
 
 static void borrow(struct FastRingGroup* group)
 {
-    FAST_CONTAINER(group, struct FastRingBufferProvider, group)->borrowers++;
+    ofGroup(group)->borrowers++;
 }
 
 static void giveBack(struct FastRingGroup* group)
 {
-    struct FastRingBufferProvider* provider =
-        FAST_CONTAINER(group, struct FastRingBufferProvider, group);
+    struct FastRingBufferProvider* provider = ofGroup(group);
     provider->borrowers--;
     finish(provider);
 }
@@ -172,12 +190,14 @@ static int registerNumber(struct FastRingBufferProvider* provider, uint32_t numb
                                               provider->count);
 }
 
-/* number 0: any that is free. */
+/* number 0: any that is free, and that no operation in the kernel names. */
 static int registerGroup(struct FastRingBufferProvider* provider, uint16_t number)
 {
     if (number != 0)
         return registerNumber(provider, number);
     for (uint32_t next = PROVIDER_FIRST_GROUP; next <= PROVIDER_LAST_GROUP; next++) {
+        if (FastRingGroupIsLent(provider->ring, (uint16_t)next))
+            continue;
         int result = registerNumber(provider, next);
         if (result != -EEXIST)
             return result;
@@ -185,10 +205,23 @@ static int registerGroup(struct FastRingBufferProvider* provider, uint16_t numbe
     return -ENOSPC;
 }
 
+/* By ids of its own among all that operations may name by this number. */
+static int chooseIds(struct FastRingBufferProvider* provider, uint16_t number)
+{
+    uint32_t begin = FastRingFreeBuffers(provider->ring, number, provider->count);
+    if (begin + provider->count > PROVIDER_IDS)
+        return -EEXIST;
+    provider->group.firstBuffer = (uint16_t)begin;
+    provider->group.endBuffer = begin + provider->count;
+    return 0;
+}
+
 /* The slots are made vacant from the last on, so that they are filled from the first. */
 static int allocateTables(struct FastRingBufferProvider* provider)
 {
-    provider->slots = calloc(provider->count, sizeof(*provider->slots));
+    uint32_t begin = provider->group.firstBuffer;
+    uint32_t end = provider->group.endBuffer;
+    provider->slots = calloc(end, sizeof(*provider->slots));
     provider->log = calloc(2 * (size_t)provider->count, sizeof(*provider->log));
     provider->vacant.ids = calloc(provider->count, sizeof(*provider->vacant.ids));
     void* entries = mmap(NULL, entriesSize(provider), PROT_READ | PROT_WRITE,
@@ -197,7 +230,7 @@ static int allocateTables(struct FastRingBufferProvider* provider)
     if (provider->slots == NULL || provider->log == NULL || provider->vacant.ids == NULL ||
         provider->entries == NULL)
         return -ENOMEM;
-    for (uint32_t id = provider->count; id > 0; id--)
+    for (uint32_t id = end; id > begin; id--)
         FastProviderVacate(provider, (uint16_t)(id - 1));
     return 0;
 }
@@ -263,8 +296,10 @@ static int fillFirst(struct FastRingBufferProvider* provider)
  * back. */
 static int startProvider(struct FastRingBufferProvider* provider, uint16_t number)
 {
-    int result = allocateTables(provider);
+    int result = chooseIds(provider, number);
     provider->group.first = FastRingNextCompletion(provider->ring);
+    if (result == 0)
+        result = allocateTables(provider);
     if (result == 0)
         result = registerGroup(provider, number);
     if (result < 0)
@@ -279,6 +314,7 @@ static int startProvider(struct FastRingBufferProvider* provider, uint16_t numbe
 static void joinRing(struct FastRingBufferProvider* provider)
 {
     FastRingAddGroup(provider->ring, &provider->group);
+    FastRingSucceed(provider->ring, &provider->group);
     FastRingLink(provider->ring, &provider->member, &memberFunctions);
     if (FastProviderLacks(provider))
         FastProviderDefer(provider, &provider->refill);

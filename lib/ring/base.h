@@ -140,8 +140,8 @@ void FastRingLink(struct FastRing* ring, struct FastRingMember* member,
 /* Takes a member off the list, and does no more; harmless when that has happened. */
 void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member);
 
-/* Keeps memory for ever that the kernel may still write to, so that a leak checker knows of it. It
- * stays as it is. */
+/* Keeps memory for ever that the kernel may still read or write, so that a leak checker knows of
+ * it. It stays as it is. */
 void FastRingLeak(const void* memory);
 
 /* Runs when the first WaitForFastRing has made the calling thread the ring's. */

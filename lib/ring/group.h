@@ -10,7 +10,12 @@ struct FastRingGroup
 {
     struct FastRingGroup* next;
     uint16_t id;
+    /* Its buffers' ids, from the first to before the end: a lent group with its id has others. */
+    uint16_t firstBuffer;
+    uint32_t endBuffer;
     uint64_t first; /* completions before this one name buffers of another that had the id before */
+    /* Of a lent one: what got the id then, borrowed for it. */
+    struct FastRingGroup* successor;
 
     /*
      * A completion of a user's operation is about to be reported: the buffer id, and those behind
@@ -42,8 +47,27 @@ void FastRingRemoveGroup(struct FastRing* ring, struct FastRingGroup* group);
 /* The group that has this id now, or NULL. */
 struct FastRingGroup* FastRingFindGroup(const struct FastRing* ring, uint16_t id);
 
-/* The group that the completion which is being handled may name; NULL: none of ours. */
-struct FastRingGroup* FastRingFindNamedGroup(const struct FastRing* ring, uint16_t id);
+/* The group whose buffer the completion which is being handled may name; NULL: none of ours, or
+ * one that is lent. */
+struct FastRingGroup* FastRingFindNamedGroup(const struct FastRing* ring, uint16_t id,
+                                             uint16_t buffer);
+
+/* A group has ended, and was removed: operations in the kernel may still have buffers of it. */
+void FastRingLendGroup(struct FastRing* ring, struct FastRingGroup* group);
+
+/* None have any more, and it goes. Harmless if it was not lent. */
+void FastRingEndLoan(struct FastRing* ring, struct FastRingGroup* group);
+
+/* Whether an operation in the kernel names a group that has ended by this id. */
+bool FastRingGroupIsLent(const struct FastRing* ring, uint16_t id);
+
+/* The first of so many buffer ids in a row that no lent group with this id has; there may be too
+ * few behind it. */
+uint32_t FastRingFreeBuffers(const struct FastRing* ring, uint16_t id, uint32_t count);
+
+/* The group was added, and an operation in the kernel that names its id may take of it: it is
+ * borrowed by the lent group that such an operation has borrowed, until that goes. */
+void FastRingSucceed(struct FastRing* ring, struct FastRingGroup* group);
 
 /* The number of the next completion to come; to be asked before a group's first buffer is
  * published. */

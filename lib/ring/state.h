@@ -90,6 +90,7 @@ struct FastRing
 
     /* group */
     struct FastRingGroup* groups;
+    struct FastRingGroup* lent; /* ended ones: operations in the kernel may have their buffers */
 
     /* timers */
     struct FastTimerHeap timers;

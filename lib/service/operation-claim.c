@@ -61,7 +61,7 @@ struct FastOperationClaim FastOperationClaimBuffers(struct FastRing* ring,
 
     if (!(completion->flags & IORING_CQE_F_BUFFER) || !(entry->flags & IOSQE_BUFFER_SELECT))
         return claim;
-    struct FastRingGroup* group = FastRingFindNamedGroup(ring, claim.group);
+    struct FastRingGroup* group = FastRingFindNamedGroup(ring, claim.group, claim.id);
     if (group == NULL)
         return claim; /* the user's own, or a released provider's whose number has come again */
     completion->user_data = group->claim(group, claim.id, claim.length, claim.bundle);

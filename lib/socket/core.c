@@ -16,13 +16,25 @@ enum
 
 /* ---- references ---- */
 
+/* A write of a file that is left in the kernel may be made from the vector in the file's own
+ * memory. What others send is in buffers. */
+static bool mayBeRead(const struct FastSocket* socket)
+{
+    return FastRingIsDisorderly(socket->ring) && FastSocketInFlight(socket) > 0 &&
+           FastSocketHasMode(socket, FASTSOCKET_MODE_FILE_IO);
+}
+
 void FastSocketFree(struct FastSocket* socket)
 {
+    bool leaks = mayBeRead(socket);
     FastSocketDropOutbound(socket);
     if (socket->inbound.queue.rules != NULL)
         FastRingUnshare(socket->inbound.queue.rules);
     free(socket->extra);
-    free(socket);
+    if (leaks)
+        FastRingLeak(socket);
+    else
+        free(socket);
 }
 
 /* The ring comes last: it may go with its last member, and unlinking needs it. */

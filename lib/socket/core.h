@@ -406,14 +406,6 @@ static inline bool FastSocketHasFailed(const struct FastSocket* socket)
     return socket->connection >= FAST_CONNECTION_FAILING;
 }
 
-/* A large transmit has met an errno that is carried out in the next prepare phase (direct.h). The
- * kernel tells it once, and whoever asks after that sees an end of input that was none: so neither
- * an end nor another error is told before. */
-static inline bool FastSocketAwaitsError(const struct FastSocket* socket)
-{
-    return socket->outbound != NULL && socket->outbound->direct < 0;
-}
-
 /* Sends are queued or in flight. */
 static inline bool FastSocketHasOutput(const struct FastSocket* socket)
 {

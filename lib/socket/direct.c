@@ -8,11 +8,12 @@
  * Failures: the kernel takes a part: the rest is copied into the queue, whose next send waits for
  * room. It takes nothing: all is queued, and what it said becomes the result of the next send
  * (send.c), so that errors are told like those of sends in flight, and never inside the call; an
- * end of input that is seen meanwhile waits for it (FastSocketAwaitsError).
+ * end of input that is seen meanwhile waits for them (FastDirectAwaitsError).
  * Memory for all is had before the call, since bytes that went out can't be taken back.
  */
 #include "socket/direct.h"
 
+#include "socket/kind-socket.h"
 #include "socket/system.h"
 
 #include <errno.h>
@@ -136,4 +137,11 @@ int FastDirectSend(struct FastSocket* socket, const struct FastParts* parts, int
     FastOutboundFill(queue, pieces, parts->vector, accepted < before ? 0 : accepted - before,
                      parts->size, 0);
     return 0;
+}
+
+bool FastDirectAwaitsError(const struct FastSocket* socket)
+{
+    const struct FastOutbound* outbound = socket->outbound;
+    return outbound != NULL && outbound->direct < 0 &&
+           FastKindSendError(-outbound->direct).verdict == FAST_VERDICT_FAIL;
 }

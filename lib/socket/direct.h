@@ -27,6 +27,11 @@ enum
  * outbound side is there. */
 int FastDirectSend(struct FastSocket* socket, const struct FastParts* parts, int flags);
 
+/* A large transmit has met an error that is carried out in the next prepare phase. The kernel tells
+ * it once, and whoever asks after that sees an end of input that was none: so neither an end nor
+ * another error is told before. A lack of room or memory is no error, and may come at each turn. */
+bool FastDirectAwaitsError(const struct FastSocket* socket);
+
 /* POLLOUT is about to be told, with nothing queued: that everything went out at once as well. */
 static inline void FastDirectTell(struct FastSocket* socket)
 {

@@ -132,7 +132,7 @@ static void reportState(struct FastSocket* socket)
 static bool isStateDue(const struct FastSocket* socket)
 {
     return socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_STATE &&
-           !FastSocketAwaitsError(socket);
+           !FastDirectAwaitsError(socket);
 }
 
 /* Of a socket in any stage: the release waits for that. */

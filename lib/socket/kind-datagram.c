@@ -217,8 +217,7 @@ static void passDoubt(struct FastSocket* socket, struct FastMessage* message)
 static void passDoubtOf(struct FastSocket* socket, const struct FastFlight* flight)
 {
     struct FastMessage* message = flight->message;
-    int doubt = message->doubt;
-    if (FastRunIsJoined(flight) && (doubt == EINVAL || doubt == EIO || doubt == EMSGSIZE))
+    if (FastRunIsJoined(flight) && FastRunIsRefusal(message->doubt))
         message->doubt = 0;
     passDoubt(socket, message);
 }

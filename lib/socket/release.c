@@ -230,7 +230,7 @@ static void dropTasks(struct FastSocket* socket)
 }
 
 /* orderly: the tasks' references are the last. Otherwise operations that never complete have some
- * too, which count no more; the kernel writes to our buffers, not to the socket. */
+ * too, which count no more; what the kernel may still read or write is left to it. */
 void FastReleaseCloseMember(struct FastRingMember* member, bool orderly)
 {
     struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, worker.member);

@@ -167,11 +167,9 @@ int FastRunAppend(struct FastSocket* socket, const struct FastParts* parts, int 
 
 /* ---- what was refused ---- */
 
-/* Whether an errno may say that something can't be joined. */
-static bool isRefusal(int error)
+bool FastRunIsRefusal(int error)
 {
-    return error == EMSGSIZE || error == EINVAL || error == EIO || error == EOPNOTSUPP ||
-           error == ENOPROTOOPT;
+    return error == EMSGSIZE || error == EINVAL || error == EIO;
 }
 
 /* From now on its datagrams go one by one, each as if none had been tried before. */
@@ -208,7 +206,7 @@ void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int er
 {
     if (error == EMSGSIZE)
         learn(socket->outbound, message, error);
-    else if (isRefusal(error))
+    else if (FastRunIsRefusal(error))
         message->refused = (uint16_t)error;
     split(message);
 }
@@ -288,7 +286,7 @@ static struct io_uring_sqe* startMessage(struct start* start, struct FastMessage
     if (run && start->joins && !FastSocketHas(socket, FAST_TRAIT_UNCUT))
         askDescriptor(start);
     if (run && message->together > 1 && message->segment > socket->outbound->joinMax &&
-        isRefusal(message->doubt))
+        FastRunIsRefusal(message->doubt))
         split(message); /* another one's refusal was this one's too */
     uint32_t count = run ? countTogether(start, message) : 1;
     bool alone = socket->outbound->inFlight == 0 && !run;

@@ -75,6 +75,10 @@ bool FastRunStart(struct FastSocket* socket, FastMessageFunction before);
 /* Whether a send had several datagrams. */
 bool FastRunIsJoined(const struct FastFlight* flight);
 
+/* Whether an errno may say that datagrams can't be joined. Others are a datagram's, or its
+ * destination's: ICMP brings EOPNOTSUPP and ENOPROTOOPT. */
+bool FastRunIsRefusal(int error);
+
 /* Several datagrams together were refused for certain: they go out one by one, which tells whether
  * it was the joining, and otherwise whose the errno is. */
 void FastRunSplit(struct FastSocket* socket, struct FastMessage* message, int error);

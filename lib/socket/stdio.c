@@ -10,6 +10,7 @@
  * again. The socket may be released before the stream is closed: the stream holds what is left of
  * it, and every call on it fails with EPIPE.
  */
+#include "socket/direct.h"
 #include "socket/kind.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ struct stream
 static bool hasEnded(const struct FastSocket* socket)
 {
     return socket->inbound.end == FAST_INPUT_ENDED && !FastSocketHasFailed(socket) &&
-           !FastSocketAwaitsError(socket) && socket->inbound.queue.first == NULL;
+           !FastDirectAwaitsError(socket) && socket->inbound.queue.first == NULL;
 }
 
 static ssize_t readStream(void* cookie, char* data, size_t size)

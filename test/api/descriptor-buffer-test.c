@@ -300,6 +300,16 @@ static void onWatch(struct FastRingWatch* watch, int events, void* closure)
     (void)closure;
 }
 
+/* Another provider with the same number. */
+static void renewProvider(void)
+{
+    uint16_t group = GetFastRingBufferGroup(scene.provider);
+    ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
+    scene.provider = CreateFastRingBufferProvider(scene.ring, group, BUFFERS, LENGTH,
+                                                  AllocateRingFastBuffer, scene.inbound);
+    ck_assert_ptr_nonnull(scene.provider);
+}
+
 /* A completion was made before its provider was released; another has the same number when it is
  * told. */
 CASE(descriptorBuffer, areNotTheNextProviders)
@@ -318,11 +328,7 @@ CASE(descriptorBuffer, areNotTheNextProviders)
     sendRecords(1);
     RemoveFastRingWatch(watches[0]); /* enters, so that the completion is there */
     RemoveFastRingWatch(watches[1]); /* or now: an enter with completions need not look for more */
-    uint16_t group = GetFastRingBufferGroup(scene.provider);
-    ReleaseFastRingBufferProvider(scene.provider, ReleaseRingFastBuffer);
-    scene.provider = CreateFastRingBufferProvider(scene.ring, group, BUFFERS, LENGTH,
-                                                  AllocateRingFastBuffer, scene.inbound);
-    ck_assert_ptr_nonnull(scene.provider);
+    renewProvider();
     RemoveFastRingWatch(watches[2]); /* once more */
     waitCount(scene.ring, &seen.told, 1);
     ck_assert_int_eq(seen.last, 6);
@@ -375,6 +381,50 @@ CASE(descriptorBuffer, outliveTheirProvider)
         ck_assert_int_eq(seen.last, 6);
     ReleaseFastRingDescriptor(descriptor);
     closeBoth();
+}
+
+/* §2.3 own operations: what waits for the rest of its bytes has a buffer, too, which is none of the
+ * next provider's */
+CASE(descriptorBuffer, keepTheirProviderInPart)
+{
+    char rest[LENGTH - 6] = {0};
+    memset(&seen, 0, sizeof(seen));
+    pairStream(scene.pair);
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, onCompletion,
+                                                                       NULL);
+    struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+    io_uring_prep_recv(entry, scene.handle, NULL, LENGTH, MSG_WAITALL);
+    PrepareFastRingBuffer(scene.provider, entry);
+    ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    sendRecords(1);
+    runTurns(scene.ring, 2);
+    renewProvider();
+    ck_assert_int_eq(send(scene.peer, rest, sizeof(rest), 0), sizeof(rest));
+    waitCount(scene.ring, &seen.told, 1);
+    ck_assert_int_eq(seen.last, LENGTH);
+    ck_assert_int_eq(seen.bytes, 0);
+    ReleaseFastRingDescriptor(descriptor);
+    closeBoth();
+    expectAllBuffers();
+}
+
+/* §2.3 own operations: a receive that goes on is filled from the next provider with the number,
+ * whose buffers are all its own */
+CASE(descriptorBuffer, areTheNextProvidersFromThenOn)
+{
+    memset(&seen, 0, sizeof(seen));
+    seen.advance = true;
+    pairUnix(scene.pair, SOCK_SEQPACKET);
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
+    for (int round = 1; round <= 4; round++) {
+        sendRecords(BUFFERS / 2);
+        waitCount(scene.ring, &seen.bytes, round * BUFFERS / 2);
+        renewProvider();
+    }
+    ck_assert(!seen.over);
+    ReleaseFastRingDescriptor(descriptor);
+    closeBoth();
+    expectAllBuffers();
 }
 
 /* §2.3 own operations: a completion that was advanced says nothing of what its buffer holds

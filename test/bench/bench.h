@@ -83,6 +83,37 @@ uint64_t readMessages(struct MessageReader* reader, const uint8_t* data, size_t 
 /* Ends the program with 3: a server that is wrong can't win. */
 noreturn void refuse(const char* what, uint32_t connection, uint64_t sequence);
 
+/* ---- what is received ---- */
+
+/*
+ * What a server that discards has got of a connection, for the load to compare with what it has
+ * sent: the number of all bytes, and of those that came first a sum that depends on each byte and
+ * its place. A sum takes longer than the kernel's copy; so a measured server sums no more than it
+ * gets in the warm-up.
+ */
+struct Receipt
+{
+    uint64_t most; /* bytes that are summed */
+    uint64_t count;
+    uint64_t sum;
+};
+
+enum
+{
+    RECEIPT_MOST = 4 * 1024 * 1024 /* if nothing else is said */
+};
+
+void beginReceipt(struct Receipt* receipt, uint64_t most);
+void sumReceived(struct Receipt* receipt, const uint8_t* data, size_t length);
+
+/* Takes the next bytes, in pieces of any length. */
+static inline void noteReceived(struct Receipt* receipt, const void* data, size_t length)
+{
+    if (receipt->count < receipt->most)
+        sumReceived(receipt, data, length);
+    receipt->count += length;
+}
+
 /* ---- push ---- */
 
 /* What the load asks a pushing server for: count messages, of which at most burst are given away

@@ -12,8 +12,7 @@
 
 enum
 {
-    ADDRESSES = 100, /* of loopback, each with ports of its own */
-    LONGEST = 65536,
+    ADDRESSES = 100,     /* of loopback, each with ports of its own */
     REST = 300 * 1000000 /* nanoseconds in which an idle server may tidy up */
 };
 
@@ -70,7 +69,7 @@ int dialDatagrams(const struct LoadOptions* options)
 
 static void sendOne(const struct LoadOptions* options, int handle, uint32_t number)
 {
-    static uint8_t data[LONGEST];
+    static uint8_t data[MESSAGE_LONGEST];
 
     fillMessage(data, options->size, number, 0);
     if (send(handle, data, options->size, MSG_NOSIGNAL) != (ssize_t)options->size)
@@ -79,12 +78,38 @@ static void sendOne(const struct LoadOptions* options, int handle, uint32_t numb
 
 static void receiveOne(const struct LoadOptions* options, int handle, uint32_t number)
 {
-    static uint8_t data[LONGEST];
+    static uint8_t data[MESSAGE_LONGEST];
+    struct MessageReader reader = {.size = options->size, .connection = number};
 
-    if (recv(handle, data, options->size, MSG_WAITALL) != (ssize_t)options->size)
-        die("the server gave no echo", errno);
-    if (!checkMessage(data, options->size, number, 0))
-        refuse("another echo", number, 0);
+    while (reader.next == 0) {
+        ssize_t length = recv(handle, data, options->size - reader.offset, 0);
+        if ((length < 0) && (errno == EAGAIN))
+            giveUp(number);
+        if (length <= 0)
+            die("the server gave no echo", (length < 0) ? errno : 0);
+        readMessages(&reader, data, (size_t)length);
+    }
+}
+
+/* To the server this is a close; here it is seen what comes until the server's own end. */
+static void endOne(int handle)
+{
+    if (shutdown(handle, SHUT_WR) < 0)
+        die("shutdown", errno);
+}
+
+static void closeOne(int handle, uint32_t number)
+{
+    uint8_t byte;
+    ssize_t length = recv(handle, &byte, 1, 0);
+
+    if ((length < 0) && (errno == EAGAIN))
+        giveUp(number);
+    if (length < 0)
+        die("the server gave no end", errno);
+    if (length > 0)
+        refuse("more than the echo", number, 1);
+    close(handle);
 }
 
 /* ---- idle ---- */
@@ -96,12 +121,12 @@ static void rest(void)
     nanosleep(&time, NULL);
 }
 
-static void openIdle(const struct LoadOptions* options, uint32_t from, uint32_t to)
+static void openIdle(const struct LoadOptions* options, int* handles, uint32_t from, uint32_t to)
 {
     for (uint32_t i = from; i < to; i++) {
-        int handle = dialStream(options, i);
-        sendOne(options, handle, i);
-        receiveOne(options, handle, i);
+        handles[i] = dialStream(options, i);
+        sendOne(options, handles[i], i);
+        receiveOne(options, handles[i], i);
     }
     rest();
 }
@@ -114,15 +139,21 @@ void loadIdle(const struct LoadOptions* options)
     uint64_t none = residentBytes(options->server);
     uint64_t some;
     uint64_t all;
+    static int* handles; /* kept for checkers of memory */
 
-    openIdle(options, 0, few);
+    handles = allocateOrDie(options->connections * sizeof *handles);
+    openIdle(options, handles, 0, few);
     some = residentBytes(options->server);
-    openIdle(options, few, options->connections);
+    openIdle(options, handles, few, options->connections);
     all = residentBytes(options->server);
     printf("{\"memory\": %.1f, \"slope\": %.1f, \"connections\": %u, \"resident\": %llu}\n",
            ((double)all - (double)none) / options->connections,
            ((double)all - (double)some) / (options->connections - few), options->connections,
            (unsigned long long)all);
+    for (uint32_t i = 0; i < options->connections; i++)
+        endOne(handles[i]);
+    for (uint32_t i = 0; i < options->connections; i++)
+        closeOne(handles[i], i);
 }
 
 /* ---- churn ---- */
@@ -138,20 +169,34 @@ static void haveOnce(struct Measure* measure, int* handles, uint32_t round)
     }
     for (uint32_t i = 0; i < count; i++) {
         receiveOne(options, handles[i], i);
-        close(handles[i]);
+        endOne(handles[i]);
         measure->messages++;
     }
 }
 
+static void closeAll(const int* handles, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        closeOne(handles[i], i);
+}
+
+/* The server's ends of a round are looked for when the next one is over: they are there by then,
+ * so that nobody waits for them. */
 void loadChurn(const struct LoadOptions* options)
 {
     static struct Measure measure;
-    static int* handles; /* kept for checkers of memory */
+    static int* handles; /* of two rounds; kept for checkers of memory */
+    uint32_t count = options->connections;
     uint32_t round = 0;
 
-    handles = allocateOrDie(options->connections * sizeof *handles);
+    handles = allocateOrDie(2 * count * sizeof *handles);
     beginMeasure(&measure, options);
-    while (measureGoesOn(&measure))
-        haveOnce(&measure, handles, round++);
+    while (measureGoesOn(&measure)) {
+        haveOnce(&measure, handles + ((round % 2) * count), round);
+        round++;
+        if (round > 1)
+            closeAll(handles + ((round % 2) * count), count);
+    }
     reportMeasure(&measure);
+    closeAll(handles + (((round + 1) % 2) * count), count);
 }

@@ -49,6 +49,12 @@ void beginMeasure(struct Measure* measure, const struct LoadOptions* options)
     measure->begin = measure->progress = timeNow();
 }
 
+noreturn void giveUp(uint64_t messages)
+{
+    fprintf(stderr, "no answer after %llu messages\n", (unsigned long long)messages);
+    exit(4);
+}
+
 bool measureGoesOn(struct Measure* measure)
 {
     uint64_t now = timeNow();
@@ -57,8 +63,7 @@ bool measureGoesOn(struct Measure* measure)
         measure->seen = measure->messages;
         measure->progress = now;
     } else if (now - measure->progress > measure->options->patience * UINT64_C(1000000000)) {
-        fprintf(stderr, "no answer after %llu messages\n", (unsigned long long)measure->messages);
-        exit(4);
+        giveUp(measure->messages);
     }
     if (!measure->recording) {
         measure->recording = ((double)(now - measure->begin) >= measure->options->warm * second);

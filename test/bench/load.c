@@ -5,12 +5,13 @@
  * microseconds («p50», «p99»), and what was lost.
  *
  *     load WORKLOAD -p PORT [-P PROCESS] [-C CPU] [-c CONNECTIONS] [-d DEPTH] [-s SIZE]
- *          [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST] [-i PATIENCE]
+ *          [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST] [-i PATIENCE] [-k SUMMED]
  *
  * WORKLOAD   echo, udp, sink, source, idle, churn
  * -P         the server's process
  * -i         seconds without an answer after which the load gives up
  * -n, -b     of a sink: messages of one push, and how many a server may give away at once
+ * -k         of a source: bytes that go into the sum of the receipt, the same as the server's
  *
  * Exit status: 0; 1 something failed; 2 the arguments; 3 WRONG DATA; 4 the server doesn't answer.
  */
@@ -42,7 +43,8 @@ static const struct
 static noreturn void explain(void)
 {
     fputs("load echo|udp|sink|source|idle|churn -p PORT [-P PROCESS] [-C CPU] [-c CONNECTIONS]\n"
-          "     [-d DEPTH] [-s SIZE] [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST] [-i PATIENCE]\n",
+          "     [-d DEPTH] [-s SIZE] [-w WARM] [-t SECONDS] [-n COUNT] [-b BURST] [-i PATIENCE]\n"
+          "     [-k SUMMED]\n",
           stderr);
     exit(2);
 }
@@ -52,7 +54,7 @@ static int readOptions(int count, char** arguments, struct LoadOptions* options)
     int cpu = -1;
     int option;
 
-    while ((option = getopt(count, arguments, "p:P:C:c:d:s:w:t:n:b:i:")) != -1) {
+    while ((option = getopt(count, arguments, "p:P:C:c:d:s:w:t:n:b:i:k:")) != -1) {
         switch (option) {
         case 'p':
             options->port = (uint16_t)numberOf(optarg);
@@ -87,6 +89,9 @@ static int readOptions(int count, char** arguments, struct LoadOptions* options)
         case 'i':
             options->patience = (uint32_t)numberOf(optarg);
             break;
+        case 'k':
+            options->summed = numberOf(optarg);
+            break;
         default:
             explain();
         }
@@ -105,6 +110,7 @@ int main(int count, char** arguments)
                                   .size = 64,
                                   .burst = 64,
                                   .count = 100000,
+                                  .summed = RECEIPT_MOST,
                                   .patience = 20,
                                   .warm = 0.1,
                                   .seconds = 1};

@@ -15,6 +15,7 @@ struct LoadOptions
     uint32_t burst;       /* of a push */
     uint64_t count;       /* messages that one push asks for */
     size_t size;          /* of a message or write */
+    uint64_t summed;      /* bytes of a source that go into the sum of a receipt */
     double warm;          /* seconds before the measured ones */
     double seconds;
     uint32_t patience; /* seconds without an answer until the load gives up */
@@ -70,9 +71,12 @@ struct Measure
 /* The measured time begins when the warm-up is over. */
 void beginMeasure(struct Measure* measure, const struct LoadOptions* options);
 
-/* To be called again and again. False when the measured time is over. Ends the program with 4 when
- * the patience is over. */
+/* To be called again and again. False when the measured time is over. Gives up when the patience
+ * is. */
 bool measureGoesOn(struct Measure* measure);
+
+/* Ends the program with 4: the patience is over. */
+noreturn void giveUp(uint64_t messages);
 
 /* Counts the time of an answer, if it is measured. */
 void recordAnswer(struct Measure* measure, uint64_t nanoseconds);

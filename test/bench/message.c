@@ -14,6 +14,10 @@ enum
     SHIFTS = 256
 };
 
+/* Of FNV-1a. */
+static const uint64_t sumBegin = UINT64_C(14695981039346656037);
+static const uint64_t sumFactor = UINT64_C(1099511628211);
+
 static uint8_t pattern[MESSAGE_LONGEST + SHIFTS];
 
 /* Made at load: an endless row of bytes without short periods. */
@@ -116,4 +120,20 @@ uint64_t readMessages(struct MessageReader* reader, const uint8_t* data, size_t 
         }
     }
     return reader->next - first;
+}
+
+void beginReceipt(struct Receipt* receipt, uint64_t most)
+{
+    *receipt = (struct Receipt){.most = most, .sum = sumBegin};
+}
+
+void sumReceived(struct Receipt* receipt, const uint8_t* data, size_t length)
+{
+    uint64_t left = receipt->most - receipt->count;
+    size_t part = (left < length) ? (size_t)left : length;
+    uint64_t sum = receipt->sum;
+
+    for (size_t i = 0; i < part; i++)
+        sum = (sum ^ data[i]) * sumFactor;
+    receipt->sum = sum;
 }

@@ -14,6 +14,7 @@ import pathlib
 import re
 import sys
 
+import circumstances
 import spread
 
 WIDTH = 900
@@ -61,15 +62,14 @@ class Drawing:
             + '\n'.join(self.parts) + '\n</svg>\n')
 
 
-def circumstances(results):
-    return (f"{results['date']} · Linux {results['kernel']} · {results['processor']}, "
-            f"{results['processors']} processors, loopback · {results['rounds']} × "
-            f"{results['seconds']:g} s")
+def drawCircumstances(drawing, results):
+    for number, line in enumerate(circumstances.lines(results)):
+        drawing.text(20, 46 + 14 * number, line, 'small')
 
 
 # ---- bars ----
 
-LABELS, RIGHT, TOP, STEP, BAR = 350, 70, 92, 46, 13
+LABELS, RIGHT, TOP, STEP, BAR = 350, 70, 106, 46, 13
 LEAST, MOST = 0.02, 4  # of the ratios shown; the axis is logarithmic
 
 
@@ -119,11 +119,11 @@ def drawBars(results, path):
     drawing, bottom = Drawing(), TOP + STEP * len(rows)
     title = 'What libfastsocket costs, compared'
     drawing.text(20, 28, title, 'title')
-    drawing.text(20, 48, circumstances(results), 'small')
-    drawing.bar(20, 58, 12, 12, 'libuv')
-    drawing.text(38, 68, "to libuv", 'small')
-    drawing.bar(100, 58, 12, 12, 'raw')
-    drawing.text(118, 68, 'to the best by hand', 'small')
+    drawCircumstances(drawing, results)
+    drawing.bar(20, 72, 12, 12, 'libuv')
+    drawing.text(38, 82, "to libuv", 'small')
+    drawing.bar(100, 72, 12, 12, 'raw')
+    drawing.text(118, 82, 'to the best by hand', 'small')
     drawAxis(drawing, bottom)
     for number, row in enumerate(rows):
         y = TOP + number * STEP
@@ -203,8 +203,8 @@ def drawCurves(results, path):
     drawing = Drawing()
     title = 'Messages a second of processor time, by length and number of buffers'
     drawing.text(20, 28, title, 'title')
-    drawing.text(20, 48, circumstances(results), 'small')
-    top = 100
+    drawCircumstances(drawing, results)
+    top = 110
     for sweep in results['sweep'].values():
         drawPanel(drawing, top, sweep['points'], sweep['title'])
         top += PANEL + GAP

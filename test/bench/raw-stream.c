@@ -44,13 +44,14 @@ struct Connection
     bool marked; /* for the end of the turn */
     bool ended;  /* the peer has */
     struct Connection* next;
-    uint64_t received;
+    struct Receipt* receipt;
     struct Output* queued;
     struct Output* sending;
     struct Gather* gather;
     struct RawPush* push;
 };
 
+static const struct ServerOptions* given;
 static enum ServerMode mode;
 static bool gathers;
 static bool bundle;
@@ -179,8 +180,7 @@ static bool hasOutput(const struct Connection* connection)
 
 static void closeConnection(struct Connection* connection)
 {
-    if (mode == SERVER_DISCARD)
-        send(connection->handle, &connection->received, sizeof connection->received, MSG_NOSIGNAL);
+    sendReceipt(connection->handle, connection->receipt);
     close(connection->handle);
     releaseRawPush(connection->push);
     if (connection->gather != NULL) {
@@ -188,6 +188,7 @@ static void closeConnection(struct Connection* connection)
         free(connection->gather->buffers);
     }
     free(connection->gather);
+    free(connection->receipt);
     free(connection);
 }
 
@@ -248,6 +249,8 @@ static void takeInput(struct Connection* connection, unsigned buffer, size_t len
         if (connection->push == NULL)
             connection->push = createRawPush(connection->handle, linked);
         takeRawRequest(connection->push, bufferData(buffer), length);
+    } else {
+        noteReceived(connection->receipt, bufferData(buffer), length);
     }
     returnBuffer(buffer);
 }
@@ -256,7 +259,6 @@ static void takeInput(struct Connection* connection, unsigned buffer, size_t len
 static void takeAllInput(struct Connection* connection, unsigned buffer, size_t length,
                          size_t bufferLength)
 {
-    connection->received += length;
     while (length > 0) {
         /* Looked up before this buffer gets another place. */
         unsigned behind = bufferBehind(buffer);
@@ -309,7 +311,8 @@ static void completeAccept(void* owner, const struct io_uring_cqe* completion)
         die("accept", completion->res);
     *connection = (struct Connection){.receive = {completeReceive, connection},
                                       .send = {completeSend, connection},
-                                      .handle = completion->res};
+                                      .handle = completion->res,
+                                      .receipt = createReceipt(given)};
     armReceive(connection);
 }
 
@@ -318,6 +321,7 @@ void serveStreams(int listener, const struct ServerOptions* options)
     static struct Operation accepting = {.complete = completeAccept};
     struct io_uring_sqe* entry = takeEntry();
 
+    given = options;
     mode = options->mode;
     receiveLength = options->length;
     gathers = isVariant(options, "gather") || isVariant(options, "gather-bundle");

@@ -8,13 +8,10 @@ Exit status 1: a server died or its data was wrong; no time is ever a failure.
 """
 
 import argparse
-import datetime
 import fnmatch
 import importlib
 import json
-import os
 import pathlib
-import platform
 import random
 import re
 import shlex
@@ -22,6 +19,7 @@ import shutil
 import sys
 import time
 
+import circumstances
 import contest
 import spread
 import sweep
@@ -91,22 +89,6 @@ def ratiosOf(row, contenders, rounds):
     return ratios
 
 
-def processor():
-    for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
-        if line.startswith(('model name', 'Model')):
-            return line.partition(':')[2].strip()
-    return platform.machine()
-
-
-def circumstances(arguments):
-    return {
-        'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
-        'kernel': platform.release(), 'processor': processor(),
-        'processors': len(os.sched_getaffinity(0)),
-        'rounds': arguments.rounds, 'seconds': arguments.seconds,
-    }
-
-
 def readArguments():
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
@@ -161,7 +143,7 @@ def main():
         print('\n'.join(f'{row.name:16}{row.title}' for row in rows))
         return 0
     comeFirst()
-    results = {**circumstances(arguments), 'rows': []}
+    results = {**circumstances.now(arguments.rounds, arguments.seconds), 'rows': []}
     if arguments.sweep:
         results['sweep'] = sweep.run(arguments)
         rows = []

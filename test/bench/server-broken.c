@@ -1,13 +1,15 @@
 /*
- * Servers that are wrong, each in one way and once, after some thousand bytes have gone well: the
- * load must refuse them. Those that do nothing wrong (no -x) it must accept.
+ * Servers that are wrong, each in one way and once, after some bytes have gone well (-g): the load
+ * must refuse them. Those that do nothing wrong (no -x) it must accept.
  *
  * -x flip    one bit of one byte is another
- * -x drop    64 bytes, or a datagram, are not sent
- * -x double  64 bytes, or a datagram, are sent twice
- * -x cross   what came from one connection or source goes to another
- * -x swap    two times 64 bytes are sent in the other order
+ * -x drop    64 bytes, or a datagram, are lost
+ * -x double  64 bytes, or a datagram, come twice
+ * -x cross   what is one connection's or source's goes to another, or to nobody where there is none
+ * -x swap    two times 64 bytes are in the other order
  * -x silent  nothing is sent any more
+ *
+ * An echo or a push is wrong in what is sent; what is discarded is received wrong.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,24 +22,31 @@
 
 enum
 {
-    PIECE = 65536,
+    PIECE = MESSAGE_LONGEST,
+    BURST = 65536, /* bytes of a push that are sent together, or one message */
     MESSAGE = 64,
-    GOOD = 100 * MESSAGE, /* bytes that go well */
-    CONNECTIONS = 64
+    NOBODY = 0
+};
+
+struct Connection
+{
+    struct Push push;
+    struct Receipt* receipt;
 };
 
 static struct ServerOptions options;
 static uint64_t done;
 static bool wasWrong;
-static struct pollfd handles[CONNECTIONS];
-static struct Push pushes[CONNECTIONS];
-static uint64_t received[CONNECTIONS];
+/* The listener has the first place, where the others have their connection. */
+static struct pollfd* handles;
+static struct Connection* connections;
 static int count;
+static int room;
 
 /* Whether it is time to be wrong in this way; only once, but for silence. */
 static bool isWrong(const char* way)
 {
-    if ((done < GOOD) || wasWrong || !isVariant(&options, way))
+    if ((done < options.good) || wasWrong || !isVariant(&options, way))
         return false;
     wasWrong = (strcmp(way, "silent") != 0);
     return true;
@@ -63,10 +72,28 @@ static void sendAll(int handle, const uint8_t* data, size_t length)
     }
 }
 
-/* Sends what belongs to a connection, and is wrong when it is time for that. */
-static void sendWrongly(int number, uint8_t* data, size_t length)
+static void deliver(int number, const uint8_t* data, size_t length)
 {
-    int handle = handles[number].fd;
+    if (number == NOBODY)
+        return;
+    if (options.mode == SERVER_DISCARD)
+        noteReceived(connections[number].receipt, data, length);
+    else
+        sendAll(handles[number].fd, data, length);
+}
+
+static int otherThan(int number)
+{
+    if (count <= 2)
+        return NOBODY;
+    return (number == 1) ? 2 : 1;
+}
+
+/* Delivers what belongs to a connection, and is wrong when it is time for that. Echoes have others
+ * that it may go to, once they are there. */
+static void deliverWrongly(int number, uint8_t* data, size_t length)
+{
+    int other = otherThan(number);
 
     done += length;
     if (isWrong("silent"))
@@ -74,26 +101,44 @@ static void sendWrongly(int number, uint8_t* data, size_t length)
     if (isWrong("flip"))
         data[length / 2] ^= 0x10;
     if ((length >= MESSAGE) && isWrong("double"))
-        sendAll(handle, data, MESSAGE);
+        deliver(number, data, MESSAGE);
     if ((length >= MESSAGE) && isWrong("drop")) {
         data += MESSAGE;
         length -= MESSAGE;
     }
     if ((length >= 2 * MESSAGE) && isWrong("swap"))
         swapMessages(data);
-    if ((count > 2) && isWrong("cross"))
-        handle = handles[(number == 1) ? 2 : 1].fd;
-    sendAll(handle, data, length);
+    if (((other != NOBODY) || (options.mode != SERVER_ECHO)) && isWrong("cross"))
+        number = other;
+    deliver(number, data, length);
 }
 
 static void pushAll(int number, uint8_t* piece, size_t length)
 {
-    struct Push* push = &pushes[number];
+    struct Push* push = &connections[number].push;
 
     beginPush(push, piece, length);
-    push->burst = PIECE / push->size;
+    push->burst = (push->size < BURST) ? BURST / push->size : 1;
     while ((length = nextBurst(push, piece)) > 0)
-        sendWrongly(number, piece, length);
+        deliverWrongly(number, piece, length);
+}
+
+/* The last one takes its place. A silent server forgets it, and leaves it open. */
+static void closeConnection(int number)
+{
+    struct Connection* connection = &connections[number];
+
+    if (isWrong("silent")) {
+        handles[number].fd = -1;
+        return;
+    }
+    sendReceipt(handles[number].fd, connection->receipt);
+    close(handles[number].fd);
+    endPush(&connection->push);
+    free(connection->receipt);
+    count--;
+    handles[number] = handles[count];
+    connections[number] = connections[count];
 }
 
 static void readStream(int number)
@@ -101,20 +146,12 @@ static void readStream(int number)
     static uint8_t piece[PIECE];
     ssize_t length = recv(handles[number].fd, piece, sizeof piece, 0);
 
-    if (length > 0)
-        received[number] += (uint64_t)length;
-    if ((length > 0) && (options.mode == SERVER_ECHO))
-        sendWrongly(number, piece, (size_t)length);
-    else if ((length > 0) && (options.mode == SERVER_PUSH))
+    if (length <= 0)
+        closeConnection(number);
+    else if (options.mode == SERVER_PUSH)
         pushAll(number, piece, (size_t)length);
-    if (length > 0)
-        return;
-    if (options.mode == SERVER_DISCARD) {
-        received[number] -= isVariant(&options, "drop") ? 1 : 0;
-        send(handles[number].fd, &received[number], sizeof received[number], MSG_NOSIGNAL);
-    }
-    close(handles[number].fd);
-    handles[number].fd = -1;
+    else
+        deliverWrongly(number, piece, (size_t)length);
 }
 
 static void readDatagram(int handle)
@@ -141,13 +178,25 @@ static void readDatagram(int handle)
     sendto(handle, piece, (size_t)length, 0, (struct sockaddr*)&from, size);
 }
 
+static void addHandle(int handle)
+{
+    if (count == room) {
+        room = (room + 32) * 2;
+        handles = growOrDie(handles, (size_t)room * sizeof *handles);
+        connections = growOrDie(connections, (size_t)room * sizeof *connections);
+    }
+    handles[count] = (struct pollfd){.fd = handle, .events = POLLIN};
+    connections[count] = (struct Connection){.receipt = createReceipt(&options)};
+    count++;
+}
+
 static void acceptOne(int listener)
 {
     int handle = accept(listener, NULL, NULL);
 
-    if ((handle < 0) || (count == CONNECTIONS))
+    if (handle < 0)
         die("accept", errno);
-    handles[count++] = (struct pollfd){.fd = handle, .events = POLLIN};
+    addHandle(handle);
 }
 
 int main(int argumentCount, char** arguments)
@@ -156,7 +205,7 @@ int main(int argumentCount, char** arguments)
                                            NULL};
 
     options = beginServer(argumentCount, arguments, variants);
-    handles[count++] = (struct pollfd){.fd = openServer(&options), .events = POLLIN};
+    addHandle(openServer(&options));
     while (poll(handles, (nfds_t)count, -1) > 0) {
         for (int i = count - 1; i > 0; i--) {
             if (handles[i].revents != 0)

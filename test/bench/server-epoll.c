@@ -24,7 +24,7 @@ enum
 struct Connection
 {
     int handle;
-    uint64_t received;
+    struct Receipt* receipt;
     uint8_t* out; /* what the kernel has not taken, from sent to length */
     size_t room;
     size_t length;
@@ -100,22 +100,22 @@ static void pushMore(struct Connection* connection)
 
 static void dropConnection(struct Connection* connection)
 {
-    if (options.mode == SERVER_DISCARD)
-        sendSome(connection->handle, (const uint8_t*)&connection->received,
-                 sizeof connection->received);
+    sendReceipt(connection->handle, connection->receipt);
     close(connection->handle);
     if (connection->push != NULL)
         endPush(connection->push);
     free(connection->push);
+    free(connection->receipt);
     free(connection->out);
     free(connection);
 }
 
 static void takeInput(struct Connection* connection, size_t length)
 {
-    connection->received += length;
     if (options.mode == SERVER_ECHO) {
         sendOrKeep(connection, piece, length);
+    } else if (options.mode == SERVER_DISCARD) {
+        noteReceived(connection->receipt, piece, length);
     } else if (options.mode == SERVER_PUSH) {
         if (connection->push == NULL) {
             connection->push = allocateOrDie(sizeof *connection->push);
@@ -163,7 +163,7 @@ static void acceptAll(int poll, int listener)
         struct Connection* connection = allocateOrDie(sizeof *connection);
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                     .data.ptr = connection};
-        *connection = (struct Connection){.handle = handle};
+        *connection = (struct Connection){.handle = handle, .receipt = createReceipt(&options)};
         if (epoll_ctl(poll, EPOLL_CTL_ADD, handle, &event) < 0)
             die("epoll_ctl", errno);
     }

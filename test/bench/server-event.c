@@ -20,7 +20,7 @@ enum
 
 struct Connection
 {
-    uint64_t received;
+    struct Receipt* receipt;
     struct Push push;
 };
 
@@ -47,6 +47,19 @@ static void takeRequest(struct bufferevent* stream, struct Connection* connectio
     pushBurst(stream, &connection->push);
 }
 
+/* What needn't be summed needn't be looked at. */
+static void discard(struct evbuffer* input, struct Receipt* receipt)
+{
+    struct evbuffer_iovec part;
+
+    while ((receipt->count < receipt->most) && (evbuffer_peek(input, -1, NULL, &part, 1) > 0)) {
+        noteReceived(receipt, part.iov_base, part.iov_len);
+        evbuffer_drain(input, part.iov_len);
+    }
+    receipt->count += evbuffer_get_length(input);
+    evbuffer_drain(input, evbuffer_get_length(input));
+}
+
 static void handleRead(struct bufferevent* stream, void* closure)
 {
     struct Connection* connection = closure;
@@ -57,8 +70,7 @@ static void handleRead(struct bufferevent* stream, void* closure)
     } else if (options.mode == SERVER_PUSH) {
         takeRequest(stream, connection);
     } else {
-        connection->received += evbuffer_get_length(input);
-        evbuffer_drain(input, evbuffer_get_length(input));
+        discard(input, connection->receipt);
     }
 }
 
@@ -75,11 +87,10 @@ static void handleEnd(struct bufferevent* stream, short what, void* closure)
     struct Connection* connection = closure;
 
     (void)what;
-    if (options.mode == SERVER_DISCARD)
-        send(bufferevent_getfd(stream), &connection->received, sizeof connection->received,
-             MSG_NOSIGNAL);
+    sendReceipt(bufferevent_getfd(stream), connection->receipt);
     bufferevent_free(stream);
     endPush(&connection->push);
+    free(connection->receipt);
     free(connection);
 }
 
@@ -95,7 +106,7 @@ static void handleConnection(struct evconnlistener* listener, evutil_socket_t ha
     (void)closure;
     if (stream == NULL)
         die("bufferevent_socket_new", ENOMEM);
-    *connection = (struct Connection){0};
+    *connection = (struct Connection){.receipt = createReceipt(&options)};
     bufferevent_set_max_single_read(stream, MOST_AT_ONCE);
     bufferevent_set_max_single_write(stream, MOST_AT_ONCE);
     bufferevent_setcb(stream, handleRead, (options.mode == SERVER_PUSH) ? handleWritten : NULL,

@@ -22,7 +22,7 @@ enum
 
 struct Connection
 {
-    uint64_t received;
+    struct Receipt* receipt;
     struct Push push;
 };
 
@@ -81,7 +81,7 @@ static void discard(struct FastSocket* socket, struct Connection* connection)
     struct FastBuffer* buffer;
 
     while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL) {
-        connection->received += GetFastBufferLength(buffer);
+        noteReceived(connection->receipt, GetFastBufferData(buffer), GetFastBufferLength(buffer));
         ReleaseFastBuffer(buffer);
     }
 }
@@ -154,11 +154,12 @@ static void takeInput(struct FastSocket* socket, struct Connection* connection)
 
 static void closeConnection(struct FastSocket* socket, struct Connection* connection)
 {
-    if (options.mode == SERVER_DISCARD)
-        TransmitFastSocketData(socket, NULL, 0, &connection->received, sizeof connection->received,
+    if (connection->receipt != NULL)
+        TransmitFastSocketData(socket, NULL, 0, connection->receipt, sizeof *connection->receipt,
                                0);
     ReleaseFastSocket(socket);
     endPush(&connection->push);
+    free(connection->receipt);
     free(connection);
 }
 
@@ -190,7 +191,7 @@ static void handleConnection(struct FastListener* listener, int handle, void* cl
     (void)closure;
     if (handle < 0)
         die("accept", handle);
-    *connection = (struct Connection){0};
+    *connection = (struct Connection){.receipt = createReceipt(&options)};
     serve(handle, NULL, connection);
 }
 

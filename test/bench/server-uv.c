@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <uv.h>
 
 #include "server.h"
@@ -20,7 +19,7 @@ enum
 struct Connection
 {
     uv_tcp_t stream;
-    uint64_t received;
+    struct Receipt* receipt;
     uint32_t writes; /* in flight */
     struct Push push;
 };
@@ -110,6 +109,7 @@ static void handleClosed(uv_handle_t* handle)
     struct Connection* connection = (struct Connection*)handle;
 
     endPush(&connection->push);
+    free(connection->receipt);
     free(connection);
 }
 
@@ -117,9 +117,8 @@ static void closeConnection(struct Connection* connection)
 {
     uv_os_fd_t handle;
 
-    if ((options.mode == SERVER_DISCARD) &&
-        (uv_fileno((uv_handle_t*)&connection->stream, &handle) == 0))
-        send(handle, &connection->received, sizeof connection->received, MSG_NOSIGNAL);
+    if (uv_fileno((uv_handle_t*)&connection->stream, &handle) == 0)
+        sendReceipt(handle, connection->receipt);
     uv_close((uv_handle_t*)&connection->stream, handleClosed);
 }
 
@@ -134,9 +133,10 @@ static void handleRead(uv_stream_t* stream, ssize_t length, const uv_buf_t* buff
     }
     if (length == 0)
         return;
-    connection->received += (uint64_t)length;
     if (options.mode == SERVER_ECHO) {
         writeNow(connection, data, (size_t)length);
+    } else if (options.mode == SERVER_DISCARD) {
+        noteReceived(connection->receipt, data, (size_t)length);
     } else if (options.mode == SERVER_PUSH) {
         beginPush(&connection->push, data, (size_t)length);
         pushMore(connection);
@@ -149,6 +149,7 @@ static void handleConnection(uv_stream_t* listener, int status)
 
     check("listen", status);
     memset(connection, 0, sizeof *connection);
+    connection->receipt = createReceipt(&options);
     check("uv_tcp_init", uv_tcp_init(listener->loop, &connection->stream));
     check("uv_accept", uv_accept(listener, (uv_stream_t*)&connection->stream));
     check("uv_read_start", uv_read_start((uv_stream_t*)&connection->stream, lendPiece, handleRead));

@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum
 {
-    LIFE = 120 /* seconds, if nothing else is said */
+    LIFE = 120, /* seconds, if nothing else is said */
+    GOOD = 6400
 };
 
 static const char* const modes[] = {
@@ -22,7 +24,7 @@ static const char* const modes[] = {
 static noreturn void explain(void)
 {
     fputs("SERVER echo|discard|push|udp [-p PORT] [-C CPU] [-b LENGTH] [-n COUNT]\n"
-          "       [-s MICROSECONDS] [-t SECONDS] [-x VARIANT]\n",
+          "       [-s MICROSECONDS] [-t SECONDS] [-x VARIANT] [-k SUMMED] [-g GOOD]\n",
           stderr);
     exit(2);
 }
@@ -47,7 +49,8 @@ static const char* variantOf(const char* name, const char* const* variants)
 
 struct ServerOptions beginServer(int count, char** arguments, const char* const* variants)
 {
-    struct ServerOptions options = {.length = 16384, .count = 512, .variant = ""};
+    struct ServerOptions options = {
+        .length = 16384, .count = 512, .variant = "", .summed = RECEIPT_MOST, .good = GOOD};
     unsigned life = LIFE;
     int cpu = -1;
     int option;
@@ -55,7 +58,7 @@ struct ServerOptions beginServer(int count, char** arguments, const char* const*
     if (count < 2)
         explain();
     options.mode = modeOf(arguments[1]);
-    while ((option = getopt(count - 1, arguments + 1, "p:C:b:n:s:t:x:")) != -1) {
+    while ((option = getopt(count - 1, arguments + 1, "p:C:b:n:s:t:x:k:g:")) != -1) {
         switch (option) {
         case 'p':
             options.port = (uint16_t)numberOf(optarg);
@@ -78,6 +81,12 @@ struct ServerOptions beginServer(int count, char** arguments, const char* const*
         case 'x':
             options.variant = variantOf(optarg, variants);
             break;
+        case 'k':
+            options.summed = numberOf(optarg);
+            break;
+        case 'g':
+            options.good = numberOf(optarg);
+            break;
         default:
             explain();
         }
@@ -99,6 +108,23 @@ int openServer(const struct ServerOptions* options)
     printf("%u\n", portOf(handle));
     fflush(stdout);
     return handle;
+}
+
+struct Receipt* createReceipt(const struct ServerOptions* options)
+{
+    struct Receipt* receipt;
+
+    if (options->mode != SERVER_DISCARD)
+        return NULL;
+    receipt = allocateOrDie(sizeof *receipt);
+    beginReceipt(receipt, options->summed);
+    return receipt;
+}
+
+void sendReceipt(int handle, const struct Receipt* receipt)
+{
+    if (receipt != NULL)
+        send(handle, receipt, sizeof *receipt, MSG_NOSIGNAL);
 }
 
 void beginPush(struct Push* push, const void* data, size_t length)

@@ -7,7 +7,7 @@
 enum ServerMode
 {
     SERVER_ECHO,      /* sends back what comes */
-    SERVER_DISCARD,   /* counts what comes, and at its end sends the count, a uint64_t */
+    SERVER_DISCARD,   /* takes what comes, and at its end sends a struct Receipt */
     SERVER_PUSH,      /* sends what a struct PushRequest asks for */
     SERVER_DATAGRAMS, /* sends each datagram back to where it came from */
 };
@@ -19,6 +19,8 @@ struct ServerOptions
     uint32_t length;     /* of a receive buffer */
     uint32_t count;      /* of receive buffers, where the kernel gets them beforehand */
     uint64_t spin;       /* microseconds before a sleep, where the server can */
+    uint64_t summed;     /* bytes of a connection that go into the sum of a receipt */
+    uint64_t good;       /* bytes that a broken server serves well */
     const char* variant; /* which of the server's ways; "": the usual one */
 };
 
@@ -26,7 +28,7 @@ struct ServerOptions
  * Reads the command line, the same for all:
  *
  *     SERVER echo|discard|push|udp [-p PORT] [-C CPU] [-b LENGTH] [-n COUNT] [-s MICROSECONDS]
- *            [-t SECONDS] [-x VARIANT]
+ *            [-t SECONDS] [-x VARIANT] [-k SUMMED] [-g GOOD]
  *
  * -t is how long the server lives at most. variants are the names that -x may have, ended by NULL.
  */
@@ -37,6 +39,15 @@ bool isVariant(const struct ServerOptions* options, const char* name);
 /* Opens the socket that the mode asks for and writes its port to the standard output: from then on
  * there may be clients. */
 int openServer(const struct ServerOptions* options);
+
+/* ---- what is discarded ---- */
+
+/* A connection's receipt, NULL in another mode than discard: memory of idle connections is
+ * measured. */
+struct Receipt* createReceipt(const struct ServerOptions* options);
+
+/* Sends it, if there is one, when the peer has ended. */
+void sendReceipt(int handle, const struct Receipt* receipt);
 
 /* ---- push ---- */
 

@@ -2,11 +2,11 @@
 
 import statistics
 
+import circumstances
+
 
 def heading(results):
-    return (f"{results['date']}, Linux {results['kernel']}, {results['processor']}, "
-            f"{results['processors']} processors; {results['rounds']} rounds of "
-            f"{results['seconds']} s\n")
+    return f'{circumstances.inWords(results)}\n'
 
 
 def median(row, name, figure):

@@ -4,19 +4,25 @@ A load that is another project's program: runs it against a server of the bench 
 of JSON, with the server's CPU time of a request by its process's clock («cpu», nanoseconds) beside
 what the tool itself says («rate», «p50», «p99»). A tool that found a fault is a failure.
 
+These tools count answers, and of their contents compare what stands here; what they don't is
+compared by us, before the measured run and after it.
+
 usage: tool.py redis COMMAND PIPELINE -p PORT -P PROCESS [-C CPU] [-t SECONDS]
        tool.py http SIZE CONNECTIONS [PIPELINE] -p PORT -P PROCESS [-C CPU] [-t SECONDS]
        tool.py pong tcp|udp -p PORT -P PROCESS [-C CPU] [-t SECONDS]
 
-redis   redis-benchmark; COMMAND is get or set, 50 connections
-http    wrk; its shortest time is a second
-pong    sockperf; half the time of a round trip
+redis   redis-benchmark, COMMAND is get or set, 50 connections; it wants an answer for each command,
+        and none that is an error. Before and after: a hundred values
+http    wrk, its shortest time is a second; it wants status 200 and a body of the length that the
+        answer tells. Before and after: a body, every byte
+pong    sockperf, half the time of a round trip; it compares every byte
 """
 
 import argparse
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +31,7 @@ import urllib.request
 
 HOST = '127.0.0.1'
 GUESS = 2000  # requests of a run that tells how many there are in the time
+PATIENCE = 60  # seconds for an answer that is compared
 
 
 def processClock(process):
@@ -53,16 +60,54 @@ def microseconds(number, unit):
 
 # ---- redis-benchmark ----
 
-def setKey(port):
-    """What GET finds."""
-    answer = run('redis-cli', '-h', HOST, '-p', port, 'SET', 'key:000000000000', 'xxx').strip()
-    if answer != 'OK':
-        sys.exit(f"SET gave {answer!r}")
+KEY = b'key:__rand_int__'  # the only one that redis-benchmark asks for and sets
+VALUES = {b'value:%d' % number: bytes((number + index) % 256 for index in range(number * number))
+          for number in range(100)}
+
+
+def command(*words):
+    return b'*%d\r\n' % len(words) + b''.join(map(bulk, words))
+
+
+def bulk(value):
+    return b'$%d\r\n%s\r\n' % (len(value), value)
+
+
+def answerOf(port, request, length):
+    """What comes for a request, at most so many bytes."""
+    answer = bytearray()
+    with socket.create_connection((HOST, port), PATIENCE) as client:
+        client.sendall(request)
+        while len(answer) < length and (part := client.recv(length - len(answer))):
+            answer += part
+    return bytes(answer)
+
+
+def compareValues(port, values):
+    answer = answerOf(port, b''.join(command(b'GET', key) for key in values),
+                      sum(len(bulk(value)) for value in values.values()))
+    if answer != b''.join(map(bulk, values.values())):
+        sys.exit(f"other values: {answer[:100]!r}")
+
+
+def setValues(port, values):
+    wanted = b'+OK\r\n' * len(values)
+    answer = answerOf(port, b''.join(command(b'SET', *item) for item in values.items()),
+                      len(wanted))
+    if answer != wanted:
+        sys.exit(f"SET gave {answer[:100]!r}")
+
+
+def compareSet(port):
+    """That the key has three bytes, which are redis-benchmark's choice."""
+    answer = answerOf(port, command(b'GET', KEY), len(bulk(b'xxx')))
+    if not re.fullmatch(rb'\$3\r\n.{3}\r\n', answer, re.S):
+        sys.exit(f"other values: {answer!r} has been set")
 
 
 def benchmark(options, count):
-    command, pipeline = options.words
-    output = run('redis-benchmark', '-h', HOST, '-p', options.port, '-t', command, '-n', count,
+    name, pipeline = options.words
+    output = run('redis-benchmark', '-h', HOST, '-p', options.port, '-t', name, '-n', count,
                  '-c', 50, '-P', pipeline, '--csv')
     values = [cell.strip('"') for cell in output.strip().splitlines()[-1].split(',')]
     # "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_…","p99_…","max_…"
@@ -71,9 +116,18 @@ def benchmark(options, count):
 
 
 def redis(options):
-    setKey(options.port)
+    """(what measures, what compares)"""
+    setValues(options.port, {**VALUES, KEY: b'xxx' if options.words[0] == 'get' else b'before'})
+    compareValues(options.port, VALUES)
     rate = benchmark(options, GUESS)['rate']
-    return lambda: benchmark(options, max(GUESS, int(rate * options.seconds)))
+
+    def compare():
+        if options.words[0] == 'get':
+            compareValues(options.port, {**VALUES, KEY: b'xxx'})
+        else:
+            compareValues(options.port, VALUES)
+            compareSet(options.port)
+    return lambda: benchmark(options, max(GUESS, int(rate * options.seconds))), compare
 
 
 # ---- wrk ----
@@ -90,8 +144,7 @@ end
 """
 
 
-def checkBody(port, size):
-    """That the server gives what it should; wrk only counts."""
+def compareBody(port, size):
     with urllib.request.urlopen(f'http://{HOST}:{port}/{size}') as reply:
         body = reply.read()
     if body != bytes((index * 7 + 3) % 256 for index in range(int(size))):
@@ -118,24 +171,26 @@ def wrk(options, script):
 
 
 def http(options):
-    checkBody(options.port, options.words[0])
+    """(what measures, what compares)"""
+    compareBody(options.port, options.words[0])
 
     def measure():
         with tempfile.NamedTemporaryFile('w', suffix='.lua') as script:
             script.write(SEVERAL)
             script.flush()
             return wrk(options, script.name)
-    return measure
+    return measure, lambda: compareBody(options.port, options.words[0])
 
 
 # ---- sockperf ----
 
 def pong(options):
+    """(what measures, what compares)"""
     protocol = ['--tcp'] if options.words == ['tcp'] else []
 
     def measure():
         output = run('sockperf', 'ping-pong', '-i', HOST, '-p', options.port, *protocol, '-m', 64,
-                     '-t', max(1, round(options.seconds)))
+                     '-t', max(1, round(options.seconds)), '--data-integrity')
         output = re.sub(r'\x1b\[[\d;]*m', '', output)
         lost = find(r'dropped messages = (\d+); .*duplicated messages = (\d+); '
                     r'.*out-of-order messages = (\d+)', output).groups()
@@ -145,7 +200,7 @@ def pong(options):
         return {'requests': requests, 'lost': int(lost[0]),
                 'p50': float(find(r'percentile 50\.000 =\s+([\d.]+)', output)[1]),
                 'p99': float(find(r'percentile 99\.000 =\s+([\d.]+)', output)[1])}
-    return measure
+    return measure, lambda: None
 
 
 # ---- main ----
@@ -161,10 +216,11 @@ def main():
     options = parser.parse_args()
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
-    measure = {'redis': redis, 'http': http, 'pong': pong}[options.load](options)
+    measure, compare = {'redis': redis, 'http': http, 'pong': pong}[options.load](options)
     before = time.clock_gettime_ns(processClock(options.process))
     results = measure()
     spent = time.clock_gettime_ns(processClock(options.process)) - before
+    compare()
     print(json.dumps({'cpu': spent / max(results['requests'], 1), **results}))
 
 

@@ -57,6 +57,7 @@ struct Connection
     int handle; /* the socket's */
     int client;
     bool sending; /* what was transmitted is not all sent */
+    size_t left;  /* bytes that the client has not read */
 };
 
 struct World

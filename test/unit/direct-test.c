@@ -231,6 +231,73 @@ CASE_ROUNDS(direct, failsLater, 3)
     ck_assert_uint_eq(FastPoolBuffers(outbound), 0);
 }
 
+/* What says only that there is no room, or no memory, just now: it is no error. */
+static const ssize_t passing[] = {MUCH / 2, -EAGAIN, -EINTR, -ENOBUFS, -ENOMEM};
+
+enum
+{
+    PASSING = sizeof(passing) / sizeof(passing[0]),
+};
+
+static int hangups;
+
+static void onHangup(struct FastSocket* socket, int event, int parameter)
+{
+    onEvent(socket, event, parameter);
+    if (event & POLLIN)
+        transmit(MUCH, 0);
+    hangups += (event & POLLHUP) != 0;
+    if (event & POLLHUP)
+        ck_assert_int_eq(parameter, 0);
+}
+
+static void completeReceive(int result, uint32_t flags)
+{
+    simulatedComplete(&kernel, (uintptr_t)&self->inbound.receive.operation, result, flags);
+}
+
+/* What is left goes out, since nobody has failed. */
+static void finish(void)
+{
+    while (sendCount == 0)
+        ck_assert_int_eq(WaitForFastRing(ring, 1, NULL), 0);
+    complete(0, (int)(queued - takenCount), 0);
+    ck_assert_int_eq(failed, 0);
+    ck_assert_int_eq(drained, 1);
+}
+
+/* §2.7 read at EOF: while a transmit waits for room, too */
+CASE_ROUNDS(direct, readsTheEndBehindALackOfRoom, PASSING)
+{
+    openAnswering(passing[round]);
+    FILE* stream = GetFastSocketStream(self, 0);
+    ck_assert_ptr_nonnull(stream);
+    completeReceive(0, 0);
+    run();
+    transmit(MUCH, 0);
+    ck_assert_int_eq(fgetc(stream), EOF);
+    ck_assert(feof(stream));
+    ck_assert(!ferror(stream));
+    ck_assert_int_eq(fclose(stream), 0);
+    finish();
+}
+
+/* §2.1 half-close: told in the turn in which it comes */
+CASE_ROUNDS(direct, tellsTheEndBehindALackOfRoom, PASSING)
+{
+    openAnswering(passing[round]);
+    ck_assert_int_eq(SetFastSocketHandler(self, onHangup, NULL), 0);
+    const struct io_uring_buf* buffer = simulatedTakeBuffer(&kernel, FastProviderGroup(provider));
+    ck_assert_ptr_nonnull(buffer);
+    completeReceive(SMALL, IORING_CQE_F_MORE | IORING_CQE_F_BUFFER |
+                               (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT);
+    completeReceive(0, 0);
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+    ck_assert_uint_eq(calls, 1);
+    ck_assert_int_eq(hangups, 1);
+    finish();
+}
+
 /* §2.4 -ENOMEM: for all of it before the call, since bytes can't be taken back */
 CASE(direct, needsMemoryFirst)
 {

@@ -375,3 +375,57 @@ CASE(flight, keepsAnOwnVector)
     complete(1, 2 * LARGE - 1, 0);
     ck_assert_int_eq(drained, 1);
 }
+
+/* ---- a ring that ends with operations in the kernel ---- */
+
+static int leaks; /* of the socket's own memory */
+
+void __real_FastRingLeak(const void* memory);
+void __wrap_FastRingLeak(const void* memory);
+
+void __wrap_FastRingLeak(const void* memory)
+{
+    leaks += memory == self;
+    __real_FastRingLeak(memory);
+}
+
+static int refuse(struct Simulated* unused)
+{
+    (void)unused;
+    return -ENXIO;
+}
+
+static void endDisorderly(void)
+{
+    kernel.refuse = refuse;
+    ReleaseFastRing(ring);
+    ck_assert(kernel.closed);
+    ck_assert_int_eq(leaks, 0); /* it is its user's */
+    ReleaseFastSocket(self);
+    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer);
+    ReleaseFastBufferPool(inbound);
+    ReleaseFastBufferPool(outbound);
+}
+
+AREA(flightEnd, "flight-end", .open = openSending);
+
+/* A thread of the kernel's may still read the vector. */
+CASE(flightEnd, leavesTheVectorOfAFile)
+{
+    openRegular();
+    transmitBuffer(LARGE);
+    transmitBuffer(LARGE);
+    run();
+    expectSend(1, IORING_OP_WRITEV, 0, 2 * LARGE);
+    endDisorderly();
+    ck_assert_int_eq(leaks, 1);
+}
+
+/* What is read goes into buffers, which are another's to leave. */
+CASE(flightEnd, leavesNothingOfAReader)
+{
+    openRegular();
+    ck_assert_ptr_nonnull(simulatedFindCode(&kernel, IORING_OP_READ));
+    endDisorderly();
+    ck_assert_int_eq(leaks, 0);
+}

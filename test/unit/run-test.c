@@ -494,6 +494,25 @@ CASE_ROUNDS(run, sendsOneByOneWhatCantBeJoined, 3)
     ck_assert_uint_eq(self->outbound->joinMax, most[round]);
 }
 
+/* What no joining gives came from the destination, however often (ICMP): the socket goes on to
+ * join, also what was sent one by one. */
+CASE_ROUNDS(run, blamesNoJoiningForAnAnswer, 2)
+{
+    const int errors[] = {ENOPROTOOPT, EOPNOTSUPP};
+    openDatagram(0, 0);
+    transmitMany(2, SMALL);
+    run();
+    refuse(0, errors[round]);
+    complete(TRIES, SMALL, 0);
+    complete(TRIES + 1, SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_uint_eq(self->outbound->joinMax, UINT16_MAX);
+    transmitMany(2, SMALL);
+    run();
+    ck_assert_uint_eq(sendCount, TRIES + 3);
+    expectRun(TRIES + 2, SMALL, 2 * SMALL, false);
+}
+
 /* … nor when another's errno comes in between, which is told. */
 CASE_ROUNDS(run, hidesWhatCantBeJoined, 4)
 {

@@ -7,6 +7,7 @@ usage: apps-test.py SOURCE_ROOT BINARIES -- SERVER ... -- COSTS ...
 """
 
 import contextlib
+import functools
 import json
 import pathlib
 import shutil
@@ -364,21 +365,63 @@ def toolMeasures(name, service, words, needed):
     assert numbers['cpu'] > 0 and numbers['requests'] > 0, numbers
 
 
-def toolRefusesWrongBody():
-    """A server that answers another size than was asked for."""
-    if shutil.which('wrk') is None:
-        raise tap.Skip("wrk is missing")
-    listener = socket.create_server((HOST, 0))
+class Between:
+    """Passes streams on between a load and a server, and makes one bit of one answer another: of
+    the connection with that number among those whose first bytes hold the mark."""
 
-    def answer():
-        with listener.accept()[0] as client:
-            client.recv(1000)
-            client.sendall(page(511))
-    threading.Thread(target=answer, daemon=True).start()
-    result = subprocess.run([sys.executable, str(root / 'test/bench/tool.py'), 'http', '512', '2',
-                             '-p', str(listener.getsockname()[1]), '-P', '1'],
-                            capture_output=True, text=True, timeout=LIMIT, check=False)
-    assert result.returncode == 1 and 'another body' in result.stderr, result
+    def __init__(self, server, mark, number):
+        self.server, self.mark, self.number, self.marked = server, mark, number, 0
+        self.listener = socket.create_server((HOST, 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            client, _ = self.listener.accept()
+            threading.Thread(target=self.passOn, args=[client], daemon=True).start()
+
+    def passOn(self, client):
+        with client, connect(self.server) as server, contextlib.suppress(OSError):
+            first = client.recv(MEBIBYTE)
+            self.marked += self.mark in first
+            wrong = self.mark in first and self.marked == self.number
+            server.sendall(first)
+            threading.Thread(target=self.passBack, args=[server, client, wrong],
+                             daemon=True).start()
+            while data := client.recv(MEBIBYTE):
+                server.sendall(data)
+
+    @staticmethod
+    def passBack(server, client, wrong):
+        with contextlib.suppress(OSError):
+            while data := server.recv(MEBIBYTE):
+                if wrong:
+                    data, wrong = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], False
+                client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+
+
+# What is compared: (the tool's words, its program, the service, what a comparison's requests hold,
+# how many comparisons there are of which one is wrong, what is said)
+COMPARED = {
+    'http': (['http', '65536', '2'], 'wrk', 'http', b'Python-urllib', 2, 'another body'),
+    'redis-get': (['redis', 'get', '16'], 'redis-benchmark', 'redis', b'GET\r\n$7\r\nvalue:', 2,
+                  'other values'),
+    'redis-set': (['redis', 'set', '16'], 'redis-benchmark', 'redis', b'GET\r\n$7\r\nvalue:', 2,
+                  'other values'),
+    'pong': (['pong', 'tcp'], 'sockperf', 'pong', b'', 1, 'sockperf: exit status'),
+}
+
+
+def toolRefuses(number, words, needed, service, mark, said):
+    if shutil.which(needed) is None:
+        raise tap.Skip(f"{needed} is missing")
+    with serve('epoll', service) as server:
+        between = Between(server, mark, number)
+        result = subprocess.run([sys.executable, str(root / 'test/bench/tool.py'), *words, '-p',
+                                 str(between.port), '-P', str(server.process.pid), '-t', '0.1'],
+                                capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert result.returncode == 1 and said in result.stderr, result
 
 
 # ---- rows ----
@@ -417,7 +460,10 @@ def cases():
                    lambda name=name, what=what, keys=keys: costsTell(name, what, keys))
     for name, change in FAULTS.items():
         yield f'apps/loadRefuses-{name}', lambda change=change: loadRefuses(change)
-    yield 'apps/toolRefusesWrongBody', toolRefusesWrongBody
+    for name, (words, needed, service, mark, count, said) in COMPARED.items():
+        for number in range(1, count + 1):
+            yield (f'apps/toolRefuses-{name}-{number}',
+                   functools.partial(toolRefuses, number, words, needed, service, mark, said))
     yield 'apps/rowsAreWhole', rowsAreWhole
 
 
