@@ -181,7 +181,8 @@ static ssize_t sendVector(const struct file* file, const struct iovec* vector, u
 ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec* vector,
                        unsigned count, int64_t offset, int flags)
 {
-    flags &= ~FAST_RWF_NOSIGNAL; /* it is kept away in any case */
+    bool asksForSilence = flags & FAST_RWF_NOSIGNAL; /* which is kept in any case */
+    flags &= ~FAST_RWF_NOSIGNAL;
     struct file file = {system, handle, offset, flags, typeOf(system, handle)};
     if (file.type == S_IFSOCK)
         return sendVector(&file, vector, count);
@@ -190,8 +191,8 @@ ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec
     if (file.type == S_IFCHR)
         return writePolled(&file, vector, count);
     ssize_t result = writeOnce(&file, vector, count, flags | RWF_NOWAIT);
-    if (result != -EOPNOTSUPP || flags & RWF_NOWAIT)
-        return result;
+    if (result != -EOPNOTSUPP || flags & RWF_NOWAIT || asksForSilence)
+        return result; /* who asks so has another way, for kernels that don't know it */
     return writePolled(&file, vector, count);
 }
 
