@@ -100,6 +100,14 @@ static inline bool FastForkLock(pthread_mutex_t* lock, uint64_t forks, bool wait
     return (waits ? pthread_mutex_lock(lock) : pthread_mutex_trylock(lock)) == 0;
 }
 
+/* Destroys such a mutex, in the process that made it: in a forked child it may be locked by a thread
+ * that is not there, and is left as it is. */
+static inline void FastForkDestroyLock(pthread_mutex_t* lock, uint64_t forks)
+{
+    if (forks == FastForkCount())
+        (void)pthread_mutex_destroy(lock);
+}
+
 /* A descriptor that a forked child doesn't know of, and would keep open: closed in the child at
  * once. */
 void FastForkHide(int handle);

@@ -82,19 +82,12 @@ static bool beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation
            soft->system->functions->beginSlow(soft->system, &work) == 0;
 }
 
-static uint32_t bufferFlags(const struct FastSoftOperation* operation)
-{
-    return operation->state & FAST_SOFT_STARTED
-               ? IORING_CQE_F_BUFFER | (uint32_t)operation->extra << IORING_CQE_BUFFER_SHIFT
-               : 0;
-}
-
 void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation, ssize_t result)
 {
     if (operation->opcode == IORING_OP_WRITE && result >= 0 &&
         (size_t)result < operation->length)
         operation->state |= FAST_SOFT_SHORT;
-    (void)FastSoftFinish(soft, operation, (int)result, bufferFlags(operation));
+    (void)FastSoftFinish(soft, operation, (int)result, FastSoftBufferFlags(operation));
 }
 
 /* ---- reading ---- */
@@ -114,7 +107,7 @@ static enum FastSoftOutcome readSelected(struct FastSoft* soft,
     };
     if (beginSlow(soft, operation, &vector, 1, false)) {
         operation->extra = buffer->bid;
-        operation->state |= FAST_SOFT_STARTED;
+        operation->state |= FAST_SOFT_TAKEN;
         group->head++; /* nobody else fills it meanwhile */
         return FAST_SOFT_BEGUN;
     }

@@ -93,6 +93,15 @@ enum FastSoftOutcome FastSoftFinish(struct FastSoft* soft, struct FastSoftOperat
 struct FastSoftCopy* FastSoftKeep(struct FastSoft* soft, struct FastSoftOperation* operation,
                                   uint32_t vectors);
 
+/* The flags of a completion that names the buffer, if one was taken for good before: its number is
+ * kept in extra. */
+static inline uint32_t FastSoftBufferFlags(const struct FastSoftOperation* operation)
+{
+    return operation->state & FAST_SOFT_TAKEN
+               ? IORING_CQE_F_BUFFER | (uint32_t)operation->extra << IORING_CQE_BUFFER_SHIFT
+               : 0;
+}
+
 /* Of one with FAST_SOFT_KEPT. */
 static inline struct FastSoftCopy* FastSoftCopyOf(const struct FastSoftOperation* operation)
 {

@@ -143,7 +143,18 @@ static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
     return FAST_SOFT_MORE;
 }
 
-/* ---- bytes, into the caller's memory ---- */
+/* ---- bytes, into one piece of memory ---- */
+
+/* The one that is next, which is filled. */
+static void takeBuffer(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
+    if (operation->state & FAST_SOFT_TAKEN || group == NULL)
+        return;
+    operation->extra = FastSoftBuffer(group, 0)->bid;
+    operation->state |= FAST_SOFT_TAKEN;
+    group->head++;
+}
 
 static enum FastSoftOutcome receiveOnce(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
@@ -155,6 +166,8 @@ static enum FastSoftOutcome receiveOnce(struct FastSoft* soft, struct FastSoftOp
             operation->length - operation->done, (int)operation->options);
         if (result == -EAGAIN)
             return onNothing(soft, operation);
+        if (result > 0 && operation->flags & IOSQE_BUFFER_SELECT)
+            takeBuffer(soft, operation);
         if (result > 0)
             operation->done += (uint32_t)result;
         if (result > 0 && all && operation->done < operation->length)
@@ -162,17 +175,38 @@ static enum FastSoftOutcome receiveOnce(struct FastSoft* soft, struct FastSoftOp
         if (all && operation->done < operation->length)
             operation->state |= FAST_SOFT_SHORT;
         return FastSoftFinish(soft, operation,
-                              operation->done > 0 ? (int)operation->done : (int)result, 0);
+                              operation->done > 0 ? (int)operation->done : (int)result,
+                              FastSoftBufferFlags(operation));
     }
+}
+
+/* One buffer that is to be full: the first bytes make it the operation's, until the last. */
+static enum FastSoftOutcome receiveFull(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
+    if (operation->state & FAST_SOFT_TAKEN)
+        return receiveOnce(soft, operation);
+    if (FastSoftAvailable(group) == 0)
+        return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+    const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
+    bool bounded = operation->state & FAST_SOFT_STARTED || operation->length > 0;
+    operation->state |= FAST_SOFT_STARTED; /* its length is set */
+    operation->address = buffer->addr;
+    if (!bounded || operation->length > buffer->len)
+        operation->length = buffer->len;
+    return receiveOnce(soft, operation);
 }
 
 enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->flags & IOSQE_BUFFER_SELECT)
-        return receiveSelected(soft, operation);
-    if (isMultishot(operation))
+    bool selects = operation->flags & IOSQE_BUFFER_SELECT;
+    if (isMultishot(operation) && !selects)
         return FastSoftFinish(soft, operation, -EINVAL, 0);
-    return receiveOnce(soft, operation);
+    if (!selects)
+        return receiveOnce(soft, operation);
+    if (operation->options & MSG_WAITALL && !isMultishot(operation))
+        return receiveFull(soft, operation);
+    return receiveSelected(soft, operation);
 }
 
 /* ---- messages ---- */

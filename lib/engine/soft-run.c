@@ -98,7 +98,8 @@ static enum FastSoftOutcome endCanceled(struct FastSoft* soft, struct FastSoftOp
                                                           IORING_RECV_MULTISHOT);
     if (operation->done > 0 && whole) {
         operation->state |= FAST_SOFT_SHORT;
-        return FastSoftFinish(soft, operation, (int)operation->done, 0);
+        return FastSoftFinish(soft, operation, (int)operation->done,
+                              FastSoftBufferFlags(operation));
     }
     return FastSoftFinish(soft, operation, -ECANCELED, 0);
 }

@@ -30,6 +30,7 @@ enum
     FAST_SOFT_STARTED = 64,  /* it has begun: a connect, a poll that comes first */
     FAST_SOFT_SHORT = 128,   /* of what should be whole a part is done: breaks the link */
     FAST_SOFT_WAITED = 256,  /* for its descriptor, which is watched for it */
+    FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
 };
 
 /* An operation in flight: what is needed of its entry, and where it is. */

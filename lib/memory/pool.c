@@ -79,7 +79,7 @@ struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner)
 
 void FastPoolFree(struct FastBufferPool* pool)
 {
-    pthread_mutex_destroy(&pool->lock);
+    FastForkDestroyLock(&pool->lock, pool->forks);
     free(pool);
 }
 

@@ -48,7 +48,7 @@ static void dropBinding(struct PoolBinding* binding)
     if (atomic_fetch_sub_explicit(&binding->holders, 1, memory_order_acq_rel) > 1)
         return;
     FastPoolFree(binding->pool);
-    pthread_mutex_destroy(&binding->lock);
+    FastForkDestroyLock(&binding->lock, binding->forks);
     free(binding);
 }
 

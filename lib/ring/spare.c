@@ -7,7 +7,8 @@
  * last time stays until the next: it may well be used again.
  *
  * As many are kept as were taken lately between two such looks, so that what goes on as before
- * allocates nothing.
+ * allocates nothing. What a burst brought goes in some looks of a ring that rests: as long as more
+ * than a few are kept, it goes on to look.
  */
 #include "ring/spare.h"
 
@@ -15,9 +16,9 @@
 
 enum
 {
-    SPARE_FEW = 16,    /* are kept in any case */
     SPARE_MOST = 4096, /* never more */
-    SPARE_SHARE = 8,   /* of a surplus an eighth is forgotten at each look */
+    SPARE_SHARE = 8,   /* of a surplus an eighth is forgotten at each look, */
+    SPARE_HALF = 2,    /* or half of it where none was taken since the last */
 };
 
 struct FastSpare* FastRingTakeSpare(struct FastRing* ring, void (*look)(struct FastSpare* spare))
@@ -81,9 +82,10 @@ static void freeOne(struct FastRing* ring)
 /* What is needed of a surplus is seen at the next looks; it shrinks slowly. */
 static void shrink(struct FastRing* ring)
 {
-    uint32_t taken = ring->spares.taken > SPARE_FEW ? ring->spares.taken : SPARE_FEW;
+    uint32_t taken = ring->spares.taken > FAST_SPARE_FEW ? ring->spares.taken : FAST_SPARE_FEW;
     uint32_t surplus = ring->spares.keep > taken ? ring->spares.keep - taken : 0;
-    ring->spares.keep = taken + surplus - (surplus + SPARE_SHARE - 1) / SPARE_SHARE;
+    uint32_t share = ring->spares.taken > 0 ? SPARE_SHARE : SPARE_HALF;
+    ring->spares.keep = taken + surplus - (surplus + share - 1) / share;
     ring->spares.taken = 0;
     while (ring->spares.count > ring->spares.keep)
         freeOne(ring);

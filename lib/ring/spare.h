@@ -12,6 +12,7 @@ enum
     FAST_SPARE_SIZE = 384, /* bytes of a block */
     FAST_SPARE_IDLES = 16, /* until the next look: it costs something, and so does giving back */
     FAST_SPARE_STAY = 256, /* blocks that may stay where nothing needs them just now */
+    FAST_SPARE_FEW = 16,   /* that nobody uses are kept in any case */
 };
 
 /* At the start of a block that is in use. */
@@ -46,10 +47,17 @@ static inline void FastRingLookLater(struct FastRing* ring, struct FastSpare* sp
         FastRingRowSpare(ring, spare);
 }
 
-/* Looks at those in the row; few that were used since the last time stay until the next. */
+/* Looks at those in the row; few that were used since the last time stay until the next. Frees some
+ * of those that nobody uses, if they are many. */
 void FastRingLookAtSpares(struct FastRing* ring);
 
-/* The ring has nothing to do, and some are in the row: whether it is time to look. */
+/* Whether there is anything to look at. */
+static inline bool FastRingHasSpares(const struct FastRing* ring)
+{
+    return ring->spares.row != NULL || ring->spares.count > FAST_SPARE_FEW;
+}
+
+/* The ring has nothing to do, and there is: whether it is time to look. */
 static inline bool FastRingSparesAreDue(struct FastRing* ring)
 {
     return ++ring->spares.idles >= FAST_SPARE_IDLES || ring->spares.rowed > FAST_SPARE_STAY;

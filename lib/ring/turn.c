@@ -151,7 +151,7 @@ static bool hasEnough(const struct FastRing* ring, const sigset_t* mask)
 /* Submits and waits. Returns 0, -EINTR, or the errno of a dead engine. */
 static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
-    if (ring->spares.row != NULL && !FastRingHasWork(ring) && FastRingSparesAreDue(ring))
+    if (FastRingHasSpares(ring) && !FastRingHasWork(ring) && FastRingSparesAreDue(ring))
         FastRingLookAtSpares(ring);
     int64_t timeout = sleepTime(ring, interval);
     if (timeout == 0 && FastEngineReserved(ring->engine) == 0 && hasEnough(ring, mask))

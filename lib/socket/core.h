@@ -54,10 +54,8 @@ enum FastTrait
     FAST_TRAIT_SENDS_AT_ONCE = 1 << 20,
     /* A receive that has filled a buffer has brought a message behind its header, in any case. */
     FAST_TRAIT_DATAGRAMS = 1 << 21,
-    /* Its descriptor was asked, and neither joins datagrams nor cuts them by itself. */
-    FAST_TRAIT_UNCUT = 1 << 22,
     /* Several datagrams may be received in one buffer, to be taken apart here. */
-    FAST_TRAIT_JOINED = 1 << 23,
+    FAST_TRAIT_JOINED = 1 << 22,
     FAST_TRAIT_TCP = 1 << 24, /* for kind-*.c alone, like all that follow */
     FAST_TRAIT_MPTCP = 1 << 25,
     FAST_TRAIT_SCTP = 1 << 26,

@@ -207,6 +207,24 @@ void FastDestinationAppend(struct FastOutboundQueue* queue, struct FastMessage* 
     FastOutboundAppend(queue, &message->item);
 }
 
+void FastDestinationInsert(struct FastOutboundQueue* queue, struct FastMessage* message,
+                           struct FastMessage* before)
+{
+    message->item.order = FAST_ORDER_DESTINATION;
+    message->destination = before->destination;
+    message->epoch = before->epoch;
+    message->ahead = before;
+    message->behind = before->behind;
+    if (message->behind != NULL)
+        message->behind->ahead = message;
+    before->behind = message;
+    if (before->place != NULL) {
+        leaveTable(before);
+        insert(queue, message);
+    }
+    FastOutboundInsert(queue, &message->item, &before->item);
+}
+
 bool FastDestinationIsFirst(const struct FastMessage* message)
 {
     return message->ahead == NULL || message->ahead->item.state == FAST_ITEM_DONE;

@@ -15,6 +15,10 @@ bool FastDestinationFind(struct FastOutboundQueue* queue, const void* name, sock
 void FastDestinationAppend(struct FastOutboundQueue* queue, struct FastMessage* message,
                            const struct FastDestination* destination, struct FastMessage* last);
 
+/* Puts a message into the queue right behind one that is there, with the same destination. */
+void FastDestinationInsert(struct FastOutboundQueue* queue, struct FastMessage* message,
+                           struct FastMessage* before);
+
 /* Whether nothing to the same destination has to go out before a message. */
 bool FastDestinationIsFirst(const struct FastMessage* message);
 

@@ -32,6 +32,16 @@ void FastOutboundAppend(struct FastOutboundQueue* queue, struct FastItem* item)
     queue->epoch += item->order == FAST_ORDER_QUEUE;
 }
 
+void FastOutboundInsert(struct FastOutboundQueue* queue, struct FastItem* item,
+                        struct FastItem* before)
+{
+    item->next = before->next;
+    before->next = item;
+    if (queue->last == before)
+        queue->last = item;
+    queue->length += item->length;
+}
+
 struct FastItem* FastOutboundPop(struct FastOutboundQueue* queue)
 {
     struct FastItem* item = queue->first;

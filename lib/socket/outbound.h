@@ -31,6 +31,10 @@ struct FastOutboundQueue
 void FastOutboundAppend(struct FastOutboundQueue* queue, struct FastItem* item);
 struct FastItem* FastOutboundPop(struct FastOutboundQueue* queue);
 
+/* Puts an item right behind one that is in the queue. */
+void FastOutboundInsert(struct FastOutboundQueue* queue, struct FastItem* item,
+                        struct FastItem* before);
+
 /* Takes off everything that is not in flight: a list in the queue's order, the caller's now. */
 struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue);
 

@@ -5,6 +5,7 @@
 #include <liburing.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -545,7 +546,7 @@ static int submitTimer(int milliseconds)
     return handle;
 }
 
-/* Five things that happen one after the other: as many as a turn may handle are waited for. */
+/* §2.8 minimum wait: five things that happen one after the other, as many as a turn may handle */
 CASE(ring, minimumWaitGathersCompletions)
 {
     int handles[5];
@@ -562,8 +563,8 @@ CASE(ring, minimumWaitGathersCompletions)
         close(handles[index]);
 }
 
-/* The interval is kept, however long the minimum is; and when that is over, the first ends the
- * wait. */
+/* §2.8 minimum wait: the interval is kept, however long the minimum is; and when that is over, the
+ * first ends the wait */
 CASE(ring, minimumWaitEndsWithTheInterval)
 {
     if (!hasFeature(FASTRING_FEATURE_MINIMUM_WAIT))
@@ -580,7 +581,62 @@ CASE(ring, minimumWaitEndsWithTheInterval)
     close(handle);
 }
 
-/* The kernel takes it, tells of what was there when it is given up, and a ring works as ever. */
+/* What the kernel has of it, which is gone then: the ring is the only one of this process. */
+struct BusyPoll
+{
+    uint32_t microseconds;
+    uint8_t prefer;
+    uint8_t others[11];
+};
+
+static struct BusyPoll takeBusyPoll(void)
+{
+    enum
+    {
+        UNREGISTER_NAPI = 28,
+    };
+    struct BusyPoll poll = {.microseconds = 12345};
+    char path[64];
+    char name[64] = "";
+    for (int handle = 0; handle < 1024 && strcmp(name, "anon_inode:[io_uring]") != 0; handle++) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", handle);
+        ssize_t length = readlink(path, name, sizeof(name) - 1);
+        name[length > 0 ? length : 0] = 0;
+        if (strcmp(name, "anon_inode:[io_uring]") == 0)
+            ck_assert_int_eq(syscall(SYS_io_uring_register, handle, UNREGISTER_NAPI, &poll, 1), 0);
+    }
+    ck_assert_uint_ne(poll.microseconds, 12345);
+    return poll;
+}
+
+static void checkBusyPoll(uint32_t microseconds, bool prefer)
+{
+    struct BusyPoll poll = takeBusyPoll();
+    ck_assert_uint_eq(poll.microseconds, microseconds);
+    ck_assert_uint_eq(poll.prefer, prefer);
+}
+
+/* §2.8 busy polling: it is the kernel that polls, as long as was asked, and with interrupts or
+ * without; what is given up it no longer does */
+CASE(ring, busyPollingIsTheKernels)
+{
+    if (!hasFeature(FASTRING_FEATURE_NAPI))
+        return;
+    checkBusyPoll(0, false);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, 50), 0);
+    checkBusyPoll(50, false);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_PREFER, 1), 0);
+    checkBusyPoll(50, true);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, 70), 0);
+    checkBusyPoll(70, true);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_PREFER, 0), 0);
+    checkBusyPoll(70, false);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_PREFER, 1), 0);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, 0), 0);
+    checkBusyPoll(0, false); /* also what it would prefer */
+}
+
+/* … and a ring works as ever, with it and after it. */
 CASE(ring, busyPollingIsGivenBack)
 {
     if (!hasFeature(FASTRING_FEATURE_NAPI))

@@ -287,6 +287,104 @@ CASE(run, leavesATimeStampForEach)
     ck_assert_int_eq(scene.ours.err, 0);
 }
 
+/* ---- … and set later, when bursts have gone out together ---- */
+
+enum
+{
+    LATE = 20, /* datagrams of a burst that goes together */
+};
+
+/* Bursts of some, which are sent together, to a peer that has them all. */
+static int openLate(struct sockaddr_in* theirs)
+{
+    openConnected(theirs);
+    for (uint32_t number = 0; number < 3 * LATE; number++) {
+        transmitTo(NULL, 0, 0, number, 100);
+        if (number % LATE == LATE - 1)
+            waitDrained(&scene.ours);
+    }
+    ck_assert_uint_le(readSocket(scene.ours.socket).sentOperations, 3 * 3);
+    for (uint32_t number = 0; number < 3 * LATE; number++)
+        expectDatagram(scene.peer, 0, number, 100);
+    return GetFastSocketHandle(scene.ours.socket);
+}
+
+/* Few, and as many as go together. */
+static uint32_t transmitLate(int round)
+{
+    uint32_t count = round == 0 ? 4 : LATE;
+    for (uint32_t number = 0; number < count; number++)
+        transmitTo(NULL, 0, 0, number, 100);
+    return count;
+}
+
+/* §2.4 options of the descriptor: UDP_SEGMENT cuts what is sent from then on */
+CASE_ROUNDS(run, isCutFromThenOn, 2)
+{
+    struct sockaddr_in theirs;
+    uint8_t wanted[100];
+    int handle = openLate(&theirs);
+    ck_assert_int_eq(setsockopt(handle, IPPROTO_UDP, UDP_SEGMENT, &(int){10}, sizeof(int)), 0);
+    uint32_t count = transmitLate(round);
+    waitDrained(&scene.ours);
+    for (uint32_t number = 0; number < count; number++) {
+        fill(wanted, sizeof(wanted), 0, number);
+        for (size_t place = 0; place < sizeof(wanted); place += 10) {
+            uint8_t data[128];
+            ck_assert_int_eq(recv(scene.peer, data, sizeof(data), MSG_DONTWAIT), 10);
+            ck_assert_mem_eq(data, wanted + place, 10);
+        }
+    }
+    expectNothing(scene.peer);
+}
+
+/* §2.4 options of the descriptor: what goes out under UDP_CORK is one datagram */
+CASE_ROUNDS(run, isCorkedFromThenOn, 2)
+{
+    struct sockaddr_in theirs;
+    uint8_t wanted[LATE * 100];
+    uint8_t data[LATE * 100 + 1];
+    int handle = openLate(&theirs);
+    ck_assert_int_eq(setsockopt(handle, IPPROTO_UDP, UDP_CORK, &(int){1}, sizeof(int)), 0);
+    uint32_t count = transmitLate(round);
+    waitDrained(&scene.ours);
+    expectNothing(scene.peer);
+    ck_assert_int_eq(setsockopt(handle, IPPROTO_UDP, UDP_CORK, &(int){0}, sizeof(int)), 0);
+    for (uint32_t number = 0; number < count; number++)
+        fill(wanted + (size_t)number * 100, 100, 0, number);
+    ck_assert_int_eq(recv(scene.peer, data, sizeof(data), MSG_DONTWAIT), (int)count * 100);
+    ck_assert_mem_eq(data, wanted, (size_t)count * 100);
+    expectNothing(scene.peer);
+}
+
+static uint32_t countStamps(int handle)
+{
+    uint32_t count = 0;
+    uint8_t control[512];
+    struct msghdr message = {.msg_control = control, .msg_controllen = sizeof(control)};
+    while (recvmsg(handle, &message, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0) {
+        message.msg_controllen = sizeof(control);
+        count++;
+    }
+    return count;
+}
+
+/* §2.4 options of the descriptor: each datagram has its time stamp from then on */
+CASE_ROUNDS(run, isStampedFromThenOn, 2)
+{
+    struct sockaddr_in theirs;
+    int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE |
+                SOF_TIMESTAMPING_OPT_TSONLY;
+    int handle = openLate(&theirs);
+    ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)), 0);
+    uint32_t count = transmitLate(round);
+    waitDrained(&scene.ours);
+    ck_assert_uint_eq(countStamps(handle), count);
+    for (uint32_t number = 0; number < count; number++)
+        expectDatagram(scene.peer, 0, number, 100);
+    ck_assert_int_eq(scene.ours.err, 0);
+}
+
 /* ---- what a path takes ---- */
 
 static void setMtu(int mtu)

@@ -1,27 +1,60 @@
 /*
  * What sockets cost that do nothing: their memory, and the instructions that make and release them.
  *
- * usage: sockets idle COUNT      bytes of each: just made, and once it has echoed
+ * usage: sockets idle COUNT      bytes of each: just made; and when all have echoed at once, and
+ *                                there was nothing to do for a while
  *        sockets release COUNT   parts for callgrind: making them, an echo of each, and releasing
  *                                them all at once; and the system calls of the first and the last
  */
 #include "counted.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum
 {
-    BUFFERS = 256,
+    BUFFERS = 64, /* so that the first connections use each */
     LENGTH = 2048,
-    TOGETHER = 64, /* connections that talk in a turn, however many there are */
-    SPARE = 64,    /* descriptors that are no connection's */
+    TOGETHER = 64,    /* connections that talk in a turn, however many there are */
+    SPARE = 64,       /* descriptors that are no connection's */
+    REST_TURNS = 200, /* with nothing to do */
+    REST_NS = 100000000,
 };
+
+/* ---- time, which passes here when it is to ---- */
+
+static int64_t passed; /* more than it is, in nanoseconds */
+
+typedef int (*GetTime)(clockid_t, struct timespec*);
+
+int clock_gettime(clockid_t clock, struct timespec* now)
+{
+    static GetTime real; /* ISO C knows no functions behind void* */
+    if (real == NULL)
+        real = __extension__(GetTime) dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    int64_t nanoseconds = now->tv_nsec + passed;
+    now->tv_sec += nanoseconds / 1000000000;
+    now->tv_nsec = nanoseconds % 1000000000;
+    return result;
+}
+
+static void rest(void)
+{
+    for (int turn = 0; turn < REST_TURNS; turn++) {
+        passed += REST_NS;
+        runTurn(0);
+    }
+}
+
+/* ---- connections ---- */
 
 static uint8_t data[SMALL];
 
@@ -40,11 +73,11 @@ static void echo(struct FastSocket* socket, int event, int parameter)
     world.messages++;
 }
 
-/* Each connection of a range echoes once, and is idle again. */
-static void echoOnce(size_t from, size_t to)
+/* Each connection of a range echoes once, so many at a time. */
+static void echoOnce(size_t from, size_t to, size_t together)
 {
-    for (; from < to; from += TOGETHER) {
-        size_t end = from + TOGETHER < to ? from + TOGETHER : to;
+    for (; from < to; from += together) {
+        size_t end = from + together < to ? from + together : to;
         for (size_t index = from; index < end; index++)
             writeAll(world.connections[index].client, data, SMALL);
         runUntil(world.messages + (end - from));
@@ -68,12 +101,15 @@ static void runIdle(size_t count)
     size_t all = atMost(count + TOGETHER);
     openWorld(all, BUFFERS, LENGTH);
     connectAll(TOGETHER, echo);
-    echoOnce(0, TOGETHER);
+    for (int round = 0; round < 4; round++)
+        echoOnce(0, TOGETHER, TOGETHER);
+    rest();
     count = all - TOGETHER;
     int64_t before = memoryNow().bytes;
     connectAll(all, echo);
     int64_t made = memoryNow().bytes;
-    echoOnce(TOGETHER, all);
+    echoOnce(TOGETHER, all, all);
+    rest();
     int64_t echoed = memoryNow().bytes;
     printf("part idle count %zu made %lld echoed %lld\n", count, (long long)(made - before),
            (long long)(echoed - before));
@@ -106,7 +142,7 @@ static void runRelease(size_t count)
     connectAll(count, echo);
     mark();
     printPart("make");
-    echoOnce(0, count);
+    echoOnce(0, count, TOGETHER);
     printPart("echo");
     mark();
     beginCalls();

@@ -165,6 +165,15 @@ const struct io_uring_buf* simulatedTakeBuffer(struct Simulated* kernel, uint16_
     return &found->entries[found->head++ & (found->count - 1)];
 }
 
+static int setBusyPoll(struct FastEngine* engine, uint32_t microseconds, bool prefer)
+{
+    struct Simulated* kernel = simulated(engine);
+    kernel->polls++;
+    kernel->pollMicroseconds = microseconds;
+    kernel->pollPrefers = prefer;
+    return kernel->polling;
+}
+
 static void prepareWake(struct FastEngine* engine, struct io_uring_sqe* submission)
 {
     (void)engine;
@@ -203,6 +212,7 @@ static const struct FastEngineFunctions functions = {
     .registerBuffers = registerBuffers,
     .unregisterBuffers = unregisterBuffers,
     .countTakenBuffers = countTakenBuffers,
+    .setBusyPoll = setBusyPoll,
     .prepareWake = prepareWake,
     .wake = wake,
     .getHandle = getHandle,

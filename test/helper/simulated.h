@@ -43,10 +43,14 @@ struct Simulated
     bool (*enter)(struct Simulated* kernel, const struct io_uring_sqe* entry);
 
     int registration; /* what registerBuffers gives, 0 at first */
+    int polling;      /* what setBusyPoll gives, 0 at first */
 
     /* To be read. */
     unsigned entered; /* entries so far */
     int64_t timeout;  /* of the last enter */
+    unsigned polls;   /* calls of setBusyPoll so far, and what the last one said */
+    uint32_t pollMicroseconds;
+    bool pollPrefers;
     bool closed;
     bool destroyed; /* the ring is gone: the memory is the test's again */
 

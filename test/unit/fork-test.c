@@ -18,6 +18,18 @@ enum
 static struct FastBufferPool* pool;
 static struct FastBuffer* buffer;
 
+/* Of a mutex that a thread of the parent's may have locked it is undefined what that does. */
+static int destroyed;
+
+int __real_pthread_mutex_destroy(pthread_mutex_t* mutex);
+int __wrap_pthread_mutex_destroy(pthread_mutex_t* mutex);
+
+int __wrap_pthread_mutex_destroy(pthread_mutex_t* mutex)
+{
+    destroyed++;
+    return __real_pthread_mutex_destroy(mutex);
+}
+
 static void openPool(struct FastRing* ring)
 {
     pool = CreateFastBufferPool(ring);
@@ -35,8 +47,9 @@ static void inChild(void (*function)(void))
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         alarm(PATIENCE);
+        destroyed = 0;
         function();
-        _exit(0);
+        _exit(destroyed);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
@@ -65,6 +78,27 @@ CASE(fork, passesByABusyPool)
     ck_assert_int_eq(pthread_mutex_lock(&pool->lock), 0);
     inChild(useAll);
     ck_assert_int_eq(pthread_mutex_unlock(&pool->lock), 0);
+    destroyed = 0;
+    useAll();
+    ck_assert_int_eq(destroyed, 1);
+}
+
+/* A child's own pool is its own. */
+static void useOwn(void)
+{
+    pool = CreateFastBufferPool(NULL);
+    ck_assert_ptr_nonnull(pool);
+    ReleaseFastBufferPool(pool);
+    ck_assert_int_eq(destroyed, 1);
+    destroyed = 0;
+}
+
+CASE(fork, endsAChildsOwnPool)
+{
+    openPool(NULL);
+    struct FastBufferPool* before = pool;
+    inChild(useOwn);
+    pool = before;
     useAll();
 }
 
@@ -130,6 +164,27 @@ CASE_ROUNDS(fork, passesByABusyRing, 2)
     ReleaseFastBuffer(buffer);
     ck_assert(!forks);
     ReleaseFastBuffer(other);
+    destroyed = 0;
     ReleaseFastBufferPool(pool);
     ReleaseFastRing(ring);
+    ck_assert_int_eq(destroyed, 3); /* of the pool, of its tie to the ring, and of the ring */
+}
+
+static void releaseBoth(void)
+{
+    ReleaseFastBuffer(buffer);
+    ReleaseFastBufferPool(pool);
+}
+
+/* A pool that its ring has left is forgotten in the child, too. */
+CASE(fork, endsAPoolWithoutItsRing)
+{
+    struct FastRing* ring = FastRingCreateOn(simulatedOpen(&kernel));
+    ck_assert_ptr_nonnull(ring);
+    openPool(ring);
+    ReleaseFastRing(ring);
+    inChild(releaseBoth);
+    destroyed = 0;
+    releaseBoth();
+    ck_assert_int_eq(destroyed, 2);
 }

@@ -185,3 +185,76 @@ CASE(ringSimulated, reportsADeadEngine)
     ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), -ENODEV);
     kernel.refuse = NULL;
 }
+
+/* ---- options that are the engine's ---- */
+
+static void setRingOption(int option, uint64_t value)
+{
+    ck_assert_int_eq(SetFastRingOption(ring, option, value), 0);
+}
+
+static void expectPolling(unsigned calls, uint32_t microseconds, bool prefers)
+{
+    ck_assert_uint_eq(kernel.polls, calls);
+    ck_assert_uint_eq(kernel.pollMicroseconds, microseconds);
+    ck_assert_int_eq(kernel.pollPrefers, prefers);
+}
+
+/* §2.8 busy polling: each change is told to the engine at once, with what the other option is */
+CASE(ringSimulated, hasTheEngineBusyPoll)
+{
+    kernel.base.features |= FASTRING_FEATURE_NAPI;
+    setRingOption(FASTRING_OPTION_NAPI_BUSY_POLL, 50);
+    expectPolling(1, 50, false);
+    setRingOption(FASTRING_OPTION_NAPI_PREFER, 1);
+    expectPolling(2, 50, true);
+    setRingOption(FASTRING_OPTION_NAPI_BUSY_POLL, 1000000);
+    expectPolling(3, 1000000, true);
+    setRingOption(FASTRING_OPTION_NAPI_PREFER, 0);
+    expectPolling(4, 1000000, false);
+    setRingOption(FASTRING_OPTION_NAPI_PREFER, 1);
+    setRingOption(FASTRING_OPTION_NAPI_BUSY_POLL, 0);
+    expectPolling(6, 0, true);
+}
+
+/* … and one that the engine refuses is none. */
+CASE(ringSimulated, keepsWhatTheEngineRefuses)
+{
+    uint64_t value = 0;
+    kernel.base.features |= FASTRING_FEATURE_NAPI;
+    setRingOption(FASTRING_OPTION_NAPI_BUSY_POLL, 50);
+    kernel.polling = -ENOMEM;
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, 70), -ENOMEM);
+    ck_assert_int_eq(GetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, &value), 0);
+    ck_assert_uint_eq(value, 50);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_PREFER, 1), -ENOMEM);
+    ck_assert_int_eq(GetFastRingOption(ring, FASTRING_OPTION_NAPI_PREFER, &value), 0);
+    ck_assert_uint_eq(value, 0);
+    kernel.polling = 0;
+    setRingOption(FASTRING_OPTION_NAPI_BUSY_POLL, 60);
+    expectPolling(4, 60, false);
+}
+
+/* … nor is an engine asked that knows nothing of it. */
+CASE(ringSimulated, asksNoEngineWithoutBusyPolling)
+{
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_BUSY_POLL, 50), -EOPNOTSUPP);
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_NAPI_PREFER, 1), -EOPNOTSUPP);
+    setRingOption(FASTRING_OPTION_NAPI_BUSY_POLL, 0);
+    setRingOption(FASTRING_OPTION_NAPI_PREFER, 0);
+    expectPolling(0, 0, false);
+}
+
+/* §2.8 minimum wait: for as many as a turn handles, whichever of the two is set first */
+CASE_ROUNDS(ringSimulated, tellsTheEngineTheMinimum, 2)
+{
+    kernel.base.features |= FASTRING_FEATURE_MINIMUM_WAIT;
+    if (round == 0)
+        setRingOption(FASTRING_OPTION_TURN_LIMIT, 7);
+    setRingOption(FASTRING_OPTION_MINIMUM_WAIT, 300);
+    ck_assert_uint_eq(kernel.base.minimum.microseconds, 300);
+    setRingOption(FASTRING_OPTION_TURN_LIMIT, 7);
+    ck_assert_uint_eq(kernel.base.minimum.count, 7);
+    setRingOption(FASTRING_OPTION_MINIMUM_WAIT, 0);
+    ck_assert_uint_eq(kernel.base.minimum.microseconds, 0);
+}

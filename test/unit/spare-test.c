@@ -239,24 +239,76 @@ CASE(spare, releasesInOrderWithoutMemory)
     openStream(0);
 }
 
-/* As many are kept as were taken between two looks; a surplus is given up bit by bit. */
+enum
+{
+    MANY = 200
+};
+
+/* A burst that needs so many at once. */
+static void takeAndGive(int count)
+{
+    static struct FastSpare* taken[MANY];
+    for (int index = 0; index < count; index++)
+        taken[index] = FastRingTakeSpare(ring, NULL);
+    for (int index = 0; index < count; index++)
+        FastRingGiveSpare(ring, taken[index]);
+}
+
+/* As many are kept as were taken between two looks; a surplus is given up bit by bit, and less
+ * slowly where none was taken. */
 CASE(spare, keepsWhatWasNeededLately)
 {
-    enum
-    {
-        MANY = 200
-    };
-    static struct FastSpare* taken[MANY];
     openStream(0);
-    for (int index = 0; index < MANY; index++)
-        taken[index] = FastRingTakeSpare(ring, NULL);
-    for (int index = 0; index < MANY; index++)
-        FastRingGiveSpare(ring, taken[index]);
+    takeAndGive(MANY);
     FastRingLookAtSpares(ring);
     ck_assert_uint_eq(ring->spares.count, MANY);
+    takeAndGive(1);
     FastRingLookAtSpares(ring);
     ck_assert_uint_lt(ring->spares.count, MANY);
-    for (int look = 0; look < 100; look++)
+    ck_assert_uint_gt(ring->spares.count, MANY * 3 / 4);
+    uint32_t before = ring->spares.count - FAST_SPARE_FEW;
+    FastRingLookAtSpares(ring);
+    ck_assert_uint_eq(ring->spares.count, FAST_SPARE_FEW + before / 2);
+    for (int look = 0; look < 10; look++)
         FastRingLookAtSpares(ring);
-    ck_assert_uint_le(ring->spares.count, 16);
+    ck_assert_uint_eq(ring->spares.count, FAST_SPARE_FEW);
+}
+
+/* What nobody uses goes when the ring rests, though nothing is in the row. */
+CASE(spare, comesHomeAfterABurst)
+{
+    openStream(0);
+    takeAndGive(MANY);
+    ck_assert_ptr_null(ring->spares.row);
+    run();
+    ck_assert_uint_eq(ring->spares.count, MANY);
+    for (int time = 0; time < 2; time++)
+        rest();
+    ck_assert_uint_eq(ring->spares.count, FAST_SPARE_FEW);
+}
+
+/* … and then there is nothing to look at any more. */
+CASE(spare, restsWithAFew)
+{
+    openStream(0);
+    takeAndGive(FAST_SPARE_FEW);
+    uint32_t before = ring->spares.idles;
+    run();
+    ck_assert_uint_eq(ring->spares.idles, before);
+    ck_assert_uint_eq(ring->spares.count, FAST_SPARE_FEW);
+}
+
+/* A ring that needs as many again and again allocates none, however it rests in between. */
+CASE(spare, keepsWhatIsNeededAgain)
+{
+    openStream(0);
+    takeAndGive(MANY);
+    forgetCalls(&blocks);
+    for (int round = 0; round < 20; round++) {
+        for (int turn = 0; turn < FAST_SPARE_IDLES / 4; turn++)
+            run();
+        takeAndGive(MANY);
+    }
+    ck_assert_int_eq(countCalls(&blocks), 0);
+    ck_assert_uint_eq(ring->spares.count, MANY);
 }
