@@ -31,8 +31,8 @@ def exchange(port):
 
 
 def serve(executable, environment, prefix=()):
-    process = subprocess.Popen([*prefix, executable], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               text=True, env=environment)
+    process = subprocess.Popen([*prefix, executable], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True, env=environment)
     try:
         port = int(re.match(r'listening on port (\d+)', readLine(process.stdout)).group(1))
         for _ in range(3):

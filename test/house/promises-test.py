@@ -67,13 +67,14 @@ def textOf(comment):
 
 
 class EpollSuite:
-    """What the suite «epoll» runs again: the programs of whole folders, and others by their names."""
+    """What the suite «epoll» runs again: programs of whole folders, and others by their names."""
 
     SKIPS = re.compile(r'\bneedUring\(\)|\bskipTest\("[^"]*zero copy')
 
     def __init__(self, test):
         text = (test / 'epoll' / 'meson.build').read_text()
-        self.folders = re.findall(r"^foreach \w+, \w+ : (\w+)_programs\n    test\('epoll/", text, re.M)
+        self.folders = re.findall(r"^foreach \w+, \w+ : (\w+)_programs\n    test\('epoll/", text,
+                                  re.M)
         self.names = re.findall(r"^ *test\('epoll/(\w+)', python3", text, re.M)
         for words in re.findall(r"^epoll_house = \[(.*?)\]", text, re.M | re.S):
             self.names += re.findall(r"'([\w-]+)'", words)
@@ -237,7 +238,8 @@ PLANTS = {
                       'above no test'),
     'otherGrammar': ('§2.3 res 0: nothing', 'res 0 of §2.3: nothing', 'not «§2.3 name'),
     'noWording': ('§2.3 res 0: nothing', '§2.3 res 0', 'not «§2.3 name'),
-    'onlyOnUring': ('CASE_ROUNDS(some, two, 3)\n{', 'CASE_ROUNDS(some, two, 3)\n{\n    needUring();',
+    'onlyOnUring': ('CASE_ROUNDS(some, two, 3)\n{',
+                    'CASE_ROUNDS(some, two, 3)\n{\n    needUring();',
                     'res 0: no test on epoll'),
     'onlyWithoutCopy': ('CASE_ROUNDS(some, two, 3)\n{',
                         'CASE_ROUNDS(some, two, 3)\n{\n    skipTest("no zero copy");',

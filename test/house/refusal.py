@@ -7,11 +7,11 @@ usage: refusal.py               ends with 77 and tells the reason where no ring 
                                 had
        refusal.py [--tap] [WAY] COMMAND...
                                 runs a command that gets none, nor do its children; WAY is
-           setup, enter, register   one call of io_uring's three is refused; «setup» if none is named
-           all                      each of them, as by the default profiles of Docker and containerd
-           memlock                  no memory may be locked, which some kernels charge rings to
-           switch                   kernel.io_uring_disabled is 2 while the command runs, as an
-                                    ordinary user: for the whole machine, so never beside other tests
+           setup, enter, register  one call of io_uring's three is refused; «setup» if none is named
+           all                     each of them, as by the default profiles of Docker and containerd
+           memlock                 no memory may be locked, which some kernels charge rings to
+           switch                  kernel.io_uring_disabled is 2 while the command runs, as an
+                                   ordinary user: of the whole machine, so not beside other tests
        With --tap the command's results are TAP, and a way that can't be had here is a skip.
 """
 
@@ -82,8 +82,8 @@ def imposeMemlock():
 
 
 def imposeSwitch(command):
-    """On for the whole machine until the command ends, which a child of ours becomes, as an ordinary
-    user; this process takes it back."""
+    """On for the whole machine until the command ends, which a child of ours becomes, as an
+    ordinary user; this process takes it back."""
     before = SWITCH.read_text()
     SWITCH.write_text('2\n')
     ordinary = os.fork()
