@@ -1,11 +1,14 @@
 /*
  * fastsocket-probe: what this machine offers libfastsocket.
  *
- * It makes a ring as any program would and asks it what was found; then it reads the limits that bound
- * such programs. Both are collected in a report, which is printed as text or as JSON. When no ring can
- * be made, the report says what refused it as far as a program can see, and what to do.
+ * It asks for a ring on io_uring and for no other; then it makes one as any program would, which tells
+ * the engine that programs get and what that can; then it reads the limits that bound such programs.
+ * All is collected in a report, which is printed as text or as JSON. When io_uring is refused, the
+ * report says by what, as far as a program can see, and what to do.
  *
- * Exit status: 0 io_uring works; 1 it is refused; 2 wrong arguments, or the output can't be written.
+ * Exit status: 0 io_uring works; 1 it is refused; 2 wrong arguments, or the output can't be written. So
+ * it was when there was no other engine, and scripts that ask for io_uring rely on it; which engine a
+ * program gets is told by the output.
  */
 #define _GNU_SOURCE
 
@@ -58,6 +61,11 @@ struct Feature
     const char* instead; /* without it */
 };
 
+/* An engine without rings of the kernel's has no use for these. */
+static const uint64_t ofRings = FASTRING_FEATURE_COOP_TASKRUN | FASTRING_FEATURE_SINGLE_ISSUER |
+                                FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_ZERO_COPY_REPORT |
+                                FASTRING_FEATURE_NO_SQARRAY | FASTRING_FEATURE_NO_IOWAIT;
+
 static const struct Feature features[] = {
     {FASTRING_FEATURE_COOP_TASKRUN, "COOP_TASKRUN", "5.19",
      "completions don't interrupt the program", "completions interrupt the program"},
@@ -88,7 +96,7 @@ static const struct Feature features[] = {
     {FASTRING_FEATURE_NO_IOWAIT, "NO_IOWAIT", "6.15",
      "an idle loop doesn't count as waiting for a disk", "an idle loop shows as iowait in statistics"},
     {FASTRING_FEATURE_RECEIVE_CAP, "RECEIVE_CAP", "6.17",
-     "the kernel ends a receive at the socket's limit", "the library cancels a receive at the limit"},
+     "a receive ends by itself at the socket's limit", "the library cancels a receive at the limit"},
     {FASTRING_FEATURE_WRITE_NO_SIGNAL, "WRITE_NO_SIGNAL", "6.18",
      "writes to pipes raise no SIGPIPE", "SIGPIPE is blocked while the kernel writes to a pipe"},
 };
@@ -101,7 +109,7 @@ enum
 enum FeatureState
 {
     FEATURE_USED,
-    FEATURE_UNNEEDED, /* there is something better */
+    FEATURE_UNNEEDED, /* there is something better, or no use for it */
     FEATURE_ABSENT,
     FEATURE_UNKNOWN, /* no ring to ask */
 };
@@ -132,9 +140,13 @@ enum
 struct Report
 {
     struct utsname system;
-    int error; /* why there is no ring, or 0 */
-    uint64_t features;
-    const char* masked; /* FASTSOCKET_FEATURES_OFF */
+    int error;                /* why there is no ring on io_uring, or 0 */
+    const char* engine;       /* what a program gets; NULL: no ring */
+    int engineError;          /* why none */
+    uint64_t features;        /* of that engine */
+    const char* wanted;       /* FASTSOCKET_ENGINE */
+    const char* masked;       /* FASTSOCKET_FEATURES_OFF */
+    char choice[TEXT_LENGTH]; /* why that engine */
     char reason[TEXT_LENGTH];
     char advice[TEXT_LENGTH];
     struct Limit limits[LIMIT_COUNT];
@@ -210,24 +222,32 @@ static bool chargesRings(void)
     return charged;
 }
 
-static void addMemlock(struct Limit* limit, bool refused)
+static bool isOnEpoll(const struct Report* report)
+{
+    return report->engine != NULL && strcmp(report->engine, "epoll") == 0;
+}
+
+static void addMemlock(struct Limit* limit, const struct Report* report)
 {
     uint64_t hard;
     bool exempt = readStatus("CapEff", 16, 0) >> CAPABILITY_IPC_LOCK & 1;
+    bool unneeded = isOnEpoll(report) && report->error != ENOMEM;
     limit->name = "memlock";
     limit->numeric = true;
     limit->value = softLimit(RLIMIT_MEMLOCK, &hard);
-    limit->good = exempt || limit->value >= memlockEnough;
-    if (exempt)
+    limit->good = exempt || unneeded || limit->value >= memlockEnough;
+    if (unneeded)
+        describe(limit->meaning, "for io_uring alone: the engine epoll locks no memory");
+    else if (exempt)
         describe(limit->meaning, "does not bind this process, which has CAP_IPC_LOCK");
     else if (limit->value == RLIM_INFINITY)
         describe(limit->meaning, "zero copy, and rings where the kernel charges them, may take what memory there is");
-    else if (refused)
+    else if (report->error != 0)
         describe(limit->meaning, "bytes for zero copy under way, of all processes of the user together, and for rings "
                                  "where the kernel charges them");
     else if (chargesRings())
         describe(limit->meaning, "bytes for rings and for zero copy under way, of all processes of the user "
-                                 "together; beyond it rings are made smaller or refused (ENOMEM), and sends are copied");
+                                 "together; beyond it rings are made smaller, or on epoll, and sends are copied");
     else
         describe(limit->meaning, "bytes for zero copy under way, of all processes of the user together; beyond it "
                                  "sends are copied; this kernel doesn't charge rings to it");
@@ -382,15 +402,67 @@ static void explainRefusal(struct Report* report)
     }
 }
 
+/* ---- the engines ---- */
+
+static void setEngine(const char* name)
+{
+    if (name != NULL)
+        setenv("FASTSOCKET_ENGINE", name, 1);
+    else
+        unsetenv("FASTSOCKET_ENGINE");
+}
+
+/* Why there is no ring on io_uring, or 0. A probe that has more rights than its caller is not heard, and
+ * gets what is taken where io_uring is refused. */
+static int tryRings(void)
+{
+    setEngine("io_uring");
+    struct FastRing* ring = CreateFastRing(0);
+    int error = ring == NULL ? errno : 0;
+    if (error == 0 && strcmp(GetFastRingEngine(ring), "io_uring") != 0)
+        error = EPERM;
+    ReleaseFastRing(ring);
+    return error;
+}
+
+/* What a program gets that is started as the probe was. */
+static void tryProgram(struct Report* report)
+{
+    setEngine(report->wanted);
+    struct FastRing* ring = CreateFastRing(0);
+    report->engineError = ring == NULL ? errno : 0;
+    report->engine = GetFastRingEngine(ring);
+    report->features = GetFastRingFeatures(ring);
+    ReleaseFastRing(ring);
+}
+
+static void explainChoice(struct Report* report)
+{
+    bool any = report->wanted == NULL || report->wanted[0] == '\0';
+    if (report->engine == NULL && report->engineError == EINVAL)
+        describe(report->choice, "FASTSOCKET_ENGINE=%s names no engine; io_uring and epoll are known", report->wanted);
+    else if (report->engine == NULL && !any && (isRefusal(report->engineError) || report->engineError == ENOMEM))
+        describe(report->choice, "FASTSOCKET_ENGINE=%s asks for io_uring alone", report->wanted);
+    else if (report->engine == NULL)
+        describe(report->choice, "%s (%s)", strerrorname_np(report->engineError), strerror(report->engineError));
+    else if (!any)
+        describe(report->choice, "FASTSOCKET_ENGINE=%s asks for it", report->wanted);
+    else if (report->error == 0)
+        describe(report->choice, "the system allows it");
+    else
+        describe(report->choice, "io_uring is refused");
+}
+
 static void collect(struct Report* report)
 {
-    struct FastRing* ring = CreateFastRing(0);
-    report->error = ring == NULL ? errno : 0;
-    report->features = GetFastRingFeatures(ring);
+    const char* wanted = getenv("FASTSOCKET_ENGINE");
+    report->wanted = wanted != NULL ? strdup(wanted) : NULL; /* setenv takes the other away */
     report->masked = getenv("FASTSOCKET_FEATURES_OFF");
-    ReleaseFastRing(ring);
+    report->error = tryRings();
+    tryProgram(report);
+    explainChoice(report);
     (void)uname(&report->system);
-    addMemlock(&report->limits[LIMIT_MEMLOCK], report->error != 0);
+    addMemlock(&report->limits[LIMIT_MEMLOCK], report);
     addNofile(&report->limits[LIMIT_NOFILE]);
     addDisabled(&report->limits[LIMIT_DISABLED]);
     addSeccomp(&report->limits[LIMIT_SECCOMP], report->error == EPERM || report->error == ENOSYS);
@@ -402,10 +474,12 @@ static void collect(struct Report* report)
 
 static enum FeatureState stateOf(const struct Report* report, const struct Feature* feature)
 {
-    if (report->error != 0)
+    if (report->engine == NULL)
         return FEATURE_UNKNOWN;
     if (report->features & feature->bit)
         return FEATURE_USED;
+    if (isOnEpoll(report) && ofRings & feature->bit)
+        return FEATURE_UNNEEDED;
     if (feature->bit == FASTRING_FEATURE_COOP_TASKRUN &&
         report->features & FASTRING_FEATURE_DEFER_TASKRUN)
         return FEATURE_UNNEEDED;
@@ -432,6 +506,8 @@ static void printFeature(const struct Report* report, const struct Feature* feat
     printf("  %-8s  %-17s  %-5s  ", stateNames[state], feature->name, feature->kernel);
     if (state == FEATURE_ABSENT)
         printf("instead: %s\n", feature->instead);
+    else if (state == FEATURE_UNNEEDED && isOnEpoll(report))
+        printf("epoll has no use for it\n");
     else if (state == FEATURE_UNNEEDED)
         printf("DEFER_TASKRUN does more\n");
     else
@@ -442,14 +518,19 @@ static void printText(const struct Report* report)
 {
     printf("libfastsocket %s on %s %s, %s\n\n", GetFastSocketVersion(), report->system.sysname,
            report->system.release, report->system.machine);
+    if (report->engine != NULL)
+        printf("Programs run on %s: %s.\n\n", report->engine, report->choice);
+    else
+        printf("Programs get no ring: %s.\n\n", report->choice);
     if (report->error == 0)
         printf("io_uring works.\n");
     else
         printf("io_uring is refused: %s (%s).\n  Why: %s\n  What to do: %s\n", strerrorname_np(report->error),
                strerror(report->error), report->reason, report->advice);
 
-    if (report->error == 0) {
-        printf("\nFeatures, and the kernel they came with\n");
+    if (report->engine != NULL) {
+        printf(isOnEpoll(report) ? "\nFeatures of epoll, and the kernel whose io_uring has them\n"
+                                 : "\nFeatures, and the kernel they came with\n");
         if (report->masked != NULL)
             printf("  (FASTSOCKET_FEATURES_OFF=%s hides some)\n", report->masked);
         for (int index = 0; index < FEATURE_COUNT; index++)
@@ -528,6 +609,12 @@ static void printJson(const struct Report* report)
     printMember("kernel", report->system.release);
     printf(",\n  ");
     printMember("machine", report->system.machine);
+    printf(",\n  ");
+    printMember("engine", report->engine);
+    printf(",\n  ");
+    printMember("choice", report->choice);
+    printf(",\n  ");
+    printMember("wanted", report->wanted);
     printf(",\n  \"works\": %s,\n  ", report->error == 0 ? "true" : "false");
     printMember("error", report->error == 0 ? NULL : strerrorname_np(report->error));
     printf(",\n  ");
@@ -554,7 +641,8 @@ static void printJson(const struct Report* report)
 static int usage(FILE* file)
 {
     fprintf(file, "usage: fastsocket-probe [--json | --help | --version]\n"
-                  "Tells what this machine offers libfastsocket: io_uring and its features, and limits.\n"
+                  "Tells what this machine offers libfastsocket: the engine that a program gets and why,\n"
+                  "io_uring or what refuses it, features, and limits.\n"
                   "  --json     the same for programs\n"
                   "Exit status: 0 io_uring works; 1 it is refused; 2 wrong arguments, or no output.\n");
     return file == stdout ? 0 : EXIT_USAGE;

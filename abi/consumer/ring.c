@@ -78,6 +78,8 @@ static void askElsewhere(void* closure)
     CHECK(GetFastRingInterval(ring) == -EPERM);
     CHECK(GetFastRingPending(ring) == 0);
     CHECK(GetFastRingFeatures(ring) != 0);
+    CHECK(strcmp(GetFastRingEngine(ring), "io_uring") == 0 ||
+          strcmp(GetFastRingEngine(ring), "epoll") == 0);
     CHECK(SetFastRingOption(ring, FASTRING_OPTION_SPIN, 1) == -EPERM);
     CHECK(GetFastRingOption(ring, FASTRING_OPTION_SPIN, &value) == -EPERM && value == 77);
     CHECK(GetFastRingStatistics(ring, &statistics, sizeof(statistics)) == -EPERM);
@@ -95,6 +97,7 @@ void useRing(void)
     CHECK(GetFastRingInterval(NULL) == -EINVAL);
     CHECK(GetFastRingPending(NULL) == 0);
     CHECK(GetFastRingFeatures(NULL) == 0);
+    CHECK(GetFastRingEngine(NULL) == NULL);
     CHECK(IsFastRingThread(NULL) == 0);
 
     struct FastRing* ring = CreateFastRing(100);

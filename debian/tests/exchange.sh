@@ -7,9 +7,6 @@ work=$(mktemp -d "${AUTOPKGTEST_TMP:-/tmp}/exchange.XXXXXX")
 server=
 trap 'kill $server 2>/dev/null || true; rm -rf "$work"' EXIT
 
-# It asks the kernel, not the library, whose faults must not be skips; 77 is «skipped».
-python3 "$(dirname "$0")/../../test/house/refusal.py"
-
 # exchange SERVER... : CLIENT... - the server is told an address and a port, and tells the one it got; the
 # client's last word is put together with that port. 4 MiB go and come back; the server's end is orderly.
 exchange()

@@ -1,8 +1,8 @@
 /*
  * Ring/FastRing.h: the event loop of libfastsocket.
  *
- * A ring is an event loop on one io_uring. It owns timeouts, watches on foreign descriptors, events
- * that other threads submit, raw operations ("descriptors") and the buffers that the kernel
+ * A ring is an event loop, on io_uring or epoll. It owns timeouts, watches on foreign descriptors,
+ * events that other threads submit, raw operations ("descriptors") and the buffers that the kernel
  * receives into. Sockets (Ring/FastSocket.h) live on a ring.
  *
  * Rules that hold for every function here, unless its own comment says otherwise:
@@ -58,10 +58,16 @@ struct FastRingBufferProvider;
  *            Halved, down to 64, while the kernel refuses the memory (which Linux 6.16 to 6.18
  *            charge to RLIMIT_MEMLOCK). It bounds only what enters the kernel at once, not the
  *            number of sockets or operations.
+ * Engine     io_uring. Where the system refuses that, or a part of it that is needed, epoll runs
+ *            the same operations by system calls, since 1.1: containers, sandboxes, the setting
+ *            kernel.io_uring_disabled, kernels before 6.1, a memory-lock limit that has no room for
+ *            a ring. The environment variable FASTSOCKET_ENGINE, "io_uring" or "epoll", asks for
+ *            that one alone. (Not in a program with more rights than its caller.)
  *
  * Thread:    any.
- * Returns:   the ring, or NULL with errno EINVAL (length), ENOMEM, EMFILE, ENFILE, or EPERM or
- *            ENOSYS where the system refuses io_uring, or one of its three system calls.
+ * Returns:   the ring, or NULL with errno EINVAL (length, or another word in FASTSOCKET_ENGINE),
+ *            ENOMEM, EMFILE, ENFILE; or, where io_uring alone is asked for, EPERM, EACCES or ENOSYS
+ *            if the system refuses it. Before 1.1 these came in any case.
  */
 struct FastRing* CreateFastRing(uint32_t length);
 
@@ -131,8 +137,8 @@ size_t GetFastRingPending(struct FastRing* ring);
  */
 int IsFastRingThread(struct FastRing* ring);
 
-/* What the running kernel offers, found by trying. Without a feature the library does the same work
- * in an older way. */
+/* What the ring's engine offers, which for io_uring is found by trying. Without a feature the
+ * library does the same work in an older way. The kernels are those whose io_uring brought them. */
 #define FASTRING_FEATURE_SINGLE_ISSUER      (UINT64_C(1) << 0)  /* kernel 6.0 */
 #define FASTRING_FEATURE_DEFER_TASKRUN      (UINT64_C(1) << 1)  /* 6.1 */
 #define FASTRING_FEATURE_COOP_TASKRUN       (UINT64_C(1) << 2)  /* 5.19 */
@@ -158,6 +164,16 @@ int IsFastRingThread(struct FastRing* ring);
  * Thread:    any.
  */
 uint64_t GetFastRingFeatures(struct FastRing* ring);
+
+/*
+ * Returns what runs this ring's operations: "io_uring", or "epoll" where the system refuses
+ * io_uring (or FASTSOCKET_ENGINE in the environment says so; see CreateFastRing). Everything else
+ * is the same on both, but for speed. The text is the library's, and stays; NULL for NULL.
+ *
+ * Thread:    any.
+ * Since:     1.1
+ */
+const char* GetFastRingEngine(struct FastRing* ring);
 
 /*
  * Options of a ring.
@@ -199,7 +215,7 @@ uint64_t GetFastRingFeatures(struct FastRing* ring);
  * value      see the option.
  *
  * Returns:   0, -EINVAL (value out of range), -ENOPROTOOPT (unknown option, so that newer programs
- *            can ask older libraries), -EOPNOTSUPP (not 0, and the kernel lacks the feature that
+ *            can ask older libraries), -EOPNOTSUPP (not 0, and the engine lacks the feature that
  *            the option needs), -ENOMEM (NAPI_BUSY_POLL, NAPI_PREFER), -EPERM, -ECANCELED. After
  *            an error the option is as it was.
  */
@@ -214,7 +230,7 @@ int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value);
 struct FastRingStatistics
 {
     uint64_t turns;            /* turns of the loop */
-    uint64_t systemCalls;      /* entries into the kernel by the loop */
+    uint64_t systemCalls;      /* system calls of the loop: with io_uring, its entries */
     uint64_t submissions;      /* operations given to the kernel */
     uint64_t completions;      /* completions handled */
     uint64_t overflows;        /* times the completion queue was found to have overflowed */
@@ -297,7 +313,10 @@ void* GetFastRingDescriptorData(struct FastRingDescriptor* descriptor, size_t* s
  *
  * Returns:   0, -EINVAL (NULL, or IOSQE_CQE_SKIP_SUCCESS, IOSQE_IO_DRAIN, IOSQE_IO_LINK or
  *            IOSQE_IO_HARDLINK set), -EBUSY (in flight already), -EPERM, -ECANCELED.
- *            An opcode that the kernel lacks completes with -EINVAL or -EOPNOTSUPP.
+ *            An opcode that the ring's engine lacks completes with -EINVAL or -EOPNOTSUPP. On
+ *            epoll there are NOP, SEND, SENDMSG, SEND_ZC, SENDMSG_ZC, RECV, RECVMSG, READ, READV,
+ *            WRITE, WRITEV, SPLICE, POLL_ADD, POLL_REMOVE, ACCEPT, CONNECT, SHUTDOWN, CLOSE and
+ *            ASYNC_CANCEL.
  */
 int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor);
 

@@ -22,6 +22,8 @@ struct FastEngine;
 
 struct FastEngineFunctions
 {
+    const char* name; /* for programs that ask */
+
     /*
      * Submits every reserved entry, then waits until a completion is there, timeout nanoseconds
      * have passed (0 = don't wait, negative = no limit) or a signal has come.
@@ -47,6 +49,10 @@ struct FastEngineFunctions
      * with FASTRING_FEATURE_NAPI, without which it may be NULL. Returns 0 or negative errno. */
     int (*setBusyPoll)(struct FastEngine* engine, uint32_t microseconds, bool prefer);
 
+    /* The descriptor of a reserved entry may be closed while the operation is in flight, which
+     * goes on all the same. NULL: that is so of every entry. */
+    void (*hold)(struct FastEngine* engine, const struct io_uring_sqe* submission);
+
     /* Fills an entry (but for user_data) that completes once after a wake, even an earlier one. */
     void (*prepareWake)(struct FastEngine* engine, struct io_uring_sqe* submission);
 
@@ -60,6 +66,9 @@ struct FastEngineFunctions
     /* Makes the handle unreadable after a turn, if it was ever asked for. What comes from now on
      * makes it readable; what came before shows in FastEngineHasMore. */
     void (*clearHandle)(struct FastEngine* engine);
+
+    /* System calls that the engine has made so far. NULL: one an enter. */
+    uint64_t (*countCalls)(const struct FastEngine* engine);
 
     /* ends every operation; no completion comes any more */
     void (*close)(struct FastEngine* engine);
@@ -79,6 +88,7 @@ struct FastEngine
     /* Every completion is made inside an enter of the thread's: it knows nothing of what was given
      * to the kernel after that began. */
     bool inside;
+    bool alert;   /* a receive in flight hears of all that a poll of the same file would */
     bool checked; /* valgrind watches: see checker.h */
     bool listens; /* and wants to hear what the kernel writes */
 
@@ -126,6 +136,13 @@ static inline struct io_uring_sqe* FastEngineReserve(struct FastEngine* engine)
     struct io_uring_sqe* entry = &engine->submission.entries[tail & engine->submission.mask];
     *entry = (struct io_uring_sqe){0};
     return entry;
+}
+
+/* What the entry is about may be closed while the operation is in flight. */
+static inline void FastEngineHold(struct FastEngine* engine, const struct io_uring_sqe* entry)
+{
+    if (engine->functions->hold != NULL)
+        engine->functions->hold(engine, entry);
 }
 
 /* Entries reserved and not yet consumed. */

@@ -1,12 +1,19 @@
 /*
  * Which engine a ring gets.
  *
- * Today there is one. Another is chosen here, and nothing above learns of it.
+ * io_uring, where the system lets us have it; else epoll, on which the same operations are run by
+ * system calls. Whoever names one in the environment gets that one or none.
  */
 #include "engine/open.h"
+#include "engine/epoll.h"
+#include "engine/soft.h"
 #include "engine/uring-open.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* What FASTSOCKET_FEATURES_OFF hides: asked at each opening, so that it holds for the engines that
  * follow. */
@@ -16,7 +23,56 @@ static uint64_t hiddenFeatures(void)
     return text != NULL ? strtoull(text, NULL, 0) : 0;
 }
 
+/* The kernel may charge rings to a limit, which allows not even the smallest then. */
+static bool isLimited(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* The smallest group of buffers, without which no socket receives, is charged to it, too: whether
+ * the ring has left so much. */
+static bool leavesRoom(struct FastEngine* engine)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void* memory = aligned_alloc(page, page);
+    if (memory == NULL)
+        return true; /* whoever needs some will hear of it */
+    int result = engine->functions->registerBuffers(engine, 0, memory,
+                                                    (uint32_t)(page / sizeof(struct io_uring_buf)));
+    if (result == 0)
+        engine->functions->unregisterBuffers(engine, 0);
+    free(memory);
+    return result != -ENOMEM;
+}
+
+static bool isRefused(int result)
+{
+    return result == -EPERM || result == -EACCES || result == -ENOSYS ||
+           (result == -ENOMEM && isLimited());
+}
+
+static int openEpoll(struct FastEngine** result, uint32_t length, uint64_t hidden)
+{
+    struct FastSystem* system;
+    int error = FastEpollOpen(&system);
+    return error < 0 ? error : FastSoftOpen(result, system, length, hidden);
+}
+
 int FastEngineOpen(struct FastEngine** result, uint32_t length)
 {
-    return FastUringOpen(result, length, hiddenFeatures());
+    const char* name = secure_getenv("FASTSOCKET_ENGINE");
+    uint64_t hidden = hiddenFeatures();
+    bool any = name == NULL || *name == '\0';
+    if (!any && strcmp(name, "epoll") == 0)
+        return openEpoll(result, length, hidden);
+    if (!any && strcmp(name, "io_uring") != 0)
+        return -EINVAL;
+    int error = FastUringOpen(result, length, hidden);
+    if (any && error == 0 && isLimited() && !leavesRoom(*result)) {
+        (*result)->functions->close(*result);
+        (*result)->functions->destroy(*result);
+        error = -ENOMEM;
+    }
+    return any && isRefused(error) ? openEpoll(result, length, hidden) : error;
 }

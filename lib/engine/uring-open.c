@@ -88,15 +88,14 @@ static int openRing(struct FastUring* engine, uint32_t length, const struct setu
 
 static int openBestRing(struct FastUring* engine, uint32_t length, uint64_t hidden)
 {
-    int result = -EINVAL;
     for (size_t index = 0; index < sizeof(setups) / sizeof(setups[0]); index++) {
         if (setups[index].features & hidden)
             continue;
-        result = openRing(engine, length, &setups[index]);
+        int result = openRing(engine, length, &setups[index]);
         if (result != -EINVAL)
-            break;
+            return result;
     }
-    return result;
+    return -ENOSYS; /* not even a ring that starts disabled: older than 5.10 */
 }
 
 /* Entry i of the array is entry i of the queue, once and for all. */

@@ -242,6 +242,7 @@ static void destroyEngine(struct FastEngine* base)
 }
 
 const struct FastEngineFunctions FastUringFunctions = {
+    .name = "io_uring",
     .enter = enter,
     .registerBuffers = registerBuffers,
     .unregisterBuffers = unregisterBuffers,

@@ -49,12 +49,19 @@ uint64_t GetFastRingFeatures(struct FastRing* ring)
     return ring != NULL ? ring->engine->features : 0;
 }
 
+const char* GetFastRingEngine(struct FastRing* ring)
+{
+    return ring != NULL ? ring->engine->functions->name : NULL;
+}
+
 int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics, size_t size)
 {
     int result = statistics != NULL ? FastRingCheck(ring) : -EINVAL;
     if (result < 0)
         return result;
     struct FastRingStatistics now = ring->statistics;
+    if (ring->engine->functions->countCalls != NULL)
+        now.systemCalls = ring->engine->functions->countCalls(ring->engine);
     now.inboundLength = ring->inbound.length;
     /* our own, by which other threads are heard, is none of the program's */
     now.operations -= ring->calls.armed;

@@ -128,6 +128,7 @@ static bool prepareOperation(struct FastArmed* armed)
     uint64_t user = entry->user_data;
     *entry = descriptor->prepared;
     entry->user_data = user;
+    FastEngineHold(FastRingEngine(descriptor->ring), entry);
     descriptor->lender = FastOperationBorrow(descriptor->ring, entry);
     return true;
 }

@@ -231,6 +231,13 @@ static bool watchesState(const struct FastSocket* socket)
            (FastSocketHas(socket, FAST_TRAIT_CONNECTED) || socket->inbound.end != FAST_INPUT_ENDED);
 }
 
+/* Who hears of the state anyway. Elsewhere the poll stays in flight beside the receive: to begin it
+ * with each pause costs more than it takes. */
+static bool isTold(const struct FastSocket* socket)
+{
+    return FastRingEngine(socket->ring)->alert && FastArmedIsInFlight(&socket->inbound.receive);
+}
+
 /* Room, and the state, are not waited for at once. */
 bool FastPollPrepare(struct FastSocket* socket)
 {
@@ -238,7 +245,7 @@ bool FastPollPrepare(struct FastSocket* socket)
     bool wanted = socket->stage < FAST_STAGE_CANCELING &&
                   !(socket->notified & FAST_NOTIFIED_FAILURE) &&
                   (form == FAST_POLL_ROOM ||
-                   (socket->stage == FAST_STAGE_LIVE && watchesState(socket)));
+                   (socket->stage == FAST_STAGE_LIVE && watchesState(socket) && !isTold(socket)));
     return FastSocketUpdate(socket, &socket->poll, &pollFunctions, wanted,
                            form != socket->poll.form);
 }

@@ -21,8 +21,11 @@ static bool run(struct FastSocket* socket, uint8_t part, bool (*function)(struct
     return false;
 }
 
+/* Whether the state is polled may depend on whether the socket receives. */
 static bool runAll(struct FastSocket* socket)
 {
+    if (socket->due & FAST_DUE_RECEIVE)
+        socket->due |= FAST_DUE_POLL;
     return run(socket, FAST_DUE_RECEIVE, FastReceivePrepare) &&
            run(socket, FAST_DUE_POLL, FastPollPrepare) &&
            run(socket, FAST_DUE_SEND, FastSendPrepare) &&

@@ -123,13 +123,43 @@ CASE(ring, tellsFeatures)
     /* of the oldest kernel that is supported */
     ck_assert(features & FASTRING_FEATURE_RECEIVE_MULTISHOT);
     ck_assert(features & FASTRING_FEATURE_ACCEPT_MULTISHOT);
-    ck_assert(features & FASTRING_FEATURE_SEND_ZERO_COPY);
-    ck_assert(features & (FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN));
+    if (runsOnUring(ring)) {
+        ck_assert(features & FASTRING_FEATURE_SEND_ZERO_COPY);
+        ck_assert(features & (FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN));
+    }
     ck_assert_uint_eq(features >> 16, 0);
     ck_assert_uint_eq(GetFastRingFeatures(NULL), 0);
 }
 
+CASE(ring, tellsEngine)
+{
+    const char* wanted = getenv("FASTSOCKET_ENGINE");
+    const char* engine = GetFastRingEngine(ring);
+
+    ck_assert(strcmp(engine, "io_uring") == 0 || strcmp(engine, "epoll") == 0);
+    ck_assert(wanted == NULL || strcmp(engine, wanted) == 0);
+    ck_assert_ptr_null(GetFastRingEngine(NULL));
+}
+
 AREA(process, "process");
+
+/* Whoever names an engine gets that one or none. */
+CASE(process, choosesEngine)
+{
+    setenv("FASTSOCKET_ENGINE", "epoll", 1);
+    struct FastRing* other = CreateFastRing(0);
+    ck_assert_str_eq(GetFastRingEngine(other), "epoll");
+    ck_assert_int_eq(WaitForFastRing(other, 0, NULL), 0);
+    ReleaseFastRing(other);
+    setenv("FASTSOCKET_ENGINE", "kqueue", 1);
+    errno = 0;
+    ck_assert_ptr_null(CreateFastRing(0));
+    ck_assert_int_eq(errno, EINVAL);
+    setenv("FASTSOCKET_ENGINE", "io_uring", 1);
+    other = CreateFastRing(0);
+    ck_assert(other == NULL || runsOnUring(other));
+    ReleaseFastRing(other);
+}
 
 /* §2.8 set-up flags: without each of them the ring works */
 CASE(process, masksFeatures)
@@ -680,6 +710,29 @@ CASE(ring, statisticsFitAnySize)
     ck_assert_int_eq(GetFastRingStatistics(ring, &small, 0), 0);
     ck_assert_int_eq(GetFastRingStatistics(ring, NULL, sizeof(small)), -EINVAL);
     ck_assert_int_eq(GetFastRingStatistics(NULL, &small, sizeof(small)), -EINVAL);
+}
+
+/* What the loop asks of the system is counted: an entry for all operations, or calls for each. */
+CASE(ring, statisticsCountSystemCalls)
+{
+    const int count = 20;
+    pairUnix(scene.pair, SOCK_STREAM);
+    runIdle(ring);
+    struct FastRingStatistics before = readRing(ring);
+    for (int index = 0; index < count; index++) {
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, countCompletion,
+                                                                           NULL);
+        io_uring_prep_send(GetFastRingDescriptorSubmission(descriptor), scene.handle, "x", 1, 0);
+        ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    }
+    waitCount(ring, &calls, count);
+    struct FastRingStatistics after = readRing(ring);
+    uint64_t made = after.systemCalls - before.systemCalls;
+    if (runsOnUring(ring))
+        ck_assert_uint_le(made, after.turns - before.turns);
+    else
+        ck_assert_uint_ge(made, (uint64_t)count);
+    close(scene.handle);
 }
 
 /* Nothing is asked of the kernel twice for one turn. */

@@ -663,7 +663,8 @@ CASE(pressure, growsForABurst)
         ck_assert_uint_eq(after.starvations, 0);
         ck_assert_uint_le(after.completions - before.completions, 5 * MANY);
         ck_assert_uint_le(after.turns - before.turns, MANY);
-        ck_assert_uint_le(after.systemCalls - before.systemCalls, MANY);
+        if (runsOnUring(scene.ring))
+            ck_assert_uint_le(after.systemCalls - before.systemCalls, MANY);
     }
     for (int index = 0; index < MANY; index++)
         ck_assert_uint_eq(readSocket(recorders[index].socket).receiveStarvations, 0);

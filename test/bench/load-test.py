@@ -98,7 +98,7 @@ def runOne(server, load, variant, seconds=0.1, more=''):
 
 
 def accepts(server, load, variant):
-    if server in ('raw', 'fastsocket'):
+    if server == 'raw':
         tap.needRing()
     results = runOne(server, load, variant)
     if load.workload == 'idle':

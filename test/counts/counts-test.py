@@ -232,7 +232,7 @@ def checkTable(rows, names):
 
 def main():
     os.environ.pop('MALLOC_PERTURB_', None)  # of meson's, which touches memory ahead of its use
-    tap.needRingForAll()
+    tap.needRingForAll()  # the bounds are of io_uring
     if sanitize != 'none':
         print("1..0 # SKIP a sanitizer is built in, and does more than the library")
         sys.exit(0)

@@ -16,15 +16,15 @@ struct Answer
     uint32_t flags;
 };
 
+typedef __typeof__(((struct FastEngine*)NULL)->completion) Queue;
+
 static struct
 {
     struct Between hooks;
     struct FastEngineFunctions functions;
-    int (*enter)(struct FastEngine* engine, int64_t timeout, const sigset_t* mask);
-    struct io_uring_cqe* kernelEntries;
-    unsigned* kernelHead;
-    const unsigned* kernelTail;
-    unsigned kernelMask;
+    const struct FastEngineFunctions* below;
+    Queue kernel; /* which the engine below fills, whichever it is */
+    Queue ours;   /* which the ring sees */
     struct Completion entries[QUEUE];
     unsigned head;
     unsigned tail;
@@ -115,12 +115,13 @@ static void lookAtEntries(const struct FastEngine* engine)
 
 static void passCompletions(void)
 {
-    while (*state.kernelHead != __atomic_load_n(state.kernelTail, __ATOMIC_ACQUIRE)) {
-        const struct io_uring_cqe* entry =
-            &state.kernelEntries[*state.kernelHead & state.kernelMask];
+    const Queue* kernel = &state.kernel;
+
+    while (*kernel->head != __atomic_load_n(kernel->tail, __ATOMIC_ACQUIRE)) {
+        const struct io_uring_cqe* entry = &kernel->entries[*kernel->head & kernel->mask];
         struct Completion copy = {entry->user_data, entry->res, entry->flags};
         struct Answer* answer = copy.user_data == 0 ? NULL : findAnswer(copy.user_data);
-        __atomic_store_n(state.kernelHead, *state.kernelHead + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(kernel->head, *kernel->head + 1, __ATOMIC_RELEASE);
         if (answer != NULL)
             passAnswer(answer);
         else
@@ -135,9 +136,17 @@ static int enterBetween(struct FastEngine* engine, int64_t timeout, const sigset
     if (result != 0)
         return result;
     lookAtEntries(engine);
-    result = state.enter(engine, timeout, mask);
+    engine->completion = state.kernel;
+    result = state.below->enter(engine, timeout, mask);
+    engine->completion = state.ours;
     passCompletions();
     return result;
+}
+
+static void destroyBelow(struct FastEngine* engine)
+{
+    engine->completion = state.kernel;
+    state.below->destroy(engine);
 }
 
 void betweenPut(struct FastEngine* engine, struct Between between)
@@ -145,15 +154,15 @@ void betweenPut(struct FastEngine* engine, struct Between between)
     memset(&state, 0, sizeof(state));
     state.hooks = between;
     state.functions = *engine->functions;
-    state.enter = state.functions.enter;
     state.functions.enter = enterBetween;
-    state.kernelEntries = engine->completion.entries;
-    state.kernelHead = engine->completion.head;
-    state.kernelTail = engine->completion.tail;
-    state.kernelMask = engine->completion.mask;
+    state.functions.destroy = destroyBelow;
+    state.below = engine->functions;
+    state.kernel = engine->completion;
+    state.ours = engine->completion;
+    state.ours.entries = (struct io_uring_cqe*)state.entries;
+    state.ours.head = &state.head;
+    state.ours.tail = &state.tail;
+    state.ours.mask = QUEUE - 1;
     engine->functions = &state.functions;
-    engine->completion.entries = (struct io_uring_cqe*)state.entries;
-    engine->completion.head = &state.head;
-    engine->completion.tail = &state.tail;
-    engine->completion.mask = QUEUE - 1;
+    engine->completion = state.ours;
 }

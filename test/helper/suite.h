@@ -61,6 +61,19 @@ void registerCase(struct Case* self);
         return;                                 \
     } while (0)
 
+/* In the same way, for a case that is about io_uring itself, where there is none. */
+#define needUring()                          \
+    do {                                     \
+        if (reasonAgainstUring() != NULL)    \
+            skipTest(reasonAgainstUring());  \
+    } while (0)
+
 void noteSkip(const char* file, int line, const char* reason);
+
+/* Why no ring on io_uring is to be had here, or NULL: for what is about io_uring itself. The kernel
+ * is asked, not the library, a fault of which must not pass for a refusal; each of the three calls
+ * may be refused alone. Programs all of whose cases are about it are compiled with
+ * SUITE_NEEDS_URING. */
+const char* reasonAgainstUring(void);
 
 #endif

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <check.h>
+#include <string.h>
 
 enum
 {
@@ -106,4 +107,9 @@ void waitCount(struct FastRing* ring, const int* count, int atLeast)
     struct CountGoal goal = {count, atLeast};
 
     ck_assert_msg(runUntil(ring, hasCount, &goal), "%d of %d came", *count, atLeast);
+}
+
+bool runsOnUring(struct FastRing* ring)
+{
+    return strcmp(GetFastRingEngine(ring), "io_uring") == 0;
 }

@@ -31,4 +31,7 @@ void waitCount(struct FastRing* ring, const int* count, int atLeast);
 
 struct FastRingStatistics readRing(struct FastRing* ring);
 
+/* Whether the kernel's rings run its operations, rather than system calls. */
+bool runsOnUring(struct FastRing* ring);
+
 #endif

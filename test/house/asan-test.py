@@ -71,7 +71,6 @@ def build(name, kind):
 
 # §2.8 AddressSanitizer: by each compiler, with the library's both forms
 def tellsFaults(name, kind):
-    tap.needRing()
     needSanitizer(name)
     program = build(name, kind)
     for fault, what in FAULTS.items():
@@ -82,7 +81,6 @@ def tellsFaults(name, kind):
 
 # §2.8 AddressSanitizer: a program without a fault runs on
 def letsTheRightRun(name, kind):
-    tap.needRing()
     needSanitizer(name)
     result = run(build(name, kind), 'echo')
     assert result.returncode == 0 and result.stdout == 'done\n' and not result.stderr, \

@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 
-import tap
-
 PATIENCE = 120  # seconds; bounds a hang only
 
 
@@ -32,10 +30,9 @@ def exchange(port):
     assert received == data, f"{len(received)} of {len(data)} bytes, or others"
 
 
-def serve(executable, environment):
-    tap.needRing()
-    process = subprocess.Popen([executable], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               text=True, env=environment)
+def serve(executable, environment, prefix=()):
+    process = subprocess.Popen([*prefix, executable], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True, env=environment)
     try:
         port = int(re.match(r'listening on port (\d+)', readLine(process.stdout)).group(1))
         for _ in range(3):

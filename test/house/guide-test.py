@@ -189,7 +189,6 @@ def runIdle(program):
 
 def tryProgram(text):
     program = compileProgram(text)
-    tap.needRing()
     runs[nameOf(text)](program)
 
 

@@ -289,7 +289,6 @@ def runExample(name, text):
         if name == 'fastsocket.7':
             echo.serve(executable, environment)
         elif executable is not None:
-            tap.needRing()
             tap.run([executable], env=environment)
 
 

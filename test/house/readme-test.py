@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 import echo
+import refusal
 import tap
 
 root, build, sanitize = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -94,9 +95,15 @@ def static():
     echo.serve(executable, None)
 
 
+def refused():
+    """Where io_uring is refused, as in a container, it is the same program."""
+    tap.needFilter()
+    executable = compileProgram(compileLine(True), pathlib.Path(work.name) / 'echo-refused')
+    echo.serve(executable, None, [sys.executable, refusal.__file__, refusal.ALL])
+
+
 def restarts():
     """After Ctrl-C with a connection open the program starts again on the same port, at once."""
-    tap.needRing()
     executable = compileProgram(compileLine(True), pathlib.Path(work.name) / 'echo-again')
     port = '0'
     for _ in range(3):
@@ -128,5 +135,6 @@ tap.runCases([
     ('readme/install', install),
     ('readme/shared', shared),
     ('readme/static', static),
+    ('readme/refused', refused),
     ('readme/restarts', restarts),
 ])

@@ -1,5 +1,7 @@
 """What the house tests share: results in TAP, and commands."""
 
+import errno
+import os
 import subprocess
 import sys
 import traceback
@@ -12,13 +14,24 @@ class Skip(Exception):
 
 
 def needRing():
-    """For a case that makes a ring."""
+    """For a case that is about io_uring itself: all others run on either engine."""
     if refusal.reason():
         raise Skip(refusal.reason())
 
 
+def needFilter():
+    """For a case that has io_uring refused by a filter of system calls."""
+    if os.fork() == 0:
+        try:
+            refusal.impose(errno.EPERM)
+        finally:
+            os._exit(0 if refusal.reason() else 1)
+    if os.wait()[1] != 0:
+        raise Skip("no filter of system calls can be set here")
+
+
 def needRingForAll():
-    """For a program all of whose cases do: ends it."""
+    """For a program all of whose cases are: ends it."""
     if refusal.reason():
         print(f"1..0 # SKIP {refusal.reason()}")
         sys.exit(0)

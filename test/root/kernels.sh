@@ -43,7 +43,7 @@ done
 
 # ---- kernels, by an apt whose sources are this machine's, for every release that has some ----
 
-suites='bookworm bookworm-backports trixie trixie-backports'
+suites='bullseye bookworm bookworm-backports trixie trixie-backports'
 mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' \
     /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -1)
 for suite in $suites; do

@@ -35,8 +35,6 @@ contest.START = LIMIT
 @contextlib.contextmanager
 def serve(name, service, variant=''):
     """A server of a contender; it must still live at the end."""
-    if name == 'fastsocket':
-        tap.needRing()
     way = ['-x', variant] if variant else []
     server = contest.Server([str(binaries / f'app-{name}'), service, *way])
     try:
@@ -340,8 +338,6 @@ def loadRefuses(change):
 # ---- costs ----
 
 def costsTell(name, what, keys):
-    if name == 'fastsocket':
-        tap.needRing()
     result = tap.run([str(binaries / f'costs-{name}'), what, '-n', '50'])
     numbers = json.loads(result)
     assert set(numbers) == keys and all(value > 0 for value in numbers.values()), numbers

@@ -1,0 +1,232 @@
+/*
+ * Files read and written without waiting, whatever the file says.
+ *
+ * Good path: by the kind of file. Sockets and pipes are asked not to wait. What is stored is read
+ * and written as it is, since nobody else decides about how long that takes.
+ *
+ * Failures: where a file knows nothing of not waiting, or a terminal, which says yes and waits all
+ * the same, a poll is asked first, and no more is written than there is room for then. The only one
+ * who can make us wait so is another reader or writer of the same file who comes in between.
+ *
+ * Signals: SIGPIPE comes of writes to pipes, and SIGTTIN and SIGTTOU of what a job in the
+ * background does to its terminal: they are blocked around such calls. The kernel then gives EIO
+ * for a read, and lets a write pass.
+ */
+#include "engine/epoll-file.h"
+
+#include "base/pipe-signal.h"
+#include "engine/epoll-nonblock.h"
+#include "engine/uring-compat.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum
+{
+    FILE_CAREFUL_TERMINAL = 1024, /* a pseudo-terminal takes so much when it says that it does */
+};
+
+/* What of a file matters here: its place, and how it is treated. */
+struct file
+{
+    struct FastSystem* system;
+    int handle;
+    int64_t offset;
+    int flags; /* RWF_* */
+    mode_t type;
+};
+
+static bool isReady(struct FastSystem* system, int handle, short events)
+{
+    struct pollfd state = {.fd = handle, .events = events};
+    return FastEpollCount(system, poll(&state, 1, 0)) > 0;
+}
+
+static mode_t typeOf(struct FastSystem* system, int handle)
+{
+    struct stat status;
+    return FastEpollCount(system, fstat(handle, &status)) == 0 ? status.st_mode & S_IFMT : 0;
+}
+
+static bool isStored(mode_t type)
+{
+    return type == S_IFREG || type == S_IFBLK || type == S_IFDIR;
+}
+
+bool FastEpollIsStored(struct FastSystem* system, int handle)
+{
+    return isStored(typeOf(system, handle));
+}
+
+/* ---- signals ---- */
+
+static void blockTerminalSignals(sigset_t* before)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTTIN);
+    sigaddset(&set, SIGTTOU);
+    (void)pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+/* ---- reading ---- */
+
+/* What has no positions doesn't like to be given one. */
+static ssize_t readOnce(const struct file* file, const struct iovec* vector, unsigned count,
+                        int flags)
+{
+    ssize_t result = FastEpollCount(
+        file->system, preadv2(file->handle, vector, (int)count, file->offset, flags));
+    if (result != -ESPIPE || file->offset < 0)
+        return result;
+    return FastEpollCount(file->system, preadv2(file->handle, vector, (int)count, -1, flags));
+}
+
+static ssize_t readPolled(const struct file* file, const struct iovec* vector, unsigned count)
+{
+    sigset_t before;
+    if (!isReady(file->system, file->handle, POLLIN))
+        return -EAGAIN;
+    if (file->type == S_IFCHR)
+        blockTerminalSignals(&before);
+    ssize_t result = readOnce(file, vector, count, file->flags);
+    if (file->type == S_IFCHR)
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+static ssize_t receiveVector(const struct file* file, const struct iovec* vector, unsigned count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec*)vector, .msg_iovlen = count};
+    return FastEpollCount(file->system, recvmsg(file->handle, &message, MSG_DONTWAIT));
+}
+
+ssize_t FastEpollRead(struct FastSystem* system, int handle, const struct iovec* vector,
+                      unsigned count, int64_t offset, int flags)
+{
+    struct file file = {system, handle, offset, flags, typeOf(system, handle)};
+    if (file.type == S_IFSOCK)
+        return receiveVector(&file, vector, count);
+    if (isStored(file.type))
+        return readOnce(&file, vector, count, flags);
+    if (file.type == S_IFCHR)
+        return readPolled(&file, vector, count);
+    ssize_t result = readOnce(&file, vector, count, flags | RWF_NOWAIT);
+    if (result != -EOPNOTSUPP || flags & RWF_NOWAIT)
+        return result;
+    return readPolled(&file, vector, count);
+}
+
+/* ---- writing ---- */
+
+static ssize_t writeOnce(const struct file* file, const struct iovec* vector, unsigned count,
+                         int flags)
+{
+    struct FastPipeSignal guard;
+    FastPipeSignalBlock(&guard);
+    ssize_t result = FastEpollCount(
+        file->system, pwritev2(file->handle, vector, (int)count, file->offset, flags));
+    if (result == -ESPIPE && file->offset >= 0)
+        result =
+            FastEpollCount(file->system, pwritev2(file->handle, vector, (int)count, -1, flags));
+    FastPipeSignalRestore(&guard);
+    return result;
+}
+
+/* There is room for so much when a poll says that there is room. */
+static ssize_t writePart(const struct file* file, const struct iovec* vector, unsigned count,
+                         size_t most)
+{
+    while (count > 1 && vector->iov_len == 0) {
+        vector++;
+        count--;
+    }
+    struct iovec part = *vector;
+    if (part.iov_len > most)
+        part.iov_len = most;
+    return writeOnce(file, &part, 1, file->flags);
+}
+
+static ssize_t writeTerminal(const struct file* file, const struct iovec* vector, unsigned count)
+{
+    sigset_t before;
+    blockTerminalSignals(&before);
+    ssize_t result = isatty(file->handle) == 1
+                         ? writePart(file, vector, count, FILE_CAREFUL_TERMINAL)
+                         : writeOnce(file, vector, count, file->flags);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+static ssize_t writePolled(const struct file* file, const struct iovec* vector, unsigned count)
+{
+    if (!isReady(file->system, file->handle, POLLOUT))
+        return -EAGAIN;
+    if (file->type == S_IFCHR && count > 0)
+        return writeTerminal(file, vector, count);
+    if (file->type == S_IFIFO && count > 0)
+        return writePart(file, vector, count, PIPE_BUF);
+    return writeOnce(file, vector, count, file->flags);
+}
+
+static ssize_t sendVector(const struct file* file, const struct iovec* vector, unsigned count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec*)vector, .msg_iovlen = count};
+    return FastEpollCount(file->system,
+                          sendmsg(file->handle, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec* vector,
+                       unsigned count, int64_t offset, int flags)
+{
+    bool asksForSilence = flags & FAST_RWF_NOSIGNAL; /* which is kept in any case */
+    flags &= ~FAST_RWF_NOSIGNAL;
+    struct file file = {system, handle, offset, flags, typeOf(system, handle)};
+    if (file.type == S_IFSOCK)
+        return sendVector(&file, vector, count);
+    if (isStored(file.type))
+        return writeOnce(&file, vector, count, flags);
+    if (file.type == S_IFCHR)
+        return writePolled(&file, vector, count);
+    ssize_t result = writeOnce(&file, vector, count, flags | RWF_NOWAIT);
+    if (result != -EOPNOTSUPP || flags & RWF_NOWAIT || asksForSilence)
+        return result; /* who asks so has another way, for kernels that don't know it */
+    return writePolled(&file, vector, count);
+}
+
+/* ---- from one into another ---- */
+
+/* The flag speaks of pipes alone: what is no pipe is asked first, or told not to wait. */
+static ssize_t spliceQuietly(struct FastSystem* system, int from, int64_t* fromOffset, int to,
+                             int64_t* toOffset, size_t size, unsigned flags)
+{
+    struct FastPipeSignal guard;
+    sigset_t before;
+    blockTerminalSignals(&before);
+    FastPipeSignalBlock(&guard);
+    ssize_t result = FastEpollCount(
+        system, splice(from, fromOffset, to, toOffset, size, flags | SPLICE_F_NONBLOCK));
+    FastPipeSignalRestore(&guard);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+ssize_t FastEpollSplice(struct FastSystem* system, int from, int64_t* fromOffset, int to,
+                        int64_t* toOffset, size_t size, unsigned flags)
+{
+    mode_t source = typeOf(system, from);
+    if (source == S_IFCHR && !isReady(system, from, POLLIN))
+        return -EAGAIN;
+    int before = 0;
+    bool sends = typeOf(system, to) == S_IFSOCK;
+    if (sends)
+        before = FastEpollBeginNonblock(system, to);
+    ssize_t result = spliceQuietly(system, from, fromOffset, to, toOffset, size, flags);
+    if (sends && before >= 0)
+        FastEpollEndNonblock(system, to, before);
+    if (result != -EAGAIN)
+        return result;
+    return isReady(system, from, POLLIN) ? -ENOBUFS : -EAGAIN;
+}

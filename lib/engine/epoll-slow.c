@@ -1,0 +1,190 @@
+/*
+ * Reads and writes that may take as long as somebody else likes, each on a thread of its own.
+ *
+ * The server of a FUSE file system is a process like others: what it keeps waiting must not be the
+ * loop. Such files are few, so a thread is made for each operation, which needs no pool of them and
+ * no bound on how many may be stuck.
+ *
+ * The thread has all signals blocked. It owns the job until that is over, and a share of what all
+ * have in common, so that an engine may end before.
+ *
+ * Failures: no thread, no memory, no descriptor: the caller does it himself, and waits.
+ */
+#include "engine/epoll-slow.h"
+
+#include "base/handle.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+enum
+{
+    SLOW_STACK = 64 << 10, /* bytes: it makes one call */
+};
+
+struct job
+{
+    struct job* next;
+    struct FastEpollSlow* slow;
+    struct FastSystemSlow work;
+    ssize_t result;
+    struct iovec vector[];
+};
+
+struct FastEpollSlow
+{
+    pthread_mutex_t lock;
+    struct job* finished;
+    int handle; /* eventfd; signaled when one is over; -1: nobody takes results any more */
+    atomic_uint references;
+};
+
+/* ---- what all have in common ---- */
+
+static struct FastEpollSlow* make(int epoll, uint64_t token)
+{
+    struct FastEpollSlow* slow = calloc(1, sizeof(*slow));
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = token};
+    if (slow == NULL)
+        return NULL;
+    slow->handle = FastHandleMove(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (slow->handle < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, slow->handle, &event) < 0) {
+        if (slow->handle >= 0)
+            close(slow->handle);
+        free(slow);
+        return NULL;
+    }
+    pthread_mutex_init(&slow->lock, NULL);
+    atomic_init(&slow->references, 1);
+    return slow;
+}
+
+static void drop(struct FastEpollSlow* slow)
+{
+    if (atomic_fetch_sub(&slow->references, 1) != 1)
+        return;
+    pthread_mutex_destroy(&slow->lock);
+    free(slow);
+}
+
+void FastEpollQuietSlow(struct FastEpollSlow* slow)
+{
+    uint64_t value;
+    ssize_t result = read(slow->handle, &value, sizeof(value));
+    (void)result; /* nothing, where somebody was faster */
+}
+
+bool FastEpollTakeSlow(struct FastEpollSlow* slow, void** closure, ssize_t* result)
+{
+    pthread_mutex_lock(&slow->lock);
+    struct job* job = slow->finished;
+    if (job != NULL)
+        slow->finished = job->next;
+    pthread_mutex_unlock(&slow->lock);
+    if (job == NULL)
+        return false;
+    *closure = job->work.closure;
+    *result = job->result;
+    free(job);
+    return true;
+}
+
+void FastEpollEndSlow(struct FastEpollSlow* slow)
+{
+    void* closure;
+    ssize_t result;
+    if (slow == NULL)
+        return;
+    pthread_mutex_lock(&slow->lock);
+    close(slow->handle);
+    slow->handle = -1;
+    pthread_mutex_unlock(&slow->lock);
+    while (FastEpollTakeSlow(slow, &closure, &result))
+        continue;
+    drop(slow);
+}
+
+/* ---- the thread ---- */
+
+static void work(struct job* job)
+{
+    const struct FastSystemSlow* work = &job->work;
+    int count = (int)work->count;
+    ssize_t result = work->writes
+                         ? pwritev2(work->handle, job->vector, count, work->offset, work->flags)
+                         : preadv2(work->handle, job->vector, count, work->offset, work->flags);
+    job->result = result < 0 ? -errno : result;
+}
+
+/* Where nobody takes it any more, the job is at its end here. */
+static void report(struct FastEpollSlow* slow, struct job* job)
+{
+    const uint64_t one = 1;
+    pthread_mutex_lock(&slow->lock);
+    if (slow->handle >= 0) {
+        job->next = slow->finished;
+        slow->finished = job;
+        job = NULL;
+        ssize_t written = write(slow->handle, &one, sizeof(one));
+        (void)written; /* it can't be full */
+    }
+    pthread_mutex_unlock(&slow->lock);
+    free(job);
+}
+
+static void* run(void* argument)
+{
+    struct job* job = argument;
+    struct FastEpollSlow* slow = job->slow;
+    work(job);
+    report(slow, job);
+    drop(slow);
+    return NULL;
+}
+
+/* What is inherited is the thread's for its life. */
+static int startThread(struct job* job)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attributes,
+                                    SLOW_STACK > PTHREAD_STACK_MIN ? SLOW_STACK
+                                                                   : PTHREAD_STACK_MIN);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(&thread, &attributes, run, job);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -result;
+}
+
+int FastEpollBeginSlow(struct FastEpollSlow** slow, int epoll, uint64_t token,
+                       const struct FastSystemSlow* work)
+{
+    if (*slow == NULL)
+        *slow = make(epoll, token);
+    struct job* job = malloc(sizeof(*job) + work->count * sizeof(job->vector[0]));
+    if (*slow == NULL || job == NULL) {
+        free(job);
+        return -ENOMEM;
+    }
+    job->slow = *slow;
+    job->work = *work;
+    memcpy(job->vector, work->vector, work->count * sizeof(job->vector[0]));
+    atomic_fetch_add(&(*slow)->references, 1);
+    int result = startThread(job);
+    if (result < 0) {
+        atomic_fetch_sub(&(*slow)->references, 1);
+        free(job);
+    }
+    return result;
+}

@@ -1,0 +1,356 @@
+/*
+ * The system as it is: epoll, and calls that don't wait.
+ *
+ * Sockets are asked with MSG_DONTWAIT. accept(2) and connect(2) know no such flag: there O_NONBLOCK
+ * is set for the time of the call, where it isn't anyway. It belongs to what other processes share,
+ * who for that moment find nothing where they would wait; without it, a connection that another
+ * process takes between a poll and the call would keep the whole loop waiting.
+ *
+ * Descriptors are watched by edges. One that is closed is forgotten by the kernel when nobody has
+ * its file any more.
+ *
+ * Under valgrind bytes are received as messages, of which it knows how much was written, and the
+ * wait is one that it knows.
+ *
+ * Failures: the kernel has no wait with a limit in nanoseconds (before 5.11): a poll of the epoll
+ * descriptor waits, and the events are taken then.
+ */
+#include "engine/epoll.h"
+
+#include "base/checker.h"
+#include "base/handle.h"
+#include "engine/epoll-file.h"
+#include "engine/epoll-nonblock.h"
+#include "engine/epoll-slow.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+/* Of what the threads of slow work signal: no descriptor has this number. */
+#define EPOLL_SLOW_TOKEN UINT64_MAX
+
+enum
+{
+    NANOSECONDS = 1000000000,
+    EPOLL_EVENTS = 256, /* of one wait */
+};
+
+struct FastEpoll
+{
+    struct FastSystem base;
+    int handle;
+    atomic_int wakeHandle; /* eventfd, open until destroy: a late wake hits nobody else's */
+    bool lacksWait;        /* epoll_pwait2(2) was refused */
+    bool checked;          /* valgrind watches */
+    struct FastEpollSlow* slow; /* NULL: none was ever needed */
+};
+
+static struct FastEpoll* epollOf(struct FastSystem* system)
+{
+    return (struct FastEpoll*)system;
+}
+
+/* ---- sockets ---- */
+
+static ssize_t receiveMessage(struct FastSystem* system, int handle, struct msghdr* message,
+                              int flags)
+{
+    return FastEpollCount(system, recvmsg(handle, message, flags | MSG_DONTWAIT));
+}
+
+static ssize_t receive(struct FastSystem* system, int handle, void* data, size_t size, int flags)
+{
+    if (!epollOf(system)->checked)
+        return FastEpollCount(system, recv(handle, data, size, flags | MSG_DONTWAIT));
+    struct iovec vector = {.iov_base = data, .iov_len = size};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    return receiveMessage(system, handle, &message, flags);
+}
+
+static int receiveMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
+                           unsigned number, int flags)
+{
+    return (int)FastEpollCount(
+        system, recvmmsg(handle, messages, number, flags | MSG_DONTWAIT, NULL));
+}
+
+static ssize_t sendBytes(struct FastSystem* system, int handle, const void* data, size_t size,
+                         int flags)
+{
+    return FastEpollCount(system, send(handle, data, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static ssize_t sendMessage(struct FastSystem* system, int handle, const struct msghdr* message,
+                           int flags)
+{
+    return FastEpollCount(system, sendmsg(handle, message, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
+                        unsigned number, int flags)
+{
+    return (int)FastEpollCount(
+        system, sendmmsg(handle, messages, number, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static int acceptConnection(struct FastSystem* system, int handle, struct sockaddr* address,
+                            socklen_t* length, int options)
+{
+    int flags = FastEpollBeginNonblock(system, handle);
+    if (flags < 0)
+        return flags;
+    int result = (int)FastEpollCount(system, accept4(handle, address, length, options));
+    FastEpollEndNonblock(system, handle, flags);
+    return result;
+}
+
+static int makeConnection(struct FastSystem* system, int handle, const struct sockaddr* address,
+                          socklen_t length)
+{
+    int flags = FastEpollBeginNonblock(system, handle);
+    if (flags < 0)
+        return flags;
+    int result = (int)FastEpollCount(system, connect(handle, address, length));
+    FastEpollEndNonblock(system, handle, flags);
+    return result;
+}
+
+static int endConnection(struct FastSystem* system, int handle, int how)
+{
+    return (int)FastEpollCount(system, shutdown(handle, how));
+}
+
+static int numberOf(struct FastSystem* system, int handle, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+    (void)FastEpollCount(system, getsockopt(handle, SOL_SOCKET, option, &value, &length));
+    return value;
+}
+
+static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
+{
+    int type = numberOf(system, handle, SO_TYPE);
+    if (type == SOCK_DGRAM)
+        return FAST_SYSTEM_DATAGRAMS;
+    bool isTcp = type == SOCK_STREAM && numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP;
+    return isTcp ? FAST_SYSTEM_TCP : FAST_SYSTEM_OTHER;
+}
+
+/* ---- what takes its time ---- */
+
+static int beginSlow(struct FastSystem* system, const struct FastSystemSlow* work)
+{
+    struct FastEpoll* epoll = epollOf(system);
+    if (!FastEpollIsStored(system, work->handle))
+        return -EOPNOTSUPP;
+    return FastEpollBeginSlow(&epoll->slow, epoll->handle, EPOLL_SLOW_TOKEN, work);
+}
+
+static bool takeSlow(struct FastSystem* system, void** closure, ssize_t* result)
+{
+    return FastEpollTakeSlow(epollOf(system)->slow, closure, result);
+}
+
+/* ---- descriptors ---- */
+
+/* After EINTR it is closed all the same. */
+static int closeHandle(struct FastSystem* system, int handle)
+{
+    int result = (int)FastEpollCount(system, close(handle));
+    return result == -EINTR ? 0 : result;
+}
+
+static int duplicate(struct FastSystem* system, int handle)
+{
+    return (int)FastEpollCount(system, fcntl(handle, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
+static int control(struct FastSystem* system, int operation, int handle, uint32_t events,
+                   uint64_t token)
+{
+    struct epoll_event event = {.events = events | EPOLLET, .data.u64 = token};
+    return (int)FastEpollCount(
+        system, epoll_ctl(epollOf(system)->handle, operation, handle, &event));
+}
+
+static int watch(struct FastSystem* system, int handle, uint32_t events, uint64_t token, bool fresh)
+{
+    int result = control(system, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, handle, events, token);
+    if (fresh && result == -EEXIST)
+        result = control(system, EPOLL_CTL_MOD, handle, events, token);
+    if (fresh || result != -ENOENT)
+        return result;
+    result = control(system, EPOLL_CTL_ADD, handle, events, token);
+    return result < 0 ? result : 1;
+}
+
+static void unwatch(struct FastSystem* system, int handle)
+{
+    (void)control(system, EPOLL_CTL_DEL, handle, 0, 0);
+}
+
+/* ---- waiting ---- */
+
+/* Sleeps as long as nothing is ready; 0: take what is there. */
+static int sleepLong(struct FastSystem* system, const struct timespec* limit, const sigset_t* mask)
+{
+    struct pollfd state = {.fd = epollOf(system)->handle, .events = POLLIN};
+    int result = (int)FastEpollCount(system, ppoll(&state, 1, limit, mask));
+    return result < 0 ? result : 0;
+}
+
+static int takeEvents(struct FastSystem* system, struct epoll_event* events, int room,
+                      const struct timespec* limit, const sigset_t* mask)
+{
+    struct FastEpoll* epoll = epollOf(system);
+    if (limit != NULL && limit->tv_sec == 0 && limit->tv_nsec == 0)
+        return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, mask));
+    if (limit == NULL)
+        return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, -1, mask));
+    if (!epoll->lacksWait) {
+        int result =
+            (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events, room,
+                                                limit, mask, _NSIG / 8));
+        /* Filters of system calls say so too. */
+        epoll->lacksWait = result == -ENOSYS || result == -EPERM;
+        if (!epoll->lacksWait)
+            return result;
+    }
+    int result = sleepLong(system, limit, mask);
+    if (result < 0)
+        return result;
+    return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, NULL));
+}
+
+static int wait(struct FastSystem* system, struct FastSystemEvent* events, int room,
+                int64_t timeout, const sigset_t* mask)
+{
+    struct epoll_event found[EPOLL_EVENTS];
+    struct timespec limit = {.tv_sec = timeout / NANOSECONDS, .tv_nsec = timeout % NANOSECONDS};
+    if (room > EPOLL_EVENTS)
+        room = EPOLL_EVENTS;
+    int result = takeEvents(system, found, room, timeout >= 0 ? &limit : NULL, mask);
+    int count = 0;
+    for (int index = 0; index < result; index++) {
+        if (found[index].data.u64 == EPOLL_SLOW_TOKEN) {
+            FastEpollQuietSlow(epollOf(system)->slow);
+            continue;
+        }
+        events[count].token = found[index].data.u64;
+        events[count++].events = found[index].events;
+    }
+    return result < 0 ? result : count;
+}
+
+static int64_t now(struct FastSystem* system)
+{
+    struct timespec time;
+    (void)system;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * (int64_t)NANOSECONDS + time.tv_nsec;
+}
+
+/* ---- for the engine's table ---- */
+
+static int wakeHandle(struct FastSystem* system)
+{
+    return atomic_load(&epollOf(system)->wakeHandle);
+}
+
+static void wake(struct FastSystem* system)
+{
+    int error = errno; /* a signal handler's caller must not see ours */
+    int handle = wakeHandle(system);
+    uint64_t value = 1;
+    if (handle >= 0) {
+        ssize_t result = write(handle, &value, sizeof(value));
+        (void)result; /* the counter can't be full: it is read at every wake */
+    }
+    errno = error;
+}
+
+static int pollable(struct FastSystem* system)
+{
+    return epollOf(system)->handle;
+}
+
+static void end(struct FastSystem* system)
+{
+    FastEpollEndSlow(epollOf(system)->slow);
+    close(epollOf(system)->handle);
+}
+
+static void closeHandles(struct FastSystem* system)
+{
+    int handle = atomic_exchange(&epollOf(system)->wakeHandle, -1);
+    if (handle >= 0)
+        close(handle);
+}
+
+static void destroy(struct FastSystem* system)
+{
+    closeHandles(system);
+    free(system);
+}
+
+static const struct FastSystemFunctions functions = {
+    .receive = receive,
+    .receiveMessage = receiveMessage,
+    .receiveMessages = receiveMessages,
+    .send = sendBytes,
+    .sendMessage = sendMessage,
+    .sendMessages = sendMessages,
+    .accept = acceptConnection,
+    .connect = makeConnection,
+    .shutdown = endConnection,
+    .kind = kindOf,
+    .read = FastEpollRead,
+    .write = FastEpollWrite,
+    .splice = FastEpollSplice,
+    .close = closeHandle,
+    .beginSlow = beginSlow,
+    .takeSlow = takeSlow,
+    .duplicate = duplicate,
+    .watch = watch,
+    .unwatch = unwatch,
+    .wait = wait,
+    .now = now,
+    .wakeHandle = wakeHandle,
+    .wake = wake,
+    .pollable = pollable,
+    .end = end,
+    .closeHandles = closeHandles,
+    .destroy = destroy,
+};
+
+int FastEpollOpen(struct FastSystem** result)
+{
+    struct FastEpoll* epoll = calloc(1, sizeof(*epoll));
+    if (epoll == NULL)
+        return -ENOMEM;
+    epoll->base.functions = &functions;
+    epoll->checked = FastCheckerRuns();
+    epoll->lacksWait = epoll->checked;
+    epoll->handle = FastHandleMove(epoll_create1(EPOLL_CLOEXEC));
+    int error = epoll->handle < 0 ? -errno : 0;
+    if (error < 0) {
+        free(epoll);
+        return error;
+    }
+    atomic_init(&epoll->wakeHandle, FastHandleMove(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+    error = atomic_load(&epoll->wakeHandle) < 0 ? -errno : 0;
+    if (error < 0) {
+        close(epoll->handle);
+        free(epoll);
+        return error;
+    }
+    *result = &epoll->base;
+    return 0;
+}

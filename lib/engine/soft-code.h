@@ -1,0 +1,59 @@
+/*
+ * What each opcode does: a function tries the operation, completes it, or says why not.
+ */
+#ifndef FASTSOCKET_ENGINE_SOFT_CODE_H
+#define FASTSOCKET_ENGINE_SOFT_CODE_H
+
+#include "engine/soft-operation.h"
+
+typedef enum FastSoftOutcome (*FastSoftTry)(struct FastSoft* soft,
+                                            struct FastSoftOperation* operation);
+
+/* soft-receive.c */
+enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
+                                            struct FastSoftOperation* operation);
+
+/* Reads what it needs of its header, which is not looked at again. */
+void FastSoftBeginMessages(struct FastSoftOperation* operation);
+
+/* soft-send.c */
+enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
+                                         struct FastSoftOperation* operation);
+
+/*
+ * Entries that are about to be taken, from place on in the submission array: those that are
+ * messages for one socket, with nothing linked, are sent by one call, and completed. Returns how
+ * many; what is left is to be sent one by one.
+ */
+unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place);
+
+/* Copies the header and its vectors; false without memory. */
+bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* soft-file.c */
+enum FastSoftOutcome FastSoftRead(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftWrite(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* What the system has done, with its result. */
+void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
+                        ssize_t result);
+
+/* Copies the vectors; false without memory. */
+bool FastSoftKeepVector(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* soft-connection.c */
+enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftConnect(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftShutdown(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftClose(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* soft-poll.c */
+enum FastSoftOutcome FastSoftPoll(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftRemovePoll(struct FastSoft* soft,
+                                        struct FastSoftOperation* operation);
+
+#endif

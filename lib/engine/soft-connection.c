@@ -1,0 +1,62 @@
+/*
+ * Connections in user space: accepted, made and ended.
+ */
+#include "engine/soft-code.h"
+
+#include "engine/soft-node.h"
+
+#include <errno.h>
+
+enum
+{
+    ACCEPT_ROUNDS = 32, /* of one operation in a pass */
+    ACCEPT_DONTWAIT = 1 << 1, /* IORING_ACCEPT_DONTWAIT */
+};
+
+enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    bool many = operation->priority & IORING_ACCEPT_MULTISHOT;
+    for (int round = 0; round < ACCEPT_ROUNDS && FastSoftRoom(soft) > 1; round++) {
+        int result = system->functions->accept(
+            system, operation->handle, (struct sockaddr*)(uintptr_t)operation->address,
+            (socklen_t*)(uintptr_t)operation->offset, (int)operation->options);
+        if (result == -EAGAIN && !(operation->priority & ACCEPT_DONTWAIT)) {
+            operation->state |= FAST_SOFT_DRAINED;
+            return FAST_SOFT_WAIT;
+        }
+        if (result < 0 || !many)
+            return FastSoftFinish(soft, operation, result, 0);
+        FastSoftPost(soft, operation->owner, result, IORING_CQE_F_MORE);
+    }
+    return FAST_SOFT_MORE;
+}
+
+/* Called again when the socket is writable, it says how it went. */
+enum FastSoftOutcome FastSoftConnect(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    int result = system->functions->connect(
+        system, operation->handle, (const struct sockaddr*)(uintptr_t)operation->address,
+        (socklen_t)operation->offset);
+    bool started = operation->state & FAST_SOFT_STARTED;
+    if (result == -EINPROGRESS || result == -EALREADY) {
+        operation->state |= FAST_SOFT_STARTED;
+        return FAST_SOFT_WAIT;
+    }
+    return FastSoftFinish(soft, operation, started && result == -EISCONN ? 0 : result, 0);
+}
+
+enum FastSoftOutcome FastSoftShutdown(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int result = soft->system->functions->shutdown(soft->system, operation->handle,
+                                                   (int)operation->length);
+    return FastSoftFinish(soft, operation, result, 0);
+}
+
+enum FastSoftOutcome FastSoftClose(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    FastSoftForget(soft, operation->handle);
+    int result = soft->system->functions->close(soft->system, operation->handle);
+    return FastSoftFinish(soft, operation, result, 0);
+}

@@ -1,0 +1,194 @@
+/*
+ * Reads and writes in user space.
+ *
+ * The system is asked for one that does not wait; what it can't do without, it does where a poll
+ * has said that it need not wait. Regular files are always ready.
+ */
+#include "engine/soft-code.h"
+
+#include "engine/soft-buffer.h"
+#include "engine/uring-compat.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum
+{
+    FILE_MAX_VECTORS = 1024, /* UIO_MAXIOV */
+};
+
+/* ---- where the bytes are ---- */
+
+static bool hasVector(const struct FastSoftOperation* operation)
+{
+    return operation->opcode == IORING_OP_READV || operation->opcode == IORING_OP_WRITEV;
+}
+
+bool FastSoftKeepVector(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const struct iovec* vector = (const struct iovec*)(uintptr_t)operation->address;
+    if (operation->state & FAST_SOFT_KEPT || operation->length > FILE_MAX_VECTORS)
+        return true; /* too many: it fails as it is */
+    struct FastSoftCopy* copy = FastSoftKeep(soft, operation, operation->length);
+    if (copy == NULL)
+        return false;
+    if (operation->length > 0)
+        memcpy(copy->vectors, vector, operation->length * sizeof(*vector));
+    return true;
+}
+
+static const struct iovec* vectorOf(const struct FastSoftOperation* operation,
+                                    struct iovec* single, unsigned* count)
+{
+    *count = operation->length;
+    if (hasVector(operation) && operation->state & FAST_SOFT_KEPT)
+        return FastSoftCopyOf(operation)->vectors;
+    if (hasVector(operation))
+        return (const struct iovec*)(uintptr_t)operation->address;
+    *single = (struct iovec){
+        .iov_base = (void*)(uintptr_t)operation->address,
+        .iov_len = operation->length,
+    };
+    *count = 1;
+    return single;
+}
+
+/* Nothing can be done now: wait, unless the caller wants to hear of it. */
+static enum FastSoftOutcome onNothing(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    operation->state |= FAST_SOFT_DRAINED;
+    if (operation->opcode != IORING_OP_SPLICE && operation->options & RWF_NOWAIT)
+        return FastSoftFinish(soft, operation, -EAGAIN, 0);
+    return FAST_SOFT_WAIT;
+}
+
+/* ---- what takes its time ---- */
+
+/* Whoever asks for another thread gets one, where the file is such that it matters. */
+static bool beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
+                      const struct iovec* vector, unsigned count, bool writes)
+{
+    const struct FastSystemSlow work = {
+        .closure = operation,
+        .vector = vector,
+        .count = count,
+        .handle = operation->handle,
+        .offset = (int64_t)operation->offset,
+        .flags = (int)operation->options & ~FAST_RWF_NOSIGNAL,
+        .writes = writes,
+    };
+    return operation->flags & IOSQE_ASYNC &&
+           soft->system->functions->beginSlow(soft->system, &work) == 0;
+}
+
+void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation, ssize_t result)
+{
+    if (operation->opcode == IORING_OP_WRITE && result >= 0 &&
+        (size_t)result < operation->length)
+        operation->state |= FAST_SOFT_SHORT;
+    (void)FastSoftFinish(soft, operation, (int)result, FastSoftBufferFlags(operation));
+}
+
+/* ---- reading ---- */
+
+static enum FastSoftOutcome readSelected(struct FastSoft* soft,
+                                         struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
+    if (FastSoftAvailable(group) == 0)
+        return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+    const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
+    bool bounded = operation->length > 0 && operation->length < buffer->len;
+    struct iovec vector = {
+        .iov_base = (void*)(uintptr_t)buffer->addr,
+        .iov_len = bounded ? operation->length : buffer->len,
+    };
+    if (beginSlow(soft, operation, &vector, 1, false)) {
+        operation->extra = buffer->bid;
+        operation->state |= FAST_SOFT_TAKEN;
+        group->head++; /* nobody else fills it meanwhile */
+        return FAST_SOFT_BEGUN;
+    }
+    ssize_t result = system->functions->read(system, operation->handle, &vector, 1,
+                                             (int64_t)operation->offset, (int)operation->options);
+    if (result == -EAGAIN)
+        return onNothing(soft, operation);
+    if (result <= 0)
+        return FastSoftFinish(soft, operation, (int)result, 0);
+    uint32_t flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT;
+    group->head++;
+    return FastSoftFinish(soft, operation, (int)result, flags);
+}
+
+enum FastSoftOutcome FastSoftRead(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    struct iovec single;
+    unsigned count;
+    if (operation->flags & IOSQE_BUFFER_SELECT && !hasVector(operation))
+        return readSelected(soft, operation);
+    const struct iovec* vector = vectorOf(operation, &single, &count);
+    if (beginSlow(soft, operation, vector, count, false))
+        return FAST_SOFT_BEGUN;
+    ssize_t result = system->functions->read(system, operation->handle, vector, count,
+                                             (int64_t)operation->offset, (int)operation->options);
+    if (result == -EAGAIN)
+        return onNothing(soft, operation);
+    return FastSoftFinish(soft, operation, (int)result, 0);
+}
+
+/* ---- writing ---- */
+
+static size_t sizeOf(const struct iovec* vector, unsigned count)
+{
+    size_t size = 0;
+    for (unsigned index = 0; index < count; index++)
+        size += vector[index].iov_len;
+    return size;
+}
+
+enum FastSoftOutcome FastSoftWrite(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    struct iovec single;
+    unsigned count;
+    const struct iovec* vector = vectorOf(operation, &single, &count);
+    if (beginSlow(soft, operation, vector, count, true))
+        return FAST_SOFT_BEGUN;
+    ssize_t result = system->functions->write(system, operation->handle, vector, count,
+                                              (int64_t)operation->offset, (int)operation->options);
+    if (result == -EAGAIN)
+        return onNothing(soft, operation);
+    if (result >= 0 && (size_t)result < sizeOf(vector, count))
+        operation->state |= FAST_SOFT_SHORT;
+    return FastSoftFinish(soft, operation, (int)result, 0);
+}
+
+/* ---- from one into another ---- */
+
+static int64_t* positionOf(uint64_t offset, int64_t* position)
+{
+    *position = (int64_t)offset;
+    return *position >= 0 ? position : NULL;
+}
+
+enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    int64_t from;
+    int64_t to;
+    ssize_t result = system->functions->splice(
+        system, operation->extra, positionOf(operation->address, &from), operation->handle,
+        positionOf(operation->offset, &to), operation->length, operation->options);
+    bool wasFull = operation->state & FAST_SOFT_STARTED;
+    bool isFull = result == -ENOBUFS; /* it waits for room, and not for input */
+    if (wasFull != isFull)
+        operation->state ^= FAST_SOFT_STARTED | (operation->state & FAST_SOFT_WAITED);
+    if (isFull)
+        return FAST_SOFT_WAIT;
+    if (result == -EAGAIN)
+        return onNothing(soft, operation);
+    return FastSoftFinish(soft, operation, (int)result, 0);
+}

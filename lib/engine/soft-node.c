@@ -1,0 +1,323 @@
+/*
+ * Descriptors, and who waits for them.
+ *
+ * A descriptor is watched from the first time that somebody waits for it, by edges, and for what is
+ * waited for. It stays watched while nobody waits, so that the next to do so costs nothing; what
+ * comes then and nobody wants is no more watched for.
+ *
+ * An edge is reported once. It can't be lost: an operation tries before it waits, and whatever
+ * becomes ready after its last try is an edge that the next wait finds. Where the last try has not
+ * shown that nothing is there, or was no try, the system is asked to look at once.
+ *
+ * A number may be closed and given to another file without our hearing of it: of what waits for
+ * something else than a poll it is known that it is not (its owner keeps it open). In any other
+ * case the system is told to watch it, and says whether it knows this file by this number. It then
+ * tells what holds once more, which is avoided for what sends: that comes again and again, and
+ * would have others told of what they know.
+ */
+#include "engine/soft-node.h"
+#include "engine/soft-operation.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+/* What tells of more than that there is something to be read. */
+#define NODE_LASTING (POLLRDHUP | POLLHUP | POLLERR | POLLPRI)
+
+/* What a receive waits for. */
+#define NODE_INPUT (POLLIN | POLLRDHUP | POLLPRI)
+
+/* ---- the table ---- */
+
+static bool growTable(struct FastSoft* soft, uint32_t chunk)
+{
+    if (chunk < soft->nodes.count)
+        return true;
+    uint32_t count = soft->nodes.count > 0 ? soft->nodes.count : 1;
+    while (count <= chunk)
+        count *= 2;
+    struct FastSoftNode** chunks =
+        realloc(soft->nodes.chunks, count * sizeof(struct FastSoftNode*));
+    if (chunks == NULL)
+        return false;
+    for (uint32_t index = soft->nodes.count; index < count; index++)
+        chunks[index] = NULL;
+    soft->nodes.chunks = chunks;
+    soft->nodes.count = count;
+    return true;
+}
+
+struct FastSoftNode* FastSoftNode(struct FastSoft* soft, int handle)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, handle);
+    uint32_t chunk = (uint32_t)handle / FAST_SOFT_CHUNK;
+    if (node != NULL || handle < 0 || !growTable(soft, chunk))
+        return node;
+    soft->nodes.chunks[chunk] = calloc(FAST_SOFT_CHUNK, sizeof(struct FastSoftNode));
+    return FastSoftKnownNode(soft, handle);
+}
+
+void FastSoftFreeNodes(struct FastSoft* soft)
+{
+    for (uint32_t index = 0; index < soft->nodes.count; index++)
+        free(soft->nodes.chunks[index]);
+    free(soft->nodes.chunks);
+    soft->nodes.chunks = NULL;
+    soft->nodes.count = 0;
+}
+
+/* ---- what is waited for ---- */
+
+/* What most wait for is in a table; splices turn around, and polls say it themselves. */
+const uint16_t FastSoftEvents[UINT8_MAX + 1] = {
+    [IORING_OP_SEND] = POLLOUT,
+    [IORING_OP_SENDMSG] = POLLOUT,
+    [IORING_OP_SEND_ZC] = POLLOUT,
+    [IORING_OP_SENDMSG_ZC] = POLLOUT,
+    [IORING_OP_WRITE] = POLLOUT,
+    [IORING_OP_WRITEV] = POLLOUT,
+    [IORING_OP_CONNECT] = POLLOUT,
+    [IORING_OP_ACCEPT] = POLLIN,
+    [IORING_OP_RECV] = NODE_INPUT,
+    [IORING_OP_RECVMSG] = NODE_INPUT,
+    [IORING_OP_READ] = NODE_INPUT,
+    [IORING_OP_READV] = NODE_INPUT,
+};
+
+/* Whether somebody waits whose descriptor is certainly open. */
+static bool isTrusted(const struct FastSoftNode* node)
+{
+    const struct FastSoftOperation* operation = node->first;
+    if (operation == NULL)
+        return false;
+    do {
+        if (operation->opcode != IORING_OP_POLL_ADD)
+            return true;
+        operation = operation->next;
+    } while (operation != node->first);
+    return false;
+}
+
+static uint32_t wantedOf(const struct FastSoftNode* node)
+{
+    uint32_t wanted = 0;
+    const struct FastSoftOperation* operation = node->first;
+    if (operation == NULL)
+        return 0;
+    do {
+        wanted |= FastSoftEventsOf(operation);
+        operation = operation->next;
+    } while (operation != node->first);
+    return wanted;
+}
+
+/* ---- watching ---- */
+
+static uint64_t tokenOf(const struct FastSoftNode* node, int handle)
+{
+    return (uint64_t)node->generation << 32 | (uint32_t)handle;
+}
+
+/* The file is another one than that whose watch is known. */
+static void becomeAnother(struct FastSoft* soft, struct FastSoftNode* node)
+{
+    node->generation = ++soft->nodes.generation;
+    node->lasting = 0;
+    node->watched = 0;
+}
+
+/* With a token of its own, so that what still comes of the former file is known as such. */
+static int watch(struct FastSoft* soft, struct FastSoftNode* node, int handle, uint32_t events)
+{
+    struct FastSystem* system = soft->system;
+    bool fresh = !(node->lasting & FAST_SOFT_NODE_WATCHED);
+    if (fresh)
+        becomeAnother(soft, node);
+    int result =
+        system->functions->watch(system, handle, events, tokenOf(node, handle), fresh);
+    if (result == 1 && !fresh) {
+        becomeAnother(soft, node);
+        result = system->functions->watch(system, handle, events, tokenOf(node, handle), false);
+    }
+    if (result < 0) {
+        node->lasting &= (uint8_t)~FAST_SOFT_NODE_WATCHED;
+        return result;
+    }
+    node->watched = (uint16_t)events;
+    node->lasting |= FAST_SOFT_NODE_WATCHED;
+    return 0;
+}
+
+/* What may be closed by its owner while it is in flight goes on with a duplicate. */
+static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if ((operation->state & (FAST_SOFT_HELD | FAST_SOFT_OWN)) == FAST_SOFT_HELD) {
+        int handle = soft->system->functions->duplicate(soft->system, operation->handle);
+        if (handle == -EBADF)
+            return handle;
+        if (handle >= 0) {
+            operation->handle = handle;
+            operation->state |= FAST_SOFT_OWN;
+        }
+    }
+    int handle = FastSoftHandleOf(operation);
+    return handle >= 0 ? handle : -EBADF;
+}
+
+/* Whether an edge that has come since the last look would be known, and of this file. */
+static bool isCertain(const struct FastSoftNode* node, const struct FastSoftOperation* operation)
+{
+    if (operation->state & FAST_SOFT_WAITED)
+        return true;
+    if (operation->opcode == IORING_OP_POLL_ADD || !(operation->state & FAST_SOFT_DRAINED))
+        return false;
+    bool sends = FastSoftEventsOf(operation) == POLLOUT;
+    return sends ? node->first != NULL : isTrusted(node);
+}
+
+/* For the first time, or where the descriptor is not watched for it. */
+static int parkWatched(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int handle = ownHandle(soft, operation);
+    struct FastSoftNode* node = FastSoftNode(soft, handle);
+    uint32_t events = FastSoftEventsOf(operation);
+    if (node == NULL)
+        return handle < 0 ? handle : -ENOMEM;
+    if ((node->watched & events) != events || !isCertain(node, operation)) {
+        int result = watch(soft, node, handle, wantedOf(node) | node->watched | events);
+        if (result < 0)
+            return result;
+    }
+    operation->state |= FAST_SOFT_WAITED;
+    FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
+    return 0;
+}
+
+int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (operation->state & FAST_SOFT_WAITED) {
+        struct FastSoftNode* node = FastSoftKnownNode(soft, FastSoftHandleOf(operation));
+        uint32_t events = FastSoftEventsOf(operation);
+        if (node != NULL && (node->watched & events) == events) {
+            FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
+            return 0;
+        }
+    }
+    return parkWatched(soft, operation);
+}
+
+/* The system has refused to watch the descriptor, of which there is a node since. */
+void FastSoftParkForEver(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, FastSoftHandleOf(operation));
+    FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
+}
+
+void FastSoftUnpark(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, FastSoftHandleOf(operation));
+    FastSoftRemove(&node->first, operation);
+}
+
+void FastSoftForget(struct FastSoft* soft, int handle)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, handle);
+    if (node == NULL || !(node->lasting & FAST_SOFT_NODE_WATCHED))
+        return;
+    soft->system->functions->unwatch(soft->system, handle);
+    becomeAnother(soft, node);
+}
+
+/* ---- events ---- */
+
+/* Queues those that have waited for it; returns whether there was any. */
+static bool wakeWaiting(struct FastSoft* soft, struct FastSoftNode* node, uint32_t events)
+{
+    struct FastSoftOperation* last = node->first != NULL ? node->first->previous : NULL;
+    struct FastSoftOperation* operation = node->first;
+    bool any = false;
+    while (operation != NULL) {
+        struct FastSoftOperation* next = operation == last ? NULL : operation->next;
+        if (events & (FastSoftEventsOf(operation) | POLLERR | POLLHUP)) {
+            any = true;
+            if (operation->opcode == IORING_OP_POLL_ADD)
+                operation->extra |= (int32_t)events;
+            FastSoftRemove(&node->first, operation);
+            FastSoftQueue(soft, operation);
+        }
+        operation = next;
+    }
+    return any;
+}
+
+/* Is no more watched for what only wakes us for nothing. */
+static void tame(struct FastSoft* soft, struct FastSoftNode* node, int handle)
+{
+    uint32_t wanted = wantedOf(node);
+    if ((node->watched & ~wanted) == 0)
+        return;
+    if (wanted != 0)
+        (void)watch(soft, node, handle, wanted);
+    else
+        FastSoftForget(soft, handle);
+}
+
+void FastSoftHandleEvent(struct FastSoft* soft, const struct FastSystemEvent* event)
+{
+    int handle = (int)(uint32_t)event->token;
+    struct FastSoftNode* node = FastSoftKnownNode(soft, handle);
+    if (node == NULL || node->generation != event->token >> 32 ||
+        !(node->lasting & FAST_SOFT_NODE_WATCHED))
+        return; /* of a file that had this number before */
+    if (event->events & NODE_LASTING)
+        node->lasting |= FAST_SOFT_NODE_ENDED;
+    if (!wakeWaiting(soft, node, event->events))
+        tame(soft, node, handle);
+}
+
+static void askKind(struct FastSoft* soft, struct FastSoftNode* node, int handle)
+{
+    enum FastSystemKind kind = soft->system->functions->kind(soft->system, handle);
+    node->lasting |= FAST_SOFT_NODE_ASKED;
+    if (kind == FAST_SYSTEM_TCP)
+        node->lasting |= FAST_SOFT_NODE_BYTES;
+    else if (kind == FAST_SYSTEM_DATAGRAMS)
+        node->lasting |= FAST_SOFT_NODE_DATAGRAMS;
+}
+
+/* Asked for the second time that it matters: who reads but once is not asked for. */
+bool FastSoftMayHaveMore(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    if (FastSoftMayFail(soft, operation))
+        return true;
+    if (!(node->lasting & FAST_SOFT_NODE_ASKED) && node->lasting & FAST_SOFT_NODE_SHORT)
+        askKind(soft, node, operation->handle);
+    node->lasting |= FAST_SOFT_NODE_SHORT;
+    return !(node->lasting & FAST_SOFT_NODE_BYTES);
+}
+
+bool FastSoftHasDatagrams(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    if (node == NULL || !(operation->state & FAST_SOFT_WAITED))
+        return false;
+    if (!(node->lasting & FAST_SOFT_NODE_ASKED))
+        askKind(soft, node, operation->handle);
+    return node->lasting & FAST_SOFT_NODE_DATAGRAMS;
+}
+
+bool FastSoftMayFail(const struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    const struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    return node == NULL || !(operation->state & FAST_SOFT_WAITED) ||
+           node->lasting & FAST_SOFT_NODE_ENDED;
+}
+
+void FastSoftNoteNothing(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, operation->handle);
+    if (node != NULL)
+        node->lasting &= (uint8_t)~FAST_SOFT_NODE_ENDED;
+}

@@ -1,0 +1,129 @@
+/*
+ * Polls and cancellations in user space.
+ *
+ * A poll tries nothing: it waits at once, and the system says at once what holds already. What has
+ * come lies in the operation until there is room to tell of it.
+ */
+#include "engine/soft-code.h"
+
+#include "engine/soft-node.h"
+
+#include <errno.h>
+#include <poll.h>
+
+enum
+{
+    POLL_MANY = 1, /* IORING_POLL_ADD_MULTI */
+    POLL_LEVEL = 1 << 3, /* IORING_POLL_ADD_LEVEL */
+    CANCEL_ALL = 1 << 0, /* IORING_ASYNC_CANCEL_* */
+    CANCEL_FD = 1 << 1,
+    CANCEL_ANY = 1 << 2,
+};
+
+/* What it is told of: always also an error, a hang-up, and the end of the peer's output. */
+static uint32_t eventsFor(const struct FastSoftOperation* operation)
+{
+    return (uint32_t)operation->extra & (FastSoftEventsOf(operation) | POLLERR | POLLHUP);
+}
+
+enum FastSoftOutcome FastSoftPoll(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (!(operation->state & FAST_SOFT_STARTED)) {
+        operation->state |= FAST_SOFT_STARTED;
+        operation->extra = 0;
+        if (operation->length & ~(uint32_t)(POLL_MANY | POLL_LEVEL))
+            return FastSoftFinish(soft, operation, -EINVAL, 0);
+        return FAST_SOFT_WAIT;
+    }
+    uint32_t events = eventsFor(operation);
+    operation->extra = 0;
+    if (events == 0)
+        return FAST_SOFT_WAIT;
+    if (!(operation->length & POLL_MANY))
+        return FastSoftFinish(soft, operation, (int)events, 0);
+    FastSoftPost(soft, operation->owner, (int)events, IORING_CQE_F_MORE);
+    return FAST_SOFT_WAIT;
+}
+
+/* ---- taking back ---- */
+
+/* Of one in flight, which is not over yet. Returns 0, or -EALREADY: it ends when it ends. */
+static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
+{
+    if (target->place == FAST_SOFT_SLOW)
+        return -EALREADY;
+    if (target->place == FAST_SOFT_WAITING)
+        FastSoftUnpark(soft, target);
+    else if (target->place == FAST_SOFT_QUEUED)
+        FastSoftRemove(&soft->queue, target);
+    else if (target->place == FAST_SOFT_LATER)
+        FastSoftRemove(&soft->later, target);
+    target->state |= FAST_SOFT_CANCELED;
+    if (target->place != FAST_SOFT_LINKED)
+        FastSoftQueue(soft, target);
+    return 0;
+}
+
+static bool isMeant(const struct FastSoftOperation* cancel, const struct FastSoftOperation* target)
+{
+    if (target == cancel || target->state & FAST_SOFT_CANCELED)
+        return false;
+    if (cancel->options & CANCEL_ANY)
+        return true;
+    return cancel->options & CANCEL_FD ? target->handle == cancel->handle
+                                       : target->owner == cancel->address;
+}
+
+/* All that are meant, or the first; returns how many. */
+static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* cancel)
+{
+    int count = 0;
+    for (uint32_t chain = 0; chain <= soft->operations.mask; chain++) {
+        struct FastSoftOperation* target = soft->operations.owners[chain];
+        for (; target != NULL; target = target->sameOwner) {
+            if (!isMeant(cancel, target))
+                continue;
+            count += cancelOne(soft, target) == 0;
+            if (!(cancel->options & CANCEL_ALL))
+                return count;
+        }
+    }
+    return count;
+}
+
+static struct FastSoftOperation* findTarget(const struct FastSoft* soft, uint64_t owner)
+{
+    struct FastSoftOperation* target = FastSoftFind(soft, owner);
+    while (target != NULL && (target->owner != owner || target->state & FAST_SOFT_CANCELED))
+        target = target->sameOwner;
+    return target;
+}
+
+static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSoftOperation* target = findTarget(soft, operation->address);
+    if (target == NULL)
+        return FastSoftFinish(soft, operation, -ENOENT, 0);
+    return FastSoftFinish(soft, operation, cancelOne(soft, target), 0);
+}
+
+enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const uint32_t known = CANCEL_ALL | CANCEL_FD | CANCEL_ANY;
+    if (operation->options & ~known)
+        return FastSoftFinish(soft, operation, -EINVAL, 0);
+    if (operation->options == 0)
+        return cancelOwner(soft, operation);
+    int count = cancelMeant(soft, operation);
+    if (operation->options & (CANCEL_ALL | CANCEL_ANY))
+        return FastSoftFinish(soft, operation, count, 0);
+    return FastSoftFinish(soft, operation, count > 0 ? 0 : -ENOENT, 0);
+}
+
+enum FastSoftOutcome FastSoftRemovePoll(struct FastSoft* soft,
+                                        struct FastSoftOperation* operation)
+{
+    if (operation->length != 0) /* what is polled for can't change */
+        return FastSoftFinish(soft, operation, -EOPNOTSUPP, 0);
+    return cancelOwner(soft, operation);
+}

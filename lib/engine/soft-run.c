@@ -1,0 +1,266 @@
+/*
+ * Running operations: from an entry to its completion.
+ *
+ * Good path: an entry is tried as it is taken, and most are over then. What has to wait is kept,
+ * with the headers and vectors that it points to, and tried again when its descriptor is ready.
+ * What is linked behind another is kept until that is over.
+ *
+ * Failures: no room for completions: what is queued stays so. No memory for an operation: its entry
+ * stays in the array; for what it needs to wait: -ENOMEM is its result.
+ */
+#include "engine/soft-run.h"
+
+#include "engine/soft-code.h"
+#include "engine/soft-node.h"
+
+#include <errno.h>
+#include <poll.h>
+
+static const FastSoftTry tries[UINT8_MAX + 1] = {
+    [IORING_OP_POLL_ADD] = FastSoftPoll,
+    [IORING_OP_POLL_REMOVE] = FastSoftRemovePoll,
+    [IORING_OP_ASYNC_CANCEL] = FastSoftCancel,
+    [IORING_OP_RECV] = FastSoftReceive,
+    [IORING_OP_RECVMSG] = FastSoftReceiveMessage,
+    [IORING_OP_SEND] = FastSoftSend,
+    [IORING_OP_SENDMSG] = FastSoftSendMessage,
+    [IORING_OP_SEND_ZC] = FastSoftSend,
+    [IORING_OP_SENDMSG_ZC] = FastSoftSendMessage,
+    [IORING_OP_READ] = FastSoftRead,
+    [IORING_OP_READV] = FastSoftRead,
+    [IORING_OP_WRITE] = FastSoftWrite,
+    [IORING_OP_WRITEV] = FastSoftWrite,
+    [IORING_OP_SPLICE] = FastSoftSplice,
+    [IORING_OP_ACCEPT] = FastSoftAccept,
+    [IORING_OP_CONNECT] = FastSoftConnect,
+    [IORING_OP_SHUTDOWN] = FastSoftShutdown,
+    [IORING_OP_CLOSE] = FastSoftClose,
+};
+
+/* ---- one try ---- */
+
+/* Beyond this enter nothing that headers and vectors lie in need live. */
+static bool keep(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    switch (operation->opcode) {
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SENDMSG_ZC:
+        return FastSoftKeepMessage(soft, operation);
+    case IORING_OP_RECVMSG:
+        FastSoftBeginMessages(operation);
+        return true;
+    case IORING_OP_READV:
+    case IORING_OP_WRITEV:
+        return FastSoftKeepVector(soft, operation);
+    default:
+        return true;
+    }
+}
+
+/* A file that is always ready: said once, and never again to who wants to hear of changes. */
+static void pollAlwaysReady(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const uint32_t always = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+    int events = (int)(operation->options & always);
+    if (events != 0 && !(operation->length & IORING_POLL_ADD_MULTI)) {
+        (void)FastSoftFinish(soft, operation, events, 0);
+        return;
+    }
+    if (events != 0)
+        FastSoftPost(soft, operation->owner, events, IORING_CQE_F_MORE);
+    FastSoftParkForEver(soft, operation);
+}
+
+/* It can't wait: without memory, or since its descriptor is always ready, or none any more. */
+static void onRefusedWatch(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
+{
+    if (error == -EPERM && operation->opcode == IORING_OP_POLL_ADD)
+        pollAlwaysReady(soft, operation);
+    else
+        (void)FastSoftFinish(soft, operation, error == -EPERM ? -EAGAIN : error, 0);
+}
+
+static enum FastSoftOutcome tryOnce(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (operation->opcode == IORING_OP_NOP)
+        return FastSoftFinish(soft, operation, 0, 0);
+    if (operation->flags & IOSQE_FIXED_FILE)
+        return FastSoftFinish(soft, operation, -EBADF, 0);
+    FastSoftTry function = tries[operation->opcode];
+    if (function == NULL)
+        return FastSoftFinish(soft, operation, -EOPNOTSUPP, 0);
+    return function(soft, operation);
+}
+
+static enum FastSoftOutcome endCanceled(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    bool whole = operation->opcode != IORING_OP_RECV || !(operation->priority &
+                                                          IORING_RECV_MULTISHOT);
+    if (operation->done > 0 && whole) {
+        operation->state |= FAST_SOFT_SHORT;
+        return FastSoftFinish(soft, operation, (int)operation->done,
+                              FastSoftBufferFlags(operation));
+    }
+    return FastSoftFinish(soft, operation, -ECANCELED, 0);
+}
+
+/* What is needed beyond this enter; false: there is no memory for it. */
+static bool keepAll(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    return keep(soft, operation) && FastSoftRegister(soft, operation) == 0;
+}
+
+/* The system has it: one that can't be found can't be canceled, and that couldn't be anyway. */
+static void beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    operation->place = FAST_SOFT_SLOW;
+    soft->slow++;
+    (void)FastSoftRegister(soft, operation);
+}
+
+void FastSoftTakeSlow(struct FastSoft* soft)
+{
+    void* operation;
+    ssize_t result;
+    while (soft->slow > 0 && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS &&
+           soft->system->functions->takeSlow(soft->system, &operation, &result)) {
+        soft->slow--;
+        FastSoftFinishSlow(soft, operation, result);
+    }
+}
+
+/* There is room for what one step completes. The operation is in no place. */
+static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (operation->state & FAST_SOFT_CANCELED) {
+        (void)endCanceled(soft, operation);
+        return;
+    }
+    enum FastSoftOutcome outcome = tryOnce(soft, operation);
+    if (outcome == FAST_SOFT_OVER)
+        return;
+    if (outcome == FAST_SOFT_BEGUN) {
+        beginSlow(soft, operation);
+        return;
+    }
+    int result = keepAll(soft, operation) ? 0 : -ENOMEM;
+    if (result == 0 && outcome == FAST_SOFT_MORE)
+        FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
+    else if (result == 0 && outcome == FAST_SOFT_WAIT)
+        result = FastSoftPark(soft, operation);
+    if (result < 0)
+        onRefusedWatch(soft, operation, result);
+}
+
+/* ---- the queue ---- */
+
+/* It comes to an end: what is run is over, waits, or has its next turn later. */
+void FastSoftRunQueue(struct FastSoft* soft)
+{
+    while (soft->queue != NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
+        struct FastSoftOperation* operation = soft->queue;
+        FastSoftRemove(&soft->queue, operation);
+        step(soft, operation);
+    }
+}
+
+void FastSoftBeginPass(struct FastSoft* soft)
+{
+    struct FastSoftOperation* operation;
+    while ((operation = soft->later) != NULL) {
+        FastSoftRemove(&soft->later, operation);
+        FastSoftQueue(soft, operation);
+    }
+}
+
+/* ---- submitting ---- */
+
+/* Whether an entry was marked by FastEngineFunctions.hold. */
+static bool takeHeld(struct FastSoft* soft, unsigned place)
+{
+    uint64_t bit = UINT64_C(1) << place % 64;
+    bool held = soft->held[place / 64] & bit;
+    soft->held[place / 64] &= ~bit;
+    return held;
+}
+
+/* What can't be run at once is canceled where it can't be kept. */
+static void postpone(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (!keepAll(soft, operation))
+        operation->state |= FAST_SOFT_CANCELED;
+}
+
+/* A chain is run from its first operation on when its last has come. */
+static void startChain(struct FastSoft* soft)
+{
+    struct FastSoftOperation* operation = soft->head;
+    soft->chain = NULL;
+    soft->head = NULL;
+    if (operation == NULL)
+        return;
+    if (soft->queue == NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
+        step(soft, operation);
+        return;
+    }
+    postpone(soft, operation);
+    FastSoftQueue(soft, operation);
+}
+
+static void start(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (soft->chain != NULL) {
+        soft->chain->linked = operation;
+        operation->place = FAST_SOFT_LINKED;
+        postpone(soft, operation);
+    } else {
+        soft->head = operation;
+    }
+    soft->chain = operation;
+    if (!(operation->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)))
+        startChain(soft);
+}
+
+/* Messages that go by one call; returns how many. What is held is so for a wait, and none waits. */
+static unsigned takeTogether(struct FastSoft* soft)
+{
+    const struct FastEngine* base = &soft->base;
+    unsigned place = soft->submissionHead & base->submission.mask;
+    if (base->submission.entries[place].opcode != IORING_OP_SENDMSG || soft->chain != NULL ||
+        soft->queue != NULL)
+        return 0;
+    unsigned count = FastSoftSendTogether(soft, soft->submissionHead);
+    for (unsigned index = 0; index < count; index++)
+        (void)takeHeld(soft, (soft->submissionHead + index) & base->submission.mask);
+    return count;
+}
+
+/* Into an operation; false without memory. */
+static bool takeOne(struct FastSoft* soft)
+{
+    const struct FastEngine* base = &soft->base;
+    unsigned place = soft->submissionHead & base->submission.mask;
+    struct FastSoftOperation* operation =
+        FastSoftAllocate(soft, &base->submission.entries[place]);
+    if (operation == NULL)
+        return false;
+    if (takeHeld(soft, place))
+        operation->state |= FAST_SOFT_HELD;
+    soft->submissionHead++;
+    start(soft, operation);
+    return true;
+}
+
+int FastSoftSubmit(struct FastSoft* soft)
+{
+    int result = 0;
+    while (soft->submissionHead != soft->base.submission.tail && result == 0) {
+        unsigned together = takeTogether(soft);
+        soft->submissionHead += together;
+        if (together == 0 && !takeOne(soft))
+            result = -ENOMEM;
+    }
+    if (result == 0)
+        startChain(soft); /* one that the last entry has left open */
+    return result;
+}

@@ -1,0 +1,207 @@
+/*
+ * Sends in user space: of bytes and of messages.
+ *
+ * Good path: tried at once, from the caller's memory. With MSG_WAITALL what is left is sent when
+ * there is room, until all is; without, a short count is the result.
+ *
+ * Failures: an error, or a cancellation, behind a part: the part is the result, and what is linked
+ * behind is canceled. A send that goes without a copy in the kernel is copied here, and says so.
+ */
+#include "engine/soft-code.h"
+
+#include "engine/uring-compat.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum
+{
+    SEND_MAX_VECTORS = 1024, /* UIO_MAXIOV */
+    SEND_TOGETHER = 32,      /* messages by one call */
+};
+
+static bool isZeroCopy(const struct FastSoftOperation* operation)
+{
+    return operation->opcode == IORING_OP_SEND_ZC || operation->opcode == IORING_OP_SENDMSG_ZC;
+}
+
+/* The buffers of a send without a copy are given back by a completion of their own. */
+static enum FastSoftOutcome finish(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                   int result)
+{
+    if (!isZeroCopy(operation))
+        return FastSoftFinish(soft, operation, result, 0);
+    bool tells = operation->priority & FAST_URING_SEND_ZC_REPORT_USAGE;
+    uint32_t copied = FAST_URING_NOTIF_USAGE_ZC_COPIED;
+    FastSoftPost(soft, operation->owner, result, IORING_CQE_F_MORE);
+    if (result < 0)
+        operation->state |= FAST_SOFT_SHORT;
+    return FastSoftFinish(soft, operation, tells ? (int)copied : 0, IORING_CQE_F_NOTIF);
+}
+
+/* An error, or 0 for an end that is neither. */
+static enum FastSoftOutcome fail(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                 int result)
+{
+    if (operation->done == 0)
+        return finish(soft, operation, result);
+    operation->state |= FAST_SOFT_SHORT;
+    return finish(soft, operation, (int)operation->done);
+}
+
+static enum FastSoftOutcome onFull(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    operation->state |= FAST_SOFT_DRAINED;
+    if (operation->options & MSG_DONTWAIT)
+        return fail(soft, operation, -EAGAIN);
+    return FAST_SOFT_WAIT;
+}
+
+/* ---- bytes ---- */
+
+static ssize_t sendBytes(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    char* data = (char*)(uintptr_t)operation->address + operation->done;
+    size_t size = operation->length - operation->done;
+    int flags = (int)operation->options & ~MSG_WAITALL;
+    if (operation->offset == 0)
+        return system->functions->send(system, operation->handle, data, size, flags);
+    struct iovec vector = {.iov_base = data, .iov_len = size};
+    struct msghdr message = {
+        .msg_name = (void*)(uintptr_t)operation->offset,
+        .msg_namelen = (uint16_t)operation->extra, /* addr_len */
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+    };
+    return system->functions->sendMessage(system, operation->handle, &message, flags);
+}
+
+enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (operation->flags & IOSQE_BUFFER_SELECT)
+        return finish(soft, operation, -EINVAL);
+    for (;;) {
+        ssize_t result = sendBytes(soft, operation);
+        if (result == -EAGAIN)
+            return onFull(soft, operation);
+        if (result < 0)
+            return fail(soft, operation, (int)result);
+        operation->done += (uint32_t)result;
+        if (operation->done >= operation->length || !(operation->options & MSG_WAITALL) ||
+            result == 0)
+            return finish(soft, operation, (int)operation->done);
+    }
+}
+
+/* ---- messages ---- */
+
+/* What is left of a header, in a copy of ours. */
+static void skipSent(struct FastSoftCopy* copy, size_t bytes)
+{
+    struct iovec* vector = copy->vectors + copy->skipped;
+    while (copy->header.msg_iovlen > 0 && bytes >= vector->iov_len) {
+        bytes -= vector->iov_len;
+        vector++;
+        copy->skipped++;
+        copy->header.msg_iovlen--;
+    }
+    if (copy->header.msg_iovlen > 0) {
+        vector->iov_base = (char*)vector->iov_base + bytes;
+        vector->iov_len -= bytes;
+    }
+    copy->header.msg_iov = vector;
+    /* What goes with the first byte has gone. */
+    copy->header.msg_control = NULL;
+    copy->header.msg_controllen = 0;
+}
+
+static size_t sizeOf(const struct msghdr* message)
+{
+    size_t size = 0;
+    for (size_t index = 0; index < message->msg_iovlen; index++)
+        size += message->msg_iov[index].iov_len;
+    return size;
+}
+
+static const struct msghdr* headerOf(const struct FastSoftOperation* operation)
+{
+    if (operation->state & FAST_SOFT_KEPT)
+        return &FastSoftCopyOf(operation)->header;
+    return (const struct msghdr*)(uintptr_t)operation->address;
+}
+
+bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const struct msghdr* message = headerOf(operation);
+    if (operation->state & FAST_SOFT_KEPT || message->msg_iovlen > SEND_MAX_VECTORS)
+        return true; /* too many: it fails as it is */
+    struct FastSoftCopy* copy = FastSoftKeep(soft, operation, (uint32_t)message->msg_iovlen);
+    if (copy == NULL)
+        return false;
+    copy->header = *message;
+    if (message->msg_iovlen > 0)
+        memcpy(copy->vectors, message->msg_iov, message->msg_iovlen * sizeof(*message->msg_iov));
+    copy->header.msg_iov = copy->vectors;
+    return true;
+}
+
+enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
+                                         struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    int flags = (int)operation->options & ~MSG_WAITALL;
+    for (;;) {
+        const struct msghdr* message = headerOf(operation);
+        ssize_t result =
+            system->functions->sendMessage(system, operation->handle, message, flags);
+        if (result == -EAGAIN)
+            return onFull(soft, operation);
+        if (result < 0)
+            return fail(soft, operation, (int)result);
+        operation->done += (uint32_t)result;
+        if (!(operation->options & MSG_WAITALL) || result == 0 ||
+            (size_t)result >= sizeOf(message))
+            return finish(soft, operation, (int)operation->done);
+        if (!FastSoftKeepMessage(soft, operation))
+            return fail(soft, operation, -ENOMEM);
+        skipSent(FastSoftCopyOf(operation), (size_t)result);
+    }
+}
+
+/* ---- messages of several operations ---- */
+
+static const struct io_uring_sqe* entryAt(const struct FastSoft* soft, unsigned place)
+{
+    return &soft->base.submission.entries[place & soft->base.submission.mask];
+}
+
+static bool isAlone(const struct io_uring_sqe* entry)
+{
+    const unsigned apart = IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_IO_HARDLINK |
+                           IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+    return entry->opcode != IORING_OP_SENDMSG || entry->flags & apart ||
+           entry->msg_flags & MSG_WAITALL;
+}
+
+unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)
+{
+    struct mmsghdr messages[SEND_TOGETHER];
+    const struct io_uring_sqe* first = entryAt(soft, place);
+    unsigned left = soft->base.submission.tail - place;
+    unsigned count = 0;
+    while (count < left && count < SEND_TOGETHER && count + 1 < FastSoftRoom(soft)) {
+        const struct io_uring_sqe* entry = entryAt(soft, place + count);
+        if (isAlone(entry) || entry->fd != first->fd || entry->msg_flags != first->msg_flags)
+            break;
+        messages[count++].msg_hdr = *(const struct msghdr*)(uintptr_t)entry->addr;
+    }
+    if (count < 2)
+        return 0;
+    int sent = soft->system->functions->sendMessages(soft->system, first->fd, messages, count,
+                                                     (int)first->msg_flags);
+    for (int index = 0; index < sent; index++)
+        FastSoftPost(soft, entryAt(soft, place + (unsigned)index)->user_data,
+                     (int)messages[index].msg_len, 0);
+    return sent > 0 ? (unsigned)sent : 0;
+}

@@ -1,0 +1,153 @@
+/*
+ * The state of the engine in user space, for its own files.
+ */
+#ifndef FASTSOCKET_ENGINE_SOFT_STATE_H
+#define FASTSOCKET_ENGINE_SOFT_STATE_H
+
+#include "engine/engine.h"
+#include "engine/system.h"
+
+/* Where an operation is. */
+enum FastSoftPlace
+{
+    FAST_SOFT_NOWHERE, /* being run, or not in flight */
+    FAST_SOFT_QUEUED,  /* to be run */
+    FAST_SOFT_LATER,   /* to be run by the next enter */
+    FAST_SOFT_WAITING, /* for its descriptor */
+    FAST_SOFT_LINKED,  /* behind another, which is to be over first */
+    FAST_SOFT_SLOW,    /* the system does it, and tells when it is over */
+};
+
+/* What is known of an operation, a sum. */
+enum
+{
+    FAST_SOFT_HELD = 1,      /* its descriptor may be closed while it is in flight */
+    FAST_SOFT_OWN = 2,       /* handle is a duplicate of ours */
+    FAST_SOFT_KEPT = 4,      /* address is a copy of ours: struct FastSoftCopy */
+    FAST_SOFT_CANCELED = 8,  /* to be completed so when there is room */
+    FAST_SOFT_DRAINED = 16,  /* the last try has found nothing, rather than less than it wanted */
+    FAST_SOFT_FOUND = 32,    /* in the table of owners */
+    FAST_SOFT_STARTED = 64,  /* it has begun: a connect, a poll that comes first */
+    FAST_SOFT_SHORT = 128,   /* of what should be whole a part is done: breaks the link */
+    FAST_SOFT_WAITED = 256,  /* for its descriptor, which is watched for it */
+    FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
+};
+
+/* An operation in flight: what is needed of its entry, and where it is. */
+struct FastSoftOperation
+{
+    uint64_t owner; /* user_data */
+    uint64_t address;
+    uint64_t offset;
+    struct FastSoftOperation* next; /* in a circle with those in the same place */
+    struct FastSoftOperation* previous;
+    struct FastSoftOperation* sameOwner; /* the next of a chain in the table of owners */
+    struct FastSoftOperation* linked;    /* behind this one */
+    int32_t handle;
+    uint32_t length;
+    uint32_t options; /* msg_flags, rw_flags, poll events, and so on */
+    int32_t extra;    /* splice_fd_in and its namesakes; of a poll: events that have come */
+    uint32_t done;    /* bytes */
+    uint16_t priority;
+    uint16_t group;
+    uint16_t state;
+    uint8_t opcode;
+    uint8_t flags; /* IOSQE_* */
+    uint8_t place;
+};
+
+/* What becomes of an operation that was tried. */
+enum FastSoftOutcome
+{
+    FAST_SOFT_OVER, /* completed; it is gone */
+    FAST_SOFT_WAIT, /* until its descriptor is ready */
+    FAST_SOFT_MORE, /* the next enter goes on with it */
+    FAST_SOFT_BEGUN, /* the system goes on with it */
+};
+
+/* A descriptor that somebody waits for, or has. */
+struct FastSoftNode
+{
+    struct FastSoftOperation* first; /* who waits */
+    uint32_t generation;             /* of the watch: older events are others' */
+    uint16_t watched;                /* POLL* bits */
+    uint8_t lasting;                 /* FAST_SOFT_NODE_* */
+    uint8_t burst; /* messages that came together lately */
+};
+
+enum
+{
+    FAST_SOFT_NODE_WATCHED = 1,
+    FAST_SOFT_NODE_ENDED = 2,  /* input has ended, or something else is to be read to its end */
+    FAST_SOFT_NODE_SHORT = 4,  /* less came than there was room for, once */
+    FAST_SOFT_NODE_ASKED = 8,  /* what kind it is is known: */
+    FAST_SOFT_NODE_BYTES = 16, /* FAST_SYSTEM_TCP, */
+    FAST_SOFT_NODE_DATAGRAMS = 32, /* FAST_SYSTEM_DATAGRAMS, or neither */
+};
+
+struct FastSoftGroup
+{
+    struct io_uring_buf_ring* ring;
+    uint32_t mask;
+    uint16_t id;
+    uint16_t head; /* entries taken, modulo 65536 */
+};
+
+enum
+{
+    FAST_SOFT_EVENTS = 256,    /* of one wait */
+    FAST_SOFT_CHUNK = 64,      /* operations, or nodes: allocated together */
+    FAST_SOFT_COMPLETIONS = 2, /* of one step: there must be room for so many */
+};
+
+struct FastSoft
+{
+    struct FastEngine base;
+    struct FastSystem* system;
+    unsigned submissionHead;
+    unsigned completionHead;
+    unsigned completionTail;
+    unsigned completionFlags;
+    bool skipped; /* the last enter did not wait, since there were completions */
+
+    struct FastSoftOperation* queue; /* to be run */
+    struct FastSoftOperation* later; /* by the next enter */
+    struct FastSoftOperation* chain; /* the last of a chain that is still being submitted */
+    struct FastSoftOperation* head;  /* the first of it */
+    uint64_t* held;                  /* a bit for each entry of the submission array */
+
+    struct
+    {
+        struct FastSoftChunk* chunks;
+        struct FastSoftOperation* free;
+        struct FastSoftOperation** owners; /* a power of two of chains */
+        uint32_t mask;
+        uint32_t count; /* in the table */
+    } operations;
+
+    struct
+    {
+        struct FastSoftNode** chunks;
+        uint32_t count; /* chunks */
+        uint32_t generation;
+    } nodes;
+
+    struct
+    {
+        struct FastSoftGroup* array;
+        uint32_t count;
+    } groups;
+
+    unsigned slow;      /* operations that the system does */
+    uint64_t wakeValue; /* what is read of the wake handle */
+    struct FastSoftCopy* copies; /* unused ones, of the usual size */
+    struct FastSystemEvent events[FAST_SOFT_EVENTS];
+};
+
+/* Completions for which there is room. */
+static inline unsigned FastSoftRoom(const struct FastSoft* soft)
+{
+    return soft->base.completion.mask + 1 - (soft->completionTail - soft->completionHead);
+}
+
+#endif
