@@ -249,7 +249,7 @@ static struct FastMessage* copyLast(struct FastSocket* socket, const struct Fast
 static void takeApart(struct FastSocket* socket, struct FastMessage* run)
 {
     struct FastOutboundQueue* queue = &socket->outbound->queue;
-    if (isRefusal(run->doubt)) {
+    if (FastRunIsRefusal(run->doubt)) {
         run->doubt = 0;
         run->doubts = 0;
     }

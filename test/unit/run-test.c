@@ -786,17 +786,17 @@ CASE_ROUNDS(run, blamesNoJoiningForAnAnswer, 2)
 {
     const int errors[] = {ENOPROTOOPT, EOPNOTSUPP};
     openDatagram(0, 0);
-    transmitMany(2, SMALL);
+    transmitMany(3, SMALL);
     run();
-    refuse(0, errors[round]);
-    complete(TRIES, SMALL, 0);
-    complete(TRIES + 1, SMALL, 0);
+    refuse(0, errors[round], TRIES);
+    for (unsigned number = 0; number < 3; number++)
+        complete(TRIES + number, SMALL, 0);
     ck_assert_int_eq(drained, 1);
     ck_assert_uint_eq(self->outbound->joinMax, UINT16_MAX);
-    transmitMany(2, SMALL);
+    transmitMany(3, SMALL);
     run();
-    ck_assert_uint_eq(sendCount, TRIES + 3);
-    expectRun(TRIES + 2, SMALL, 2 * SMALL, false);
+    ck_assert_uint_eq(sendCount, TRIES + 4);
+    expectRun(TRIES + 3, SMALL, 3 * SMALL, false);
 }
 
 /* … nor when another's errno comes in between, which is told. */
