@@ -1,10 +1,10 @@
 /*
  * fastsocket-probe: what this machine offers libfastsocket.
  *
- * It asks for a ring on io_uring and for no other; then it makes one as any program would, which tells
- * the engine that programs get and what that can; then it reads the limits that bound such programs.
- * All is collected in a report, which is printed as text or as JSON. When io_uring is refused, the
- * report says by what, as far as a program can see, and what to do.
+ * It makes a ring as any program would, which tells the engine that programs get and what that can; if
+ * that is not io_uring it asks for a ring on io_uring and for no other; then it reads the limits that
+ * bound such programs. All is collected in a report, which is printed as text or as JSON. When
+ * io_uring is refused, the report says by what, as far as a program can see, and what to do.
  *
  * Exit status: 0 io_uring works; 1 it is refused; 2 wrong arguments, or the output can't be written. So
  * it was when there was no other engine, and scripts that ask for io_uring rely on it; which engine a
@@ -412,28 +412,47 @@ static void setEngine(const char* name)
         unsetenv("FASTSOCKET_ENGINE");
 }
 
-/* Why there is no ring on io_uring, or 0. A probe that has more rights than its caller is not heard, and
- * gets what is taken where io_uring is refused. */
-static int tryRings(void)
+/* The engine that a program gets if the variable says so; NULL with errno if none. */
+static const char* tryEngine(const char* wanted, uint64_t* features)
 {
-    setEngine("io_uring");
+    setEngine(wanted);
     struct FastRing* ring = CreateFastRing(0);
-    int error = ring == NULL ? errno : 0;
-    if (error == 0 && strcmp(GetFastRingEngine(ring), "io_uring") != 0)
-        error = EPERM;
+    int error = errno;
+    const char* engine = GetFastRingEngine(ring);
+    *features = GetFastRingFeatures(ring);
     ReleaseFastRing(ring);
-    return error;
+    errno = error;
+    return engine;
 }
 
-/* What a program gets that is started as the probe was. */
-static void tryProgram(struct Report* report)
+static bool isUring(const char* engine)
 {
-    setEngine(report->wanted);
-    struct FastRing* ring = CreateFastRing(0);
-    report->engineError = ring == NULL ? errno : 0;
-    report->engine = GetFastRingEngine(ring);
-    report->features = GetFastRingFeatures(ring);
-    ReleaseFastRing(ring);
+    return engine != NULL && strcmp(engine, "io_uring") == 0;
+}
+
+/*
+ * Why a program has no ring on io_uring, or 0. One that can be made, but not taken where there is a
+ * choice, has no memory for its buffers. A probe that has more rights than its caller can't ask for
+ * io_uring alone.
+ */
+static int findError(const struct Report* report)
+{
+    uint64_t features;
+    bool any = report->wanted == NULL || report->wanted[0] == '\0';
+    if (isUring(report->engine) || (!any && isUring(tryEngine(NULL, &features))))
+        return 0;
+    const char* engine = tryEngine("io_uring", &features);
+    if (engine == NULL)
+        return errno;
+    return isUring(engine) ? ENOMEM : EPERM;
+}
+
+/* First what a program gets, since the kernel gives back late what it has charged to memlock. */
+static void findEngine(struct Report* report)
+{
+    report->engine = tryEngine(report->wanted, &report->features);
+    report->engineError = report->engine == NULL ? errno : 0;
+    report->error = findError(report);
 }
 
 static void explainChoice(struct Report* report)
@@ -458,8 +477,7 @@ static void collect(struct Report* report)
     const char* wanted = getenv("FASTSOCKET_ENGINE");
     report->wanted = wanted != NULL ? strdup(wanted) : NULL; /* setenv takes the other away */
     report->masked = getenv("FASTSOCKET_FEATURES_OFF");
-    report->error = tryRings();
-    tryProgram(report);
+    findEngine(report);
     explainChoice(report);
     (void)uname(&report->system);
     addMemlock(&report->limits[LIMIT_MEMLOCK], report);

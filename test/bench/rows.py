@@ -13,6 +13,12 @@ def server(program, mode, arguments=''):
     return f'{{bin}}/server-{program} {mode} -C {{cpu}} {arguments}'.rstrip()
 
 
+def onEpoll(mode, arguments='', base='epoll'):
+    """The library where io_uring is refused, beside what others are there."""
+    return Contender('fastsocket on epoll', 'env FASTSOCKET_ENGINE=epoll ' +
+                     server('fastsocket', mode, arguments), base=base)
+
+
 def echoServers(arguments=''):
     return [
         Contender('raw', server('raw', 'echo', arguments)),
@@ -21,6 +27,7 @@ def echoServers(arguments=''):
         Contender('libevent', server('event', 'echo', arguments)),
         Contender('fastsocket', server('fastsocket', 'echo', arguments)),
         Contender('fastsocket buffer', server('fastsocket', 'echo', f'-x buffer {arguments}')),
+        onEpoll('echo', arguments),
     ]
 
 
@@ -37,7 +44,7 @@ def echo(name, title, arguments, **options):
 
 SMALL = [
     echo('64-d1', '64 B, 64 connections, one core', '-c 64 -d 1 -s 64', oneCore=True,
-         target={'fastsocket': 1.03}),
+         target={'fastsocket': 1.03, 'fastsocket on epoll': 1.10}),
     echo('64-d16', '64 B, 64 connections × 16, one core', '-c 64 -d 16 -s 64',
          oneCore=True, target={'fastsocket': 1.03}),
     echo('64-c500', '64 B, 500 connections', '-c 500 -d 1 -s 64',
@@ -53,6 +60,7 @@ LARGE = Row('echo-16k', 'TCP echo, 16 KiB, 16 connections × 4', [
     Contender('libevent', server('event', 'echo', '-b 65536')),
     Contender('fastsocket', server('fastsocket', 'echo', '-b 65536 -n 128')),
     Contender('fastsocket buffer', server('fastsocket', 'echo', '-x buffer -b 65536 -n 128')),
+    onEpoll('echo', '-b 65536 -n 128'),
 ], 'epoll', load('echo', '-c 16 -d 4 -s 16384'),
             target={'fastsocket': 1.15, 'fastsocket buffer': 1.03})
 
@@ -79,6 +87,7 @@ def push(name, title, arguments, base, target, short=True):
         Contender('libuv', server('uv', 'push')),
         Contender('libevent', server('event', 'push')),
         Contender('fastsocket', server('fastsocket', 'push')),
+        onEpoll('push'),
     ], base, load('sink', arguments), target={'fastsocket': target}, short=short)
 
 
@@ -127,7 +136,9 @@ def datagrams(size, target, oneCore):
         Contender('libuv', server('uv', 'udp', '-b 2048')),
         Contender('fastsocket', server('fastsocket', 'udp', buffers)),
         Contender('fastsocket buffer', server('fastsocket', 'udp', f'-x buffer {buffers}')),
-    ], 'raw', load('udp', f'-c 16 -d 8 -s {size}'), target={'fastsocket': target},
+        onEpoll('udp', buffers, 'libuv'),
+    ], 'raw', load('udp', f'-c 16 -d 8 -s {size}'),
+               target={'fastsocket': target, 'fastsocket on epoll': 1.00},
                oneCore=oneCore, short=oneCore)
 
 

@@ -307,11 +307,29 @@ def memlockNone():
     checkEngine(text, data, 'io_uring' if status == 0 else 'epoll', '.*')
     if not refusedHere:
         assert data['error'] == (None if status == 0 else 'ENOMEM'), data
+    if data['error'] in (None, 'ENOMEM'):
         assert row['value'] == 0 and row['good'] is False, row
         assert 'ulimit -l' in (data['advice'] or row['advice']), data
     else:
         assert 'epoll locks no memory' in row['meaning'] and row['good'] is True, row
     checkLimits(text, data)
+
+
+def memlockLittle():
+    """Where rings count: whatever there is room for, a ring or also its buffers, the answers go
+    together. Other programs of the user count too, so that one answer is asked for each."""
+    for pages in (4, 8, 10, 12, 14, 16, 20, 32):
+        lower, prefix = lockLess(pages * 4096)
+        try:
+            result = start('--json', before=lower, prefix=prefix)
+        except OSError as error:
+            raise tap.Skip("no other user can be had here") from error
+        data = json.loads(result.stdout)
+        works = data['engine'] == 'io_uring'
+        assert (result.returncode, data['works']) == (0 if works else 1, works), (pages, data)
+        assert data['choice'] == ('the system allows it' if works else 'io_uring is refused'), data
+        assert works or refusedHere or data['error'] == 'ENOMEM', (pages, data)
+        assert works or 'ulimit -l' in data['advice'] or refusedHere, (pages, data)
 
 
 def disabled(value, hint):
@@ -381,6 +399,7 @@ tap.runCases([
     ('probe/skips', skips),
     ('probe/memlock', memlock),
     ('probe/memlockNone', memlockNone),
+    ('probe/memlockLittle', memlockLittle),
     ('probe/disabled-1', lambda: disabled(1, 'io_uring_group')),
     ('probe/disabled-2', lambda: disabled(2, 'sysctl')),
     ('probe/options', options),
