@@ -167,16 +167,16 @@ static bool isRefused(int result)
 
 /*
  * A filter of system calls may let the set-up pass and refuse the rest: reported when the ring is
- * made, not by the first wait. Neither call here can succeed: the ring is disabled yet, and has no
- * eventfd.
+ * made, not by the first wait. Without a ring neither call here can succeed. Nor is one made for
+ * them: some milliseconds after the end of a ring the kernel interrupts what its thread waits for.
  */
-static int findRefusal(const struct FastUring* engine)
+static int findRefusal(void)
 {
-    unsigned handle = (unsigned)engine->ring.ring_fd;
-    int result = io_uring_enter(handle, 0, 0, 0, NULL);
+    const unsigned none = UINT32_MAX;
+    int result = io_uring_enter(none, 0, 0, 0, NULL);
     if (isRefused(result))
         return result;
-    result = io_uring_register(handle, IORING_UNREGISTER_EVENTFD, NULL, 0);
+    result = io_uring_register(none, IORING_UNREGISTER_EVENTFD, NULL, 0);
     return isRefused(result) ? result : 0;
 }
 
@@ -196,12 +196,9 @@ static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidde
     if (error < 0)
         goto failed;
 
-    error = findRefusal(engine);
-    if (error == 0) {
-        atomic_init(&engine->wakeHandle, FastHandleMove(eventfd(0, EFD_CLOEXEC)));
-        error = atomic_load(&engine->wakeHandle) < 0 ? -errno : 0;
-    }
-    if (error < 0) {
+    atomic_init(&engine->wakeHandle, FastHandleMove(eventfd(0, EFD_CLOEXEC)));
+    if (atomic_load(&engine->wakeHandle) < 0) {
+        error = -errno;
         io_uring_queue_exit(&engine->ring);
         goto failed;
     }
@@ -253,10 +250,13 @@ static bool findFeatures(uint64_t* features)
 int FastUringOpen(struct FastEngine** result, uint32_t length, uint64_t hidden)
 {
     uint64_t found = FASTRING_FEATURE_RECEIVE_MULTISHOT;
+    int error = findRefusal();
+    if (error < 0)
+        return error;
     if (findFeatures(&found) && !(found & FASTRING_FEATURE_RECEIVE_MULTISHOT))
         return -ENOSYS; /* older than 6.0: what everything above is built on is missing */
     struct FastUring* engine;
-    int error = openEngine(&engine, length, hidden);
+    error = openEngine(&engine, length, hidden);
     if (error < 0)
         return error;
     /* the kernel says so, and use doesn't */

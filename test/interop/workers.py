@@ -78,9 +78,10 @@ def stalledReader():
     """Who sends without reading is held up, and loses nothing when it reads at last."""
     with Program(program, HOST, 0) as server:
         with connect(server, 65536) as client:
-            blocks = list(randomBlocks(64 * MEBIBYTE))
+            blocks = list(randomBlocks(96 * MEBIBYTE))
             sent, _ = fillUntilBlocked(client, blocks, len(blocks) * MEBIBYTE)
-            assert sent < 32 * MEBIBYTE, f"{sent} bytes were taken from a client that reads nothing"
+            # The system's own buffers alone may be 32 MiB and more: see tcp(7), tcp_rmem.
+            assert sent < 64 * MEBIBYTE, f"{sent} bytes were taken from a client that reads nothing"
             assert server.memory() < server.memoryBound(), f"{server.memory()} bytes of memory"
             client.shutdown(socket.SHUT_WR)
             same(readAll(client), hexadecimal(b''.join(blocks)[:sent]))

@@ -769,19 +769,23 @@ CASE(completion, takesEpollWhereRefused)
 {
     const int errors[][2] = {
         {EPERM, EPERM}, {EACCES, EACCES}, {ENOSYS, ENOSYS}, {EINVAL, ENOSYS}};
+    bool refused = reasonAgainstUring() != NULL; /* anyway, and by what we can't know */
 
     unsetenv("FASTSOCKET_FEATURES_OFF");
     for (size_t index = 0; index < sizeof(errors) / sizeof(errors[0]); index++) {
         unsetenv("FASTSOCKET_ENGINE");
         refuseSetups(errors[index][0], 100, 0);
         expectEngine("epoll", 0);
+        if (refused)
+            continue;
         setenv("FASTSOCKET_ENGINE", "io_uring", 1);
         refuseSetups(errors[index][0], 100, 0);
         expectEngine(NULL, errors[index][1]);
     }
     unsetenv("FASTSOCKET_ENGINE");
     refuseSetups(EMFILE, 100, 0);
-    expectEngine(NULL, EMFILE);
+    if (!refused)
+        expectEngine(NULL, EMFILE);
     refuseSetups(0, 0, 0);
 }
 
