@@ -437,11 +437,11 @@ static bool isUring(const char* engine)
  */
 static int findError(const struct Report* report)
 {
-    uint64_t features;
+    uint64_t offered;
     bool any = report->wanted == NULL || report->wanted[0] == '\0';
-    if (isUring(report->engine) || (!any && isUring(tryEngine(NULL, &features))))
+    if (isUring(report->engine) || (!any && isUring(tryEngine(NULL, &offered))))
         return 0;
-    const char* engine = tryEngine("io_uring", &features);
+    const char* engine = tryEngine("io_uring", &offered);
     if (engine == NULL)
         return errno;
     return isUring(engine) ? ENOMEM : EPERM;

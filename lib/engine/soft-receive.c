@@ -82,12 +82,13 @@ static int gatherBuffers(const struct FastSoftGroup* group,
     return count;
 }
 
-static uint16_t countFilled(const struct iovec* vector, size_t bytes)
+/* Of count buffers, those that have some of the bytes. */
+static uint16_t countFilled(const struct iovec* vector, int count, size_t bytes)
 {
-    uint16_t count = 0;
-    while (bytes > vector[count].iov_len)
-        bytes -= vector[count++].iov_len;
-    return (uint16_t)(count + 1);
+    int filled = 1;
+    for (; filled < count && bytes > vector->iov_len; filled++)
+        bytes -= (vector++)->iov_len;
+    return (uint16_t)filled;
 }
 
 static ssize_t receiveVector(struct FastSoft* soft, const struct FastSoftOperation* operation,
@@ -105,11 +106,11 @@ static ssize_t receiveVector(struct FastSoft* soft, const struct FastSoftOperati
 /* What has come is reported; FAST_SOFT_MORE: go on. */
 static enum FastSoftOutcome onBytes(struct FastSoft* soft, struct FastSoftOperation* operation,
                                     struct FastSoftGroup* group, const struct iovec* vector,
-                                    size_t bytes)
+                                    int count, size_t bytes)
 {
     uint32_t id = FastSoftBuffer(group, 0)->bid;
     uint32_t flags = IORING_CQE_F_BUFFER | id << IORING_CQE_BUFFER_SHIFT;
-    group->head = (uint16_t)(group->head + countFilled(vector, bytes));
+    group->head = (uint16_t)(group->head + countFilled(vector, count, bytes));
     operation->done += (uint32_t)bytes;
     bool whole = operation->extra > 0 && operation->done >= (uint32_t)operation->extra;
     if (!isMultishot(operation) || whole)
@@ -133,7 +134,7 @@ static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
             return onNothing(soft, operation);
         if (result <= 0)
             return FastSoftFinish(soft, operation, (int)result, 0);
-        if (onBytes(soft, operation, group, vector, (size_t)result) == FAST_SOFT_OVER)
+        if (onBytes(soft, operation, group, vector, count, (size_t)result) == FAST_SOFT_OVER)
             return FAST_SOFT_OVER;
         if ((size_t)result < size && !FastSoftMayHaveMore(soft, operation)) {
             operation->state &= (uint16_t)~FAST_SOFT_DRAINED;
