@@ -99,6 +99,14 @@ static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* m
         system, sendmmsg(handle, messages, number, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+/* AF_UNIX tells it to who waits in the call alone: to others there is nothing yet, for ever. */
+static bool hasEnded(struct FastSystem* system, int handle)
+{
+    struct pollfd state = {.fd = handle, .events = POLLRDHUP};
+    return FastEpollCount(system, poll(&state, 1, 0)) > 0 &&
+           state.revents & (POLLRDHUP | POLLHUP);
+}
+
 static int acceptConnection(struct FastSystem* system, int handle, struct sockaddr* address,
                             socklen_t* length, int options)
 {
@@ -107,7 +115,7 @@ static int acceptConnection(struct FastSystem* system, int handle, struct sockad
         return flags;
     int result = (int)FastEpollCount(system, accept4(handle, address, length, options));
     FastEpollEndNonblock(system, handle, flags);
-    return result;
+    return result == -EAGAIN && hasEnded(system, handle) ? -EINVAL : result;
 }
 
 static int makeConnection(struct FastSystem* system, int handle, const struct sockaddr* address,

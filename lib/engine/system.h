@@ -1,11 +1,12 @@
 /*
  * What an engine in user space asks of the system: readiness, and calls that never wait.
  *
- * The engine (soft.c) knows what an operation means; the system knows descriptors. There are two:
- * the real one (epoll.c), and the tests' own, whose sockets are memory.
+ * The engine (soft.c) knows what an operation means; the system knows descriptors. The real one is
+ * epoll.c; another, whose sockets are memory, can take its place.
  *
  * Unless something else is said, a function returns a count or 0, or a negative errno: -EAGAIN
- * where it would have to wait. None raises SIGPIPE, and none changes what other processes share.
+ * where it would have to wait. None raises SIGPIPE, and none changes what other processes share for
+ * longer than a call.
  */
 #ifndef FASTSOCKET_ENGINE_SYSTEM_H
 #define FASTSOCKET_ENGINE_SYSTEM_H

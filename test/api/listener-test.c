@@ -265,9 +265,8 @@ CASE(listener, isReleasedWhileResting)
 
 /* ---- other failures ---- */
 
-CASE(listener, shutDownIsFinal)
+static void expectShutDownIsFinal(int handle)
 {
-    int handle = listenAt(AF_INET, SOCK_STREAM);
     openListener(handle, 0, take);
     runIdle(scene.ring);
     shutdown(handle, SHUT_RD);
@@ -278,6 +277,17 @@ CASE(listener, shutDownIsFinal)
     ReleaseFastListener(listener);
     runIdle(scene.ring);
     expectClosed(handle);
+}
+
+CASE(listener, shutDownIsFinal)
+{
+    expectShutDownIsFinal(listenAt(AF_INET, SOCK_STREAM));
+}
+
+/* The system tells it only to who waits in the accept: to others there seems to be nothing. */
+CASE(listener, shutDownIsFinalOfLocalSockets)
+{
+    expectShutDownIsFinal(listenAt(AF_UNIX, SOCK_STREAM));
 }
 
 /* A client that gives up before it is accepted harms nobody. */
