@@ -1,0 +1,791 @@
+/*
+ * Raw operations: receives, sends, polls, accepts, reads and writes on descriptors of the program's
+ * own, several at a time on the same one; with cancellations, with descriptors of operations that
+ * are let go while in flight, with numbers that are closed and used again meanwhile.
+ *
+ * Promised: an operation is over once, with what a system call would give; what it does not bring
+ * is still there for the next. Left out: whether a cancellation or what it cancels comes first,
+ * when both are on their way: after such a race what is left is read by the program; into how many
+ * completions the bytes of a receive of many fall; how much of a send without MSG_WAITALL goes out
+ * at once; how often a poll of many reports; what a poll sees that is submitted together with
+ * what takes it away.
+ */
+#define MODEL_USES_LIBURING
+#include "model.h"
+
+#include <fcntl.h>
+#include <liburing.h>
+#include <netinet/in.h>
+#include <sys/uio.h>
+
+enum
+{
+    PAIRS = 4,
+    OPERATIONS = 6, /* of a pair, in flight */
+    ROOM = 4096,
+    MOST = 20000, /* bytes on their way to an operation */
+    LARGE = 1 << 20,
+    GROUP_BUFFERS = 4,
+    GROUP_LENGTH = 256,
+    PLACES = 80, /* of notePlace */
+};
+
+enum PairKind
+{
+    PAIR_UNIX,
+    PAIR_TCP,
+    PAIR_SEQPACKET,
+    PAIR_PIPE, /* its reading end is worked on */
+    PAIR_PIPE_OUT,
+    PAIR_LISTENING,
+    PAIR_KINDS,
+};
+
+enum Work
+{
+    WORK_NONE,
+    WORK_RECEIVE,
+    WORK_RECEIVE_ALL, /* MSG_WAITALL */
+    WORK_RECEIVE_MESSAGE,
+    WORK_RECEIVE_MANY, /* multishot, into buffers of a group */
+    WORK_READ,
+    WORK_READ_VECTOR,
+    WORK_SEND,
+    WORK_SEND_MESSAGE,
+    WORK_WRITE,
+    WORK_POLL,
+    WORK_POLL_MANY,
+    WORK_ACCEPT,
+    WORK_ACCEPT_MANY,
+    WORK_NOP,
+};
+
+struct Pair;
+
+struct Operation
+{
+    struct Pair* pair;
+    struct FastRingDescriptor* descriptor;
+    enum Work work;
+    uint32_t size;
+    uint32_t mask;
+    uint8_t* data;
+    struct iovec vectors[2];
+    struct msghdr message;
+    bool inFlight;
+    bool racy;  /* a cancellation may or may not come too late */
+    bool canceled;
+    bool again; /* its function submits it again, once */
+    /* Since the last write. */
+    bool over;
+    int result;
+    int bits;
+    uint64_t bytes;
+    int count;
+};
+
+struct Pair
+{
+    enum PairKind kind;
+    bool used;
+    int handle; /* worked on, -1: closed by the program */
+    int peer;
+    uint32_t serial;
+    uint64_t sent;     /* by the peer */
+    uint64_t taken;    /* of these, by operations and the program */
+    uint64_t written;  /* by operations */
+    uint64_t read;     /* of these, by the peer */
+    bool deaf;         /* the peer doesn't read */
+    bool ended;        /* the peer has ended its output */
+    bool gone;         /* the peer is closed */
+    bool loose;        /* what operations gave is not certain in this epoch */
+    bool dirty;
+    bool polled; /* a poll was submitted in this epoch */
+    int connecting;    /* clients that nobody has accepted yet */
+    struct Operation operations[OPERATIONS];
+    struct sockaddr_storage address;
+    socklen_t length;
+};
+
+static struct Pair pairs[PAIRS];
+static uint32_t serials;
+static struct FastRingBufferProvider* group;
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+static uint64_t baseOf(const struct Pair* pair, bool peer)
+{
+    return ((uint64_t)1 << 63) | ((uint64_t)(pair->serial * 2 + peer) << 36);
+}
+
+static bool isReader(enum Work work)
+{
+    return (work >= WORK_RECEIVE) && (work <= WORK_READ_VECTOR);
+}
+
+static bool isWriter(enum Work work)
+{
+    return (work >= WORK_SEND) && (work <= WORK_WRITE);
+}
+
+static void takeBytes(struct Pair* pair, const void* data, size_t size)
+{
+    ck_assert_msg(pair->taken + size <= pair->sent, "pair %u: more than was sent",
+                  (unsigned)(pair - pairs));
+    ck_assert_msg(checkPattern(data, size, baseOf(pair, true) + pair->taken),
+                  "pair %u: wrong bytes behind %llu", (unsigned)(pair - pairs),
+                  (unsigned long long)pair->taken);
+    pair->taken += size;
+    world.progress++;
+}
+
+/* ---- completions ----------------------------------------------------------------------------- */
+
+static void completeReader(struct Operation* operation, struct io_uring_cqe* completion)
+{
+    int result = completion->res;
+
+    if (result <= 0)
+        return;
+    operation->bytes += (uint64_t)result;
+    if (operation->work == WORK_RECEIVE_MANY) {
+        uint8_t* data = GetFastRingBuffer(group, completion);
+        ck_assert_ptr_nonnull(data);
+        takeBytes(operation->pair, data, (size_t)result);
+        ck_assert_int_eq(AdvanceFastRingBuffer(group, completion, NULL, NULL), 0);
+        return;
+    }
+    takeBytes(operation->pair, operation->data, (size_t)result);
+}
+
+static void completeOther(struct Operation* operation, int result)
+{
+    if (isWriter(operation->work) && (result > 0))
+        operation->pair->written += (uint64_t)result;
+    if (((operation->work == WORK_POLL) || (operation->work == WORK_POLL_MANY)) && (result > 0))
+        operation->bits |= result;
+    if (((operation->work == WORK_ACCEPT) || (operation->work == WORK_ACCEPT_MANY)) &&
+        (result >= 0)) {
+        close(result);
+        ck_assert_int_gt(operation->pair->connecting, 0);
+        operation->pair->connecting--;
+    }
+}
+
+static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                        int reason)
+{
+    struct Operation* operation = GetFastRingDescriptorClosure(descriptor);
+
+    if (reason == FASTRING_REASON_RELEASED) {
+        operation->inFlight = false;
+        return 1;
+    }
+    ck_assert_msg(operation->descriptor == descriptor, "an operation that was let go is told of");
+    ck_assert_msg(operation->inFlight, "an operation is told of that is over");
+    if (world.verbose)
+        fprintf(stderr, "      pair %u, operation %d: %d, %d\n",
+                (unsigned)(operation->pair - pairs), operation->work, completion->res, reason);
+    operation->count++;
+    if (isReader(operation->work))
+        completeReader(operation, completion);
+    else
+        completeOther(operation, completion->res);
+    if (reason == FASTRING_REASON_INCOMPLETE)
+        return 1;
+    operation->inFlight = false;
+    operation->over = true;
+    operation->result = completion->res;
+    return 1;
+}
+
+/* ---- submitting ------------------------------------------------------------------------------ */
+
+static void prepareReader(struct Operation* operation, struct io_uring_sqe* entry)
+{
+    const struct Pair* pair = operation->pair;
+    uint32_t half = operation->size / 2;
+
+    operation->vectors[0] = (struct iovec){operation->data, half};
+    operation->vectors[1] = (struct iovec){operation->data + half, operation->size - half};
+    operation->message = (struct msghdr){.msg_iov = operation->vectors, .msg_iovlen = 2};
+    switch (operation->work) {
+    case WORK_RECEIVE:
+        io_uring_prep_recv(entry, pair->handle, operation->data, operation->size, 0);
+        break;
+    case WORK_RECEIVE_ALL:
+        io_uring_prep_recv(entry, pair->handle, operation->data, operation->size, MSG_WAITALL);
+        break;
+    case WORK_RECEIVE_MESSAGE:
+        io_uring_prep_recvmsg(entry, pair->handle, &operation->message, 0);
+        break;
+    case WORK_RECEIVE_MANY:
+        io_uring_prep_recv_multishot(entry, pair->handle, NULL, 0, 0);
+        PrepareFastRingBuffer(group, entry);
+        break;
+    case WORK_READ:
+        io_uring_prep_read(entry, pair->handle, operation->data, operation->size, (uint64_t)-1);
+        break;
+    default:
+        io_uring_prep_readv(entry, pair->handle, operation->vectors, 2, (uint64_t)-1);
+    }
+}
+
+static void prepareWriter(struct Operation* operation, struct io_uring_sqe* entry)
+{
+    const struct Pair* pair = operation->pair;
+    uint32_t half = operation->size / 2;
+
+    fillPattern(operation->data, operation->size, baseOf(pair, false) + pair->written);
+    operation->vectors[0] = (struct iovec){operation->data, half};
+    operation->vectors[1] = (struct iovec){operation->data + half, operation->size - half};
+    operation->message = (struct msghdr){.msg_iov = operation->vectors, .msg_iovlen = 2};
+    if (operation->work == WORK_SEND)
+        io_uring_prep_send(entry, pair->handle, operation->data, operation->size,
+                           MSG_NOSIGNAL | MSG_WAITALL);
+    else if (operation->work == WORK_SEND_MESSAGE)
+        io_uring_prep_sendmsg(entry, pair->handle, &operation->message,
+                              MSG_NOSIGNAL | MSG_WAITALL);
+    else
+        io_uring_prep_write(entry, pair->handle, operation->data, operation->size, (uint64_t)-1);
+}
+
+static void prepareOther(struct Operation* operation, struct io_uring_sqe* entry)
+{
+    const struct Pair* pair = operation->pair;
+
+    switch (operation->work) {
+    case WORK_POLL:
+        io_uring_prep_poll_add(entry, pair->handle, operation->mask);
+        break;
+    case WORK_POLL_MANY:
+        io_uring_prep_poll_multishot(entry, pair->handle, operation->mask);
+        break;
+    case WORK_ACCEPT:
+        io_uring_prep_accept(entry, pair->handle, NULL, NULL, SOCK_CLOEXEC);
+        break;
+    case WORK_ACCEPT_MANY:
+        io_uring_prep_multishot_accept(entry, pair->handle, NULL, NULL, SOCK_CLOEXEC);
+        break;
+    default:
+        io_uring_prep_nop(entry);
+    }
+}
+
+static void submit(struct Operation* operation)
+{
+    struct io_uring_sqe* entry = NULL;
+
+    if (operation->descriptor == NULL)
+        operation->descriptor = AllocateFastRingDescriptor(world.ring, onCompletion, operation);
+    ck_assert_ptr_nonnull(operation->descriptor);
+    entry = GetFastRingDescriptorSubmission(operation->descriptor);
+    memset(entry, 0, sizeof(*entry));
+    if (isReader(operation->work))
+        prepareReader(operation, entry);
+    else if (isWriter(operation->work))
+        prepareWriter(operation, entry);
+    else
+        prepareOther(operation, entry);
+    ck_assert_int_eq(SubmitFastRingDescriptor(operation->descriptor), 0);
+    operation->inFlight = true;
+    operation->pair->dirty = true;
+}
+
+/* ---- which ----------------------------------------------------------------------------------- */
+
+static enum Work drawReader(const struct Pair* pair, struct Chance* chance)
+{
+    static const enum Work ofSockets[] = {WORK_RECEIVE, WORK_RECEIVE_ALL, WORK_RECEIVE_MESSAGE,
+                                          WORK_RECEIVE_MANY, WORK_READ, WORK_READ_VECTOR};
+
+    if (pair->kind == PAIR_PIPE)
+        return oneIn(chance, 2) ? WORK_READ : WORK_READ_VECTOR;
+    if (pair->kind == PAIR_SEQPACKET)
+        return oneIn(chance, 2) ? WORK_RECEIVE : WORK_RECEIVE_MESSAGE;
+    return ofSockets[draw(chance, 6)];
+}
+
+static enum Work drawWork(const struct Pair* pair, struct Chance* chance)
+{
+    uint32_t what = draw(chance, 10);
+
+    if (what == 0)
+        return WORK_NOP;
+    if (what < 4)
+        return oneIn(chance, 2) ? WORK_POLL : WORK_POLL_MANY;
+    if (pair->kind == PAIR_LISTENING)
+        return oneIn(chance, 2) ? WORK_ACCEPT : WORK_ACCEPT_MANY;
+    if (pair->kind == PAIR_PIPE_OUT)
+        return WORK_WRITE;
+    if ((pair->kind == PAIR_PIPE) || (what < 8))
+        return drawReader(pair, chance);
+    return (enum Work)(WORK_SEND + draw(chance, (pair->kind == PAIR_SEQPACKET) ? 2 : 3));
+}
+
+/* One reader and one writer at a time: which of two gets what is not certain. */
+static bool isTaken(const struct Pair* pair, enum Work work)
+{
+    for (int index = 0; index < OPERATIONS; index++) {
+        const struct Operation* other = &pair->operations[index];
+        bool accepts = (work >= WORK_ACCEPT) && (work <= WORK_ACCEPT_MANY) &&
+                       (other->work >= WORK_ACCEPT) && (other->work <= WORK_ACCEPT_MANY);
+        if (!other->inFlight)
+            continue;
+        if (accepts || (isReader(work) && isReader(other->work)) ||
+            (isWriter(work) && isWriter(other->work)))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t sizeOf(enum Work work, const struct Pair* pair, struct Chance* chance)
+{
+    if (isWriter(work) && (pair->kind != PAIR_SEQPACKET) && oneIn(chance, 8))
+        return 1 + draw(chance, LARGE);
+    return 1 + (uint32_t)drawSize(chance, ROOM - 1);
+}
+
+static uint32_t maskOf(const struct Pair* pair, struct Chance* chance)
+{
+    if (pair->kind == PAIR_PIPE_OUT)
+        return POLLOUT;
+    if ((pair->kind == PAIR_PIPE) || (pair->kind == PAIR_LISTENING))
+        return POLLIN;
+    return oneIn(chance, 3) ? POLLOUT : oneIn(chance, 3) ? POLLRDHUP : POLLIN;
+}
+
+static void stepSubmit(struct Pair* pair, struct Chance* chance)
+{
+    enum Work work = drawWork(pair, chance);
+    uint32_t size = sizeOf(work, pair, chance);
+    uint32_t mask = maskOf(pair, chance);
+    struct Operation* operation = NULL;
+
+    if (world.turned || (pair->dirty && ((work == WORK_POLL) || (work == WORK_POLL_MANY))) ||
+        pair->polled)
+        synchronize();
+    for (int index = 0; index < OPERATIONS; index++) {
+        if (!pair->operations[index].inFlight && !pair->operations[index].over)
+            operation = &pair->operations[index];
+    }
+    if ((operation == NULL) || (pair->handle < 0) || isTaken(pair, work))
+        return;
+    operation->pair = pair;
+    operation->work = work;
+    operation->size = size;
+    operation->mask = mask;
+    operation->racy = false;
+    operation->canceled = false;
+    free(operation->data);
+    operation->data = malloc(size);
+    ck_assert_ptr_nonnull(operation->data);
+    say("pair %u: operation %d, %u bytes, mask %x", (unsigned)(pair - pairs), work, size, mask);
+    submit(operation);
+    pair->polled = (work == WORK_POLL) || (work == WORK_POLL_MANY);
+}
+
+/* ---- the peer -------------------------------------------------------------------------------- */
+
+/* Whether the program or an operation has the file, so that the peer may write. */
+static bool isHeld(const struct Pair* pair)
+{
+    if ((pair->handle < 0) && (pair->dirty || world.turned))
+        synchronize();
+    for (int index = 0; index < OPERATIONS; index++) {
+        if (pair->operations[index].inFlight && (pair->operations[index].work != WORK_NOP))
+            return true;
+    }
+    return pair->handle >= 0;
+}
+
+static void sendPeer(struct Pair* pair, struct Chance* chance)
+{
+    static uint8_t data[ROOM];
+    size_t size = 1 + drawSize(chance, ROOM - 1);
+
+    if (!isHeld(pair))
+        return;
+    if (pair->ended || pair->gone || (pair->sent - pair->taken + size > MOST))
+        return;
+    if (pair->kind == PAIR_SEQPACKET && (pair->sent - pair->taken > 0))
+        return; /* records that are cut would lose their ends */
+    if (pair->kind == PAIR_SEQPACKET)
+        size = 1;
+    fillPattern(data, size, baseOf(pair, true) + pair->sent);
+    say("pair %u: the peer sends %zu", (unsigned)(pair - pairs), size);
+    ck_assert_int_eq(write(pair->peer, data, size), (ssize_t)size);
+    pair->sent += size;
+    pair->dirty = true;
+}
+
+static void endPeer(struct Pair* pair)
+{
+    if (pair->ended || pair->gone)
+        return;
+    if (pair->dirty || world.turned)
+        synchronize();
+    say("pair %u: the peer ends", (unsigned)(pair - pairs));
+    if (pair->kind == PAIR_PIPE) {
+        close(pair->peer);
+        pair->peer = -1;
+        pair->gone = true;
+    } else {
+        shutdown(pair->peer, SHUT_WR);
+    }
+    pair->ended = true;
+    pair->dirty = true;
+}
+
+static void connectPeer(struct Pair* pair)
+{
+    int client = socket(pair->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if ((pair->handle >= 0) && (pair->connecting < 8)) {
+        say("pair %u: a connection", (unsigned)(pair - pairs));
+        ck_assert_int_eq(connect(client, (struct sockaddr*)&pair->address, pair->length), 0);
+        pair->connecting++;
+        pair->dirty = true;
+    }
+    close(client);
+}
+
+/* ---- taking back ----------------------------------------------------------------------------- */
+
+static struct Operation* findInFlight(struct Pair* pair, uint32_t which)
+{
+    for (int index = 0; index < OPERATIONS; index++) {
+        struct Operation* operation = &pair->operations[(which + (uint32_t)index) % OPERATIONS];
+        if (operation->inFlight)
+            return operation;
+    }
+    return NULL;
+}
+
+static void stepCancel(struct Pair* pair, struct Chance* chance)
+{
+    uint32_t which = draw(chance, OPERATIONS);
+    bool wait = !oneIn(chance, 3);
+    struct Operation* operation = NULL;
+
+    if (world.turned || (pair->dirty && wait))
+        synchronize();
+    operation = findInFlight(pair, which);
+    if (operation == NULL)
+        return;
+    operation->racy = pair->dirty;
+    operation->canceled = true;
+    pair->loose |= pair->dirty && isReader(operation->work);
+    pair->dirty = true;
+    say("pair %u: cancel operation %d%s", (unsigned)(pair - pairs), operation->work,
+        operation->racy ? ", racy" : "");
+    ck_assert_int_eq(CancelFastRingDescriptor(operation->descriptor), 0);
+}
+
+static void stepRelease(struct Pair* pair, struct Chance* chance)
+{
+    uint32_t which = draw(chance, OPERATIONS);
+    struct Operation* operation = NULL;
+
+    if (world.turned || pair->dirty)
+        synchronize();
+    operation = findInFlight(pair, which);
+    if ((operation == NULL) || isWriter(operation->work))
+        return;
+    say("pair %u: let operation %d go", (unsigned)(pair - pairs), operation->work);
+    ReleaseFastRingDescriptor(operation->descriptor);
+    operation->descriptor = NULL;
+    operation->inFlight = false;
+    pair->dirty = true;
+    synchronize(); /* its memory must last until it has ended */
+}
+
+/* ---- making and ending ----------------------------------------------------------------------- */
+
+static void openHandles(struct Pair* pair)
+{
+    int handles[2] = {-1, -1};
+
+    switch (pair->kind) {
+    case PAIR_UNIX:
+        pairUnix(handles, SOCK_STREAM);
+        break;
+    case PAIR_SEQPACKET:
+        pairUnix(handles, SOCK_SEQPACKET);
+        break;
+    case PAIR_TCP:
+        pairTcp(handles);
+        break;
+    case PAIR_LISTENING:
+        handles[0] = listenTcp(&pair->address, &pair->length);
+        break;
+    default:
+        ck_assert_int_eq(pipe2(handles, O_CLOEXEC), 0);
+    }
+    pair->handle = handles[pair->kind == PAIR_PIPE_OUT];
+    pair->peer = handles[pair->kind != PAIR_PIPE_OUT];
+}
+
+static void releaseOperations(struct Pair* pair)
+{
+    for (int index = 0; index < OPERATIONS; index++) {
+        struct Operation* operation = &pair->operations[index];
+        ReleaseFastRingDescriptor(operation->descriptor);
+        operation->descriptor = NULL;
+        operation->inFlight = false;
+        operation->over = false;
+    }
+}
+
+/* What was in flight is over. */
+static void freePair(struct Pair* pair)
+{
+    if (!pair->used)
+        return;
+    if (pair->handle >= 0)
+        close(pair->handle);
+    if (pair->peer >= 0)
+        close(pair->peer);
+    pair->handle = -1;
+    pair->peer = -1;
+    for (int index = 0; index < OPERATIONS; index++) {
+        free(pair->operations[index].data);
+        pair->operations[index].data = NULL;
+    }
+    pair->used = false;
+}
+
+static void stepMake(struct Pair* pair, struct Chance* chance)
+{
+    enum PairKind kind = (enum PairKind)draw(chance, PAIR_KINDS);
+
+    if (pair->used) {
+        synchronize();
+        releaseOperations(pair);
+        synchronize();
+        freePair(pair);
+    }
+    *pair = (struct Pair){.kind = kind, .used = true, .serial = ++serials, .dirty = true};
+    openHandles(pair);
+    say("pair %u: kind %d", (unsigned)(pair - pairs), kind);
+}
+
+/* The program closes the number: what is in flight goes on all the same. */
+static void stepClose(struct Pair* pair)
+{
+    if (pair->handle < 0)
+        return;
+    if (world.turned || pair->dirty)
+        synchronize();
+    say("pair %u: close the number", (unsigned)(pair - pairs));
+    close(pair->handle);
+    pair->handle = -1;
+    pair->dirty = true;
+}
+
+void stepRaw(struct Chance* chance)
+{
+    struct Pair* pair = &pairs[draw(chance, PAIRS)];
+    uint32_t what = draw(chance, 40);
+
+    notePlace(PLACES + (unsigned)(pair - pairs));
+    if (!pair->used || (what == 0))
+        stepMake(pair, chance);
+    else if (what < 16)
+        stepSubmit(pair, chance);
+    else if (what < 28)
+        pair->kind == PAIR_LISTENING ? connectPeer(pair)
+        : pair->kind == PAIR_PIPE_OUT ? (void)0
+                                      : sendPeer(pair, chance);
+    else if (what < 30)
+        pair->deaf = !pair->deaf;
+    else if ((what == 30) && (pair->kind != PAIR_LISTENING) && (pair->kind != PAIR_PIPE_OUT))
+        endPeer(pair);
+    else if (what < 36)
+        stepCancel(pair, chance);
+    else if (what < 38)
+        stepRelease(pair, chance);
+    else if (what == 38)
+        stepClose(pair);
+}
+
+/* ---- the part -------------------------------------------------------------------------------- */
+
+static void openRaw(struct Chance* chance)
+{
+    (void)chance;
+    memset(pairs, 0, sizeof(pairs));
+    serials = 0;
+    group = CreateFastRingBufferProvider(world.ring, 0, GROUP_BUFFERS, GROUP_LENGTH,
+                                         AllocateRingFastBuffer, world.inbound);
+    ck_assert_ptr_nonnull(group);
+}
+
+static void beginRaw(void)
+{
+}
+
+/* Bytes that operations have left, after a race that they may have lost. */
+static void readLeft(struct Pair* pair)
+{
+    uint8_t data[ROOM];
+    ssize_t result = 0;
+
+    if ((pair->handle < 0) || (pair->kind == PAIR_PIPE))
+        return;
+    while ((result = recv(pair->handle, data, sizeof(data), MSG_DONTWAIT)) > 0)
+        takeBytes(pair, data, (size_t)result);
+}
+
+static bool readPeer(struct Pair* pair)
+{
+    static uint8_t data[65536];
+    bool moved = false;
+
+    while (!pair->deaf && (pair->peer >= 0) && (pair->kind != PAIR_PIPE)) {
+        struct pollfd state = {.fd = pair->peer, .events = POLLIN};
+        ssize_t result = 0;
+        if ((poll(&state, 1, 0) <= 0) || !(state.revents & POLLIN))
+            break;
+        result = read(pair->peer, data, sizeof(data));
+        if (result <= 0)
+            break;
+        ck_assert(checkPattern(data, (size_t)result, baseOf(pair, false) + pair->read));
+        pair->read += (uint64_t)result;
+        world.progress++;
+        moved = true;
+    }
+    return moved;
+}
+
+static bool pumpRaw(void)
+{
+    bool moved = false;
+
+    for (int index = 0; index < PAIRS; index++) {
+        if (pairs[index].used)
+            moved |= readPeer(&pairs[index]);
+    }
+    return moved;
+}
+
+static const char* missingOperation(const struct Pair* pair, const struct Operation* operation)
+{
+    uint64_t there = pair->sent - pair->taken;
+
+    if (!operation->inFlight)
+        return NULL;
+    if (operation->canceled)
+        return "a canceled operation does not end";
+    if (operation->work == WORK_NOP)
+        return "a NOP does not end";
+    if (isReader(operation->work) && pair->ended)
+        return "a receive does not end";
+    if ((operation->work == WORK_RECEIVE_ALL) && (there >= operation->size))
+        return "a receive of all does not end";
+    if (isReader(operation->work) && (operation->work != WORK_RECEIVE_ALL) && (there > 0))
+        return "a receive does not bring what is there";
+    if (isWriter(operation->work) && !pair->deaf)
+        return "a send does not end";
+    if (((operation->work == WORK_ACCEPT) || (operation->work == WORK_ACCEPT_MANY)) &&
+        (pair->connecting > 0))
+        return "an accept does not end";
+    return NULL;
+}
+
+static const char* missingRaw(void)
+{
+    static char text[200];
+
+    for (int index = 0; index < PAIRS; index++) {
+        for (int number = 0; pairs[index].used && (number < OPERATIONS); number++) {
+            const struct Operation* operation = &pairs[index].operations[number];
+            const char* missing = missingOperation(&pairs[index], operation);
+            if (missing == NULL)
+                continue;
+            snprintf(text, sizeof(text),
+                     "pair %d (%d), operation %d of %u: %s; sent %llu, taken %llu", index,
+                     pairs[index].kind, operation->work, operation->size, missing,
+                     (unsigned long long)pairs[index].sent, (unsigned long long)pairs[index].taken);
+            return text;
+        }
+    }
+    return NULL;
+}
+
+static void writeOperation(struct Operation* operation, unsigned who)
+{
+    int bits = operation->bits & (int)(operation->mask | POLLERR | POLLHUP);
+    bool many = (operation->work == WORK_RECEIVE_MANY) || (operation->work == WORK_ACCEPT_MANY);
+
+    if (operation->racy)
+        return;
+    if ((operation->work == WORK_POLL) || (operation->work == WORK_POLL_MANY)) {
+        if (operation->count > 0)
+            note(FACT_RAW_MORE, who, bits);
+        if (operation->over && (operation->result < 0))
+            note(FACT_RAW, who, operation->result);
+        return;
+    }
+    if (many && (operation->count > 0))
+        note(FACT_RAW_MORE, who, (int64_t)operation->bytes);
+    if (operation->over && (operation->work != WORK_ACCEPT))
+        note(FACT_RAW, who, operation->result);
+    else if (operation->over)
+        note(FACT_RAW, who, operation->result >= 0);
+}
+
+static void writePair(struct Pair* pair, unsigned who)
+{
+    bool reads = false;
+
+    for (int index = 0; index < OPERATIONS; index++) {
+        struct Operation* operation = &pair->operations[index];
+        writeOperation(operation, who * OPERATIONS + (unsigned)index);
+        operation->over = false;
+        operation->result = 0;
+        operation->bits = 0;
+        operation->bytes = 0;
+        operation->count = 0;
+        reads |= operation->inFlight && isReader(operation->work);
+    }
+    if (pair->loose && !reads)
+        readLeft(pair);
+    pair->loose = false;
+    pair->polled = false;
+    note(FACT_RAW_MORE, 1000 + who, (int64_t)pair->taken);
+    pair->dirty = false;
+}
+
+static void writeRaw(void)
+{
+    for (int index = 0; index < PAIRS; index++) {
+        if (pairs[index].used)
+            writePair(&pairs[index], (unsigned)index);
+    }
+}
+
+static void finishRaw(void)
+{
+    for (int index = 0; index < PAIRS; index++)
+        releaseOperations(&pairs[index]);
+}
+
+static void closeRaw(void)
+{
+    for (int index = 0; index < PAIRS; index++) {
+        releaseOperations(&pairs[index]);
+        freePair(&pairs[index]);
+    }
+    ReleaseFastRingBufferProvider(group, ReleaseRingFastBuffer);
+}
+
+const struct Part rawPart = {
+    .open = openRaw,
+    .begin = beginRaw,
+    .pump = pumpRaw,
+    .missing = missingRaw,
+    .write = writeRaw,
+    .finish = finishRaw,
+    .close = closeRaw,
+};
