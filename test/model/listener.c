@@ -9,6 +9,7 @@
 #include "link.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/un.h>
 
 enum
@@ -47,7 +48,6 @@ static struct Listener listeners[LISTENERS];
 
 static int openHandle(struct Listener* place)
 {
-    const int on = 1;
     int handle = -1;
 
     memset(&place->address, 0, sizeof(place->address));
@@ -55,7 +55,6 @@ static int openHandle(struct Listener* place)
         return listenTcp(&place->address, &place->length);
     handle = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(handle, 0);
-    (void)on;
     place->address.ss_family = AF_UNIX;
     ck_assert_int_eq(bind(handle, (struct sockaddr*)&place->address, sizeof(sa_family_t)), 0);
     place->length = sizeof(place->address);
@@ -97,7 +96,12 @@ static void take(struct Client* client, int handle, bool local)
     struct Making making = {.kind = local ? MODEL_UNIX : MODEL_TCP};
     int handles[2] = {handle, client->handle};
     struct Link* link = client->link;
+    const int on = 1;
 
+    if (!local) {
+        ck_assert_int_eq(setsockopt(handles[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+        ck_assert_int_eq(setsockopt(handles[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+    }
     link->reserved = false;
     adoptLink(link, &making, handles);
     link->fresh = true;

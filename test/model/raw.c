@@ -4,11 +4,14 @@
  * are let go while in flight, with numbers that are closed and used again meanwhile.
  *
  * Promised: an operation is over once, with what a system call would give; what it does not bring
- * is still there for the next. Left out: whether a cancellation or what it cancels comes first,
- * when both are on their way: after such a race what is left is read by the program; into how many
- * completions the bytes of a receive of many fall; how much of a send without MSG_WAITALL goes out
- * at once; how often a poll of many reports; what a poll sees that is submitted together with
- * what takes it away.
+ * is still there for the next. Left out:
+ * - whether a cancellation or what it cancels comes first, when both are on their way: after such a
+ *   race what is left is read by the program;
+ * - into how many completions the bytes of a receive of many fall, and whether it ends as its last
+ *   buffer is full or when it would need the next (kernels differ): it is submitted again;
+ * - how much of a send without MSG_WAITALL goes out at once;
+ * - how often a poll of many reports, and what of that it has told before;
+ * - what a poll sees of what something else takes away that is submitted in the same turn.
  */
 #define MODEL_USES_LIBURING
 #include "model.h"
@@ -16,6 +19,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/uio.h>
 
 enum
@@ -80,6 +84,7 @@ struct Operation
     bool over;
     int result;
     int bits;
+    int told; /* of them before */
     uint64_t bytes;
     int count;
 };
@@ -100,7 +105,7 @@ struct Pair
     bool gone;         /* the peer is closed */
     bool loose;        /* what operations gave is not certain in this epoch */
     bool dirty;
-    bool polled; /* a poll was submitted in this epoch */
+    bool changed; /* the peer has sent or ended in this epoch */
     int connecting;    /* clients that nobody has accepted yet */
     struct Operation operations[OPERATIONS];
     struct sockaddr_storage address;
@@ -126,6 +131,11 @@ static bool isReader(enum Work work)
 static bool isWriter(enum Work work)
 {
     return (work >= WORK_SEND) && (work <= WORK_WRITE);
+}
+
+static bool isPoll(enum Work work)
+{
+    return (work == WORK_POLL) || (work == WORK_POLL_MANY);
 }
 
 static void takeBytes(struct Pair* pair, const void* data, size_t size)
@@ -162,7 +172,7 @@ static void completeOther(struct Operation* operation, int result)
 {
     if (isWriter(operation->work) && (result > 0))
         operation->pair->written += (uint64_t)result;
-    if (((operation->work == WORK_POLL) || (operation->work == WORK_POLL_MANY)) && (result > 0))
+    if (isPoll(operation->work) && (result > 0))
         operation->bits |= result;
     if (((operation->work == WORK_ACCEPT) || (operation->work == WORK_ACCEPT_MANY)) &&
         (result >= 0)) {
@@ -171,6 +181,8 @@ static void completeOther(struct Operation* operation, int result)
         operation->pair->connecting--;
     }
 }
+
+static void submit(struct Operation* operation);
 
 static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
                         int reason)
@@ -194,6 +206,11 @@ static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_c
     if (reason == FASTRING_REASON_INCOMPLETE)
         return 1;
     operation->inFlight = false;
+    if (completion->res == -ENOBUFS) {
+        operation->count--;
+        submit(operation);
+        return 1;
+    }
     operation->over = true;
     operation->result = completion->res;
     return 1;
@@ -339,6 +356,15 @@ static bool isTaken(const struct Pair* pair, enum Work work)
     return false;
 }
 
+static bool hasPoll(const struct Pair* pair)
+{
+    for (int index = 0; index < OPERATIONS; index++) {
+        if (pair->operations[index].inFlight && isPoll(pair->operations[index].work))
+            return true;
+    }
+    return false;
+}
+
 static uint32_t sizeOf(enum Work work, const struct Pair* pair, struct Chance* chance)
 {
     if (isWriter(work) && (pair->kind != PAIR_SEQPACKET) && oneIn(chance, 8))
@@ -362,8 +388,7 @@ static void stepSubmit(struct Pair* pair, struct Chance* chance)
     uint32_t mask = maskOf(pair, chance);
     struct Operation* operation = NULL;
 
-    if (world.turned || (pair->dirty && ((work == WORK_POLL) || (work == WORK_POLL_MANY))) ||
-        pair->polled)
+    if (world.turned || (pair->dirty && isPoll(work)))
         synchronize();
     for (int index = 0; index < OPERATIONS; index++) {
         if (!pair->operations[index].inFlight && !pair->operations[index].over)
@@ -371,18 +396,20 @@ static void stepSubmit(struct Pair* pair, struct Chance* chance)
     }
     if ((operation == NULL) || (pair->handle < 0) || isTaken(pair, work))
         return;
+    if (isWriter(work) && pair->ended)
+        return; /* io_uring has a thread wait there, which is canceled some time later */
     operation->pair = pair;
     operation->work = work;
     operation->size = size;
     operation->mask = mask;
     operation->racy = false;
     operation->canceled = false;
+    operation->told = 0;
     free(operation->data);
     operation->data = malloc(size);
     ck_assert_ptr_nonnull(operation->data);
     say("pair %u: operation %d, %u bytes, mask %x", (unsigned)(pair - pairs), work, size, mask);
     submit(operation);
-    pair->polled = (work == WORK_POLL) || (work == WORK_POLL_MANY);
 }
 
 /* ---- the peer -------------------------------------------------------------------------------- */
@@ -416,15 +443,16 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
     say("pair %u: the peer sends %zu", (unsigned)(pair - pairs), size);
     ck_assert_int_eq(write(pair->peer, data, size), (ssize_t)size);
     pair->sent += size;
+    pair->changed = true;
     pair->dirty = true;
 }
 
 static void endPeer(struct Pair* pair)
 {
-    if (pair->ended || pair->gone)
-        return;
     if (pair->dirty || world.turned)
         synchronize();
+    if (pair->ended || pair->gone || isTaken(pair, WORK_SEND))
+        return;
     say("pair %u: the peer ends", (unsigned)(pair - pairs));
     if (pair->kind == PAIR_PIPE) {
         close(pair->peer);
@@ -434,6 +462,7 @@ static void endPeer(struct Pair* pair)
         shutdown(pair->peer, SHUT_WR);
     }
     pair->ended = true;
+    pair->changed = true;
     pair->dirty = true;
 }
 
@@ -445,6 +474,7 @@ static void connectPeer(struct Pair* pair)
         say("pair %u: a connection", (unsigned)(pair - pairs));
         ck_assert_int_eq(connect(client, (struct sockaddr*)&pair->address, pair->length), 0);
         pair->connecting++;
+        pair->changed = true;
         pair->dirty = true;
     }
     close(client);
@@ -492,6 +522,8 @@ static void stepRelease(struct Pair* pair, struct Chance* chance)
     operation = findInFlight(pair, which);
     if ((operation == NULL) || isWriter(operation->work))
         return;
+    if ((operation->work == WORK_RECEIVE_ALL) && (pair->sent > pair->taken))
+        return; /* what it has would be gone */
     say("pair %u: let operation %d go", (unsigned)(pair - pairs), operation->work);
     ReleaseFastRingDescriptor(operation->descriptor);
     operation->descriptor = NULL;
@@ -505,6 +537,7 @@ static void stepRelease(struct Pair* pair, struct Chance* chance)
 static void openHandles(struct Pair* pair)
 {
     int handles[2] = {-1, -1};
+    const int on = 1;
 
     switch (pair->kind) {
     case PAIR_UNIX:
@@ -515,6 +548,8 @@ static void openHandles(struct Pair* pair)
         break;
     case PAIR_TCP:
         pairTcp(handles);
+        /* Small pieces must not wait until the one before is acknowledged. */
+        ck_assert_int_eq(setsockopt(handles[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
         break;
     case PAIR_LISTENING:
         handles[0] = listenTcp(&pair->address, &pair->length);
@@ -589,6 +624,8 @@ void stepRaw(struct Chance* chance)
     uint32_t what = draw(chance, 40);
 
     notePlace(PLACES + (unsigned)(pair - pairs));
+    if (pair->used && pair->dirty && hasPoll(pair))
+        synchronize();
     if (!pair->used || (what == 0))
         stepMake(pair, chance);
     else if (what < 16)
@@ -675,6 +712,11 @@ static const char* missingOperation(const struct Pair* pair, const struct Operat
 
     if (!operation->inFlight)
         return NULL;
+    if (isPoll(operation->work) && (pair->handle >= 0)) {
+        struct pollfd state = {.fd = pair->handle, .events = (short)operation->mask};
+        if ((poll(&state, 1, 0) > 0) && (state.revents & ~(operation->bits | operation->told)))
+            return "a poll does not tell what holds";
+    }
     if (operation->canceled)
         return "a canceled operation does not end";
     if (operation->work == WORK_NOP)
@@ -704,8 +746,8 @@ static const char* missingRaw(void)
             if (missing == NULL)
                 continue;
             snprintf(text, sizeof(text),
-                     "pair %d (%d), operation %d of %u: %s; sent %llu, taken %llu", index,
-                     pairs[index].kind, operation->work, operation->size, missing,
+                     "pair %d (%d), operation %d of %u: %s; sent %llu, taken %llu",
+                     index, pairs[index].kind, operation->work, operation->size, missing,
                      (unsigned long long)pairs[index].sent, (unsigned long long)pairs[index].taken);
             return text;
         }
@@ -713,15 +755,26 @@ static const char* missingRaw(void)
     return NULL;
 }
 
-static void writeOperation(struct Operation* operation, unsigned who)
+/* What a poll of many has told for the first time, or what there was a reason for: with one change
+ * it may tell again what else still holds. */
+static int newBits(struct Operation* operation)
 {
     int bits = operation->bits & (int)(operation->mask | POLLERR | POLLHUP);
+    int known = operation->told & ~(operation->pair->changed ? POLLIN : 0);
+
+    operation->told |= bits;
+    return (operation->work == WORK_POLL_MANY) ? bits & ~known : bits;
+}
+
+static void writeOperation(struct Operation* operation, unsigned who)
+{
+    int bits = (operation->count > 0) ? newBits(operation) : 0;
     bool many = (operation->work == WORK_RECEIVE_MANY) || (operation->work == WORK_ACCEPT_MANY);
 
     if (operation->racy)
         return;
-    if ((operation->work == WORK_POLL) || (operation->work == WORK_POLL_MANY)) {
-        if (operation->count > 0)
+    if (isPoll(operation->work)) {
+        if (bits != 0)
             note(FACT_RAW_MORE, who, bits);
         if (operation->over && (operation->result < 0))
             note(FACT_RAW, who, operation->result);
@@ -752,7 +805,7 @@ static void writePair(struct Pair* pair, unsigned who)
     if (pair->loose && !reads)
         readLeft(pair);
     pair->loose = false;
-    pair->polled = false;
+    pair->changed = false;
     note(FACT_RAW_MORE, 1000 + who, (int64_t)pair->taken);
     pair->dirty = false;
 }
