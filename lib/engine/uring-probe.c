@@ -66,7 +66,8 @@ static bool entriesAreIntact(const struct FastTrial* trial)
 }
 
 /* Checks the bytes of one completion, buffer after buffer; returns how many, or -1. */
-static int checkBytes(struct FastTrial* trial, const struct io_uring_cqe* completion, uint8_t expected)
+static int checkBytes(struct FastTrial* trial, const struct io_uring_cqe* completion,
+                      uint8_t expected)
 {
     if (completion->res <= 0 || !(completion->flags & IORING_CQE_F_BUFFER))
         return -1;
@@ -145,7 +146,9 @@ static bool capEnds(struct FastTrial* trial, uint32_t each)
     startReceive(trial, trial->priority, each, TRIAL_CAP);
     return FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
            send(trial->pair[1], bytes, half, MSG_NOSIGNAL) == half &&
-           receiveOnce(trial, 0, half, true) && FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
+           receiveOnce(trial, 0, half,
+                       true) &&
+           FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
            send(trial->pair[1], bytes + half, half, MSG_NOSIGNAL) == half &&
            receiveOnce(trial, half, half, false);
 }
@@ -175,7 +178,9 @@ static bool readsMultishot(struct FastTrial* trial)
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = TRIAL_GROUP;
     bool good = FastTrialFindsNothing(trial) && write(trial->pair[1], "\0", 1) == 1 &&
-                receiveOnce(trial, 0, 1, true) && FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
+                receiveOnce(trial, 0, 1,
+                            true) &&
+                FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
                 write(trial->pair[1], "\1", 1) == 1 && receiveOnce(trial, 1, 1, true);
     FastTrialCloseEnd(trial, 1);
     return good && FastTrialNext(trial, &completion) && completion.res == 0 && !trial->inFlight;

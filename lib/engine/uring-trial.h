@@ -30,6 +30,7 @@ struct FastTrial
 bool FastTrialOpenPair(struct FastTrial* trial);
 bool FastTrialOpenPipe(struct FastTrial* trial);
 
+/* One of them, or both; harmless where that is closed. */
 void FastTrialCloseEnd(struct FastTrial* trial, int end);
 void FastTrialCloseEnds(struct FastTrial* trial);
 

@@ -21,6 +21,6 @@ enum FastAcceptFailure FastAcceptClassify(int error)
     case ENOTSOCK:
         return FAST_ACCEPT_FINAL;
     default:
-        return FAST_ACCEPT_PASSING; /* a connection's own, a firewall's, or others have canceled it */
+        return FAST_ACCEPT_PASSING; /* also a firewall's, or others have canceled it */
     }
 }

@@ -9,5 +9,4 @@
 /* What is read and written instead of received and sent. */
 extern const struct FastKind FastKindFile;
 
-
 #endif
