@@ -45,9 +45,9 @@ struct FastEpoll
 {
     struct FastSystem base;
     int handle;
-    atomic_int wakeHandle;      /* eventfd, open until destroy: a late wake hits nobody else's */
-    bool lacksWait;             /* epoll_pwait2(2) was refused */
-    bool checked;               /* valgrind watches */
+    atomic_int wakeHandle; /* eventfd, open until destroy: a late wake hits nobody else's */
+    bool lacksWait;        /* epoll_pwait2(2) was refused */
+    bool checked;          /* valgrind watches */
     struct FastEpollSlow* slow; /* NULL: none was ever needed */
 };
 

@@ -13,7 +13,7 @@
 
 enum
 {
-    POLL_MANY = 1,       /* IORING_POLL_ADD_MULTI */
+    POLL_MANY = 1, /* IORING_POLL_ADD_MULTI */
     POLL_LEVEL = 1 << 3, /* IORING_POLL_ADD_LEVEL */
     CANCEL_ALL = 1 << 0, /* IORING_ASYNC_CANCEL_* */
     CANCEL_FD = 1 << 1,

@@ -20,9 +20,9 @@
 
 enum
 {
-    RECEIVE_ROUNDS = 32,       /* of one operation in a pass */
-    RECEIVE_VECTORS = 64,      /* buffers of a bundle */
-    RECEIVE_MESSAGES = 32,     /* by one call */
+    RECEIVE_ROUNDS = 32,  /* of one operation in a pass */
+    RECEIVE_VECTORS = 64, /* buffers of a bundle */
+    RECEIVE_MESSAGES = 32, /* by one call */
     RECEIVE_FOREVER = 1 << 30, /* bytes, where the caller says nothing */
 };
 

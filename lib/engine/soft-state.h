@@ -21,16 +21,16 @@ enum FastSoftPlace
 /* What is known of an operation, a sum. */
 enum
 {
-    FAST_SOFT_HELD = 1,     /* its descriptor may be closed while it is in flight */
-    FAST_SOFT_OWN = 2,      /* handle is a duplicate of ours */
-    FAST_SOFT_KEPT = 4,     /* address is a copy of ours: struct FastSoftCopy */
-    FAST_SOFT_CANCELED = 8, /* to be completed so when there is room */
-    FAST_SOFT_DRAINED = 16, /* the last try has found nothing, rather than less than it wanted */
-    FAST_SOFT_FOUND = 32,   /* in the table of owners */
-    FAST_SOFT_STARTED = 64, /* it has begun: a connect, a poll that comes first */
-    FAST_SOFT_SHORT = 128,  /* of what should be whole a part is done: breaks the link */
-    FAST_SOFT_WAITED = 256, /* for its descriptor, which is watched for it */
-    FAST_SOFT_TAKEN = 512,  /* extra is the number of a buffer that it has */
+    FAST_SOFT_HELD = 1,      /* its descriptor may be closed while it is in flight */
+    FAST_SOFT_OWN = 2,       /* handle is a duplicate of ours */
+    FAST_SOFT_KEPT = 4,      /* address is a copy of ours: struct FastSoftCopy */
+    FAST_SOFT_CANCELED = 8,  /* to be completed so when there is room */
+    FAST_SOFT_DRAINED = 16,  /* the last try has found nothing, rather than less than it wanted */
+    FAST_SOFT_FOUND = 32,    /* in the table of owners */
+    FAST_SOFT_STARTED = 64,  /* it has begun: a connect, a poll that comes first */
+    FAST_SOFT_SHORT = 128,   /* of what should be whole a part is done: breaks the link */
+    FAST_SOFT_WAITED = 256,  /* for its descriptor, which is watched for it */
+    FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
 };
 
 /* An operation in flight: what is needed of its entry, and where it is. */
@@ -59,9 +59,9 @@ struct FastSoftOperation
 /* What becomes of an operation that was tried. */
 enum FastSoftOutcome
 {
-    FAST_SOFT_OVER,  /* completed; it is gone */
-    FAST_SOFT_WAIT,  /* until its descriptor is ready */
-    FAST_SOFT_MORE,  /* the next enter goes on with it */
+    FAST_SOFT_OVER, /* completed; it is gone */
+    FAST_SOFT_WAIT, /* until its descriptor is ready */
+    FAST_SOFT_MORE, /* the next enter goes on with it */
     FAST_SOFT_BEGUN, /* the system goes on with it */
 };
 
@@ -72,16 +72,16 @@ struct FastSoftNode
     uint32_t generation;             /* of the watch: older events are others' */
     uint16_t watched;                /* POLL* bits */
     uint8_t lasting;                 /* FAST_SOFT_NODE_* */
-    uint8_t burst;                   /* messages that came together lately */
+    uint8_t burst; /* messages that came together lately */
 };
 
 enum
 {
     FAST_SOFT_NODE_WATCHED = 1,
-    FAST_SOFT_NODE_ENDED = 2,      /* input has ended, or something else is to be read to its end */
-    FAST_SOFT_NODE_SHORT = 4,      /* less came than there was room for, once */
-    FAST_SOFT_NODE_ASKED = 8,      /* what kind it is is known: */
-    FAST_SOFT_NODE_BYTES = 16,     /* FAST_SYSTEM_TCP, */
+    FAST_SOFT_NODE_ENDED = 2,  /* input has ended, or something else is to be read to its end */
+    FAST_SOFT_NODE_SHORT = 4,  /* less came than there was room for, once */
+    FAST_SOFT_NODE_ASKED = 8,  /* what kind it is is known: */
+    FAST_SOFT_NODE_BYTES = 16, /* FAST_SYSTEM_TCP, */
     FAST_SOFT_NODE_DATAGRAMS = 32, /* FAST_SYSTEM_DATAGRAMS, or neither */
 };
 
@@ -138,8 +138,8 @@ struct FastSoft
         uint32_t count;
     } groups;
 
-    unsigned slow;               /* operations that the system does */
-    uint64_t wakeValue;          /* what is read of the wake handle */
+    unsigned slow;      /* operations that the system does */
+    uint64_t wakeValue; /* what is read of the wake handle */
     struct FastSoftCopy* copies; /* unused ones, of the usual size */
     struct FastSystemEvent events[FAST_SOFT_EVENTS];
 };

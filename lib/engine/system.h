@@ -122,8 +122,8 @@ struct FastSystemFunctions
 
     /* A descriptor that reads 8 bytes after each wake: a watch of it ends waits. */
     int (*wakeHandle)(struct FastSystem* system);
-    void (*wake)(struct FastSystem* system);         /* any thread, async-signal-safe */
-    int (*pollable)(struct FastSystem* system);      /* polls readable when wait would give events */
+    void (*wake)(struct FastSystem* system); /* any thread, async-signal-safe */
+    int (*pollable)(struct FastSystem* system); /* polls readable when wait would give events */
     void (*end)(struct FastSystem* system);          /* no more waits */
     void (*closeHandles)(struct FastSystem* system); /* after end, and nobody is in wake */
     void (*destroy)(struct FastSystem* system);      /* after end */

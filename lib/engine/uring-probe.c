@@ -161,7 +161,8 @@ static bool capWaits(struct FastTrial* trial)
     if (good)
         startReceive(trial, trial->priority, TRIAL_SHARE, TRIAL_FAR);
     for (uint8_t index = 0; good && index < sizeof(bytes); index++)
-        good = FastTrialFindsNothing(trial) && send(trial->pair[1], &bytes[index], 1, MSG_NOSIGNAL) == 1 &&
+        good = FastTrialFindsNothing(trial) &&
+               send(trial->pair[1], &bytes[index], 1, MSG_NOSIGNAL) == 1 &&
                receiveOnce(trial, index, 1, true) && entriesAreIntact(trial);
     return good;
 }

@@ -19,7 +19,7 @@ enum
     /* A turn limit below this asks for less than a bundle usually brings. */
     BUNDLE_MIN_LIMIT = 256 << 10,
     BUNDLE_MAX_SIZE = 1 << 20, /* where the turn limit lets it be */
-    BUNDLE_RING_SHARE = 4,     /* a bundle takes 1/4 of the provider's buffers at most */
+    BUNDLE_RING_SHARE = 4, /* a bundle takes 1/4 of the provider's buffers at most */
 };
 
 /* ---- what is there for them ---- */

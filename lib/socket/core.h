@@ -104,9 +104,9 @@ enum FastDue
 /* What the user is still to hear of. */
 enum FastNotify
 {
-    FAST_NOTIFY_INPUT = 1,    /* POLLIN is due */
-    FAST_NOTIFY_OUTPUT = 2,   /* POLLOUT is due, if nothing is queued when its turn comes */
-    FAST_NOTIFY_STATE = 4,    /* a failure, or the end, is to be looked at */
+    FAST_NOTIFY_INPUT = 1,  /* POLLIN is due */
+    FAST_NOTIFY_OUTPUT = 2, /* POLLOUT is due, if nothing is queued when its turn comes */
+    FAST_NOTIFY_STATE = 4,  /* a failure, or the end, is to be looked at */
     FAST_NOTIFY_CANCELED = 8, /* users of barriers that were dropped are to be called */
 };
 

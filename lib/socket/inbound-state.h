@@ -49,7 +49,7 @@ struct FastInbound
     struct FastInboundQueue queue;
     /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
     struct FastArmed receive;
-    uint32_t turn; /* in which the last bytes came */
+    uint32_t turn;      /* in which the last bytes came */
     /* The first three stand together, since they are asked together for each completion. */
     uint16_t contrary;   /* completions, more or less in a row, for bundles or against */
     uint8_t end;         /* enum FastInputEnd */

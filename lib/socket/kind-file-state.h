@@ -14,7 +14,7 @@ enum FastFileState
     FAST_FILE_POLLS = 1 << 1,        /* a poll comes before each read */
     FAST_FILE_READY = 1 << 2,        /* that poll has come: a read is next */
     FAST_FILE_POLLED = 1 << 3,       /* the read in flight came after a poll */
-    FAST_FILE_TRAILS = 1 << 4,       /* operations may be done by a thread of the kernel's */
+    FAST_FILE_TRAILS = 1 << 4,    /* operations may be done by a thread of the kernel's */
     FAST_FILE_WRITES_APART = 1 << 5, /* a pipe that the ring can't write without waiting */
     FAST_FILE_WRITTEN = 1 << 6,      /* the write was made already, and gave result */
     FAST_FILE_RELAYED = 1 << 7,      /* the relay holds something */

@@ -9,4 +9,5 @@
 /* What is read and written instead of received and sent. */
 extern const struct FastKind FastKindFile;
 
+
 #endif

@@ -53,8 +53,8 @@ struct FastSend;
     (FAST_OPCODE(IORING_OP_WRITE) | FAST_OPCODE(IORING_OP_WRITEV) | \
      FAST_OPCODE(IORING_OP_WRITE_FIXED) | FAST_OPCODE(IORING_OP_SPLICE))
 /* What a stream takes for bytes without more. */
-#define FAST_OPCODES_BYTES                                          \
-    (FAST_OPCODE(IORING_OP_SEND) | FAST_OPCODE(IORING_OP_SEND_ZC) | \
+#define FAST_OPCODES_BYTES                                                                \
+    (FAST_OPCODE(IORING_OP_SEND) | FAST_OPCODE(IORING_OP_SEND_ZC) |                       \
      FAST_OPCODE(IORING_OP_WRITE) | FAST_OPCODE(IORING_OP_WRITE_FIXED))
 
 #define FAST_OPCODES_SEND                                                                \
@@ -65,25 +65,25 @@ struct FastSend;
 struct FastFinding
 {
     const struct FastKind* kind;
-    uint32_t traits;    /* FAST_TRAIT_* */
-    uint32_t largest;   /* payload of a message; 0 = not known */
-    uint16_t fileState; /* of a file, for its initialize */
-    uint16_t maxWrites; /* of a file: writes that may be put together; 0 = any number */
-    uint8_t connection; /* enum FastConnection */
-    uint8_t tcpState;   /* when it was looked at; 0 = it is not of TCP */
-    uint16_t error;     /* of a connection that has failed already */
+    uint32_t traits;     /* FAST_TRAIT_* */
+    uint32_t largest;    /* payload of a message; 0 = not known */
+    uint16_t fileState;  /* of a file, for its initialize */
+    uint16_t maxWrites;  /* of a file: writes that may be put together; 0 = any number */
+    uint8_t connection;  /* enum FastConnection */
+    uint8_t tcpState;    /* when it was looked at; 0 = it is not of TCP */
+    uint16_t error;      /* of a connection that has failed already */
 };
 
 struct FastKind
 {
-    uint32_t traits; /* that all of the kind have */
+    uint32_t traits;   /* that all of the kind have */
     /* Enum FastInboundLayout, of what is received without a header of the user's. */
     uint8_t layout;
-    size_t size;        /* of the memory that starts with its struct FastSocket */
-    int readFlags;      /* that ReceiveFastSocketData takes */
+    size_t size;       /* of the memory that starts with its struct FastSocket */
+    int readFlags;     /* that ReceiveFastSocketData takes */
     uint32_t mostParts; /* that a gathered send has; 0: as many as the system takes */
-    uint64_t ownSends;  /* FAST_OPCODE of what TransmitFastSocketDescriptor takes with a buffer */
-    uint64_t ownBytes;  /* those of them whose bytes, in one piece, are like any others */
+    uint64_t ownSends; /* FAST_OPCODE of what TransmitFastSocketDescriptor takes with a buffer */
+    uint64_t ownBytes; /* those of them whose bytes, in one piece, are like any others */
 
     /* What a socket of the kind has of its own. 0 or negative errno. NULL: nothing. */
     int (*initialize)(struct FastSocket* socket, const struct FastFinding* finding);

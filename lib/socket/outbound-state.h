@@ -56,28 +56,28 @@ struct FastOutbound
     struct FastFlight* current; /* what a cancellation aims at: flight, or one with zero copy */
     FastFlightFunction finish;  /* gets the results */
     struct FastOperation cancel;
-    struct FastLoan* loans;            /* memory that the kernel sends without a copy */
+    struct FastLoan* loans;     /* memory that the kernel sends without a copy */
     struct FastOutboundQueue canceled; /* dropped barriers, whose users are to be called */
-    uint64_t limit;                    /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
-    uint64_t threshold;                /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
-    uint32_t burst;                    /* sends of messages that start together next time */
-    uint16_t joinMax;                  /* bytes of a datagram that may be sent with others */
-    uint8_t run;                       /* datagrams that lately went out together */
-    uint8_t ahead;                     /* room that was made for as many since the last start, in 2 KiB */
-    uint32_t copied;                   /* sends with zero copy in a row that the kernel copied */
-    uint32_t backoff;                  /* sends until zero copy is tried again */
-    struct FastOperation trail;        /* see FastSocketTrail */
-    uint32_t trails;                   /* in flight */
-    uint32_t inFlight;                 /* sends */
-    int direct;                        /* what is to be told of a direct send, see direct.h */
-    uint8_t stops;                     /* FAST_SEND_STOP_* */
-    uint8_t canceling;                 /* enum FastSendCancel */
-    uint8_t room;                      /* FAST_ROOM_* */
-    bool cutShort;                     /* a send ended before its last byte, although nobody canceled it */
-    bool corked;                       /* the last datagram had MSG_MORE: the next one continues it */
-    bool usedZeroCopy;                 /* ever */
-    uint32_t progress;                 /* sends of which the kernel took something */
-    struct FastStall stall;            /* the bound of the release, or another */
+    uint64_t limit;             /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
+    uint64_t threshold;         /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
+    uint32_t burst;             /* sends of messages that start together next time */
+    uint16_t joinMax;           /* bytes of a datagram that may be sent with others */
+    uint8_t run;                /* datagrams that lately went out together */
+    uint8_t ahead;              /* room that was made for as many since the last start, in 2 KiB */
+    uint32_t copied;            /* sends with zero copy in a row that the kernel copied */
+    uint32_t backoff;           /* sends until zero copy is tried again */
+    struct FastOperation trail; /* see FastSocketTrail */
+    uint32_t trails;            /* in flight */
+    uint32_t inFlight;          /* sends */
+    int direct;                 /* what is to be told of a direct send, see direct.h */
+    uint8_t stops;              /* FAST_SEND_STOP_* */
+    uint8_t canceling;          /* enum FastSendCancel */
+    uint8_t room;               /* FAST_ROOM_* */
+    bool cutShort;              /* a send ended before its last byte, although nobody canceled it */
+    bool corked;                /* the last datagram had MSG_MORE: the next one continues it */
+    bool usedZeroCopy;          /* ever */
+    uint32_t progress;          /* sends of which the kernel took something */
+    struct FastStall stall;     /* the bound of the release, or another */
     struct
     {
         uint64_t zeroCopy;

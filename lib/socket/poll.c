@@ -247,7 +247,7 @@ bool FastPollPrepare(struct FastSocket* socket)
                   (form == FAST_POLL_ROOM ||
                    (socket->stage == FAST_STAGE_LIVE && watchesState(socket) && !isTold(socket)));
     return FastSocketUpdate(socket, &socket->poll, &pollFunctions, wanted,
-                            form != socket->poll.form);
+                           form != socket->poll.form);
 }
 
 static const struct FastArmedFunctions pollFunctions = {
