@@ -18,7 +18,6 @@
 
 enum
 {
-    STREAM_MAX_COPY = 4096, /* handed-over buffers below are copied: cheaper than a gather */
     STREAM_SEND_FLAGS = MSG_MORE | MSG_EOR | MSG_OOB | MSG_CONFIRM | MSG_DONTROUTE | MSG_ZEROCOPY |
                         MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT,
 };
@@ -123,7 +122,7 @@ int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, i
     if (parts->controlLength > 0)
         /* On a stream control data goes with a byte, or nowhere. */
         return parts->size > 0 ? FastKindAppendMessage(socket, parts, flags) : -EINVAL;
-    if (parts->buffer != NULL && parts->size >= STREAM_MAX_COPY)
+    if (parts->buffer != NULL && parts->size >= FAST_OUTBOUND_MIN_GATHER)
         return appendBuffer(socket, parts, flags);
     int result = FastOutboundCopy(&socket->outbound->queue, FastSocketPool(socket), parts->vector,
                                   parts->size, flags);

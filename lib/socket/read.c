@@ -70,12 +70,11 @@ static void trimChunk(const struct FastSocket* socket, struct FastBuffer* chunk,
         ((struct io_uring_recvmsg_out*)FastBufferData(chunk))->payloadlen = (uint32_t)kept;
 }
 
-/* There is a first chunk, which goes out as it lies there, and nobody waits for more. */
+/* The first chunk, which there is, goes out as it lies there, and nobody waits for more. */
 static inline bool hasWhole(const struct FastSocket* socket)
 {
     const struct FastInbound* inbound = &socket->inbound;
-    return inbound->queue.first != NULL && inbound->queue.offset == 0 &&
-           inbound->queue.wanted == 0 &&
+    return inbound->queue.offset == 0 && inbound->queue.wanted == 0 &&
            (inbound->queue.rules->headroom == 0 ||
             (FastSocketHeader(socket) != NULL && !FastSocketHas(socket, FAST_TRAIT_JOINED)));
 }
@@ -91,27 +90,39 @@ static struct FastBuffer* takeFirst(struct FastSocket* socket)
     return chunk;
 }
 
-/* Not inline: the short way would save registers for it. */
+static struct FastBuffer* fail(int error)
+{
+    errno = error;
+    return NULL;
+}
+
+/* Not inline, like what follows: the short way would save registers for it. */
+__attribute__((noinline)) static struct FastBuffer* receiveNothing(const struct FastSocket* socket)
+{
+    return fail(FastSocketHas(socket, FAST_TRAIT_READABLE) ? EAGAIN : EBADF);
+}
+
 __attribute__((noinline)) static struct FastBuffer* receiveAny(struct FastSocket* socket)
 {
     int result = FastSocketCheck(socket);
-    if (result == 0 && socket->inbound.queue.first == NULL)
-        result = FastSocketHas(socket, FAST_TRAIT_READABLE) ? -EAGAIN : -EBADF;
-    if (result < 0) {
-        errno = -result;
-        return NULL;
-    }
+    if (result < 0)
+        return fail(-result);
+    if (socket->inbound.queue.first == NULL)
+        return receiveNothing(socket);
     struct FastBuffer* chunk = takeFirst(socket);
     socket->inbound.queue.wanted = 0;
     FastReceiveBalance(socket);
-    if (chunk == NULL)
-        errno = ENOMEM;
-    return chunk;
+    return chunk != NULL ? chunk : fail(ENOMEM);
 }
 
+/* Mostly a chunk goes out as it lies there; or there is none, as a reader finds it who asks until
+ * he gets no more. */
 struct FastBuffer* ReceiveFastSocketBuffer(struct FastSocket* socket)
 {
-    if (!FastSocketIsOpen(socket) || !hasWhole(socket))
+    bool open = FastSocketIsOpen(socket);
+    if (open && socket->inbound.queue.first == NULL)
+        return receiveNothing(socket);
+    if (!open || !hasWhole(socket))
         return receiveAny(socket);
     struct FastBuffer* chunk = FastIntakePop(socket);
     FastReceiveLessen(socket);

@@ -115,7 +115,7 @@ static inline bool isReady(const struct FastSocket* socket)
 {
     return socket != NULL && FastRingIsOpen(socket->ring) && socket->stage == FAST_STAGE_LIVE &&
            socket->connection == FAST_CONNECTION_MADE && socket->shutdown == FAST_SHUTDOWN_NONE &&
-           FastSocketOutboundPool(socket) != NULL;
+           FastSocketOutboundPool(socket) != NULL && socket->outbound != NULL;
 }
 
 static inline bool isStream(const struct FastSocket* socket)
@@ -124,12 +124,37 @@ static inline bool isStream(const struct FastSocket* socket)
            FastSocketHas(socket, FAST_TRAIT_WRITABLE);
 }
 
+/* The first bytes of a burst: an empty queue is below any limit. Inline like what uses it, for
+ * nobody then has registers to save. */
+__attribute__((always_inline)) static inline void* begin(struct FastSocket* socket, size_t size)
+{
+    struct FastBufferPool* pool = FastSocketOutboundPool(socket);
+    void* place = isStream(socket) ? FastOutboundBegin(&socket->outbound->queue, pool, size) : NULL;
+    if (place != NULL)
+        FastSocketCountOn(socket);
+    return place;
+}
+
+/* A place for bytes without flags, where nothing refuses them, and where to queue them is to copy
+ * them there: queue and ring know of them already. NULL: nothing is done. */
+__attribute__((always_inline)) static inline void* placeFor(struct FastSocket* socket, size_t size)
+{
+    void* place = NULL;
+    if (socket->outbound->queue.last == NULL)
+        place = begin(socket, size);
+    else if (checkLimit(socket) == 0)
+        place = FastOutboundJoin(&socket->outbound->queue, size);
+    if (place != NULL)
+        FastSocketDefer(socket, FAST_DUE_SEND);
+    return place;
+}
+
 /* Whether checkSend has nothing to say of a datagram but of its address and size. Where these are
  * those of one that it has let through, they are right: what it goes by never changes. */
 static inline bool isDatagram(const struct FastSocket* socket, const void* data, int flags)
 {
     return socket != NULL && FastSocketHas(socket, FAST_TRAIT_JOINS) && data != NULL &&
-           !(flags & ~MSG_NOSIGNAL) && isReady(socket) && socket->outbound != NULL;
+           !(flags & ~MSG_NOSIGNAL) && isReady(socket);
 }
 
 /* What lies behind other bytes is counted already: so is a datagram that joins another. */
@@ -147,40 +172,17 @@ __attribute__((noinline)) static int transmitAny(struct FastSocket* socket,
     return 0;
 }
 
-__attribute__((noinline)) static int join(struct FastSocket* socket, struct sockaddr* address,
-                                          socklen_t length, const void* data, size_t size,
-                                          int flags)
-{
-    if (checkLimit(socket) != 0 || !FastOutboundJoin(&socket->outbound->queue, data, size))
-        return transmitAny(socket, address, length, data, size, flags);
-    FastSocketDefer(socket, FAST_DUE_SEND);
-    return 0;
-}
-
-/* The first bytes of a burst: an empty queue is below any limit. */
-__attribute__((noinline)) static int begin(struct FastSocket* socket, struct sockaddr* address,
-                                           socklen_t length, const void* data, size_t size,
-                                           int flags)
-{
-    struct FastBufferPool* pool = FastSocketOutboundPool(socket);
-    void* place = isStream(socket) ? FastOutboundBegin(&socket->outbound->queue, pool, size) : NULL;
-    if (place == NULL)
-        return transmitData(socket, address, length, data, size, flags);
-    FastSocketCountOn(socket);
-    FastSocketDefer(socket, FAST_DUE_SEND);
-    memcpy(place, data, size);
-    return 0;
-}
-
+/* MSG_NOSIGNAL means nothing, so that nothing but bytes need be kept for the long way. */
 int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length,
                            const void* data, size_t size, int flags)
 {
-    bool plain = address == NULL && length == 0 && data != NULL && !(flags & ~MSG_NOSIGNAL);
-    if (!plain || !isReady(socket) || socket->outbound == NULL)
+    if (address != NULL || length != 0 || data == NULL || flags & ~MSG_NOSIGNAL)
         return transmitAny(socket, address, length, data, size, flags);
-    if (socket->outbound->queue.last == NULL)
-        return begin(socket, address, length, data, size, flags);
-    return join(socket, address, length, data, size, flags);
+    void* place = isReady(socket) ? placeFor(socket, size) : NULL;
+    if (place == NULL)
+        return transmitAny(socket, NULL, 0, data, size, 0);
+    memcpy(place, data, size);
+    return 0;
 }
 
 /* Each length is looked at alone first, so that the sum can't overflow. */
@@ -226,9 +228,17 @@ int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message,
     return result < 0 ? result : append(socket, &parts, flags);
 }
 
-int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address,
-                             socklen_t length, struct FastBuffer* buffer, size_t offset,
-                             size_t size, int flags)
+/* Bytes of a buffer that there are. */
+static inline bool isInside(const struct FastBuffer* buffer, size_t offset, size_t size)
+{
+    size_t capacity = FastBufferSize(buffer);
+    return offset <= capacity && size <= capacity - offset;
+}
+
+__attribute__((noinline)) static int transmitBuffer(struct FastSocket* socket,
+                                                    const struct sockaddr* address,
+                                                    socklen_t length, struct FastBuffer* buffer,
+                                                    size_t offset, size_t size, int flags)
 {
     struct FastParts parts = {
         .name = address,
@@ -239,8 +249,7 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
     int result = FastTransmitCheck(socket, &parts, flags);
     if (buffer == NULL)
         return isOfArguments(result) ? result : -EINVAL;
-    size_t capacity = FastBufferSize(buffer);
-    if (!isOfArguments(result) && (offset > capacity || size > capacity - offset))
+    if (!isOfArguments(result) && !isInside(buffer, offset, size))
         result = -EINVAL;
     if (result == 0) {
         const struct iovec vector = {.iov_base = FastBufferData(buffer) + offset,
@@ -251,4 +260,20 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
     if (result < 0)
         ReleaseFastBuffer(buffer);
     return result;
+}
+
+/* What is copied all the same goes as TransmitFastSocketData has it, and the buffer goes home. */
+int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address,
+                             socklen_t length, struct FastBuffer* buffer, size_t offset,
+                             size_t size, int flags)
+{
+    if (address != NULL || length != 0 || buffer == NULL || flags & ~MSG_NOSIGNAL)
+        return transmitBuffer(socket, address, length, buffer, offset, size, flags);
+    bool copied = size < FAST_OUTBOUND_MIN_GATHER && isInside(buffer, offset, size);
+    void* place = copied && isReady(socket) ? placeFor(socket, size) : NULL;
+    if (place == NULL)
+        return transmitBuffer(socket, NULL, 0, buffer, offset, size, 0);
+    memcpy(place, FastBufferData(buffer) + offset, size);
+    FastPoolRelease(FastSocketInboundPool(socket), buffer);
+    return 0;
 }
