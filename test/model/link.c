@@ -341,9 +341,14 @@ static bool mayRefuse(const struct End* end)
 }
 
 /* The other end is gone: an error follows. Where the end of input is still to be told, the two
- * meet, and either may be told first. */
+ * meet, and either may be told first. One of ours that was released takes what comes, and drops
+ * it, for as long as it lingers: until then there is no error. */
 static void meetGone(struct End* end)
 {
+    if (isConnection(end->link) && end->other->ours && !end->other->dropped) {
+        makeRacy(end->link);
+        return;
+    }
     end->broken = true;
     if (end->reaction.event == POLLOUT)
         end->reaction.action = ACTION_NONE;
