@@ -468,7 +468,7 @@ static bool isOver(void* closure)
     return seen.over;
 }
 
-/* §2.3 own operations: one that has filled the last buffer is told so when more comes, not before */
+/* §2.3 own operations: one that has filled the last buffer is told when more comes, not before */
 CASE(descriptorBuffer, areNotAskedForWithoutInput)
 {
     struct io_uring_cqe* taken = calloc(BUFFERS, sizeof(struct io_uring_cqe));

@@ -228,8 +228,8 @@ static void printFailure(const struct Plan* what)
         if (ran || !reports[index]->done)
             printTail(index, ran ? difference : -1);
     }
-    printf("# again: model-test --seed %llu --length %u --steps %u\n", (unsigned long long)what->seed,
-           what->steps, what->steps);
+    printf("# again: model-test --seed %llu --length %u --steps %u\n",
+           (unsigned long long)what->seed, what->steps, what->steps);
     fflush(stdout);
 }
 
