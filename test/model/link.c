@@ -48,6 +48,7 @@ struct Kept
 
 static struct Kept kept[KEPT];
 static uint32_t serials;
+static bool reaches; /* a handler may release an end of another link */
 
 const char* nameModelKind(enum ModelKind kind)
 {
@@ -134,6 +135,27 @@ void considerMarks(struct End* end)
     end->stopped = true;
     if ((end->reaction.event == POLLHUP) || (end->reaction.event == POLLERR))
         end->reaction.action = ACTION_NONE;
+}
+
+/* Whether a handler has done something is not the same on all engines once a turn has run: so what
+ * it may do is kept as of the last synchronization. */
+void noteReactive(void)
+{
+    reaches = false;
+    for (int index = 0; index < LINKS; index++) {
+        struct Link* link = &links[index];
+        link->reactive = false;
+        for (int side = 0; link->used && (side < 2); side++) {
+            const struct End* end = &link->ends[side];
+            link->reactive |= (end->reaction.action != ACTION_NONE) || end->echoes;
+            reaches |= end->reaction.action == ACTION_RELEASE_OTHER;
+        }
+    }
+}
+
+bool isReactive(const struct Link* link)
+{
+    return link->reactive || reaches;
 }
 
 void makeRacy(struct Link* link)
@@ -613,6 +635,7 @@ static void openLinks(struct Chance* chance)
     (void)chance;
     memset(links, 0, sizeof(links));
     serials = 0;
+    reaches = false;
     keeps = false;
     openListening();
 }
@@ -877,6 +900,7 @@ static void writeLinks(void)
         link->dirty = false;
         letFollow(link);
     }
+    noteReactive();
 }
 
 static void finishLinks(void)
