@@ -15,7 +15,9 @@
  * - what a reset or an abort destroys on its way, and what is still to be received when a send
  *   meets the end while nothing is received;
  * - whether a large transmit to a peer that is gone, or one without a copy, gives EPIPE or
- *   ECONNRESET: of a send that is cut short only the connection's state tells;
+ *   ECONNRESET: of a send that is cut short only the connection's state tells; so also of a reset
+ *   that meets a send which waits for room on AF_UNIX, where the kernel (6.18) gives the count of
+ *   what went before, the errno is gone, and no state is left;
  * - what two things that happen at once do to each other (data and a reset, an end and a transmit):
  *   either order is right. Mostly such steps wait until all is quiet; where they don't, the link is
  *   racy from then on, and only the rules that hold in any case are watched: order of bytes, the
