@@ -99,12 +99,22 @@ static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* m
         system, sendmmsg(handle, messages, number, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+/* What holds of these, with POLLERR and POLLHUP. */
+static int eventsOf(struct FastSystem* system, int handle, short events)
+{
+    struct pollfd state = {.fd = handle, .events = events};
+    return FastEpollCount(system, poll(&state, 1, 0)) > 0 ? state.revents : 0;
+}
+
+static bool hasInput(struct FastSystem* system, int handle)
+{
+    return eventsOf(system, handle, POLLIN | POLLRDHUP) != 0;
+}
+
 /* AF_UNIX tells it to who waits in the call alone: to others there is nothing yet, for ever. */
 static bool hasEnded(struct FastSystem* system, int handle)
 {
-    struct pollfd state = {.fd = handle, .events = POLLRDHUP};
-    return FastEpollCount(system, poll(&state, 1, 0)) > 0 &&
-           state.revents & (POLLRDHUP | POLLHUP);
+    return eventsOf(system, handle, POLLRDHUP) & (POLLRDHUP | POLLHUP);
 }
 
 static int acceptConnection(struct FastSystem* system, int handle, struct sockaddr* address,
@@ -319,6 +329,7 @@ static const struct FastSystemFunctions functions = {
     .connect = makeConnection,
     .shutdown = endConnection,
     .kind = kindOf,
+    .hasInput = hasInput,
     .read = FastEpollRead,
     .write = FastEpollWrite,
     .splice = FastEpollSplice,

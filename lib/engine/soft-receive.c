@@ -7,7 +7,8 @@
  * is there, or as often as one turn allows, so that others have theirs.
  *
  * Failures: no buffers: -ENOBUFS ends it, without a look whether there is something, as in the
- * kernel. An error ends it; what came before it was reported.
+ * kernel; but one of bytes that has had some asks for another buffer only when there is more. An
+ * error ends it; what came before it was reported.
  */
 #include "engine/soft-code.h"
 
@@ -119,6 +120,15 @@ static enum FastSoftOutcome onBytes(struct FastSoft* soft, struct FastSoftOperat
     return FAST_SOFT_MORE;
 }
 
+/* Its last bytes may have been all, and have filled the last buffer: then none is needed yet. */
+static enum FastSoftOutcome onNoBuffers(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    if (operation->done > 0 && !system->functions->hasInput(system, operation->handle))
+        return onNothing(soft, operation);
+    return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+}
+
 static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
                                             struct FastSoftOperation* operation)
 {
@@ -128,7 +138,7 @@ static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
         size_t size;
         int count = gatherBuffers(group, operation, vector, &size);
         if (count == 0)
-            return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+            return onNoBuffers(soft, operation);
         ssize_t result = receiveVector(soft, operation, vector, count);
         if (result == -EAGAIN)
             return onNothing(soft, operation);

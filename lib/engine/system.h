@@ -73,6 +73,8 @@ struct FastSystemFunctions
                    socklen_t length);
     int (*shutdown)(struct FastSystem* system, int handle, int how);
     enum FastSystemKind (*kind)(struct FastSystem* system, int handle);
+    /* Whether a receive would find something: bytes, an end or an error. */
+    bool (*hasInput)(struct FastSystem* system, int handle);
 
     /* ---- files and sockets; offset negative: the file's own position ---- */
 

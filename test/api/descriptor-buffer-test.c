@@ -461,3 +461,35 @@ CASE(descriptorBuffer, areNotAnEarlierCompletions)
     free(last);
     expectAllBuffers();
 }
+
+static bool isOver(void* closure)
+{
+    (void)closure;
+    return seen.over;
+}
+
+/* §2.3 own operations: one that has filled the last buffer is told when more comes, not before */
+CASE(descriptorBuffer, areNotAskedForWithoutInput)
+{
+    struct io_uring_cqe* taken = calloc(BUFFERS, sizeof(struct io_uring_cqe));
+    static const char bytes[BUFFERS * LENGTH];
+
+    memset(&seen, 0, sizeof(seen));
+    seen.taken = taken;
+    pairTcp(scene.pair); /* of others not every kernel knows whether there is more */
+    ck_assert_int_eq(send(scene.peer, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
+    struct FastRingDescriptor* descriptor = receiveFrom(scene.handle, onCompletion);
+    waitCount(scene.ring, &seen.bytes, BUFFERS);
+    runIdle(scene.ring);
+    ck_assert_int_eq(seen.told, BUFFERS);
+    ck_assert(!seen.over);
+    ck_assert_int_eq(send(scene.peer, bytes, 1, MSG_NOSIGNAL), 1);
+    waitFor(scene.ring, isOver, NULL);
+    ck_assert_int_eq(seen.last, -ENOBUFS);
+    for (int index = 0; index < BUFFERS; index++)
+        ck_assert_int_eq(AdvanceFastRingBuffer(scene.provider, &taken[index], NULL, NULL), 0);
+    ReleaseFastRingDescriptor(descriptor);
+    closeBoth();
+    free(taken);
+    expectAllBuffers();
+}

@@ -371,6 +371,8 @@ static void stepReaction(struct End* end, struct Chance* chance)
     static const int events[] = {POLLIN, POLLIN, POLLOUT, POLLERR, POLLHUP};
     enum Action action = (enum Action)draw(chance, ACTION_COUNT);
 
+    if (world.turned)
+        synchronize();
     if (!isUsable(end) || end->silent || isArmed(end->link) || !mayArm(action))
         return;
     if (end->link->dirty || world.turned)
@@ -382,6 +384,7 @@ static void stepReaction(struct End* end, struct Chance* chance)
         end->reaction.event = POLLIN;
     end->reaction.action = action;
     end->reaction.argument = draw(chance, 1 << 20);
+    noteReactive();
     say("link %u: at event %d action %d, %u", whoIs(end), end->reaction.event,
         end->reaction.action, end->reaction.argument);
 }
@@ -427,6 +430,12 @@ static void stepLimit(struct End* end, struct Chance* chance)
     end->link->dirty = true;
 }
 
+static void setEcho(struct End* end, bool on)
+{
+    end->echoes = on;
+    noteReactive();
+}
+
 /* ---- choice ---------------------------------------------------------------------------------- */
 
 void stepLink(struct Chance* chance)
@@ -442,6 +451,8 @@ void stepLink(struct Chance* chance)
     }
     if (link->reserved || link->fresh)
         return;
+    if (link->used && world.turned && isReactive(link))
+        synchronize();
     if (!link->used || (what < 5)) {
         stepMake(link, chance);
         return;
@@ -466,5 +477,5 @@ void stepLink(struct Chance* chance)
         stepLimit(end, chance);
     else if (isUsable(end) && !hasMessages(link) && end->sends && end->receives &&
              !end->other->echoes && !world.turned && !link->dirty)
-        end->echoes = !end->echoes;
+        setEcho(end, !end->echoes);
 }

@@ -15,7 +15,9 @@
  * - what a reset or an abort destroys on its way, and what is still to be received when a send
  *   meets the end while nothing is received;
  * - whether a large transmit to a peer that is gone, or one without a copy, gives EPIPE or
- *   ECONNRESET: of a send that is cut short only the connection's state tells;
+ *   ECONNRESET: of a send that is cut short only the connection's state tells; so also of a reset
+ *   that meets a send which waits for room on AF_UNIX, where the kernel (6.18) gives the count of
+ *   what went before, the errno is gone, and no state is left;
  * - what two things that happen at once do to each other (data and a reset, an end and a transmit):
  *   either order is right. Mostly such steps wait until all is quiet; where they don't, the link is
  *   racy from then on, and only the rules that hold in any case are watched: order of bytes, the
@@ -48,6 +50,7 @@ struct Kept
 
 static struct Kept kept[KEPT];
 static uint32_t serials;
+static bool reaches; /* a handler may release an end of another link */
 
 const char* nameModelKind(enum ModelKind kind)
 {
@@ -134,6 +137,27 @@ void considerMarks(struct End* end)
     end->stopped = true;
     if ((end->reaction.event == POLLHUP) || (end->reaction.event == POLLERR))
         end->reaction.action = ACTION_NONE;
+}
+
+/* Whether a handler has done something is not the same on all engines once a turn has run: so what
+ * it may do is kept as of the last synchronization. */
+void noteReactive(void)
+{
+    reaches = false;
+    for (int index = 0; index < LINKS; index++) {
+        struct Link* link = &links[index];
+        link->reactive = false;
+        for (int side = 0; link->used && (side < 2); side++) {
+            const struct End* end = &link->ends[side];
+            link->reactive |= (end->reaction.action != ACTION_NONE) || end->echoes;
+            reaches |= end->reaction.action == ACTION_RELEASE_OTHER;
+        }
+    }
+}
+
+bool isReactive(const struct Link* link)
+{
+    return link->reactive || reaches;
 }
 
 void makeRacy(struct Link* link)
@@ -341,9 +365,14 @@ static bool mayRefuse(const struct End* end)
 }
 
 /* The other end is gone: an error follows. Where the end of input is still to be told, the two
- * meet, and either may be told first. */
+ * meet, and either may be told first. One of ours that was released takes what comes, and drops
+ * it, for as long as it lingers: until then there is no error. */
 static void meetGone(struct End* end)
 {
+    if (isConnection(end->link) && end->other->ours && !end->other->dropped) {
+        makeRacy(end->link);
+        return;
+    }
     end->broken = true;
     if (end->reaction.event == POLLOUT)
         end->reaction.action = ACTION_NONE;
@@ -608,6 +637,7 @@ static void openLinks(struct Chance* chance)
     (void)chance;
     memset(links, 0, sizeof(links));
     serials = 0;
+    reaches = false;
     keeps = false;
     openListening();
 }
@@ -872,6 +902,7 @@ static void writeLinks(void)
         link->dirty = false;
         letFollow(link);
     }
+    noteReactive();
 }
 
 static void finishLinks(void)

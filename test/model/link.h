@@ -131,6 +131,7 @@ struct Link
     bool small; /* buffers of the system */
     bool racy;  /* what its ends see is not certain any more */
     bool dirty; /* something was done to it since the last synchronization */
+    bool reactive; /* since the last synchronization: its handlers may do something in a turn */
     bool reserved; /* for a connection that a listener will hand over */
     bool fresh;    /* handed over since the last synchronization: no steps before that */
 };
@@ -215,6 +216,8 @@ size_t sizeOfNext(const struct End* end); /* of the next message */
 /* Buffers that the program keeps for a while. */
 void keepBuffer(struct FastBuffer* buffer, const void* data, size_t size, uint64_t position);
 void dropKept(uint32_t index);
+void noteReactive(void); /* what handlers may do was changed, or is certain again */
+bool isReactive(const struct Link* link);
 extern bool keeps; /* input that is taken by buffers is kept */
 
 /* ---- plain.c ---- */

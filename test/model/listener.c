@@ -3,8 +3,9 @@
  *
  * Promised: every connection is handed over once, in the order in which they came; a listener that
  * goes leaves those that it has not handed over to the system, which resets them. Left out: in how
- * many turns that happens. So a listener that may just be handing over, since a turn has run, isn't
- * released before all is quiet, but for by itself, after a number of connections.
+ * many turns that happens. So a listener that may just be handing over, or telling its end, since a
+ * turn has run, isn't released before all is quiet, but for by itself, after a number of
+ * connections.
  */
 #include "link.h"
 
@@ -205,7 +206,8 @@ void stepListener(struct Chance* chance)
     uint32_t what = draw(chance, 20);
 
     notePlace(20 + (unsigned)(place - listeners));
-    if ((place->listener != NULL) && world.turned && (place->leave > 0 || what < 3))
+    if ((place->listener != NULL) && world.turned &&
+        (place->leave > 0 || place->ended || what < 3))
         synchronize();
     if (place->listener == NULL) {
         if (place->count == 0)

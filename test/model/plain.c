@@ -283,6 +283,8 @@ void closePlain(struct End* end, bool reset)
                     (unread || (reset && (link->kind == MODEL_TCP))) &&
                     !((link->kind == MODEL_TCP) && end->told && other->shut);
 
+    if (destroys && (link->kind == MODEL_UNIX))
+        other->vague |= !fits(other); /* a send that waits for room may have taken the errno */
     if (!isCertain(other) && !fits(end))
         other->lossy = true; /* it may not have gone out */
     if (end->written < end->queued) {
