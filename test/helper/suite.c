@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/io_uring.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,19 @@ static bool isRefused(long result)
     return (result < 0) && ((errno == EPERM) || (errno == ENOSYS) || (errno == EACCES));
 }
 
+/* What came with receives that go on, which can't be asked for themselves. */
+static bool knowsEnough(int handle)
+{
+    union
+    {
+        uint8_t space[sizeof(struct io_uring_probe) + 256 * sizeof(struct io_uring_probe_op)];
+        struct io_uring_probe head;
+    } probe = {.space = {0}}; /* all of it, or the kernel refuses */
+
+    return (syscall(SYS_io_uring_register, handle, IORING_REGISTER_PROBE, &probe, 256) == 0) &&
+           (probe.head.last_op >= IORING_OP_SEND_ZC);
+}
+
 const char* reasonAgainstUring(void)
 {
     const char* reason = NULL;
@@ -188,6 +202,8 @@ const char* reasonAgainstUring(void)
     if (isRefused(handle) || isRefused(syscall(SYS_io_uring_enter, handle, 0, 0, 0, NULL, 0)) ||
         isRefused(syscall(SYS_io_uring_register, handle, IORING_UNREGISTER_EVENTFD, NULL, 0)))
         reason = "io_uring is refused here";
+    else if ((handle >= 0) && !knowsEnough(handle))
+        reason = "io_uring is older here than receives that go on";
     if (handle >= 0)
         close(handle);
     return reason;

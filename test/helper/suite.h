@@ -72,8 +72,8 @@ void noteSkip(const char* file, int line, const char* reason);
 
 /* Why no ring on io_uring is to be had here, or NULL: for what is about io_uring itself. The kernel
  * is asked, not the library, a fault of which must not pass for a refusal; each of the three calls
- * may be refused alone. Programs all of whose cases are about it are compiled with
- * SUITE_NEEDS_URING. */
+ * may be refused alone, and all may be there without what the library needs. Programs all of whose
+ * cases are about it are compiled with SUITE_NEEDS_URING. */
 const char* reasonAgainstUring(void);
 
 #endif

@@ -17,6 +17,8 @@
 #             runs once, or as the lines of the file «forms» in it say: name and arguments, with a
 #             variable of the environment (NAME=VALUE) before them, or with «load:», beside four
 #             busy loops.
+#   SETTINGS  of the guest's environment, NAME=VALUE: FASTSOCKET_ENGINE=epoll
+#   ORDINARY  programs of the build folder that run then as a user without privilege
 #   PARALLEL  guests at a time (1); SMP processors (2) and MEM MiB (2048) of each
 #   LIMIT     seconds for a guest (3000)
 #   ACCEL     QEMU's accelerator; kvm where a guest boots with it, else tcg,thread=multi
@@ -132,7 +134,8 @@ makeRoot()
     printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
-    echo "programs='${PROGRAMS:-}'" >"$root/job"
+    echo "programs='${PROGRAMS:-}' ordinary='${ORDINARY:-}'" >"$root/job"
+    [ -z "${SETTINGS:-}" ] || echo "export $SETTINGS" >>"$root/job"
     cat "$source/test/root/guest.sh" >>"$root/job"
     cat >"$root/init" <<'END'
 #!/bin/sh
