@@ -54,13 +54,11 @@ static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
         return -EALREADY;
     if (target->place == FAST_SOFT_WAITING)
         FastSoftUnpark(soft, target);
-    else if (target->place == FAST_SOFT_QUEUED)
-        FastSoftRemove(&soft->queue, target);
     else if (target->place == FAST_SOFT_LATER)
-        FastSoftRemove(&soft->later, target);
+        FastSoftRemoveLater(soft, target);
     target->state |= FAST_SOFT_CANCELED;
-    if (target->place != FAST_SOFT_LINKED)
-        FastSoftQueue(soft, target);
+    if (target->place == FAST_SOFT_NOWHERE)
+        FastSoftEnqueue(soft, target);
     return 0;
 }
 
@@ -79,8 +77,9 @@ static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* ca
 {
     int count = 0;
     for (uint32_t chain = 0; chain <= soft->operations.mask; chain++) {
-        struct FastSoftOperation* target = soft->operations.owners[chain];
-        for (; target != NULL; target = target->sameOwner) {
+        uint32_t number = soft->operations.owners[chain];
+        for (; number != 0; number = FastSoftAt(soft, number)->sameOwner) {
+            struct FastSoftOperation* target = FastSoftAt(soft, number);
             if (!isMeant(cancel, target))
                 continue;
             count += cancelOne(soft, target) == 0;
@@ -95,7 +94,7 @@ static struct FastSoftOperation* findTarget(const struct FastSoft* soft, uint64_
 {
     struct FastSoftOperation* target = FastSoftFind(soft, owner);
     while (target != NULL && (target->owner != owner || target->state & FAST_SOFT_CANCELED))
-        target = target->sameOwner;
+        target = FastSoftIfAny(soft, target->sameOwner);
     return target;
 }
 
