@@ -188,6 +188,7 @@ static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
         if (handle == -EBADF)
             return handle;
         if (handle >= 0) {
+            operation->number = operation->handle;
             operation->handle = handle;
             operation->state |= FAST_SOFT_OWN;
         }

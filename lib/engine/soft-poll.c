@@ -62,13 +62,19 @@ static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
     return 0;
 }
 
+/* Where it goes on with a duplicate, that is nobody's but ours. */
+static int submittedHandle(const struct FastSoftOperation* operation)
+{
+    return operation->state & FAST_SOFT_OWN ? operation->number : operation->handle;
+}
+
 static bool isMeant(const struct FastSoftOperation* cancel, const struct FastSoftOperation* target)
 {
     if (target == cancel || target->state & FAST_SOFT_CANCELED)
         return false;
     if (cancel->options & CANCEL_ANY)
         return true;
-    return cancel->options & CANCEL_FD ? target->handle == cancel->handle
+    return cancel->options & CANCEL_FD ? submittedHandle(target) == cancel->handle
                                        : target->owner == cancel->address;
 }
 
@@ -106,6 +112,15 @@ static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOp
     return FastSoftFinish(soft, operation, cancelOne(soft, target), 0);
 }
 
+/* Nothing is meant by the number of no descriptor. */
+static bool isOpen(struct FastSoft* soft, int handle)
+{
+    int copy = soft->system->functions->duplicate(soft->system, handle);
+    if (copy >= 0)
+        (void)soft->system->functions->close(soft->system, copy);
+    return copy != -EBADF;
+}
+
 enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     const uint32_t known = CANCEL_ALL | CANCEL_FD | CANCEL_ANY;
@@ -113,6 +128,8 @@ enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperat
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     if (operation->options == 0)
         return cancelOwner(soft, operation);
+    if (operation->options & CANCEL_FD && !isOpen(soft, operation->handle))
+        return FastSoftFinish(soft, operation, -EBADF, 0);
     int count = cancelMeant(soft, operation);
     if (operation->options & (CANCEL_ALL | CANCEL_ANY))
         return FastSoftFinish(soft, operation, count, 0);

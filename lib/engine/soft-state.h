@@ -66,6 +66,7 @@ struct FastSoftOperation
     uint64_t address;
     uint64_t offset;
     uint32_t linked; /* behind this one, or 0 */
+    int32_t number;  /* of FAST_SOFT_OWN: the descriptor that was submitted */
 };
 
 /* What becomes of an operation that was tried. */
