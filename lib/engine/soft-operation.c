@@ -284,7 +284,8 @@ struct FastSoftOperation* FastSoftFind(const struct FastSoft* soft, uint64_t own
 static struct FastSoftOperation* linkedOf(const struct FastSoft* soft,
                                           const struct FastSoftOperation* operation)
 {
-    return operation->flags & SOFT_LINKS ? FastSoftIfAny(soft, operation->linked) : NULL;
+    bool links = operation->flags & SOFT_LINKS;
+    return links ? FastSoftIfAny(soft, operation->linked) : NULL;
 }
 
 /* What is linked is queued in order; one that is canceled needs room for its completion, too. */
