@@ -155,6 +155,7 @@ int IsFastRingThread(struct FastRing* ring);
 #define FASTRING_FEATURE_WRITE_NO_SIGNAL    (UINT64_C(1) << 13) /* 6.18: pipes raise no SIGPIPE */
 #define FASTRING_FEATURE_NAPI               (UINT64_C(1) << 14) /* 6.9: busy polling; since 1.1 */
 #define FASTRING_FEATURE_MINIMUM_WAIT       (UINT64_C(1) << 15) /* 6.12; since 1.1 */
+#define FASTRING_FEATURE_ACCEPT_AT_ONCE     (UINT64_C(1) << 16) /* 6.10; since 1.1 */
 
 /*
  * Returns the FASTRING_FEATURE_* bits of this ring; 0 for NULL. RECEIVE_BUNDLE and RECEIVE_CAP go

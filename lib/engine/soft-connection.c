@@ -4,13 +4,13 @@
 #include "engine/soft-code.h"
 
 #include "engine/soft-node.h"
+#include "engine/uring-compat.h"
 
 #include <errno.h>
 
 enum
 {
     ACCEPT_ROUNDS = 32, /* of one operation in a pass */
-    ACCEPT_DONTWAIT = 1 << 1, /* IORING_ACCEPT_DONTWAIT */
 };
 
 enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperation* operation)
@@ -21,12 +21,14 @@ enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperat
         int result = system->functions->accept(
             system, operation->handle, (struct sockaddr*)(uintptr_t)operation->address,
             (socklen_t*)(uintptr_t)operation->offset, (int)operation->options);
-        if (result == -EAGAIN && !(operation->priority & ACCEPT_DONTWAIT)) {
+        if (result == -EAGAIN && !(operation->priority & FAST_URING_ACCEPT_DONTWAIT)) {
             operation->state |= FAST_SOFT_DRAINED;
             return FAST_SOFT_WAIT;
         }
-        if (result < 0 || !many)
+        if (result < 0)
             return FastSoftFinish(soft, operation, result, 0);
+        if (!many) /* nobody knows whether there is another: who wants one asks */
+            return FastSoftFinish(soft, operation, result, IORING_CQE_F_SOCK_NONEMPTY);
         FastSoftPost(soft, operation->owner, result, IORING_CQE_F_MORE);
     }
     return FAST_SOFT_MORE;

@@ -225,7 +225,7 @@ int FastSoftOpen(struct FastEngine** result, struct FastSystem* system, uint32_t
 {
     const uint64_t features = FASTRING_FEATURE_RECEIVE_MULTISHOT | FASTRING_FEATURE_RECEIVE_BUNDLE |
                               FASTRING_FEATURE_RECEIVE_CAP | FASTRING_FEATURE_ACCEPT_MULTISHOT |
-                              FASTRING_FEATURE_WRITE_NO_SIGNAL;
+                              FASTRING_FEATURE_ACCEPT_AT_ONCE | FASTRING_FEATURE_WRITE_NO_SIGNAL;
     uint32_t completions = length < SOFT_COMPLETIONS / SOFT_COMPLETIONS_PER_ENTRY
                                ? length * SOFT_COMPLETIONS_PER_ENTRY
                                : SOFT_COMPLETIONS;

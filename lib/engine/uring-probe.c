@@ -16,6 +16,7 @@
 #include "engine/uring-probe.h"
 #include "base/pipe-signal.h"
 #include "engine/uring-compat.h"
+#include "engine/uring-trial.h"
 
 #include <Ring/FastRing.h>
 #include <errno.h>
@@ -29,107 +30,13 @@
 
 enum
 {
-    TRIAL_GROUP = 1,
-    TRIAL_BUFFERS = 8,
-    TRIAL_LENGTH = 16, /* bytes in a buffer */
-    TRIAL_CAP = 8,     /* less than a buffer */
+    TRIAL_CAP = 8, /* less than a buffer */
     /* of the ring, as sockets bound their receives */
     TRIAL_SHARE = TRIAL_BUFFERS / 4 * TRIAL_LENGTH,
     TRIAL_FAR = 1 << 20,
-    TRIAL_TURNS = 64, /* enters before a trial gives up */
 };
 
-struct trial
-{
-    struct FastEngine* engine;
-    struct io_uring_buf_ring* buffers;
-    uint8_t memory[TRIAL_BUFFERS][TRIAL_LENGTH];
-    int pair[2];
-    int error;         /* why something could not be tried: says nothing of the kernel */
-    uint16_t next;     /* id of the buffer that the kernel takes next, if it keeps the order */
-    uint16_t priority; /* flags of the receives that work, for the trials of what goes with them */
-    bool inFlight;     /* the operation's last completion is still to come */
-};
-
-static void closeEnd(struct trial* trial, int end)
-{
-    if (trial->pair[end] >= 0)
-        close(trial->pair[end]);
-    trial->pair[end] = -1;
-}
-
-static void closeEnds(struct trial* trial)
-{
-    closeEnd(trial, 0);
-    closeEnd(trial, 1);
-}
-
-static bool keepPair(struct trial* trial, int result)
-{
-    if (result == 0)
-        return true;
-    trial->error = errno;
-    trial->pair[0] = -1;
-    trial->pair[1] = -1;
-    return false;
-}
-
-/* One completion of one operation; false when none comes although asked for long enough. */
-static bool nextCompletion(struct trial* trial, struct io_uring_cqe* completion)
-{
-    for (int turn = 0; turn < TRIAL_TURNS; turn++) {
-        const struct io_uring_cqe* entry = FastEnginePeek(trial->engine);
-        if (entry != NULL) {
-            *completion = *entry;
-            FastEngineAdvance(trial->engine);
-            trial->inFlight = completion->flags & IORING_CQE_F_MORE;
-            return true;
-        }
-        if (trial->engine->functions->enter(trial->engine, 0, NULL) == -EEXIST)
-            return false;
-    }
-    return false;
-}
-
-/* Submits what is reserved, and sees that nothing comes of it. */
-static bool findsNothing(struct trial* trial)
-{
-    (void)trial->engine->functions->enter(trial->engine, 0, NULL);
-    return FastEnginePeek(trial->engine) == NULL;
-}
-
-/* Reads completions until the operation is final: its sockets are shut down, or its pipe has no
- * writer any more, so it ends by itself. */
-static void endOperation(struct trial* trial)
-{
-    struct io_uring_cqe completion;
-    if (!trial->inFlight)
-        return;
-    shutdown(trial->pair[0], SHUT_RDWR);
-    closeEnd(trial, 1);
-    while (trial->inFlight && nextCompletion(trial, &completion))
-        continue;
-}
-
-static struct io_uring_sqe* startOperation(struct trial* trial)
-{
-    trial->inFlight = true;
-    return FastEngineReserve(trial->engine);
-}
-
-static bool openPair(struct trial* trial)
-{
-    closeEnds(trial);
-    return keepPair(trial, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, trial->pair));
-}
-
-static bool openPipe(struct trial* trial)
-{
-    closeEnds(trial);
-    return keepPair(trial, pipe2(trial->pair, O_CLOEXEC));
-}
-
-static void provideAll(struct trial* trial)
+static void provideAll(struct FastTrial* trial)
 {
     for (int id = 0; id < TRIAL_BUFFERS; id++)
         io_uring_buf_ring_add(trial->buffers, trial->memory[id], TRIAL_LENGTH, (uint16_t)id,
@@ -137,9 +44,9 @@ static void provideAll(struct trial* trial)
     io_uring_buf_ring_advance(trial->buffers, TRIAL_BUFFERS);
 }
 
-static void startReceive(struct trial* trial, uint16_t priority, uint32_t each, int32_t cap)
+static void startReceive(struct FastTrial* trial, uint16_t priority, uint32_t each, int32_t cap)
 {
-    struct io_uring_sqe* entry = startOperation(trial);
+    struct io_uring_sqe* entry = FastTrialStart(trial);
     io_uring_prep_recv(entry, trial->pair[0], NULL, each, MSG_NOSIGNAL);
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = TRIAL_GROUP;
@@ -148,7 +55,7 @@ static void startReceive(struct trial* trial, uint16_t priority, uint32_t each, 
 }
 
 /* Whether what the kernel has not taken lies in its ring as it was put there. */
-static bool entriesAreIntact(const struct trial* trial)
+static bool entriesAreIntact(const struct FastTrial* trial)
 {
     const struct io_uring_buf* entries = (const struct io_uring_buf*)trial->buffers;
     for (int id = trial->next; id < TRIAL_BUFFERS; id++)
@@ -159,7 +66,8 @@ static bool entriesAreIntact(const struct trial* trial)
 }
 
 /* Checks the bytes of one completion, buffer after buffer; returns how many, or -1. */
-static int checkBytes(struct trial* trial, const struct io_uring_cqe* completion, uint8_t expected)
+static int checkBytes(struct FastTrial* trial, const struct io_uring_cqe* completion,
+                      uint8_t expected)
 {
     if (completion->res <= 0 || !(completion->flags & IORING_CQE_F_BUFFER))
         return -1;
@@ -175,11 +83,11 @@ static int checkBytes(struct trial* trial, const struct io_uring_cqe* completion
 }
 
 /* Takes in what a write brought; restarts a receive that ended, but for the last byte. */
-static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received, size_t until)
+static bool receiveSome(struct FastTrial* trial, uint16_t priority, size_t* received, size_t until)
 {
     while (*received < until) {
         struct io_uring_cqe completion;
-        if (!nextCompletion(trial, &completion))
+        if (!FastTrialNext(trial, &completion))
             return false;
         int count = checkBytes(trial, &completion, (uint8_t)*received);
         if (count < 0)
@@ -192,18 +100,18 @@ static bool receiveSome(struct trial* trial, uint16_t priority, size_t* received
 }
 
 /* Writes of one, three and four buffers' size, all of which must come back in order. */
-static bool receivesInOrder(struct trial* trial, uint16_t priority)
+static bool receivesInOrder(struct FastTrial* trial, uint16_t priority)
 {
     static const size_t writes[] = {TRIAL_LENGTH, (size_t)3 * TRIAL_LENGTH,
                                     (size_t)4 * TRIAL_LENGTH};
     uint8_t bytes[TRIAL_BUFFERS * TRIAL_LENGTH];
     for (size_t index = 0; index < sizeof(bytes); index++)
         bytes[index] = (uint8_t)index;
-    if (!openPair(trial))
+    if (!FastTrialOpenPair(trial))
         return false;
     startReceive(trial, priority, 0, 0);
 
-    bool good = findsNothing(trial);
+    bool good = FastTrialFindsNothing(trial);
     size_t sent = 0;
     size_t received = 0;
     for (size_t index = 0; good && index < sizeof(writes) / sizeof(writes[0]); index++) {
@@ -216,10 +124,10 @@ static bool receivesInOrder(struct trial* trial, uint16_t priority)
 }
 
 /* One completion of a receive that goes on afterwards, or not. */
-static bool receiveOnce(struct trial* trial, uint8_t expected, int count, bool more)
+static bool receiveOnce(struct FastTrial* trial, uint8_t expected, int count, bool more)
 {
     struct io_uring_cqe completion;
-    return nextCompletion(trial, &completion) &&
+    return FastTrialNext(trial, &completion) &&
            checkBytes(trial, &completion, expected) == count && trial->inFlight == more;
 }
 
@@ -229,84 +137,89 @@ static bool receiveOnce(struct trial* trial, uint8_t expected, int count, bool m
  * used: together they have left the cap in the ring (6.17 to 7.0.4), or ended every receive at once
  * (7.3).
  */
-static bool capEnds(struct trial* trial, uint32_t each)
+static bool capEnds(struct FastTrial* trial, uint32_t each)
 {
     static const uint8_t bytes[TRIAL_CAP] = {0, 1, 2, 3, 4, 5, 6, 7};
     const uint8_t half = TRIAL_CAP / 2;
-    if (!openPair(trial))
+    if (!FastTrialOpenPair(trial))
         return false;
     startReceive(trial, trial->priority, each, TRIAL_CAP);
-    return findsNothing(trial) && entriesAreIntact(trial) &&
+    return FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
            send(trial->pair[1], bytes, half, MSG_NOSIGNAL) == half &&
-           receiveOnce(trial, 0, half, true) && findsNothing(trial) && entriesAreIntact(trial) &&
+           receiveOnce(trial, 0, half,
+                       true) &&
+           FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
            send(trial->pair[1], bytes + half, half, MSG_NOSIGNAL) == half &&
            receiveOnce(trial, half, half, false);
 }
 
 /* A cap far away ends nothing, whatever little comes: some kernels end a bundle's receive early. */
-static bool capWaits(struct trial* trial)
+static bool capWaits(struct FastTrial* trial)
 {
     static const uint8_t bytes[] = {0, 1, 2, 3};
-    bool good = openPair(trial);
+    bool good = FastTrialOpenPair(trial);
     if (good)
         startReceive(trial, trial->priority, TRIAL_SHARE, TRIAL_FAR);
     for (uint8_t index = 0; good && index < sizeof(bytes); index++)
-        good = findsNothing(trial) && send(trial->pair[1], &bytes[index], 1, MSG_NOSIGNAL) == 1 &&
+        good = FastTrialFindsNothing(trial) &&
+               send(trial->pair[1], &bytes[index], 1, MSG_NOSIGNAL) == 1 &&
                receiveOnce(trial, index, 1, true) && entriesAreIntact(trial);
     return good;
 }
 
 /* Two writes to a pipe, apart, and its end. */
-static bool readsMultishot(struct trial* trial)
+static bool readsMultishot(struct FastTrial* trial)
 {
     struct io_uring_cqe completion;
-    if (!openPipe(trial))
+    if (!FastTrialOpenPipe(trial))
         return false;
-    struct io_uring_sqe* entry = startOperation(trial);
+    struct io_uring_sqe* entry = FastTrialStart(trial);
     io_uring_prep_read(entry, trial->pair[0], NULL, 0, UINT64_MAX);
     entry->opcode = FAST_URING_OP_READ_MULTISHOT;
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = TRIAL_GROUP;
-    bool good = findsNothing(trial) && write(trial->pair[1], "\0", 1) == 1 &&
-                receiveOnce(trial, 0, 1, true) && findsNothing(trial) && entriesAreIntact(trial) &&
+    bool good = FastTrialFindsNothing(trial) && write(trial->pair[1], "\0", 1) == 1 &&
+                receiveOnce(trial, 0, 1,
+                            true) &&
+                FastTrialFindsNothing(trial) && entriesAreIntact(trial) &&
                 write(trial->pair[1], "\1", 1) == 1 && receiveOnce(trial, 1, 1, true);
-    closeEnd(trial, 1);
-    return good && nextCompletion(trial, &completion) && completion.res == 0 && !trial->inFlight;
+    FastTrialCloseEnd(trial, 1);
+    return good && FastTrialNext(trial, &completion) && completion.res == 0 && !trial->inFlight;
 }
 
 /* AF_UNIX can't do zero copy: a kernel that knows the report flag says so, an older one -EINVAL. */
-static bool knowsReport(struct trial* trial)
+static bool knowsReport(struct FastTrial* trial)
 {
     struct io_uring_cqe completion;
-    if (!openPair(trial))
+    if (!FastTrialOpenPair(trial))
         return false;
-    struct io_uring_sqe* entry = startOperation(trial);
+    struct io_uring_sqe* entry = FastTrialStart(trial);
     io_uring_prep_send_zc(entry, trial->pair[1], "a", 1, MSG_NOSIGNAL,
                           FAST_URING_SEND_ZC_REPORT_USAGE);
-    return nextCompletion(trial, &completion) &&
+    return FastTrialNext(trial, &completion) &&
            (completion.res == -EOPNOTSUPP || completion.res == 1);
 }
 
 /* A write to a pipe without a reader raises no SIGPIPE; an older kernel doesn't know the flag. */
-static bool writesWithoutSignal(struct trial* trial)
+static bool writesWithoutSignal(struct FastTrial* trial)
 {
     struct FastPipeSignal guard;
     struct io_uring_cqe completion;
-    if (!openPipe(trial))
+    if (!FastTrialOpenPipe(trial))
         return false;
-    closeEnd(trial, 0);
-    struct io_uring_sqe* entry = startOperation(trial);
+    FastTrialCloseEnd(trial, 0);
+    struct io_uring_sqe* entry = FastTrialStart(trial);
     io_uring_prep_write(entry, trial->pair[1], "a", 1, UINT64_MAX);
     entry->rw_flags = FAST_RWF_NOSIGNAL;
     FastPipeSignalBlock(&guard);
-    bool broken = nextCompletion(trial, &completion) && completion.res == -EPIPE;
+    bool broken = FastTrialNext(trial, &completion) && completion.res == -EPIPE;
     return !FastPipeSignalRestore(&guard) && broken;
 }
 
 /* A listening socket with a name that the kernel picks, outside of the file system. */
-static bool listenSomewhere(struct trial* trial, struct sockaddr_un* name, socklen_t* length)
+static bool listenSomewhere(struct FastTrial* trial, struct sockaddr_un* name, socklen_t* length)
 {
-    closeEnds(trial);
+    FastTrialCloseEnds(trial);
     *name = (struct sockaddr_un){.sun_family = AF_UNIX};
     trial->pair[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return trial->pair[0] >= 0 &&
@@ -315,14 +228,20 @@ static bool listenSomewhere(struct trial* trial, struct sockaddr_un* name, sockl
            getsockname(trial->pair[0], (struct sockaddr*)name, length) == 0;
 }
 
+static bool connectTo(struct FastTrial* trial, const struct sockaddr_un* name, socklen_t length)
+{
+    FastTrialCloseEnd(trial, 1);
+    trial->pair[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return trial->pair[1] >= 0 &&
+           connect(trial->pair[1], (const struct sockaddr*)name, length) == 0;
+}
+
 /* One connection, accepted by an operation that goes on. */
-static bool acceptOne(struct trial* trial, const struct sockaddr_un* name, socklen_t length)
+static bool acceptOne(struct FastTrial* trial, const struct sockaddr_un* name, socklen_t length)
 {
     struct io_uring_cqe completion;
-    closeEnd(trial, 1);
-    trial->pair[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (trial->pair[1] < 0 || connect(trial->pair[1], (const struct sockaddr*)name, length) < 0 ||
-        !nextCompletion(trial, &completion) || completion.res < 0)
+    if (!connectTo(trial, name, length) || !FastTrialNext(trial, &completion) ||
+        completion.res < 0)
         return false;
     bool connected = send(completion.res, "a", 1, MSG_NOSIGNAL) == 1 &&
                      recv(trial->pair[1], &completion, 1, MSG_DONTWAIT) == 1;
@@ -331,40 +250,62 @@ static bool acceptOne(struct trial* trial, const struct sockaddr_un* name, sockl
 }
 
 /* Where it can't be tried, nothing is known: of use to programs alone. */
-static bool acceptsMultishot(struct trial* trial)
+static bool acceptsMultishot(struct FastTrial* trial)
 {
     struct sockaddr_un name;
     socklen_t length = sizeof(name);
     if (!listenSomewhere(trial, &name, &length))
         return true;
-    io_uring_prep_multishot_accept(startOperation(trial), trial->pair[0], NULL, NULL, SOCK_CLOEXEC);
-    return findsNothing(trial) && acceptOne(trial, &name, length) &&
+    io_uring_prep_multishot_accept(FastTrialStart(trial), trial->pair[0], NULL, NULL, SOCK_CLOEXEC);
+    return FastTrialFindsNothing(trial) && acceptOne(trial, &name, length) &&
            acceptOne(trial, &name, length);
 }
 
-static bool multishotWorks(struct trial* trial)
+/* The result of an accept that does not wait. */
+static int acceptAtOnce(struct FastTrial* trial)
+{
+    struct io_uring_cqe completion;
+    struct io_uring_sqe* entry = FastTrialStart(trial);
+    io_uring_prep_accept(entry, trial->pair[0], NULL, NULL, SOCK_CLOEXEC);
+    entry->ioprio |= FAST_URING_ACCEPT_DONTWAIT;
+    return FastTrialNext(trial, &completion) ? completion.res : -ETIME;
+}
+
+/* Of no connection, and of one. Where it can't be tried it is not used. */
+static bool acceptsAtOnce(struct FastTrial* trial)
+{
+    struct sockaddr_un name;
+    socklen_t length = sizeof(name);
+    if (!listenSomewhere(trial, &name, &length) || acceptAtOnce(trial) != -EAGAIN ||
+        !connectTo(trial, &name, length))
+        return false;
+    int handle = acceptAtOnce(trial);
+    return handle >= 0 && close(handle) == 0;
+}
+
+static bool multishotWorks(struct FastTrial* trial)
 {
     return receivesInOrder(trial, IORING_RECV_MULTISHOT);
 }
 
-static bool bundlesWork(struct trial* trial)
+static bool bundlesWork(struct FastTrial* trial)
 {
     return receivesInOrder(trial, IORING_RECV_MULTISHOT | FAST_URING_RECVSEND_BUNDLE);
 }
 
 /* A bound of each receive that is more than a buffer, and one that is less. */
-static bool capsWork(struct trial* trial)
+static bool capsWork(struct FastTrial* trial)
 {
     return capEnds(trial, TRIAL_SHARE);
 }
 
-static bool smallBoundsWork(struct trial* trial)
+static bool smallBoundsWork(struct FastTrial* trial)
 {
     return capEnds(trial, TRIAL_CAP / 2);
 }
 
 /* A fresh group for each trial, so that none is misled by the buffers of the one before. */
-static bool inFreshGroup(struct trial* trial, bool (*function)(struct trial* trial))
+static bool inFreshGroup(struct FastTrial* trial, bool (*function)(struct FastTrial* trial))
 {
     memset(trial->buffers, 0, sizeof(struct io_uring_buf) * TRIAL_BUFFERS);
     io_uring_buf_ring_init(trial->buffers);
@@ -377,12 +318,12 @@ static bool inFreshGroup(struct trial* trial, bool (*function)(struct trial* tri
     provideAll(trial);
     trial->next = 0;
     bool works = function(trial);
-    endOperation(trial);
+    FastTrialEnd(trial);
     trial->engine->functions->unregisterBuffers(trial->engine, TRIAL_GROUP);
     return works;
 }
 
-static int64_t tryReceives(struct trial* trial)
+static int64_t tryReceives(struct FastTrial* trial)
 {
     int64_t features = 0;
     trial->priority = IORING_RECV_MULTISHOT;
@@ -401,25 +342,28 @@ static int64_t tryReceives(struct trial* trial)
     return features;
 }
 
-static int64_t tryOthers(struct trial* trial)
+static int64_t tryOthers(struct FastTrial* trial)
 {
     int64_t features = 0;
     if (knowsReport(trial))
         features |= FASTRING_FEATURE_ZERO_COPY_REPORT;
-    endOperation(trial);
+    FastTrialEnd(trial);
     if (writesWithoutSignal(trial))
         features |= FASTRING_FEATURE_WRITE_NO_SIGNAL;
-    endOperation(trial);
+    FastTrialEnd(trial);
     if (acceptsMultishot(trial))
         features |= FASTRING_FEATURE_ACCEPT_MULTISHOT;
-    endOperation(trial);
+    FastTrialEnd(trial);
+    if (acceptsAtOnce(trial))
+        features |= FASTRING_FEATURE_ACCEPT_AT_ONCE;
+    FastTrialEnd(trial);
     return features;
 }
 
 int64_t FastEngineTry(struct FastEngine* engine)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    struct trial trial = {.engine = engine, .pair = {-1, -1}};
+    struct FastTrial trial = {.engine = engine, .pair = {-1, -1}};
     void* page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return -ENOMEM;
@@ -427,7 +371,7 @@ int64_t FastEngineTry(struct FastEngine* engine)
     int64_t features = tryReceives(&trial);
     if (trial.error == 0)
         features |= tryOthers(&trial);
-    closeEnds(&trial);
+    FastTrialCloseEnds(&trial);
     munmap(page, size);
     return trial.error != 0 ? -trial.error : features;
 }

@@ -98,12 +98,11 @@ bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed,
     return over;
 }
 
-bool FastArmedTakeNow(struct FastRing* ring, struct FastArmed* armed, int* result)
+bool FastArmedTakeNow(struct FastRing* ring, struct FastArmed* armed,
+                      struct io_uring_cqe* completion)
 {
-    if (!FastArmedIsInFlight(armed) || !FastRingTakeNow(ring, &armed->operation, result))
-        return false;
-    const struct io_uring_cqe last = {.res = *result};
-    return FastArmedComplete(armed, &last);
+    return FastArmedIsInFlight(armed) && FastRingTakeNow(ring, &armed->operation, completion) &&
+           FastArmedComplete(armed, completion);
 }
 
 void FastArmedBackOff(struct FastArmed* armed)

@@ -90,7 +90,8 @@ bool FastArmedLetGo(struct FastRing* ring, struct FastArmed* armed,
 
 /* As FastRingTakeNow: the operation is over, its function won't be called, and the caller drops the
  * reference that it held. false: its last completion is not there yet. */
-bool FastArmedTakeNow(struct FastRing* ring, struct FastArmed* armed, int* result);
+bool FastArmedTakeNow(struct FastRing* ring, struct FastArmed* armed,
+                      struct io_uring_cqe* completion);
 
 /* Not again before FastArmedRetry; only while nothing is in flight. */
 void FastArmedBackOff(struct FastArmed* armed);

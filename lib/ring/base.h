@@ -124,6 +124,20 @@ int FastRingCheckCreate(const struct FastRing* ring);
 /* For calls of any thread: 0, -ECANCELED when the ring is gone, or -EPERM in a forked child. */
 int FastRingCheckCall(const struct FastRing* ring);
 
+/* ---- what creations need not ask ---- */
+
+/* A listener of TCP hands this connection to its user now; -1: it has. */
+static inline void FastRingTellTcp(struct FastRing* ring, int handle)
+{
+    ring->tcpHandle = handle;
+}
+
+/* Whether this is the connection, as long as nothing else has taken its number. */
+static inline bool FastRingKnowsTcp(const struct FastRing* ring, int handle)
+{
+    return ring->tcpHandle == handle;
+}
+
 /* ---- life: a ring's memory lives until its last member, defunct or not, lets go. ---- */
 
 /* Any thread. */

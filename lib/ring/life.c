@@ -43,6 +43,7 @@ static struct FastRing* makeRing(struct FastEngine* engine)
         return NULL;
     }
     ring->engine = engine;
+    ring->tcpHandle = -1;
     FastThreadMakeLife(&ring->life);
     atomic_init(&ring->references, 1);
     FastForkWatch();

@@ -96,12 +96,13 @@ bool FastRingLetGo(struct FastRing* ring, uint64_t cancel, bool* canceling,
     return awaitEnd(ring, target);
 }
 
-bool FastRingTakeNow(struct FastRing* ring, const struct FastOperation* operation, int* result)
+bool FastRingTakeNow(struct FastRing* ring, const struct FastOperation* operation,
+                     struct io_uring_cqe* completion)
 {
     struct io_uring_cqe* entry = findEnd(ring, operation);
     if (entry == NULL)
         return false;
-    *result = entry->res;
+    *completion = *entry;
     entry->user_data = (uintptr_t)&nobody;
     return true;
 }

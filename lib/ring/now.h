@@ -22,6 +22,7 @@ bool FastRingWithdraw(const struct FastRing* ring, const struct FastOperation* o
 struct io_uring_sqe* FastRingReserveNow(struct FastRing* ring, struct FastOperation* operation);
 
 /* Takes the final completion of an operation out of the queue: its function won't be called. */
-bool FastRingTakeNow(struct FastRing* ring, const struct FastOperation* operation, int* result);
+bool FastRingTakeNow(struct FastRing* ring, const struct FastOperation* operation,
+                     struct io_uring_cqe* completion);
 
 #endif

@@ -69,6 +69,7 @@ struct FastRing
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
     bool disorderly;             /* it has ended with operations left in the kernel */
+    int tcpHandle;               /* a listener of TCP is just handing it over; -1: none */
     struct FastThreadMark owner; /* known by its short name while the ring is running */
     struct FastThreadLife life;  /* of the owner */
 

@@ -4,15 +4,16 @@
  * Good path: a poll waits for connections. When it says that there are some, they are accepted and
  * handed to the user one by one, each by an enter of its own that does not wait: whoever releases
  * the listener in its function leaves the others in the backlog, for whoever shares the socket. An
- * armed multishot accept would have taken them all by then.
+ * armed multishot accept would have taken them all by then. An accept tells whether there is
+ * another connection; where it can't (FASTRING_FEATURE_ACCEPT_AT_ONCE), poll(2) is asked first.
  *
  * Failures of a single connection (whatever accept(2) calls a network error) are passed over.
  * Shortage of descriptors or memory is reported once; the listener backs off for 100 ms and tries
  * again, silently until a connection has come, since a peer waits in the backlog meanwhile and
  * would keep us spinning. So does a long row of passed over failures, after a look whether the
  * socket still listens. An error of the listener itself is reported, and is the end. A connection
- * that somebody else has taken between poll and accept leaves an accept in flight, which is
- * canceled.
+ * that somebody else has taken between poll and accept leaves nothing to be done; or an accept in
+ * flight, which is canceled.
  *
  * Release cancels what is in flight and closes the listening socket before it returns. The end of
  * the ring leaves a defunct listener.
@@ -20,7 +21,9 @@
  * References: one each of the user, of the poll and of the accept in flight, of the queued task, of
  * each cancellation in flight, of a call of the function.
  */
+#include "engine/uring-compat.h"
 #include "ring/armed.h"
+#include "service/listener-failure.h"
 
 #include <Ring/FastSocket.h>
 #include <assert.h>
@@ -35,13 +38,6 @@ enum
     LISTENER_BACKOFF_NS = 100 * 1000 * 1000,
     LISTENER_FAILURES = 16, /* passed over in a row before it backs off */
     LISTENER_BATCH = 64,    /* connections before others have their turn */
-};
-
-enum ListenerFailure
-{
-    LISTENER_PASSING, /* of one connection */
-    LISTENER_SHORTAGE,
-    LISTENER_FINAL,
 };
 
 struct ListenerOperation
@@ -64,10 +60,12 @@ struct FastListener
     int flags;
     unsigned references;
     unsigned failures; /* in a row */
+    bool atOnce;       /* an accept does not wait, and tells whether there is more */
     bool shortage;     /* was reported, and no connection has come since */
     bool failed;       /* for good */
     bool released;
     bool ending; /* the ring is */
+    bool tcp;    /* and so is each of its connections */
 };
 
 static const struct FastArmedFunctions acceptFunctions, pollFunctions;
@@ -178,29 +176,10 @@ static int readOption(int handle, int option)
     return getsockopt(handle, SOL_SOCKET, option, &value, &length) < 0 ? -errno : value;
 }
 
-static enum ListenerFailure classify(int error)
-{
-    switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS:
-        return LISTENER_SHORTAGE;
-    case EBADF:
-    case EFAULT:
-    case EINVAL: /* of a listening socket that was shut down */
-    case ENOSYS:
-    case ENOTSOCK:
-        return LISTENER_FINAL;
-    default:
-        return LISTENER_PASSING; /* a connection's own, a firewall's, or others have canceled it */
-    }
-}
-
 static void fail(struct FastListener* listener, int error)
 {
-    switch (classify(error)) {
-    case LISTENER_PASSING:
+    switch (FastAcceptClassify(error)) {
+    case FAST_ACCEPT_PASSING:
         if (++listener->failures < LISTENER_FAILURES)
             return;
         backOff(listener);
@@ -208,13 +187,13 @@ static void fail(struct FastListener* listener, int error)
             return;
         listener->failed = true;
         break;
-    case LISTENER_SHORTAGE:
+    case FAST_ACCEPT_SHORTAGE:
         backOff(listener);
         if (listener->shortage)
             return;
         listener->shortage = true;
         break;
-    case LISTENER_FINAL:
+    case FAST_ACCEPT_FINAL:
         listener->failed = true;
         break;
     }
@@ -232,10 +211,14 @@ static void deliver(struct FastListener* listener, int result)
     }
     listener->failures = 0;
     listener->shortage = false;
-    if (stopped)
+    if (stopped) {
         close(result);
-    else
-        listener->function(listener, result, listener->closure);
+        return;
+    }
+    if (listener->tcp)
+        FastRingTellTcp(listener->ring, result);
+    listener->function(listener, result, listener->closure);
+    FastRingTellTcp(listener->ring, -1);
 }
 
 /* ---- accepting one connection, at once ---- */
@@ -247,6 +230,8 @@ static bool prepareAccept(struct FastArmed* accept)
     if (entry == NULL)
         return false;
     io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
+    if (listener->atOnce)
+        entry->ioprio |= FAST_URING_ACCEPT_DONTWAIT;
     return true;
 }
 
@@ -273,20 +258,20 @@ static void onAccept(struct FastOperation* operation, const struct io_uring_cqe*
     dropListener(listener);
 }
 
-/* Accepts one connection; -EAGAIN if there is none, or if it is reported by a completion later. */
-static int acceptNow(struct FastListener* listener)
+/* Accepts one connection. false: there is none, or it is reported by a completion later. */
+static bool acceptNow(struct FastListener* listener, struct io_uring_cqe* completion)
 {
-    int result = -EAGAIN;
-    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, &acceptFunctions, true, false))
-        return result;
+    struct FastArmed* accept = &listener->accept.armed;
+    if (!FastArmedUpdate(listener->ring, accept, &acceptFunctions, true, false))
+        return false;
     (void)FastRingEnterNow(listener->ring);
-    if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result)) {
-        (void)FastArmedLetGo(listener->ring, &listener->accept.armed, &acceptFunctions);
-        if (!FastArmedTakeNow(listener->ring, &listener->accept.armed, &result))
-            return result;
+    if (!FastArmedTakeNow(listener->ring, accept, completion)) {
+        (void)FastArmedLetGo(listener->ring, accept, &acceptFunctions);
+        if (!FastArmedTakeNow(listener->ring, accept, completion))
+            return false;
     }
     dropListener(listener);
-    return result;
+    return completion->res != -EAGAIN;
 }
 
 /* ---- waiting for connections ---- */
@@ -302,7 +287,7 @@ static bool preparePoll(struct FastArmed* poll)
     struct io_uring_sqe* entry = FastArmedReserve(listener->ring, poll);
     if (entry == NULL)
         return false;
-    io_uring_prep_poll_add(entry, listener->handle, POLLIN);
+    io_uring_prep_poll_add(entry, listener->handle, POLLIN | POLLRDHUP);
     return true;
 }
 
@@ -313,9 +298,12 @@ static const struct FastArmedFunctions pollFunctions = {
     .drop = dropOwner,
 };
 
-static bool hasConnection(const struct FastListener* listener)
+/* last: the accept before. */
+static bool mayHaveConnection(const struct FastListener* listener, const struct io_uring_cqe* last)
 {
     struct pollfd state = {.fd = listener->handle, .events = POLLIN};
+    if (listener->atOnce)
+        return last->flags & IORING_CQE_F_SOCK_NONEMPTY;
     return poll(&state, 1, 0) > 0;
 }
 
@@ -323,11 +311,21 @@ static bool hasConnection(const struct FastListener* listener)
  * listener. */
 static void acceptWaiting(struct FastListener* listener)
 {
-    for (int count = 0; count < LISTENER_BATCH && hasConnection(listener); count++) {
-        deliver(listener, acceptNow(listener));
+    struct io_uring_cqe last = {.flags = IORING_CQE_F_SOCK_NONEMPTY}; /* so says the poll */
+    for (int count = 0; count < LISTENER_BATCH && mayHaveConnection(listener, &last); count++) {
+        if (!acceptNow(listener, &last))
+            return;
+        deliver(listener, last.res);
         if (!wantsPoll(listener))
-            return; /* released, or it backs off, or the accept is not over yet */
+            return; /* released, or it backs off */
     }
+}
+
+/* AF_UNIX tells its end to an accept that waits, and to no other. */
+static bool canAcceptAtOnce(const struct FastListener* listener, int events)
+{
+    return FastRingEngine(listener->ring)->features & FASTRING_FEATURE_ACCEPT_AT_ONCE &&
+           !(events & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
@@ -341,8 +339,10 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     (void)FastArmedComplete(&listener->poll.armed, completion);
     if (completion->res < 0)
         deliver(listener, completion->res);
-    else if (isWanted(listener))
+    else if (isWanted(listener)) {
+        listener->atOnce = canAcceptAtOnce(listener, completion->res);
         acceptWaiting(listener);
+    }
     reconcile(listener);
     dropListener(listener); /* the poll's */
     dropListener(listener);
@@ -425,6 +425,7 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
     listener->timer.function = onTimer;
     listener->handle = handle;
     listener->flags = flags | SOCK_CLOEXEC;
+    listener->tcp = readOption(handle, SO_PROTOCOL) == IPPROTO_TCP;
     listener->references = 1;
     FastRingLink(ring, &listener->member, &memberFunctions);
     reconcile(listener);

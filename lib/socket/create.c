@@ -133,6 +133,19 @@ static bool takesApart(const struct FastRingBufferProvider* provider, const stru
     return provider != NULL && FastProviderLength(provider) >= headroom + FAST_JOINED_MAX;
 }
 
+static unsigned hintsOf(const struct FastRing* ring, const struct FastRingBufferProvider* provider,
+                        int handle, const struct msghdr* message, int mode)
+{
+    unsigned hints = 0;
+    if (mode & FASTSOCKET_MODE_FILE_IO)
+        hints |= FAST_FIND_FILES;
+    if (takesApart(provider, message))
+        hints |= FAST_FIND_APART;
+    if (FastRingKnowsTcp(ring, handle))
+        hints |= FAST_FIND_TCP;
+    return hints;
+}
+
 static void initializeConnection(struct FastSocket* socket, const struct FastFinding* finding)
 {
     socket->connection = finding->connection;
@@ -218,8 +231,7 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
     };
     int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);
     if (result == 0)
-        result = FastKindFind(handle, mode & FASTSOCKET_MODE_FILE_IO,
-                              takesApart(provider, message), &finding);
+        result = FastKindFind(handle, hintsOf(ring, provider, handle, message, mode), &finding);
     if (result < 0)
         goto failed;
     common.kind = finding.kind;

@@ -2,7 +2,8 @@
  * What kind of socket a descriptor is, and what may be asked of it.
  *
  * Good path: type, family and protocol are asked once, at creation; one of TCP tells all that is
- * asked, and whether it is connected, by its state. The type tells how it is read: as bytes, as
+ * asked, and whether it is connected, by its state. One that a listener of TCP has just accepted
+ * need not tell its protocol. The type tells how it is read: as bytes, as
  * messages of a connection, or as messages each on its own. The family and the protocol tell which
  * of the sharper tools are known to work with it: the traits, which the other files ask. A family
  * that nobody has tried gets none of them: single buffers, short sends resumed, no zero copy, and
@@ -65,8 +66,11 @@ static bool lookAtTcp(int handle, struct look* look)
     return true;
 }
 
-static int lookAt(int handle, struct look* look)
+static int lookAt(int handle, bool tcp, struct look* look)
 {
+    look->protocol = IPPROTO_TCP;
+    if (tcp && lookAtTcp(handle, look))
+        return 0;
     int result = FastSystemGetNumber(handle, SOL_SOCKET, SO_PROTOCOL, &look->protocol);
     if (result == 0 && lookAtTcp(handle, look))
         return 0;
@@ -252,17 +256,17 @@ int FastKindFindConnection(int handle, struct FastFinding* finding)
     return events & POLLIN || hasPeer(handle) ? 0 : -ENOTCONN;
 }
 
-static int findSocket(int handle, bool apart, struct FastFinding* finding)
+static int findSocket(int handle, unsigned hints, struct FastFinding* finding)
 {
     struct look look = {0};
-    int result = lookAt(handle, &look);
+    int result = lookAt(handle, hints & FAST_FIND_TCP, &look);
     if (result < 0)
         return result;
     finding->tcpState = look.tcpState;
     finding->kind = isRefused(&look) ? NULL : kindOf(&look);
     if (finding->kind == NULL)
         return -EOPNOTSUPP;
-    if (apart && joins(handle, &look))
+    if (hints & FAST_FIND_APART && joins(handle, &look))
         finding->kind = &FastKindJoined;
     findTraits(&look, finding);
     return 0;
@@ -313,17 +317,17 @@ static void findFile(int handle, const struct stat* status, int flags, struct Fa
         finding->maxWrites = 1; /* a device may take a write for a message */
 }
 
-int FastKindFind(int handle, bool files, bool apart, struct FastFinding* finding)
+int FastKindFind(int handle, unsigned hints, struct FastFinding* finding)
 {
     struct stat status;
     *finding = (struct FastFinding){.kind = NULL};
-    if (!files)
-        return findSocket(handle, apart, finding);
+    if (!(hints & FAST_FIND_FILES))
+        return findSocket(handle, hints, finding);
     int flags = FastSystemGetFlags(handle);
     if (flags < 0 || flags & O_PATH || FastSystemStatus(handle, &status) < 0)
         return -EBADF;
     if (S_ISSOCK(status.st_mode))
-        return findSocket(handle, apart, finding);
+        return findSocket(handle, hints, finding);
     if (S_ISDIR(status.st_mode))
         return -EOPNOTSUPP;
     findFile(handle, &status, flags, finding);

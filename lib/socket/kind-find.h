@@ -6,10 +6,16 @@
 
 #include "socket/kind.h"
 
-/* Looks at the descriptor. files: takes those that are no sockets, too. apart: what the kernel
- * joins is to be taken apart. 0; -EOPNOTSUPP (a kind whose data does not come by receiving),
- * -ENOTSOCK or -EBADF. Nothing is changed. */
-int FastKindFind(int handle, bool files, bool apart, struct FastFinding* finding);
+enum FastFindHint
+{
+    FAST_FIND_FILES = 1 << 0, /* takes those that are no sockets, too */
+    FAST_FIND_APART = 1 << 1, /* what the kernel joins is to be taken apart */
+    FAST_FIND_TCP = 1 << 2,   /* it should be of TCP: so it is, if it has a state of TCP's */
+};
+
+/* Looks at the descriptor. 0; -EOPNOTSUPP (a kind whose data does not come by receiving), -ENOTSOCK
+ * or -EBADF. Nothing is changed. */
+int FastKindFind(int handle, unsigned hints, struct FastFinding* finding);
 
 /* Finds connection and error, which is taken from the descriptor. 0, or -ENOTCONN: there never was
  * one. */

@@ -42,6 +42,14 @@ static void takeAndClose(struct FastListener* which, int handle, void* closure)
         close(handle);
 }
 
+static void countAndClose(struct FastListener* which, int handle, void* closure)
+{
+    (void)which;
+    ck_assert_int_ge(handle, 0);
+    (*(int*)closure)++;
+    close(handle);
+}
+
 static void never(struct FastListener* which, int handle, void* closure)
 {
     (void)which;
@@ -265,11 +273,12 @@ CASE(listener, isReleasedWhileResting)
 
 /* ---- other failures ---- */
 
-static void expectShutDownIsFinal(int handle)
+static void expectShutDownIsFinal(int handle, int how)
 {
+    failures = 0;
     openListener(handle, 0, take);
     runIdle(scene.ring);
-    shutdown(handle, SHUT_RD);
+    shutdown(handle, how);
     waitCount(scene.ring, &failures, 1);
     ck_assert_int_eq(lastFailure, -EINVAL);
     rest(250);
@@ -281,13 +290,41 @@ static void expectShutDownIsFinal(int handle)
 
 CASE(listener, shutDownIsFinal)
 {
-    expectShutDownIsFinal(listenAt(AF_INET, SOCK_STREAM));
+    expectShutDownIsFinal(listenAt(AF_INET, SOCK_STREAM), SHUT_RD);
+    expectShutDownIsFinal(listenAt(AF_INET, SOCK_STREAM), SHUT_RDWR);
 }
 
 /* The system tells it only to who waits in the accept: to others there seems to be nothing. */
 CASE(listener, shutDownIsFinalOfLocalSockets)
 {
-    expectShutDownIsFinal(listenAt(AF_UNIX, SOCK_STREAM));
+    expectShutDownIsFinal(listenAt(AF_UNIX, SOCK_STREAM), SHUT_RD);
+    expectShutDownIsFinal(listenAt(AF_UNIX, SOCK_STREAM), SHUT_RDWR);
+    expectShutDownIsFinal(listenAt(AF_UNIX, SOCK_SEQPACKET), SHUT_RD);
+}
+
+/* Of two that share a socket both hear of each connection, and one gets it: the other does not take
+ * that for a failure of its own, after a row of which it would rest for a while. */
+CASE(listener, doesNotRestWhereOthersAreFaster)
+{
+    struct FastRing* ring = CreateFastRing(0);
+    int handle = listenAt(AF_INET, SOCK_STREAM);
+    int taken = 0;
+    struct FastListener* slower = CreateFastListener(ring, dup(handle), 0, countAndClose, &taken);
+
+    openListener(handle, 0, takeAndClose);
+    for (int index = 1; index <= 40; index++) {
+        runTurns(ring, 2);
+        runTurns(scene.ring, 2);
+        int client = dial(SOCK_STREAM);
+        waitCount(scene.ring, &accepted, index);
+        runTurns(ring, 2);
+        ck_assert_int_eq(GetFastRingInterval(ring), -1);
+        close(client);
+    }
+    ck_assert_int_eq(taken, 0);
+    ReleaseFastListener(slower);
+    ReleaseFastListener(listener);
+    ReleaseFastRing(ring);
 }
 
 /* A client that gives up before it is accepted harms nobody. */
@@ -302,6 +339,42 @@ CASE(listener, outlivesAbortedConnections)
     int client = dial(SOCK_STREAM);
     waitCount(scene.ring, &accepted, before + 1);
     ck_assert_int_eq(failures, 0);
+    close(client);
+    ReleaseFastListener(listener);
+}
+
+/* ---- sockets made inside ---- */
+
+static struct Recorder other;
+
+/* What has taken the number of a connection since is looked at like any other. */
+static void takeAnother(struct FastListener* which, int handle, void* closure)
+{
+    int pair[2];
+
+    (void)which;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+    ck_assert_int_eq(dup2(pair[0], handle), handle);
+    close(pair[0]);
+    *(int*)closure = pair[1];
+    openRecorded(&scene, handle, NULL, 0, &other);
+    accepted++;
+}
+
+CASE(listener, handsOverNumbersNotKinds)
+{
+    int client = -1;
+    char text[8];
+    listener = CreateFastListener(scene.ring, listenAt(AF_INET, SOCK_STREAM), 0, takeAnother,
+                                  &client);
+    int peer = dial(SOCK_STREAM);
+    waitCount(scene.ring, &accepted, 1);
+    sendText(client, "one");
+    sendText(client, "two");
+    waitInput(&other, 6);
+    ck_assert_int_eq(ReceiveFastSocketData(other.socket, text, sizeof(text), 0), 3);
+    ReleaseFastSocket(other.socket);
+    close(peer);
     close(client);
     ReleaseFastListener(listener);
 }

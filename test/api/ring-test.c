@@ -127,7 +127,7 @@ CASE(ring, tellsFeatures)
         ck_assert(features & FASTRING_FEATURE_SEND_ZERO_COPY);
         ck_assert(features & (FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN));
     }
-    ck_assert_uint_eq(features >> 16, 0);
+    ck_assert_uint_eq(features >> 17, 0);
     ck_assert_uint_eq(GetFastRingFeatures(NULL), 0);
 }
 

@@ -123,10 +123,10 @@ def instructionsOfSockets(count):
 
 
 @functools.cache
-def callsOfSockets(count):
+def callsOfSockets(way, count):
     """{part: system calls of one} of so many"""
-    parts = partsOf(told([calls, sockets, 'release', str(count)]))
-    if 'calls' not in parts['make']:
+    parts = partsOf(told([calls, sockets, way, str(count)]))
+    if not all('calls' in part for part in parts.values()):
         raise tap.Skip("no program can be traced here")
     return {name: part['calls'] / count for name, part in parts.items()}
 
@@ -192,8 +192,9 @@ def measures():
         'instructions/turn': lambda: instructionsOf('echo-copied', 1, 50),
         'instructions/make': lambda: instructionsOfSockets(MANY_RELEASED)[0],
         'instructions/release': lambda: instructionsOfSockets(MANY_RELEASED)[1],
-        'calls/make': lambda: callsOfSockets(FEW_RELEASED)['make'],
-        'calls/release': lambda: callsOfSockets(FEW_RELEASED)['release'],
+        'calls/accept': lambda: callsOfSockets('accept', FEW_RELEASED)['accept'],
+        'calls/make': lambda: callsOfSockets('release', FEW_RELEASED)['make'],
+        'calls/release': lambda: callsOfSockets('release', FEW_RELEASED)['release'],
         'growth/echo-copied': lambda: instructionsOf('echo-copied', *MANY) /
         instructionsOf('echo-copied', *WORKS['echo-copied']),
         'growth/echo-handed': lambda: instructionsOf('echo-handed', *MANY) /

@@ -5,11 +5,14 @@
  *                                there was nothing to do for a while
  *        sockets release COUNT   parts for callgrind: making them, an echo of each, and releasing
  *                                them all at once; and the system calls of the first and the last
+ *        sockets accept COUNT    the system calls of connections that come one by one to a
+ *                                listener, which makes a socket of each
  */
 #include "counted.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,12 +160,58 @@ static void runRelease(size_t count)
     printPart("release");
 }
 
+/* ---- a listener ---- */
+
+static void takeConnection(struct FastListener* listener, int handle, void* closure)
+{
+    (void)closure;
+    NEED(listener != NULL && handle >= 0);
+    struct Connection* connection = &world.connections[world.count++];
+    *connection = (struct Connection){.handle = handle};
+    connection->socket =
+        CreateFastSocket(world.ring, world.provider, world.pool, world.pool, handle, NULL, 0,
+                         FASTSOCKET_MODE_REGULAR, 0, echo, connection);
+    NEED(connection->socket != NULL);
+    world.messages++;
+}
+
+static int listenAnywhere(struct sockaddr_in* address)
+{
+    socklen_t length = sizeof(*address);
+    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *address = (struct sockaddr_in){.sin_family = AF_INET,
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    NEED(handle >= 0 && bind(handle, (struct sockaddr*)address, length) == 0);
+    NEED(listen(handle, 1) == 0);
+    NEED(getsockname(handle, (struct sockaddr*)address, &length) == 0);
+    return handle;
+}
+
+static void runAccept(size_t count)
+{
+    struct sockaddr_in address;
+    openWorld(count, BUFFERS, LENGTH);
+    int handle = listenAnywhere(&address);
+    NEED(CreateFastListener(world.ring, handle, 0, takeConnection, NULL) != NULL);
+    runTurn(0);
+    runTurn(0);
+    printPart("start");
+    for (size_t index = 0; index < count; index++) {
+        int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        NEED(client >= 0 && connect(client, (struct sockaddr*)&address, sizeof(address)) == 0);
+        runUntil(world.messages + 1);
+    }
+    printPart("accept");
+}
+
 int main(int argc, char** argv)
 {
     NEED(argc == 3);
     size_t count = strtoul(argv[2], NULL, 10);
     if (strcmp(argv[1], "idle") == 0)
         runIdle(count);
+    else if (strcmp(argv[1], "accept") == 0)
+        runAccept(count);
     else
         runRelease(count);
     return 0;

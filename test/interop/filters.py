@@ -16,7 +16,7 @@ import tty
 
 from harness import LIMIT, MEBIBYTE, Child
 
-OLDER = '0x38d8'  # FASTSOCKET_FEATURES_OFF: about what Linux 6.1 has
+OLDER = '0x138d8'  # FASTSOCKET_FEATURES_OFF: about what Linux 6.1 has
 BUSY = 1          # seconds of CPU time that only a loop without end takes
 
 

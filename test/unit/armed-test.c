@@ -453,25 +453,25 @@ CASE(armed, isCanceledLaterWhereNothingCanBeReserved)
 
 CASE(armed, takesALastCompletion)
 {
-    int result = 0;
-    ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
+    struct io_uring_cqe completion = {0};
+    ck_assert(!FastArmedTakeNow(&ring, &armed, &completion));
     startFlight();
     post(&armed.operation, RESULT, IORING_CQE_F_MORE);
-    ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
+    ck_assert(!FastArmedTakeNow(&ring, &armed, &completion));
     post(&armed.operation, RESULT, 0);
-    ck_assert(FastArmedTakeNow(&ring, &armed, &result));
-    ck_assert_int_eq(result, RESULT);
+    ck_assert(FastArmedTakeNow(&ring, &armed, &completion));
+    ck_assert_int_eq(completion.res, RESULT);
     ck_assert_int_eq(ends, 0);
     expect(FAST_ARMED_IDLE, 1); /* the taker drops what the operation held */
-    ck_assert(!FastArmedTakeNow(&ring, &armed, &result));
+    ck_assert(!FastArmedTakeNow(&ring, &armed, &completion));
 }
 
 CASE(armed, takesALastCompletionWhileCanceling)
 {
-    int result = 0;
+    struct io_uring_cqe completion = {0};
     startCancel();
     post(&armed.operation, RESULT, 0);
-    ck_assert(FastArmedTakeNow(&ring, &armed, &result));
+    ck_assert(FastArmedTakeNow(&ring, &armed, &completion));
     expect(FAST_ARMED_AWAITING_CANCEL, 2);
 }
 
