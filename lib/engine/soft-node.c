@@ -67,6 +67,35 @@ void FastSoftFreeNodes(struct FastSoft* soft)
     soft->nodes.count = 0;
 }
 
+/* ---- who waits ---- */
+
+static void append(const struct FastSoft* soft, struct FastSoftNode* node,
+                   struct FastSoftOperation* operation)
+{
+    operation->place = FAST_SOFT_WAITING;
+    operation->next = operation->self;
+    if (node->last != 0) {
+        struct FastSoftOperation* former = FastSoftAt(soft, node->last);
+        operation->next = former->next;
+        former->next = operation->self;
+    }
+    node->last = operation->self;
+}
+
+static void takeOut(const struct FastSoft* soft, struct FastSoftNode* node,
+                    struct FastSoftOperation* operation)
+{
+    struct FastSoftOperation* before = FastSoftAt(soft, node->last);
+    operation->place = FAST_SOFT_NOWHERE;
+    while (before->next != operation->self)
+        before = FastSoftAt(soft, before->next);
+    before->next = operation->next;
+    if (before == operation)
+        node->last = 0;
+    else if (node->last == operation->self)
+        node->last = before->self;
+}
+
 /* ---- what is waited for ---- */
 
 /* What most wait for is in a table; splices turn around, and polls say it themselves. */
@@ -86,29 +115,31 @@ const uint16_t FastSoftEvents[UINT8_MAX + 1] = {
 };
 
 /* Whether somebody waits whose descriptor is certainly open. */
-static bool isTrusted(const struct FastSoftNode* node)
+static bool isTrusted(const struct FastSoft* soft, const struct FastSoftNode* node)
 {
-    const struct FastSoftOperation* operation = node->first;
-    if (operation == NULL)
+    uint32_t number = node->last;
+    if (number == 0)
         return false;
     do {
+        const struct FastSoftOperation* operation = FastSoftAt(soft, number);
         if (operation->opcode != IORING_OP_POLL_ADD)
             return true;
-        operation = operation->next;
-    } while (operation != node->first);
+        number = operation->next;
+    } while (number != node->last);
     return false;
 }
 
-static uint32_t wantedOf(const struct FastSoftNode* node)
+static uint32_t wantedOf(const struct FastSoft* soft, const struct FastSoftNode* node)
 {
     uint32_t wanted = 0;
-    const struct FastSoftOperation* operation = node->first;
-    if (operation == NULL)
+    uint32_t number = node->last;
+    if (number == 0)
         return 0;
     do {
+        const struct FastSoftOperation* operation = FastSoftAt(soft, number);
         wanted |= FastSoftEventsOf(operation);
-        operation = operation->next;
-    } while (operation != node->first);
+        number = operation->next;
+    } while (number != node->last);
     return wanted;
 }
 
@@ -157,6 +188,7 @@ static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
         if (handle == -EBADF)
             return handle;
         if (handle >= 0) {
+            operation->number = operation->handle;
             operation->handle = handle;
             operation->state |= FAST_SOFT_OWN;
         }
@@ -166,14 +198,15 @@ static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
 }
 
 /* Whether an edge that has come since the last look would be known, and of this file. */
-static bool isCertain(const struct FastSoftNode* node, const struct FastSoftOperation* operation)
+static bool isCertain(const struct FastSoft* soft, const struct FastSoftNode* node,
+                      const struct FastSoftOperation* operation)
 {
     if (operation->state & FAST_SOFT_WAITED)
         return true;
     if (operation->opcode == IORING_OP_POLL_ADD || !(operation->state & FAST_SOFT_DRAINED))
         return false;
     bool sends = FastSoftEventsOf(operation) == POLLOUT;
-    return sends ? node->first != NULL : isTrusted(node);
+    return sends ? node->last != 0 : isTrusted(soft, node);
 }
 
 /* For the first time, or where the descriptor is not watched for it. */
@@ -184,13 +217,13 @@ static int parkWatched(struct FastSoft* soft, struct FastSoftOperation* operatio
     uint32_t events = FastSoftEventsOf(operation);
     if (node == NULL)
         return handle < 0 ? handle : -ENOMEM;
-    if ((node->watched & events) != events || !isCertain(node, operation)) {
-        int result = watch(soft, node, handle, wantedOf(node) | node->watched | events);
+    if ((node->watched & events) != events || !isCertain(soft, node, operation)) {
+        int result = watch(soft, node, handle, wantedOf(soft, node) | node->watched | events);
         if (result < 0)
             return result;
     }
     operation->state |= FAST_SOFT_WAITED;
-    FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
+    append(soft, node, operation);
     return 0;
 }
 
@@ -200,7 +233,7 @@ int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
         struct FastSoftNode* node = FastSoftKnownNode(soft, FastSoftHandleOf(operation));
         uint32_t events = FastSoftEventsOf(operation);
         if (node != NULL && (node->watched & events) == events) {
-            FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
+            append(soft, node, operation);
             return 0;
         }
     }
@@ -210,14 +243,12 @@ int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
 /* The system has refused to watch the descriptor, of which there is a node since. */
 void FastSoftParkForEver(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    struct FastSoftNode* node = FastSoftKnownNode(soft, FastSoftHandleOf(operation));
-    FastSoftAppend(&node->first, operation, FAST_SOFT_WAITING);
+    append(soft, FastSoftKnownNode(soft, FastSoftHandleOf(operation)), operation);
 }
 
 void FastSoftUnpark(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    struct FastSoftNode* node = FastSoftKnownNode(soft, FastSoftHandleOf(operation));
-    FastSoftRemove(&node->first, operation);
+    takeOut(soft, FastSoftKnownNode(soft, FastSoftHandleOf(operation)), operation);
 }
 
 void FastSoftForget(struct FastSoft* soft, int handle)
@@ -231,30 +262,41 @@ void FastSoftForget(struct FastSoft* soft, int handle)
 
 /* ---- events ---- */
 
-/* Queues those that have waited for it; returns whether there was any. */
+/* Queues one that has waited for it, or has it wait on; returns which. */
+static bool wake(struct FastSoft* soft, struct FastSoftNode* node,
+                 struct FastSoftOperation* operation, uint32_t events)
+{
+    if (!(events & (FastSoftEventsOf(operation) | POLLERR | POLLHUP))) {
+        append(soft, node, operation);
+        return false;
+    }
+    if (operation->opcode == IORING_OP_POLL_ADD)
+        operation->extra |= (int32_t)events;
+    FastSoftEnqueue(soft, operation);
+    return true;
+}
+
+/* Returns whether anybody has waited for it. */
 static bool wakeWaiting(struct FastSoft* soft, struct FastSoftNode* node, uint32_t events)
 {
-    struct FastSoftOperation* last = node->first != NULL ? node->first->previous : NULL;
-    struct FastSoftOperation* operation = node->first;
+    uint32_t last = node->last;
+    if (last == 0)
+        return false;
+    uint32_t number = FastSoftAt(soft, last)->next;
     bool any = false;
-    while (operation != NULL) {
-        struct FastSoftOperation* next = operation == last ? NULL : operation->next;
-        if (events & (FastSoftEventsOf(operation) | POLLERR | POLLHUP)) {
-            any = true;
-            if (operation->opcode == IORING_OP_POLL_ADD)
-                operation->extra |= (int32_t)events;
-            FastSoftRemove(&node->first, operation);
-            FastSoftQueue(soft, operation);
-        }
-        operation = next;
+    node->last = 0;
+    while (number != last) {
+        struct FastSoftOperation* operation = FastSoftAt(soft, number);
+        number = operation->next;
+        any |= wake(soft, node, operation, events);
     }
-    return any;
+    return wake(soft, node, FastSoftAt(soft, last), events) || any;
 }
 
 /* Is no more watched for what only wakes us for nothing. */
 static void tame(struct FastSoft* soft, struct FastSoftNode* node, int handle)
 {
-    uint32_t wanted = wantedOf(node);
+    uint32_t wanted = wantedOf(soft, node);
     if ((node->watched & ~wanted) == 0)
         return;
     if (wanted != 0)

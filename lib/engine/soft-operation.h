@@ -22,44 +22,50 @@ int FastSoftMakeOperations(struct FastSoft* soft);
 /* Gives up all operations, and what they have. */
 void FastSoftFreeOperations(struct FastSoft* soft);
 
-/* An operation of this entry, in no place; NULL without memory. */
-struct FastSoftOperation* FastSoftAllocate(struct FastSoft* soft, const struct io_uring_sqe* entry);
+/* An operation of this entry, in no place; NULL without memory. held: FAST_SOFT_HELD. */
+struct FastSoftOperation* FastSoftAllocate(struct FastSoft* soft, const struct io_uring_sqe* entry,
+                                           bool held);
 
-/* Appends to a circle. */
-static inline void FastSoftAppend(struct FastSoftOperation** first,
-                                  struct FastSoftOperation* operation, enum FastSoftPlace place)
+/* The operation of a number: a chunk's, and a place in it. */
+static inline struct FastSoftOperation* FastSoftAt(const struct FastSoft* soft, uint32_t number)
+{
+    char* chunk = soft->operations.chunks[number / FAST_SOFT_BYTES];
+    return (struct FastSoftOperation*)(void*)(chunk + number % FAST_SOFT_BYTES);
+}
+
+/* The same, or NULL for 0. */
+static inline struct FastSoftOperation* FastSoftIfAny(const struct FastSoft* soft, uint32_t number)
+{
+    return number != 0 ? FastSoftAt(soft, number) : NULL;
+}
+
+/* To the end of a queue; it was in no place. */
+static inline void FastSoftAppend(struct FastSoftQueue* queue, struct FastSoftOperation* operation,
+                                  enum FastSoftPlace place)
 {
     operation->place = (uint8_t)place;
-    if (*first == NULL) {
-        operation->next = operation;
-        operation->previous = operation;
-        *first = operation;
-        return;
-    }
-    struct FastSoftOperation* last = (*first)->previous;
-    operation->next = *first;
-    operation->previous = last;
-    last->next = operation;
-    (*first)->previous = operation;
+    if (queue->first == NULL)
+        queue->first = operation;
+    else
+        queue->last->next = operation->self;
+    queue->last = operation;
 }
 
-/* Takes it out of the circle that it is in. */
-static inline void FastSoftRemove(struct FastSoftOperation** first,
-                                  struct FastSoftOperation* operation)
+/* The first of a queue, which has one. */
+static inline struct FastSoftOperation* FastSoftTakeFirst(const struct FastSoft* soft,
+                                                          struct FastSoftQueue* queue)
 {
-    operation->place = FAST_SOFT_NOWHERE;
-    if (operation->next == operation) {
-        *first = NULL;
-        return;
-    }
-    operation->previous->next = operation->next;
-    operation->next->previous = operation->previous;
-    if (*first == operation)
-        *first = operation->next;
+    struct FastSoftOperation* first = queue->first;
+    queue->first = first != queue->last ? FastSoftAt(soft, first->next) : NULL;
+    first->place = FAST_SOFT_NOWHERE;
+    return first;
 }
+
+/* Out of the middle of those that are run later. */
+void FastSoftRemoveLater(struct FastSoft* soft, const struct FastSoftOperation* operation);
 
 /* To be run by the next pass; it was in no place. */
-static inline void FastSoftQueue(struct FastSoft* soft, struct FastSoftOperation* operation)
+static inline void FastSoftEnqueue(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     FastSoftAppend(&soft->queue, operation, FAST_SOFT_QUEUED);
 }

@@ -54,14 +54,18 @@ static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
         return -EALREADY;
     if (target->place == FAST_SOFT_WAITING)
         FastSoftUnpark(soft, target);
-    else if (target->place == FAST_SOFT_QUEUED)
-        FastSoftRemove(&soft->queue, target);
     else if (target->place == FAST_SOFT_LATER)
-        FastSoftRemove(&soft->later, target);
+        FastSoftRemoveLater(soft, target);
     target->state |= FAST_SOFT_CANCELED;
-    if (target->place != FAST_SOFT_LINKED)
-        FastSoftQueue(soft, target);
+    if (target->place == FAST_SOFT_NOWHERE)
+        FastSoftEnqueue(soft, target);
     return 0;
+}
+
+/* Where it goes on with a duplicate, that is nobody's but ours. */
+static int submittedHandle(const struct FastSoftOperation* operation)
+{
+    return operation->state & FAST_SOFT_OWN ? operation->number : operation->handle;
 }
 
 static bool isMeant(const struct FastSoftOperation* cancel, const struct FastSoftOperation* target)
@@ -70,7 +74,7 @@ static bool isMeant(const struct FastSoftOperation* cancel, const struct FastSof
         return false;
     if (cancel->options & CANCEL_ANY)
         return true;
-    return cancel->options & CANCEL_FD ? target->handle == cancel->handle
+    return cancel->options & CANCEL_FD ? submittedHandle(target) == cancel->handle
                                        : target->owner == cancel->address;
 }
 
@@ -79,8 +83,9 @@ static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* ca
 {
     int count = 0;
     for (uint32_t chain = 0; chain <= soft->operations.mask; chain++) {
-        struct FastSoftOperation* target = soft->operations.owners[chain];
-        for (; target != NULL; target = target->sameOwner) {
+        uint32_t number = soft->operations.owners[chain];
+        for (; number != 0; number = FastSoftAt(soft, number)->sameOwner) {
+            struct FastSoftOperation* target = FastSoftAt(soft, number);
             if (!isMeant(cancel, target))
                 continue;
             count += cancelOne(soft, target) == 0;
@@ -95,7 +100,7 @@ static struct FastSoftOperation* findTarget(const struct FastSoft* soft, uint64_
 {
     struct FastSoftOperation* target = FastSoftFind(soft, owner);
     while (target != NULL && (target->owner != owner || target->state & FAST_SOFT_CANCELED))
-        target = target->sameOwner;
+        target = FastSoftIfAny(soft, target->sameOwner);
     return target;
 }
 
@@ -107,6 +112,15 @@ static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOp
     return FastSoftFinish(soft, operation, cancelOne(soft, target), 0);
 }
 
+/* Nothing is meant by the number of no descriptor. */
+static bool isOpen(struct FastSoft* soft, int handle)
+{
+    int copy = soft->system->functions->duplicate(soft->system, handle);
+    if (copy >= 0)
+        (void)soft->system->functions->close(soft->system, copy);
+    return copy != -EBADF;
+}
+
 enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     const uint32_t known = CANCEL_ALL | CANCEL_FD | CANCEL_ANY;
@@ -114,6 +128,8 @@ enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperat
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     if (operation->options == 0)
         return cancelOwner(soft, operation);
+    if (operation->options & CANCEL_FD && !isOpen(soft, operation->handle))
+        return FastSoftFinish(soft, operation, -EBADF, 0);
     int count = cancelMeant(soft, operation);
     if (operation->options & (CANCEL_ALL | CANCEL_ANY))
         return FastSoftFinish(soft, operation, count, 0);

@@ -104,10 +104,11 @@ static enum FastSoftOutcome endCanceled(struct FastSoft* soft, struct FastSoftOp
     return FastSoftFinish(soft, operation, -ECANCELED, 0);
 }
 
-/* What is needed beyond this enter; false: there is no memory for it. */
+/* What is needed beyond this enter; false: there is no memory for it. Once is enough. */
 static bool keepAll(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    return keep(soft, operation) && FastSoftRegister(soft, operation) == 0;
+    return operation->state & FAST_SOFT_FOUND ||
+           (keep(soft, operation) && FastSoftRegister(soft, operation) == 0);
 }
 
 /* The system has it: one that can't be found can't be canceled, and that couldn't be anyway. */
@@ -157,31 +158,27 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
 /* It comes to an end: what is run is over, waits, or has its next turn later. */
 void FastSoftRunQueue(struct FastSoft* soft)
 {
-    while (soft->queue != NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
-        struct FastSoftOperation* operation = soft->queue;
-        FastSoftRemove(&soft->queue, operation);
-        step(soft, operation);
-    }
+    while (soft->queue.first != NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS)
+        step(soft, FastSoftTakeFirst(soft, &soft->queue));
 }
 
 void FastSoftBeginPass(struct FastSoft* soft)
 {
-    struct FastSoftOperation* operation;
-    while ((operation = soft->later) != NULL) {
-        FastSoftRemove(&soft->later, operation);
-        FastSoftQueue(soft, operation);
-    }
+    while (soft->later.first != NULL)
+        FastSoftEnqueue(soft, FastSoftTakeFirst(soft, &soft->later));
 }
 
 /* ---- submitting ---- */
 
 /* Whether an entry was marked by FastEngineFunctions.hold. */
-static bool takeHeld(struct FastSoft* soft, unsigned place)
+static bool isHeld(const struct FastSoft* soft, unsigned place)
 {
-    uint64_t bit = UINT64_C(1) << place % 64;
-    bool held = soft->held[place / 64] & bit;
-    soft->held[place / 64] &= ~bit;
-    return held;
+    return soft->held[place / 64] & UINT64_C(1) << place % 64;
+}
+
+static void forgetHeld(struct FastSoft* soft, unsigned place)
+{
+    soft->held[place / 64] &= ~(UINT64_C(1) << place % 64);
 }
 
 /* What can't be run at once is canceled where it can't be kept. */
@@ -191,33 +188,42 @@ static void postpone(struct FastSoft* soft, struct FastSoftOperation* operation)
         operation->state |= FAST_SOFT_CANCELED;
 }
 
+static void runOrQueue(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (soft->queue.first == NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
+        step(soft, operation);
+        return;
+    }
+    postpone(soft, operation);
+    FastSoftEnqueue(soft, operation);
+}
+
 /* A chain is run from its first operation on when its last has come. */
 static void startChain(struct FastSoft* soft)
 {
     struct FastSoftOperation* operation = soft->head;
     soft->chain = NULL;
     soft->head = NULL;
-    if (operation == NULL)
-        return;
-    if (soft->queue == NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
-        step(soft, operation);
-        return;
-    }
-    postpone(soft, operation);
-    FastSoftQueue(soft, operation);
+    if (operation != NULL)
+        runOrQueue(soft, operation);
 }
 
 static void start(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    bool linksNext = operation->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
+    if (soft->chain == NULL && !linksNext) {
+        runOrQueue(soft, operation);
+        return;
+    }
     if (soft->chain != NULL) {
-        soft->chain->linked = operation;
+        soft->chain->linked = operation->self;
         operation->place = FAST_SOFT_LINKED;
         postpone(soft, operation);
     } else {
         soft->head = operation;
     }
     soft->chain = operation;
-    if (!(operation->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)))
+    if (!linksNext)
         startChain(soft);
 }
 
@@ -227,11 +233,11 @@ static unsigned takeTogether(struct FastSoft* soft)
     const struct FastEngine* base = &soft->base;
     unsigned place = soft->submissionHead & base->submission.mask;
     if (base->submission.entries[place].opcode != IORING_OP_SENDMSG || soft->chain != NULL ||
-        soft->queue != NULL)
+        soft->queue.first != NULL)
         return 0;
     unsigned count = FastSoftSendTogether(soft, soft->submissionHead);
     for (unsigned index = 0; index < count; index++)
-        (void)takeHeld(soft, (soft->submissionHead + index) & base->submission.mask);
+        forgetHeld(soft, (soft->submissionHead + index) & base->submission.mask);
     return count;
 }
 
@@ -240,12 +246,13 @@ static bool takeOne(struct FastSoft* soft)
 {
     const struct FastEngine* base = &soft->base;
     unsigned place = soft->submissionHead & base->submission.mask;
+    bool held = isHeld(soft, place);
     struct FastSoftOperation* operation =
-        FastSoftAllocate(soft, &base->submission.entries[place]);
+        FastSoftAllocate(soft, &base->submission.entries[place], held);
     if (operation == NULL)
         return false;
-    if (takeHeld(soft, place))
-        operation->state |= FAST_SOFT_HELD;
+    if (held)
+        forgetHeld(soft, place);
     soft->submissionHead++;
     start(soft, operation);
     return true;
@@ -260,7 +267,11 @@ int FastSoftSubmit(struct FastSoft* soft)
         if (together == 0 && !takeOne(soft))
             result = -ENOMEM;
     }
-    if (result == 0)
-        startChain(soft); /* one that the last entry has left open */
-    return result;
+    if (result < 0)
+        return result;
+    startChain(soft); /* one that the last entry has left open */
+    /* All are taken: the next ones have the first places again, which are in the cache. */
+    soft->submissionHead = 0;
+    soft->base.submission.tail = 0;
+    return 0;
 }

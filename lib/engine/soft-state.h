@@ -31,29 +31,42 @@ enum
     FAST_SOFT_SHORT = 128,   /* of what should be whole a part is done: breaks the link */
     FAST_SOFT_WAITED = 256,  /* for its descriptor, which is watched for it */
     FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
+    FAST_SOFT_SMALL = 1024,  /* nothing of it from address on is there; as long as its memory is */
 };
 
-/* An operation in flight: what is needed of its entry, and where it is. */
+/*
+ * An operation in flight: what is needed of its entry, and where it is.
+ *
+ * Each idle connection has one, so that it is small: operations name each other by numbers of half
+ * a pointer's size (FastSoftAt), and those that idle connections have are without the last part.
+ */
 struct FastSoftOperation
 {
-    uint64_t owner; /* user_data */
-    uint64_t address;
-    uint64_t offset;
-    struct FastSoftOperation* next; /* in a circle with those in the same place */
-    struct FastSoftOperation* previous;
-    struct FastSoftOperation* sameOwner; /* the next of a chain in the table of owners */
-    struct FastSoftOperation* linked;    /* behind this one */
+    union
+    {
+        uint64_t owner;                     /* user_data */
+        struct FastSoftOperation* nextFree; /* not in flight: the next that isn't */
+    };
+    uint32_t self;      /* its number, as long as its memory is there */
+    uint32_t next;      /* in the circle of a node, or in a queue */
+    uint32_t sameOwner; /* the next of a chain in the table of owners, or 0 */
     int32_t handle;
     uint32_t length;
     uint32_t options; /* msg_flags, rw_flags, poll events, and so on */
     int32_t extra;    /* splice_fd_in and its namesakes; of a poll: events that have come */
     uint32_t done;    /* bytes */
-    uint16_t priority;
     uint16_t group;
     uint16_t state;
+    uint8_t priority; /* the flags that ioprio has */
     uint8_t opcode;
     uint8_t flags; /* IOSQE_* */
     uint8_t place;
+
+    /* Not with FAST_SOFT_SMALL: */
+    uint64_t address;
+    uint64_t offset;
+    uint32_t linked; /* behind this one, or 0 */
+    int32_t number;  /* of FAST_SOFT_OWN: the descriptor that was submitted */
 };
 
 /* What becomes of an operation that was tried. */
@@ -68,11 +81,11 @@ enum FastSoftOutcome
 /* A descriptor that somebody waits for, or has. */
 struct FastSoftNode
 {
-    struct FastSoftOperation* first; /* who waits */
-    uint32_t generation;             /* of the watch: older events are others' */
-    uint16_t watched;                /* POLL* bits */
-    uint8_t lasting;                 /* FAST_SOFT_NODE_* */
-    uint8_t burst; /* messages that came together lately */
+    uint32_t last;       /* of the circle of those who wait */
+    uint32_t generation; /* of the watch: older events are others' */
+    uint16_t watched;    /* POLL* bits */
+    uint8_t lasting;     /* FAST_SOFT_NODE_* */
+    uint8_t burst;       /* messages that came together lately */
 };
 
 enum
@@ -83,6 +96,13 @@ enum
     FAST_SOFT_NODE_ASKED = 8,  /* what kind it is is known: */
     FAST_SOFT_NODE_BYTES = 16, /* FAST_SYSTEM_TCP, */
     FAST_SOFT_NODE_DATAGRAMS = 32, /* FAST_SYSTEM_DATAGRAMS, or neither */
+};
+
+/* Operations in a row. */
+struct FastSoftQueue
+{
+    struct FastSoftOperation* first; /* NULL: none */
+    struct FastSoftOperation* last;
 };
 
 struct FastSoftGroup
@@ -96,7 +116,8 @@ struct FastSoftGroup
 enum
 {
     FAST_SOFT_EVENTS = 256,    /* of one wait */
-    FAST_SOFT_CHUNK = 64,      /* operations, or nodes: allocated together */
+    FAST_SOFT_CHUNK = 64,      /* nodes: allocated together */
+    FAST_SOFT_BYTES = 4096,    /* numbers of operations that are allocated together */
     FAST_SOFT_COMPLETIONS = 2, /* of one step: there must be room for so many */
 };
 
@@ -110,17 +131,18 @@ struct FastSoft
     unsigned completionFlags;
     bool skipped; /* the last enter did not wait, since there were completions */
 
-    struct FastSoftOperation* queue; /* to be run */
-    struct FastSoftOperation* later; /* by the next enter */
+    struct FastSoftQueue queue;      /* to be run */
+    struct FastSoftQueue later;      /* by the next enter */
     struct FastSoftOperation* chain; /* the last of a chain that is still being submitted */
     struct FastSoftOperation* head;  /* the first of it */
     uint64_t* held;                  /* a bit for each entry of the submission array */
 
     struct
     {
-        struct FastSoftChunk* chunks;
-        struct FastSoftOperation* free;
-        struct FastSoftOperation** owners; /* a power of two of chains */
+        char** chunks;                     /* the first has nothing, so that no number is 0 */
+        uint32_t chunkCount;
+        struct FastSoftOperation* free[2]; /* the second: small ones */
+        uint32_t* owners;                  /* a power of two of chains */
         uint32_t mask;
         uint32_t count; /* in the table */
     } operations;

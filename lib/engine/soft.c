@@ -38,14 +38,14 @@ static struct FastSoft* softOf(struct FastEngine* engine)
 
 static bool isBusy(const struct FastSoft* soft)
 {
-    return soft->completionHead != soft->completionTail || soft->queue != NULL ||
-           soft->later != NULL;
+    return soft->completionHead != soft->completionTail || soft->queue.first != NULL ||
+           soft->later.first != NULL;
 }
 
 /* What FastEngineHasMore and FastEngineOverflown will see. */
 static void publish(struct FastSoft* soft)
 {
-    bool more = soft->queue != NULL || soft->later != NULL;
+    bool more = soft->queue.first != NULL || soft->later.first != NULL;
     bool full = FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
     soft->completionFlags = 0;
     if (more)

@@ -331,6 +331,60 @@ CASE(descriptor, cancelledTooLate)
     }
 }
 
+static int noteResult(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                      int reason)
+{
+    (void)reason;
+    *(int*)GetFastRingDescriptorClosure(descriptor) = completion->res;
+    return 0;
+}
+
+enum
+{
+    NO_RESULT = 1000000,
+};
+
+static bool hasResult(void* closure)
+{
+    return *(int*)closure != NO_RESULT;
+}
+
+/* Cancels what was submitted with this descriptor. Returns the cancellation's result. */
+static int cancelByNumber(int handle, unsigned flags)
+{
+    int result = NO_RESULT;
+    struct FastRingDescriptor* descriptor =
+        AllocateFastRingDescriptor(scene.ring, noteResult, &result);
+    ck_assert_ptr_nonnull(descriptor);
+    io_uring_prep_cancel_fd(GetFastRingDescriptorSubmission(descriptor), handle, flags);
+    submit(descriptor);
+    waitFor(scene.ring, hasResult, &result);
+    return result;
+}
+
+/* By an operation that names the file's number, as often as there are some on it. */
+CASE(descriptor, cancelledByNumber)
+{
+    int number = dup(pair[0]);
+    ck_assert_int_eq(cancelByNumber(number, 0), -ENOENT);
+    ck_assert_int_eq(cancelByNumber(number, IORING_ASYNC_CANCEL_ALL), 0);
+    submit(allocateReceive(count));
+    submit(allocatePoll(count));
+    runTurns(scene.ring, 2);
+    ck_assert_int_eq(cancelByNumber(pair[1], IORING_ASYNC_CANCEL_ALL), 0);
+    ck_assert_int_eq(calls, 0);
+    ck_assert_int_eq(cancelByNumber(pair[0], IORING_ASYNC_CANCEL_ALL), 2);
+    waitCount(scene.ring, &calls, 2);
+    ck_assert_int_eq(lastResult, -ECANCELED);
+    submit(allocateReceive(count));
+    runTurns(scene.ring, 2);
+    ck_assert_int_eq(cancelByNumber(pair[0], 0), 0);
+    waitCount(scene.ring, &calls, 3);
+    expectNoOperation();
+    close(number);
+    ck_assert_int_eq(cancelByNumber(number, IORING_ASYNC_CANCEL_ALL), -EBADF);
+}
+
 static int resubmitCancelled(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
                              int reason)
 {

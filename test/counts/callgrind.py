@@ -40,13 +40,13 @@ def costIn(path, library):
     return sum
 
 
-def run(valgrind, library, command):
+def run(valgrind, library, command, environment=None):
     """(instructions of each part, what the program printed)"""
     with tempfile.TemporaryDirectory(prefix='fastsocket-counts-') as directory:
         result = subprocess.run([valgrind, '--tool=callgrind', '--dump-before=mark',
                                  f'--callgrind-out-file={directory}/out', *command],
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                timeout=LIMIT)
+                                env=environment, timeout=LIMIT)
         assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stderr}"
         parts = sorted(pathlib.Path(directory).glob('out.*'), key=lambda path: int(path.suffix[1:]))
         return [costIn(path, library) for path in parts], result.stdout

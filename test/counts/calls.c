@@ -1,6 +1,7 @@
 /*
  * Counts the system calls of a program, between the calls of prctl(2) with which it says where to
- * count (counted.h). Prints what there were, by number, whenever it says so: «calls 426 80 7 1».
+ * count (counted.h). Prints what there were, by number, and of what kind, whenever it says so:
+ * «calls 426 80 7 1» and «kinds waits 80 receives 0 sends 0».
  *
  * usage: calls PROGRAM ARGUMENT...
  * Exit status: the program's; 77 where nothing can be traced.
@@ -26,6 +27,29 @@ enum
 static uint64_t counts[NUMBERS];
 static bool counting;
 
+/* Those by which a program without io_uring serves connections. */
+static const struct
+{
+    const char* name;
+    long numbers[3];
+} kinds[] = {
+    {"waits", {SYS_epoll_pwait, SYS_epoll_pwait2, SYS_ppoll}},
+    {"receives", {SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg}},
+    {"sends", {SYS_sendto, SYS_sendmsg, SYS_sendmmsg}},
+};
+
+static void printKinds(void)
+{
+    printf("kinds");
+    for (size_t kind = 0; kind < sizeof(kinds) / sizeof(*kinds); kind++) {
+        unsigned long long sum = 0;
+        for (size_t index = 0; index < sizeof(kinds->numbers) / sizeof(long); index++)
+            sum += counts[kinds[kind].numbers[index]];
+        printf(" %s %llu", kinds[kind].name, sum);
+    }
+    printf("\n");
+}
+
 static void print(void)
 {
     printf("calls");
@@ -34,6 +58,7 @@ static void print(void)
             printf(" %d %llu", number, (unsigned long long)counts[number]);
     }
     printf("\n");
+    printKinds();
     fflush(stdout);
     memset(counts, 0, sizeof(counts));
 }

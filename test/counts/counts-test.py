@@ -48,6 +48,13 @@ WORKS = {
     'body': (4, 5),
     'large': (4, 3),
 }
+# On epoll, where an operation is a system call.
+WORKS_ON_EPOLL = {
+    'epoll-echo': 'echo-copied',
+    'epoll-handed': 'echo-handed',
+    'epoll-udp': 'udp',
+    'epoll-push': 'push',
+}
 MANY = (1000, 2)
 FEW_RELEASED, MANY_RELEASED = 500, 2000
 FEW_IDLE, MANY_IDLE = 100, 10000
@@ -55,17 +62,23 @@ FEW_IDLE, MANY_IDLE = 100, 10000
 
 # ---- runs ----
 
-def told(command):
+def environmentOf(engine):
+    """'': the engine that the library chooses, which is io_uring."""
+    return {**os.environ, 'FASTSOCKET_ENGINE': engine}
+
+
+def told(command, engine=''):
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                            timeout=LIMIT)
+                            env=environmentOf(engine), timeout=LIMIT)
     if command[0] == calls and result.returncode == CANNOT_TRACE:
-        return told(command[1:])
+        return told(command[1:], engine)
     assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stderr}"
     return result.stdout
 
 
 def partsOf(text):
-    """{part: {name: number}} of what a program printed, with the sum of its system calls."""
+    """{part: {name: number}} of what a program printed, with the sum of its system calls, and how
+    many there were of each kind."""
     parts = {}
     for line in text.splitlines():
         word, *rest = line.split()
@@ -74,28 +87,30 @@ def partsOf(text):
             part.update(zip(rest[1::2], map(int, rest[2::2])))
         elif word == 'calls':
             part['calls'] = sum(map(int, rest[1::2]))
+        elif word == 'kinds':
+            part.update(zip(rest[::2], map(int, rest[1::2])))
     return parts
 
 
 @functools.cache
-def traffic(name):
+def traffic(name, engine=''):
     """The parts of a work. Of page faults the system may add some, and takes none away."""
     tries = []
     while len(tries) < TRIES and not (tries and tries[-1]['twice']['faults'] == 0):
-        tries.append(partsOf(told([calls, work, name, *map(str, WORKS[name])])))
+        tries.append(partsOf(told([calls, work, name, *map(str, WORKS[name])], engine)))
     return min(tries, key=lambda parts: parts['twice']['faults'])
 
 
 @functools.cache
-def underCallgrind(*command):
+def underCallgrind(*command, engine=''):
     if callgrind.reasonAgainst(valgrind):
         raise tap.Skip(callgrind.reasonAgainst(valgrind))
-    return callgrind.run(valgrind, pathlib.Path(library).resolve(), command)
+    return callgrind.run(valgrind, pathlib.Path(library).resolve(), command, environmentOf(engine))
 
 
-def instructionsOf(name, connections, rounds):
+def instructionsOf(name, connections, rounds, engine=''):
     """Of a message: start, warming up, and a part's own cost cancel out."""
-    costs, text = underCallgrind(work, name, str(connections), str(rounds))
+    costs, text = underCallgrind(work, name, str(connections), str(rounds), engine=engine)
     parts = partsOf(text)
     _, _, once, twice = costs
     return (twice - once) / (parts['twice']['messages'] - parts['once']['messages'])
@@ -117,28 +132,56 @@ def callsOfSockets(way, count):
 
 
 @functools.cache
-def idle(count):
+def idle(count, engine=''):
     """(bytes of a socket just made, of one that has echoed)"""
-    part = partsOf(told([sockets, 'idle', str(count)]))['idle']
+    part = partsOf(told([sockets, 'idle', str(count)], engine))['idle']
     return part['made'] / part['count'], part['echoed'] / part['count']
 
 
 # ---- what is measured ----
 
-def perMessage(work, *names):
-    part = traffic(work)['twice']
+def perMessage(work, *names, engine=''):
+    part = traffic(work, engine)['twice']
     return sum(part[name] for name in names) / part['messages']
 
 
-def perTurn(work):
-    part = traffic(work)['twice']
+def perTurn(work, kind='calls', of='turns', engine=''):
+    part = traffic(work, engine)['twice']
     if 'calls' not in part:
         raise tap.Skip("no program can be traced here")
-    return part['calls'] / part['turns']
+    return part[kind] / part[of]
 
 
 def flat(many, few):
     return max(many / few, few / many)
+
+
+def measuresOnEpoll():
+    """The same on epoll: calls by kind, a turn or a message, since most are a message's."""
+    engine = 'epoll'
+    result = {
+        'instructions/epoll-turn': lambda: instructionsOf('echo-copied', 1, 50, engine),
+        'growth/epoll-echo': lambda: instructionsOf('echo-copied', *MANY, engine) /
+        instructionsOf('echo-copied', *WORKS['echo-copied'], engine),
+        'growth/epoll-idle-made': lambda: idle(MANY_IDLE, engine)[0] / idle(FEW_IDLE, engine)[0],
+        'growth/epoll-idle-echoed': lambda: idle(MANY_IDLE, engine)[1] / idle(FEW_IDLE, engine)[1],
+        'bytes/epoll-idle-made': lambda: idle(MANY_IDLE, engine)[0],
+        'bytes/epoll-idle-echoed': lambda: idle(MANY_IDLE, engine)[1],
+    }
+    for name, work in WORKS_ON_EPOLL.items():
+        count = functools.partial(perTurn, work, of='messages', engine=engine)
+        message = functools.partial(perMessage, work, engine=engine)
+        result.update({
+            f'instructions/{name}': functools.partial(instructionsOf, work, *WORKS[work], engine),
+            f'calls/{name}': count,
+            f'waits/{name}': functools.partial(perTurn, work, 'waits', engine=engine),
+            f'receives/{name}': functools.partial(count, 'receives'),
+            f'sends/{name}': functools.partial(count, 'sends'),
+            f'turns/{name}': functools.partial(message, 'turns'),
+            f'allocations/{name}': functools.partial(message, 'allocations', 'mappings'),
+            f'faults/{name}': functools.partial(message, 'faults'),
+        })
+    return result
 
 
 def measures():
@@ -174,6 +217,7 @@ def measures():
             f'allocations/{name}': functools.partial(perMessage, name, 'allocations', 'mappings'),
             f'faults/{name}': functools.partial(perMessage, name, 'faults'),
         })
+    result.update(measuresOnEpoll())
     return result
 
 

@@ -294,6 +294,38 @@ CASE(soft, cancels)
     expectQuiet();
 }
 
+/* Those that go on with a duplicate are found by the number that they were submitted with, and not
+ * by the duplicate's, which may become somebody's. */
+CASE(soft, cancelsByTheNumberSubmitted)
+{
+    char text[8];
+    PREPARE(1, recv, pair[1], text, sizeof(text), 0);
+    engine->functions->hold(engine, last());
+    expectQuiet();
+    int next = dup(pair[1]);
+    for (int number = pair[1] + 1; number <= next; number++) {
+        if (fcntl(number, F_GETFD) < 0)
+            continue;
+        PREPARE(2, cancel_fd, number, IORING_ASYNC_CANCEL_ALL);
+        expect(2, 0, 0);
+    }
+    expectQuiet();
+    PREPARE(3, poll_add, pair[1], POLLIN);
+    PREPARE(4, cancel_fd, pair[1], IORING_ASYNC_CANCEL_ALL);
+    int canceled = 0;
+    for (int index = 0; index < 3; index++) {
+        struct Result result = take();
+        canceled += result.owner != 4 && result.result == -ECANCELED;
+        ck_assert_int_eq(result.result, result.owner == 4 ? 2 : -ECANCELED);
+    }
+    ck_assert_int_eq(canceled, 2);
+    close(next);
+    PREPARE(5, cancel_fd, next, 0);
+    expect(5, -EBADF, 0);
+    sendText(pair[0], "x");
+    expectQuiet();
+}
+
 /* ---- descriptors ---- */
 
 /* The same descriptor in two operations, and each hears what it waits for. */
