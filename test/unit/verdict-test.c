@@ -135,8 +135,10 @@ static void closeSocket(void)
     ck_assert_uint_eq(FastPoolBuffers(pool), 0);
     ReleaseFastBufferPool(pool);
     FastSocketDropOutbound(self); /* the ring keeps it for another socket */
+    FastRingHold(ring); /* the socket has tasks in its queues, and asks how it ended */
     ReleaseFastRing(ring);
     FastSocketFree(self);
+    FastRingDrop(ring);
 }
 
 /* ---- asking for a verdict ---- */
