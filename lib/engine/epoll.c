@@ -23,6 +23,7 @@
 #include "engine/epoll-nonblock.h"
 #include "engine/epoll-slow.h"
 
+#include <linux/time_types.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -194,8 +195,9 @@ static int control(struct FastSystem* system, int operation, int handle, uint32_
                    uint64_t token)
 {
     struct epoll_event event = {.events = events | EPOLLET, .data.u64 = token};
-    return (int)FastEpollCount(
-        system, epoll_ctl(epollOf(system)->handle, operation, handle, &event));
+    int result =
+        (int)FastEpollCount(system, epoll_ctl(epollOf(system)->handle, operation, handle, &event));
+    return result == -ENOSPC ? -ENOMEM : result; /* fs.epoll.max_user_watches: it may come back */
 }
 
 static int watch(struct FastSystem* system, int handle, uint32_t events, uint64_t token, bool fresh)
@@ -233,9 +235,9 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
     if (limit == NULL)
         return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, -1, mask));
     if (!epoll->lacksWait) {
-        int result =
-            (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events, room,
-                                                limit, mask, _NSIG / 8));
+        const struct __kernel_timespec time = {.tv_sec = limit->tv_sec, .tv_nsec = limit->tv_nsec};
+        int result = (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events,
+                                                         room, &time, mask, _NSIG / 8));
         /* Filters of system calls say so too. */
         epoll->lacksWait = result == -ENOSYS || result == -EPERM;
         if (!epoll->lacksWait)

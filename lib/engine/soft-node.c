@@ -180,8 +180,7 @@ static int watch(struct FastSoft* soft, struct FastSoftNode* node, int handle, u
     return 0;
 }
 
-/* What may be closed by its owner while it is in flight goes on with a duplicate. */
-static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
+int FastSoftOwnHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     if ((operation->state & (FAST_SOFT_HELD | FAST_SOFT_OWN)) == FAST_SOFT_HELD) {
         int handle = soft->system->functions->duplicate(soft->system, operation->handle);
@@ -212,7 +211,7 @@ static bool isCertain(const struct FastSoft* soft, const struct FastSoftNode* no
 /* For the first time, or where the descriptor is not watched for it. */
 static int parkWatched(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    int handle = ownHandle(soft, operation);
+    int handle = FastSoftOwnHandle(soft, operation);
     struct FastSoftNode* node = FastSoftNode(soft, handle);
     uint32_t events = FastSoftEventsOf(operation);
     if (node == NULL)

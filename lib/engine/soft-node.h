@@ -27,6 +27,10 @@ static inline struct FastSoftNode* FastSoftKnownNode(const struct FastSoft* soft
  */
 int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation);
 
+/* What may be closed by its owner while it is in flight goes on with a duplicate, as far as there
+ * are numbers for that. Returns the descriptor that it waits for, or -EBADF. */
+int FastSoftOwnHandle(struct FastSoft* soft, struct FastSoftOperation* operation);
+
 /* Lets it wait for nothing but its cancellation. */
 void FastSoftParkForEver(struct FastSoft* soft, struct FastSoftOperation* operation);
 

@@ -142,6 +142,16 @@ static bool isSmall(const struct io_uring_sqe* entry)
     return pointless && !(entry->flags & SOFT_LINKS);
 }
 
+/* The two halves of a poll's events change places on big-endian machines. */
+static uint32_t optionsOf(const struct io_uring_sqe* entry)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    if (entry->opcode == IORING_OP_POLL_ADD)
+        return entry->poll32_events << 16 | entry->poll32_events >> 16;
+#endif
+    return entry->msg_flags;
+}
+
 struct FastSoftOperation* FastSoftAllocate(struct FastSoft* soft, const struct io_uring_sqe* entry,
                                            bool held)
 {
@@ -153,7 +163,7 @@ struct FastSoftOperation* FastSoftAllocate(struct FastSoft* soft, const struct i
     operation->owner = entry->user_data;
     operation->handle = entry->fd;
     operation->length = entry->len;
-    operation->options = entry->msg_flags;
+    operation->options = optionsOf(entry);
     operation->extra = entry->splice_fd_in;
     operation->done = 0;
     operation->priority = (uint8_t)entry->ioprio;

@@ -128,6 +128,8 @@ void FastSoftTakeSlow(struct FastSoft* soft)
         soft->slow--;
         FastSoftFinishSlow(soft, operation, result);
     }
+    /* The system tells once: whether there are more is asked again when there is room. */
+    soft->slowLeft = soft->slow > 0 && FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
 }
 
 /* There is room for what one step completes. The operation is in no place. */
@@ -145,9 +147,10 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
         return;
     }
     int result = keepAll(soft, operation) ? 0 : -ENOMEM;
-    if (result == 0 && outcome == FAST_SOFT_MORE)
+    if (result == 0 && outcome == FAST_SOFT_MORE) {
+        (void)FastSoftOwnHandle(soft, operation);
         FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
-    else if (result == 0 && outcome == FAST_SOFT_WAIT)
+    } else if (result == 0 && outcome == FAST_SOFT_WAIT)
         result = FastSoftPark(soft, operation);
     if (result < 0)
         onRefusedWatch(soft, operation, result);
@@ -195,6 +198,7 @@ static void runOrQueue(struct FastSoft* soft, struct FastSoftOperation* operatio
         return;
     }
     postpone(soft, operation);
+    (void)FastSoftOwnHandle(soft, operation);
     FastSoftEnqueue(soft, operation);
 }
 

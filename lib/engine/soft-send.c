@@ -16,6 +16,7 @@
 
 enum
 {
+    SEND_VECTORIZED = 1 << 5, /* IORING_SEND_VECTORIZED, since 6.17: what is sent is iovecs */
     SEND_MAX_VECTORS = 1024, /* UIO_MAXIOV */
     SEND_TOGETHER = 32,      /* messages by one call */
 };
@@ -59,6 +60,14 @@ static enum FastSoftOutcome onFull(struct FastSoft* soft, struct FastSoftOperati
 
 /* ---- bytes ---- */
 
+/* addr_len is the first half of what extra is, whichever half that is to the machine. */
+static socklen_t nameLength(const struct FastSoftOperation* operation)
+{
+    uint16_t length;
+    memcpy(&length, &operation->extra, sizeof(length));
+    return length;
+}
+
 static ssize_t sendBytes(struct FastSoft* soft, const struct FastSoftOperation* operation)
 {
     struct FastSystem* system = soft->system;
@@ -70,7 +79,7 @@ static ssize_t sendBytes(struct FastSoft* soft, const struct FastSoftOperation* 
     struct iovec vector = {.iov_base = data, .iov_len = size};
     struct msghdr message = {
         .msg_name = (void*)(uintptr_t)operation->offset,
-        .msg_namelen = (uint16_t)operation->extra, /* addr_len */
+        .msg_namelen = nameLength(operation),
         .msg_iov = &vector,
         .msg_iovlen = 1,
     };
@@ -79,7 +88,7 @@ static ssize_t sendBytes(struct FastSoft* soft, const struct FastSoftOperation* 
 
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->flags & IOSQE_BUFFER_SELECT)
+    if (operation->flags & IOSQE_BUFFER_SELECT || operation->priority & SEND_VECTORIZED)
         return finish(soft, operation, -EINVAL);
     for (;;) {
         ssize_t result = sendBytes(soft, operation);

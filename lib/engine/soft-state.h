@@ -161,6 +161,7 @@ struct FastSoft
     } groups;
 
     unsigned slow;      /* operations that the system does */
+    bool slowLeft;      /* some of them may be over, and there was no room for their completions */
     uint64_t wakeValue; /* what is read of the wake handle */
     struct FastSoftCopy* copies; /* unused ones, of the usual size */
     struct FastSystemEvent events[FAST_SOFT_EVENTS];

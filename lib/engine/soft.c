@@ -39,13 +39,13 @@ static struct FastSoft* softOf(struct FastEngine* engine)
 static bool isBusy(const struct FastSoft* soft)
 {
     return soft->completionHead != soft->completionTail || soft->queue.first != NULL ||
-           soft->later.first != NULL;
+           soft->later.first != NULL || soft->slowLeft;
 }
 
 /* What FastEngineHasMore and FastEngineOverflown will see. */
 static void publish(struct FastSoft* soft)
 {
-    bool more = soft->queue.first != NULL || soft->later.first != NULL;
+    bool more = soft->queue.first != NULL || soft->later.first != NULL || soft->slowLeft;
     bool full = FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
     soft->completionFlags = 0;
     if (more)
@@ -95,7 +95,8 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
         soft->skipped = true;
     } else {
         soft->skipped = false;
-        int waited = waitForCompletion(soft, busy ? 0 : timeout, mask);
+        /* What could not be submitted may be what would wake us. */
+        int waited = waitForCompletion(soft, busy || result < 0 ? 0 : timeout, mask);
         if (result == 0)
             result = waited;
     }

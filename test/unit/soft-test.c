@@ -25,6 +25,8 @@ enum
     LENGTH = 64,
     PATIENCE = 1000, /* waits; bounds a hang only */
     WAIT_NS = 20 * 1000 * 1000,
+    SHORT = 4,   /* entries of a small engine */
+    READS = 200, /* more than it has room for */
 };
 
 static struct FastEngine* engine;
@@ -477,6 +479,44 @@ CASE(soft, readsAndWritesPipes)
 }
 
 /* A blocking listener stays one, and makes nobody wait. */
+/* There is no table of files: such a close is not one of the descriptor 0. */
+CASE(soft, refusesPlacesOfATable)
+{
+    PREPARE(1, close_direct, 0);
+    expect(1, -ENXIO, 0);
+    ck_assert_int_ge(fcntl(0, F_GETFD), 0);
+    PREPARE(2, accept_direct, pair[0], NULL, NULL, 0, 0);
+    expect(2, -ENXIO, 0);
+}
+
+/* Threads tell once that they are done. Where their results have no room then, an enter is asked
+ * for as soon as there is some. */
+CASE(soft, takesAllThatThreadsHaveDone)
+{
+    struct FastEngine* first = engine;
+    char text[8];
+    int file = memfd_create("soft", MFD_CLOEXEC);
+
+    ck_assert_int_eq(write(file, "12345678", 8), 8);
+    engine = openEngine(SHORT);
+    for (int count = 0; count < READS; count++) {
+        while (FastEngineRoom(engine) == 0)
+            enterOnce(0);
+        PREPARE(1, read, file, text, sizeof(text), 0);
+        last()->flags |= IOSQE_ASYNC;
+    }
+    for (int wait = 0; !FastEngineOverflown(engine); wait++) {
+        ck_assert_int_lt(wait, PATIENCE);
+        enterOnce(0);
+    }
+    for (int count = 0; count < READS; count++)
+        expect(1, 8, 0);
+    ck_assert(!FastEngineOverflown(engine));
+    closeEngine();
+    close(file);
+    engine = first;
+}
+
 CASE(soft, acceptsFromABlockingListener)
 {
     struct sockaddr_storage address;
@@ -756,6 +796,24 @@ static int countRound(void)
 }
 
 /* Without memory it ends with ENOMEM, or stays in the array: nothing is lost or crashes. */
+/* Whoever waits without a limit would wait for what can't be submitted. */
+CASE(soft, doesNotWaitForWhatIsNotSubmitted)
+{
+    struct FastEngine* first = engine;
+    engine = openEngine(ENTRIES);
+    PREPARE(1, poll_add, pair[0], POLLIN);
+    failCall(&allocations, 1);
+    counting = true;
+    ck_assert_int_eq(engine->functions->enter(engine, -1, NULL), -ENOMEM);
+    counting = false;
+    failNoCall(&allocations);
+    PREPARE(2, cancel64, 1, 0);
+    int sum = take().result;
+    ck_assert_int_eq(sum + take().result, -ECANCELED);
+    closeEngine();
+    engine = first;
+}
+
 CASE_ROUNDS(soft, livesWithoutMemory, 12)
 {
     failCall(&allocations, round + 1);
