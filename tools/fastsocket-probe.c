@@ -92,7 +92,7 @@ static const struct Feature features[] = {
     {FASTRING_FEATURE_RECEIVE_BUNDLE, "RECEIVE_BUNDLE", "6.10",
      "one completion for several buffers", "one completion for each buffer"},
     {FASTRING_FEATURE_ACCEPT_AT_ONCE, "ACCEPT_AT_ONCE", "6.10",
-     "a connection is accepted by one system call", "a poll before and after each accept"},
+     "a listener of TCP accepts by one system call", "a poll before and after each accept"},
     {FASTRING_FEATURE_MINIMUM_WAIT, "MINIMUM_WAIT", "6.12",
      "a wait may go on for more completions", "FASTRING_OPTION_MINIMUM_WAIT is refused"},
     {FASTRING_FEATURE_NO_IOWAIT, "NO_IOWAIT", "6.15",

@@ -13,6 +13,16 @@ enum
     ACCEPT_ROUNDS = 32, /* of one operation in a pass */
 };
 
+/* Says whether there is another, to who has asked for what doesn't wait. */
+static enum FastSoftOutcome finishOne(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                      int result)
+{
+    struct FastSystem* system = soft->system;
+    bool another = operation->priority & FAST_URING_ACCEPT_DONTWAIT &&
+                   system->functions->hasInput(system, operation->handle);
+    return FastSoftFinish(soft, operation, result, another ? IORING_CQE_F_SOCK_NONEMPTY : 0);
+}
+
 enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     struct FastSystem* system = soft->system;
@@ -29,8 +39,8 @@ enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperat
         }
         if (result < 0)
             return FastSoftFinish(soft, operation, result, 0);
-        if (!many) /* nobody knows whether there is another: who wants one asks */
-            return FastSoftFinish(soft, operation, result, IORING_CQE_F_SOCK_NONEMPTY);
+        if (!many)
+            return finishOne(soft, operation, result);
         FastSoftPost(soft, operation->owner, result, IORING_CQE_F_MORE);
     }
     return FAST_SOFT_MORE;

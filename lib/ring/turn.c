@@ -131,11 +131,29 @@ static bool spin(struct FastRing* ring, int64_t timeout, int* result)
     return false;
 }
 
+/* The engine says so when an enter would find something. */
+static bool isTold(const struct FastRing* ring)
+{
+    const uint64_t tells = FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN;
+    return ring->engine->features & tells;
+}
+
 /* An enter would certainly find nothing. */
 static bool isQuiet(const struct FastRing* ring)
 {
-    const uint64_t tells = FASTRING_FEATURE_DEFER_TASKRUN | FASTRING_FEATURE_COOP_TASKRUN;
-    return ring->engine->features & tells && !FastEngineHasWork(ring->engine);
+    return isTold(ring) && !FastEngineHasWork(ring->engine);
+}
+
+/* When there is nothing to do. Where only an enter tells that, it is made first: a busy ring would
+ * look at blocks that it is about to need. */
+static void lookAtSpares(struct FastRing* ring)
+{
+    if (!FastRingHasSpares(ring) || FastRingHasWork(ring) || !FastRingSparesAreDue(ring))
+        return;
+    if (!isTold(ring))
+        (void)FastRingEnterNow(ring);
+    if (!FastRingHasWork(ring))
+        FastRingLookAtSpares(ring);
 }
 
 /* There is something to do already, and the kernel has nothing that can't wait. With a mask a
@@ -151,8 +169,7 @@ static bool hasEnough(const struct FastRing* ring, const sigset_t* mask)
 /* Submits and waits. Returns 0, -EINTR, or the errno of a dead engine. */
 static int submitAndWait(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
-    if (FastRingHasSpares(ring) && !FastRingHasWork(ring) && FastRingSparesAreDue(ring))
-        FastRingLookAtSpares(ring);
+    lookAtSpares(ring);
     int64_t timeout = sleepTime(ring, interval);
     if (timeout == 0 && FastEngineReserved(ring->engine) == 0 && hasEnough(ring, mask))
         return 0;

@@ -4,16 +4,15 @@
  * Good path: a poll waits for connections. When it says that there are some, they are accepted and
  * handed to the user one by one, each by an enter of its own that does not wait: whoever releases
  * the listener in its function leaves the others in the backlog, for whoever shares the socket. An
- * armed multishot accept would have taken them all by then. An accept tells whether there is
- * another connection; where it can't (FASTRING_FEATURE_ACCEPT_AT_ONCE), poll(2) is asked first.
+ * armed multishot accept would have taken them all by then. An accept of TCP tells whether there
+ * is another connection; of others, and without FASTRING_FEATURE_ACCEPT_AT_ONCE, poll(2) does.
  *
  * Failures of a single connection (whatever accept(2) calls a network error) are passed over.
  * Shortage of descriptors or memory is reported once; the listener backs off for 100 ms and tries
  * again, silently until a connection has come, since a peer waits in the backlog meanwhile and
  * would keep us spinning. So does a long row of passed over failures, after a look whether the
- * socket still listens. An error of the listener itself is reported, and is the end. A connection
- * that somebody else has taken between poll and accept leaves nothing to be done; or an accept in
- * flight, which is canceled.
+ * socket still listens. An error of the listener itself is reported, and is the end. What
+ * somebody else has taken meanwhile leaves nothing, or an accept in flight, which is canceled.
  *
  * Release cancels what is in flight and closes the listening socket before it returns. The end of
  * the ring leaves a defunct listener.
@@ -60,7 +59,8 @@ struct FastListener
     int flags;
     unsigned references;
     unsigned failures; /* in a row */
-    bool atOnce;       /* an accept does not wait, and tells whether there is more */
+    bool atOnce;       /* an accept does not wait */
+    bool ended;        /* the socket listens no more, though it may have connections yet */
     bool shortage;     /* was reported, and no connection has come since */
     bool failed;       /* for good */
     bool released;
@@ -200,10 +200,12 @@ static void fail(struct FastListener* listener, int error)
     listener->function(listener, -error, listener->closure);
 }
 
-/* result: a connection, or a negative errno. */
+/* result: a connection, or a negative errno, of which accept may not know that it is final. */
 static void deliver(struct FastListener* listener, int result)
 {
     bool stopped = listener->released || listener->ending;
+    if (listener->ended && (result == -EAGAIN || result == -ECANCELED))
+        result = -EINVAL;
     if (result < 0) {
         if (!stopped)
             fail(listener, -result);
@@ -271,7 +273,7 @@ static bool acceptNow(struct FastListener* listener, struct io_uring_cqe* comple
             return false;
     }
     dropListener(listener);
-    return completion->res != -EAGAIN;
+    return completion->res != -EAGAIN && completion->res != -ECANCELED;
 }
 
 /* ---- waiting for connections ---- */
@@ -298,34 +300,31 @@ static const struct FastArmedFunctions pollFunctions = {
     .drop = dropOwner,
 };
 
-/* last: the accept before. */
-static bool mayHaveConnection(const struct FastListener* listener, const struct io_uring_cqe* last)
+/* last: the accept before, which tells if it is of TCP. NULL: there was none, but a poll. */
+static bool hasConnection(const struct FastListener* listener, const struct io_uring_cqe* last)
 {
     struct pollfd state = {.fd = listener->handle, .events = POLLIN};
-    if (listener->atOnce)
-        return last->flags & IORING_CQE_F_SOCK_NONEMPTY;
+    if (listener->atOnce && (last == NULL || listener->tcp))
+        return last == NULL || last->flags & IORING_CQE_F_SOCK_NONEMPTY;
     return poll(&state, 1, 0) > 0;
 }
 
-/* Nothing is taken from the backlog that is not handed over before anybody can release the
- * listener. */
+/* What is taken from the backlog is handed over before anybody can release the listener. */
 static void acceptWaiting(struct FastListener* listener)
 {
-    struct io_uring_cqe last = {.flags = IORING_CQE_F_SOCK_NONEMPTY}; /* so says the poll */
-    for (int count = 0; count < LISTENER_BATCH && mayHaveConnection(listener, &last); count++) {
-        if (!acceptNow(listener, &last))
+    struct io_uring_cqe accepted;
+    const struct io_uring_cqe* last = NULL;
+    for (int count = 0; count < LISTENER_BATCH && hasConnection(listener, last); count++) {
+        if (acceptNow(listener, &accepted))
+            deliver(listener, accepted.res);
+        else if (listener->ended && FastArmedIsIdle(&listener->accept.armed))
+            deliver(listener, -EAGAIN);
+        else
             return;
-        deliver(listener, last.res);
         if (!wantsPoll(listener))
             return; /* released, or it backs off */
+        last = &accepted;
     }
-}
-
-/* AF_UNIX tells its end to an accept that waits, and to no other. */
-static bool canAcceptAtOnce(const struct FastListener* listener, int events)
-{
-    return FastRingEngine(listener->ring)->features & FASTRING_FEATURE_ACCEPT_AT_ONCE &&
-           !(events & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
@@ -340,7 +339,9 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     if (completion->res < 0)
         deliver(listener, completion->res);
     else if (isWanted(listener)) {
-        listener->atOnce = canAcceptAtOnce(listener, completion->res);
+        uint64_t features = FastRingEngine(listener->ring)->features;
+        listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
+        listener->atOnce = features & FASTRING_FEATURE_ACCEPT_AT_ONCE;
         acceptWaiting(listener);
     }
     reconcile(listener);

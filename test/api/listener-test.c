@@ -302,6 +302,38 @@ CASE(listener, shutDownIsFinalOfLocalSockets)
     expectShutDownIsFinal(listenAt(AF_UNIX, SOCK_SEQPACKET), SHUT_RD);
 }
 
+CASE(listener, shutDownIsFinalOfWhatDoesNotWait)
+{
+    static const int families[] = {AF_INET, AF_UNIX};
+    for (int index = 0; index < 2; index++) {
+        int handle = listenAt(families[index], SOCK_STREAM);
+        ck_assert_int_eq(fcntl(handle, F_SETFL, O_NONBLOCK), 0);
+        expectShutDownIsFinal(handle, SHUT_RD);
+    }
+}
+
+/* Not one a turn: some systems' accept tells of TCP's backlog alone. */
+CASE(listener, acceptsManyInATurn)
+{
+    static const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
+    int clients[50];
+
+    for (int kind = 0; kind < 2; kind++) {
+        accepted = 0;
+        int handle = listenAt(kinds[kind] == KIND_TCP ? AF_INET : AF_UNIX, SOCK_STREAM);
+        for (int index = 0; index < 50; index++)
+            clients[index] = dial(SOCK_STREAM);
+        openListener(handle, 0, takeAndClose);
+        uint64_t first = currentTurn();
+        waitCount(scene.ring, &accepted, 50);
+        ck_assert_uint_le(currentTurn() - first, 10);
+        for (int index = 0; index < 50; index++)
+            close(clients[index]);
+        ReleaseFastListener(listener);
+        runIdle(scene.ring);
+    }
+}
+
 /* Of two that share a socket both hear of each connection, and one gets it: the other does not take
  * that for a failure of its own, after a row of which it would rest for a while. */
 CASE(listener, doesNotRestWhereOthersAreFaster)
