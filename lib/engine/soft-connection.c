@@ -28,7 +28,7 @@ enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperat
     struct FastSystem* system = soft->system;
     bool many = operation->priority & IORING_ACCEPT_MULTISHOT;
     if (operation->extra != 0)
-        return FastSoftFinish(soft, operation, -ENXIO, 0); /* a place in a table that there is not */
+        return FastSoftFinish(soft, operation, -ENXIO, 0); /* a table's place: there is none */
     for (int round = 0; round < ACCEPT_ROUNDS && FastSoftRoom(soft) > 1; round++) {
         int result = system->functions->accept(
             system, operation->handle, (struct sockaddr*)(uintptr_t)operation->address,
@@ -71,7 +71,7 @@ enum FastSoftOutcome FastSoftShutdown(struct FastSoft* soft, struct FastSoftOper
 enum FastSoftOutcome FastSoftClose(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     if (operation->extra != 0)
-        return FastSoftFinish(soft, operation, -ENXIO, 0); /* a place in a table that there is not */
+        return FastSoftFinish(soft, operation, -ENXIO, 0); /* a table's place: there is none */
     FastSoftForget(soft, operation->handle);
     int result = soft->system->functions->close(soft->system, operation->handle);
     return FastSoftFinish(soft, operation, result, 0);
