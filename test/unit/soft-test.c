@@ -14,7 +14,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -26,7 +25,6 @@ enum
     LENGTH = 64,
     PATIENCE = 1000, /* waits; bounds a hang only */
     WAIT_NS = 20 * 1000 * 1000,
-    READS = 600, /* more than there is room for */
 };
 
 static struct FastEngine* engine;
@@ -487,34 +485,6 @@ CASE(soft, refusesPlacesOfATable)
     ck_assert_int_ge(fcntl(0, F_GETFD), 0);
     PREPARE(2, accept_direct, pair[0], NULL, NULL, 0, 0);
     expect(2, -ENXIO, 0);
-}
-
-/* Threads tell once that they are done. Where their results have no room then, a wait without a
- * limit looks for them all the same. */
-CASE(soft, takesAllThatThreadsHaveDone)
-{
-    static char text[8 * READS];
-    int ends[2];
-    int left = 1;
-
-    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-    for (int count = 0; count < READS; count++) {
-        while (FastEngineRoom(engine) == 0)
-            enterOnce(0);
-        PREPARE(1, read, ends[0], text, 8, UINT64_MAX);
-        last()->flags |= IOSQE_ASYNC;
-    }
-    enterOnce(0);
-    ck_assert_int_eq(write(ends[1], text, sizeof(text)), sizeof(text));
-    while (left > 0)
-        ck_assert_int_eq(ioctl(ends[0], FIONREAD, &left), 0);
-    for (int taken = 0; taken < READS; taken++) {
-        while (FastEnginePeek(engine) == NULL)
-            enterOnce(-1);
-        expect(1, 8, 0);
-    }
-    close(ends[0]);
-    close(ends[1]);
 }
 
 CASE(soft, acceptsFromABlockingListener)
