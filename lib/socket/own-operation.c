@@ -181,12 +181,26 @@ static int appendMessage(struct FastSocket* socket, struct FastRingDescriptor* d
     return 0;
 }
 
+/* Few bytes, without flags, are copied wherever they may be sent: as TransmitFastSocketBuffer has
+ * it, if nothing refuses them. */
+static bool copyBytes(struct FastSocket* socket, const struct io_uring_sqe* entry)
+{
+    return entry->len < FAST_OUTBOUND_MIN_GATHER && entry->opcode != IORING_OP_SEND_ZC &&
+           !(entryFlags(entry) & ~MSG_NOSIGNAL) && isBytes(socket, entry) &&
+           FastTransmitBytes(socket, (const void*)(uintptr_t)entry->addr, entry->len);
+}
+
 static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor* descriptor,
                             struct FastBuffer* buffer)
 {
     const struct FastParts nothing = {.size = 0};
     const struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
     int result = checkEntry(socket, entry, buffer != NULL);
+    if (result == 0 && buffer != NULL && copyBytes(socket, entry)) {
+        FastPoolRelease(FastSocketInboundPool(socket), buffer);
+        FastDescriptorDiscard(descriptor);
+        return 0;
+    }
     if (result == 0)
         result = FastTransmitCheck(socket, &nothing, 0);
     if (result == 0)

@@ -172,6 +172,14 @@ __attribute__((noinline)) static int transmitAny(struct FastSocket* socket,
     return 0;
 }
 
+bool FastTransmitBytes(struct FastSocket* socket, const void* data, size_t size)
+{
+    void* place = isReady(socket) ? placeFor(socket, size) : NULL;
+    if (place != NULL)
+        memcpy(place, data, size);
+    return place != NULL;
+}
+
 /* MSG_NOSIGNAL means nothing, so that nothing but bytes need be kept for the long way. */
 int TransmitFastSocketData(struct FastSocket* socket, struct sockaddr* address, socklen_t length,
                            const void* data, size_t size, int flags)

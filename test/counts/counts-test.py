@@ -42,6 +42,7 @@ OTHER_COMPILER = 1.3
 WORKS = {
     'echo-copied': (64, 10),
     'echo-handed': (64, 10),
+    'echo-operation': (64, 10),
     'echo-16k': (16, 10),
     'udp': (1, 20),
     'push': (16, 3),
@@ -188,7 +189,7 @@ def measures():
     """{name: function that measures it}, the names of the bounds."""
     result = {
         **{f'instructions/{name}': functools.partial(instructionsOf, name, *WORKS[name])
-           for name in ('echo-copied', 'echo-handed', 'udp', 'push')},
+           for name in ('echo-copied', 'echo-handed', 'echo-operation', 'udp', 'push')},
         'instructions/turn': lambda: instructionsOf('echo-copied', 1, 50),
         'instructions/make': lambda: instructionsOfSockets(MANY_RELEASED)[0],
         'instructions/release': lambda: instructionsOfSockets(MANY_RELEASED)[1],

@@ -81,6 +81,25 @@ static void echoHanded(struct FastSocket* socket, int event, int parameter)
     }
 }
 
+/* Each message by an operation of its own. */
+static void echoByOperation(struct FastSocket* socket, int event, int parameter)
+{
+    if (event != POLLIN) {
+        handleSent(socket, event, parameter);
+        return;
+    }
+    struct FastBuffer* buffer;
+    while ((buffer = ReceiveFastSocketBuffer(socket)) != NULL) {
+        struct FastRingDescriptor* operation = AllocateFastRingDescriptor(world.ring, NULL, NULL);
+        NEED(operation != NULL);
+        io_uring_prep_send(GetFastRingDescriptorSubmission(operation), GetFastSocketHandle(socket),
+                           GetFastBufferData(buffer), GetFastBufferLength(buffer), MSG_NOSIGNAL);
+        NEED(TransmitFastSocketDescriptor(socket, operation, buffer) == 0);
+        noteTransmit(connectionOf(socket));
+        world.messages++;
+    }
+}
+
 /* An answer to each small request, whose size is the work's. */
 static size_t answer;
 
@@ -284,6 +303,7 @@ struct Work
 static const struct Work works[] = {
     {"echo-copied", connectAll, echoCopied, echoSmall, 0},
     {"echo-handed", connectAll, echoHanded, echoSmall, 0},
+    {"echo-operation", connectAll, echoByOperation, echoSmall, 0},
     {"echo-16k", connectAll, echoCopied, echoMiddle, 0},
     {"udp", connectDatagrams, echoDatagrams, datagramRound, 0},
     {"push", connectAll, handleSent, pushSmall, 0},
