@@ -59,7 +59,6 @@ struct FastListener
     int flags;
     unsigned references;
     unsigned failures; /* in a row */
-    bool atOnce;       /* an accept does not wait */
     bool ended;        /* the socket listens no more, though it may have connections yet */
     bool shortage;     /* was reported, and no connection has come since */
     bool failed;       /* for good */
@@ -225,6 +224,12 @@ static void deliver(struct FastListener* listener, int result)
 
 /* ---- accepting one connection, at once ---- */
 
+/* Whether an accept can be told not to wait, and tells whether there is another connection. */
+static bool isAtOnce(const struct FastListener* listener)
+{
+    return FastRingEngine(listener->ring)->features & FASTRING_FEATURE_ACCEPT_AT_ONCE;
+}
+
 static bool prepareAccept(struct FastArmed* accept)
 {
     const struct FastListener* listener = ownerOf(accept);
@@ -232,7 +237,7 @@ static bool prepareAccept(struct FastArmed* accept)
     if (entry == NULL)
         return false;
     io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
-    if (listener->atOnce)
+    if (isAtOnce(listener))
         entry->ioprio |= FAST_URING_ACCEPT_DONTWAIT;
     return true;
 }
@@ -249,7 +254,6 @@ static void onAccept(struct FastOperation* operation, const struct io_uring_cqe*
 {
     struct FastListener* listener =
         FAST_CONTAINER(operation, struct FastListener, accept.armed.operation);
-
     if (FastArmedTakeCancel(&listener->accept.armed, &acceptFunctions, completion))
         return;
     listener->references++;
@@ -304,7 +308,7 @@ static const struct FastArmedFunctions pollFunctions = {
 static bool hasConnection(const struct FastListener* listener, const struct io_uring_cqe* last)
 {
     struct pollfd state = {.fd = listener->handle, .events = POLLIN};
-    if (listener->atOnce && (last == NULL || listener->tcp))
+    if (isAtOnce(listener) && (last == NULL || listener->tcp))
         return last == NULL || last->flags & IORING_CQE_F_SOCK_NONEMPTY;
     return poll(&state, 1, 0) > 0;
 }
@@ -331,7 +335,6 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
 {
     struct FastListener* listener =
         FAST_CONTAINER(operation, struct FastListener, poll.armed.operation);
-
     if (FastArmedTakeCancel(&listener->poll.armed, &pollFunctions, completion))
         return;
     listener->references++;
@@ -339,9 +342,7 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
     if (completion->res < 0)
         deliver(listener, completion->res);
     else if (isWanted(listener)) {
-        uint64_t features = FastRingEngine(listener->ring)->features;
         listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
-        listener->atOnce = features & FASTRING_FEATURE_ACCEPT_AT_ONCE;
         acceptWaiting(listener);
     }
     reconcile(listener);
@@ -390,7 +391,6 @@ static int checkArguments(struct FastRing* ring, int handle, int flags,
                           HandleFastListenerEvent function)
 {
     int result = FastRingCheckCreate(ring);
-
     if (result < 0)
         return result;
     if (function == NULL || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
