@@ -6,6 +6,8 @@ import pathlib
 import platform
 import subprocess
 
+import contest
+
 
 def commit():
     """Of the checkout that this file is in; empty where there is none."""
@@ -35,21 +37,31 @@ def processor():
     return f"{model} ({numbers})" if numbers else model
 
 
+def turns():
+    """How load and server share a processor in the rows on one core."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    contest.takeTurns()
+    taken = os.sched_getscheduler(0)
+    os.sched_setscheduler(0, policy, parameters)
+    return 'SCHED_FIFO' if taken == os.SCHED_FIFO else 'SCHED_BATCH'
+
+
 def now(rounds, seconds):
     return {
         'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
         'commit': commit(), 'kernel': platform.release(), 'processor': processor(),
-        'processors': len(os.sched_getaffinity(0)), 'rounds': rounds, 'seconds': seconds,
+        'processors': len(os.sched_getaffinity(0)), 'turns': turns(), 'rounds': rounds,
+        'seconds': seconds,
     }
 
 
 def lines(results):
-    """(what the run was, where); results may be of before commits were written down."""
+    """(what the run was, where); results may be of before commits and turns were written down."""
     rounds = results['rounds']
     return (f"{results['date']} · commit {results.get('commit') or 'unknown'} · "
             f"{rounds} {'round' if rounds == 1 else 'rounds'} of {results['seconds']:g} s",
             f"Linux {results['kernel']} · {results['processor']}, {results['processors']} "
-            "processors, loopback")
+            f"processors, loopback{', one core: ' + results['turns'] if 'turns' in results else ''}")
 
 
 def inWords(results):

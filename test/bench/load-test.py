@@ -62,7 +62,7 @@ LOADS = [
 # server and mode: the other ways it has
 VARIANTS = {
     ('fastsocket', 'echo'): ['buffer', 'descriptor'], ('fastsocket', 'udp'): ['buffer'],
-    ('raw', 'echo'): ['gather', 'bundle', 'gather-bundle'], ('raw', 'push'): ['linked'],
+    ('raw', 'echo'): ['gather', 'bundle', 'gather-bundle'], ('raw', 'push'): ['linked', 'tried'],
     ('raw', 'discard'): ['bundle'], ('raw', 'udp'): ['joined'],
     ('epoll', 'push'): ['each'], ('epoll', 'udp'): ['batch'],
     ('uv', 'echo'): ['queue'], ('uv', 'push'): ['queue'],

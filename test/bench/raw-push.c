@@ -1,13 +1,15 @@
 /*
  * A push by hand-written io_uring. Usual: a burst is written together and leaves by one send.
- * Linked: each message has a place and a send of its own, one linked to the other, and only its
- * header is written; for messages that are too long to copy.
+ * Tried: the same, by send(2), as long as the connection takes it; only what it has no room for is
+ * left to the ring. Linked: each message has a place and a send of its own, one linked to the
+ * other, and only its header is written; for messages that are too long to copy.
  */
 #include "raw.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum
 {
@@ -19,7 +21,7 @@ struct RawPush
     struct Operation send;
     struct Push push;
     int handle;
-    bool linked;
+    enum RawPushWay way;
     uint32_t sending; /* sends in flight */
     size_t room;
     uint8_t* data; /* of a burst */
@@ -35,7 +37,7 @@ static void makeRoom(struct RawPush* push)
         push->room = room;
         push->filledSize = 0;
     }
-    if (!push->linked || (push->filledSize == push->push.size))
+    if ((push->way != RAW_PUSH_LINKED) || (push->filledSize == push->push.size))
         return;
     for (uint32_t i = 0; i < push->push.burst; i++)
         fillFixedMessage(push->data + ((size_t)i * push->push.size), push->push.size);
@@ -66,12 +68,29 @@ static void sendLinked(struct RawPush* push)
     push->push.left -= count;
 }
 
+static void sendTried(struct RawPush* push)
+{
+    while (push->push.left > 0) {
+        size_t length = nextBurst(&push->push, push->data);
+        ssize_t sent = send(push->handle, push->data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if ((sent < 0) && (errno != EAGAIN))
+            push->push.left = 0;
+        else if ((size_t)sent != length) {
+            size_t done = (sent < 0) ? 0 : (size_t)sent;
+            sendPart(push, push->data + done, length - done, false);
+            return;
+        }
+    }
+}
+
 static void sendBurst(struct RawPush* push)
 {
     if (push->push.left == 0)
         return;
-    if (push->linked)
+    if (push->way == RAW_PUSH_LINKED)
         sendLinked(push);
+    else if (push->way == RAW_PUSH_TRIED)
+        sendTried(push);
     else
         sendPart(push, push->data, nextBurst(&push->push, push->data), false);
 }
@@ -97,18 +116,18 @@ static void completePart(void* owner, const struct io_uring_cqe* completion)
     sendBurst(push);
 }
 
-struct RawPush* createRawPush(int handle, bool linked)
+struct RawPush* createRawPush(int handle, enum RawPushWay way)
 {
     struct RawPush* push = allocateOrDie(sizeof *push);
 
-    *push = (struct RawPush){.send = {completePart, push}, .handle = handle, .linked = linked};
+    *push = (struct RawPush){.send = {completePart, push}, .handle = handle, .way = way};
     return push;
 }
 
 void takeRawRequest(struct RawPush* push, const void* data, size_t length)
 {
     beginPush(&push->push, data, length);
-    if (push->linked && (push->push.burst > LINKED_MOST))
+    if ((push->way == RAW_PUSH_LINKED) && (push->push.burst > LINKED_MOST))
         die("a burst that is too long to link", E2BIG);
     makeRoom(push);
     sendBurst(push);

@@ -55,7 +55,7 @@ static const struct ServerOptions* given;
 static enum ServerMode mode;
 static bool gathers;
 static bool bundle;
-static bool linked;
+static enum RawPushWay pushWay;
 static struct Output* spare;
 static struct Connection* marked;
 
@@ -247,7 +247,7 @@ static void takeInput(struct Connection* connection, unsigned buffer, size_t len
         mark(connection);
     } else if (mode == SERVER_PUSH) {
         if (connection->push == NULL)
-            connection->push = createRawPush(connection->handle, linked);
+            connection->push = createRawPush(connection->handle, pushWay);
         takeRawRequest(connection->push, bufferData(buffer), length);
     } else {
         noteReceived(connection->receipt, bufferData(buffer), length);
@@ -326,7 +326,10 @@ void serveStreams(int listener, const struct ServerOptions* options)
     receiveLength = options->length;
     gathers = isVariant(options, "gather") || isVariant(options, "gather-bundle");
     bundle = isVariant(options, "bundle") || isVariant(options, "gather-bundle");
-    linked = isVariant(options, "linked");
+    if (isVariant(options, "linked"))
+        pushWay = RAW_PUSH_LINKED;
+    else if (isVariant(options, "tried"))
+        pushWay = RAW_PUSH_TRIED;
     io_uring_prep_multishot_accept(entry, listener, NULL, NULL, SOCK_CLOEXEC);
     io_uring_sqe_set_data(entry, &accepting);
     runRing(endTurn);

@@ -64,9 +64,17 @@ void waitForBuffers(struct Operation* operation);
 void serveStreams(int listener, const struct ServerOptions* options);
 void serveDatagrams(int handle, const struct ServerOptions* options);
 
+/* How a burst leaves: see raw-push.c. */
+enum RawPushWay
+{
+    RAW_PUSH_USUAL,
+    RAW_PUSH_TRIED,
+    RAW_PUSH_LINKED
+};
+
 /* One push after the other on one connection. */
 struct RawPush;
-struct RawPush* createRawPush(int handle, bool linked);
+struct RawPush* createRawPush(int handle, enum RawPushWay way);
 void takeRawRequest(struct RawPush* push, const void* data, size_t length);
 void releaseRawPush(struct RawPush* push);
 

@@ -72,8 +72,10 @@ PING = Row('ping-pong', 'TCP ping-pong, 64 B, time of a round trip', [
            target={'fastsocket': 1.00})
 
 
-# The noise: the base beside itself.
-SMALL[0].contenders.append(Contender('raw again', server('raw', 'echo')))
+SMALL[0].contenders += [
+    Contender('fastsocket operation', server('fastsocket', 'echo', '-x descriptor')),
+    Contender('raw again', server('raw', 'echo')),  # the noise: the base beside itself
+]
 
 # ---- push ----
 
@@ -81,6 +83,7 @@ def push(name, title, arguments, base, target, short=True):
     each = '-x each'
     return Row(f'push-{name}', f'push, {title}', [
         Contender('raw', server('raw', 'push')),
+        Contender('raw tried', server('raw', 'push', '-x tried')),
         Contender('raw linked', server('raw', 'push', '-x linked')),
         Contender('epoll', server('epoll', 'push')),
         Contender('epoll each', server('epoll', 'push', each)),
