@@ -227,6 +227,8 @@ CASE(shortBuffer, needsNoPool)
     peer = pair[1];
     self = CreateFastSocket(ring, provider, inbound, NULL, pair[0], NULL, 0, 0, 0, onEvent, NULL);
     ck_assert_ptr_nonnull(self);
+    run();
+    keepOutbound();
     for (int number = 0; number < 2; number++) {
         struct FastBuffer* buffer = makeBuffer(outbound, SMALL);
         ck_assert_int_eq(TransmitFastSocketBuffer(self, NULL, 0, buffer, 0, SMALL, 0), 0);

@@ -198,6 +198,25 @@ CASE(shortOperation, keepsTheLimitOfMessages)
     expectSend(2, IORING_OP_SEND, 2 * SMALL, SMALL);
 }
 
+/* Without a pool for sending, what is copied lies in the other one. */
+CASE(shortOperation, needsNoPool)
+{
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    peer = pair[1];
+    self = CreateFastSocket(ring, provider, inbound, NULL, pair[0], NULL, 0, 0, 0, onEvent, NULL);
+    ck_assert_ptr_nonnull(self);
+    run();
+    keepOutbound();
+    for (int number = 0; number < 2; number++) {
+        ck_assert_int_eq(operate(outbound, SMALL, 0), 0);
+        queued += SMALL;
+    }
+    ck_assert_uint_eq(FastPoolBuffers(outbound), 0);
+    run();
+    expectSend(1, IORING_OP_SEND, 0, 2 * SMALL);
+}
+
 /* Who holds the buffer still has it, with its bytes. */
 CASE(shortOperation, leavesAHeldOneAlone)
 {
