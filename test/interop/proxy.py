@@ -3,6 +3,8 @@
 proxy between socat and ncat, with 200 MB through it, fast and slow readers, and every kind of end.
 
 usage: proxy.py PROGRAM ECHO-SERVER
+
+INTEROP_SIZE in the environment: so many bytes instead.
 """
 
 import contextlib
@@ -21,13 +23,13 @@ from harness import (HOST, LIMIT, MEBIBYTE, Program, Talk, Worker, case, connect
                      waitFor)
 
 program, echoServer = sys.argv[1:3]
-SIZE = 200 * 1000 * 1000
+SIZE = int(os.environ.get('INTEROP_SIZE', 200 * 1000 * 1000))
 data = b''.join(randomBlocks(3 * MEBIBYTE + 4321))
 
 
 @functools.lru_cache
 def largeFile():
-    """A file of 200 MB without a repetition, and its sha256."""
+    """A file of so many bytes without a repetition, and its sha256."""
     file = tempfile.NamedTemporaryFile()
     digest = hashlib.sha256()
     for block in randomBlocks(SIZE):
@@ -173,7 +175,7 @@ def slowHasher():
 
 
 def stall(proxy, sender, receiver):
-    """200 MB; the receiver reads nothing until the sender is stuck, then slowly."""
+    """All of it; the receiver reads nothing until the sender is stuck, then slowly."""
     blocks = randomBlocks(SIZE)
     digest = hashlib.sha256()
 
