@@ -146,11 +146,17 @@ int PauseFastSocket(struct FastSocket* socket)
     return 0;
 }
 
+/* Where nothing was held back there is nothing to tell, and a dispatch would cost a turn: programs
+ * resume whenever their output has left. */
 int ResumeFastSocket(struct FastSocket* socket)
 {
     int result = FastSocketCheck(socket);
     if (result < 0)
         return result;
+    bool holds = socket->inbound.stops & (FAST_STOP_PAUSED | FAST_STOP_RECORD) ||
+                 socket->inbound.record != 0;
+    if (!holds && socket->inbound.queue.first == NULL)
+        return 0;
     socket->inbound.stops &= (uint16_t) ~(FAST_STOP_PAUSED | FAST_STOP_RECORD);
     socket->inbound.record = 0; /* read meanwhile, or met again */
     socket->notifyDue &= (uint8_t)~FAST_NOTIFY_INPUT;

@@ -3,16 +3,14 @@
 Draws the results of run.py: bars of the library's ratio to libuv and to raw io_uring for each row,
 with their 95 % intervals; or of a sweep the curves of what a second of the server's processor time
 does, over the length of a provider's buffers, one for each number of them.
-
-usage: picture.py RESULTS.json OUT.svg
 """
 
+import argparse
 import html
 import json
 import math
 import pathlib
 import re
-import sys
 
 import circumstances
 import spread
@@ -212,8 +210,12 @@ def drawCurves(results, path):
 
 
 def main():
-    results = json.loads(pathlib.Path(sys.argv[1]).read_text())
-    (drawCurves if 'sweep' in results else drawBars)(results, sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('results', help='of a run (--out), or of a sweep')
+    parser.add_argument('picture', help='the file that is written, SVG')
+    arguments = parser.parse_args()
+    results = json.loads(pathlib.Path(arguments.results).read_text())
+    (drawCurves if 'sweep' in results else drawBars)(results, arguments.picture)
 
 
 main()

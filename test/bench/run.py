@@ -140,8 +140,11 @@ def main():
     arguments = readArguments()
     rows = chosen(allRows(), arguments)
     if arguments.list:
-        print('\n'.join(f'{row.name:16}{row.title}' for row in rows))
+        width = max(len(row.name) for row in rows) + 2
+        print('\n'.join(f'{row.name:{width}}{row.title}' for row in rows))
         return 0
+    if not pathlib.Path(arguments.bin).is_dir():
+        sys.exit(f"{arguments.bin}: no such folder; build first (ninja -C build), or say --bin")
     comeFirst()
     results = {**circumstances.now(arguments.rounds, arguments.seconds), 'rows': []}
     if arguments.sweep:

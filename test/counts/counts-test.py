@@ -260,6 +260,8 @@ def remeasured():
 
 
 def check(name, measure, rows, factor):
+    if '/epoll-' not in name:
+        tap.needRing()
     bound, _, comment = rows[name]
     value = measure()
     if name.startswith('instructions/'):
@@ -278,7 +280,6 @@ def checkTable(rows, names):
 
 def main():
     os.environ.pop('MALLOC_PERTURB_', None)  # of meson's, which touches memory ahead of its use
-    tap.needRingForAll()  # the bounds are of io_uring
     if sanitize != 'none':
         print("1..0 # SKIP a sanitizer is built in, and does more than the library")
         sys.exit(0)

@@ -221,6 +221,19 @@ static uint64_t buffersInUse(void)
     return statistics.buffers;
 }
 
+/* A resume where nothing was held back leaves nothing to do: it would be a turn of its own. */
+CASE(shortReceive, resumesWhatIsNotPausedForNothing)
+{
+    openReceiving();
+    run();
+    ck_assert_int_eq(ResumeFastSocket(self), 0);
+    ck_assert(!FastRingWorkIsQueued(&self->worker, FAST_RING_DISPATCH));
+    ck_assert_int_eq(PauseFastSocket(self), 0);
+    ck_assert_int_eq(ResumeFastSocket(self), 0);
+    ck_assert(FastRingWorkIsQueued(&self->worker, FAST_RING_DISPATCH));
+    run();
+}
+
 /* A released socket takes what comes, and keeps none of it. */
 CASE(shortReceive, dropsWhatComesAfterTheRelease)
 {

@@ -1,6 +1,6 @@
 """
-The frozen consumer, compiled with the frozen headers and linked with the twin, runs on today's library;
-and it still compiles with today's headers. The consumer that the next release will freeze gets its results, too.
+The frozen consumer, compiled with the frozen headers and linked with the twin, runs on today's library, with each of
+its engines; and it still compiles with today's headers. The consumer that the next release will freeze gets its results, too.
 """
 
 import os
@@ -10,6 +10,8 @@ import place as places
 import stub
 import tap
 from words import Finding, judge, shortened, ADD, SAME, VERSION
+
+ENGINES = ['', 'epoll']  # '': the library's own choice
 
 
 def flags():
@@ -25,17 +27,21 @@ def build(place, release):
     return place.made('consumer', [twin, *release.headers, *release.consumer], make)
 
 
+def on(engine):
+    return f" on {engine}" if engine else ''
+
+
 def sources(release):
     return [path for path in release.consumer if path.suffix == '.c']
 
 
-def run(place, program, library):
-    """Runs a program on a library; its exit status and what it said."""
+def run(place, program, library, engine):
+    """Runs a program on a library; its exit status and what it said. engine: '' is the library's own choice."""
     directory = place.made(place.soname, [library],
                            lambda work: (work / place.soname).write_bytes(library.read_bytes())).parent
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(('LD_', 'FASTSOCKET_'))}
-    environment.update(LD_LIBRARY_PATH=str(directory), LD_BIND_NOW='1')
+    environment.update(LD_LIBRARY_PATH=str(directory), LD_BIND_NOW='1', FASTSOCKET_ENGINE=engine)
     try:
         result = subprocess.run([program], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                 timeout=places.PATIENCE)
@@ -52,11 +58,12 @@ def needPlain(place):
 def oldProgram(place, release):
     needPlain(place)
     # Also where io_uring is refused: then 1.0.0 gave no ring, and its consumer ends with 77; later libraries do.
-    status, text = run(place, build(place, release), place.library)
-    if status != 0:
-        yield Finding('consumer', f"a program linked with {release.version} no longer gets its results (status {status}):\n"
-                      f"                  {shortened(text)}",
-                      "programs that rely on that promise, as the headers of then make it", VERSION)
+    for engine in ENGINES:
+        status, text = run(place, build(place, release), place.library, engine)
+        if status != 0:
+            yield Finding('consumer', f"a program linked with {release.version} no longer gets its results"
+                          f"{on(engine)} (status {status}):\n                  {shortened(text)}",
+                          "programs that rely on that promise, as the headers of then make it", VERSION)
 
 
 def oldSource(place, release):
@@ -79,12 +86,18 @@ def newProgram(place):
         program = place.made('consumer', [place.library, *sorted(place.include.glob('Ring/*.h')), *files], make)
     except AssertionError as error:
         status, text = None, str(error)
-    else:
-        status, text = run(place, program, place.library)
-    if status != 0:
-        yield Finding('consumer', f"abi/consumer/ doesn't get the results that it asks for (status {status}):\n"
-                      f"                  {shortened(text)}",
-                      "the release that freezes it holds no later one to its promises", SAME)
+        yield unmet(status, text, '')
+        return
+    for engine in ENGINES:
+        status, text = run(place, program, place.library, engine)
+        if status != 0:
+            yield unmet(status, text, engine)
+
+
+def unmet(status, text, engine):
+    return Finding('consumer', f"abi/consumer/ doesn't get the results that it asks for{on(engine)} (status {status}):\n"
+                   f"                  {shortened(text)}",
+                   "the release that freezes it holds no later one to its promises", SAME)
 
 
 def cases(place):
