@@ -53,6 +53,7 @@ static void clearLink(struct Link* link)
             letGo(end, false);
         left |= !end->gone || (end->handle >= 0);
     }
+    link->touched = true;
     if (left)
         synchronize();
     for (int side = 0; side < 2; side++)
@@ -179,7 +180,7 @@ static void stepTransmit(struct End* end, struct Chance* chance)
         for (; times > 0; times--) {
             if (size > 0 || hasMessages(end->link))
                 addQueued(end, size);
-            (void)pumpPlain(end);
+            (void)pumpPlain(end, false);
         }
     }
 }
@@ -438,25 +439,8 @@ static void setEcho(struct End* end, bool on)
 
 /* ---- choice ---------------------------------------------------------------------------------- */
 
-void stepLink(struct Chance* chance)
+static void stepUsed(struct Link* link, struct End* end, uint32_t what, struct Chance* chance)
 {
-    struct Link* link = &links[draw(chance, LINKS)];
-    struct End* end = &link->ends[draw(chance, 2)];
-    uint32_t what = draw(chance, 100);
-
-    notePlace((unsigned)(link - links));
-    if (oneIn(chance, 40)) {
-        keeps = !keeps;
-        dropKept(draw(chance, 16));
-    }
-    if (link->reserved || link->fresh)
-        return;
-    if (link->used && world.turned && isReactive(link))
-        synchronize();
-    if (!link->used || (what < 5)) {
-        stepMake(link, chance);
-        return;
-    }
     if (what < 55)
         stepTransmit(end, chance);
     else if (what < 72)
@@ -478,4 +462,26 @@ void stepLink(struct Chance* chance)
     else if (isUsable(end) && !hasMessages(link) && end->sends && end->receives &&
              !end->other->echoes && !world.turned && !link->dirty)
         setEcho(end, !end->echoes);
+}
+
+void stepLink(struct Chance* chance)
+{
+    struct Link* link = &links[draw(chance, LINKS)];
+    struct End* end = &link->ends[draw(chance, 2)];
+    uint32_t what = draw(chance, 100);
+
+    notePlace((unsigned)(link - links));
+    if (oneIn(chance, 40)) {
+        keeps = !keeps;
+        dropKept(draw(chance, 16));
+    }
+    if (link->reserved || link->fresh)
+        return;
+    if (link->used && world.turned && isReactive(link))
+        synchronize();
+    if (!link->used || (what < 5))
+        stepMake(link, chance);
+    else
+        stepUsed(link, end, what, chance);
+    link->touched = true; /* quiet may have come in between */
 }

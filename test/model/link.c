@@ -451,6 +451,7 @@ void letGo(struct End* end, bool abort)
     end->socket = NULL;
     end->reaction.action = ACTION_NONE;
     end->link->dirty = true;
+    end->link->touched = true;
     if (abort)
         AbortFastSocket(socket);
     else
@@ -538,6 +539,7 @@ static void handle(struct FastSocket* socket, int event, int parameter, int whic
     if (world.verbose)
         fprintf(stderr, "      event of %u: %d, %d\n", whoIs(end), event, parameter);
     keepEvent(end, event, parameter);
+    end->link->touched = true;
     if (world.ending)
         return;
     if ((end->reaction.action != ACTION_NONE) && (end->reaction.event == event))
@@ -609,6 +611,7 @@ void adoptLink(struct Link* link, const struct Making* making, int handles[2])
         .serial = ++serials,
         .used = true,
         .dirty = true,
+        .touched = true,
         .small = making->small,
     };
     for (int side = 0; side < 2; side++)
@@ -642,14 +645,17 @@ static void openLinks(struct Chance* chance)
     openListening();
 }
 
-static void beginEnd(struct End* end)
+/* Returns whether it has done something. */
+static bool beginEnd(struct End* end)
 {
     const struct End* other = end->other;
     uint64_t last = (end->allowance < other->queued) ? end->allowance : other->queued;
+    uint64_t before = end->taken;
     uint64_t bytes = 0;
+    bool acts = false;
 
     if (!isUsable(end))
-        return;
+        return false;
     if (end->silent && (end->fatal == 0) && (GetFastSocketError(end->socket) > 0))
         becomeFatal(end, GetFastSocketError(end->socket));
     if (other->gone && other->ours) { /* it lingers for a second: nothing may depend on that */
@@ -660,40 +666,46 @@ static void beginEnd(struct End* end)
             ck_assert_int_eq(ResumeFastSocket(end->socket), 0);
             end->paused = false;
             end->resumed = true;
+            acts = true;
         }
         consume(end);
     }
     if (end->paused)
-        return;
+        return acts;
     if (last < end->taken)
         last = end->taken;
     bytes = bytesOf(other, last, other->queued);
     if (!exceeds(end, bytes, (bytes == 0) ? 0 : other->pieces, end->low + 1))
         end->stopped = false;
+    return acts || (end->taken != before);
 }
 
-static void beginLinks(void)
+static bool beginLinks(void)
 {
+    bool acts = false;
+
     for (int index = 0; index < LINKS; index++) {
         if (links[index].used) {
-            beginEnd(&links[index].ends[0]);
-            beginEnd(&links[index].ends[1]);
+            acts |= beginEnd(&links[index].ends[0]);
+            acts |= beginEnd(&links[index].ends[1]);
         }
     }
+    return acts;
 }
 
-static bool pumpLinks(void)
+static bool pumpLinks(bool all)
 {
     bool moved = false;
 
     for (int index = 0; index < LINKS; index++) {
-        for (int side = 0; links[index].used && (side < 2); side++) {
+        bool looks = links[index].used && (links[index].touched || world.thorough);
+        for (int side = 0; looks && (side < 2); side++) {
             struct End* end = &links[index].ends[side];
             uint64_t before = end->taken;
             if (isUsable(end) && end->silent && !end->paused)
                 consume(end);
             else if (end->handle >= 0)
-                moved |= pumpPlain(end);
+                moved |= pumpPlain(end, all);
             moved |= end->taken != before;
         }
     }
@@ -900,6 +912,7 @@ static void writeLinks(void)
                 link->ends[side].pieces = 0;
         }
         link->dirty = false;
+        link->touched = false;
         letFollow(link);
     }
     noteReactive();
@@ -914,6 +927,7 @@ static void finishLinks(void)
             if (isUsable(end))
                 letGo(end, false);
         }
+        links[index].touched = true;
     }
 }
 

@@ -134,6 +134,7 @@ struct Link
     bool reactive; /* since the last synchronization: its handlers may do something in a turn */
     bool reserved; /* for a connection that a listener will hand over */
     bool fresh;    /* handed over since the last synchronization: no steps before that */
+    bool touched;  /* since the last synchronization, by a step or an event */
 };
 
 extern struct Link links[LINKS];
@@ -225,7 +226,7 @@ extern bool keeps; /* input that is taken by buffers is kept */
 void openPlain(struct Link* link, const struct Making* making, int handles[2]);
 void openListening(void);
 void closeListening(void);
-bool pumpPlain(struct End* end);
+bool pumpPlain(struct End* end, bool all); /* as the parts' function */
 const char* missingPlain(struct End* end);
 void writePlain(struct End* end);
 void closePlain(struct End* end, bool reset);

@@ -232,8 +232,9 @@ static void openListeners(struct Chance* chance)
     memset(listeners, 0, sizeof(listeners));
 }
 
-static void beginListeners(void)
+static bool beginListeners(void)
 {
+    return false;
 }
 
 static bool pumpClient(struct Client* client)
@@ -253,10 +254,11 @@ static bool pumpClient(struct Client* client)
     return true;
 }
 
-static bool pumpListeners(void)
+static bool pumpListeners(bool all)
 {
     bool moved = false;
 
+    (void)all;
     for (int index = 0; index < LISTENERS; index++) {
         for (int number = 0; number < listeners[index].count; number++)
             moved |= pumpClient(&listeners[index].clients[number]);

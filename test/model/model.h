@@ -120,8 +120,10 @@ struct World
     uint32_t starved; /* pools whose buffers somebody has all, or may have: bits */
     bool turned;      /* a turn has run since the last synchronization */
     bool verbose;
-    bool ending; /* the ring's release has begun */
+    bool ending;   /* the ring's release has begun */
+    bool thorough; /* what no step has touched is looked at, too */
     uint64_t progress; /* grows with what was sent and received */
+    uint64_t completions; /* of the ring, behind the last turn */
 };
 
 extern struct World world;
@@ -135,8 +137,11 @@ void synchronize(void);
 struct Part
 {
     void (*open)(struct Chance* chance);
-    void (*begin)(void);          /* finds out what is certain to come */
-    bool (*pump)(void);           /* true: something has moved */
+    bool (*begin)(void);          /* finds out what is certain to come; true: it did something */
+    /* Plain ends write, and read: what they wait for, or all that there may be. A system call for
+     * each of them in each turn would be most of what a step costs: so what no step has touched
+     * since the last synchronization is left alone. True: something has moved. */
+    bool (*pump)(bool all);
     const char* (*missing)(void); /* what is still to come, or NULL */
     void (*write)(void);          /* what has come, into the trace */
     void (*finish)(void);         /* asks everything to end; a synchronization follows */

@@ -56,7 +56,8 @@ struct Watch
     bool changed; /* something was written since the last write */
     int bits;     /* reported since the last write */
     int calls;
-    bool gone; /* by itself, since the last write */
+    bool gone;   /* by itself, since the last write */
+    bool active; /* something was done to it, or by it, since the last write */
 };
 
 static struct Watch watches[WATCHES];
@@ -106,6 +107,7 @@ static void onWatch(struct FastRingWatch* watch, int result, void* closure)
     ck_assert_int_gt(result, 0);
     place->bits |= result;
     place->calls++;
+    place->active = true;
     place->fired = (place->flags & FASTRING_WATCH_ONCE) != 0;
     if (place->mode == WATCH_GOES) {
         RemoveFastRingWatch(place->watch);
@@ -217,6 +219,7 @@ static void stepWatch(struct Chance* chance)
         drain(place->handle);
     else if (what == 14)
         removeWatch(place);
+    place->active = true;
 }
 
 /* Nothing that is watched for holds, or it is reported no more. */
@@ -224,6 +227,8 @@ static const char* missingWatch(const struct Watch* place)
 {
     struct pollfd state = {.fd = place->handle, .events = (short)place->mask};
 
+    if (!place->active && !world.thorough)
+        return NULL;
     if ((place->watch == NULL) || (place->mask == 0) || place->fired)
         return NULL;
     if (poll(&state, 1, 0) <= 0)
@@ -243,6 +248,7 @@ static void writeWatch(struct Watch* place, unsigned who)
     place->calls = 0;
     place->gone = false;
     place->changed = false;
+    place->active = false;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -449,12 +455,14 @@ static void openServices(struct Chance* chance)
     runCount = 0;
 }
 
-static void beginServices(void)
+static bool beginServices(void)
 {
+    return false;
 }
 
-static bool pumpServices(void)
+static bool pumpServices(bool all)
 {
+    (void)all;
     return false;
 }
 
