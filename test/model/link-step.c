@@ -10,7 +10,7 @@ enum
     BYTES_UDP = 60000,
     BYTES_QUEUED = 3 << 20,
     BYTES_SMALL = 60000,
-    TURNS_QUEUED = 500, /* that input may take */
+    TURNS_QUEUED = 60, /* that input may take */
 };
 
 int modelPrepareSend(struct FastRingDescriptor* descriptor, int handle, void* data, size_t size,
@@ -148,9 +148,9 @@ static size_t sizeFor(const struct End* end, struct Chance* chance)
         size = drawSize(chance, end->link->small ? 1000 : 9000);
         return ((size == 0) && (end->link->kind == MODEL_SEQPACKET)) ? 1 : size;
     }
-    if (oneIn(chance, 50))
+    if (oneIn(chance, 200))
         return draw(chance, 2 << 20);
-    return drawSize(chance, oneIn(chance, 8) ? 300000 : 8000);
+    return drawSize(chance, oneIn(chance, 16) ? 300000 : 8000);
 }
 
 static void stepTransmit(struct End* end, struct Chance* chance)
@@ -248,7 +248,7 @@ static void stepRead(struct End* end, struct Chance* chance)
     uint32_t what = draw(chance, 8);
     uint64_t amount = hasMessages(end->link) ? draw(chance, 4) : drawSize(chance, 100000);
 
-    if (!end->receives)
+    if (!end->receives || end->gone || (!isUsable(end) && (end->handle < 0)))
         return;
     if ((what == 0) || ((what > 3) && (end->allowance == ENDLESS))) { /* from what it has now */
         if (end->ours && end->paused)
@@ -323,9 +323,9 @@ static void stepOption(struct End* end, struct Chance* chance)
         return;
     if (oneIn(chance, 3)) {
         uint64_t limit = turns[draw(chance, 3)];
-        say("link %u: turn limit %llu", whoIs(end), (unsigned long long)limit);
         if (hasMessages(end->link) || end->headed || isPipe(end->link))
             return;
+        say("link %u: turn limit %llu", whoIs(end), (unsigned long long)limit);
         ck_assert_int_eq(SetFastSocketOption(end->socket, FASTSOCKET_OPTION_TURN_LIMIT, limit), 0);
         end->turnLimit = limit;
         return;
@@ -433,6 +433,7 @@ static void stepLimit(struct End* end, struct Chance* chance)
 
 static void setEcho(struct End* end, bool on)
 {
+    say("link %u: %s", whoIs(end), on ? "echoes" : "echoes no more");
     end->echoes = on;
     noteReactive();
 }

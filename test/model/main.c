@@ -55,6 +55,7 @@ struct Tally
 {
     atomic_uint_fast64_t next; /* episode, that no job has had */
     atomic_uint_fast64_t steps;
+    atomic_uint_fast64_t acted; /* of these, that did something */
     atomic_uint_fast64_t syncs;
     atomic_uint_fast64_t facts;
     atomic_uint_fast64_t wrong; /* episodes */
@@ -176,6 +177,7 @@ static void runEpisodeOf(uint64_t number)
         if (options.shrink)
             shrink(plan);
     }
+    tally->acted += reports[0]->acted;
     tally->syncs += reports[0]->syncs;
     tally->facts += reports[0]->entries;
     addSteps(plan.steps);
@@ -239,12 +241,12 @@ static bool runAll(void)
     start = now();
     right = runJobs();
     processor = processorSeconds();
-    printf("# %llu steps from seed %llu, %llu times quiet, %llu facts, %llu wrong episodes\n",
+    printf("# %llu steps from seed %llu, of which %llu did something; %llu times quiet, %llu facts\n",
            (unsigned long long)tally->steps, (unsigned long long)options.seed,
-           (unsigned long long)tally->syncs, (unsigned long long)tally->facts,
-           (unsigned long long)tally->wrong);
-    printf("# %.1f s, %.1f s of CPU time: %.0f steps a second of it\n",
-           (double)(now() - start) / 1000, processor,
+           (unsigned long long)tally->acted, (unsigned long long)tally->syncs,
+           (unsigned long long)tally->facts);
+    printf("# %llu wrong episodes; %.1f s, %.1f s of CPU time: %.0f steps a second of it\n",
+           (unsigned long long)tally->wrong, (double)(now() - start) / 1000, processor,
            (processor > 0) ? (double)tally->steps / processor : 0);
     return right && (tally->wrong == 0);
 }

@@ -78,6 +78,7 @@ struct Report
 {
     uint32_t step;  /* the running one */
     uint32_t steps; /* that were not left out */
+    uint32_t acted; /* of these, that did something: what is drawn may not be possible just now */
     uint32_t syncs;
     uint32_t entries;
     bool done;
@@ -94,7 +95,7 @@ void note(enum Fact fact, unsigned who, int64_t value);
 void notePlace(unsigned place);
 const char* nameFact(enum Fact fact);
 
-/* Speaks of the step, where the run was asked to. */
+/* Speaks of what the step does, where the run was asked to. */
 void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- the world ---- */
@@ -120,6 +121,7 @@ struct World
     uint32_t starved; /* pools whose buffers somebody has all, or may have: bits */
     bool turned;      /* a turn has run since the last synchronization */
     bool verbose;
+    bool acted;    /* the step has done something */
     bool ending;   /* the ring's release has begun */
     bool thorough; /* what no step has touched is looked at, too */
     uint64_t progress; /* grows with what was sent and received */

@@ -666,6 +666,14 @@ static void stepClose(struct Pair* pair)
     touch(pair);
 }
 
+static void stepDeaf(struct Pair* pair)
+{
+    if (pair->kind == PAIR_LISTENING)
+        return;
+    pair->deaf = !pair->deaf;
+    say("pair %u: the peer reads%s", (unsigned)(pair - pairs), pair->deaf ? " no more" : "");
+}
+
 void stepRaw(struct Chance* chance)
 {
     struct Pair* pair = &pairs[draw(chance, PAIRS)];
@@ -684,7 +692,7 @@ void stepRaw(struct Chance* chance)
         : pair->kind == PAIR_PIPE_OUT ? (void)0
                                       : sendPeer(pair, chance);
     else if (what < 30)
-        pair->deaf = !pair->deaf;
+        stepDeaf(pair);
     else if ((what == 30) && (pair->kind != PAIR_LISTENING) && (pair->kind != PAIR_PIPE_OUT))
         endPeer(pair);
     else if (what < 36)

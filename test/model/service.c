@@ -166,13 +166,13 @@ static void triggerWatch(struct Watch* place)
 {
     uint64_t value = 1;
 
-    say("watch %u: something to read", (unsigned)(place - watches));
     if (place->kind == WATCH_COUNTER)
         ck_assert_int_eq(write(place->handle, &value, sizeof(value)), sizeof(value));
     else if ((place->kind != WATCH_PIPE_OUT) && (place->peer >= 0))
         (void)!write(place->peer, "data", 4);
     else
         return;
+    say("watch %u: something to read", (unsigned)(place - watches));
     place->changed = true;
 }
 
@@ -198,6 +198,18 @@ static void updateWatch(struct Watch* place, struct Chance* chance)
     place->fired = false;
 }
 
+static void readWatched(struct Watch* place)
+{
+    say("watch %u: read by the program", (unsigned)(place - watches));
+    drain(place->handle);
+}
+
+static void stepRemove(struct Watch* place)
+{
+    say("watch %u: remove", (unsigned)(place - watches));
+    removeWatch(place);
+}
+
 static void stepWatch(struct Chance* chance)
 {
     struct Watch* place = &watches[draw(chance, WATCHES)];
@@ -216,9 +228,9 @@ static void stepWatch(struct Chance* chance)
         updateWatch(place, chance);
     else if ((what == 13) && !(place->flags & FASTRING_WATCH_EDGE) &&
              (place->kind != WATCH_PIPE_OUT))
-        drain(place->handle);
+        readWatched(place);
     else if (what == 14)
-        removeWatch(place);
+        stepRemove(place);
     place->active = true;
 }
 
@@ -289,7 +301,9 @@ static void stepEvent(struct Chance* chance)
         *place = (struct Event){.goes = oneIn(chance, 4)};
         place->event = CreateFastRingEvent(world.ring, onEvent, place);
         ck_assert_ptr_nonnull(place->event);
+        say("event %u", (unsigned)(place - events));
     } else if (what == 0) {
+        say("event %u: release", (unsigned)(place - events));
         ReleaseFastRingEvent(place->event);
         *place = (struct Event){0};
     } else {

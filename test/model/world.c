@@ -217,6 +217,40 @@ static void endAtOnce(void)
     releaseMemory();
 }
 
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void stepTurn(void)
+{
+    say("turn");
+    ck_assert_int_eq(WaitForFastRing(world.ring, 0, NULL), 0);
+    world.completions = readRing(world.ring).completions;
+    world.turned = true;
+}
+
+static void stepAny(struct Chance* chance)
+{
+    uint32_t what = draw(chance, 100);
+
+    if (what < 62)
+        stepLink(chance);
+    else if (what < 66)
+        stepTurn();
+    else if (what < 71)
+        stepListener(chance);
+    else if (what < 83)
+        stepService(chance);
+    else
+        stepRaw(chance);
+}
+
+static void step(struct Chance* chance)
+{
+    world.acted = false;
+    stepAny(chance);
+    report->steps++;
+    report->acted += world.acted;
+}
+
 void runEpisode(const struct Plan* plan)
 {
     struct Chance chance = chanceOf(plan->seed, 0);
@@ -226,27 +260,13 @@ void runEpisode(const struct Plan* plan)
     world = (struct World){.verbose = plan->verbose};
     openWorld(&chance);
     for (uint32_t number = 1; number <= plan->steps; number++) {
+        bool last = false;
         if ((plan->dropped != NULL) && plan->dropped[number])
             continue;
         chance = chanceOf(plan->seed, number);
         report->step = number;
-        report->steps++;
-        bool last = draw(&chance, 3) == 0;
-        uint32_t what = draw(&chance, 100);
-        if (what < 62) {
-            stepLink(&chance);
-        } else if (what < 66) {
-            say("turn");
-            ck_assert_int_eq(WaitForFastRing(world.ring, 0, NULL), 0);
-            world.completions = readRing(world.ring).completions;
-            world.turned = true;
-        } else if (what < 71) {
-            stepListener(&chance);
-        } else if (what < 83) {
-            stepService(&chance);
-        } else {
-            stepRaw(&chance);
-        }
+        last = draw(&chance, 3) == 0;
+        step(&chance);
         if (last)
             synchronize();
     }
