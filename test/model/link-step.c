@@ -465,6 +465,12 @@ static void stepUsed(struct Link* link, struct End* end, uint32_t what, struct C
         setEcho(end, !end->echoes);
 }
 
+/* Nothing can be done to it any more. */
+static bool isOver(const struct Link* link)
+{
+    return link->ends[0].gone && link->ends[1].gone;
+}
+
 void stepLink(struct Chance* chance)
 {
     struct Link* link = &links[draw(chance, LINKS)];
@@ -480,7 +486,7 @@ void stepLink(struct Chance* chance)
         return;
     if (link->used && world.turned && isReactive(link))
         synchronize();
-    if (!link->used || (what < 5))
+    if (!link->used || (what < 3) || isOver(link))
         stepMake(link, chance);
     else
         stepUsed(link, end, what, chance);

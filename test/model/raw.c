@@ -666,6 +666,16 @@ static void stepClose(struct Pair* pair)
     touch(pair);
 }
 
+/* The program has closed it, and nothing is in flight. */
+static bool isSpent(const struct Pair* pair)
+{
+    bool busy = false;
+
+    for (int index = 0; index < OPERATIONS; index++)
+        busy |= isBusy(&pair->operations[index]);
+    return (pair->handle < 0) && !busy;
+}
+
 static void stepDeaf(struct Pair* pair)
 {
     if (pair->kind == PAIR_LISTENING)
@@ -683,7 +693,7 @@ void stepRaw(struct Chance* chance)
     pair->active = true;
     if (pair->used && pair->dirty && hasPoll(pair))
         synchronize();
-    if (!pair->used || (what == 0))
+    if (!pair->used || (what == 0) || isSpent(pair))
         stepMake(pair, chance);
     else if (what < 16)
         stepSubmit(pair, chance);
