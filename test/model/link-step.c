@@ -440,25 +440,56 @@ static void setEcho(struct End* end, bool on)
 
 /* ---- choice ---------------------------------------------------------------------------------- */
 
+enum Choice
+{
+    CHOICE_TRANSMIT = 55, /* of a hundred: what is below */
+    CHOICE_READ = 72,
+    CHOICE_PAUSE = 80,
+    CHOICE_SHUT = 83,
+    CHOICE_END = 87,
+    CHOICE_REACTION = 91,
+    CHOICE_OPTION = 94,
+    CHOICE_HANDLER = 96,
+    CHOICE_LIMIT = 98,
+};
+
+/* Whether the end is one to which that can be done. */
+static bool suits(const struct End* end, uint32_t what)
+{
+    if (end->gone)
+        return false;
+    if (what < CHOICE_TRANSMIT)
+        return end->sends;
+    if (what < CHOICE_READ)
+        return end->receives;
+    if (what < CHOICE_PAUSE)
+        return end->ours;
+    if (what < CHOICE_SHUT)
+        return end->sends;
+    return (what < CHOICE_END) || end->ours;
+}
+
 static void stepUsed(struct Link* link, struct End* end, uint32_t what, struct Chance* chance)
 {
-    if (what < 55)
+    if (!suits(end, what))
+        end = end->other;
+    if (what < CHOICE_TRANSMIT)
         stepTransmit(end, chance);
-    else if (what < 72)
+    else if (what < CHOICE_READ)
         stepRead(end, chance);
-    else if (what < 80)
+    else if (what < CHOICE_PAUSE)
         stepPause(end, chance);
-    else if (what < 83)
+    else if (what < CHOICE_SHUT)
         stepShut(end, chance);
-    else if (what < 87)
+    else if (what < CHOICE_END)
         stepEnd(end, oneIn(chance, 3), chance);
-    else if (what < 91)
+    else if (what < CHOICE_REACTION)
         stepReaction(end, chance);
-    else if (what < 94)
+    else if (what < CHOICE_OPTION)
         stepOption(end, chance);
-    else if (what < 96)
+    else if (what < CHOICE_HANDLER)
         stepHandler(end, chance);
-    else if (what < 98)
+    else if (what < CHOICE_LIMIT)
         stepLimit(end, chance);
     else if (isUsable(end) && !hasMessages(link) && end->sends && end->receives &&
              !end->other->echoes && !world.turned && !link->dirty)
