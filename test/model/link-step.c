@@ -292,6 +292,7 @@ static void stepPause(struct End* end, struct Chance* chance)
         ck_assert_int_eq(ResumeFastSocket(end->socket), 0);
         end->paused = false;
         end->resumed = true;
+        end->link->dirty = true; /* what was kept outside is still on its way */
         if (end->fatal != 0) /* nothing is told any more */
             consume(end);
         return;

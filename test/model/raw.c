@@ -9,7 +9,7 @@
  *   race what is left is read by the program;
  * - into how many completions the bytes of a receive of many fall, and whether it ends as its last
  *   buffer is full or when it would need the next (kernels differ): it is submitted again;
- * - how much of a send without MSG_WAITALL goes out at once;
+ * - how much of a send without MSG_WAITALL goes out at once, as a large write on TCP is one;
  * - how much finds room while the peer doesn't read (TCP's grows with time): so what a large send,
  *   or a poll for room, tells is written when the peer has read;
  * - how often a poll of many reports, and what of that it has told before;
@@ -845,6 +845,15 @@ static int newBits(struct Operation* operation)
     return (operation->work == WORK_POLL_MANY) ? bits & ~known : bits;
 }
 
+/* Its result is a count or an errno that is the same everywhere. */
+static bool isExact(const struct Operation* operation)
+{
+    bool takesPart = (operation->work == WORK_WRITE) && (operation->size > CERTAIN) &&
+                     (operation->pair->kind == PAIR_TCP);
+
+    return (operation->work != WORK_ACCEPT) && !takesPart;
+}
+
 static void writeOperation(struct Operation* operation, unsigned who)
 {
     int bits = (operation->count > 0) ? newBits(operation) : 0;
@@ -861,7 +870,7 @@ static void writeOperation(struct Operation* operation, unsigned who)
     }
     if (many && (operation->count > 0))
         note(FACT_RAW_MORE, who, (int64_t)operation->bytes);
-    if (operation->over && (operation->work != WORK_ACCEPT))
+    if (operation->over && isExact(operation))
         note(FACT_RAW, who, operation->result);
     else if (operation->over)
         note(FACT_RAW, who, operation->result >= 0);
