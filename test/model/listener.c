@@ -186,6 +186,7 @@ static void stepConnect(struct Listener* place, struct Chance* chance)
 
 static void stepRelease(struct Listener* place)
 {
+    synchronizeCancels();
     say("listener %u: release", (unsigned)(place - listeners));
     ReleaseFastListener(place->listener);
     place->listener = NULL;

@@ -120,6 +120,7 @@ struct World
     struct Pool pools[POOLS];
     uint32_t starved; /* pools whose buffers somebody has all, or may have: bits */
     bool turned;      /* a turn has run since the last synchronization */
+    bool canceling;   /* a raw operation was canceled since then */
     bool verbose;
     bool acted;    /* the step has done something */
     bool ending;   /* the ring's release has begun */
@@ -133,6 +134,10 @@ extern uint32_t patience; /* milliseconds until what is missing is given up */
 
 /* Runs the ring until all that is to come has come, and each part writes its facts. */
 void synchronize(void);
+
+/* Before a call that enters the kernel at once, without the cancellations that the next turn has:
+ * whether these come first is not certain then. */
+void synchronizeCancels(void);
 
 /* ---- its parts ---- */
 

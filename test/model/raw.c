@@ -547,6 +547,7 @@ static void stepCancel(struct Pair* pair, struct Chance* chance)
         return;
     operation->racy = pair->dirty || isUncertain(operation);
     operation->canceled = true;
+    world.canceling = true;
     pair->loose |= pair->dirty && isReader(operation->work);
     touch(pair);
     say("pair %u: cancel operation %d%s", (unsigned)(pair - pairs), operation->work,

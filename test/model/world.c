@@ -124,7 +124,14 @@ void synchronize(void)
     for (int index = 0; index < PARTS; index++)
         parts[index]->write();
     world.turned = false;
+    world.canceling = false;
     report->syncs++;
+}
+
+void synchronizeCancels(void)
+{
+    if (world.canceling)
+        synchronize();
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
