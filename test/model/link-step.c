@@ -493,7 +493,7 @@ static void stepUsed(struct Link* link, struct End* end, uint32_t what, struct C
     else if (what < CHOICE_LIMIT)
         stepLimit(end, chance);
     else if (isUsable(end) && !hasMessages(link) && end->sends && end->receives &&
-             !end->other->echoes && !world.turned && !link->dirty)
+             isCertain(end) && !end->other->echoes && !world.turned && !link->dirty)
         setEcho(end, !end->echoes);
 }
 

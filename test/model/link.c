@@ -856,11 +856,12 @@ static void writeInput(struct End* end)
     note(FACT_UNREAD, whoIs(end), (int64_t)GetFastSocketInboundLength(end->socket));
 }
 
+/* What one that echoes has sent behind a pause depends on what came before it. */
 static void writeOutput(struct End* end)
 {
     bool exact = end->outWasCertain && !end->loose && !world.turned;
 
-    if (!end->silent)
+    if (!end->silent && !(end->echoes && end->resumed))
         note(FACT_OUT, whoIs(end), exact ? end->out : (end->out > 0));
     end->out = 0;
 }

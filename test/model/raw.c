@@ -473,6 +473,8 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
     static uint8_t data[ROOM];
     size_t size = 1 + drawSize(chance, ROOM - 1);
 
+    if (world.turned) /* a receive that has begun may be over, or take this, too */
+        synchronize();
     if (!isHeld(pair))
         return;
     if (pair->ended || pair->gone || (pair->sent - pair->taken + size > MOST))
