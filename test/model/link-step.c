@@ -148,9 +148,9 @@ static size_t sizeFor(const struct End* end, struct Chance* chance)
         size = drawSize(chance, end->link->small ? 1000 : 9000);
         return ((size == 0) && (end->link->kind == MODEL_SEQPACKET)) ? 1 : size;
     }
-    if (oneIn(chance, 200))
+    if (oneIn(chance, 70))
         return draw(chance, 2 << 20);
-    return drawSize(chance, oneIn(chance, 16) ? 300000 : 8000);
+    return drawSize(chance, oneIn(chance, 11) ? 300000 : 8000);
 }
 
 static void stepTransmit(struct End* end, struct Chance* chance)

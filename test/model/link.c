@@ -17,7 +17,8 @@
  * - whether a large transmit to a peer that is gone, or one without a copy, gives EPIPE or
  *   ECONNRESET: of a send that is cut short only the connection's state tells; so also of a reset
  *   that meets a send which waits for room on AF_UNIX, where the kernel (6.18) gives the count of
- *   what went before, the errno is gone, and no state is left;
+ *   what went before, the errno is gone, and no state is left, and on TCP behind the peer's end,
+ *   where the errno is EPIPE and the state says ECONNRESET;
  * - what two things that happen at once do to each other (data and a reset, an end and a transmit):
  *   either order is right. Mostly such steps wait until all is quiet; where they don't, the link is
  *   racy from then on, and only the rules that hold in any case are watched: order of bytes, the
@@ -83,7 +84,7 @@ bool fits(const struct End* end)
 
     if (end->queued == end->other->taken)
         return true;
-    if (end->echoes) /* in who knows how many pieces */
+    if (end->echoes || end->echoed) /* in who knows how many pieces */
         return false;
     if (end->link->small)
         return (bytes <= 1000) && (end->pieces <= 1);
@@ -293,6 +294,7 @@ void consume(struct End* end)
     }
     if (end->echoes && (end->taken > before) && !end->shut) {
         end->loose = true;
+        end->echoed = true;
         (void)transmit(end, (size_t)(end->takenBytes - bytes), 0);
     }
 }
@@ -909,8 +911,10 @@ static void writeLinks(void)
         for (int side = 0; side < 2; side++)
             writeEnd(&link->ends[side]);
         for (int side = 0; side < 2; side++) {
-            if (link->ends[side].queued == link->ends[1 - side].taken)
-                link->ends[side].pieces = 0;
+            if (link->ends[side].queued != link->ends[1 - side].taken)
+                continue;
+            link->ends[side].pieces = 0;
+            link->ends[side].echoed = false;
         }
         link->dirty = false;
         link->touched = false;

@@ -61,6 +61,7 @@ struct End
     uint64_t writtenBytes;
     uint32_t sizes[SIZES]; /* of the last messages */
     uint32_t pieces;       /* transmits since the other end had all */
+    bool echoed;           /* echoes among them */
     bool shut;             /* the program has ended its output */
     bool told;             /* of a plain end: and the system knows */
     bool owed;             /* of ours: POLLOUT must come */

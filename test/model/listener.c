@@ -207,8 +207,8 @@ void stepListener(struct Chance* chance)
     uint32_t what = draw(chance, 20);
 
     notePlace(20 + (unsigned)(place - listeners));
-    if ((place->listener != NULL) && world.turned &&
-        (place->leave > 0 || place->ended || what < 3))
+    /* With clients it may have handed over some of them in a turn, and gone, or not yet. */
+    if (world.turned && (place->count > 0 || place->leave > 0 || place->ended || what < 3))
         synchronize();
     if (place->listener == NULL) {
         if (place->count == 0)

@@ -241,7 +241,8 @@ static bool runAll(void)
     start = now();
     right = runJobs();
     processor = processorSeconds();
-    printf("# %llu steps from seed %llu, of which %llu did something; %llu times quiet, %llu facts\n",
+    printf("# %llu steps from seed %llu, %llu of which did something; %llu times quiet, "
+           "%llu facts\n",
            (unsigned long long)tally->steps, (unsigned long long)options.seed,
            (unsigned long long)tally->acted, (unsigned long long)tally->syncs,
            (unsigned long long)tally->facts);

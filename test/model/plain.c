@@ -297,8 +297,10 @@ void closePlain(struct End* end, bool reset)
                     (unread || (reset && (link->kind == MODEL_TCP))) &&
                     !((link->kind == MODEL_TCP) && end->told && other->shut);
 
-    if (destroys && (link->kind == MODEL_UNIX))
-        other->vague |= !fits(other); /* a send that waits for room may have taken the errno */
+    /* A send that waits for room may have taken the errno; behind TCP's end of input that is EPIPE,
+     * where the state of what was cut short says ECONNRESET. */
+    if (destroys && ((link->kind == MODEL_UNIX) || ((link->kind == MODEL_TCP) && end->told)))
+        other->vague |= !fits(other);
     if (!isCertain(other) && !fits(end))
         other->lossy = true; /* it may not have gone out */
     if (end->written < end->queued) {
