@@ -50,7 +50,7 @@ static void clearLink(struct Link* link)
         struct End* end = &link->ends[side];
         end->allowance = ENDLESS;
         if (isUsable(end))
-            letGo(end, false);
+            letGoInOrder(end);
         left |= !end->gone || (end->handle >= 0);
     }
     link->touched = true;

@@ -460,6 +460,15 @@ void letGo(struct End* end, bool abort)
         ReleaseFastSocket(socket);
 }
 
+/* Two released datagram sockets that have filled each other wait until their time is over. */
+void letGoInOrder(struct End* end)
+{
+    const struct End* other = end->other;
+    bool waits = (end->link->kind == MODEL_UNIX_DATAGRAM) && (end->queued > other->taken);
+
+    letGo(end, other->ours && other->gone && waits);
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 static void react(struct End* end)
@@ -898,7 +907,7 @@ static void letFollow(struct Link* link)
     for (int side = 0; side < 2; side++) {
         struct End* end = &link->ends[side];
         if (isUsable(end) && end->other->ours && end->other->gone)
-            letGo(end, false);
+            letGoInOrder(end);
     }
 }
 
@@ -930,7 +939,7 @@ static void finishLinks(void)
             struct End* end = &links[index].ends[side];
             end->allowance = ENDLESS;
             if (isUsable(end))
-                letGo(end, false);
+                letGoInOrder(end);
         }
         links[index].touched = true;
     }

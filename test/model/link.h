@@ -204,6 +204,7 @@ void considerMarks(struct End* end);
 void consume(struct End* end);
 int transmit(struct End* end, size_t size, uint32_t how);
 void letGo(struct End* end, bool abort);
+void letGoInOrder(struct End* end); /* by a release, where that comes to its end */
 
 /* What its ends see is not certain any more. */
 void makeRacy(struct Link* link);

@@ -218,7 +218,7 @@ static void stepWatch(struct Chance* chance)
     uint32_t what = draw(chance, 16);
 
     notePlace(PLACES + (unsigned)(place - watches));
-    if (world.turned && (what != 1))
+    if (world.turned && ((what != 1) || (place->mode == WATCH_GOES)))
         synchronize();
     if ((place->watch == NULL) || (what == 0))
         addWatch(place, chance);
