@@ -492,8 +492,10 @@ static void react(struct End* end)
         end->floor = 0;
         break;
     case ACTION_TRANSMIT:
+        /* An empty record would pass for the end. */
         if (end->sends && !end->shut)
-            (void)transmit(end, argument % 5000, argument % 4);
+            (void)transmit(end, (argument % 5000) | (end->link->kind == MODEL_SEQPACKET),
+                           argument % 4);
         break;
     case ACTION_ECHO:
         end->echoes = end->sends && !end->other->echoes && !hasMessages(end->link);
