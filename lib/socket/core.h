@@ -132,6 +132,7 @@ enum FastPollNote
      * peer has ended its output: only wake-ups say anything. */
     FAST_POLL_NOISY = 1,
     FAST_POLL_REFUSED = 2, /* the descriptor can't be polled */
+    FAST_POLL_ERROR = 4,   /* POLLERR came before the end of input, which may not tell of it */
 };
 
 /* ---- the socket ---- */

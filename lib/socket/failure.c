@@ -120,10 +120,14 @@ bool FastSocketFailureIsDue(const struct FastSocket* socket)
            inbound->stops & FAST_STOP_BY_USE;
 }
 
+/* A receive behind TCP's FIN gives the end of input, also when a reset came behind it. If the poll
+ * told of that while the socket was paused, nothing else will. */
 void FastSocketReconsiderEnd(struct FastSocket* socket)
 {
     if (socket->notified & FAST_NOTIFIED_HANGUP || FastSocketHasFailed(socket) ||
         socket->inbound.end != FAST_INPUT_ENDED || socket->inbound.stops & FAST_STOP_PAUSED)
+        return;
+    if (socket->poll.notes & FAST_POLL_ERROR && FastSocketTakeFailure(socket))
         return;
     int error = swallowedError(socket);
     if (error != 0)

@@ -130,6 +130,8 @@ static void onState(struct FastSocket* socket, int events)
     } else if (inbound->end == FAST_INPUT_ENDED)
         onStateAfterEnd(socket, events);
     else if (events & endSigns(socket)) {
+        if (events & POLLERR)
+            socket->poll.notes |= FAST_POLL_ERROR;
         inbound->end = FAST_INPUT_ENDING;
         FastSocketDefer(socket, FAST_DUE_RECEIVE);
     }

@@ -64,6 +64,26 @@ CASE(event, holdsEndOfPause)
     receiveText(&scene.ours, "behind");
 }
 
+/* §2.1 paused socket: a reset that came behind the end, while it was paused, is told, too */
+CASE(event, holdsResetBehindEndOfPause)
+{
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    transmitText(scene.ours.socket, "unread");
+    waitDrained(&scene.ours);
+    closePeer();
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.hup + scene.ours.err, 0);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    waitFor(scene.ring, hasFailed, &scene.ours);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.lastError, EPIPE);
+    ck_assert_int_eq(scene.ours.err, 1);
+    ck_assert_int_eq(scene.ours.hup, 1);
+}
+
 static void answerAndPause(struct FastSocket* socket, int event, int parameter,
                            struct Recorder* seen)
 {

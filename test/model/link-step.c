@@ -10,7 +10,7 @@ enum
     BYTES_UDP = 60000,
     BYTES_QUEUED = 3 << 20,
     BYTES_SMALL = 60000,
-    TURNS_QUEUED = 500, /* that input may take */
+    TURNS_QUEUED = 60, /* that input may take */
 };
 
 int modelPrepareSend(struct FastRingDescriptor* descriptor, int handle, void* data, size_t size,
@@ -50,9 +50,10 @@ static void clearLink(struct Link* link)
         struct End* end = &link->ends[side];
         end->allowance = ENDLESS;
         if (isUsable(end))
-            letGo(end, false);
+            letGoInOrder(end);
         left |= !end->gone || (end->handle >= 0);
     }
+    link->touched = true;
     if (left)
         synchronize();
     for (int side = 0; side < 2; side++)
@@ -147,9 +148,9 @@ static size_t sizeFor(const struct End* end, struct Chance* chance)
         size = drawSize(chance, end->link->small ? 1000 : 9000);
         return ((size == 0) && (end->link->kind == MODEL_SEQPACKET)) ? 1 : size;
     }
-    if (oneIn(chance, 50))
+    if (oneIn(chance, 70))
         return draw(chance, 2 << 20);
-    return drawSize(chance, oneIn(chance, 8) ? 300000 : 8000);
+    return drawSize(chance, oneIn(chance, 11) ? 300000 : 8000);
 }
 
 static void stepTransmit(struct End* end, struct Chance* chance)
@@ -179,7 +180,7 @@ static void stepTransmit(struct End* end, struct Chance* chance)
         for (; times > 0; times--) {
             if (size > 0 || hasMessages(end->link))
                 addQueued(end, size);
-            (void)pumpPlain(end);
+            (void)pumpPlain(end, false);
         }
     }
 }
@@ -247,7 +248,7 @@ static void stepRead(struct End* end, struct Chance* chance)
     uint32_t what = draw(chance, 8);
     uint64_t amount = hasMessages(end->link) ? draw(chance, 4) : drawSize(chance, 100000);
 
-    if (!end->receives)
+    if (!end->receives || end->gone || (!isUsable(end) && (end->handle < 0)))
         return;
     if ((what == 0) || ((what > 3) && (end->allowance == ENDLESS))) { /* from what it has now */
         if (end->ours && end->paused)
@@ -291,6 +292,7 @@ static void stepPause(struct End* end, struct Chance* chance)
         ck_assert_int_eq(ResumeFastSocket(end->socket), 0);
         end->paused = false;
         end->resumed = true;
+        end->link->dirty = true; /* what was kept outside is still on its way */
         if (end->fatal != 0) /* nothing is told any more */
             consume(end);
         return;
@@ -322,9 +324,9 @@ static void stepOption(struct End* end, struct Chance* chance)
         return;
     if (oneIn(chance, 3)) {
         uint64_t limit = turns[draw(chance, 3)];
-        say("link %u: turn limit %llu", whoIs(end), (unsigned long long)limit);
         if (hasMessages(end->link) || end->headed || isPipe(end->link))
             return;
+        say("link %u: turn limit %llu", whoIs(end), (unsigned long long)limit);
         ck_assert_int_eq(SetFastSocketOption(end->socket, FASTSOCKET_OPTION_TURN_LIMIT, limit), 0);
         end->turnLimit = limit;
         return;
@@ -432,11 +434,74 @@ static void stepLimit(struct End* end, struct Chance* chance)
 
 static void setEcho(struct End* end, bool on)
 {
+    say("link %u: %s", whoIs(end), on ? "echoes" : "echoes no more");
     end->echoes = on;
     noteReactive();
 }
 
 /* ---- choice ---------------------------------------------------------------------------------- */
+
+enum Choice
+{
+    CHOICE_TRANSMIT = 55, /* of a hundred: what is below */
+    CHOICE_READ = 72,
+    CHOICE_PAUSE = 80,
+    CHOICE_SHUT = 83,
+    CHOICE_END = 87,
+    CHOICE_REACTION = 91,
+    CHOICE_OPTION = 94,
+    CHOICE_HANDLER = 96,
+    CHOICE_LIMIT = 98,
+};
+
+/* Whether the end is one to which that can be done. */
+static bool suits(const struct End* end, uint32_t what)
+{
+    if (end->gone)
+        return false;
+    if (what < CHOICE_TRANSMIT)
+        return end->sends;
+    if (what < CHOICE_READ)
+        return end->receives;
+    if (what < CHOICE_PAUSE)
+        return end->ours;
+    if (what < CHOICE_SHUT)
+        return end->sends;
+    return (what < CHOICE_END) || end->ours;
+}
+
+static void stepUsed(struct Link* link, struct End* end, uint32_t what, struct Chance* chance)
+{
+    if (!suits(end, what))
+        end = end->other;
+    if (what < CHOICE_TRANSMIT)
+        stepTransmit(end, chance);
+    else if (what < CHOICE_READ)
+        stepRead(end, chance);
+    else if (what < CHOICE_PAUSE)
+        stepPause(end, chance);
+    else if (what < CHOICE_SHUT)
+        stepShut(end, chance);
+    else if (what < CHOICE_END)
+        stepEnd(end, oneIn(chance, 3), chance);
+    else if (what < CHOICE_REACTION)
+        stepReaction(end, chance);
+    else if (what < CHOICE_OPTION)
+        stepOption(end, chance);
+    else if (what < CHOICE_HANDLER)
+        stepHandler(end, chance);
+    else if (what < CHOICE_LIMIT)
+        stepLimit(end, chance);
+    else if (isUsable(end) && !hasMessages(link) && end->sends && end->receives &&
+             isCertain(end) && !end->other->echoes && !world.turned && !link->dirty)
+        setEcho(end, !end->echoes);
+}
+
+/* Nothing can be done to it any more. */
+static bool isOver(const struct Link* link)
+{
+    return link->ends[0].gone && link->ends[1].gone;
+}
 
 void stepLink(struct Chance* chance)
 {
@@ -453,29 +518,9 @@ void stepLink(struct Chance* chance)
         return;
     if (link->used && world.turned && isReactive(link))
         synchronize();
-    if (!link->used || (what < 5)) {
+    if (!link->used || (what < 3) || isOver(link))
         stepMake(link, chance);
-        return;
-    }
-    if (what < 55)
-        stepTransmit(end, chance);
-    else if (what < 72)
-        stepRead(end, chance);
-    else if (what < 80)
-        stepPause(end, chance);
-    else if (what < 83)
-        stepShut(end, chance);
-    else if (what < 87)
-        stepEnd(end, oneIn(chance, 3), chance);
-    else if (what < 91)
-        stepReaction(end, chance);
-    else if (what < 94)
-        stepOption(end, chance);
-    else if (what < 96)
-        stepHandler(end, chance);
-    else if (what < 98)
-        stepLimit(end, chance);
-    else if (isUsable(end) && !hasMessages(link) && end->sends && end->receives &&
-             !end->other->echoes && !world.turned && !link->dirty)
-        setEcho(end, !end->echoes);
+    else
+        stepUsed(link, end, what, chance);
+    link->touched = true; /* quiet may have come in between */
 }

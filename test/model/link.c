@@ -17,7 +17,8 @@
  * - whether a large transmit to a peer that is gone, or one without a copy, gives EPIPE or
  *   ECONNRESET: of a send that is cut short only the connection's state tells; so also of a reset
  *   that meets a send which waits for room on AF_UNIX, where the kernel (6.18) gives the count of
- *   what went before, the errno is gone, and no state is left;
+ *   what went before, the errno is gone, and no state is left, and on TCP behind the peer's end,
+ *   where the errno is EPIPE and the state says ECONNRESET;
  * - what two things that happen at once do to each other (data and a reset, an end and a transmit):
  *   either order is right. Mostly such steps wait until all is quiet; where they don't, the link is
  *   racy from then on, and only the rules that hold in any case are watched: order of bytes, the
@@ -83,7 +84,7 @@ bool fits(const struct End* end)
 
     if (end->queued == end->other->taken)
         return true;
-    if (end->echoes) /* in who knows how many pieces */
+    if (end->echoes || end->echoed) /* in who knows how many pieces */
         return false;
     if (end->link->small)
         return (bytes <= 1000) && (end->pieces <= 1);
@@ -293,6 +294,7 @@ void consume(struct End* end)
     }
     if (end->echoes && (end->taken > before) && !end->shut) {
         end->loose = true;
+        end->echoed = true;
         (void)transmit(end, (size_t)(end->takenBytes - bytes), 0);
     }
 }
@@ -451,10 +453,20 @@ void letGo(struct End* end, bool abort)
     end->socket = NULL;
     end->reaction.action = ACTION_NONE;
     end->link->dirty = true;
+    end->link->touched = true;
     if (abort)
         AbortFastSocket(socket);
     else
         ReleaseFastSocket(socket);
+}
+
+/* Two released datagram sockets that have filled each other wait until their time is over. */
+void letGoInOrder(struct End* end)
+{
+    const struct End* other = end->other;
+    bool waits = (end->link->kind == MODEL_UNIX_DATAGRAM) && (end->queued > other->taken);
+
+    letGo(end, other->ours && other->gone && waits);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -480,8 +492,10 @@ static void react(struct End* end)
         end->floor = 0;
         break;
     case ACTION_TRANSMIT:
+        /* An empty record would pass for the end. */
         if (end->sends && !end->shut)
-            (void)transmit(end, argument % 5000, argument % 4);
+            (void)transmit(end, (argument % 5000) | (end->link->kind == MODEL_SEQPACKET),
+                           argument % 4);
         break;
     case ACTION_ECHO:
         end->echoes = end->sends && !end->other->echoes && !hasMessages(end->link);
@@ -538,6 +552,7 @@ static void handle(struct FastSocket* socket, int event, int parameter, int whic
     if (world.verbose)
         fprintf(stderr, "      event of %u: %d, %d\n", whoIs(end), event, parameter);
     keepEvent(end, event, parameter);
+    end->link->touched = true;
     if (world.ending)
         return;
     if ((end->reaction.action != ACTION_NONE) && (end->reaction.event == event))
@@ -609,6 +624,7 @@ void adoptLink(struct Link* link, const struct Making* making, int handles[2])
         .serial = ++serials,
         .used = true,
         .dirty = true,
+        .touched = true,
         .small = making->small,
     };
     for (int side = 0; side < 2; side++)
@@ -642,14 +658,17 @@ static void openLinks(struct Chance* chance)
     openListening();
 }
 
-static void beginEnd(struct End* end)
+/* Returns whether it has done something. */
+static bool beginEnd(struct End* end)
 {
     const struct End* other = end->other;
     uint64_t last = (end->allowance < other->queued) ? end->allowance : other->queued;
+    uint64_t before = end->taken;
     uint64_t bytes = 0;
+    bool acts = false;
 
     if (!isUsable(end))
-        return;
+        return false;
     if (end->silent && (end->fatal == 0) && (GetFastSocketError(end->socket) > 0))
         becomeFatal(end, GetFastSocketError(end->socket));
     if (other->gone && other->ours) { /* it lingers for a second: nothing may depend on that */
@@ -660,40 +679,46 @@ static void beginEnd(struct End* end)
             ck_assert_int_eq(ResumeFastSocket(end->socket), 0);
             end->paused = false;
             end->resumed = true;
+            acts = true;
         }
         consume(end);
     }
     if (end->paused)
-        return;
+        return acts;
     if (last < end->taken)
         last = end->taken;
     bytes = bytesOf(other, last, other->queued);
     if (!exceeds(end, bytes, (bytes == 0) ? 0 : other->pieces, end->low + 1))
         end->stopped = false;
+    return acts || (end->taken != before);
 }
 
-static void beginLinks(void)
+static bool beginLinks(void)
 {
+    bool acts = false;
+
     for (int index = 0; index < LINKS; index++) {
         if (links[index].used) {
-            beginEnd(&links[index].ends[0]);
-            beginEnd(&links[index].ends[1]);
+            acts |= beginEnd(&links[index].ends[0]);
+            acts |= beginEnd(&links[index].ends[1]);
         }
     }
+    return acts;
 }
 
-static bool pumpLinks(void)
+static bool pumpLinks(bool all)
 {
     bool moved = false;
 
     for (int index = 0; index < LINKS; index++) {
-        for (int side = 0; links[index].used && (side < 2); side++) {
+        bool looks = links[index].used && (links[index].touched || world.thorough);
+        for (int side = 0; looks && (side < 2); side++) {
             struct End* end = &links[index].ends[side];
             uint64_t before = end->taken;
             if (isUsable(end) && end->silent && !end->paused)
                 consume(end);
             else if (end->handle >= 0)
-                moved |= pumpPlain(end);
+                moved |= pumpPlain(end, all);
             moved |= end->taken != before;
         }
     }
@@ -844,11 +869,12 @@ static void writeInput(struct End* end)
     note(FACT_UNREAD, whoIs(end), (int64_t)GetFastSocketInboundLength(end->socket));
 }
 
+/* What one that echoes has sent behind a pause depends on what came before it. */
 static void writeOutput(struct End* end)
 {
     bool exact = end->outWasCertain && !end->loose && !world.turned;
 
-    if (!end->silent)
+    if (!end->silent && !(end->echoes && end->resumed))
         note(FACT_OUT, whoIs(end), exact ? end->out : (end->out > 0));
     end->out = 0;
 }
@@ -883,7 +909,7 @@ static void letFollow(struct Link* link)
     for (int side = 0; side < 2; side++) {
         struct End* end = &link->ends[side];
         if (isUsable(end) && end->other->ours && end->other->gone)
-            letGo(end, false);
+            letGoInOrder(end);
     }
 }
 
@@ -896,10 +922,13 @@ static void writeLinks(void)
         for (int side = 0; side < 2; side++)
             writeEnd(&link->ends[side]);
         for (int side = 0; side < 2; side++) {
-            if (link->ends[side].queued == link->ends[1 - side].taken)
-                link->ends[side].pieces = 0;
+            if (link->ends[side].queued != link->ends[1 - side].taken)
+                continue;
+            link->ends[side].pieces = 0;
+            link->ends[side].echoed = false;
         }
         link->dirty = false;
+        link->touched = false;
         letFollow(link);
     }
     noteReactive();
@@ -912,8 +941,9 @@ static void finishLinks(void)
             struct End* end = &links[index].ends[side];
             end->allowance = ENDLESS;
             if (isUsable(end))
-                letGo(end, false);
+                letGoInOrder(end);
         }
+        links[index].touched = true;
     }
 }
 

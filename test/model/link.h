@@ -61,6 +61,7 @@ struct End
     uint64_t writtenBytes;
     uint32_t sizes[SIZES]; /* of the last messages */
     uint32_t pieces;       /* transmits since the other end had all */
+    bool echoed;           /* echoes among them */
     bool shut;             /* the program has ended its output */
     bool told;             /* of a plain end: and the system knows */
     bool owed;             /* of ours: POLLOUT must come */
@@ -134,6 +135,7 @@ struct Link
     bool reactive; /* since the last synchronization: its handlers may do something in a turn */
     bool reserved; /* for a connection that a listener will hand over */
     bool fresh;    /* handed over since the last synchronization: no steps before that */
+    bool touched;  /* since the last synchronization, by a step or an event */
 };
 
 extern struct Link links[LINKS];
@@ -202,6 +204,7 @@ void considerMarks(struct End* end);
 void consume(struct End* end);
 int transmit(struct End* end, size_t size, uint32_t how);
 void letGo(struct End* end, bool abort);
+void letGoInOrder(struct End* end); /* by a release, where that comes to its end */
 
 /* What its ends see is not certain any more. */
 void makeRacy(struct Link* link);
@@ -225,7 +228,7 @@ extern bool keeps; /* input that is taken by buffers is kept */
 void openPlain(struct Link* link, const struct Making* making, int handles[2]);
 void openListening(void);
 void closeListening(void);
-bool pumpPlain(struct End* end);
+bool pumpPlain(struct End* end, bool all); /* as the parts' function */
 const char* missingPlain(struct End* end);
 void writePlain(struct End* end);
 void closePlain(struct End* end, bool reset);

@@ -186,6 +186,7 @@ static void stepConnect(struct Listener* place, struct Chance* chance)
 
 static void stepRelease(struct Listener* place)
 {
+    synchronizeCancels();
     say("listener %u: release", (unsigned)(place - listeners));
     ReleaseFastListener(place->listener);
     place->listener = NULL;
@@ -206,8 +207,8 @@ void stepListener(struct Chance* chance)
     uint32_t what = draw(chance, 20);
 
     notePlace(20 + (unsigned)(place - listeners));
-    if ((place->listener != NULL) && world.turned &&
-        (place->leave > 0 || place->ended || what < 3))
+    /* With clients it may have handed over some of them in a turn, and gone, or not yet. */
+    if (world.turned && (place->count > 0 || place->leave > 0 || place->ended || what < 3))
         synchronize();
     if (place->listener == NULL) {
         if (place->count == 0)
@@ -232,8 +233,9 @@ static void openListeners(struct Chance* chance)
     memset(listeners, 0, sizeof(listeners));
 }
 
-static void beginListeners(void)
+static bool beginListeners(void)
 {
+    return false;
 }
 
 static bool pumpClient(struct Client* client)
@@ -253,10 +255,11 @@ static bool pumpClient(struct Client* client)
     return true;
 }
 
-static bool pumpListeners(void)
+static bool pumpListeners(bool all)
 {
     bool moved = false;
 
+    (void)all;
     for (int index = 0; index < LISTENERS; index++) {
         for (int number = 0; number < listeners[index].count; number++)
             moved |= pumpClient(&listeners[index].clients[number]);

@@ -78,6 +78,7 @@ struct Report
 {
     uint32_t step;  /* the running one */
     uint32_t steps; /* that were not left out */
+    uint32_t acted; /* of these, that did something: what is drawn may not be possible just now */
     uint32_t syncs;
     uint32_t entries;
     bool done;
@@ -94,7 +95,7 @@ void note(enum Fact fact, unsigned who, int64_t value);
 void notePlace(unsigned place);
 const char* nameFact(enum Fact fact);
 
-/* Speaks of the step, where the run was asked to. */
+/* Speaks of what the step does, where the run was asked to. */
 void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- the world ---- */
@@ -119,9 +120,13 @@ struct World
     struct Pool pools[POOLS];
     uint32_t starved; /* pools whose buffers somebody has all, or may have: bits */
     bool turned;      /* a turn has run since the last synchronization */
+    bool canceling;   /* a raw operation was canceled since then */
     bool verbose;
-    bool ending; /* the ring's release has begun */
+    bool acted;    /* the step has done something */
+    bool ending;   /* the ring's release has begun */
+    bool thorough; /* what no step has touched is looked at, too */
     uint64_t progress; /* grows with what was sent and received */
+    uint64_t completions; /* of the ring, behind the last turn */
 };
 
 extern struct World world;
@@ -130,13 +135,20 @@ extern uint32_t patience; /* milliseconds until what is missing is given up */
 /* Runs the ring until all that is to come has come, and each part writes its facts. */
 void synchronize(void);
 
+/* Before a call that enters the kernel at once, without the cancellations that the next turn has:
+ * whether these come first is not certain then. */
+void synchronizeCancels(void);
+
 /* ---- its parts ---- */
 
 struct Part
 {
     void (*open)(struct Chance* chance);
-    void (*begin)(void);          /* finds out what is certain to come */
-    bool (*pump)(void);           /* true: something has moved */
+    bool (*begin)(void);          /* finds out what is certain to come; true: it did something */
+    /* Plain ends write, and read: what they wait for, or all that there may be. A system call for
+     * each of them in each turn would be most of what a step costs: so what no step has touched
+     * since the last synchronization is left alone. True: something has moved. */
+    bool (*pump)(bool all);
     const char* (*missing)(void); /* what is still to come, or NULL */
     void (*write)(void);          /* what has come, into the trace */
     void (*finish)(void);         /* asks everything to end; a synchronization follows */

@@ -227,11 +227,25 @@ static void follow(struct End* end)
     end->handle = -1;
 }
 
-bool pumpPlain(struct End* end)
+/* There is something for it to do, or to come. Once it was let go it waits for the end. */
+static bool isAwaited(const struct End* end)
+{
+    const struct End* other = end->other;
+    bool comes = (end->taken < other->queued) || other->shut || other->gone || other->resetKnown ||
+                 (other->fatal != 0) || end->link->racy;
+
+    if (end->gone || (end->written < end->queued) || (end->shut && !end->told))
+        return true;
+    return end->receives && comes && !end->sawEnd && (end->taken < end->allowance);
+}
+
+bool pumpPlain(struct End* end, bool all)
 {
     bool moved = false;
     bool more = end->receives;
 
+    if (!all && !isAwaited(end))
+        return false;
     if (!end->gone && end->sends)
         moved = pumpOutput(end);
     if (end->handle < 0)
@@ -283,8 +297,10 @@ void closePlain(struct End* end, bool reset)
                     (unread || (reset && (link->kind == MODEL_TCP))) &&
                     !((link->kind == MODEL_TCP) && end->told && other->shut);
 
-    if (destroys && (link->kind == MODEL_UNIX))
-        other->vague |= !fits(other); /* a send that waits for room may have taken the errno */
+    /* A send that waits for room may have taken the errno; behind TCP's end of input that is EPIPE,
+     * where the state of what was cut short says ECONNRESET. */
+    if (destroys && ((link->kind == MODEL_UNIX) || ((link->kind == MODEL_TCP) && end->told)))
+        other->vague |= !fits(other);
     if (!isCertain(other) && !fits(end))
         other->lossy = true; /* it may not have gone out */
     if (end->written < end->queued) {

@@ -9,7 +9,7 @@
  *   race what is left is read by the program;
  * - into how many completions the bytes of a receive of many fall, and whether it ends as its last
  *   buffer is full or when it would need the next (kernels differ): it is submitted again;
- * - how much of a send without MSG_WAITALL goes out at once;
+ * - how much of a send without MSG_WAITALL goes out at once, as a large write on TCP is one;
  * - how much finds room while the peer doesn't read (TCP's grows with time): so what a large send,
  *   or a poll for room, tells is written when the peer has read;
  * - how often a poll of many reports, and what of that it has told before;
@@ -111,6 +111,7 @@ struct Pair
     bool loose;        /* what operations gave is not certain in this epoch */
     bool dirty;
     bool changed; /* the peer has sent or ended in this epoch */
+    bool active;  /* a step or a completion was about it in this epoch */
     int connecting;    /* clients that nobody has accepted yet */
     struct Operation operations[OPERATIONS];
     struct sockaddr_storage address;
@@ -146,6 +147,18 @@ static bool isPoll(enum Work work)
 static bool mayBeFull(const struct Pair* pair)
 {
     return pair->full || (pair->deaf && (pair->offered > CERTAIN));
+}
+
+static void touch(struct Pair* pair)
+{
+    pair->dirty = true;
+    pair->active = true;
+}
+
+/* What no step has touched is as it was when all was quiet. */
+static bool isLookedAt(const struct Pair* pair)
+{
+    return pair->active || world.thorough;
 }
 
 /* Whether it may be over or not. */
@@ -224,6 +237,7 @@ static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_c
         fprintf(stderr, "      pair %u, operation %d: %d, %d\n",
                 (unsigned)(operation->pair - pairs), operation->work, completion->res, reason);
     operation->count++;
+    operation->pair->active = true;
     if (isReader(operation->work))
         completeReader(operation, completion);
     else
@@ -331,7 +345,7 @@ static void submit(struct Operation* operation)
         prepareOther(operation, entry);
     ck_assert_int_eq(SubmitFastRingDescriptor(operation->descriptor), 0);
     operation->inFlight = true;
-    operation->pair->dirty = true;
+    touch(operation->pair);
 }
 
 /* ---- which ----------------------------------------------------------------------------------- */
@@ -459,6 +473,8 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
     static uint8_t data[ROOM];
     size_t size = 1 + drawSize(chance, ROOM - 1);
 
+    if (world.turned) /* a receive that has begun may be over, or take this, too */
+        synchronize();
     if (!isHeld(pair))
         return;
     if (pair->ended || pair->gone || (pair->sent - pair->taken + size > MOST))
@@ -472,7 +488,7 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
     ck_assert_int_eq(write(pair->peer, data, size), (ssize_t)size);
     pair->sent += size;
     pair->changed = true;
-    pair->dirty = true;
+    touch(pair);
 }
 
 static void endPeer(struct Pair* pair)
@@ -491,7 +507,7 @@ static void endPeer(struct Pair* pair)
     }
     pair->ended = true;
     pair->changed = true;
-    pair->dirty = true;
+    touch(pair);
 }
 
 static void connectPeer(struct Pair* pair)
@@ -503,7 +519,7 @@ static void connectPeer(struct Pair* pair)
         ck_assert_int_eq(connect(client, (struct sockaddr*)&pair->address, pair->length), 0);
         pair->connecting++;
         pair->changed = true;
-        pair->dirty = true;
+        touch(pair);
     }
     close(client);
 }
@@ -533,8 +549,9 @@ static void stepCancel(struct Pair* pair, struct Chance* chance)
         return;
     operation->racy = pair->dirty || isUncertain(operation);
     operation->canceled = true;
+    world.canceling = true;
     pair->loose |= pair->dirty && isReader(operation->work);
-    pair->dirty = true;
+    touch(pair);
     say("pair %u: cancel operation %d%s", (unsigned)(pair - pairs), operation->work,
         operation->racy ? ", racy" : "");
     if (operation->inFlight)
@@ -558,7 +575,7 @@ static void stepRelease(struct Pair* pair, struct Chance* chance)
     operation->descriptor = NULL;
     operation->inFlight = false;
     operation->over = false;
-    pair->dirty = true;
+    touch(pair);
     synchronize(); /* its memory must last until it has ended */
 }
 
@@ -586,6 +603,8 @@ static void openHandles(struct Pair* pair)
         break;
     default:
         ck_assert_int_eq(pipe2(handles, O_CLOEXEC), 0);
+        if (pair->kind == PAIR_PIPE_OUT) /* its peer reads */
+            ck_assert_int_eq(fcntl(handles[0], F_SETFL, O_NONBLOCK), 0);
     }
     pair->handle = handles[pair->kind == PAIR_PIPE_OUT];
     pair->peer = handles[pair->kind != PAIR_PIPE_OUT];
@@ -593,6 +612,7 @@ static void openHandles(struct Pair* pair)
 
 static void releaseOperations(struct Pair* pair)
 {
+    pair->active = true;
     for (int index = 0; index < OPERATIONS; index++) {
         struct Operation* operation = &pair->operations[index];
         ReleaseFastRingDescriptor(operation->descriptor);
@@ -630,7 +650,8 @@ static void stepMake(struct Pair* pair, struct Chance* chance)
         synchronize();
         freePair(pair);
     }
-    *pair = (struct Pair){.kind = kind, .used = true, .serial = ++serials, .dirty = true};
+    *pair = (struct Pair){
+        .kind = kind, .used = true, .serial = ++serials, .dirty = true, .active = true};
     openHandles(pair);
     say("pair %u: kind %d", (unsigned)(pair - pairs), kind);
 }
@@ -645,7 +666,25 @@ static void stepClose(struct Pair* pair)
     say("pair %u: close the number", (unsigned)(pair - pairs));
     close(pair->handle);
     pair->handle = -1;
-    pair->dirty = true;
+    touch(pair);
+}
+
+/* The program has closed it, and nothing is in flight. */
+static bool isSpent(const struct Pair* pair)
+{
+    bool busy = false;
+
+    for (int index = 0; index < OPERATIONS; index++)
+        busy |= isBusy(&pair->operations[index]);
+    return (pair->handle < 0) && !busy;
+}
+
+static void stepDeaf(struct Pair* pair)
+{
+    if (pair->kind == PAIR_LISTENING)
+        return;
+    pair->deaf = !pair->deaf;
+    say("pair %u: the peer reads%s", (unsigned)(pair - pairs), pair->deaf ? " no more" : "");
 }
 
 void stepRaw(struct Chance* chance)
@@ -654,9 +693,10 @@ void stepRaw(struct Chance* chance)
     uint32_t what = draw(chance, 40);
 
     notePlace(PLACES + (unsigned)(pair - pairs));
+    pair->active = true;
     if (pair->used && pair->dirty && hasPoll(pair))
         synchronize();
-    if (!pair->used || (what == 0))
+    if (!pair->used || (what == 0) || isSpent(pair))
         stepMake(pair, chance);
     else if (what < 16)
         stepSubmit(pair, chance);
@@ -665,7 +705,7 @@ void stepRaw(struct Chance* chance)
         : pair->kind == PAIR_PIPE_OUT ? (void)0
                                       : sendPeer(pair, chance);
     else if (what < 30)
-        pair->deaf = !pair->deaf;
+        stepDeaf(pair);
     else if ((what == 30) && (pair->kind != PAIR_LISTENING) && (pair->kind != PAIR_PIPE_OUT))
         endPeer(pair);
     else if (what < 36)
@@ -674,6 +714,7 @@ void stepRaw(struct Chance* chance)
         stepRelease(pair, chance);
     else if (what == 38)
         stepClose(pair);
+    pair->active = true; /* quiet may have come in between */
 }
 
 /* ---- the part -------------------------------------------------------------------------------- */
@@ -688,8 +729,9 @@ static void openRaw(struct Chance* chance)
     ck_assert_ptr_nonnull(group);
 }
 
-static void beginRaw(void)
+static bool beginRaw(void)
 {
+    return false;
 }
 
 /* Bytes that operations have left, after a race that they may have lost. */
@@ -704,17 +746,25 @@ static void readLeft(struct Pair* pair)
         takeBytes(pair, data, (size_t)result);
 }
 
+/* Something has come for the peer, or may come. */
+static bool isWritten(const struct Pair* pair)
+{
+    bool writes = pair->read < pair->written;
+
+    for (int index = 0; index < OPERATIONS; index++)
+        writes |= pair->operations[index].inFlight && isWriter(pair->operations[index].work);
+    return writes;
+}
+
 static bool readPeer(struct Pair* pair)
 {
     static uint8_t data[65536];
     bool moved = false;
 
     while (!pair->deaf && (pair->peer >= 0) && (pair->kind != PAIR_PIPE)) {
-        struct pollfd state = {.fd = pair->peer, .events = POLLIN};
-        ssize_t result = 0;
-        if ((poll(&state, 1, 0) <= 0) || !(state.revents & POLLIN))
-            break;
-        result = read(pair->peer, data, sizeof(data));
+        ssize_t result = (pair->kind == PAIR_PIPE_OUT)
+                             ? read(pair->peer, data, sizeof(data))
+                             : recv(pair->peer, data, sizeof(data), MSG_DONTWAIT);
         if (result <= 0)
             break;
         ck_assert(checkPattern(data, (size_t)result, baseOf(pair, false) + pair->read));
@@ -725,13 +775,14 @@ static bool readPeer(struct Pair* pair)
     return moved;
 }
 
-static bool pumpRaw(void)
+static bool pumpRaw(bool all)
 {
     bool moved = false;
 
     for (int index = 0; index < PAIRS; index++) {
-        if (pairs[index].used)
-            moved |= readPeer(&pairs[index]);
+        struct Pair* pair = &pairs[index];
+        if (pair->used && isLookedAt(pair) && (all || isWritten(pair)))
+            moved |= readPeer(pair);
     }
     return moved;
 }
@@ -770,7 +821,8 @@ static const char* missingRaw(void)
     static char text[200];
 
     for (int index = 0; index < PAIRS; index++) {
-        for (int number = 0; pairs[index].used && (number < OPERATIONS); number++) {
+        bool looks = pairs[index].used && isLookedAt(&pairs[index]);
+        for (int number = 0; looks && (number < OPERATIONS); number++) {
             const struct Operation* operation = &pairs[index].operations[number];
             const char* missing = missingOperation(&pairs[index], operation);
             if (missing == NULL)
@@ -796,6 +848,15 @@ static int newBits(struct Operation* operation)
     return (operation->work == WORK_POLL_MANY) ? bits & ~known : bits;
 }
 
+/* Its result is a count or an errno that is the same everywhere. */
+static bool isExact(const struct Operation* operation)
+{
+    bool takesPart = (operation->work == WORK_WRITE) && (operation->size > CERTAIN) &&
+                     (operation->pair->kind == PAIR_TCP);
+
+    return (operation->work != WORK_ACCEPT) && !takesPart;
+}
+
 static void writeOperation(struct Operation* operation, unsigned who)
 {
     int bits = (operation->count > 0) ? newBits(operation) : 0;
@@ -812,7 +873,7 @@ static void writeOperation(struct Operation* operation, unsigned who)
     }
     if (many && (operation->count > 0))
         note(FACT_RAW_MORE, who, (int64_t)operation->bytes);
-    if (operation->over && (operation->work != WORK_ACCEPT))
+    if (operation->over && isExact(operation))
         note(FACT_RAW, who, operation->result);
     else if (operation->over)
         note(FACT_RAW, who, operation->result >= 0);
@@ -845,6 +906,7 @@ static void writePair(struct Pair* pair, unsigned who)
     pair->changed = false;
     note(FACT_RAW_MORE, 1000 + who, (int64_t)pair->taken);
     pair->dirty = false;
+    pair->active = false;
 }
 
 static void writeRaw(void)

@@ -82,6 +82,7 @@ void say(const char* format, ...)
 {
     va_list arguments;
 
+    world.acted = true;
     if (!world.verbose)
         return;
     fprintf(stderr, "  %u ", report->step);

@@ -11,9 +11,10 @@
 
 enum
 {
-    QUIET_TURNS = 3,
-    EAGER_TURNS = 20,    /* before a wait for what is missing */
-    LATE_SECONDS = 1,    /* released sockets wait so long for their peers */
+    QUIET_TURNS = 2,
+    EAGER_TURNS = 8,  /* before a wait for what is missing */
+    CLOCK_TURNS = 64, /* between looks at the time */
+    LATE_SECONDS = 1, /* released sockets wait so long for their peers */
 };
 
 struct World world;
@@ -36,20 +37,28 @@ static int64_t now(void)
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-static bool pumpAll(void)
+static bool pumpAll(bool all)
 {
     bool moved = false;
 
     for (int index = 0; index < PARTS; index++)
-        moved |= parts[index]->pump();
+        moved |= parts[index]->pump(all);
     return moved;
 }
 
-/* What is to come, as of now: handlers may have done something. */
+/* Handlers may have done something since the last time. */
+static bool beginAll(void)
+{
+    bool acts = false;
+
+    for (int index = 0; index < PARTS; index++)
+        acts |= parts[index]->begin();
+    return acts;
+}
+
+/* What is to come, as of now. */
 static const char* findMissing(void)
 {
-    for (int index = 0; index < PARTS; index++)
-        parts[index]->begin();
     for (int index = 0; index < PARTS; index++) {
         const char* missing = parts[index]->missing();
         if (missing != NULL)
@@ -61,31 +70,49 @@ static const char* findMissing(void)
 /* Returns whether something has happened. */
 static bool turn(uint32_t interval)
 {
-    uint64_t before = readRing(world.ring).completions;
-    bool moved = pumpAll();
+    bool moved = pumpAll(false);
+    uint64_t before = world.completions;
 
     ck_assert_int_eq(WaitForFastRing(world.ring, interval, NULL), 0);
-    return moved || (readRing(world.ring).completions != before) ||
-           (GetFastRingInterval(world.ring) == 0);
+    world.completions = readRing(world.ring).completions;
+    return moved || (world.completions != before) || (GetFastRingInterval(world.ring) == 0);
 }
 
+/* What is missing is given up some time after the last progress. */
+static void beImpatient(int64_t* start, uint64_t* progress, const char* missing)
+{
+    if (world.progress != *progress)
+        *start = now();
+    *progress = world.progress;
+    ck_assert_msg(now() - *start < patience * INT64_C(1000000), "%s",
+                  (missing != NULL) ? missing : "the ring never becomes quiet");
+}
+
+/* Most turns of a long way to quiet only move something: what that costs is an enter, and a system
+ * call for each plain end that waits for something. The rest is looked at when nothing moves. */
 static void becomeQuiet(void)
 {
     int64_t begin = now();
     int64_t start = begin;
     uint64_t progress = world.progress;
-    int turns = 0;
+    int quiet = 0;
 
-    for (int quiet = 0; quiet < QUIET_TURNS;) {
-        bool happened = turn((turns < EAGER_TURNS) ? 0 : 1);
-        const char* missing = findMissing();
-        quiet = (happened || (missing != NULL)) ? 0 : quiet + 1;
-        turns = happened ? 0 : turns + 1;
-        if (world.progress != progress)
-            start = now();
-        progress = world.progress;
-        ck_assert_msg(now() - start < patience * INT64_C(1000000), "%s",
-                      (missing != NULL) ? missing : "the ring never becomes quiet");
+    for (uint32_t turns = 1;; turns++) {
+        bool happened = turn((quiet < EAGER_TURNS) ? 0 : 1);
+        const char* missing = NULL;
+        quiet = happened ? 0 : quiet + 1;
+        if (turns % CLOCK_TURNS == 0)
+            beImpatient(&start, &progress, NULL);
+        if (quiet < QUIET_TURNS)
+            continue;
+        if (beginAll() || pumpAll(true)) {
+            quiet = 0;
+            continue;
+        }
+        missing = findMissing();
+        if (missing == NULL)
+            break;
+        beImpatient(&start, &progress, missing);
     }
     if (now() - begin > LATE_SECONDS * INT64_C(500000000))
         report->late = true;
@@ -97,7 +124,14 @@ void synchronize(void)
     for (int index = 0; index < PARTS; index++)
         parts[index]->write();
     world.turned = false;
+    world.canceling = false;
     report->syncs++;
+}
+
+void synchronizeCancels(void)
+{
+    if (world.canceling)
+        synchronize();
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
@@ -154,7 +188,7 @@ static bool isEmpty(void* closure)
     struct FastRingStatistics statistics = readRing(world.ring);
 
     (void)closure;
-    pumpAll();
+    pumpAll(true);
     return (GetFastRingPending(world.ring) == 0) && (statistics.sockets == 0);
 }
 
@@ -190,6 +224,40 @@ static void endAtOnce(void)
     releaseMemory();
 }
 
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void stepTurn(void)
+{
+    say("turn");
+    ck_assert_int_eq(WaitForFastRing(world.ring, 0, NULL), 0);
+    world.completions = readRing(world.ring).completions;
+    world.turned = true;
+}
+
+static void stepAny(struct Chance* chance)
+{
+    uint32_t what = draw(chance, 100);
+
+    if (what < 62)
+        stepLink(chance);
+    else if (what < 66)
+        stepTurn();
+    else if (what < 71)
+        stepListener(chance);
+    else if (what < 83)
+        stepService(chance);
+    else
+        stepRaw(chance);
+}
+
+static void step(struct Chance* chance)
+{
+    world.acted = false;
+    stepAny(chance);
+    report->steps++;
+    report->acted += world.acted;
+}
+
 void runEpisode(const struct Plan* plan)
 {
     struct Chance chance = chanceOf(plan->seed, 0);
@@ -199,30 +267,18 @@ void runEpisode(const struct Plan* plan)
     world = (struct World){.verbose = plan->verbose};
     openWorld(&chance);
     for (uint32_t number = 1; number <= plan->steps; number++) {
+        bool last = false;
         if ((plan->dropped != NULL) && plan->dropped[number])
             continue;
         chance = chanceOf(plan->seed, number);
         report->step = number;
-        report->steps++;
-        bool last = draw(&chance, 3) == 0;
-        uint32_t what = draw(&chance, 100);
-        if (what < 62) {
-            stepLink(&chance);
-        } else if (what < 66) {
-            say("turn");
-            ck_assert_int_eq(WaitForFastRing(world.ring, 0, NULL), 0);
-            world.turned = true;
-        } else if (what < 71) {
-            stepListener(&chance);
-        } else if (what < 83) {
-            stepService(&chance);
-        } else {
-            stepRaw(&chance);
-        }
+        last = draw(&chance, 3) == 0;
+        step(&chance);
         if (last)
             synchronize();
     }
     report->step = plan->steps + 1;
+    world.thorough = true;
     synchronize();
     if (orderly)
         endInOrder();
