@@ -5,8 +5,9 @@
  * epoll.c; another, whose sockets are memory, can take its place.
  *
  * Unless something else is said, a function returns a count or 0, or a negative errno: -EAGAIN
- * where it would have to wait. None raises SIGPIPE, and none changes what other processes share for
- * longer than a call.
+ * where it would have to wait. None raises SIGPIPE. What other processes share stays as it is, but
+ * for O_NONBLOCK: a socket from which is accepted, or which is spliced from or into, is given it,
+ * and one that is connected has it for the time of the call.
  */
 #ifndef FASTSOCKET_ENGINE_SYSTEM_H
 #define FASTSOCKET_ENGINE_SYSTEM_H
