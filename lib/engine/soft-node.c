@@ -180,18 +180,51 @@ static int watch(struct FastSoft* soft, struct FastSoftNode* node, int handle, u
     return 0;
 }
 
+/* It was free a moment ago: what is known of it is over. */
+static void noteNewNumber(const struct FastSoft* soft, int handle)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, handle);
+    if (node != NULL && node->last == 0)
+        node->lasting &= (uint8_t)~FAST_SOFT_NODE_WATCHED;
+}
+
+static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int handle = soft->system->functions->duplicate(soft->system, operation->handle);
+    if (handle < 0)
+        return handle;
+    operation->number = operation->handle;
+    operation->handle = handle;
+    operation->state |= FAST_SOFT_OWN;
+    noteNewNumber(soft, handle);
+    return 0;
+}
+
+static int ownSource(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int handle = soft->system->functions->duplicate(soft->system, operation->extra);
+    if (handle < 0)
+        return handle;
+    operation->extra = handle;
+    operation->state |= FAST_SOFT_OWN_SOURCE;
+    noteNewNumber(soft, handle);
+    return 0;
+}
+
+/* Without a number for it there is no going on: closed, and given to another file, the number that
+ * was submitted would have the operation read or write that. */
 int FastSoftOwnHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if ((operation->state & (FAST_SOFT_HELD | FAST_SOFT_OWN)) == FAST_SOFT_HELD) {
-        int handle = soft->system->functions->duplicate(soft->system, operation->handle);
-        if (handle == -EBADF)
-            return handle;
-        if (handle >= 0) {
-            operation->number = operation->handle;
-            operation->handle = handle;
-            operation->state |= FAST_SOFT_OWN;
-        }
+    int result = 0;
+    if (operation->state & FAST_SOFT_HELD) {
+        if (!(operation->state & FAST_SOFT_OWN))
+            result = ownHandle(soft, operation);
+        if (result == 0 && operation->opcode == IORING_OP_SPLICE &&
+            !(operation->state & FAST_SOFT_OWN_SOURCE))
+            result = ownSource(soft, operation);
     }
+    if (result < 0)
+        return result;
     int handle = FastSoftHandleOf(operation);
     return handle >= 0 ? handle : -EBADF;
 }

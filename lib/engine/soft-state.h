@@ -32,6 +32,8 @@ enum
     FAST_SOFT_WAITED = 256,  /* for its descriptor, which is watched for it */
     FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
     FAST_SOFT_SMALL = 1024,  /* nothing of it from address on is there; as long as its memory is */
+    FAST_SOFT_OWN_SOURCE = 2048, /* of a splice: extra, what it reads from, is a duplicate, too */
+    FAST_SOFT_REFUSED = 4096,    /* number is the errno, negative, with which it is to end */
 };
 
 /*
@@ -66,7 +68,7 @@ struct FastSoftOperation
     uint64_t address;
     uint64_t offset;
     uint32_t linked; /* behind this one, or 0 */
-    int32_t number;  /* of FAST_SOFT_OWN: the descriptor that was submitted */
+    int32_t number;  /* of FAST_SOFT_OWN: the descriptor that was submitted; FAST_SOFT_REFUSED */
 };
 
 /* What becomes of an operation that was tried. */

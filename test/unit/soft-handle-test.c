@@ -1,18 +1,22 @@
 /*
- * The engine in user space and its descriptors: what would keep a loop waiting.
+ * The engine in user space and its descriptors: what would keep a loop waiting, what is closed
+ * while an operation is in flight, and what has no number left.
  */
 #include "pairs.h"
 #include "soft-engine.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <termios.h>
 #include <unistd.h>
 
 enum
 {
     ENTRIES = 64,
+    NUMBER = 100, /* of descriptors that are closed and given again */
     MUCH = 1 << 18,
 };
 
@@ -41,6 +45,11 @@ AREA(handle, "soft-handle", .open = setUp, .close = tearDown);
 static void prepareSplice(uint64_t owner, int from, int to, unsigned size)
 {
     PREPARE(owner, splice, from, -1, to, -1, size, 0);
+}
+
+static void hold(void)
+{
+    engine->functions->hold(engine, last());
 }
 
 /* Without a change of the description that the case is about. */
@@ -184,4 +193,154 @@ CASE(handle, refusesASpliceWithoutAPipe)
     expect(1, -EINVAL, 0);
     close(ends[0]);
     close(ends[1]);
+}
+
+/* ---- numbers that are closed, and given again ---- */
+
+static int moveTo(int handle, int number)
+{
+    ck_assert_int_eq(dup3(handle, number, O_CLOEXEC), number); /* closes what was there */
+    return number;
+}
+
+/* A splice keeps the file that it waits for, and the other one. */
+CASE(handle, spliceOutlivesItsNumbers)
+{
+    int others[2];
+    int targets[2];
+    ck_assert_int_eq(pipe2(others, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(targets, O_CLOEXEC), 0);
+    int from = moveTo(pipes[0], NUMBER);
+    int to = moveTo(targets[1], NUMBER + 1);
+    prepareSplice(1, from, to, 100);
+    hold();
+    expectQuiet();
+    (void)moveTo(others[0], from);
+    (void)moveTo(others[1], to);
+    putText(others[1], "other");
+    expectQuiet();
+    putText(pipes[1], "own");
+    expect(1, 3, 0);
+    expectInPipe(targets[0], "own");
+    expectInPipe(others[0], "other");
+    close(from);
+    close(to);
+    for (int index = 0; index < 2; index++) {
+        close(others[index]);
+        close(targets[index]);
+    }
+}
+
+/* An entry that is queued behind others has its file, too; a close means the number itself. */
+CASE(handle, queuedOnesKeepTheirFile)
+{
+    char text[8] = "";
+    int others[2];
+    pairTcp(others);
+    int number = moveTo(pair[1], NUMBER);
+    int closed = moveTo(pair[1], NUMBER + 1);
+    unsigned room = engine->completion.mask + 1;
+    sendText(pair[0], "own");
+    for (unsigned count = 0; count < room; count++) {
+        if (FastEngineRoom(engine) == 0)
+            enterOnce(0);
+        PREPARE(9, nop);
+    }
+    enterOnce(0);
+    PREPARE(1, recv, number, text, sizeof(text), 0);
+    hold();
+    PREPARE(2, close, closed);
+    hold();
+    enterOnce(0); /* there is no room for their completions */
+    (void)moveTo(others[1], number);
+    for (unsigned count = 0; count < room; count++)
+        expect(9, 0, 0);
+    expect(1, 3, 0);
+    expect(2, 0, 0);
+    ck_assert_str_eq(text, "own");
+    ck_assert_int_lt(fcntl(closed, F_GETFD), 0);
+    close(number);
+    close(others[0]);
+    close(others[1]);
+}
+
+/* ---- no number left ---- */
+
+static struct rlimit usual;
+
+/* From now on no call opens another. */
+static void takeAllNumbers(void)
+{
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    int lowest = fcntl(0, F_DUPFD_CLOEXEC, 0);
+    ck_assert_int_ge(lowest, 0);
+    close(lowest);
+    struct rlimit none = {.rlim_cur = (rlim_t)lowest, .rlim_max = usual.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+static void giveNumbersBack(void)
+{
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+}
+
+/* What would wait without a file of its own ends, with what it has done if that is something; what
+ * needs not wait does not notice. */
+CASE(handle, endsWithoutANumber)
+{
+    char text[8] = "";
+    takeAllNumbers();
+    PREPARE(1, recv, pair[1], text, sizeof(text), 0);
+    hold();
+    expect(1, -EMFILE, 0);
+    prepareSplice(2, pipes[0], pair[1], 10);
+    hold();
+    expect(2, -EMFILE, 0);
+    PREPARE(3, poll_add, pair[1], POLLIN);
+    hold();
+    expect(3, -EMFILE, 0);
+    sendText(pair[0], "abc");
+    PREPARE(4, recv, pair[1], text, 6, MSG_WAITALL);
+    hold();
+    expect(4, 3, 0);
+    ck_assert_str_eq(text, "abc");
+    sendText(pair[0], "def");
+    PREPARE(5, recv, pair[1], text, sizeof(text), 0);
+    hold();
+    expect(5, 3, 0);
+    giveNumbersBack();
+    PREPARE(6, recv, pair[1], text, sizeof(text), 0);
+    hold();
+    expectQuiet();
+    sendText(pair[0], "again");
+    expect(6, 5, 0);
+}
+
+/* Queued behind others it can't be told yet, and ends so when there is room. */
+CASE(handle, endsQueuedWithoutANumber)
+{
+    char text[8] = "";
+    unsigned room = engine->completion.mask + 1;
+    sendText(pair[0], "abc");
+    for (unsigned count = 0; count < room; count++) {
+        if (FastEngineRoom(engine) == 0)
+            enterOnce(0);
+        PREPARE(9, nop);
+    }
+    enterOnce(0);
+    takeAllNumbers();
+    PREPARE(1, recv, pair[1], text, sizeof(text), 0);
+    hold();
+    PREPARE(2, nop);
+    hold();
+    PREPARE(3, cancel64, 77, 0);
+    hold();
+    enterOnce(0);
+    for (unsigned count = 0; count < room; count++)
+        expect(9, 0, 0);
+    expect(1, -EMFILE, 0);
+    expect(2, 0, 0);
+    expect(3, -ENOENT, 0);
+    giveNumbersBack();
+    expectText(pair[1], "abc");
 }
