@@ -508,6 +508,26 @@ CASE(watch, removedOneForgetsTheNumber)
     runIdle(scene.ring);
 }
 
+/* Whoever has the file as well goes on with it, and wakes nobody here. */
+CASE(watch, removedOneLeavesTheFileToOthers)
+{
+    ck_assert_int_eq(pipe(pair), 0);
+    add(pair[0], POLLIN, 0, never);
+    runIdle(scene.ring);
+    int handle = pair[0];
+    pair[0] = dup(handle);
+    RemoveFastRingWatch(watch);
+    close(handle);
+    runIdle(scene.ring);
+    struct pollfd state = {.fd = GetFastRingHandle(scene.ring), .events = POLLIN};
+    runIdle(scene.ring);
+    for (int round = 0; round < 3; round++) {
+        putByte(pair[1]);
+        ck_assert_int_eq(poll(&state, 1, 0), 0);
+        takeByte(pair[0]);
+    }
+}
+
 /* ---- death ---- */
 
 CASE(watch, diesOfAClosedHandle)

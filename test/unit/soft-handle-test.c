@@ -1,6 +1,6 @@
 /*
  * The engine in user space and its descriptors: what would keep a loop waiting, what is closed
- * while an operation is in flight, and what has no number left.
+ * while an operation is in flight, what has no number left, and what somebody else goes on with.
  */
 #include "pairs.h"
 #include "soft-engine.h"
@@ -343,4 +343,46 @@ CASE(handle, endsQueuedWithoutANumber)
     expect(3, -ENOENT, 0);
     giveNumbersBack();
     expectText(pair[1], "abc");
+}
+
+/* ---- numbers that are given up while others have the file ---- */
+
+static bool isWoken(void)
+{
+    struct pollfd state = {.fd = engine->functions->getHandle(engine), .events = POLLIN};
+    return poll(&state, 1, 0) > 0;
+}
+
+/* Waited for, forgotten, closed; the file goes on elsewhere, and nobody hears of it. */
+CASE(handle, forgetsWhatOthersHave)
+{
+    char text[8] = "";
+    int others[2];
+    int number = moveTo(pair[1], NUMBER);
+    pairTcp(others);
+    PREPARE(1, recv, number, text, sizeof(text), 0);
+    expectQuiet();
+    PREPARE(2, poll_add, number, POLLIN);
+    expectQuiet();
+    PREPARE(3, cancel64, 1, 0);
+    ck_assert_int_eq(take().result + take().result, -ECANCELED);
+    FastEngineForget(engine, number); /* somebody waits yet */
+    sendText(pair[0], "polled");
+    expect(2, POLLIN, 0);
+    FastEngineForget(engine, number);
+    close(number);
+    for (int count = 0; count < 3; count++) {
+        sendText(pair[0], "others'");
+        ck_assert(!isWoken());
+    }
+    (void)moveTo(others[1], number);
+    PREPARE(4, recv, number, text, sizeof(text), 0);
+    expectQuiet();
+    sendText(pair[0], "others'");
+    ck_assert(!isWoken());
+    sendText(others[0], "new");
+    expect(4, 3, 0);
+    close(number);
+    close(others[0]);
+    close(others[1]);
 }
