@@ -101,22 +101,16 @@ static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* m
         system, sendmmsg(handle, messages, number, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-/* What holds of these, with POLLERR and POLLHUP. */
-static int eventsOf(struct FastSystem* system, int handle, short events)
+static uint32_t look(struct FastSystem* system, int handle, uint32_t events)
 {
-    struct pollfd state = {.fd = handle, .events = events};
-    return FastEpollCount(system, poll(&state, 1, 0)) > 0 ? state.revents : 0;
-}
-
-static bool hasInput(struct FastSystem* system, int handle)
-{
-    return eventsOf(system, handle, POLLIN | POLLRDHUP) != 0;
+    struct pollfd state = {.fd = handle, .events = (short)events};
+    return FastEpollCount(system, poll(&state, 1, 0)) > 0 ? (uint16_t)state.revents : 0;
 }
 
 /* AF_UNIX tells it to who waits in the call alone: to others there is nothing yet, for ever. */
 static bool hasEnded(struct FastSystem* system, int handle)
 {
-    return eventsOf(system, handle, POLLRDHUP) & (POLLRDHUP | POLLHUP);
+    return look(system, handle, POLLRDHUP) & (POLLRDHUP | POLLHUP);
 }
 
 /* SO_RCVTIMEO, which an accept has for its limit, means nothing with O_NONBLOCK. */
@@ -332,13 +326,13 @@ static const struct FastSystemFunctions functions = {
     .connect = makeConnection,
     .shutdown = endConnection,
     .kind = kindOf,
-    .hasInput = hasInput,
     .read = FastEpollRead,
     .write = FastEpollWrite,
     .splice = FastEpollSplice,
     .close = closeHandle,
     .beginSlow = beginSlow,
     .takeSlow = takeSlow,
+    .look = look,
     .duplicate = duplicate,
     .watch = watch,
     .unwatch = unwatch,

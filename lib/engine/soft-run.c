@@ -75,9 +75,10 @@ static void pollAlwaysReady(struct FastSoft* soft, struct FastSoftOperation* ope
 /* What it has done so far is its result, or the error. */
 static void endEarly(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
 {
-    bool whole = operation->opcode != IORING_OP_RECV || !(operation->priority &
-                                                          IORING_RECV_MULTISHOT);
-    if (operation->done > 0 && whole) {
+    bool counts = operation->opcode != IORING_OP_POLL_ADD &&
+                  (operation->opcode != IORING_OP_RECV ||
+                   !(operation->priority & IORING_RECV_MULTISHOT));
+    if (operation->done > 0 && counts) {
         operation->state |= FAST_SOFT_SHORT;
         (void)FastSoftFinish(soft, operation, (int)operation->done,
                              FastSoftBufferFlags(operation));

@@ -56,7 +56,7 @@ struct FastSoftOperation
     uint32_t length;
     uint32_t options; /* msg_flags, rw_flags, poll events, and so on */
     int32_t extra;    /* splice_fd_in and its namesakes; of a poll: events that have come */
-    uint32_t done;    /* bytes */
+    uint32_t done;    /* bytes; of a poll with FAST_SOFT_OWN: the descriptor that was submitted */
     uint16_t group;
     uint16_t state;
     uint8_t priority; /* the flags that ioprio has */
@@ -68,7 +68,7 @@ struct FastSoftOperation
     uint64_t address;
     uint64_t offset;
     uint32_t linked; /* behind this one, or 0 */
-    int32_t number;  /* of FAST_SOFT_OWN: the descriptor that was submitted; FAST_SOFT_REFUSED */
+    int32_t number;  /* of FAST_SOFT_OWN: what was submitted, but of polls; FAST_SOFT_REFUSED */
 };
 
 /* What becomes of an operation that was tried. */

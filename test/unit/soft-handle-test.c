@@ -386,3 +386,67 @@ CASE(handle, forgetsWhatOthersHave)
     close(others[0]);
     close(others[1]);
 }
+
+/* ---- polls of one descriptor ---- */
+
+/* One that wants to hear of changes hears of nothing else, whatever the other is armed for, and
+ * whichever came first. */
+CASE(handle, pollsBesideEachOther)
+{
+    for (int round = 0; round < 2; round++) {
+        PREPARE(round == 0 ? 1 : 2, poll_add, pair[1], POLLIN);
+        if (round == 1)
+            last()->len = IORING_POLL_ADD_MULTI;
+        expectQuiet();
+        PREPARE(round == 0 ? 2 : 1, poll_add, pair[1], POLLIN);
+        if (round == 0)
+            last()->len = IORING_POLL_ADD_MULTI;
+        expectQuiet();
+        sendText(pair[0], "x");
+        struct Result first = take();
+        struct Result second = take();
+        ck_assert_uint_eq(first.owner + second.owner, 3);
+        ck_assert(first.result & second.result & POLLIN);
+        for (int count = 0; count < 5; count++) {
+            PREPARE(3, poll_add, pair[1], POLLIN);
+            expect(3, POLLIN, 0);
+            PREPARE(4, poll_add, pair[1], POLLOUT);
+            expect(4, POLLOUT, 0);
+            expectQuiet();
+        }
+        sendText(pair[0], "y");
+        expect(2, POLLIN, IORING_CQE_F_MORE);
+        expectQuiet();
+        PREPARE(5, cancel64, 2, 0);
+        ck_assert_int_eq(take().result + take().result, -ECANCELED);
+        expectText(pair[1], "xy");
+    }
+}
+
+/* A cancellation by descriptor finds both. */
+CASE(handle, cancelsPollsBesideEachOther)
+{
+    PREPARE(1, poll_multishot, pair[1], POLLIN);
+    PREPARE(2, poll_add, pair[1], POLLIN);
+    expectQuiet();
+    PREPARE(3, cancel_fd, pair[1], IORING_ASYNC_CANCEL_ALL);
+    int sum = 0;
+    for (int count = 0; count < 3; count++) {
+        struct Result result = take();
+        sum += result.owner == 3 ? result.result : result.result == -ECANCELED;
+    }
+    ck_assert_int_eq(sum, 4);
+}
+
+/* Without a number for a second registration both are told. */
+CASE(handle, pollsTogetherWithoutANumber)
+{
+    PREPARE(1, poll_multishot, pair[1], POLLIN);
+    expectQuiet();
+    takeAllNumbers();
+    PREPARE(2, poll_add, pair[1], POLLIN);
+    expectQuiet();
+    sendText(pair[0], "x");
+    ck_assert_uint_eq(take().owner + take().owner, 3);
+    giveNumbersBack();
+}
