@@ -512,8 +512,9 @@ typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handl
 /*
  * Accepts connections on a listening socket.
  *
- * handle     a listening stream or seqpacket socket of any family. A listening one-to-many socket
- *            of SCTP has no connections to accept (EOPNOTSUPP): it is for CreateFastSocket.
+ * handle     a listening stream or seqpacket socket of any family, blocking or not: on epoll it
+ *            becomes non-blocking, and stays so. A listening one-to-many socket of SCTP has no
+ *            connections to accept (EOPNOTSUPP): it is for CreateFastSocket.
  * flags      for the new connections: 0, SOCK_NONBLOCK, SOCK_CLOEXEC (always added).
  * function   not NULL.
  *

@@ -53,6 +53,10 @@ struct FastEngineFunctions
      * goes on all the same. NULL: that is so of every entry. */
     void (*hold)(struct FastEngine* engine, const struct io_uring_sqe* submission);
 
+    /* A descriptor on which nothing is in flight is about to be closed, while others may have its
+     * file, and go on with it: it is to be let go of before. NULL: that needs nothing. */
+    void (*forget)(struct FastEngine* engine, int handle);
+
     /* Fills an entry (but for user_data) that completes once after a wake, even an earlier one. */
     void (*prepareWake)(struct FastEngine* engine, struct io_uring_sqe* submission);
 
@@ -143,6 +147,13 @@ static inline void FastEngineHold(struct FastEngine* engine, const struct io_uri
 {
     if (engine->functions->hold != NULL)
         engine->functions->hold(engine, entry);
+}
+
+/* The number of a descriptor is given up, and its file perhaps not. */
+static inline void FastEngineForget(struct FastEngine* engine, int handle)
+{
+    if (engine->functions->forget != NULL)
+        engine->functions->forget(engine, handle);
 }
 
 /* Entries reserved and not yet consumed. */

@@ -6,7 +6,8 @@
  *
  * Failures: where a file knows nothing of not waiting, or a terminal, which says yes and waits all
  * the same, a poll is asked first, and no more is written than there is room for then. The only one
- * who can make us wait so is another reader or writer of the same file who comes in between.
+ * who can make us wait so is another reader or writer of the same file who comes in between. A
+ * splice has a flag for pipes, which sockets don't look at: these get O_NONBLOCK, and keep it.
  *
  * Signals: SIGPIPE comes of writes to pipes, and SIGTTIN and SIGTTOU of what a job in the
  * background does to its terminal: they are blocked around such calls. The kernel then gives EIO
@@ -198,9 +199,9 @@ ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec
 
 /* ---- from one into another ---- */
 
-/* The flag speaks of pipes alone: what is no pipe is asked first, or told not to wait. */
-static ssize_t spliceQuietly(struct FastSystem* system, int from, int64_t* fromOffset, int to,
-                             int64_t* toOffset, size_t size, unsigned flags)
+/* Signals: as for reads and writes. */
+static ssize_t spliceOnce(struct FastSystem* system, int from, int64_t* fromOffset, int to,
+                          int64_t* toOffset, size_t size, unsigned flags)
 {
     struct FastPipeSignal guard;
     sigset_t before;
@@ -213,19 +214,40 @@ static ssize_t spliceQuietly(struct FastSystem* system, int from, int64_t* fromO
     return result;
 }
 
+/* The flag of the call speaks of pipes alone. Sockets heed O_NONBLOCK, and what is stored is done
+ * as it is. Whatever else there is may wait without being ready. */
+static bool mayWait(mode_t type)
+{
+    return type != S_IFIFO && type != S_IFSOCK && !isStored(type);
+}
+
+/* Which of the two would keep us waiting: as splice gives it; 0: neither. */
+static int whoIsNotReady(struct FastSystem* system, int from, int to)
+{
+    struct pollfd ends[2] = {{.fd = from, .events = POLLIN}, {.fd = to, .events = POLLOUT}};
+    (void)FastEpollCount(system, poll(ends, 2, 0));
+    if (ends[0].revents == 0)
+        return -EAGAIN;
+    return ends[1].revents == 0 ? -ENOBUFS : 0;
+}
+
 ssize_t FastEpollSplice(struct FastSystem* system, int from, int64_t* fromOffset, int to,
                         int64_t* toOffset, size_t size, unsigned flags)
 {
     mode_t source = typeOf(system, from);
-    if (source == S_IFCHR && !isReady(system, from, POLLIN))
-        return -EAGAIN;
-    int before = 0;
-    bool sends = typeOf(system, to) == S_IFSOCK;
-    if (sends)
-        before = FastEpollBeginNonblock(system, to);
-    ssize_t result = spliceQuietly(system, from, fromOffset, to, toOffset, size, flags);
-    if (sends && before >= 0)
-        FastEpollEndNonblock(system, to, before);
+    mode_t target = typeOf(system, to);
+    int error = 0;
+    if (source != S_IFIFO && target != S_IFIFO)
+        return spliceOnce(system, from, fromOffset, to, toOffset, size, flags); /* is refused */
+    if (source == S_IFSOCK || target == S_IFSOCK)
+        error = FastEpollMakeNonblock(system, source == S_IFSOCK ? from : to);
+    else if (mayWait(source) || mayWait(target))
+        error = whoIsNotReady(system, from, to);
+    if (error < 0)
+        return error;
+    if (target == S_IFCHR && size > FILE_CAREFUL_TERMINAL && isatty(to) == 1)
+        size = FILE_CAREFUL_TERMINAL;
+    ssize_t result = spliceOnce(system, from, fromOffset, to, toOffset, size, flags);
     if (result != -EAGAIN)
         return result;
     return isReady(system, from, POLLIN) ? -ENOBUFS : -EAGAIN;

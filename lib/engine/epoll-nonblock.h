@@ -1,8 +1,10 @@
 /*
- * O_NONBLOCK for the time of a call that knows no flag of its own for not waiting.
+ * O_NONBLOCK, for calls that know no flag of their own for not waiting.
  *
- * It belongs to the open file description, which other processes may share: they find nothing, in
- * that moment, where they would wait.
+ * It belongs to the open file description, which others may share. It is set and stays, as every
+ * event library demands it of its user: taken away again it would be taken from whoever else is
+ * about to make the same call, another ring or process, and he waits in it with his whole loop.
+ * Nobody can know that he is the last.
  */
 #ifndef FASTSOCKET_ENGINE_EPOLL_NONBLOCK_H
 #define FASTSOCKET_ENGINE_EPOLL_NONBLOCK_H
@@ -11,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 
 /* What a call has returned, a negative errno where it has failed; and that there was one. */
 static inline ssize_t FastEpollCount(struct FastSystem* system, ssize_t result)
@@ -19,20 +22,21 @@ static inline ssize_t FastEpollCount(struct FastSystem* system, ssize_t result)
     return result < 0 ? -errno : result;
 }
 
-/* Returns the flags that were there, for the end, or a negative errno. */
-static inline int FastEpollBeginNonblock(struct FastSystem* system, int handle)
+/* Sets or clears this flag alone: others that somebody changes meanwhile stay as he wants them. */
+static inline int FastEpollSetNonblock(struct FastSystem* system, int handle, int on)
 {
-    int flags = (int)FastEpollCount(system, fcntl(handle, F_GETFL));
-    if (flags >= 0 && !(flags & O_NONBLOCK))
-        (void)FastEpollCount(system, fcntl(handle, F_SETFL, flags | O_NONBLOCK));
-    return flags;
+    return (int)FastEpollCount(system, ioctl(handle, FIONBIO, &on));
 }
 
-/* After a beginning that did not fail. */
-static inline void FastEpollEndNonblock(struct FastSystem* system, int handle, int flags)
+/* Asked before each call, since anybody may take it away. Returns 1 where it was not set, 0 where
+ * it was, or a negative errno. */
+static inline int FastEpollMakeNonblock(struct FastSystem* system, int handle)
 {
-    if (!(flags & O_NONBLOCK))
-        (void)FastEpollCount(system, fcntl(handle, F_SETFL, flags));
+    int flags = (int)FastEpollCount(system, fcntl(handle, F_GETFL));
+    if (flags < 0 || flags & O_NONBLOCK)
+        return flags < 0 ? flags : 0;
+    int result = FastEpollSetNonblock(system, handle, 1);
+    return result < 0 ? result : 1;
 }
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * The system as it is: epoll, and calls that don't wait.
  *
- * Sockets are asked with MSG_DONTWAIT. accept(2) and connect(2) know no such flag: there O_NONBLOCK
- * is set for the time of the call, where it isn't anyway. It belongs to what other processes share,
- * who for that moment find nothing where they would wait; without it, a connection that another
- * process takes between a poll and the call would keep the whole loop waiting.
+ * Sockets are asked with MSG_DONTWAIT. accept(2) and connect(2) know no such flag, but O_NONBLOCK,
+ * which others share. A listening socket gets it and keeps it: taken away, it would be taken from
+ * another ring or process that is about to accept, too, and would then wait for a connection that
+ * somebody else has had. A poll before the call doesn't help him. A connect has it for the time of
+ * the call: its socket is one user's, who may want it to be a blocking one afterwards.
  *
  * Descriptors are watched by edges. One that is closed is forgotten by the kernel when nobody has
  * its file any more.
@@ -100,43 +101,37 @@ static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* m
         system, sendmmsg(handle, messages, number, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-/* What holds of these, with POLLERR and POLLHUP. */
-static int eventsOf(struct FastSystem* system, int handle, short events)
+static uint32_t look(struct FastSystem* system, int handle, uint32_t events)
 {
-    struct pollfd state = {.fd = handle, .events = events};
-    return FastEpollCount(system, poll(&state, 1, 0)) > 0 ? state.revents : 0;
-}
-
-static bool hasInput(struct FastSystem* system, int handle)
-{
-    return eventsOf(system, handle, POLLIN | POLLRDHUP) != 0;
+    struct pollfd state = {.fd = handle, .events = (short)events};
+    return FastEpollCount(system, poll(&state, 1, 0)) > 0 ? (uint16_t)state.revents : 0;
 }
 
 /* AF_UNIX tells it to who waits in the call alone: to others there is nothing yet, for ever. */
 static bool hasEnded(struct FastSystem* system, int handle)
 {
-    return eventsOf(system, handle, POLLRDHUP) & (POLLRDHUP | POLLHUP);
+    return look(system, handle, POLLRDHUP) & (POLLRDHUP | POLLHUP);
 }
 
+/* SO_RCVTIMEO, which an accept has for its limit, means nothing with O_NONBLOCK. */
 static int acceptConnection(struct FastSystem* system, int handle, struct sockaddr* address,
                             socklen_t* length, int options)
 {
-    int flags = FastEpollBeginNonblock(system, handle);
-    if (flags < 0)
-        return flags;
-    int result = (int)FastEpollCount(system, accept4(handle, address, length, options));
-    FastEpollEndNonblock(system, handle, flags);
+    int result = FastEpollMakeNonblock(system, handle);
+    if (result >= 0)
+        result = (int)FastEpollCount(system, accept4(handle, address, length, options));
     return result == -EAGAIN && hasEnded(system, handle) ? -EINVAL : result;
 }
 
 static int makeConnection(struct FastSystem* system, int handle, const struct sockaddr* address,
                           socklen_t length)
 {
-    int flags = FastEpollBeginNonblock(system, handle);
-    if (flags < 0)
-        return flags;
+    int made = FastEpollMakeNonblock(system, handle);
+    if (made < 0)
+        return made;
     int result = (int)FastEpollCount(system, connect(handle, address, length));
-    FastEpollEndNonblock(system, handle, flags);
+    if (made > 0)
+        (void)FastEpollSetNonblock(system, handle, 0);
     return result;
 }
 
@@ -331,13 +326,13 @@ static const struct FastSystemFunctions functions = {
     .connect = makeConnection,
     .shutdown = endConnection,
     .kind = kindOf,
-    .hasInput = hasInput,
     .read = FastEpollRead,
     .write = FastEpollWrite,
     .splice = FastEpollSplice,
     .close = closeHandle,
     .beginSlow = beginSlow,
     .takeSlow = takeSlow,
+    .look = look,
     .duplicate = duplicate,
     .watch = watch,
     .unwatch = unwatch,

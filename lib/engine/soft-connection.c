@@ -19,7 +19,7 @@ static enum FastSoftOutcome finishOne(struct FastSoft* soft, struct FastSoftOper
 {
     struct FastSystem* system = soft->system;
     bool another = operation->priority & FAST_URING_ACCEPT_DONTWAIT &&
-                   system->functions->hasInput(system, operation->handle);
+                   system->functions->look(system, operation->handle, POLLIN | POLLRDHUP) != 0;
     return FastSoftFinish(soft, operation, result, another ? IORING_CQE_F_SOCK_NONEMPTY : 0);
 }
 

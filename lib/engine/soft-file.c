@@ -7,6 +7,7 @@
 #include "engine/soft-code.h"
 
 #include "engine/soft-buffer.h"
+#include "engine/soft-node.h"
 #include "engine/uring-compat.h"
 
 #include <errno.h>
@@ -65,10 +66,13 @@ static enum FastSoftOutcome onNothing(struct FastSoft* soft, struct FastSoftOper
 
 /* ---- what takes its time ---- */
 
-/* Whoever asks for another thread gets one, where the file is such that it matters. */
+/* Whoever asks for another thread gets one, where the file is such that it matters. The thread
+ * looks for the file when it runs: where there is no number to keep it by, there is no thread. */
 static bool beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
                       const struct iovec* vector, unsigned count, bool writes)
 {
+    if (!(operation->flags & IOSQE_ASYNC) || FastSoftOwnHandle(soft, operation) < 0)
+        return false;
     const struct FastSystemSlow work = {
         .closure = operation,
         .vector = vector,
@@ -78,8 +82,7 @@ static bool beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation
         .flags = (int)operation->options & ~FAST_RWF_NOSIGNAL,
         .writes = writes,
     };
-    return operation->flags & IOSQE_ASYNC &&
-           soft->system->functions->beginSlow(soft->system, &work) == 0;
+    return soft->system->functions->beginSlow(soft->system, &work) == 0;
 }
 
 void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation, ssize_t result)

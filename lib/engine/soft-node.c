@@ -180,18 +180,54 @@ static int watch(struct FastSoft* soft, struct FastSoftNode* node, int handle, u
     return 0;
 }
 
+/* It was free a moment ago: what is known of it is over. */
+static void noteNewNumber(const struct FastSoft* soft, int handle)
+{
+    struct FastSoftNode* node = FastSoftKnownNode(soft, handle);
+    if (node != NULL && node->last == 0)
+        node->lasting &= (uint8_t)~FAST_SOFT_NODE_WATCHED;
+}
+
+static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int handle = soft->system->functions->duplicate(soft->system, operation->handle);
+    if (handle < 0)
+        return handle;
+    if (operation->opcode == IORING_OP_POLL_ADD)
+        operation->done = (uint32_t)operation->handle;
+    else
+        operation->number = operation->handle;
+    operation->handle = handle;
+    operation->state |= FAST_SOFT_OWN;
+    noteNewNumber(soft, handle);
+    return 0;
+}
+
+static int ownSource(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int handle = soft->system->functions->duplicate(soft->system, operation->extra);
+    if (handle < 0)
+        return handle;
+    operation->extra = handle;
+    operation->state |= FAST_SOFT_OWN_SOURCE;
+    noteNewNumber(soft, handle);
+    return 0;
+}
+
+/* Without a number for it there is no going on: closed, and given to another file, the number that
+ * was submitted would have the operation read or write that. */
 int FastSoftOwnHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if ((operation->state & (FAST_SOFT_HELD | FAST_SOFT_OWN)) == FAST_SOFT_HELD) {
-        int handle = soft->system->functions->duplicate(soft->system, operation->handle);
-        if (handle == -EBADF)
-            return handle;
-        if (handle >= 0) {
-            operation->number = operation->handle;
-            operation->handle = handle;
-            operation->state |= FAST_SOFT_OWN;
-        }
+    int result = 0;
+    if (operation->state & FAST_SOFT_HELD) {
+        if (!(operation->state & FAST_SOFT_OWN))
+            result = ownHandle(soft, operation);
+        if (result == 0 && operation->opcode == IORING_OP_SPLICE &&
+            !(operation->state & FAST_SOFT_OWN_SOURCE))
+            result = ownSource(soft, operation);
     }
+    if (result < 0)
+        return result;
     int handle = FastSoftHandleOf(operation);
     return handle >= 0 ? handle : -EBADF;
 }
@@ -208,16 +244,62 @@ static bool isCertain(const struct FastSoft* soft, const struct FastSoftNode* no
     return sends ? node->last != 0 : isTrusted(soft, node);
 }
 
+/* Whether it hears of changes. */
+static bool isEdge(const struct FastSoftOperation* operation)
+{
+    return operation->opcode == IORING_OP_POLL_ADD && operation->length & IORING_POLL_ADD_MULTI;
+}
+
+/* Whether another poll waits for the descriptor, and one of the two hears of changes: to watch it
+ * for the one once more would have the other told of what it knows. */
+static bool hasRival(const struct FastSoft* soft, int handle,
+                     const struct FastSoftOperation* operation)
+{
+    const struct FastSoftNode* node = FastSoftKnownNode(soft, handle);
+    if (operation->opcode != IORING_OP_POLL_ADD || node == NULL || node->last == 0)
+        return false;
+    uint32_t number = node->last;
+    do {
+        const struct FastSoftOperation* other = FastSoftAt(soft, number);
+        if (other->opcode == IORING_OP_POLL_ADD && (isEdge(other) || isEdge(operation)))
+            return true;
+        number = other->next;
+    } while (number != node->last);
+    return false;
+}
+
+/* Beside a rival. What holds is told at once, and returned; 0: it is to wait, by a duplicate that
+ * is watched for it alone. Without a number for one they share, and the rival hears too much. */
+static uint32_t pollApart(struct FastSoft* soft, struct FastSoftOperation* operation, int handle)
+{
+    uint32_t wanted = FastSoftEventsOf(operation);
+    uint32_t events =
+        isEdge(operation) ? 0 : soft->system->functions->look(soft->system, handle, wanted);
+    events &= wanted | POLLERR | POLLHUP;
+    if (events != 0)
+        (void)FastSoftFinish(soft, operation, (int)events, 0);
+    else if (!(operation->state & FAST_SOFT_OWN))
+        (void)ownHandle(soft, operation);
+    return events;
+}
+
 /* For the first time, or where the descriptor is not watched for it. */
 static int parkWatched(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     int handle = FastSoftOwnHandle(soft, operation);
+    if (hasRival(soft, handle, operation)) {
+        if (pollApart(soft, operation, handle) != 0)
+            return 0;
+        handle = operation->handle;
+    }
     struct FastSoftNode* node = FastSoftNode(soft, handle);
     uint32_t events = FastSoftEventsOf(operation);
     if (node == NULL)
         return handle < 0 ? handle : -ENOMEM;
     if ((node->watched & events) != events || !isCertain(soft, node, operation)) {
-        int result = watch(soft, node, handle, wantedOf(soft, node) | node->watched | events);
+        /* What was watched for wakes who hears of changes as well. */
+        uint32_t kept = isEdge(operation) ? 0 : node->watched;
+        int result = watch(soft, node, handle, wantedOf(soft, node) | kept | events);
         if (result < 0)
             return result;
     }

@@ -27,8 +27,9 @@ static inline struct FastSoftNode* FastSoftKnownNode(const struct FastSoft* soft
  */
 int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation);
 
-/* What may be closed by its owner while it is in flight goes on with a duplicate, as far as there
- * are numbers for that. Returns the descriptor that it waits for, or -EBADF. */
+/* What may be closed by its owner while it is in flight goes on with duplicates. Returns the
+ * descriptor that it waits for, or a negative errno: there is none, or no number for a duplicate,
+ * and it can't go on. */
 int FastSoftOwnHandle(struct FastSoft* soft, struct FastSoftOperation* operation);
 
 /* Lets it wait for nothing but its cancellation. */

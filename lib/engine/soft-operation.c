@@ -42,20 +42,26 @@ static void freeCopy(struct FastSoft* soft, struct FastSoftCopy* copy)
     soft->copies = copy;
 }
 
+/* Closed alone it would stay watched, as long as somebody has the file. */
+static void closeDuplicate(struct FastSoft* soft, int handle)
+{
+    soft->system->functions->unwatch(soft->system, handle);
+    (void)soft->system->functions->close(soft->system, handle);
+}
+
 static void drop(struct FastSoft* soft, const struct FastSoftOperation* operation)
 {
     if (operation->state & FAST_SOFT_KEPT)
         freeCopy(soft, FastSoftCopyOf(operation));
-    if (operation->state & FAST_SOFT_OWN) {
-        /* Closed alone it would stay watched, as long as somebody has the file. */
-        soft->system->functions->unwatch(soft->system, operation->handle);
-        (void)soft->system->functions->close(soft->system, operation->handle);
-    }
+    if (operation->state & FAST_SOFT_OWN)
+        closeDuplicate(soft, operation->handle);
+    if (operation->state & FAST_SOFT_OWN_SOURCE)
+        closeDuplicate(soft, operation->extra);
 }
 
 static void dropWhatItHas(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->state & (FAST_SOFT_KEPT | FAST_SOFT_OWN))
+    if (operation->state & (FAST_SOFT_KEPT | FAST_SOFT_OWN | FAST_SOFT_OWN_SOURCE))
         drop(soft, operation);
     operation->state &= FAST_SOFT_SMALL;
 }

@@ -108,6 +108,15 @@ static inline uint32_t FastSoftBufferFlags(const struct FastSoftOperation* opera
                : 0;
 }
 
+/* The descriptor that was submitted, also where the operation goes on with a duplicate, which is
+ * nobody's but ours. A poll, which counts no bytes, may have no other place for it than done. */
+static inline int FastSoftSubmittedHandle(const struct FastSoftOperation* operation)
+{
+    if (!(operation->state & FAST_SOFT_OWN))
+        return operation->handle;
+    return operation->opcode == IORING_OP_POLL_ADD ? (int)operation->done : operation->number;
+}
+
 /* Of one with FAST_SOFT_KEPT. */
 static inline struct FastSoftCopy* FastSoftCopyOf(const struct FastSoftOperation* operation)
 {

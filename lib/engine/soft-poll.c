@@ -62,19 +62,13 @@ static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
     return 0;
 }
 
-/* Where it goes on with a duplicate, that is nobody's but ours. */
-static int submittedHandle(const struct FastSoftOperation* operation)
-{
-    return operation->state & FAST_SOFT_OWN ? operation->number : operation->handle;
-}
-
 static bool isMeant(const struct FastSoftOperation* cancel, const struct FastSoftOperation* target)
 {
     if (target == cancel || target->state & FAST_SOFT_CANCELED)
         return false;
     if (cancel->options & CANCEL_ANY)
         return true;
-    return cancel->options & CANCEL_FD ? submittedHandle(target) == cancel->handle
+    return cancel->options & CANCEL_FD ? FastSoftSubmittedHandle(target) == cancel->handle
                                        : target->owner == cancel->address;
 }
 

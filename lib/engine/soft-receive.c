@@ -124,7 +124,8 @@ static enum FastSoftOutcome onBytes(struct FastSoft* soft, struct FastSoftOperat
 static enum FastSoftOutcome onNoBuffers(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     struct FastSystem* system = soft->system;
-    if (operation->done > 0 && !system->functions->hasInput(system, operation->handle))
+    if (operation->done > 0 &&
+        system->functions->look(system, operation->handle, POLLIN | POLLRDHUP) == 0)
         return onNothing(soft, operation);
     return FastSoftFinish(soft, operation, -ENOBUFS, 0);
 }

@@ -6,7 +6,8 @@
  * What is linked behind another is kept until that is over.
  *
  * Failures: no room for completions: what is queued stays so. No memory for an operation: its entry
- * stays in the array; for what it needs to wait: -ENOMEM is its result.
+ * stays in the array; for what it needs to wait: -ENOMEM is its result, and -EMFILE or -ENFILE
+ * where a duplicate is needed, or what it has done so far.
  */
 #include "engine/soft-run.h"
 
@@ -71,13 +72,29 @@ static void pollAlwaysReady(struct FastSoft* soft, struct FastSoftOperation* ope
     FastSoftParkForEver(soft, operation);
 }
 
-/* It can't wait: without memory, or since its descriptor is always ready, or none any more. */
+/* What it has done so far is its result, or the error. */
+static void endEarly(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
+{
+    bool counts = operation->opcode != IORING_OP_POLL_ADD &&
+                  (operation->opcode != IORING_OP_RECV ||
+                   !(operation->priority & IORING_RECV_MULTISHOT));
+    if (operation->done > 0 && counts) {
+        operation->state |= FAST_SOFT_SHORT;
+        (void)FastSoftFinish(soft, operation, (int)operation->done,
+                             FastSoftBufferFlags(operation));
+        return;
+    }
+    (void)FastSoftFinish(soft, operation, error, 0);
+}
+
+/* It can't wait: without memory or a number for a duplicate, or since its descriptor is always
+ * ready, or none any more. */
 static void onRefusedWatch(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
 {
     if (error == -EPERM && operation->opcode == IORING_OP_POLL_ADD)
         pollAlwaysReady(soft, operation);
     else
-        (void)FastSoftFinish(soft, operation, error == -EPERM ? -EAGAIN : error, 0);
+        endEarly(soft, operation, error == -EPERM ? -EAGAIN : error);
 }
 
 static enum FastSoftOutcome tryOnce(struct FastSoft* soft, struct FastSoftOperation* operation)
@@ -90,18 +107,6 @@ static enum FastSoftOutcome tryOnce(struct FastSoft* soft, struct FastSoftOperat
     if (function == NULL)
         return FastSoftFinish(soft, operation, -EOPNOTSUPP, 0);
     return function(soft, operation);
-}
-
-static enum FastSoftOutcome endCanceled(struct FastSoft* soft, struct FastSoftOperation* operation)
-{
-    bool whole = operation->opcode != IORING_OP_RECV || !(operation->priority &
-                                                          IORING_RECV_MULTISHOT);
-    if (operation->done > 0 && whole) {
-        operation->state |= FAST_SOFT_SHORT;
-        return FastSoftFinish(soft, operation, (int)operation->done,
-                              FastSoftBufferFlags(operation));
-    }
-    return FastSoftFinish(soft, operation, -ECANCELED, 0);
 }
 
 /* What is needed beyond this enter; false: there is no memory for it. Once is enough. */
@@ -132,11 +137,22 @@ void FastSoftTakeSlow(struct FastSoft* soft)
     soft->slowLeft = soft->slow > 0 && FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
 }
 
+/* The next enter goes on with it. */
+static int putOff(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int result = FastSoftOwnHandle(soft, operation);
+    if (result < 0)
+        return result;
+    FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
+    return 0;
+}
+
 /* There is room for what one step completes. The operation is in no place. */
 static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->state & FAST_SOFT_CANCELED) {
-        (void)endCanceled(soft, operation);
+    if (operation->state & (FAST_SOFT_CANCELED | FAST_SOFT_REFUSED)) {
+        bool refused = operation->state & FAST_SOFT_REFUSED;
+        endEarly(soft, operation, refused ? operation->number : -ECANCELED);
         return;
     }
     enum FastSoftOutcome outcome = tryOnce(soft, operation);
@@ -147,11 +163,10 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
         return;
     }
     int result = keepAll(soft, operation) ? 0 : -ENOMEM;
-    if (result == 0 && outcome == FAST_SOFT_MORE) {
-        (void)FastSoftOwnHandle(soft, operation);
-        FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
-    } else if (result == 0 && outcome == FAST_SOFT_WAIT)
+    if (result == 0 && outcome == FAST_SOFT_WAIT)
         result = FastSoftPark(soft, operation);
+    else if (result == 0)
+        result = putOff(soft, operation);
     if (result < 0)
         onRefusedWatch(soft, operation, result);
 }
@@ -191,6 +206,24 @@ static void postpone(struct FastSoft* soft, struct FastSoftOperation* operation)
         operation->state |= FAST_SOFT_CANCELED;
 }
 
+/* A close is about the number itself, and some are about none, or about others' files. */
+static bool hasFile(const struct FastSoftOperation* operation)
+{
+    return tries[operation->opcode] != NULL && operation->opcode != IORING_OP_CLOSE &&
+           operation->opcode != IORING_OP_ASYNC_CANCEL &&
+           operation->opcode != IORING_OP_POLL_REMOVE && !(operation->flags & IOSQE_FIXED_FILE);
+}
+
+/* Its number may be another file's when it is run. */
+static void keepFile(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    int result = hasFile(operation) ? FastSoftOwnHandle(soft, operation) : 0;
+    if (result >= 0 || !(operation->state & FAST_SOFT_HELD))
+        return;
+    operation->number = result;
+    operation->state |= FAST_SOFT_REFUSED;
+}
+
 static void runOrQueue(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     if (soft->queue.first == NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
@@ -198,7 +231,7 @@ static void runOrQueue(struct FastSoft* soft, struct FastSoftOperation* operatio
         return;
     }
     postpone(soft, operation);
-    (void)FastSoftOwnHandle(soft, operation);
+    keepFile(soft, operation);
     FastSoftEnqueue(soft, operation);
 }
 

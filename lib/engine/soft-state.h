@@ -32,6 +32,8 @@ enum
     FAST_SOFT_WAITED = 256,  /* for its descriptor, which is watched for it */
     FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
     FAST_SOFT_SMALL = 1024,  /* nothing of it from address on is there; as long as its memory is */
+    FAST_SOFT_OWN_SOURCE = 2048, /* of a splice: extra, what it reads from, is a duplicate, too */
+    FAST_SOFT_REFUSED = 4096,    /* number is the errno, negative, with which it is to end */
 };
 
 /*
@@ -54,7 +56,7 @@ struct FastSoftOperation
     uint32_t length;
     uint32_t options; /* msg_flags, rw_flags, poll events, and so on */
     int32_t extra;    /* splice_fd_in and its namesakes; of a poll: events that have come */
-    uint32_t done;    /* bytes */
+    uint32_t done;    /* bytes; of a poll with FAST_SOFT_OWN: the descriptor that was submitted */
     uint16_t group;
     uint16_t state;
     uint8_t priority; /* the flags that ioprio has */
@@ -66,7 +68,7 @@ struct FastSoftOperation
     uint64_t address;
     uint64_t offset;
     uint32_t linked; /* behind this one, or 0 */
-    int32_t number;  /* of FAST_SOFT_OWN: the descriptor that was submitted */
+    int32_t number;  /* of FAST_SOFT_OWN: what was submitted, but of polls; FAST_SOFT_REFUSED */
 };
 
 /* What becomes of an operation that was tried. */

@@ -129,6 +129,14 @@ static void hold(struct FastEngine* base, const struct io_uring_sqe* submission)
     soft->held[place / 64] |= UINT64_C(1) << place % 64;
 }
 
+/* Who waits for it yet needs it. */
+static void forget(struct FastEngine* base, int handle)
+{
+    const struct FastSoftNode* node = FastSoftKnownNode(softOf(base), handle);
+    if (node != NULL && node->last == 0)
+        FastSoftForget(softOf(base), handle);
+}
+
 static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission)
 {
     struct FastSoft* soft = softOf(base);
@@ -198,6 +206,7 @@ static const struct FastEngineFunctions functions = {
     .unregisterBuffers = unregisterBuffers,
     .countTakenBuffers = countTakenBuffers,
     .hold = hold,
+    .forget = forget,
     .prepareWake = prepareWake,
     .wake = wake,
     .getHandle = getHandle,

@@ -5,8 +5,9 @@
  * epoll.c; another, whose sockets are memory, can take its place.
  *
  * Unless something else is said, a function returns a count or 0, or a negative errno: -EAGAIN
- * where it would have to wait. None raises SIGPIPE, and none changes what other processes share for
- * longer than a call.
+ * where it would have to wait. None raises SIGPIPE. What other processes share stays as it is, but
+ * for O_NONBLOCK: a socket from which is accepted, or which is spliced from or into, is given it,
+ * and one that is connected has it for the time of the call.
  */
 #ifndef FASTSOCKET_ENGINE_SYSTEM_H
 #define FASTSOCKET_ENGINE_SYSTEM_H
@@ -73,8 +74,6 @@ struct FastSystemFunctions
                    socklen_t length);
     int (*shutdown)(struct FastSystem* system, int handle, int how);
     enum FastSystemKind (*kind)(struct FastSystem* system, int handle);
-    /* Whether a receive would find something: bytes, an end or an error. */
-    bool (*hasInput)(struct FastSystem* system, int handle);
 
     /* ---- files and sockets; offset negative: the file's own position ---- */
 
@@ -93,6 +92,9 @@ struct FastSystemFunctions
     int (*beginSlow)(struct FastSystem* system, const struct FastSystemSlow* work);
     /* One that is over; false: none. Asked while some are begun and not taken. */
     bool (*takeSlow)(struct FastSystem* system, void** closure, ssize_t* result);
+
+    /* Which of these POLL* bits hold now, with POLLERR, POLLHUP and POLLNVAL. */
+    uint32_t (*look)(struct FastSystem* system, int handle, uint32_t events);
 
     /* Another descriptor of the same file, which stays open whatever becomes of the first. */
     int (*duplicate)(struct FastSystem* system, int handle);

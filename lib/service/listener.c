@@ -443,6 +443,7 @@ void ReleaseFastListener(struct FastListener* listener)
      * full), has entered the kernel, and needs the number no more. */
     (void)FastArmedLetGo(listener->ring, &listener->poll.armed, &pollFunctions);
     (void)FastArmedLetGo(listener->ring, &listener->accept.armed, &acceptFunctions);
+    FastRingForgetHandle(listener->ring, listener->handle);
     closeHandle(listener);
     reconcile(listener);
     dropListener(listener);

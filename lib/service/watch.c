@@ -305,6 +305,7 @@ void RemoveFastRingWatch(struct FastRingWatch* watch)
     /* No poll keeps the file when its owner closes it: whoever waits for its end hears of it
      * then. */
     (void)FastArmedLetGo(watch->ring, &watch->poll, &pollFunctions);
+    FastRingForgetHandle(watch->ring, watch->handle);
     reconcile(watch);
     dropWatch(watch);
 }

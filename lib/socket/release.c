@@ -103,6 +103,15 @@ static void dropSources(struct FastSocket* socket)
         FastPoolDrop(common->outboundPool);
 }
 
+/* Who else has the file may go on with it, but for a connection, which has been ended for all: of
+ * that no more is heard than its end. */
+static void closeHandle(struct FastSocket* socket)
+{
+    if (!FastSocketHas(socket, FAST_TRAIT_CONNECTED))
+        FastRingForgetHandle(socket->ring, socket->handle);
+    FastSystemClose(socket->handle);
+}
+
 /* Gives back everything but the memory, which may be left for a user who still has it. */
 static void becomeDefunct(struct FastSocket* socket, bool leak)
 {
@@ -113,7 +122,7 @@ static void becomeDefunct(struct FastSocket* socket, bool leak)
         FastSocketKind(socket)->end(socket, socket->resetting);
     if (FastSocketKind(socket)->close != NULL)
         FastSocketKind(socket)->close(socket);
-    FastSystemClose(socket->handle);
+    closeHandle(socket);
     FastOutputDropAll(socket, leak);
     if (socket->outbound != NULL)
         FastRingForgetSpare(socket->ring, &socket->outbound->spare); /* loans may still come home */

@@ -6,7 +6,8 @@
  * accepted as were asked for, or the pipe has ended.
  *
  * Failures: on a non-blocking socket the kernel doesn't wait in a splice, for either end: it is
- * made again after a poll of the socket, or later if not the socket but the pipe is why.
+ * made again after a poll of the socket, or later if not the socket but the pipe is why. Where a
+ * waiting operation needs a descriptor more (on epoll), and there is none: later, too.
  */
 #include "socket/send-own.h"
 
@@ -30,7 +31,7 @@ static bool isWritable(const struct FastSocket* socket)
 
 static void onSpliceError(struct FastSocket* socket, struct FastFlight* flight, int result)
 {
-    if (result == -ENOMEM || result == -ENOBUFS)
+    if (result == -ENOMEM || result == -ENOBUFS || result == -EMFILE || result == -ENFILE)
         FastSocketBackOffSend(socket); /* for as long as it takes: nothing else may go first */
     else if (result != -EAGAIN || !FastSocketHas(socket, FAST_TRAIT_FINDS_ROOM))
         FastSentCarry(socket, flight, FastSocketKind(socket)->classifySend(socket, flight, result));
@@ -104,8 +105,10 @@ bool FastSendOwnStart(struct FastSocket* socket, struct FastMessage* message)
     entry->user_data = owner;
     entry->flags &= (uint8_t) ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN |
                                 IOSQE_CQE_SKIP_SUCCESS);
-    if (splices)
+    if (splices) {
         entry->len = (uint32_t)message->item.length;
+        FastEngineHold(FastRingEngine(socket->ring), entry); /* the pipe is the user's to close */
+    }
     flight->operation.function = splices ? onSplice : onBarrier;
     flight->message = message;
     flight->count = 1;

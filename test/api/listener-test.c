@@ -597,6 +597,24 @@ CASE(listener, freesManyPorts)
     ReleaseFastRing(ring);
 }
 
+/* Nor does a connection that others are to accept wake the ring of a released listener. */
+CASE(listener, hearsNothingOfOthersConnections)
+{
+    int handle = listenAt(AF_INET, SOCK_STREAM);
+    openListener(dup(handle), 0, never);
+    runIdle(scene.ring);
+    ReleaseFastListener(listener);
+    runIdle(scene.ring);
+    struct pollfd state = {.fd = GetFastRingHandle(scene.ring), .events = POLLIN};
+    runIdle(scene.ring);
+    for (int round = 0; round < 3; round++) {
+        int client = dial(SOCK_STREAM);
+        ck_assert_int_eq(poll(&state, 1, 0), 0);
+        close(client);
+    }
+    close(handle);
+}
+
 /* The connection has woken one, which is released before it looks. */
 CASE(listener, leavesConnectionsToWhoSharesTheSocket)
 {

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <liburing.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 SCENE_AREA(socketDescriptor, "socketDescriptor");
@@ -215,6 +216,66 @@ CASE(socketDescriptor, splicesWhenThereIsRoom)
         ck_assert_int_gt(size, 0);
     }
     expectSent(sizeof(data), 0);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+/* SPLICE that waits for a pipe's input keeps the pipe, whatever becomes of its number. With
+ * io_uring a thread of the kernel's takes it when it runs, which can't be seen. */
+CASE(socketDescriptor, splicesFromTheFirstPipe)
+{
+    struct FastRingDescriptor* descriptor = allocate();
+    struct FastBuffer* buffer = makePattern(0, 0);
+    bool closes = !runsOnUring(scene.ring);
+    char data[3000];
+    int pipes[2];
+    int others[2];
+
+    openPair(KIND_TCP);
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(others, O_CLOEXEC), 0);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, scene.handle,
+                         -1, sizeof(data), 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, buffer), 0);
+    runTurns(scene.ring, 5);
+    if (closes)
+        ck_assert_int_eq(dup3(others[0], pipes[0], O_CLOEXEC), pipes[0]);
+    ck_assert_int_eq(write(others[1], "other", 5), 5);
+    runTurns(scene.ring, 5);
+    fillPattern(data, sizeof(data), 0);
+    ck_assert_int_eq(write(pipes[1], data, sizeof(data)), sizeof(data));
+    expectSent(sizeof(data), 0);
+    for (int index = 0; index < 2; index++) {
+        close(pipes[index]);
+        close(others[index]);
+    }
+}
+
+/* A waiting SPLICE may need a descriptor more: where there is none, it is made again later. */
+CASE(socketDescriptor, splicesWithoutANumber)
+{
+    struct FastRingDescriptor* descriptor = allocate();
+    struct FastBuffer* buffer = makePattern(0, 0);
+    struct rlimit usual;
+    char data[3000];
+    int pipes[2];
+
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    int lowest = dup(0);
+    close(lowest);
+    struct rlimit none = {.rlim_cur = (rlim_t)lowest, .rlim_max = usual.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    io_uring_prep_splice(GetFastRingDescriptorSubmission(descriptor), pipes[0], -1, scene.handle,
+                         -1, sizeof(data), 0);
+    ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, buffer), 0);
+    runTurns(scene.ring, 20);
+    fillPattern(data, sizeof(data), 0);
+    ck_assert_int_eq(write(pipes[1], data, sizeof(data)), sizeof(data));
+    expectSent(sizeof(data), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
     close(pipes[0]);
     close(pipes[1]);
 }

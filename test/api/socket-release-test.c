@@ -442,6 +442,61 @@ CASE(release, endsConnectionOfCopy)
     }
 }
 
+/* A socket of ours with a number that is free; its peer is returned. */
+static int openAs(int number, enum Kind kind, struct Recorder* recorder)
+{
+    int ends[2];
+    pairKind(kind, ends);
+    if (ends[0] != number) {
+        ck_assert_int_lt(fcntl(number, F_GETFD), 0);
+        ck_assert_int_eq(dup3(ends[0], number, O_CLOEXEC), number);
+        close(ends[0]);
+    }
+    (void)openRecorded(&scene, number, NULL, 0, recorder);
+    return ends[1];
+}
+
+/* How many of the peer's sends make the ring's handle readable. */
+static int countWakes(enum Kind kind, int rounds)
+{
+    struct pollfd state = {.fd = GetFastRingHandle(scene.ring), .events = POLLIN};
+    int count = 0;
+    for (int round = 0; round < rounds; round++) {
+        ssize_t sent = send(scene.peer, "x", 1, MSG_NOSIGNAL);
+        ck_assert(sent == 1 || kind != KIND_UDP);
+        count += poll(&state, 1, 0) > 0;
+        runIdle(scene.ring);
+    }
+    return count;
+}
+
+/* §2.6 shutdown and close: what others do with a copy of the descriptor wakes nobody again and
+ * again, and the number serves the next one */
+CASE(release, hearsNothingOfACopy)
+{
+    static const enum Kind kinds[] = {KIND_UDP, KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM};
+    for (int index = 0; index < 4; index++) {
+        openPair(kinds[index]);
+        int number = scene.handle;
+        int copy = dup(number);
+        runIdle(scene.ring);
+        (void)GetFastRingHandle(scene.ring);
+        AbortFastSocket(scene.ours.socket);
+        waitFor(scene.ring, isNothingPending, scene.ring);
+        runIdle(scene.ring);
+        ck_assert_int_le(countWakes(kinds[index], 50), kinds[index] == KIND_UDP ? 0 : 2);
+        struct Recorder next = {0};
+        int peer = openAs(number, kinds[index], &next);
+        sendText(peer, "new");
+        waitFor(scene.ring, hasInput, &next);
+        ReleaseFastSocket(next.socket);
+        close(peer);
+        waitFor(scene.ring, isNothingPending, scene.ring);
+        closePeer();
+        close(copy);
+    }
+}
+
 static void runChild(int round)
 {
     pid_t child = fork();

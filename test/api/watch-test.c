@@ -39,6 +39,13 @@ static void count(struct FastRingWatch* which, int result, void* closure)
     lastResult = result;
 }
 
+static void countOther(struct FastRingWatch* which, int result, void* closure)
+{
+    (void)which;
+    ck_assert(result & POLLIN);
+    (*(int*)closure)++;
+}
+
 static void never(struct FastRingWatch* which, int result, void* closure)
 {
     (void)which;
@@ -331,6 +338,40 @@ CASE(watch, edgeTellsWhatHoldsAtFirst)
     RemoveFastRingWatch(watch);
 }
 
+/* Beside another watch of the same descriptor, which is told each turn of what holds. */
+CASE(watch, edgeBesideLevelReportsChangesOnly)
+{
+    for (int round = 0; round < 2; round++) {
+        int others = 0;
+        struct FastRingWatch* level = NULL;
+        ck_assert_int_eq(pipe(pair), 0);
+        calls = 0;
+        if (round == 0)
+            level = AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, countOther, &others);
+        add(pair[0], POLLIN, FASTRING_WATCH_EDGE, count);
+        if (round == 1)
+            level = AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, countOther, &others);
+        runIdle(scene.ring);
+        ck_assert_int_eq(calls, 0);
+        for (int change = 1; change <= 3; change++) {
+            putByte(pair[1]);
+            waitCount(scene.ring, &others, others + 10);
+            ck_assert_int_eq(calls, change);
+        }
+        drain(pair[0]);
+        runIdle(scene.ring);
+        putByte(pair[1]);
+        waitCount(scene.ring, &others, others + 10);
+        ck_assert_int_eq(calls, 4);
+        RemoveFastRingWatch(level);
+        RemoveFastRingWatch(watch);
+        close(pair[0]);
+        close(pair[1]);
+    }
+    pair[0] = -1;
+    pair[1] = -1;
+}
+
 /* ---- updates ---- */
 
 CASE(watch, pausesAndGoesOn)
@@ -506,6 +547,26 @@ CASE(watch, removedOneForgetsTheNumber)
     pair[0] = eventfd(1, EFD_CLOEXEC);
     ck_assert_int_eq(pair[0], handle);
     runIdle(scene.ring);
+}
+
+/* Whoever has the file as well goes on with it, and wakes nobody here. */
+CASE(watch, removedOneLeavesTheFileToOthers)
+{
+    ck_assert_int_eq(pipe(pair), 0);
+    add(pair[0], POLLIN, 0, never);
+    runIdle(scene.ring);
+    int handle = pair[0];
+    pair[0] = dup(handle);
+    RemoveFastRingWatch(watch);
+    close(handle);
+    runIdle(scene.ring);
+    struct pollfd state = {.fd = GetFastRingHandle(scene.ring), .events = POLLIN};
+    runIdle(scene.ring);
+    for (int round = 0; round < 3; round++) {
+        putByte(pair[1]);
+        ck_assert_int_eq(poll(&state, 1, 0), 0);
+        takeByte(pair[0]);
+    }
 }
 
 /* ---- death ---- */
