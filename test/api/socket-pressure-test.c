@@ -648,6 +648,26 @@ CASE(pressure, fourBuffersServeThousand)
     serveThousand(4);
 }
 
+/* §2.3 buffers and provider: on epoll, where all that is known of a connection is memory of ours,
+ * few of those who have to wait in a burst are told so; others stand in line */
+CASE(pressure, fewAreToldInABurst)
+{
+    raiseDescriptors(2 * MANY + 100);
+    reopenScene(.buffers = 64, .bufferLength = 1024);
+    openMany();
+    for (int round = 0; round < 3; round++) {
+        struct FastRingStatistics before = readRing(scene.ring);
+        sendToMany();
+        struct FastRingStatistics after = readRing(scene.ring);
+        if (runsOnUring(scene.ring))
+            continue; /* the kernel tells each of them */
+        ck_assert_uint_ge(after.starvations - before.starvations, 1);
+        ck_assert_uint_le(after.starvations - before.starvations, MANY / 16);
+        ck_assert_uint_le(after.completions - before.completions, MANY + MANY / 16 + 16);
+    }
+    closeMany();
+}
+
 /* §2.3 buffers and provider: of large buffers that a pool can make few wait for input; a burst on
  * 1000 sockets gets more at once, without anybody starving */
 CASE(pressure, growsForABurst)

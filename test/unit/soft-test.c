@@ -1,144 +1,15 @@
 /*
  * The engine in user space, on the real system: operations as io_uring has them, entry by entry.
  */
-#include "engine/epoll.h"
-#include "engine/soft.h"
-#include "engine/uring-compat.h"
+#include "soft-engine.h"
+
 #include "countdown.h"
-#include "pairs.h"
-#include "suite.h"
 
 #include <Ring/FastRing.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-enum
-{
-    ENTRIES = 64,
-    GROUP = 7,
-    BUFFERS = 8,
-    LENGTH = 64,
-    PATIENCE = 1000, /* waits; bounds a hang only */
-    WAIT_NS = 20 * 1000 * 1000,
-};
-
-static struct FastEngine* engine;
-static int pair[2];
-static struct io_uring_buf_ring* buffers;
-static char memory[BUFFERS][LENGTH];
-
-/* ---- running ---- */
-
-struct Result
-{
-    uint64_t owner;
-    int result;
-    uint32_t flags;
-};
-
-static struct io_uring_sqe* reserve(uint64_t owner)
-{
-    struct io_uring_sqe* entry = FastEngineReserve(engine);
-    ck_assert_ptr_nonnull(entry);
-    entry->user_data = owner;
-    return entry;
-}
-
-/* io_uring_prep_* clears what is set before it. */
-#define PREPARE(owner, name, ...)                            \
-    do {                                                     \
-        struct io_uring_sqe* prepared = reserve(owner);      \
-        io_uring_prep_##name(prepared, ##__VA_ARGS__);       \
-        prepared->user_data = (owner);                       \
-    } while (0)
-
-static struct io_uring_sqe* last(void)
-{
-    return &engine->submission.entries[(engine->submission.tail - 1) & engine->submission.mask];
-}
-
-static void enterOnce(int64_t timeout)
-{
-    int result = engine->functions->enter(engine, timeout, NULL);
-    ck_assert_msg(result == 0 || result == -EINTR, "%d", result);
-}
-
-/* The next completion; fails where none comes. */
-static struct Result take(void)
-{
-    struct io_uring_cqe* completion = NULL;
-    for (int wait = 0; (completion = FastEnginePeek(engine)) == NULL; wait++) {
-        ck_assert_msg(wait < PATIENCE, "no completion comes");
-        enterOnce(WAIT_NS);
-    }
-    struct Result result = {completion->user_data, completion->res, completion->flags};
-    FastEngineAdvance(engine);
-    return result;
-}
-
-static void expect(uint64_t owner, int result, uint32_t flags)
-{
-    struct Result seen = take();
-    ck_assert_uint_eq(seen.owner, owner);
-    ck_assert_int_eq(seen.result, result);
-    ck_assert_uint_eq(seen.flags, flags);
-}
-
-/* Nothing has completed, and nothing does. */
-static void expectQuiet(void)
-{
-    for (int count = 0; count < 4; count++)
-        enterOnce(0);
-    ck_assert_ptr_null(FastEnginePeek(engine));
-}
-
-/* ---- scenes ---- */
-
-static void putBuffers(int count)
-{
-    int mask = io_uring_buf_ring_mask(BUFFERS);
-    for (int index = 0; index < count; index++)
-        io_uring_buf_ring_add(buffers, memory[index], LENGTH, (unsigned short)index, mask, index);
-    io_uring_buf_ring_advance(buffers, count);
-}
-
-static struct FastEngine* openEngine(uint32_t length)
-{
-    struct FastEngine* result = NULL;
-    struct FastSystem* system = NULL;
-    ck_assert_int_eq(FastEpollOpen(&system), 0);
-    ck_assert_int_eq(FastSoftOpen(&result, system, length, 0), 0);
-    return result;
-}
-
-static void closeEngine(void)
-{
-    engine->functions->close(engine);
-    engine->functions->destroy(engine);
-}
-
-static void setUp(void)
-{
-    engine = openEngine(ENTRIES);
-    buffers = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(buffers, MAP_FAILED);
-    ck_assert_int_eq(engine->functions->registerBuffers(engine, GROUP, buffers, BUFFERS), 0);
-    pairStream(pair);
-}
-
-static void tearDown(void)
-{
-    closeEngine();
-    munmap(buffers, BUFFERS * sizeof(struct io_uring_buf));
-    close(pair[0]);
-    close(pair[1]);
-}
 
 AREA(soft, "soft", .open = setUp, .close = tearDown);
 
@@ -517,21 +388,6 @@ CASE(soft, acceptsFromABlockingListener)
 }
 
 /* ---- buffers ---- */
-
-static void prepareMany(uint64_t owner, int handle, uint16_t priority, uint32_t each, int whole)
-{
-    PREPARE(owner, recv_multishot, handle, NULL, 0, 0);
-    last()->flags |= IOSQE_BUFFER_SELECT;
-    last()->buf_group = GROUP;
-    last()->ioprio |= priority;
-    last()->len = each;
-    last()->splice_fd_in = whole;
-}
-
-static uint32_t bufferFlags(uint32_t id, bool more)
-{
-    return IORING_CQE_F_BUFFER | id << IORING_CQE_BUFFER_SHIFT | (more ? IORING_CQE_F_MORE : 0);
-}
 
 /* One buffer after the other, until there is none for what has come. */
 CASE(soft, fillsBuffers)
