@@ -91,7 +91,7 @@ static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* ca
             if (!isMeant(cancel, target))
                 continue;
             count += cancelOne(soft, target) == 0;
-            if (!(cancel->options & CANCEL_ALL))
+            if (!(cancel->options & (CANCEL_ALL | CANCEL_ANY)))
                 return count;
         }
     }
