@@ -121,7 +121,7 @@ static enum FastSoftOutcome readSelected(struct FastSoft* soft,
     if (result <= 0)
         return FastSoftFinish(soft, operation, (int)result, 0);
     uint32_t flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT;
-    group->head++;
+    FastSoftTake(soft, group, 1);
     return FastSoftFinish(soft, operation, (int)result, flags);
 }
 

@@ -56,6 +56,8 @@ static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
         FastSoftUnpark(soft, target);
     else if (target->place == FAST_SOFT_LATER)
         FastSoftRemoveLater(soft, target);
+    else if (target->place == FAST_SOFT_STARVING)
+        soft->groups.canceled = true; /* they are taken out together */
     target->state |= FAST_SOFT_CANCELED;
     if (target->place == FAST_SOFT_NOWHERE)
         FastSoftEnqueue(soft, target);
@@ -83,7 +85,7 @@ static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* ca
             if (!isMeant(cancel, target))
                 continue;
             count += cancelOne(soft, target) == 0;
-            if (!(cancel->options & CANCEL_ALL))
+            if (!(cancel->options & (CANCEL_ALL | CANCEL_ANY)))
                 return count;
         }
     }

@@ -18,4 +18,8 @@ void FastSoftTakeSlow(struct FastSoft* soft);
 /* Queues what had more to do than it may do at once. */
 void FastSoftBeginPass(struct FastSoft* soft);
 
+/* Gives the buffers that there are to those who wait for some, in order, or tells them that none
+ * will be there. */
+void FastSoftServeLines(struct FastSoft* soft);
+
 #endif

@@ -16,6 +16,7 @@ enum FastSoftPlace
     FAST_SOFT_WAITING, /* for its descriptor */
     FAST_SOFT_LINKED,  /* behind another, which is to be over first */
     FAST_SOFT_SLOW,    /* the system does it, and tells when it is over */
+    FAST_SOFT_STARVING, /* in the line of its group, for a buffer */
 };
 
 /* What is known of an operation, a sum. */
@@ -34,6 +35,7 @@ enum
     FAST_SOFT_SMALL = 1024,  /* nothing of it from address on is there; as long as its memory is */
     FAST_SOFT_OWN_SOURCE = 2048, /* of a splice: extra, what it reads from, is a duplicate, too */
     FAST_SOFT_REFUSED = 4096,    /* number is the errno, negative, with which it is to end */
+    FAST_SOFT_SERVED = 8192,     /* it has stood in a line, and had its turn */
 };
 
 /*
@@ -78,6 +80,7 @@ enum FastSoftOutcome
     FAST_SOFT_WAIT, /* until its descriptor is ready */
     FAST_SOFT_MORE, /* the next enter goes on with it */
     FAST_SOFT_BEGUN, /* the system goes on with it */
+    FAST_SOFT_STARVE, /* until its group has a buffer for it */
 };
 
 /* A descriptor that somebody waits for, or has. */
@@ -110,7 +113,10 @@ struct FastSoftQueue
 struct FastSoftGroup
 {
     struct io_uring_buf_ring* ring;
+    struct FastSoftQueue line; /* receives of many that wait for a buffer */
     uint32_t mask;
+    uint32_t taken; /* completions up to that which tells of the last entry taken, modulo 2^32 */
+    uint32_t told;  /* the enter in which a receive has ended last since there was no buffer */
     uint16_t id;
     uint16_t head; /* entries taken, modulo 65536 */
 };
@@ -160,6 +166,8 @@ struct FastSoft
     {
         struct FastSoftGroup* array;
         uint32_t count;
+        uint32_t starving; /* operations in their lines */
+        bool canceled;     /* some of these are */
     } groups;
 
     unsigned slow;      /* operations that the system does */

@@ -36,6 +36,7 @@ static struct FastSoft* softOf(struct FastEngine* engine)
 
 /* ---- the enter ---- */
 
+/* Where somebody waits for a buffer, there are completions that nobody has seen yet. */
 static bool isBusy(const struct FastSoft* soft)
 {
     return soft->completionHead != soft->completionTail || soft->queue.first != NULL ||
@@ -45,7 +46,8 @@ static bool isBusy(const struct FastSoft* soft)
 /* What FastEngineHasMore and FastEngineOverflown will see. */
 static void publish(struct FastSoft* soft)
 {
-    bool more = soft->queue.first != NULL || soft->later.first != NULL || soft->slowLeft;
+    bool more = soft->queue.first != NULL || soft->later.first != NULL || soft->slowLeft ||
+                soft->groups.starving > 0;
     bool full = FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
     soft->completionFlags = 0;
     if (more)
@@ -87,9 +89,13 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
     struct FastSoft* soft = softOf(base);
     bool fresh = soft->submissionHead != base->submission.tail;
     base->enters++;
-    FastSoftBeginPass(soft);
+    if (soft->later.first != NULL)
+        FastSoftBeginPass(soft);
     int result = FastSoftSubmit(soft);
-    FastSoftRunQueue(soft);
+    if (soft->groups.starving > 0)
+        FastSoftServeLines(soft);
+    if (soft->queue.first != NULL)
+        FastSoftRunQueue(soft);
     bool busy = isBusy(soft);
     if (busy && fresh && mask == NULL && !soft->skipped) {
         soft->skipped = true;

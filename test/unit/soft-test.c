@@ -1,59 +1,15 @@
 /*
  * The engine in user space, on the real system: operations as io_uring has them, entry by entry.
  */
-#include "engine/uring-compat.h"
-#include "countdown.h"
-#include "pairs.h"
 #include "soft-engine.h"
 
+#include "countdown.h"
+
 #include <Ring/FastRing.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-enum
-{
-    ENTRIES = 64,
-    GROUP = 7,
-    BUFFERS = 8,
-    LENGTH = 64,
-};
-
-static int pair[2];
-static struct io_uring_buf_ring* buffers;
-static char memory[BUFFERS][LENGTH];
-
-/* ---- scenes ---- */
-
-static void putBuffers(int count)
-{
-    int mask = io_uring_buf_ring_mask(BUFFERS);
-    for (int index = 0; index < count; index++)
-        io_uring_buf_ring_add(buffers, memory[index], LENGTH, (unsigned short)index, mask, index);
-    io_uring_buf_ring_advance(buffers, count);
-}
-
-static void setUp(void)
-{
-    engine = openEngine(ENTRIES);
-    buffers = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(buffers, MAP_FAILED);
-    ck_assert_int_eq(engine->functions->registerBuffers(engine, GROUP, buffers, BUFFERS), 0);
-    pairStream(pair);
-}
-
-static void tearDown(void)
-{
-    closeEngine();
-    munmap(buffers, BUFFERS * sizeof(struct io_uring_buf));
-    close(pair[0]);
-    close(pair[1]);
-}
 
 AREA(soft, "soft", .open = setUp, .close = tearDown);
 
@@ -432,21 +388,6 @@ CASE(soft, acceptsFromABlockingListener)
 }
 
 /* ---- buffers ---- */
-
-static void prepareMany(uint64_t owner, int handle, uint16_t priority, uint32_t each, int whole)
-{
-    PREPARE(owner, recv_multishot, handle, NULL, 0, 0);
-    last()->flags |= IOSQE_BUFFER_SELECT;
-    last()->buf_group = GROUP;
-    last()->ioprio |= priority;
-    last()->len = each;
-    last()->splice_fd_in = whole;
-}
-
-static uint32_t bufferFlags(uint32_t id, bool more)
-{
-    return IORING_CQE_F_BUFFER | id << IORING_CQE_BUFFER_SHIFT | (more ? IORING_CQE_F_MORE : 0);
-}
 
 /* One buffer after the other, until there is none for what has come. */
 CASE(soft, fillsBuffers)
