@@ -112,6 +112,11 @@ static bool hasInput(struct FastSystem* system, int handle)
     return eventsOf(system, handle, POLLIN | POLLRDHUP) != 0;
 }
 
+static bool hasRoom(struct FastSystem* system, int handle)
+{
+    return eventsOf(system, handle, POLLOUT) != 0;
+}
+
 /* AF_UNIX tells it to who waits in the call alone: to others there is nothing yet, for ever. */
 static bool hasEnded(struct FastSystem* system, int handle)
 {
@@ -332,6 +337,7 @@ static const struct FastSystemFunctions functions = {
     .shutdown = endConnection,
     .kind = kindOf,
     .hasInput = hasInput,
+    .hasRoom = hasRoom,
     .read = FastEpollRead,
     .write = FastEpollWrite,
     .splice = FastEpollSplice,

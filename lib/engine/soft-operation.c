@@ -7,6 +7,8 @@
  */
 #include "engine/soft-operation.h"
 
+#include "engine/soft-look.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -42,8 +44,10 @@ static void freeCopy(struct FastSoft* soft, struct FastSoftCopy* copy)
     soft->copies = copy;
 }
 
-static void drop(struct FastSoft* soft, const struct FastSoftOperation* operation)
+static void drop(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    if (operation->state & FAST_SOFT_LOOKED)
+        FastSoftForgetLook(soft, operation);
     if (operation->state & FAST_SOFT_KEPT)
         freeCopy(soft, FastSoftCopyOf(operation));
     if (operation->state & FAST_SOFT_OWN) {
@@ -55,7 +59,7 @@ static void drop(struct FastSoft* soft, const struct FastSoftOperation* operatio
 
 static void dropWhatItHas(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->state & (FAST_SOFT_KEPT | FAST_SOFT_OWN))
+    if (operation->state & (FAST_SOFT_KEPT | FAST_SOFT_OWN | FAST_SOFT_LOOKED))
         drop(soft, operation);
     operation->state &= FAST_SOFT_SMALL;
 }

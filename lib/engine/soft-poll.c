@@ -56,6 +56,8 @@ static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
         FastSoftUnpark(soft, target);
     else if (target->place == FAST_SOFT_LATER)
         FastSoftRemoveLater(soft, target);
+    else if (target->place == FAST_SOFT_LOOKING)
+        target->place = FAST_SOFT_NOWHERE;
     target->state |= FAST_SOFT_CANCELED;
     if (target->place == FAST_SOFT_NOWHERE)
         FastSoftEnqueue(soft, target);

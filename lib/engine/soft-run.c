@@ -11,6 +11,7 @@
 #include "engine/soft-run.h"
 
 #include "engine/soft-code.h"
+#include "engine/soft-look.h"
 #include "engine/soft-node.h"
 
 #include <errno.h>
@@ -132,6 +133,22 @@ void FastSoftTakeSlow(struct FastSoft* soft)
     soft->slowLeft = soft->slow > 0 && FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
 }
 
+/* All that it needs is kept. Returns 0, or a negative errno: it can't wait. */
+static int letWait(struct FastSoft* soft, struct FastSoftOperation* operation,
+                   enum FastSoftOutcome outcome)
+{
+    if (outcome == FAST_SOFT_WAIT) {
+        if (operation->state & FAST_SOFT_LOOKED)
+            FastSoftForgetLook(soft, operation);
+        return FastSoftPark(soft, operation);
+    }
+    int handle = FastSoftOwnHandle(soft, operation);
+    if (outcome == FAST_SOFT_LOOK)
+        return handle < 0 ? handle : FastSoftAddLook(soft, operation);
+    FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
+    return 0;
+}
+
 /* There is room for what one step completes. The operation is in no place. */
 static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
@@ -147,16 +164,23 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
         return;
     }
     int result = keepAll(soft, operation) ? 0 : -ENOMEM;
-    if (result == 0 && outcome == FAST_SOFT_MORE) {
-        (void)FastSoftOwnHandle(soft, operation);
-        FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
-    } else if (result == 0 && outcome == FAST_SOFT_WAIT)
-        result = FastSoftPark(soft, operation);
+    if (result == 0)
+        result = letWait(soft, operation, outcome);
     if (result < 0)
         onRefusedWatch(soft, operation, result);
 }
 
 /* ---- the queue ---- */
+
+static void lookAgain(struct FastSoft* soft, uint32_t number)
+{
+    FastSoftEnqueue(soft, FastSoftAt(soft, number));
+}
+
+void FastSoftLookAgain(struct FastSoft* soft)
+{
+    FastSoftTakeLooks(soft, lookAgain);
+}
 
 /* It comes to an end: what is run is over, waits, or has its next turn later. */
 void FastSoftRunQueue(struct FastSoft* soft)

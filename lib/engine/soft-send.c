@@ -6,9 +6,12 @@
  *
  * Failures: an error, or a cancellation, behind a part: the part is the result, and what is linked
  * behind is canceled. A send that goes without a copy in the kernel is copied here, and says so.
+ * What goes to an address may find no room there while our own socket has some, and polls so: it is
+ * tried again after a time.
  */
 #include "engine/soft-code.h"
 
+#include "engine/soft-look.h"
 #include "engine/uring-compat.h"
 
 #include <errno.h>
@@ -50,12 +53,17 @@ static enum FastSoftOutcome fail(struct FastSoft* soft, struct FastSoftOperation
     return finish(soft, operation, (int)operation->done);
 }
 
-static enum FastSoftOutcome onFull(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* name: where it should have gone, if that is its own. Whose queue is full is told by ours. */
+static enum FastSoftOutcome onFull(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                   const void* name, socklen_t length)
 {
+    struct FastSystem* system = soft->system;
     operation->state |= FAST_SOFT_DRAINED;
     if (operation->options & MSG_DONTWAIT)
         return fail(soft, operation, -EAGAIN);
-    return FAST_SOFT_WAIT;
+    bool elsewhere = FastSoftIsElsewhere(name, length) &&
+                     system->functions->hasRoom(system, operation->handle);
+    return elsewhere ? FAST_SOFT_LOOK : FAST_SOFT_WAIT;
 }
 
 /* ---- bytes ---- */
@@ -93,7 +101,8 @@ enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperatio
     for (;;) {
         ssize_t result = sendBytes(soft, operation);
         if (result == -EAGAIN)
-            return onFull(soft, operation);
+            return onFull(soft, operation, (const void*)(uintptr_t)operation->offset,
+                          nameLength(operation));
         if (result < 0)
             return fail(soft, operation, (int)result);
         operation->done += (uint32_t)result;
@@ -165,7 +174,7 @@ enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
         ssize_t result =
             system->functions->sendMessage(system, operation->handle, message, flags);
         if (result == -EAGAIN)
-            return onFull(soft, operation);
+            return onFull(soft, operation, message->msg_name, message->msg_namelen);
         if (result < 0)
             return fail(soft, operation, (int)result);
         operation->done += (uint32_t)result;

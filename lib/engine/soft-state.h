@@ -16,6 +16,7 @@ enum FastSoftPlace
     FAST_SOFT_WAITING, /* for its descriptor */
     FAST_SOFT_LINKED,  /* behind another, which is to be over first */
     FAST_SOFT_SLOW,    /* the system does it, and tells when it is over */
+    FAST_SOFT_LOOKING, /* for a time, see soft-look.h */
 };
 
 /* What is known of an operation, a sum. */
@@ -32,6 +33,7 @@ enum
     FAST_SOFT_WAITED = 256,  /* for its descriptor, which is watched for it */
     FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
     FAST_SOFT_SMALL = 1024,  /* nothing of it from address on is there; as long as its memory is */
+    FAST_SOFT_LOOKED = 2048, /* the time of its next look is known */
 };
 
 /*
@@ -74,6 +76,7 @@ enum FastSoftOutcome
 {
     FAST_SOFT_OVER, /* completed; it is gone */
     FAST_SOFT_WAIT, /* until its descriptor is ready */
+    FAST_SOFT_LOOK, /* for a time, since nothing else tells when it can go on */
     FAST_SOFT_MORE, /* the next enter goes on with it */
     FAST_SOFT_BEGUN, /* the system goes on with it */
 };
@@ -103,6 +106,14 @@ struct FastSoftQueue
 {
     struct FastSoftOperation* first; /* NULL: none */
     struct FastSoftOperation* last;
+};
+
+/* An operation that is tried again when its time has come. */
+struct FastSoftLook
+{
+    int64_t due; /* nanoseconds, of the system's clock */
+    uint32_t interval; /* nanoseconds until the next one, the last time */
+    uint32_t operation;
 };
 
 struct FastSoftGroup
@@ -159,6 +170,13 @@ struct FastSoft
         struct FastSoftGroup* array;
         uint32_t count;
     } groups;
+
+    struct
+    {
+        struct FastSoftLook* array;
+        uint32_t count;
+        uint32_t room;
+    } looks; /* the time of the next one is base.due */
 
     unsigned slow;      /* operations that the system does */
     bool slowLeft;      /* some of them may be over, and there was no room for their completions */

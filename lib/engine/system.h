@@ -75,6 +75,8 @@ struct FastSystemFunctions
     enum FastSystemKind (*kind)(struct FastSystem* system, int handle);
     /* Whether a receive would find something: bytes, an end or an error. */
     bool (*hasInput)(struct FastSystem* system, int handle);
+    /* Whether a watch for room would end at once. */
+    bool (*hasRoom)(struct FastSystem* system, int handle);
 
     /* ---- files and sockets; offset negative: the file's own position ---- */
 
