@@ -18,6 +18,7 @@
 
 #include "engine/soft-buffer.h"
 #include "engine/soft-code.h"
+#include "engine/soft-look.h"
 #include "engine/soft-node.h"
 
 #include <errno.h>
@@ -143,18 +144,27 @@ void FastSoftTakeSlow(struct FastSoft* soft)
     soft->slowLeft = soft->slow > 0 && FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
 }
 
-/* What it waits for: its next turn, or a buffer. */
+/* What it waits for: its next turn, a time, or a buffer. */
 static int keepForTurn(struct FastSoft* soft, struct FastSoftOperation* operation,
                        enum FastSoftOutcome outcome)
 {
     int result = FastSoftOwnHandle(soft, operation);
     if (result < 0)
         return result;
+    if (outcome == FAST_SOFT_LOOK)
+        return FastSoftAddLook(soft, operation);
     if (outcome == FAST_SOFT_STARVE)
         FastSoftStarve(soft, operation);
     else
         FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
     return 0;
+}
+
+static int keepForHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (operation->state & FAST_SOFT_LOOKED)
+        FastSoftForgetLook(soft, operation);
+    return FastSoftPark(soft, operation);
 }
 
 /* What it waits for: that, or its descriptor. Inline, since each receive comes to this. */
@@ -163,7 +173,7 @@ __attribute__((always_inline)) static inline void keepFor(
 {
     int result = keepAll(soft, operation) ? 0 : -ENOMEM;
     if (result == 0 && outcome == FAST_SOFT_WAIT)
-        result = FastSoftPark(soft, operation);
+        result = keepForHandle(soft, operation);
     else if (result == 0)
         result = keepForTurn(soft, operation, outcome);
     if (result < 0)
@@ -188,6 +198,16 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
 }
 
 /* ---- the queue ---- */
+
+static void lookAgain(struct FastSoft* soft, uint32_t number)
+{
+    FastSoftEnqueue(soft, FastSoftAt(soft, number));
+}
+
+void FastSoftLookAgain(struct FastSoft* soft)
+{
+    FastSoftTakeLooks(soft, lookAgain);
+}
 
 /* It comes to an end: what is run is over, waits, or has its next turn later. */
 void FastSoftRunQueue(struct FastSoft* soft)

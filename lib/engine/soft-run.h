@@ -12,6 +12,9 @@ int FastSoftSubmit(struct FastSoft* soft);
 /* Runs what is queued, and what becomes so meanwhile, while there is room for completions. */
 void FastSoftRunQueue(struct FastSoft* soft);
 
+/* Queues what is to be looked at again by now. */
+void FastSoftLookAgain(struct FastSoft* soft);
+
 /* Completes what the system has done meanwhile. */
 void FastSoftTakeSlow(struct FastSoft* soft);
 

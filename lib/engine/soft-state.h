@@ -17,6 +17,7 @@ enum FastSoftPlace
     FAST_SOFT_LINKED,  /* behind another, which is to be over first */
     FAST_SOFT_SLOW,    /* the system does it, and tells when it is over */
     FAST_SOFT_STARVING, /* in the line of its group, for a buffer */
+    FAST_SOFT_LOOKING, /* for a time, see soft-look.h */
 };
 
 /* What is known of an operation, a sum. */
@@ -36,6 +37,7 @@ enum
     FAST_SOFT_OWN_SOURCE = 2048, /* of a splice: extra, what it reads from, is a duplicate, too */
     FAST_SOFT_REFUSED = 4096,    /* number is the errno, negative, with which it is to end */
     FAST_SOFT_SERVED = 8192,     /* it has stood in a line, and had its turn */
+    FAST_SOFT_LOOKED = 16384,    /* the time of its next look is known */
 };
 
 /*
@@ -78,6 +80,7 @@ enum FastSoftOutcome
 {
     FAST_SOFT_OVER, /* completed; it is gone */
     FAST_SOFT_WAIT, /* until its descriptor is ready */
+    FAST_SOFT_LOOK, /* for a time, since nothing else tells when it can go on */
     FAST_SOFT_MORE, /* the next enter goes on with it */
     FAST_SOFT_BEGUN, /* the system goes on with it */
     FAST_SOFT_STARVE, /* until its group has a buffer for it */
@@ -108,6 +111,14 @@ struct FastSoftQueue
 {
     struct FastSoftOperation* first; /* NULL: none */
     struct FastSoftOperation* last;
+};
+
+/* An operation that is tried again when its time has come. */
+struct FastSoftLook
+{
+    int64_t due; /* nanoseconds, of the system's clock */
+    uint32_t interval; /* nanoseconds until the next one, the last time */
+    uint32_t operation;
 };
 
 struct FastSoftGroup
@@ -169,6 +180,13 @@ struct FastSoft
         uint32_t starving; /* operations in their lines */
         bool canceled;     /* some of these are */
     } groups;
+
+    struct
+    {
+        struct FastSoftLook* array;
+        uint32_t count;
+        uint32_t room;
+    } looks; /* the time of the next one is base.due */
 
     unsigned slow;      /* operations that the system does */
     bool slowLeft;      /* some of them may be over, and there was no room for their completions */

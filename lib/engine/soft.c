@@ -15,6 +15,7 @@
 #include "engine/soft.h"
 
 #include "engine/soft-buffer.h"
+#include "engine/soft-look.h"
 #include "engine/soft-node.h"
 #include "engine/soft-operation.h"
 #include "engine/soft-run.h"
@@ -57,11 +58,12 @@ static void publish(struct FastSoft* soft)
 static int waitOnce(struct FastSoft* soft, int64_t timeout, const sigset_t* mask)
 {
     struct FastSystem* system = soft->system;
-    int result =
-        system->functions->wait(system, soft->events, FAST_SOFT_EVENTS, timeout, mask);
+    int64_t limit = FastSoftBoundWait(soft, timeout);
+    int result = system->functions->wait(system, soft->events, FAST_SOFT_EVENTS, limit, mask);
     for (int index = 0; index < result; index++)
         FastSoftHandleEvent(soft, &soft->events[index]);
     FastSoftTakeSlow(soft);
+    FastSoftLookAgain(soft);
     FastSoftRunQueue(soft);
     return result < 0 ? result : 0;
 }
@@ -178,6 +180,7 @@ static uint64_t countCalls(const struct FastEngine* base)
 static void closeEngine(struct FastEngine* base)
 {
     struct FastSoft* soft = softOf(base);
+    FastSoftFreeLooks(soft);
     FastSoftFreeOperations(soft);
     FastSoftFreeNodes(soft);
     FastSoftFreeGroups(soft);

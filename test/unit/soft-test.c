@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 AREA(soft, "soft", .open = setUp, .close = tearDown);
 
@@ -619,6 +620,41 @@ static int countRound(void)
         sent++;
     }
     return sent;
+}
+
+/* A datagram to an address whose socket is full of others'. Without memory to look at it again it
+ * ends with ENOMEM; and nothing is left of the looks when it is over. */
+CASE_ROUNDS(soft, looksWithoutMemory, 8)
+{
+    int handles[3]; /* of the full one, who has filled it, and ours */
+    char text[8] = "late";
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof(name);
+    for (int index = 0; index < 3; index++)
+        handles[index] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(handles[0], (struct sockaddr*)&name, sizeof(sa_family_t)), 0);
+    ck_assert_int_eq(getsockname(handles[0], (struct sockaddr*)&name, &length), 0);
+    while (sendto(handles[1], "x", 1, MSG_DONTWAIT, (struct sockaddr*)&name, length) == 1)
+        continue;
+    struct iovec vector = {text, 4};
+    struct msghdr message = {
+        .msg_name = &name, .msg_namelen = length, .msg_iov = &vector, .msg_iovlen = 1};
+    PREPARE(1, sendmsg, handles[2], &message, 0);
+    failCall(&allocations, round + 1);
+    counting = true;
+    for (int tries = 0; FastEngineReserved(engine) > 0 && tries < 3; tries++)
+        (void)engine->functions->enter(engine, 0, NULL);
+    counting = false;
+    failNoCall(&allocations);
+    bool waits = FastEnginePeek(engine) == NULL;
+    ck_assert_int_eq(engine->due != 0, waits);
+    if (waits)
+        while (recv(handles[0], text, sizeof(text), MSG_DONTWAIT) == 1)
+            continue;
+    expect(1, waits ? 4 : -ENOMEM, 0);
+    ck_assert_int_eq(engine->due, 0);
+    for (int index = 0; index < 3; index++)
+        close(handles[index]);
 }
 
 /* Without memory it ends with ENOMEM, or stays in the array: nothing is lost or crashes. */
