@@ -58,10 +58,11 @@ def now(rounds, seconds):
 def lines(results):
     """(what the run was, where); results may be of before commits and turns were written down."""
     rounds = results['rounds']
+    turns = f", one core: {results['turns']}" if 'turns' in results else ''
     return (f"{results['date']} · commit {results.get('commit') or 'unknown'} · "
             f"{rounds} {'round' if rounds == 1 else 'rounds'} of {results['seconds']:g} s",
             f"Linux {results['kernel']} · {results['processor']}, {results['processors']} "
-            f"processors, loopback{', one core: ' + results['turns'] if 'turns' in results else ''}")
+            f"processors, loopback{turns}")
 
 
 def inWords(results):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-The ladder of masks: it has every feature newer than kernel 6.1, or with FASTSOCKET_ENGINE=epoll those
-that the engine has; and a ring under a mask lacks what the mask names and nothing else.
+The ladder of masks: it has every feature newer than kernel 6.1, or with FASTSOCKET_ENGINE=epoll
+those that the engine has; and a ring under a mask lacks what the mask names and nothing else.
 
 usage: masks-test.py SOURCE_ROOT FEATURES_PROGRAM NAME=MASK...
 """
