@@ -313,9 +313,12 @@ CASE(create, tellsFailedConnect)
         close(listener);
         waitHangup(&scene.ours);
         runIdle(scene.ring);
-        ck_assert_int_eq(scene.ours.events, 2);
-        ck_assert_int_eq(scene.ours.err, 1);
+        ck_assert_int_eq(scene.ours.in, 0);
+        ck_assert_int_eq(scene.ours.out, 0);
         ck_assert_int_eq(scene.ours.lastError, ECONNREFUSED);
+        ck_assert_int_eq(scene.ours.err, 1);
+        ck_assert_int_eq(scene.ours.hup, 1);
+        ck_assert_int_eq(scene.ours.events, 2);
         ck_assert_int_eq(scene.ours.lastHangup, ECONNREFUSED);
         ck_assert_uint_eq(GetFastSocketOutboundLength(scene.ours.socket), transmit ? 10 : 0);
         ck_assert_uint_eq(GetFastRingPending(scene.ring), 0);
