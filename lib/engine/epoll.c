@@ -148,6 +148,15 @@ static int numberOf(struct FastSystem* system, int handle, int option)
     return value;
 }
 
+static int takeError(struct FastSystem* system, int handle)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+    int result = (int)FastEpollCount(
+        system, getsockopt(handle, SOL_SOCKET, SO_ERROR, &error, &length));
+    return result < 0 ? result : -error;
+}
+
 static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
 {
     int type = numberOf(system, handle, SO_TYPE);
@@ -325,6 +334,7 @@ static const struct FastSystemFunctions functions = {
     .accept = acceptConnection,
     .connect = makeConnection,
     .shutdown = endConnection,
+    .takeError = takeError,
     .kind = kindOf,
     .read = FastEpollRead,
     .write = FastEpollWrite,

@@ -73,6 +73,8 @@ struct FastSystemFunctions
     int (*connect)(struct FastSystem* system, int handle, const struct sockaddr* address,
                    socklen_t length);
     int (*shutdown)(struct FastSystem* system, int handle, int how);
+    /* The error that the socket has, negative or 0, which is forgotten. */
+    int (*takeError)(struct FastSystem* system, int handle);
     enum FastSystemKind (*kind)(struct FastSystem* system, int handle);
 
     /* ---- files and sockets; offset negative: the file's own position ---- */
