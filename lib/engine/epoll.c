@@ -162,7 +162,9 @@ static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
     int type = numberOf(system, handle, SO_TYPE);
     if (type == SOCK_DGRAM)
         return FAST_SYSTEM_DATAGRAMS;
-    bool isTcp = type == SOCK_STREAM && numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP;
+    if (type != SOCK_STREAM)
+        return type == SOCK_SEQPACKET ? FAST_SYSTEM_OTHER : FAST_SYSTEM_PACKETS;
+    bool isTcp = numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP;
     return isTcp ? FAST_SYSTEM_TCP : FAST_SYSTEM_OTHER;
 }
 

@@ -14,8 +14,25 @@ enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOpera
 enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
                                             struct FastSoftOperation* operation);
 
+/* Nothing is there: it waits, unless the caller wants to hear of it. */
+enum FastSoftOutcome FastSoftOnNothing(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* An end before all has come that was to come: what has is the result, where anything has. */
+enum FastSoftOutcome FastSoftFinishPart(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                        int result);
+
+/* Whether what comes by several receives is one, rather than each a message of its own. */
+bool FastSoftIsJoined(struct FastSoft* soft, const struct FastSoftOperation* operation);
+
+/* The buffer that is next, which has something, is the operation's from now on. */
+void FastSoftTakeBuffer(struct FastSoft* soft, struct FastSoftOperation* operation);
+
 /* Reads what it needs of its header, which is not looked at again. */
 void FastSoftBeginMessages(struct FastSoftOperation* operation);
+
+/* soft-message.c */
+enum FastSoftOutcome FastSoftReceiveOneMessage(struct FastSoft* soft,
+                                               struct FastSoftOperation* operation);
 
 /* soft-send.c */
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation);

@@ -108,18 +108,7 @@ enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperatio
 /* What is left of a header, in a copy of ours. */
 static void skipSent(struct FastSoftCopy* copy, size_t bytes)
 {
-    struct iovec* vector = copy->vectors + copy->skipped;
-    while (copy->header.msg_iovlen > 0 && bytes >= vector->iov_len) {
-        bytes -= vector->iov_len;
-        vector++;
-        copy->skipped++;
-        copy->header.msg_iovlen--;
-    }
-    if (copy->header.msg_iovlen > 0) {
-        vector->iov_base = (char*)vector->iov_base + bytes;
-        vector->iov_len -= bytes;
-    }
-    copy->header.msg_iov = vector;
+    FastSoftSkipBytes(copy, bytes);
     /* What goes with the first byte has gone. */
     copy->header.msg_control = NULL;
     copy->header.msg_controllen = 0;
@@ -148,10 +137,7 @@ bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operat
     struct FastSoftCopy* copy = FastSoftKeep(soft, operation, (uint32_t)message->msg_iovlen);
     if (copy == NULL)
         return false;
-    copy->header = *message;
-    if (message->msg_iovlen > 0)
-        memcpy(copy->vectors, message->msg_iov, message->msg_iovlen * sizeof(*message->msg_iov));
-    copy->header.msg_iov = copy->vectors;
+    FastSoftCopyMessage(copy, message);
     return true;
 }
 

@@ -48,6 +48,7 @@ enum FastSystemKind
      * all, but where input has ended or urgent data is there. */
     FAST_SYSTEM_TCP,
     FAST_SYSTEM_DATAGRAMS, /* an empty message is no end */
+    FAST_SYSTEM_PACKETS,   /* messages, too, of other types of sockets */
 };
 
 struct FastSystemFunctions

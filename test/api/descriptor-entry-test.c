@@ -14,7 +14,7 @@ enum
 };
 
 static int pair[2];
-static char input[64] __attribute__((unused));
+static char input[64];
 
 /* What has become of the operation that was prepared last. */
 static struct
@@ -179,4 +179,113 @@ CASE(entry, connectGoesOnWithoutItsOperation)
     prepareConnect(busy.handle);
     run(-EALREADY);
     closeBusy();
+}
+
+/* ---- receives that are to be whole ---- */
+
+static void reopenPair(enum Kind kind)
+{
+    close(pair[0]);
+    close(pair[1]);
+    pairKind(kind, pair);
+}
+
+/* A datagram is all that a receive gets, however much there is room for. */
+CASE(entry, wholeDatagramsAreNotJoined)
+{
+    static const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM};
+    struct iovec vector = {.iov_base = input, .iov_len = sizeof(input)};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
+        reopenPair(kinds[index]);
+        sendText(pair[0], "first");
+        sendText(pair[0], "next");
+        io_uring_prep_recv(prepare(), pair[1], input, sizeof(input), MSG_WAITALL);
+        run(5);
+        io_uring_prep_recvmsg(prepare(), pair[1], &message, MSG_WAITALL);
+        run(4);
+    }
+}
+
+/* The records of such a socket are joined, as io_uring does it. */
+CASE(entry, wholeRecordsAreJoined)
+{
+    reopenPair(KIND_UNIX_SEQPACKET);
+    io_uring_prep_recv(prepare(), pair[1], input, 8, MSG_WAITALL);
+    sendText(pair[0], "first");
+    beginToWait();
+    sendText(pair[0], "rec");
+    expectResult(8);
+}
+
+static struct iovec parts[3];
+
+static struct msghdr inParts(void)
+{
+    parts[0] = (struct iovec){.iov_base = input, .iov_len = 4};
+    parts[1] = (struct iovec){.iov_base = input + 20, .iov_len = 0};
+    parts[2] = (struct iovec){.iov_base = input + 10, .iov_len = 6};
+    return (struct msghdr){.msg_iov = parts, .msg_iovlen = 3};
+}
+
+CASE(entry, wholeMessageComesInParts)
+{
+    struct msghdr message = inParts();
+    io_uring_prep_recvmsg(prepare(), pair[1], &message, MSG_WAITALL);
+    beginToWait();
+    sendText(pair[0], "12345");
+    runIdle(scene.ring);
+    sendText(pair[0], "6789");
+    runIdle(scene.ring);
+    ck_assert_int_eq(seen.count, 0);
+    sendText(pair[0], "0more");
+    expectResult(10);
+    ck_assert_int_eq(memcmp(input, "1234", 4), 0);
+    ck_assert_int_eq(memcmp(input + 10, "567890", 6), 0);
+    ck_assert_ptr_eq(message.msg_iov, parts); /* as the caller has left it */
+    ck_assert_uint_eq(parts[2].iov_len, 6);
+    expectText(pair[1], "more");
+}
+
+CASE(entry, partOfAWholeMessageIsItsResult)
+{
+    struct msghdr message = inParts();
+    io_uring_prep_recvmsg(prepare(), pair[1], &message, MSG_WAITALL);
+    sendText(pair[0], "12345");
+    beginToWait();
+    cancel(5);
+    message = inParts();
+    io_uring_prep_recvmsg(prepare(), pair[1], &message, MSG_WAITALL);
+    sendText(pair[0], "123");
+    beginToWait();
+    shutdown(pair[0], SHUT_WR);
+    expectResult(3);
+}
+
+CASE(entry, wholeMessageFillsABuffer)
+{
+    struct iovec vector = {.iov_base = NULL, .iov_len = 8};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    struct io_uring_sqe* submission = prepare();
+    io_uring_prep_recvmsg(submission, pair[1], &message, MSG_WAITALL);
+    submission->flags |= IOSQE_BUFFER_SELECT;
+    submission->buf_group = GetFastRingBufferGroup(scene.provider);
+    sendText(pair[0], "abc");
+    beginToWait();
+    sendText(pair[0], "defghi");
+    expectResult(8);
+    ck_assert_uint_ne(seen.flags[0] & IORING_CQE_F_BUFFER, 0);
+    expectText(pair[1], "i");
+}
+
+/* Control data belongs to the bytes that it came with: nothing is waited for. */
+CASE(entry, messageWithControlDataIsNotMadeWhole)
+{
+    char control[64];
+    struct msghdr message = inParts();
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    io_uring_prep_recvmsg(prepare(), pair[1], &message, MSG_WAITALL);
+    sendText(pair[0], "12345");
+    run(5);
 }

@@ -49,6 +49,7 @@ ROWS = {
     'engine/soft-connection': ['engine/soft-code', 'engine/soft-node', 'engine/uring-compat'],
     'engine/soft-file': ['engine/soft-buffer', 'engine/soft-code', 'engine/soft-node',
                          'engine/uring-compat'],
+    'engine/soft-message': ['engine/soft-buffer', 'engine/soft-code'],
     'engine/soft-poll': ['engine/soft-code', 'engine/soft-node'],
     'engine/soft-receive': ['engine/soft-buffer', 'engine/soft-code', 'engine/soft-node',
                             'engine/uring-compat'],
@@ -180,8 +181,8 @@ ROWS = {
 
 # header: the files beside its own that define what it declares. Who may include it may call them.
 DECLARES = {
-    'engine/soft-code': ['engine/soft-connection', 'engine/soft-file', 'engine/soft-poll',
-                         'engine/soft-receive', 'engine/soft-send'],
+    'engine/soft-code': ['engine/soft-connection', 'engine/soft-file', 'engine/soft-message',
+                         'engine/soft-poll', 'engine/soft-receive', 'engine/soft-send'],
     'memory/pool': ['memory/allocate', 'memory/pool-own'],
     'memory/pool-state': ['memory/pool', 'memory/pool-base', 'memory/pool-foreign',
                           'memory/pool-own', 'memory/pool-shared'],
