@@ -89,6 +89,9 @@ struct FastEngine
     bool idle;         /* set by enter: it found nothing to run, whatever IORING_SQ_TASKRUN says */
     /* counted by enter: what a completion tells of was given to the kernel before the last */
     uint32_t enters;
+    /* An enter is to be made then, though the handle says nothing: nanoseconds, CLOCK_MONOTONIC; 0:
+     * never. Enters that wait know it by themselves. */
+    int64_t due;
     /* Every completion is made inside an enter of the thread's: it knows nothing of what was given
      * to the kernel after that began. */
     bool inside;

@@ -1,14 +1,16 @@
 /*
- * Reads and writes that may take as long as somebody else likes, each on a thread of its own.
+ * What may take as long as somebody else likes, each on a thread of its own.
  *
  * The server of a FUSE file system is a process like others: what it keeps waiting must not be the
- * loop. Such files are few, so a thread is made for each operation, which needs no pool of them and
- * no bound on how many may be stuck.
+ * loop. Nor must the peer of a socket whose records only a send that waits sends whole. Such
+ * descriptors are few, so a thread is made for each operation, which needs no pool of them and no
+ * bound on how many may be stuck.
  *
  * The thread has all signals blocked. It owns the job until that is over, and a share of what all
  * have in common, so that an engine may end before.
  *
- * Failures: no thread, no memory, no descriptor: the caller does it himself, and waits.
+ * Failures: no thread, no memory, no descriptor: of a file the caller does it himself, and waits; a
+ * send is refused. What a send waits for may never come: a shutdown of its socket ends it.
  */
 #include "engine/epoll-slow.h"
 
@@ -111,14 +113,19 @@ void FastEpollEndSlow(struct FastEpollSlow* slow)
 
 /* ---- the thread ---- */
 
-static void work(struct job* job)
+static ssize_t work(struct job* job)
 {
     const struct FastSystemSlow* work = &job->work;
+    const struct msghdr message = {.msg_iov = job->vector, .msg_iovlen = work->count};
     int count = (int)work->count;
-    ssize_t result = work->writes
-                         ? pwritev2(work->handle, job->vector, count, work->offset, work->flags)
-                         : preadv2(work->handle, job->vector, count, work->offset, work->flags);
-    job->result = result < 0 ? -errno : result;
+    switch (work->work) {
+    case FAST_SYSTEM_READS:
+        return preadv2(work->handle, job->vector, count, work->offset, work->flags);
+    case FAST_SYSTEM_WRITES:
+        return pwritev2(work->handle, job->vector, count, work->offset, work->flags);
+    default:
+        return sendmsg(work->handle, &message, work->flags | MSG_NOSIGNAL);
+    }
 }
 
 /* Where nobody takes it any more, the job is at its end here. */
@@ -141,7 +148,8 @@ static void* run(void* argument)
 {
     struct job* job = argument;
     struct FastEpollSlow* slow = job->slow;
-    work(job);
+    ssize_t result = work(job);
+    job->result = result < 0 ? -errno : result;
     report(slow, job);
     drop(slow);
     return NULL;

@@ -1,5 +1,5 @@
 /*
- * Reads and writes that may take as long as somebody else likes, each on a thread of its own.
+ * What may take as long as somebody else likes, each on a thread of its own.
  */
 #ifndef FASTSOCKET_ENGINE_EPOLL_SLOW_H
 #define FASTSOCKET_ENGINE_EPOLL_SLOW_H
@@ -10,7 +10,7 @@
 
 struct FastEpollSlow;
 
-/* FastSystemFunctions.beginSlow, of what is stored. *slow is made when it is first needed, and
+/* FastSystemFunctions.beginSlow, of what needs it. *slow is made when it is first needed, and
  * what it signals is watched by the epoll descriptor under the token. */
 int FastEpollBeginSlow(struct FastEpollSlow** slow, int epoll, uint64_t token,
                        const struct FastSystemSlow* work);

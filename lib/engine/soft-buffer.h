@@ -1,15 +1,15 @@
 /*
- * Buffer rings, read as the kernel reads them.
+ * Buffer rings, read as the kernel reads them, and who waits for a buffer.
  */
 #ifndef FASTSOCKET_ENGINE_SOFT_BUFFER_H
 #define FASTSOCKET_ENGINE_SOFT_BUFFER_H
 
-#include "engine/soft-state.h"
+#include "engine/soft-operation.h"
 
 /* entries is a power of two. Returns 0, -EEXIST or -ENOMEM. */
 int FastSoftAddGroup(struct FastSoft* soft, uint16_t id, void* memory, uint32_t entries);
 
-/* One of them, if it is there, or all at the engine's end. */
+/* One of them, if it is there, whose line is queued to be told; or all at the engine's end. */
 void FastSoftRemoveGroup(struct FastSoft* soft, uint16_t id);
 void FastSoftFreeGroups(struct FastSoft* soft);
 
@@ -37,5 +37,32 @@ static inline const struct io_uring_buf* FastSoftBuffer(const struct FastSoftGro
 {
     return &group->ring->bufs[(group->head + index) & group->mask];
 }
+
+/* Takes the next entries; the completion that is made next tells of them. */
+static inline void FastSoftTake(const struct FastSoft* soft, struct FastSoftGroup* group,
+                                uint32_t count)
+{
+    group->head = (uint16_t)(group->head + count);
+    group->taken = soft->completionTail + 1;
+}
+
+/* A completion that tells of entries taken is there, and not yet seen: their owner may still put
+ * others. */
+static inline bool FastSoftIsAwaited(const struct FastSoft* soft, const struct FastSoftGroup* group)
+{
+    unsigned unseen = soft->completionTail - soft->completionHead;
+    return soft->completionTail - group->taken < unseen;
+}
+
+/* ---- the line of those that wait for a buffer ---- */
+
+/* To its end; the operation is in no place, and its group is there. */
+void FastSoftStarve(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* Its first, which is there, and in no place from then on. */
+struct FastSoftOperation* FastSoftTakeStarving(struct FastSoft* soft, struct FastSoftGroup* group);
+
+/* Queues those that were canceled, of all lines. */
+void FastSoftQueueCanceled(struct FastSoft* soft);
 
 #endif

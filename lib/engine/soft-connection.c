@@ -3,6 +3,7 @@
  */
 #include "engine/soft-code.h"
 
+#include "engine/soft-look.h"
 #include "engine/soft-node.h"
 #include "engine/uring-compat.h"
 
@@ -70,6 +71,10 @@ enum FastSoftOutcome FastSoftConnect(struct FastSoft* soft, struct FastSoftOpera
     result = system->functions->connect(system, operation->handle,
                                         (const struct sockaddr*)(uintptr_t)operation->address,
                                         (socklen_t)operation->offset);
+    /* A listener whose backlog is full: nothing tells us when it is not. */
+    if (result == -EAGAIN && FastSoftIsElsewhere((const void*)(uintptr_t)operation->address,
+                                                 (socklen_t)operation->offset))
+        return FAST_SOFT_LOOK;
     if (result == -EINPROGRESS || (started && result == -EALREADY)) {
         operation->state |= FAST_SOFT_STARTED;
         return FAST_SOFT_WAIT;

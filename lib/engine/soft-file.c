@@ -80,7 +80,7 @@ static bool beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation
         .handle = operation->handle,
         .offset = (int64_t)operation->offset,
         .flags = (int)operation->options & ~FAST_RWF_NOSIGNAL,
-        .writes = writes,
+        .work = writes ? FAST_SYSTEM_WRITES : FAST_SYSTEM_READS,
     };
     return soft->system->functions->beginSlow(soft->system, &work) == 0;
 }
@@ -90,6 +90,8 @@ void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operati
     if (operation->opcode == IORING_OP_WRITE && result >= 0 &&
         (size_t)result < operation->length)
         operation->state |= FAST_SOFT_SHORT;
+    if (result < 0 && operation->state & FAST_SOFT_CANCELED)
+        result = -ECANCELED;
     (void)FastSoftFinish(soft, operation, (int)result, FastSoftBufferFlags(operation));
 }
 
@@ -121,7 +123,7 @@ static enum FastSoftOutcome readSelected(struct FastSoft* soft,
     if (result <= 0)
         return FastSoftFinish(soft, operation, (int)result, 0);
     uint32_t flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT;
-    group->head++;
+    FastSoftTake(soft, group, 1);
     return FastSoftFinish(soft, operation, (int)result, flags);
 }
 

@@ -7,6 +7,8 @@
  */
 #include "engine/soft-operation.h"
 
+#include "engine/soft-look.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -50,8 +52,10 @@ static void closeDuplicate(struct FastSoft* soft, int handle)
     (void)soft->system->functions->close(soft->system, handle);
 }
 
-static void drop(struct FastSoft* soft, const struct FastSoftOperation* operation)
+static void drop(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    if (operation->state & FAST_SOFT_LOOKED)
+        FastSoftForgetLook(soft, operation);
     if (operation->state & FAST_SOFT_KEPT)
         freeCopy(soft, FastSoftCopyOf(operation));
     if (operation->state & FAST_SOFT_OWN)
@@ -62,7 +66,8 @@ static void drop(struct FastSoft* soft, const struct FastSoftOperation* operatio
 
 static void dropWhatItHas(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->state & (FAST_SOFT_KEPT | FAST_SOFT_OWN | FAST_SOFT_OWN_SOURCE))
+    if (operation->state &
+        (FAST_SOFT_KEPT | FAST_SOFT_OWN | FAST_SOFT_OWN_SOURCE | FAST_SOFT_LOOKED))
         drop(soft, operation);
     operation->state &= FAST_SOFT_SMALL;
 }

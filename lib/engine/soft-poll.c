@@ -47,15 +47,30 @@ enum FastSoftOutcome FastSoftPoll(struct FastSoft* soft, struct FastSoftOperatio
 
 /* ---- taking back ---- */
 
+/* The system does it already. What a send waits for may never come, and a part of its record may
+ * have gone, behind which nothing else may follow: so its socket's output ends. */
+static int cancelSlow(struct FastSoft* soft, struct FastSoftOperation* target)
+{
+    if (target->opcode == IORING_OP_SEND || target->opcode == IORING_OP_SENDMSG) {
+        (void)soft->system->functions->shutdown(soft->system, target->handle, SHUT_WR);
+        target->state |= FAST_SOFT_CANCELED;
+    }
+    return -EALREADY;
+}
+
 /* Of one in flight, which is not over yet. Returns 0, or -EALREADY: it ends when it ends. */
 static int cancelOne(struct FastSoft* soft, struct FastSoftOperation* target)
 {
     if (target->place == FAST_SOFT_SLOW)
-        return -EALREADY;
+        return cancelSlow(soft, target);
     if (target->place == FAST_SOFT_WAITING)
         FastSoftUnpark(soft, target);
     else if (target->place == FAST_SOFT_LATER)
         FastSoftRemoveLater(soft, target);
+    else if (target->place == FAST_SOFT_STARVING)
+        soft->groups.canceled = true; /* they are taken out together */
+    else if (target->place == FAST_SOFT_LOOKING)
+        target->place = FAST_SOFT_NOWHERE;
     target->state |= FAST_SOFT_CANCELED;
     if (target->place == FAST_SOFT_NOWHERE)
         FastSoftEnqueue(soft, target);
@@ -83,7 +98,7 @@ static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* ca
             if (!isMeant(cancel, target))
                 continue;
             count += cancelOne(soft, target) == 0;
-            if (!(cancel->options & CANCEL_ALL))
+            if (!(cancel->options & (CANCEL_ALL | CANCEL_ANY)))
                 return count;
         }
     }

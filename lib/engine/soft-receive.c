@@ -6,9 +6,11 @@
  * the ring; these are taken only when something has come. A receive of many goes on until nothing
  * is there, or as often as one turn allows, so that others have theirs.
  *
- * Failures: no buffers: -ENOBUFS ends it, without a look whether there is something, as in the
- * kernel; but one of bytes that has had some asks for another buffer only when there is more. An
- * error ends it; what came before it was reported.
+ * Failures: no buffers: a receive of many stands in line while their owner has not seen yet what
+ * the last ones were filled with, since others may come back for them. One in an enter is told all
+ * the same, so that the owner learns that it needs more. Otherwise -ENOBUFS ends it, without a look
+ * whether there is something, as in the kernel; but who has had some asks for another buffer only
+ * when there is more. An error ends it; what came before it was reported.
  */
 #include "engine/soft-code.h"
 
@@ -58,6 +60,36 @@ bool FastSoftIsJoined(struct FastSoft* soft, const struct FastSoftOperation* ope
     return kind != FAST_SYSTEM_DATAGRAMS && kind != FAST_SYSTEM_PACKETS;
 }
 
+/* ---- no buffers ---- */
+
+/*
+ * Whether it waits for one in line, or is told that there is none. Who has neither waited nor been
+ * served since it was submitted is not told: it may just have been, and would be again and again.
+ */
+static bool mayStarve(const struct FastSoft* soft, const struct FastSoftOperation* operation,
+                      const struct FastSoftGroup* group)
+{
+    if (!isMultishot(operation) || group == NULL || !FastSoftIsAwaited(soft, group))
+        return false;
+    return group->told == soft->base.enters ||
+           !(operation->state & (FAST_SOFT_WAITED | FAST_SOFT_SERVED));
+}
+
+/* What it has had may have been all, and have filled the last buffer: then none is needed yet. */
+static enum FastSoftOutcome onNoBuffers(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                        struct FastSoftGroup* group)
+{
+    struct FastSystem* system = soft->system;
+    if (mayStarve(soft, operation, group))
+        return FAST_SOFT_STARVE;
+    bool begun = operation->done > 0 || operation->state & FAST_SOFT_SERVED;
+    if (begun && system->functions->look(system, operation->handle, POLLIN | POLLRDHUP) == 0)
+        return FastSoftOnNothing(soft, operation);
+    if (group != NULL)
+        group->told = soft->base.enters;
+    return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+}
+
 /* ---- bytes, into buffers of a ring ---- */
 
 static bool isBundle(const struct FastSoftOperation* operation)
@@ -100,12 +132,12 @@ static int gatherBuffers(const struct FastSoftGroup* group,
 }
 
 /* Of count buffers, those that have some of the bytes. */
-static uint16_t countFilled(const struct iovec* vector, int count, size_t bytes)
+static uint32_t countFilled(const struct iovec* vector, int count, size_t bytes)
 {
     int filled = 1;
     for (; filled < count && bytes > vector->iov_len; filled++)
         bytes -= (vector++)->iov_len;
-    return (uint16_t)filled;
+    return (uint32_t)filled;
 }
 
 static ssize_t receiveVector(struct FastSoft* soft, const struct FastSoftOperation* operation,
@@ -127,23 +159,13 @@ static enum FastSoftOutcome onBytes(struct FastSoft* soft, struct FastSoftOperat
 {
     uint32_t id = FastSoftBuffer(group, 0)->bid;
     uint32_t flags = IORING_CQE_F_BUFFER | id << IORING_CQE_BUFFER_SHIFT;
-    group->head = (uint16_t)(group->head + countFilled(vector, count, bytes));
+    FastSoftTake(soft, group, countFilled(vector, count, bytes));
     operation->done += (uint32_t)bytes;
     bool whole = operation->extra > 0 && operation->done >= (uint32_t)operation->extra;
     if (!isMultishot(operation) || whole)
         return FastSoftFinish(soft, operation, (int)bytes, flags);
     FastSoftPost(soft, operation->owner, (int)bytes, flags | IORING_CQE_F_MORE);
     return FAST_SOFT_MORE;
-}
-
-/* Its last bytes may have been all, and have filled the last buffer: then none is needed yet. */
-static enum FastSoftOutcome onNoBuffers(struct FastSoft* soft, struct FastSoftOperation* operation)
-{
-    struct FastSystem* system = soft->system;
-    if (operation->done > 0 &&
-        system->functions->look(system, operation->handle, POLLIN | POLLRDHUP) == 0)
-        return FastSoftOnNothing(soft, operation);
-    return FastSoftFinish(soft, operation, -ENOBUFS, 0);
 }
 
 static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
@@ -155,7 +177,7 @@ static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
         size_t size;
         int count = gatherBuffers(group, operation, vector, &size);
         if (count == 0)
-            return onNoBuffers(soft, operation);
+            return onNoBuffers(soft, operation, group);
         ssize_t result = receiveVector(soft, operation, vector, count);
         if (result == -EAGAIN)
             return FastSoftOnNothing(soft, operation);
@@ -180,7 +202,7 @@ void FastSoftTakeBuffer(struct FastSoft* soft, struct FastSoftOperation* operati
         return;
     operation->extra = FastSoftBuffer(group, 0)->bid;
     operation->state |= FAST_SOFT_TAKEN;
-    group->head++;
+    FastSoftTake(soft, group, 1);
 }
 
 static enum FastSoftOutcome receiveOnce(struct FastSoft* soft, struct FastSoftOperation* operation)
@@ -291,7 +313,7 @@ static enum FastSoftOutcome onMessage(struct FastSoft* soft, struct FastSoftOper
     };
     memcpy((void*)(uintptr_t)buffer->addr, &header, sizeof(header));
     uint32_t flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT;
-    group->head++;
+    FastSoftTake(soft, group, 1);
     if (length == 0 && mayEnd)
         return FastSoftFinish(soft, operation, (int)front, flags);
     FastSoftPost(soft, operation->owner, (int)(front + stored), flags | IORING_CQE_F_MORE);
@@ -352,7 +374,7 @@ static enum FastSoftOutcome receiveMessages(struct FastSoft* soft,
         bool datagrams = FastSoftHasDatagrams(soft, operation);
         unsigned count = guess(soft, operation, group, datagrams);
         if (count == 0)
-            return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+            return onNoBuffers(soft, operation, group);
         int came = receiveBurst(soft, operation, group, messages, vectors, count);
         if (came == -EAGAIN)
             return FastSoftOnNothing(soft, operation);

@@ -5,13 +5,20 @@
  * with the headers and vectors that it points to, and tried again when its descriptor is ready.
  * What is linked behind another is kept until that is over.
  *
+ * Receives of many that have found no buffer stand in their group's line. Each enter serves it, as
+ * far as there are buffers, when it has taken its entries, which may cancel some, and before others
+ * have one. Who has had its turn stands behind the rest. Where the owner of the buffers knows of
+ * all that were filled, and has put none, nobody is there who would: all of the line are told.
+ *
  * Failures: no room for completions: what is queued stays so. No memory for an operation: its entry
  * stays in the array; for what it needs to wait: -ENOMEM is its result, and -EMFILE or -ENFILE
  * where a duplicate is needed, or what it has done so far.
  */
 #include "engine/soft-run.h"
 
+#include "engine/soft-buffer.h"
 #include "engine/soft-code.h"
+#include "engine/soft-look.h"
 #include "engine/soft-node.h"
 
 #include <errno.h>
@@ -137,14 +144,40 @@ void FastSoftTakeSlow(struct FastSoft* soft)
     soft->slowLeft = soft->slow > 0 && FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
 }
 
-/* The next enter goes on with it. */
-static int putOff(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* What it waits for: its next turn, a time, or a buffer. */
+static int keepForTurn(struct FastSoft* soft, struct FastSoftOperation* operation,
+                       enum FastSoftOutcome outcome)
 {
     int result = FastSoftOwnHandle(soft, operation);
     if (result < 0)
         return result;
-    FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
+    if (outcome == FAST_SOFT_LOOK)
+        return FastSoftAddLook(soft, operation);
+    if (outcome == FAST_SOFT_STARVE)
+        FastSoftStarve(soft, operation);
+    else
+        FastSoftAppend(&soft->later, operation, FAST_SOFT_LATER);
     return 0;
+}
+
+static int keepForHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    if (operation->state & FAST_SOFT_LOOKED)
+        FastSoftForgetLook(soft, operation);
+    return FastSoftPark(soft, operation);
+}
+
+/* What it waits for: that, or its descriptor. Inline, since each receive comes to this. */
+__attribute__((always_inline)) static inline void keepFor(
+    struct FastSoft* soft, struct FastSoftOperation* operation, enum FastSoftOutcome outcome)
+{
+    int result = keepAll(soft, operation) ? 0 : -ENOMEM;
+    if (result == 0 && outcome == FAST_SOFT_WAIT)
+        result = keepForHandle(soft, operation);
+    else if (result == 0)
+        result = keepForTurn(soft, operation, outcome);
+    if (result < 0)
+        onRefusedWatch(soft, operation, result);
 }
 
 /* There is room for what one step completes. The operation is in no place. */
@@ -158,26 +191,51 @@ static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
     enum FastSoftOutcome outcome = tryOnce(soft, operation);
     if (outcome == FAST_SOFT_OVER)
         return;
-    if (outcome == FAST_SOFT_BEGUN) {
+    if (outcome == FAST_SOFT_BEGUN)
         beginSlow(soft, operation);
-        return;
-    }
-    int result = keepAll(soft, operation) ? 0 : -ENOMEM;
-    if (result == 0 && outcome == FAST_SOFT_WAIT)
-        result = FastSoftPark(soft, operation);
-    else if (result == 0)
-        result = putOff(soft, operation);
-    if (result < 0)
-        onRefusedWatch(soft, operation, result);
+    else
+        keepFor(soft, operation, outcome);
 }
 
 /* ---- the queue ---- */
+
+static void lookAgain(struct FastSoft* soft, uint32_t number)
+{
+    FastSoftEnqueue(soft, FastSoftAt(soft, number));
+}
+
+void FastSoftLookAgain(struct FastSoft* soft)
+{
+    FastSoftTakeLooks(soft, lookAgain);
+}
 
 /* It comes to an end: what is run is over, waits, or has its next turn later. */
 void FastSoftRunQueue(struct FastSoft* soft)
 {
     while (soft->queue.first != NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS)
         step(soft, FastSoftTakeFirst(soft, &soft->queue));
+}
+
+/* Whether somebody is first in line, and learns something: there is a buffer, or there is none. */
+static bool isDue(const struct FastSoft* soft, const struct FastSoftGroup* group)
+{
+    return group->line.first != NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS &&
+           (FastSoftAvailable(group) > 0 || !FastSoftIsAwaited(soft, group));
+}
+
+/* It comes to an end: each takes a buffer, or stands in line no more. */
+void FastSoftServeLines(struct FastSoft* soft)
+{
+    if (soft->groups.canceled)
+        FastSoftQueueCanceled(soft);
+    for (uint32_t index = 0; index < soft->groups.count; index++) {
+        struct FastSoftGroup* group = &soft->groups.array[index];
+        while (isDue(soft, group)) {
+            struct FastSoftOperation* first = FastSoftTakeStarving(soft, group);
+            first->state |= FAST_SOFT_SERVED;
+            step(soft, first);
+        }
+    }
 }
 
 void FastSoftBeginPass(struct FastSoft* soft)
@@ -224,9 +282,11 @@ static void keepFile(struct FastSoft* soft, struct FastSoftOperation* operation)
     operation->state |= FAST_SOFT_REFUSED;
 }
 
+/* What is canceled does no more, even if it is in the queue. */
 static void runOrQueue(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (soft->queue.first == NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
+    bool isFirst = soft->queue.first == NULL || operation->opcode == IORING_OP_ASYNC_CANCEL;
+    if (isFirst && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS) {
         step(soft, operation);
         return;
     }
@@ -278,6 +338,23 @@ static unsigned takeTogether(struct FastSoft* soft)
     return count;
 }
 
+/* Others wait for buffers of the same group: a receive of many stands behind them; anything else
+ * can't, but comes when they have been served. Returns whether it stands there. */
+static bool standBehind(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
+    bool isReceive = operation->opcode == IORING_OP_RECV || operation->opcode == IORING_OP_RECVMSG;
+    bool isLinked = operation->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK) || soft->chain != NULL;
+    if (group == NULL || group->line.first == NULL)
+        return false;
+    if (isReceive && operation->priority & IORING_RECV_MULTISHOT && !isLinked) {
+        keepFor(soft, operation, FAST_SOFT_STARVE);
+        return true;
+    }
+    FastSoftServeLines(soft);
+    return false;
+}
+
 /* Into an operation; false without memory. */
 static bool takeOne(struct FastSoft* soft)
 {
@@ -291,7 +368,9 @@ static bool takeOne(struct FastSoft* soft)
     if (held)
         forgetHeld(soft, place);
     soft->submissionHead++;
-    start(soft, operation);
+    bool selects = operation->flags & IOSQE_BUFFER_SELECT;
+    if (soft->groups.starving == 0 || !selects || !standBehind(soft, operation))
+        start(soft, operation);
     return true;
 }
 

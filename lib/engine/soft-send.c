@@ -6,12 +6,18 @@
  *
  * Failures: an error, or a cancellation, behind a part: the part is the result, and what is linked
  * behind is canceled. A send that goes without a copy in the kernel is copied here, and says so.
+ * Records that a send that doesn't wait would cut are sent by a thread of the system's, if asked.
+ * What goes to an address may find no room there while our own socket has some, and polls so: it is
+ * tried again after a time.
  */
 #include "engine/soft-code.h"
 
+#include "engine/soft-look.h"
+#include "engine/soft-node.h"
 #include "engine/uring-compat.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 enum
@@ -50,12 +56,41 @@ static enum FastSoftOutcome fail(struct FastSoft* soft, struct FastSoftOperation
     return finish(soft, operation, (int)operation->done);
 }
 
-static enum FastSoftOutcome onFull(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* name: where it should have gone, if that is its own. Whose queue is full is told by ours. */
+static enum FastSoftOutcome onFull(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                   const void* name, socklen_t length)
 {
+    struct FastSystem* system = soft->system;
     operation->state |= FAST_SOFT_DRAINED;
     if (operation->options & MSG_DONTWAIT)
         return fail(soft, operation, -EAGAIN);
-    return FAST_SOFT_WAIT;
+    bool elsewhere = FastSoftIsElsewhere(name, length) &&
+                     system->functions->look(system, operation->handle, POLLOUT) != 0;
+    return elsewhere ? FAST_SOFT_LOOK : FAST_SOFT_WAIT;
+}
+
+/* Whether it may be a thread's; what has begun here goes on here. */
+static bool asksForThread(const struct FastSoftOperation* operation)
+{
+    return operation->flags & IOSQE_ASYNC && !isZeroCopy(operation) && operation->done == 0 &&
+           operation->address != 0 && !(operation->options & MSG_DONTWAIT);
+}
+
+/* Whoever asks for another thread gets one, where the socket is such that it matters. Returns 0,
+ * -EOPNOTSUPP (it doesn't), or the errno that is the send's: trying it here would not do. */
+static int beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
+                     const struct iovec* vector, size_t count)
+{
+    const struct FastSystemSlow work = {
+        .closure = operation,
+        .vector = vector,
+        .count = (unsigned)count,
+        .handle = FastSoftOwnHandle(soft, operation),
+        .flags = (int)operation->options,
+        .work = FAST_SYSTEM_SENDS,
+    };
+    int result = soft->system->functions->beginSlow(soft->system, &work);
+    return result == 0 || result == -EOPNOTSUPP ? result : -ENOBUFS;
 }
 
 /* ---- bytes ---- */
@@ -86,14 +121,24 @@ static ssize_t sendBytes(struct FastSoft* soft, const struct FastSoftOperation* 
     return system->functions->sendMessage(system, operation->handle, &message, flags);
 }
 
+static int beginSlowBytes(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const struct iovec vector = {(void*)(uintptr_t)operation->address, operation->length};
+    return operation->offset == 0 ? beginSlow(soft, operation, &vector, 1) : -EOPNOTSUPP;
+}
+
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     if (operation->flags & IOSQE_BUFFER_SELECT || operation->priority & SEND_VECTORIZED)
         return finish(soft, operation, -EINVAL);
+    int begun = asksForThread(operation) ? beginSlowBytes(soft, operation) : -EOPNOTSUPP;
+    if (begun != -EOPNOTSUPP)
+        return begun == 0 ? FAST_SOFT_BEGUN : finish(soft, operation, begun);
     for (;;) {
         ssize_t result = sendBytes(soft, operation);
         if (result == -EAGAIN)
-            return onFull(soft, operation);
+            return onFull(soft, operation, (const void*)(uintptr_t)operation->offset,
+                          nameLength(operation));
         if (result < 0)
             return fail(soft, operation, (int)result);
         operation->done += (uint32_t)result;
@@ -141,17 +186,28 @@ bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operat
     return true;
 }
 
+static int beginSlowMessage(struct FastSoft* soft, struct FastSoftOperation* operation)
+{
+    const struct msghdr* message = headerOf(operation);
+    if (message->msg_namelen > 0 || message->msg_iovlen > SEND_MAX_VECTORS)
+        return -EOPNOTSUPP;
+    return beginSlow(soft, operation, message->msg_iov, message->msg_iovlen);
+}
+
 enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
                                          struct FastSoftOperation* operation)
 {
     struct FastSystem* system = soft->system;
     int flags = (int)operation->options & ~MSG_WAITALL;
+    int begun = asksForThread(operation) ? beginSlowMessage(soft, operation) : -EOPNOTSUPP;
+    if (begun != -EOPNOTSUPP)
+        return begun == 0 ? FAST_SOFT_BEGUN : finish(soft, operation, begun);
     for (;;) {
         const struct msghdr* message = headerOf(operation);
         ssize_t result =
             system->functions->sendMessage(system, operation->handle, message, flags);
         if (result == -EAGAIN)
-            return onFull(soft, operation);
+            return onFull(soft, operation, message->msg_name, message->msg_namelen);
         if (result < 0)
             return fail(soft, operation, (int)result);
         operation->done += (uint32_t)result;
@@ -174,7 +230,7 @@ static const struct io_uring_sqe* entryAt(const struct FastSoft* soft, unsigned 
 static bool isAlone(const struct io_uring_sqe* entry)
 {
     const unsigned apart = IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_IO_HARDLINK |
-                           IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+                           IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS | IOSQE_ASYNC;
     return entry->opcode != IORING_OP_SENDMSG || entry->flags & apart ||
            entry->msg_flags & MSG_WAITALL;
 }

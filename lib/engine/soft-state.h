@@ -16,6 +16,8 @@ enum FastSoftPlace
     FAST_SOFT_WAITING, /* for its descriptor */
     FAST_SOFT_LINKED,  /* behind another, which is to be over first */
     FAST_SOFT_SLOW,    /* the system does it, and tells when it is over */
+    FAST_SOFT_STARVING, /* in the line of its group, for a buffer */
+    FAST_SOFT_LOOKING, /* for a time, see soft-look.h */
 };
 
 /* What is known of an operation, a sum. */
@@ -34,6 +36,8 @@ enum
     FAST_SOFT_SMALL = 1024,  /* nothing of it from address on is there; as long as its memory is */
     FAST_SOFT_OWN_SOURCE = 2048, /* of a splice: extra, what it reads from, is a duplicate, too */
     FAST_SOFT_REFUSED = 4096,    /* number is the errno, negative, with which it is to end */
+    FAST_SOFT_SERVED = 8192,     /* it has stood in a line, and had its turn */
+    FAST_SOFT_LOOKED = 16384,    /* the time of its next look is known */
 };
 
 /*
@@ -76,8 +80,10 @@ enum FastSoftOutcome
 {
     FAST_SOFT_OVER, /* completed; it is gone */
     FAST_SOFT_WAIT, /* until its descriptor is ready */
+    FAST_SOFT_LOOK, /* for a time, since nothing else tells when it can go on */
     FAST_SOFT_MORE, /* the next enter goes on with it */
     FAST_SOFT_BEGUN, /* the system goes on with it */
+    FAST_SOFT_STARVE, /* until its group has a buffer for it */
 };
 
 /* A descriptor that somebody waits for, or has. */
@@ -107,10 +113,21 @@ struct FastSoftQueue
     struct FastSoftOperation* last;
 };
 
+/* An operation that is tried again when its time has come. */
+struct FastSoftLook
+{
+    int64_t due; /* nanoseconds, of the system's clock */
+    uint32_t interval; /* nanoseconds until the next one, the last time */
+    uint32_t operation;
+};
+
 struct FastSoftGroup
 {
     struct io_uring_buf_ring* ring;
+    struct FastSoftQueue line; /* receives of many that wait for a buffer */
     uint32_t mask;
+    uint32_t taken; /* completions up to that which tells of the last entry taken, modulo 2^32 */
+    uint32_t told;  /* the enter in which a receive has ended last since there was no buffer */
     uint16_t id;
     uint16_t head; /* entries taken, modulo 65536 */
 };
@@ -160,7 +177,16 @@ struct FastSoft
     {
         struct FastSoftGroup* array;
         uint32_t count;
+        uint32_t starving; /* operations in their lines */
+        bool canceled;     /* some of these are */
     } groups;
+
+    struct
+    {
+        struct FastSoftLook* array;
+        uint32_t count;
+        uint32_t room;
+    } looks; /* the time of the next one is base.due */
 
     unsigned slow;      /* operations that the system does */
     bool slowLeft;      /* some of them may be over, and there was no room for their completions */

@@ -15,6 +15,7 @@
 #include "engine/soft.h"
 
 #include "engine/soft-buffer.h"
+#include "engine/soft-look.h"
 #include "engine/soft-node.h"
 #include "engine/soft-operation.h"
 #include "engine/soft-run.h"
@@ -36,6 +37,7 @@ static struct FastSoft* softOf(struct FastEngine* engine)
 
 /* ---- the enter ---- */
 
+/* Where somebody waits for a buffer, there are completions that nobody has seen yet. */
 static bool isBusy(const struct FastSoft* soft)
 {
     return soft->completionHead != soft->completionTail || soft->queue.first != NULL ||
@@ -45,7 +47,8 @@ static bool isBusy(const struct FastSoft* soft)
 /* What FastEngineHasMore and FastEngineOverflown will see. */
 static void publish(struct FastSoft* soft)
 {
-    bool more = soft->queue.first != NULL || soft->later.first != NULL || soft->slowLeft;
+    bool more = soft->queue.first != NULL || soft->later.first != NULL || soft->slowLeft ||
+                soft->groups.starving > 0;
     bool full = FastSoftRoom(soft) < FAST_SOFT_COMPLETIONS;
     soft->completionFlags = 0;
     if (more)
@@ -55,11 +58,12 @@ static void publish(struct FastSoft* soft)
 static int waitOnce(struct FastSoft* soft, int64_t timeout, const sigset_t* mask)
 {
     struct FastSystem* system = soft->system;
-    int result =
-        system->functions->wait(system, soft->events, FAST_SOFT_EVENTS, timeout, mask);
+    int64_t limit = FastSoftBoundWait(soft, timeout);
+    int result = system->functions->wait(system, soft->events, FAST_SOFT_EVENTS, limit, mask);
     for (int index = 0; index < result; index++)
         FastSoftHandleEvent(soft, &soft->events[index]);
     FastSoftTakeSlow(soft);
+    FastSoftLookAgain(soft);
     FastSoftRunQueue(soft);
     return result < 0 ? result : 0;
 }
@@ -87,9 +91,13 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
     struct FastSoft* soft = softOf(base);
     bool fresh = soft->submissionHead != base->submission.tail;
     base->enters++;
-    FastSoftBeginPass(soft);
+    if (soft->later.first != NULL)
+        FastSoftBeginPass(soft);
     int result = FastSoftSubmit(soft);
-    FastSoftRunQueue(soft);
+    if (soft->groups.starving > 0)
+        FastSoftServeLines(soft);
+    if (soft->queue.first != NULL)
+        FastSoftRunQueue(soft);
     bool busy = isBusy(soft);
     if (busy && fresh && mask == NULL && !soft->skipped) {
         soft->skipped = true;
@@ -172,6 +180,7 @@ static uint64_t countCalls(const struct FastEngine* base)
 static void closeEngine(struct FastEngine* base)
 {
     struct FastSoft* soft = softOf(base);
+    FastSoftFreeLooks(soft);
     FastSoftFreeOperations(soft);
     FastSoftFreeNodes(soft);
     FastSoftFreeGroups(soft);

@@ -29,16 +29,23 @@ struct FastSystemEvent
     uint32_t events; /* POLL* bits that hold now */
 };
 
-/* A read or write that may keep us waiting. */
+enum FastSystemWork
+{
+    FAST_SYSTEM_READS,
+    FAST_SYSTEM_WRITES,
+    FAST_SYSTEM_SENDS,
+};
+
+/* What may keep us waiting. */
 struct FastSystemSlow
 {
     void* closure; /* by which the result is known */
     const struct iovec* vector;
     unsigned count;
     int handle;
-    int64_t offset;
-    int flags;
-    bool writes;
+    int64_t offset; /* not of a send */
+    int flags;      /* RWF_*; of a send MSG_* */
+    enum FastSystemWork work;
 };
 
 enum FastSystemKind
@@ -89,9 +96,10 @@ struct FastSystemFunctions
                       int64_t* toOffset, size_t size, unsigned flags);
     int (*close)(struct FastSystem* system, int handle);
 
-    /* Begins one of what is stored, whatever its server takes for it; wait ends with it, and
-     * takeSlow gives it. Memory and descriptor are needed until then. -EOPNOTSUPP: it is nothing
-     * that keeps anybody waiting; another errno: it can't be begun. */
+    /* Begins a read or write of what is stored, whatever its server takes for it, or a send of a
+     * record that would be cut without waiting; wait ends with it, and takeSlow gives it. Memory
+     * and descriptor are needed until then. -EOPNOTSUPP: it is nothing that needs it; another
+     * errno: it can't be begun. A send ends when the output is shut down. */
     int (*beginSlow)(struct FastSystem* system, const struct FastSystemSlow* work);
     /* One that is over; false: none. Asked while some are begun and not taken. */
     bool (*takeSlow)(struct FastSystem* system, void** closure, ssize_t* result);

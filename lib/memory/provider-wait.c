@@ -3,7 +3,8 @@
  *
  * Good path: a receive that ends because the kernel had no buffer waits here; the kernel would
  * answer it again at once. Waiters are served, first come first served, as many a turn as there are
- * buffers, so that one buffer shared by many sockets costs one try a message.
+ * buffers, so that one buffer shared by many sockets costs one try a message. The first of them may
+ * take all of the buffers: who was served and had none is served again before the others.
  *
  * Those served before left the buffers alone, because a socket without data takes none but must be
  * armed all the same: twice as many are served the next time.
@@ -72,10 +73,15 @@ bool FastProviderGrow(struct FastRingBufferProvider* provider)
 }
 
 void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
-                      uint32_t mark)
+                      uint32_t mark, uint32_t fed)
 {
+    bool again = fed != 0 && waiter->fed == fed;
     waiter->mark = mark;
-    FastWaiterAdd(&provider->waiting.list, waiter);
+    waiter->fed = fed;
+    if (again)
+        FastWaiterAddAhead(&provider->waiting.list, waiter);
+    else
+        FastWaiterAdd(&provider->waiting.list, waiter);
     provider->waiting.batch = 0; /* somebody found the ring empty: carefully again */
     if (isServable(provider))
         FastProviderDefer(provider, &provider->waiting.serve);

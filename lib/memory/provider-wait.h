@@ -14,8 +14,10 @@ void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider);
 bool FastProviderGrow(struct FastRingBufferProvider* provider);
 
 /* A receive that was armed at mark ended because there were no buffers: the waiter is served, first
- * come first served, when one has been put back since. FastWaiterRemove takes it back. */
+ * come first served, when one has been put back since. fed: changes with all that it receives, or
+ * is 0; who has waited with the same number before has had none since, and comes before the others.
+ * FastWaiterRemove takes it back. */
 void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
-                      uint32_t mark);
+                      uint32_t mark, uint32_t fed);
 
 #endif

@@ -26,9 +26,12 @@ int GetFastRingInterval(struct FastRing* ring)
     if (!FastRingIsStarted(ring) || FastRingHasWork(ring))
         return 0;
     const struct FastTimer* timer = FastTimerFirst(&ring->timers);
-    if (timer == NULL)
+    int64_t deadline = timer != NULL ? timer->deadline : INT64_MAX;
+    if (ring->engine->due != 0 && ring->engine->due < deadline)
+        deadline = ring->engine->due;
+    if (deadline == INT64_MAX)
         return -1;
-    int64_t left = timer->deadline - FastRingNow(ring);
+    int64_t left = deadline - FastRingNow(ring);
     int64_t milliseconds = left > 0 ? (left + FAST_MILLISECOND - 1) / FAST_MILLISECOND : 0;
     return milliseconds < INT_MAX ? (int)milliseconds : INT_MAX;
 }

@@ -124,6 +124,8 @@ static const struct FastKind* kindOf(const struct look* look)
     case SOCK_STREAM:
         return isProtocol(look, SOCK_STREAM, IPPROTO_SCTP) ? &FastKindRecord : &FastKindStream;
     case SOCK_SEQPACKET:
+        if (look->domain == AF_VSOCK)
+            return &FastKindWhole;
         return isOneToMany(look) ? &FastKindDatagram : &FastKindRecord;
     case SOCK_DCCP:
         return &FastKindRecord;

@@ -3,7 +3,8 @@
  *
  * Good path: a record is received, queued and sent like any message (kind-message.c).
  *
- * Failures: as of streams, an error ends the connection. The end of input is the hard part: an
+ * Failures: as of streams, an error ends the connection. Where a send that doesn't wait may cut a
+ * record, a thread sends it that does. The end of input is the hard part: an
  * empty record reads like it, so the socket is asked whether a record is left, in the way that its
  * family can answer.
  */
@@ -15,7 +16,14 @@
 #include "socket/system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/time.h>
+
+enum
+{
+    WHOLE_SECONDS = 1000000, /* of a wait; more is none to a machine of 32 bits */
+};
 
 /* ---- the end ---- */
 
@@ -132,19 +140,121 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
     return answer;
 }
 
+/* ---- sending whole ---- */
+
+/*
+ * vsock: a send that doesn't wait takes what there is room for of a record, and says EAGAIN; sent
+ * again, the part stands before the whole. So each is sent by a thread that waits: the engine's, if
+ * asked by IOSQE_ASYNC. That of io_uring would first try without waiting, and poll then (5.16 and
+ * later). But it does neither where it is to poll before it tries, and the poll finds room at once:
+ * then it waits. Room that is there stays, for nobody sends but this one send; so it starts when
+ * there is some.
+ */
+struct wholeSocket
+{
+    struct FastSocket socket;
+    int flags; /* of the file, to be set again when what is in flight is over; 0: none */
+};
+
+static struct wholeSocket* wholeSocket(const struct FastSocket* socket)
+{
+    return FAST_CONTAINER(socket, struct wholeSocket, socket);
+}
+
+/* A wait that a stop of the process interrupts (SIGSTOP, a debugger) is begun again by the kernel,
+ * with the whole record, if it has no limit; one that has ends. The user's own limit would end it,
+ * too, and is for calls that he makes. */
+static int limitWait(struct FastSocket* socket, const struct FastFinding* finding)
+{
+    const struct timeval limit = {.tv_sec = WHOLE_SECONDS};
+    (void)finding;
+    (void)FastSystemSetOption(socket->handle, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    return 0;
+}
+
+/* Also an error or an end, which the send tells. */
+static bool lacksRoom(struct FastSocket* socket)
+{
+    return FastSystemPoll(socket->handle, POLLOUT) == 0;
+}
+
+/* No send of a thread's waits with O_NONBLOCK. Others who share the file do so meanwhile, too. */
+static void beginWaiting(struct FastSocket* socket)
+{
+    int flags = FastSystemGetFlags(socket->handle);
+    if (flags < 0 || !(flags & O_NONBLOCK))
+        return;
+    wholeSocket(socket)->flags = flags;
+    FastSystemSetFlags(socket->handle, flags & ~O_NONBLOCK);
+}
+
+static void endWaiting(struct FastSocket* socket)
+{
+    if (wholeSocket(socket)->flags != 0)
+        FastSystemSetFlags(socket->handle, wholeSocket(socket)->flags);
+    wholeSocket(socket)->flags = 0;
+}
+
+static bool startWhole(struct FastSocket* socket)
+{
+    struct FastMessage* message = FastItemMessage(socket->outbound->queue.first);
+    if (FastFlightStartMessage(socket, message, true) == NULL)
+        return false;
+    beginWaiting(socket);
+    return true;
+}
+
+static void prepareWhole(struct FastSocket* socket, struct io_uring_sqe* entry,
+                         const struct FastSend* send)
+{
+    FastKindPrepareSend(socket, entry, send);
+    entry->flags |= IOSQE_ASYNC;
+    entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    FastSocketTrail(socket, entry);
+}
+
+/* Whatever has kept a send from its end, a part of its record may have gone, and the connection is
+ * of no use any more; but not where it has not begun, canceled or without a thread. */
+static struct FastAnswer classifyWhole(struct FastSocket* socket, struct FastFlight* flight,
+                                       int result)
+{
+    endWaiting(socket);
+    if (result >= 0)
+        return FastAnswer(FAST_VERDICT_DATA, result);
+    if (result == -ENOBUFS)
+        return FastMessageRetryMemory(socket, flight, ENOBUFS);
+    if (result == -ECANCELED || socket->stage >= FAST_STAGE_CANCELING)
+        return FastAnswer(FAST_VERDICT_NOTHING, -result);
+    bool interrupted = result == -EINTR || result == -EAGAIN;
+    return FastAnswer(FAST_VERDICT_FAIL, interrupted ? ECONNABORTED : -result);
+}
+
+/* ---- the tables ---- */
+
+#define RECORD                                                           \
+    .layout = FAST_INBOUND_MESSAGES,                                     \
+    .readFlags = FAST_MESSAGE_READ_FLAGS, .ownSends = FAST_OPCODES_SEND, \
+    .prepareReceive = FastKindPrepareReceive,                            \
+    .classifyReceive = classifyReceive, .read = FastMessageRead,         \
+    .checkSend = checkSend, .append = FastKindAppendMessage,             \
+    .end = FastKindEnd
+
 const struct FastKind FastKindRecord = {
+    RECORD,
     .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED,
-    .layout = FAST_INBOUND_MESSAGES,
     .size = sizeof(struct FastSocket),
-    .readFlags = FAST_MESSAGE_READ_FLAGS,
-    .ownSends = FAST_OPCODES_SEND,
-    .prepareReceive = FastKindPrepareReceive,
-    .classifyReceive = classifyReceive,
-    .read = FastMessageRead,
-    .checkSend = checkSend,
-    .append = FastKindAppendMessage,
     .startSend = startSend,
     .prepareSend = FastKindPrepareSend,
     .classifySend = classifySend,
-    .end = FastKindEnd,
+};
+
+const struct FastKind FastKindWhole = {
+    RECORD,
+    .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED | FAST_TRAIT_BY_WORKER,
+    .size = sizeof(struct wholeSocket),
+    .initialize = limitWait,
+    .startSend = startWhole,
+    .prepareSend = prepareWhole,
+    .classifySend = classifyWhole,
+    .pollsFirst = lacksRoom,
 };

@@ -9,4 +9,7 @@
 /* Borders are kept, the input has an end, and an error is the connection's end. */
 extern const struct FastKind FastKindRecord;
 
+/* The same where a send that doesn't wait may cut a record, and not say so. */
+extern const struct FastKind FastKindWhole;
+
 #endif

@@ -227,8 +227,9 @@ static void waitForBuffers(struct FastSocket* socket)
     if (inbound->stops & FAST_STOP_RING_LIMIT)
         return; /* submitted after that, it finds out again */
     struct FastExtra* extra = beginWaiting(socket, FAST_STOP_NO_BUFFERS);
+    uint32_t fed = inbound->discard ? 0 : (uint32_t)socket->statistics.messages + 1;
     if (extra != NULL)
-        FastProviderWait(FastSocketProvider(socket), &extra->waiter, inbound->receive.mark);
+        FastProviderWait(FastSocketProvider(socket), &extra->waiter, inbound->receive.mark, fed);
 }
 
 /* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
@@ -318,6 +319,8 @@ static void handle(struct FastSocket* socket, const struct io_uring_cqe* complet
     }
     if (filled)
         FastProviderReturn(FastSocketProvider(socket), bufferOf(completion));
+    if (filled && socket->extra != NULL)
+        socket->extra->waiter.fed = 0; /* not by a message that is counted */
     carry(socket, answer, state);
 }
 

@@ -28,6 +28,11 @@ int FastSystemGetFlags(int handle)
     return flags < 0 ? -EBADF : flags;
 }
 
+void FastSystemSetFlags(int handle, int flags)
+{
+    (void)fcntl(handle, F_SETFL, flags);
+}
+
 void FastSystemSetCloseOnExec(int handle)
 {
     int flags = fcntl(handle, F_GETFD);

@@ -22,8 +22,9 @@ struct termios;
 /* What poll(2) says at once: events, 0 or negative errno. */
 int FastSystemPoll(int handle, short events);
 
-/* File status flags, or -EBADF; and the close-on-exec flag set. */
+/* File status flags, or -EBADF; others set; and the close-on-exec flag set. */
 int FastSystemGetFlags(int handle);
+void FastSystemSetFlags(int handle, int flags);
 void FastSystemSetCloseOnExec(int handle);
 
 /* Closes it. An error says nothing that could still be done. */

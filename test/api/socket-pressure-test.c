@@ -648,6 +648,81 @@ CASE(pressure, fourBuffersServeThousand)
     serveThousand(4);
 }
 
+enum
+{
+    FLOODED = 100,
+    SHARE = 16 << 10,
+};
+
+static uint64_t shares[FLOODED];
+
+static void takeShare(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
+{
+    static uint8_t data[4096];
+    ssize_t size = 0;
+
+    (void)parameter;
+    while (event == POLLIN && (size = ReceiveFastSocketData(socket, data, sizeof(data), 0)) > 0)
+        shares[self - recorders] += (uint64_t)size;
+}
+
+static uint64_t leastShare(void)
+{
+    uint64_t least = shares[0];
+    for (int index = 1; index < FLOODED; index++)
+        least = shares[index] < least ? shares[index] : least;
+    return least;
+}
+
+/* §2.1 starvation: sockets that always have more than there are buffers for have like shares */
+CASE(pressure, floodsShareFewBuffers)
+{
+    static const uint8_t data[4096];
+    int turns = 0;
+
+    reopenScene(.buffers = 2, .bufferLength = 512);
+    memset(shares, 0, sizeof(shares));
+    for (int index = 0; index < FLOODED; index++) {
+        int two[2];
+        pairStream(two);
+        peers[index] = two[1];
+        recorders[index].then = takeShare;
+        openRecorded(&scene, two[0], NULL, 0, &recorders[index]);
+    }
+    for (; leastShare() < SHARE; turns++) {
+        ck_assert_int_lt(turns, 20 * FLOODED * SHARE / 512);
+        for (int index = 0; index < FLOODED; index++)
+            while (send(peers[index], data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+                continue;
+        runTurns(scene.ring, 1);
+    }
+    for (int index = 0; index < FLOODED; index++) {
+        ck_assert_uint_le(shares[index], 4 * SHARE);
+        ReleaseFastSocket(recorders[index].socket);
+        close(peers[index]);
+    }
+}
+
+/* §2.3 buffers and provider: on epoll, where all that is known of a connection is memory of ours,
+ * few of those who have to wait in a burst are told so; others stand in line */
+CASE(pressure, fewAreToldInABurst)
+{
+    raiseDescriptors(2 * MANY + 100);
+    reopenScene(.buffers = 64, .bufferLength = 1024);
+    openMany();
+    for (int round = 0; round < 3; round++) {
+        struct FastRingStatistics before = readRing(scene.ring);
+        sendToMany();
+        struct FastRingStatistics after = readRing(scene.ring);
+        if (runsOnUring(scene.ring))
+            continue; /* the kernel tells each of them */
+        ck_assert_uint_ge(after.starvations - before.starvations, 1);
+        ck_assert_uint_le(after.starvations - before.starvations, MANY / 16);
+        ck_assert_uint_le(after.completions - before.completions, MANY + MANY / 16 + 16);
+    }
+    closeMany();
+}
+
 /* §2.3 buffers and provider: of large buffers that a pool can make few wait for input; a burst on
  * 1000 sockets gets more at once, without anybody starving */
 CASE(pressure, growsForABurst)

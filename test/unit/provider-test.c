@@ -458,7 +458,7 @@ static void wait(int count)
 {
     for (int index = 0; index < count; index++) {
         waiters[index].function = serve;
-        FastProviderWait(provider, &waiters[index], FastProviderMark(provider));
+        FastProviderWait(provider, &waiters[index], FastProviderMark(provider), 1);
     }
 }
 
@@ -492,9 +492,53 @@ CASE(buffers, servesWhenSeveralAreReplaced)
 CASE(buffers, servesAtOnceWhatWasPutBackBefore)
 {
     waiters[0].function = serve;
-    FastProviderWait(provider, &waiters[0], FastProviderMark(provider) - 1);
+    FastProviderWait(provider, &waiters[0], FastProviderMark(provider) - 1, 1);
     runTask(&provider->waiting.serve);
     ck_assert_int_eq(served, 1);
+}
+
+static int order[COUNT * 3];
+
+static void noteServed(struct FastWaiter* waiter)
+{
+    order[served++] = (int)(waiter - waiters);
+}
+
+static void waitFed(int number, uint32_t fed)
+{
+    waiters[number].function = noteServed;
+    FastProviderWait(provider, &waiters[number], FastProviderMark(provider), fed);
+}
+
+/* Who was served in vain comes before the others, in order, and who is gone takes no place. */
+CASE(buffers, servesAgainWhoHadNone)
+{
+    static const int expected[] = {2, 4, 0, 1, 3};
+    while (take() >= 0)
+        continue;
+    for (int number = 0; number < 5; number++) {
+        waitFed(number, 1);
+        FastWaiterRemove(&waiters[number]);
+    }
+    waitFed(0, 2);
+    waitFed(1, 0);
+    for (int number = 2; number < 5; number++)
+        waitFed(number, 1);
+    FastWaiterRemove(&waiters[3]);
+    FastWaiterRemove(&waiters[4]);
+    waitFed(4, 1);
+    waitFed(3, 3);
+    while (FastWaiterServe(&provider->waiting.list))
+        continue;
+    ck_assert_int_eq(served, 5);
+    ck_assert_mem_eq(order, expected, sizeof(expected));
+    waitFed(1, 0); /* of whom nobody knows */
+    waitFed(0, 2);
+    ck_assert_ptr_eq(provider->waiting.list.first, &waiters[0]);
+    ck_assert_ptr_eq(provider->waiting.list.last, &waiters[1]);
+    FastWaiterRemove(&waiters[0]);
+    FastWaiterRemove(&waiters[1]);
+    ck_assert_ptr_null(provider->waiting.list.first);
 }
 
 CASE(buffers, servesAsManyAsThereAreBuffers)
@@ -698,7 +742,7 @@ CASE(demand, growsWhenThereIsMemory)
     ck_assert_int_eq(starve(2), 2);
     ck_assert_uint_eq(filled(), FEW);
     waiters[0].function = serve;
-    FastProviderWait(provider, &waiters[0], FastProviderMark(provider));
+    FastProviderWait(provider, &waiters[0], FastProviderMark(provider), 1);
     ck_assert(!FastTaskIsQueued(&provider->waiting.serve));
     runTask(&provider->refill);
     ck_assert(FastTaskIsQueued(&provider->refill));

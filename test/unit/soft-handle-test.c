@@ -15,23 +15,21 @@
 
 enum
 {
-    ENTRIES = 64,
     NUMBER = 100, /* of descriptors that are closed and given again */
     MUCH = 1 << 18,
 };
 
 static char much[MUCH];
-static int pair[2];
 static int pipes[2]; /* blocking */
 
-static void setUp(void)
+static void openHandles(void)
 {
     engine = openEngine(ENTRIES);
     pairTcp(pair);
     ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
 }
 
-static void tearDown(void)
+static void closeHandles(void)
 {
     closeEngine();
     for (int index = 0; index < 2; index++) {
@@ -40,7 +38,7 @@ static void tearDown(void)
     }
 }
 
-AREA(handle, "soft-handle", .open = setUp, .close = tearDown);
+AREA(handle, "soft-handle", .open = openHandles, .close = closeHandles);
 
 static void prepareSplice(uint64_t owner, int from, int to, unsigned size)
 {

@@ -1,59 +1,16 @@
 /*
  * The engine in user space, on the real system: operations as io_uring has them, entry by entry.
  */
-#include "engine/uring-compat.h"
-#include "countdown.h"
-#include "pairs.h"
 #include "soft-engine.h"
 
+#include "countdown.h"
+
 #include <Ring/FastRing.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-enum
-{
-    ENTRIES = 64,
-    GROUP = 7,
-    BUFFERS = 8,
-    LENGTH = 64,
-};
-
-static int pair[2];
-static struct io_uring_buf_ring* buffers;
-static char memory[BUFFERS][LENGTH];
-
-/* ---- scenes ---- */
-
-static void putBuffers(int count)
-{
-    int mask = io_uring_buf_ring_mask(BUFFERS);
-    for (int index = 0; index < count; index++)
-        io_uring_buf_ring_add(buffers, memory[index], LENGTH, (unsigned short)index, mask, index);
-    io_uring_buf_ring_advance(buffers, count);
-}
-
-static void setUp(void)
-{
-    engine = openEngine(ENTRIES);
-    buffers = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(buffers, MAP_FAILED);
-    ck_assert_int_eq(engine->functions->registerBuffers(engine, GROUP, buffers, BUFFERS), 0);
-    pairStream(pair);
-}
-
-static void tearDown(void)
-{
-    closeEngine();
-    munmap(buffers, BUFFERS * sizeof(struct io_uring_buf));
-    close(pair[0]);
-    close(pair[1]);
-}
+#include <sys/un.h>
 
 AREA(soft, "soft", .open = setUp, .close = tearDown);
 
@@ -433,21 +390,6 @@ CASE(soft, acceptsFromABlockingListener)
 
 /* ---- buffers ---- */
 
-static void prepareMany(uint64_t owner, int handle, uint16_t priority, uint32_t each, int whole)
-{
-    PREPARE(owner, recv_multishot, handle, NULL, 0, 0);
-    last()->flags |= IOSQE_BUFFER_SELECT;
-    last()->buf_group = GROUP;
-    last()->ioprio |= priority;
-    last()->len = each;
-    last()->splice_fd_in = whole;
-}
-
-static uint32_t bufferFlags(uint32_t id, bool more)
-{
-    return IORING_CQE_F_BUFFER | id << IORING_CQE_BUFFER_SHIFT | (more ? IORING_CQE_F_MORE : 0);
-}
-
 /* One buffer after the other, until there is none for what has come. */
 CASE(soft, fillsBuffers)
 {
@@ -678,6 +620,41 @@ static int countRound(void)
         sent++;
     }
     return sent;
+}
+
+/* A datagram to an address whose socket is full of others'. Without memory to look at it again it
+ * ends with ENOMEM; and nothing is left of the looks when it is over. */
+CASE_ROUNDS(soft, looksWithoutMemory, 8)
+{
+    int handles[3]; /* of the full one, who has filled it, and ours */
+    char text[8] = "late";
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof(name);
+    for (int index = 0; index < 3; index++)
+        handles[index] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(handles[0], (struct sockaddr*)&name, sizeof(sa_family_t)), 0);
+    ck_assert_int_eq(getsockname(handles[0], (struct sockaddr*)&name, &length), 0);
+    while (sendto(handles[1], "x", 1, MSG_DONTWAIT, (struct sockaddr*)&name, length) == 1)
+        continue;
+    struct iovec vector = {text, 4};
+    struct msghdr message = {
+        .msg_name = &name, .msg_namelen = length, .msg_iov = &vector, .msg_iovlen = 1};
+    PREPARE(1, sendmsg, handles[2], &message, 0);
+    failCall(&allocations, round + 1);
+    counting = true;
+    for (int tries = 0; FastEngineReserved(engine) > 0 && tries < 3; tries++)
+        (void)engine->functions->enter(engine, 0, NULL);
+    counting = false;
+    failNoCall(&allocations);
+    bool waits = FastEnginePeek(engine) == NULL;
+    ck_assert_int_eq(engine->due != 0, waits);
+    if (waits)
+        while (recv(handles[0], text, sizeof(text), MSG_DONTWAIT) == 1)
+            continue;
+    expect(1, waits ? 4 : -ENOMEM, 0);
+    ck_assert_int_eq(engine->due, 0);
+    for (int index = 0; index < 3; index++)
+        close(handles[index]);
 }
 
 /* Without memory it ends with ENOMEM, or stays in the array: nothing is lost or crashes. */

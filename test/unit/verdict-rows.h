@@ -256,6 +256,19 @@ static const struct Row recordSends[] = {
     ROW(-EPIPE, FAIL, .value = EPIPE, .loan = true),
 };
 
+/* Behind an error a part of the record may have gone: it is never made again. */
+static const struct Row wholeSends[] = {
+    ROW(5, DATA, .value = 5),
+    ROW(-ECANCELED, NOTHING),
+    ROW(-ENOBUFS, BACKOFF), /* there was no thread for it */
+    ROW(-ENOBUFS, FAIL, .value = ENOBUFS, .tries = TRIES),
+    ROW(-EAGAIN, FAIL, .value = ECONNABORTED),
+    ROW(-EINTR, FAIL, .value = ECONNABORTED),
+    ROW(-ENOMEM, FAIL, .value = ENOMEM),
+    ROW(-EMSGSIZE, FAIL, .value = EMSGSIZE),
+    ROW(-EPIPE, FAIL, .value = EPIPE),
+};
+
 static const struct Row datagramSends[] = {
     ROW(5, DATA, .value = 5),
     ROW(-EAGAIN, ROOM),

@@ -242,6 +242,11 @@ CASE(verdict, ofRecordsSends)
     CHECK(FastKindRecord, recordSends, true);
 }
 
+CASE(verdict, ofWholeRecordsSends)
+{
+    CHECK(FastKindWhole, wholeSends, true);
+}
+
 CASE(verdict, ofDatagramsSends)
 {
     CHECK(FastKindDatagram, datagramSends, true);
