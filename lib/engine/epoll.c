@@ -202,8 +202,15 @@ static int closeHandle(struct FastSystem* system, int handle)
     return result == -EINTR ? 0 : result;
 }
 
+static bool isOpen(struct FastSystem* system, int handle)
+{
+    return FastEpollCount(system, fcntl(handle, F_GETFD)) >= 0;
+}
+
 static int duplicate(struct FastSystem* system, int handle)
 {
+    if (FastEpollIsStored(system, handle))
+        return -EOPNOTSUPP;
     return (int)FastEpollCount(system, fcntl(handle, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
@@ -355,6 +362,7 @@ static const struct FastSystemFunctions functions = {
     .beginSlow = beginSlow,
     .takeSlow = takeSlow,
     .look = look,
+    .isOpen = isOpen,
     .duplicate = duplicate,
     .watch = watch,
     .unwatch = unwatch,

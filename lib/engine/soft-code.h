@@ -50,9 +50,20 @@ unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place);
 bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation);
 
 /* soft-file.c */
-enum FastSoftOutcome FastSoftRead(struct FastSoft* soft, struct FastSoftOperation* operation);
-enum FastSoftOutcome FastSoftWrite(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftReadOrWrite(struct FastSoft* soft,
+                                         struct FastSoftOperation* operation);
 enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+static inline bool FastSoftIsTransfer(const struct FastSoftOperation* operation)
+{
+    return operation->opcode == IORING_OP_READ || operation->opcode == IORING_OP_READV ||
+           operation->opcode == IORING_OP_WRITE || operation->opcode == IORING_OP_WRITEV;
+}
+
+/* A read or write up to its completion, which is the caller's to make: FAST_SOFT_OVER with a
+ * result, -EAGAIN for what can't be done now, or FAST_SOFT_BEGUN. */
+enum FastSoftOutcome FastSoftTransfer(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                      int* result);
 
 /* What the system has done, with its result. */
 void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation,

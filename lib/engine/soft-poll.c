@@ -121,15 +121,6 @@ static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOp
     return FastSoftFinish(soft, operation, cancelOne(soft, target), 0);
 }
 
-/* Nothing is meant by the number of no descriptor. */
-static bool isOpen(struct FastSoft* soft, int handle)
-{
-    int copy = soft->system->functions->duplicate(soft->system, handle);
-    if (copy >= 0)
-        (void)soft->system->functions->close(soft->system, copy);
-    return copy != -EBADF;
-}
-
 enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     const uint32_t known = CANCEL_ALL | CANCEL_FD | CANCEL_ANY;
@@ -137,7 +128,9 @@ enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperat
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     if (operation->options == 0)
         return cancelOwner(soft, operation);
-    if (operation->options & CANCEL_FD && !isOpen(soft, operation->handle))
+    /* Nothing is meant by the number of no descriptor. */
+    if (operation->options & CANCEL_FD &&
+        !soft->system->functions->isOpen(soft->system, operation->handle))
         return FastSoftFinish(soft, operation, -EBADF, 0);
     int count = cancelMeant(soft, operation);
     if (operation->options & (CANCEL_ALL | CANCEL_ANY))

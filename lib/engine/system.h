@@ -107,7 +107,11 @@ struct FastSystemFunctions
     /* Which of these POLL* bits hold now, with POLLERR, POLLHUP and POLLNVAL. */
     uint32_t (*look)(struct FastSystem* system, int handle, uint32_t events);
 
-    /* Another descriptor of the same file, which stays open whatever becomes of the first. */
+    bool (*isOpen)(struct FastSystem* system, int handle);
+
+    /* Another descriptor of the same file, which stays open whatever becomes of the first.
+     * -EOPNOTSUPP of what is stored: its close would take all locks (F_SETLK) that the process has
+     * on the file. */
     int (*duplicate)(struct FastSystem* system, int handle);
 
     /* ---- readiness ---- */

@@ -289,3 +289,70 @@ CASE(entry, messageWithControlDataIsNotMadeWhole)
     sendText(pair[0], "12345");
     run(5);
 }
+
+/* ---- files ---- */
+
+CASE(entry, nothingIsReadAtOnce)
+{
+    struct iovec vectors[2] = {{.iov_base = input}, {.iov_base = input}};
+    io_uring_prep_read(prepare(), pair[1], input, 0, 0);
+    run(0);
+    io_uring_prep_readv(prepare(), pair[1], vectors, 2, 0);
+    run(0);
+    io_uring_prep_readv(prepare(), pair[1], vectors, 0, 0);
+    run(0);
+}
+
+static int openStored(void)
+{
+    char path[] = "/tmp/fastsocket-entry-XXXXXX";
+    int handle = mkstemp(path);
+    ck_assert_int_ge(handle, 0);
+    unlink(path);
+    return handle;
+}
+
+/* It is ready for ever: nothing more is to be heard of it. */
+CASE(entry, pollOfAFileIsOverAtOnce)
+{
+    int file = openStored();
+    io_uring_prep_poll_add(prepare(), file, POLLIN);
+    run(POLLIN);
+    io_uring_prep_poll_multishot(prepare(), file, POLLIN | POLLOUT);
+    run(POLLIN | POLLOUT);
+    ck_assert_uint_eq(seen.flags[0] & IORING_CQE_F_MORE, 0);
+    io_uring_prep_poll_add(prepare(), file, POLLPRI);
+    run(-EINVAL);
+    io_uring_prep_poll_multishot(prepare(), file, POLLPRI);
+    run(-EINVAL);
+    close(file);
+}
+
+static void expectBuffer(bool any)
+{
+    ck_assert_int_eq((seen.flags[0] & IORING_CQE_F_BUFFER) != 0, any);
+}
+
+/* One vector says how much, and the end of input takes a buffer as well. */
+CASE(entry, readsIntoABuffer)
+{
+    struct iovec vectors[2] = {{.iov_len = 3}, {.iov_len = 3}};
+    for (int count = 1; count <= 2; count++) {
+        struct io_uring_sqe* submission = prepare();
+        io_uring_prep_readv(submission, pair[1], vectors, (unsigned)count, 0);
+        submission->flags |= IOSQE_BUFFER_SELECT;
+        submission->buf_group = GetFastRingBufferGroup(scene.provider);
+        if (count == 1)
+            sendText(pair[0], "abcd");
+        run(count == 1 ? 3 : -EINVAL);
+        expectBuffer(count == 1);
+    }
+    expectText(pair[1], "d");
+    shutdown(pair[0], SHUT_WR);
+    struct io_uring_sqe* submission = prepare();
+    io_uring_prep_read(submission, pair[1], NULL, 3, 0);
+    submission->flags |= IOSQE_BUFFER_SELECT;
+    submission->buf_group = GetFastRingBufferGroup(scene.provider);
+    run(0);
+    expectBuffer(true);
+}
