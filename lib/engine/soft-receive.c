@@ -253,8 +253,9 @@ enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOpera
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     if (!selects)
         return receiveOnce(soft, operation);
-    if (operation->options & MSG_WAITALL && !isMultishot(operation))
-        return receiveFull(soft, operation);
+    if (operation->options & MSG_WAITALL)
+        return isMultishot(operation) ? FastSoftFinish(soft, operation, -EINVAL, 0)
+                                      : receiveFull(soft, operation);
     return receiveSelected(soft, operation);
 }
 
@@ -397,7 +398,7 @@ enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
 {
     if (!isMultishot(operation))
         return FastSoftReceiveOneMessage(soft, operation);
-    if (!(operation->flags & IOSQE_BUFFER_SELECT))
+    if (!(operation->flags & IOSQE_BUFFER_SELECT) || operation->options & MSG_WAITALL)
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     return receiveMessages(soft, operation);
 }

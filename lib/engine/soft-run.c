@@ -18,6 +18,7 @@
 
 #include "engine/soft-buffer.h"
 #include "engine/soft-code.h"
+#include "engine/soft-entry.h"
 #include "engine/soft-look.h"
 #include "engine/soft-node.h"
 
@@ -119,8 +120,9 @@ static enum FastSoftOutcome tryOnce(struct FastSoft* soft, struct FastSoftOperat
 /* What is needed beyond this enter; false: there is no memory for it. Once is enough. */
 static bool keepAll(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    bool needsNothing = operation->state & FAST_SOFT_DECIDED;
     return operation->state & FAST_SOFT_FOUND ||
-           (keep(soft, operation) && FastSoftRegister(soft, operation) == 0);
+           ((needsNothing || keep(soft, operation)) && FastSoftRegister(soft, operation) == 0);
 }
 
 /* The system has it: one that can't be found can't be canceled, and that couldn't be anyway. */
@@ -277,11 +279,11 @@ static bool hasFile(const struct FastSoftOperation* operation)
  * by itself. */
 static bool keepFile(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    const enum FastSoftState out = FAST_SOFT_CANCELED | FAST_SOFT_OWN;
-    if (!(operation->state & FAST_SOFT_HELD) || !hasFile(operation))
+    const enum FastSoftState over = FAST_SOFT_CANCELED | FAST_SOFT_DECIDED;
+    if (operation->state & over || !(operation->state & FAST_SOFT_HELD) || !hasFile(operation))
         return false;
     int result = FastSoftOwnHandle(soft, operation);
-    if (result >= 0 && (operation->state & out || !FastSoftIsTransfer(operation)))
+    if (result >= 0 && (operation->state & FAST_SOFT_OWN || !FastSoftIsTransfer(operation)))
         return false;
     if (result >= 0 && FastSoftTransfer(soft, operation, &result) == FAST_SOFT_BEGUN) {
         beginSlow(soft, operation);
@@ -365,21 +367,32 @@ static bool standBehind(struct FastSoft* soft, struct FastSoftOperation* operati
     return false;
 }
 
+/* It has its place among the others, and does nothing. */
+static void startRefused(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
+{
+    operation->number = error;
+    operation->state |= FAST_SOFT_DECIDED;
+    start(soft, operation);
+}
+
 /* Into an operation; false without memory. */
 static bool takeOne(struct FastSoft* soft)
 {
     const struct FastEngine* base = &soft->base;
     unsigned place = soft->submissionHead & base->submission.mask;
+    struct io_uring_sqe* entry = &base->submission.entries[place];
     bool held = isHeld(soft, place);
-    struct FastSoftOperation* operation =
-        FastSoftAllocate(soft, &base->submission.entries[place], held);
+    int error = FastSoftIsOdd(entry) ? FastSoftJudge(entry) : 0;
+    struct FastSoftOperation* operation = FastSoftAllocate(soft, entry, held || error < 0);
     if (operation == NULL)
         return false;
     if (held)
         forgetHeld(soft, place);
     soft->submissionHead++;
     bool selects = operation->flags & IOSQE_BUFFER_SELECT;
-    if (soft->groups.starving == 0 || !selects || !standBehind(soft, operation))
+    if (error < 0)
+        startRefused(soft, operation, error);
+    else if (soft->groups.starving == 0 || !selects || !standBehind(soft, operation))
         start(soft, operation);
     return true;
 }

@@ -12,6 +12,7 @@
  */
 #include "engine/soft-code.h"
 
+#include "engine/soft-entry.h"
 #include "engine/soft-look.h"
 #include "engine/soft-node.h"
 #include "engine/uring-compat.h"
@@ -22,7 +23,6 @@
 
 enum
 {
-    SEND_VECTORIZED = 1 << 5, /* IORING_SEND_VECTORIZED, since 6.17: what is sent is iovecs */
     SEND_MAX_VECTORS = 1024, /* UIO_MAXIOV */
     SEND_TOGETHER = 32,      /* messages by one call */
 };
@@ -129,8 +129,6 @@ static int beginSlowBytes(struct FastSoft* soft, struct FastSoftOperation* opera
 
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->flags & IOSQE_BUFFER_SELECT || operation->priority & SEND_VECTORIZED)
-        return finish(soft, operation, -EINVAL);
     int begun = asksForThread(operation) ? beginSlowBytes(soft, operation) : -EOPNOTSUPP;
     if (begun != -EOPNOTSUPP)
         return begun == 0 ? FAST_SOFT_BEGUN : finish(soft, operation, begun);
@@ -232,7 +230,7 @@ static bool isAlone(const struct io_uring_sqe* entry)
     const unsigned apart = IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_IO_HARDLINK |
                            IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS | IOSQE_ASYNC;
     return entry->opcode != IORING_OP_SENDMSG || entry->flags & apart ||
-           entry->msg_flags & MSG_WAITALL;
+           entry->msg_flags & MSG_WAITALL || FastSoftIsOdd(entry);
 }
 
 unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)

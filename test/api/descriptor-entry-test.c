@@ -356,3 +356,255 @@ CASE(entry, readsIntoABuffer)
     run(0);
     expectBuffer(true);
 }
+
+/* ---- entries that are refused as they are ---- */
+
+enum Field
+{
+    FIELD_FLAGS,
+    FIELD_PRIORITY,
+    FIELD_OFFSET,
+    FIELD_ADDRESS,
+    FIELD_LENGTH,
+    FIELD_OPTIONS,
+    FIELD_BUFFER,
+    FIELD_PERSONALITY,
+    FIELD_SOURCE,
+};
+
+static void set(struct io_uring_sqe* submission, enum Field field, uint32_t value)
+{
+    switch (field) {
+    case FIELD_FLAGS:
+        submission->flags |= (uint8_t)value;
+        break;
+    case FIELD_PRIORITY:
+        submission->ioprio |= (uint16_t)value;
+        break;
+    case FIELD_OFFSET:
+        submission->off = value;
+        break;
+    case FIELD_ADDRESS:
+        submission->addr = value;
+        break;
+    case FIELD_LENGTH:
+        submission->len = value;
+        break;
+    case FIELD_OPTIONS:
+        submission->rw_flags = (int)value;
+        break;
+    case FIELD_BUFFER:
+        submission->buf_index = (uint16_t)value;
+        break;
+    case FIELD_PERSONALITY:
+        submission->personality = (uint16_t)value;
+        break;
+    default:
+        submission->splice_fd_in = (int)value;
+    }
+}
+
+static char byte[1] = "b";
+static struct iovec one = {.iov_base = byte, .iov_len = 1};
+static struct msghdr oneMessage = {.msg_iov = &one, .msg_iovlen = 1};
+
+/* One that would do something to the pair at once. */
+static struct io_uring_sqe* prepareCode(uint8_t opcode)
+{
+    struct io_uring_sqe* submission = prepare();
+    int handle = pair[0];
+    switch (opcode) {
+    case IORING_OP_NOP:
+        io_uring_prep_nop(submission);
+        break;
+    case IORING_OP_READ:
+        io_uring_prep_read(submission, handle, input, 1, 0);
+        break;
+    case IORING_OP_READV:
+        io_uring_prep_readv(submission, handle, &one, 1, 0);
+        break;
+    case IORING_OP_WRITE:
+        io_uring_prep_write(submission, handle, byte, 1, 0);
+        break;
+    case IORING_OP_WRITEV:
+        io_uring_prep_writev(submission, handle, &one, 1, 0);
+        break;
+    case IORING_OP_RECV:
+        io_uring_prep_recv(submission, handle, input, 1, 0);
+        break;
+    case IORING_OP_RECVMSG:
+        io_uring_prep_recvmsg(submission, handle, &oneMessage, 0);
+        break;
+    case IORING_OP_SEND:
+        io_uring_prep_send(submission, handle, byte, 1, 0);
+        break;
+    case IORING_OP_SENDMSG:
+        io_uring_prep_sendmsg(submission, handle, &oneMessage, 0);
+        break;
+    case IORING_OP_SEND_ZC:
+        io_uring_prep_send_zc(submission, handle, byte, 1, 0, 0);
+        break;
+    case IORING_OP_SENDMSG_ZC:
+        io_uring_prep_sendmsg_zc(submission, handle, &oneMessage, 0);
+        break;
+    case IORING_OP_POLL_ADD:
+        io_uring_prep_poll_add(submission, handle, POLLOUT);
+        break;
+    case IORING_OP_POLL_REMOVE:
+        io_uring_prep_poll_remove(submission, 77);
+        break;
+    case IORING_OP_ASYNC_CANCEL:
+        io_uring_prep_cancel64(submission, 77, 0);
+        break;
+    case IORING_OP_ACCEPT:
+        io_uring_prep_accept(submission, handle, NULL, NULL, 0);
+        break;
+    case IORING_OP_CONNECT:
+        io_uring_prep_connect(submission, handle, NULL, 0);
+        break;
+    case IORING_OP_SHUTDOWN:
+        io_uring_prep_shutdown(submission, handle, SHUT_RDWR);
+        break;
+    case IORING_OP_SPLICE:
+        io_uring_prep_splice(submission, handle, -1, handle, -1, 1, 0);
+        break;
+    default:
+        ck_assert_uint_eq(opcode, IORING_OP_CLOSE);
+        io_uring_prep_close(submission, handle);
+    }
+    return submission;
+}
+
+static const struct Refusal
+{
+    uint8_t opcode;
+    uint8_t field;
+    uint32_t value;
+    int result;
+} refusals[] = {
+    {IORING_OP_NOP, FIELD_PRIORITY, 5, -EINVAL},
+    {IORING_OP_NOP, FIELD_OPTIONS, 1U << 30, -EINVAL},
+    {IORING_OP_NOP, FIELD_FLAGS, IOSQE_BUFFER_SELECT, -EOPNOTSUPP},
+    {IORING_OP_READ, FIELD_OPTIONS, 1U << 30, -EOPNOTSUPP},
+    {IORING_OP_READV, FIELD_OPTIONS, 1U << 14, -EOPNOTSUPP},
+    {IORING_OP_WRITE, FIELD_OPTIONS, 1U << 30, -EOPNOTSUPP},
+    {IORING_OP_WRITE, FIELD_FLAGS, IOSQE_BUFFER_SELECT, -EOPNOTSUPP},
+    {IORING_OP_WRITEV, FIELD_OPTIONS, 1U << 30, -EOPNOTSUPP},
+    {IORING_OP_WRITEV, FIELD_FLAGS, IOSQE_BUFFER_SELECT, -EOPNOTSUPP},
+    {IORING_OP_SPLICE, FIELD_PRIORITY, 1, -EINVAL},
+    {IORING_OP_SPLICE, FIELD_FLAGS, IOSQE_BUFFER_SELECT, -EOPNOTSUPP},
+    {IORING_OP_RECV, FIELD_PRIORITY, 1U << 9, -EINVAL},
+    {IORING_OP_RECV, FIELD_OFFSET, 1, -EINVAL},
+    {IORING_OP_RECV, FIELD_SOURCE, 8, -EINVAL},
+    {IORING_OP_RECV, FIELD_LENGTH, 3U << 30, -EINVAL},
+    {IORING_OP_RECV, FIELD_PRIORITY, IORING_RECV_MULTISHOT, -EINVAL},
+    {IORING_OP_RECVMSG, FIELD_PRIORITY, 1U << 9, -EINVAL},
+    {IORING_OP_RECVMSG, FIELD_OFFSET, 1, -EINVAL},
+    {IORING_OP_RECVMSG, FIELD_LENGTH, 3U << 30, -EINVAL},
+    {IORING_OP_RECVMSG, FIELD_SOURCE, 8, -EINVAL},
+    {IORING_OP_RECVMSG, FIELD_PRIORITY, IORING_RECV_MULTISHOT, -EINVAL},
+    {IORING_OP_SEND, FIELD_PRIORITY, 1U << 9, -EINVAL},
+    {IORING_OP_SEND, FIELD_LENGTH, 3U << 30, -EINVAL},
+    {IORING_OP_SENDMSG, FIELD_PRIORITY, 1U << 9, -EINVAL},
+    {IORING_OP_SENDMSG, FIELD_OFFSET, 3, -EINVAL},
+    {IORING_OP_SENDMSG, FIELD_LENGTH, 3U << 30, -EINVAL},
+    {IORING_OP_SENDMSG, FIELD_SOURCE, 3, -EINVAL},
+    {IORING_OP_SENDMSG, FIELD_FLAGS, IOSQE_BUFFER_SELECT, -EOPNOTSUPP},
+    {IORING_OP_SEND_ZC, FIELD_PRIORITY, 1U << 9, -EINVAL},
+    {IORING_OP_SEND_ZC, FIELD_FLAGS, IOSQE_BUFFER_SELECT, -EOPNOTSUPP},
+    {IORING_OP_SENDMSG_ZC, FIELD_PRIORITY, 1U << 9, -EINVAL},
+    {IORING_OP_SENDMSG_ZC, FIELD_OFFSET, 1, -EINVAL},
+    {IORING_OP_POLL_ADD, FIELD_PRIORITY, 1, -EINVAL},
+    {IORING_OP_POLL_ADD, FIELD_OFFSET, 1, -EINVAL},
+    {IORING_OP_POLL_ADD, FIELD_ADDRESS, 1, -EINVAL},
+    {IORING_OP_POLL_ADD, FIELD_LENGTH, 1U << 12, -EINVAL},
+    {IORING_OP_POLL_ADD, FIELD_LENGTH, IORING_POLL_ADD_LEVEL, -EINVAL},
+    {IORING_OP_POLL_ADD, FIELD_BUFFER, 1, -EINVAL},
+    {IORING_OP_POLL_REMOVE, FIELD_OFFSET, 64, -EINVAL},
+    {IORING_OP_POLL_REMOVE, FIELD_LENGTH, 64, -EINVAL},
+    {IORING_OP_POLL_REMOVE, FIELD_OPTIONS, 64, -EINVAL},
+    {IORING_OP_POLL_REMOVE, FIELD_BUFFER, 1, -EINVAL},
+    {IORING_OP_POLL_REMOVE, FIELD_SOURCE, 1, -EINVAL},
+    {IORING_OP_ASYNC_CANCEL, FIELD_OFFSET, 1, -EINVAL},
+    {IORING_OP_ASYNC_CANCEL, FIELD_SOURCE, 1, -EINVAL},
+    {IORING_OP_ASYNC_CANCEL, FIELD_OPTIONS, 1U << 20, -EINVAL},
+    {IORING_OP_ASYNC_CANCEL, FIELD_OPTIONS, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY,
+     -EINVAL},
+    {IORING_OP_ACCEPT, FIELD_PRIORITY, 1U << 6, -EINVAL},
+    {IORING_OP_ACCEPT, FIELD_LENGTH, 1, -EINVAL},
+    {IORING_OP_ACCEPT, FIELD_BUFFER, 1, -EINVAL},
+    {IORING_OP_ACCEPT, FIELD_FLAGS, IOSQE_BUFFER_SELECT, -EOPNOTSUPP},
+    {IORING_OP_CONNECT, FIELD_PRIORITY, 1, -EINVAL},
+    {IORING_OP_CONNECT, FIELD_LENGTH, 3, -EINVAL},
+    {IORING_OP_CONNECT, FIELD_OPTIONS, 3, -EINVAL},
+    {IORING_OP_CONNECT, FIELD_BUFFER, 3, -EINVAL},
+    {IORING_OP_CONNECT, FIELD_SOURCE, 3, -EINVAL},
+    {IORING_OP_SHUTDOWN, FIELD_PRIORITY, 5, -EINVAL},
+    {IORING_OP_SHUTDOWN, FIELD_OFFSET, 5, -EINVAL},
+    {IORING_OP_SHUTDOWN, FIELD_ADDRESS, 5, -EINVAL},
+    {IORING_OP_SHUTDOWN, FIELD_OPTIONS, 5, -EINVAL},
+    {IORING_OP_SHUTDOWN, FIELD_BUFFER, 5, -EINVAL},
+    {IORING_OP_SHUTDOWN, FIELD_SOURCE, 5, -EINVAL},
+    {IORING_OP_CLOSE, FIELD_PRIORITY, 5, -EINVAL},
+    {IORING_OP_CLOSE, FIELD_OFFSET, 5, -EINVAL},
+    {IORING_OP_CLOSE, FIELD_ADDRESS, 5, -EINVAL},
+    {IORING_OP_CLOSE, FIELD_LENGTH, 5, -EINVAL},
+    {IORING_OP_CLOSE, FIELD_OPTIONS, 5, -EINVAL},
+    {IORING_OP_CLOSE, FIELD_BUFFER, 5, -EINVAL},
+};
+
+enum
+{
+    REFUSALS = sizeof(refusals) / sizeof(refusals[0]),
+};
+
+/* The kernel may have made a notification of a send without a copy before it looks at the entry. */
+static bool mayNotify(uint8_t opcode)
+{
+    return opcode == IORING_OP_SEND_ZC || opcode == IORING_OP_SENDMSG_ZC;
+}
+
+static void expectRefusal(const struct Refusal* row)
+{
+    int most = mayNotify(row->opcode) ? 2 : 1;
+    set(prepareCode(row->opcode), row->field, row->value);
+    begin();
+    waitFor(scene.ring, isOver, NULL);
+    ck_assert_msg(seen.count <= most && seen.results[0] == row->result,
+                  "opcode %d, field %d, value %x: %d completions, result %d", row->opcode,
+                  row->field, row->value, seen.count, seen.results[0]);
+}
+
+/* Nothing is done by any. */
+CASE(entry, oddEntriesAreRefused)
+{
+    for (int index = 0; index < REFUSALS; index++)
+        expectRefusal(&refusals[index]);
+    expectNothing(pair[1]);
+    sendText(pair[0], "alive");
+    expectText(pair[1], "alive");
+}
+
+CASE(entry, flagsOfAllAreKnown)
+{
+    for (int index = 0; index < REFUSALS; index++) {
+        uint8_t opcode = refusals[index].opcode;
+        expectRefusal(&(struct Refusal){opcode, FIELD_FLAGS, 1U << 7, -EINVAL});
+        expectRefusal(&(struct Refusal){opcode, FIELD_PERSONALITY, 7, -EINVAL});
+    }
+    expectNothing(pair[1]);
+}
+
+/* A receive of many into buffers, of which none is to be full. */
+CASE(entry, receiveOfManyIsNotWhole)
+{
+    for (int round = 0; round < 2; round++) {
+        struct io_uring_sqe* submission = prepareCode(round == 0 ? IORING_OP_RECV
+                                                                 : IORING_OP_RECVMSG);
+        submission->ioprio |= IORING_RECV_MULTISHOT;
+        submission->msg_flags = MSG_WAITALL;
+        submission->flags |= IOSQE_BUFFER_SELECT;
+        submission->buf_group = GetFastRingBufferGroup(scene.provider);
+        run(-EINVAL);
+    }
+}
