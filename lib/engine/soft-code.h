@@ -54,6 +54,7 @@ enum FastSoftOutcome FastSoftReadOrWrite(struct FastSoft* soft,
                                          struct FastSoftOperation* operation);
 enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperation* operation);
 
+/* Whether it is a read or a write. */
 static inline bool FastSoftIsTransfer(const struct FastSoftOperation* operation)
 {
     return operation->opcode == IORING_OP_READ || operation->opcode == IORING_OP_READV ||

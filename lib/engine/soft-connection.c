@@ -48,8 +48,8 @@ enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperat
     return FAST_SOFT_MORE;
 }
 
-/* A call like the first would begin anew where the first has failed, or was shut down: what the
- * socket says of that comes before. Returns false where it says nothing. */
+/* A call like the first would connect once more where the first has failed, or was shut down: what
+ * the socket says of that comes before. Returns false where it says nothing. */
 static bool hasFailed(struct FastSoft* soft, const struct FastSoftOperation* operation, int* error)
 {
     struct FastSystem* system = soft->system;

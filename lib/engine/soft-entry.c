@@ -104,7 +104,7 @@ static bool isTransfer(const struct io_uring_sqe* entry)
            entry->opcode == IORING_OP_WRITE || entry->opcode == IORING_OP_WRITEV;
 }
 
-int FastSoftJudge(struct io_uring_sqe* entry)
+int FastSoftClassify(struct io_uring_sqe* entry)
 {
     const struct io_uring_sqe* forbidden = &FastSoftForbidden[entry->opcode];
     if (entry->flags & ENTRY_UNKNOWN)

@@ -20,7 +20,7 @@ extern const struct io_uring_sqe FastSoftForbidden[FAST_SOFT_CODES]
 
 /* Of one with such a bit: the errno that is its result, negative, or 0 where it is fine all the
  * same, perhaps with another length. */
-int FastSoftJudge(struct io_uring_sqe* entry);
+int FastSoftClassify(struct io_uring_sqe* entry);
 
 /* One of the words that an entry consists of. */
 static inline uint64_t FastSoftWord(const struct io_uring_sqe* entry, int index)
@@ -30,7 +30,7 @@ static inline uint64_t FastSoftWord(const struct io_uring_sqe* entry, int index)
     return word;
 }
 
-/* Whether it is to be judged. Each entry is asked, so all its fields are at once; but for that of
+/* Whether it is to be classified. Each entry is asked, so all its fields are at once; but for that of
  * its owner (the fifth word), and the last ones, which no operation of ours has. */
 static inline bool FastSoftIsOdd(const struct io_uring_sqe* entry)
 {

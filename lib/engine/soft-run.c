@@ -382,7 +382,7 @@ static bool takeOne(struct FastSoft* soft)
     unsigned place = soft->submissionHead & base->submission.mask;
     struct io_uring_sqe* entry = &base->submission.entries[place];
     bool held = isHeld(soft, place);
-    int error = FastSoftIsOdd(entry) ? FastSoftJudge(entry) : 0;
+    int error = FastSoftIsOdd(entry) ? FastSoftClassify(entry) : 0;
     struct FastSoftOperation* operation = FastSoftAllocate(soft, entry, held || error < 0);
     if (operation == NULL)
         return false;
