@@ -30,8 +30,8 @@ static inline uint64_t FastSoftWord(const struct io_uring_sqe* entry, int index)
     return word;
 }
 
-/* Whether it is to be classified. Each entry is asked, so all its fields are at once; but for that of
- * its owner (the fifth word), and the last ones, which no operation of ours has. */
+/* Whether it is to be classified. Each entry is asked, so all its fields are at once; but for that
+ * of its owner (the fifth word), and the last ones, which no operation of ours has. */
 static inline bool FastSoftIsOdd(const struct io_uring_sqe* entry)
 {
     if (entry->opcode >= FAST_SOFT_CODES)
