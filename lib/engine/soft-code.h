@@ -11,8 +11,8 @@ typedef enum FastSoftOutcome (*FastSoftTry)(struct FastSoft* soft,
 
 /* soft-receive.c */
 enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOperation* operation);
-enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
-                                            struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftReceiveMessages(struct FastSoft* soft,
+                                             struct FastSoftOperation* operation);
 
 /* Nothing is there: it waits, unless the caller wants to hear of it. */
 enum FastSoftOutcome FastSoftOnNothing(struct FastSoft* soft, struct FastSoftOperation* operation);
@@ -31,8 +31,8 @@ void FastSoftTakeBuffer(struct FastSoft* soft, struct FastSoftOperation* operati
 void FastSoftBeginMessages(struct FastSoftOperation* operation);
 
 /* soft-message.c */
-enum FastSoftOutcome FastSoftReceiveOneMessage(struct FastSoft* soft,
-                                               struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
+                                            struct FastSoftOperation* operation);
 
 /* soft-send.c */
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation);

@@ -1,5 +1,5 @@
 /*
- * The receive of one message in user space, with its header.
+ * The receive of a message in user space, with its header; those of many are in soft-receive.c.
  *
  * Good path: tried at once, and again when the descriptor is ready. The caller's header receives
  * what the system says of the message, so it is read and written where it lies; only what is left
@@ -88,8 +88,7 @@ static ssize_t receiveRest(struct FastSoft* soft, const struct FastSoftOperation
     return result;
 }
 
-enum FastSoftOutcome FastSoftReceiveOneMessage(struct FastSoft* soft,
-                                               struct FastSoftOperation* operation)
+static enum FastSoftOutcome receiveOne(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     for (;;) {
         struct msghdr message = restOf(operation);
@@ -113,4 +112,11 @@ enum FastSoftOutcome FastSoftReceiveOneMessage(struct FastSoft* soft,
             return FastSoftFinishPart(soft, operation, 0);
     }
     return FastSoftFinish(soft, operation, (int)operation->done, FastSoftBufferFlags(operation));
+}
+
+enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
+                                            struct FastSoftOperation* operation)
+{
+    bool many = operation->priority & IORING_RECV_MULTISHOT;
+    return many ? FastSoftReceiveMessages(soft, operation) : receiveOne(soft, operation);
 }

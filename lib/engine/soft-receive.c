@@ -393,11 +393,9 @@ static enum FastSoftOutcome receiveMessages(struct FastSoft* soft,
     return FAST_SOFT_MORE;
 }
 
-enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
-                                            struct FastSoftOperation* operation)
+enum FastSoftOutcome FastSoftReceiveMessages(struct FastSoft* soft,
+                                             struct FastSoftOperation* operation)
 {
-    if (!isMultishot(operation))
-        return FastSoftReceiveOneMessage(soft, operation);
     if (!(operation->flags & IOSQE_BUFFER_SELECT) || operation->options & MSG_WAITALL)
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     return receiveMessages(soft, operation);
