@@ -327,6 +327,8 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor);
  * which is usually -ECANCELED, but a result that was on its way wins. The file that the operation
  * is on may be closed before, but lives until the last completion is reported (and, where a thread
  * of the kernel's has done the work, as for regular files and splices, some microseconds longer).
+ * Not so with IOSQE_ASYNC, whose thread looks the number up when it begins, and on epoll with
+ * regular files: there the number must stay open, and that file's, until the completion.
  *
  * Returns:   0, -EINVAL, -ENOENT (not in flight), -EPERM, -ECANCELED (the ring is gone).
  */

@@ -98,8 +98,20 @@ static ssize_t readPolled(const struct file* file, const struct iovec* vector, u
     return result;
 }
 
+/* Read nothing, and it is not waited for. */
+static bool isEmpty(const struct iovec* vector, unsigned count)
+{
+    while (count > 0 && vector->iov_len == 0) {
+        vector++;
+        count--;
+    }
+    return count == 0;
+}
+
 static ssize_t receiveVector(const struct file* file, const struct iovec* vector, unsigned count)
 {
+    if (isEmpty(vector, count))
+        return 0;
     struct msghdr message = {.msg_iov = (struct iovec*)vector, .msg_iovlen = count};
     return FastEpollCount(file->system, recvmsg(file->handle, &message, MSG_DONTWAIT));
 }

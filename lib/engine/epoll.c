@@ -148,12 +148,23 @@ static int numberOf(struct FastSystem* system, int handle, int option)
     return value;
 }
 
+static int takeError(struct FastSystem* system, int handle)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+    int result = (int)FastEpollCount(
+        system, getsockopt(handle, SOL_SOCKET, SO_ERROR, &error, &length));
+    return result < 0 ? result : -error;
+}
+
 static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
 {
     int type = numberOf(system, handle, SO_TYPE);
     if (type == SOCK_DGRAM)
         return FAST_SYSTEM_DATAGRAMS;
-    bool isTcp = type == SOCK_STREAM && numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP;
+    if (type != SOCK_STREAM)
+        return type == SOCK_SEQPACKET ? FAST_SYSTEM_OTHER : FAST_SYSTEM_PACKETS;
+    bool isTcp = numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP;
     return isTcp ? FAST_SYSTEM_TCP : FAST_SYSTEM_OTHER;
 }
 
@@ -191,8 +202,15 @@ static int closeHandle(struct FastSystem* system, int handle)
     return result == -EINTR ? 0 : result;
 }
 
+static bool isOpen(struct FastSystem* system, int handle)
+{
+    return FastEpollCount(system, fcntl(handle, F_GETFD)) >= 0;
+}
+
 static int duplicate(struct FastSystem* system, int handle)
 {
+    if (FastEpollIsStored(system, handle))
+        return -EOPNOTSUPP;
     return (int)FastEpollCount(system, fcntl(handle, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
@@ -335,6 +353,7 @@ static const struct FastSystemFunctions functions = {
     .accept = acceptConnection,
     .connect = makeConnection,
     .shutdown = endConnection,
+    .takeError = takeError,
     .kind = kindOf,
     .read = FastEpollRead,
     .write = FastEpollWrite,
@@ -343,6 +362,7 @@ static const struct FastSystemFunctions functions = {
     .beginSlow = beginSlow,
     .takeSlow = takeSlow,
     .look = look,
+    .isOpen = isOpen,
     .duplicate = duplicate,
     .watch = watch,
     .unwatch = unwatch,

@@ -11,11 +11,28 @@ typedef enum FastSoftOutcome (*FastSoftTry)(struct FastSoft* soft,
 
 /* soft-receive.c */
 enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOperation* operation);
-enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
-                                            struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftReceiveMessages(struct FastSoft* soft,
+                                             struct FastSoftOperation* operation);
+
+/* Nothing is there: it waits, unless the caller wants to hear of it. */
+enum FastSoftOutcome FastSoftOnNothing(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* An end before all has come that was to come: what has is the result, where anything has. */
+enum FastSoftOutcome FastSoftFinishPart(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                        int result);
+
+/* Whether what comes by several receives is one, rather than each a message of its own. */
+bool FastSoftIsJoined(struct FastSoft* soft, const struct FastSoftOperation* operation);
+
+/* The buffer that is next, which has something, is the operation's from now on. */
+void FastSoftTakeBuffer(struct FastSoft* soft, struct FastSoftOperation* operation);
 
 /* Reads what it needs of its header, which is not looked at again. */
 void FastSoftBeginMessages(struct FastSoftOperation* operation);
+
+/* soft-message.c */
+enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
+                                            struct FastSoftOperation* operation);
 
 /* soft-send.c */
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation);
@@ -33,9 +50,21 @@ unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place);
 bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation);
 
 /* soft-file.c */
-enum FastSoftOutcome FastSoftRead(struct FastSoft* soft, struct FastSoftOperation* operation);
-enum FastSoftOutcome FastSoftWrite(struct FastSoft* soft, struct FastSoftOperation* operation);
+enum FastSoftOutcome FastSoftReadOrWrite(struct FastSoft* soft,
+                                         struct FastSoftOperation* operation);
 enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperation* operation);
+
+/* Whether it is a read or a write. */
+static inline bool FastSoftIsTransfer(const struct FastSoftOperation* operation)
+{
+    return operation->opcode == IORING_OP_READ || operation->opcode == IORING_OP_READV ||
+           operation->opcode == IORING_OP_WRITE || operation->opcode == IORING_OP_WRITEV;
+}
+
+/* A read or write up to its completion, which is the caller's to make: FAST_SOFT_OVER with a
+ * result, -EAGAIN for what can't be done now, or FAST_SOFT_BEGUN. */
+enum FastSoftOutcome FastSoftTransfer(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                      int* result);
 
 /* What the system has done, with its result. */
 void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation,

@@ -8,6 +8,7 @@
 #include "engine/uring-compat.h"
 
 #include <errno.h>
+#include <poll.h>
 
 enum
 {
@@ -47,19 +48,34 @@ enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperat
     return FAST_SOFT_MORE;
 }
 
-/* Called again when the socket is writable, it says how it went. */
+/* A call like the first would connect once more where the first has failed, or was shut down: what
+ * the socket says of that comes before. Returns false where it says nothing. */
+static bool hasFailed(struct FastSoft* soft, const struct FastSoftOperation* operation, int* error)
+{
+    struct FastSystem* system = soft->system;
+    if (!(system->functions->look(system, operation->handle, 0) & POLLERR))
+        return false;
+    *error = system->functions->takeError(system, operation->handle);
+    return true;
+}
+
+/* Called again when the socket is writable, it says how it went. One that somebody else has begun
+ * is his: -EALREADY. */
 enum FastSoftOutcome FastSoftConnect(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     struct FastSystem* system = soft->system;
-    int result = system->functions->connect(
-        system, operation->handle, (const struct sockaddr*)(uintptr_t)operation->address,
-        (socklen_t)operation->offset);
     bool started = operation->state & FAST_SOFT_STARTED;
+    int result;
+    if (started && hasFailed(soft, operation, &result))
+        return FastSoftFinish(soft, operation, result, 0);
+    result = system->functions->connect(system, operation->handle,
+                                        (const struct sockaddr*)(uintptr_t)operation->address,
+                                        (socklen_t)operation->offset);
     /* A listener whose backlog is full: nothing tells us when it is not. */
     if (result == -EAGAIN && FastSoftIsElsewhere((const void*)(uintptr_t)operation->address,
                                                  (socklen_t)operation->offset))
         return FAST_SOFT_LOOK;
-    if (result == -EINPROGRESS || result == -EALREADY) {
+    if (result == -EINPROGRESS || (started && result == -EALREADY)) {
         operation->state |= FAST_SOFT_STARTED;
         return FAST_SOFT_WAIT;
     }

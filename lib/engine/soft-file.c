@@ -95,56 +95,42 @@ void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operati
     (void)FastSoftFinish(soft, operation, (int)result, FastSoftBufferFlags(operation));
 }
 
-/* ---- reading ---- */
+/* ---- reading and writing ---- */
 
-static enum FastSoftOutcome readSelected(struct FastSoft* soft,
-                                         struct FastSoftOperation* operation)
+/* Into the buffer that is next: as much as it has room for, or as the entry says. */
+static int selectBuffer(struct FastSoft* soft, const struct FastSoftOperation* operation,
+                        struct iovec* single)
 {
-    struct FastSystem* system = soft->system;
-    struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
-    if (FastSoftAvailable(group) == 0)
-        return FastSoftFinish(soft, operation, -ENOBUFS, 0);
-    const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
-    bool bounded = operation->length > 0 && operation->length < buffer->len;
-    struct iovec vector = {
-        .iov_base = (void*)(uintptr_t)buffer->addr,
-        .iov_len = bounded ? operation->length : buffer->len,
-    };
-    if (beginSlow(soft, operation, &vector, 1, false)) {
-        operation->extra = buffer->bid;
-        operation->state |= FAST_SOFT_TAKEN;
-        group->head++; /* nobody else fills it meanwhile */
-        return FAST_SOFT_BEGUN;
-    }
-    ssize_t result = system->functions->read(system, operation->handle, &vector, 1,
-                                             (int64_t)operation->offset, (int)operation->options);
-    if (result == -EAGAIN)
-        return onNothing(soft, operation);
-    if (result <= 0)
-        return FastSoftFinish(soft, operation, (int)result, 0);
-    uint32_t flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT;
-    FastSoftTake(soft, group, 1);
-    return FastSoftFinish(soft, operation, (int)result, flags);
-}
-
-enum FastSoftOutcome FastSoftRead(struct FastSoft* soft, struct FastSoftOperation* operation)
-{
-    struct FastSystem* system = soft->system;
-    struct iovec single;
+    const struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
+    size_t length = operation->length;
     unsigned count;
-    if (operation->flags & IOSQE_BUFFER_SELECT && !hasVector(operation))
-        return readSelected(soft, operation);
-    const struct iovec* vector = vectorOf(operation, &single, &count);
-    if (beginSlow(soft, operation, vector, count, false))
-        return FAST_SOFT_BEGUN;
-    ssize_t result = system->functions->read(system, operation->handle, vector, count,
-                                             (int64_t)operation->offset, (int)operation->options);
-    if (result == -EAGAIN)
-        return onNothing(soft, operation);
-    return FastSoftFinish(soft, operation, (int)result, 0);
+    if (hasVector(operation) && length != 1)
+        return -EINVAL;
+    if (hasVector(operation))
+        length = vectorOf(operation, single, &count)->iov_len;
+    if (FastSoftAvailable(group) == 0)
+        return -ENOBUFS;
+    const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
+    single->iov_base = (void*)(uintptr_t)buffer->addr;
+    single->iov_len = length > 0 && length < buffer->len ? length : buffer->len;
+    return 0;
 }
 
-/* ---- writing ---- */
+/* A read, into a buffer that was selected or where the entry says. The end of input takes a buffer,
+ * too. */
+static enum FastSoftOutcome readInto(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                     const struct iovec* vector, unsigned count, int* result)
+{
+    struct FastSystem* system = soft->system;
+    bool begun = beginSlow(soft, operation, vector, count, false);
+    if (!begun)
+        *result = (int)system->functions->read(system, operation->handle, vector, count,
+                                               (int64_t)operation->offset,
+                                               (int)operation->options);
+    if (operation->flags & IOSQE_BUFFER_SELECT && (begun || *result >= 0))
+        FastSoftTakeBuffer(soft, operation); /* nobody else fills it meanwhile */
+    return begun ? FAST_SOFT_BEGUN : FAST_SOFT_OVER;
+}
 
 static size_t sizeOf(const struct iovec* vector, unsigned count)
 {
@@ -154,21 +140,45 @@ static size_t sizeOf(const struct iovec* vector, unsigned count)
     return size;
 }
 
-enum FastSoftOutcome FastSoftWrite(struct FastSoft* soft, struct FastSoftOperation* operation)
+static enum FastSoftOutcome writeFrom(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                      const struct iovec* vector, unsigned count, int* result)
 {
     struct FastSystem* system = soft->system;
-    struct iovec single;
-    unsigned count;
-    const struct iovec* vector = vectorOf(operation, &single, &count);
     if (beginSlow(soft, operation, vector, count, true))
         return FAST_SOFT_BEGUN;
-    ssize_t result = system->functions->write(system, operation->handle, vector, count,
-                                              (int64_t)operation->offset, (int)operation->options);
+    *result = (int)system->functions->write(system, operation->handle, vector, count,
+                                            (int64_t)operation->offset, (int)operation->options);
+    if (*result >= 0 && (size_t)*result < sizeOf(vector, count))
+        operation->state |= FAST_SOFT_SHORT;
+    return FAST_SOFT_OVER;
+}
+
+enum FastSoftOutcome FastSoftTransfer(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                      int* result)
+{
+    struct iovec single;
+    unsigned count = 1;
+    if (operation->opcode == IORING_OP_WRITE || operation->opcode == IORING_OP_WRITEV) {
+        const struct iovec* vector = vectorOf(operation, &single, &count);
+        return writeFrom(soft, operation, vector, count, result);
+    }
+    if (!(operation->flags & IOSQE_BUFFER_SELECT)) {
+        const struct iovec* vector = vectorOf(operation, &single, &count);
+        return readInto(soft, operation, vector, count, result);
+    }
+    *result = selectBuffer(soft, operation, &single);
+    return *result < 0 ? FAST_SOFT_OVER : readInto(soft, operation, &single, 1, result);
+}
+
+enum FastSoftOutcome FastSoftReadOrWrite(struct FastSoft* soft,
+                                         struct FastSoftOperation* operation)
+{
+    int result;
+    if (FastSoftTransfer(soft, operation, &result) == FAST_SOFT_BEGUN)
+        return FAST_SOFT_BEGUN;
     if (result == -EAGAIN)
         return onNothing(soft, operation);
-    if (result >= 0 && (size_t)result < sizeOf(vector, count))
-        operation->state |= FAST_SOFT_SHORT;
-    return FastSoftFinish(soft, operation, (int)result, 0);
+    return FastSoftFinish(soft, operation, result, FastSoftBufferFlags(operation));
 }
 
 /* ---- from one into another ---- */

@@ -188,29 +188,29 @@ static void noteNewNumber(const struct FastSoft* soft, int handle)
         node->lasting &= (uint8_t)~FAST_SOFT_NODE_WATCHED;
 }
 
-static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* Puts a duplicate in a number's place. What is stored goes on by its number. */
+static int own(struct FastSoft* soft, struct FastSoftOperation* operation, int32_t* number,
+               enum FastSoftState owned)
 {
-    int handle = soft->system->functions->duplicate(soft->system, operation->handle);
+    int handle = soft->system->functions->duplicate(soft->system, *number);
     if (handle < 0)
-        return handle;
-    if (operation->opcode == IORING_OP_POLL_ADD)
-        operation->done = (uint32_t)operation->handle;
-    else
-        operation->number = operation->handle;
-    operation->handle = handle;
-    operation->state |= FAST_SOFT_OWN;
+        return handle == -EOPNOTSUPP ? 0 : handle;
+    *number = handle;
+    operation->state |= (uint16_t)owned;
     noteNewNumber(soft, handle);
     return 0;
 }
 
-static int ownSource(struct FastSoft* soft, struct FastSoftOperation* operation)
+static int ownHandle(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    int handle = soft->system->functions->duplicate(soft->system, operation->extra);
-    if (handle < 0)
-        return handle;
-    operation->extra = handle;
-    operation->state |= FAST_SOFT_OWN_SOURCE;
-    noteNewNumber(soft, handle);
+    int submitted = operation->handle;
+    int result = own(soft, operation, &operation->handle, FAST_SOFT_OWN);
+    if (!(operation->state & FAST_SOFT_OWN))
+        return result;
+    if (operation->opcode == IORING_OP_POLL_ADD)
+        operation->done = (uint32_t)submitted;
+    else
+        operation->number = submitted;
     return 0;
 }
 
@@ -224,7 +224,7 @@ int FastSoftOwnHandle(struct FastSoft* soft, struct FastSoftOperation* operation
             result = ownHandle(soft, operation);
         if (result == 0 && operation->opcode == IORING_OP_SPLICE &&
             !(operation->state & FAST_SOFT_OWN_SOURCE))
-            result = ownSource(soft, operation);
+            result = own(soft, operation, &operation->extra, FAST_SOFT_OWN_SOURCE);
     }
     if (result < 0)
         return result;

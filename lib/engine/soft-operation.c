@@ -21,6 +21,7 @@ enum
     SOFT_COPY_VECTORS = 64, /* of those that are kept for the next */
     SOFT_CHUNK_SIZE = FAST_SOFT_BYTES - 16, /* the rest is the heap's */
     SOFT_SMALL_SIZE = offsetof(struct FastSoftOperation, address),
+    SOFT_MOST_BYTES = 0x7ffff000, /* MAX_RW_COUNT of the kernel's, with pages of 4 KiB */
     SOFT_LINKS = IOSQE_IO_LINK | IOSQE_IO_HARDLINK,
 };
 
@@ -215,6 +216,36 @@ struct FastSoftCopy* FastSoftKeep(struct FastSoft* soft, struct FastSoftOperatio
     operation->address = (uintptr_t)copy;
     operation->state |= FAST_SOFT_KEPT;
     return copy;
+}
+
+void FastSoftCopyMessage(struct FastSoftCopy* copy, const struct msghdr* message)
+{
+    size_t left = SOFT_MOST_BYTES;
+    copy->header = *message;
+    copy->header.msg_iov = copy->vectors;
+    for (size_t index = 0; index < message->msg_iovlen; index++) {
+        struct iovec vector = message->msg_iov[index];
+        if (vector.iov_len > left)
+            vector.iov_len = left;
+        left -= vector.iov_len;
+        copy->vectors[index] = vector;
+    }
+}
+
+void FastSoftSkipBytes(struct FastSoftCopy* copy, size_t bytes)
+{
+    struct iovec* vector = copy->vectors + copy->skipped;
+    while (copy->header.msg_iovlen > 0 && bytes >= vector->iov_len) {
+        bytes -= vector->iov_len;
+        vector++;
+        copy->skipped++;
+        copy->header.msg_iovlen--;
+    }
+    if (copy->header.msg_iovlen > 0) {
+        vector->iov_base = (char*)vector->iov_base + bytes;
+        vector->iov_len -= bytes;
+    }
+    copy->header.msg_iov = vector;
 }
 
 /* There are not many: each has made a completion at least, in one enter. */

@@ -99,6 +99,13 @@ enum FastSoftOutcome FastSoftFinish(struct FastSoft* soft, struct FastSoftOperat
 struct FastSoftCopy* FastSoftKeep(struct FastSoft* soft, struct FastSoftOperation* operation,
                                   uint32_t vectors);
 
+/* Copies a header, and its vectors, for which there is room: not more bytes than one call of the
+ * system's takes, since a result can count no more. */
+void FastSoftCopyMessage(struct FastSoftCopy* copy, const struct msghdr* message);
+
+/* So many bytes are done: the vectors are about the rest. */
+void FastSoftSkipBytes(struct FastSoftCopy* copy, size_t bytes);
+
 /* The flags of a completion that names the buffer, if one was taken for good before: its number is
  * kept in extra. */
 static inline uint32_t FastSoftBufferFlags(const struct FastSoftOperation* operation)

@@ -14,7 +14,6 @@
 enum
 {
     POLL_MANY = 1, /* IORING_POLL_ADD_MULTI */
-    POLL_LEVEL = 1 << 3, /* IORING_POLL_ADD_LEVEL */
     CANCEL_ALL = 1 << 0, /* IORING_ASYNC_CANCEL_* */
     CANCEL_FD = 1 << 1,
     CANCEL_ANY = 1 << 2,
@@ -31,8 +30,6 @@ enum FastSoftOutcome FastSoftPoll(struct FastSoft* soft, struct FastSoftOperatio
     if (!(operation->state & FAST_SOFT_STARTED)) {
         operation->state |= FAST_SOFT_STARTED;
         operation->extra = 0;
-        if (operation->length & ~(uint32_t)(POLL_MANY | POLL_LEVEL))
-            return FastSoftFinish(soft, operation, -EINVAL, 0);
         return FAST_SOFT_WAIT;
     }
     uint32_t events = eventsFor(operation);
@@ -121,23 +118,17 @@ static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOp
     return FastSoftFinish(soft, operation, cancelOne(soft, target), 0);
 }
 
-/* Nothing is meant by the number of no descriptor. */
-static bool isOpen(struct FastSoft* soft, int handle)
-{
-    int copy = soft->system->functions->duplicate(soft->system, handle);
-    if (copy >= 0)
-        (void)soft->system->functions->close(soft->system, copy);
-    return copy != -EBADF;
-}
-
 enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     const uint32_t known = CANCEL_ALL | CANCEL_FD | CANCEL_ANY;
-    if (operation->options & ~known)
+    const uint32_t both = CANCEL_FD | CANCEL_ANY;
+    if (operation->options & ~known || (operation->options & both) == both)
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     if (operation->options == 0)
         return cancelOwner(soft, operation);
-    if (operation->options & CANCEL_FD && !isOpen(soft, operation->handle))
+    /* Nothing is meant by the number of no descriptor. */
+    if (operation->options & CANCEL_FD &&
+        !soft->system->functions->isOpen(soft->system, operation->handle))
         return FastSoftFinish(soft, operation, -EBADF, 0);
     int count = cancelMeant(soft, operation);
     if (operation->options & (CANCEL_ALL | CANCEL_ANY))
@@ -148,7 +139,5 @@ enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperat
 enum FastSoftOutcome FastSoftRemovePoll(struct FastSoft* soft,
                                         struct FastSoftOperation* operation)
 {
-    if (operation->length != 0) /* what is polled for can't change */
-        return FastSoftFinish(soft, operation, -EOPNOTSUPP, 0);
     return cancelOwner(soft, operation);
 }

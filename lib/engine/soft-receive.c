@@ -34,14 +34,30 @@ static bool isMultishot(const struct FastSoftOperation* operation)
     return operation->priority & IORING_RECV_MULTISHOT;
 }
 
-/* Nothing is there: wait, unless the caller wants to hear of it. */
-static enum FastSoftOutcome onNothing(struct FastSoft* soft, struct FastSoftOperation* operation)
+enum FastSoftOutcome FastSoftOnNothing(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     operation->state |= FAST_SOFT_DRAINED;
     FastSoftNoteNothing(soft, operation);
-    if (operation->options & MSG_DONTWAIT)
+    if (!(operation->options & MSG_DONTWAIT))
+        return FAST_SOFT_WAIT;
+    if (isMultishot(operation))
         return FastSoftFinish(soft, operation, -EAGAIN, 0);
-    return FAST_SOFT_WAIT;
+    return FastSoftFinishPart(soft, operation, -EAGAIN);
+}
+
+enum FastSoftOutcome FastSoftFinishPart(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                        int result)
+{
+    if (operation->options & MSG_WAITALL)
+        operation->state |= FAST_SOFT_SHORT;
+    return FastSoftFinish(soft, operation, operation->done > 0 ? (int)operation->done : result,
+                          FastSoftBufferFlags(operation));
+}
+
+bool FastSoftIsJoined(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    enum FastSystemKind kind = soft->system->functions->kind(soft->system, operation->handle);
+    return kind != FAST_SYSTEM_DATAGRAMS && kind != FAST_SYSTEM_PACKETS;
 }
 
 /* ---- no buffers ---- */
@@ -68,7 +84,7 @@ static enum FastSoftOutcome onNoBuffers(struct FastSoft* soft, struct FastSoftOp
         return FAST_SOFT_STARVE;
     bool begun = operation->done > 0 || operation->state & FAST_SOFT_SERVED;
     if (begun && system->functions->look(system, operation->handle, POLLIN | POLLRDHUP) == 0)
-        return onNothing(soft, operation);
+        return FastSoftOnNothing(soft, operation);
     if (group != NULL)
         group->told = soft->base.enters;
     return FastSoftFinish(soft, operation, -ENOBUFS, 0);
@@ -164,7 +180,7 @@ static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
             return onNoBuffers(soft, operation, group);
         ssize_t result = receiveVector(soft, operation, vector, count);
         if (result == -EAGAIN)
-            return onNothing(soft, operation);
+            return FastSoftOnNothing(soft, operation);
         if (result <= 0)
             return FastSoftFinish(soft, operation, (int)result, 0);
         if (onBytes(soft, operation, group, vector, count, (size_t)result) == FAST_SOFT_OVER)
@@ -179,8 +195,7 @@ static enum FastSoftOutcome receiveSelected(struct FastSoft* soft,
 
 /* ---- bytes, into one piece of memory ---- */
 
-/* The one that is next, which is filled. */
-static void takeBuffer(struct FastSoft* soft, struct FastSoftOperation* operation)
+void FastSoftTakeBuffer(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
     if (operation->state & FAST_SOFT_TAKEN || group == NULL)
@@ -199,19 +214,19 @@ static enum FastSoftOutcome receiveOnce(struct FastSoft* soft, struct FastSoftOp
             system, operation->handle, (char*)(uintptr_t)operation->address + operation->done,
             operation->length - operation->done, (int)operation->options);
         if (result == -EAGAIN)
-            return onNothing(soft, operation);
-        if (result > 0 && operation->flags & IOSQE_BUFFER_SELECT)
-            takeBuffer(soft, operation);
-        if (result > 0)
-            operation->done += (uint32_t)result;
-        if (result > 0 && all && operation->done < operation->length)
-            continue;
-        if (all && operation->done < operation->length)
-            operation->state |= FAST_SOFT_SHORT;
-        return FastSoftFinish(soft, operation,
-                              operation->done > 0 ? (int)operation->done : (int)result,
-                              FastSoftBufferFlags(operation));
+            return FastSoftOnNothing(soft, operation);
+        if (result <= 0)
+            return FastSoftFinishPart(soft, operation, (int)result);
+        if (operation->flags & IOSQE_BUFFER_SELECT)
+            FastSoftTakeBuffer(soft, operation);
+        bool first = operation->done == 0;
+        operation->done += (uint32_t)result;
+        if (!all || operation->done >= operation->length)
+            break;
+        if (first && !FastSoftIsJoined(soft, operation))
+            return FastSoftFinishPart(soft, operation, 0);
     }
+    return FastSoftFinish(soft, operation, (int)operation->done, FastSoftBufferFlags(operation));
 }
 
 /* One buffer that is to be full: the first bytes make it the operation's, until the last. */
@@ -238,8 +253,9 @@ enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOpera
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     if (!selects)
         return receiveOnce(soft, operation);
-    if (operation->options & MSG_WAITALL && !isMultishot(operation))
-        return receiveFull(soft, operation);
+    if (operation->options & MSG_WAITALL)
+        return isMultishot(operation) ? FastSoftFinish(soft, operation, -EINVAL, 0)
+                                      : receiveFull(soft, operation);
     return receiveSelected(soft, operation);
 }
 
@@ -362,7 +378,7 @@ static enum FastSoftOutcome receiveMessages(struct FastSoft* soft,
             return onNoBuffers(soft, operation, group);
         int came = receiveBurst(soft, operation, group, messages, vectors, count);
         if (came == -EAGAIN)
-            return onNothing(soft, operation);
+            return FastSoftOnNothing(soft, operation);
         if (came < 0)
             return FastSoftFinish(soft, operation, came, 0);
         for (int index = 0; index < came; index++)
@@ -377,48 +393,10 @@ static enum FastSoftOutcome receiveMessages(struct FastSoft* soft,
     return FAST_SOFT_MORE;
 }
 
-/* The caller's header receives what the system says of it, so it is not copied. */
-static enum FastSoftOutcome receiveMessage(struct FastSoft* soft,
-                                           struct FastSoftOperation* operation)
+enum FastSoftOutcome FastSoftReceiveMessages(struct FastSoft* soft,
+                                             struct FastSoftOperation* operation)
 {
-    struct FastSystem* system = soft->system;
-    struct msghdr* header = (struct msghdr*)(uintptr_t)operation->address;
-    struct FastSoftGroup* group = NULL;
-    struct msghdr message = *header;
-    struct iovec vector;
-    uint32_t flags = 0;
-    if (operation->flags & IOSQE_BUFFER_SELECT) {
-        group = FastSoftFindGroup(soft, operation->group);
-        if (FastSoftAvailable(group) == 0)
-            return FastSoftFinish(soft, operation, -ENOBUFS, 0);
-        const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
-        size_t length = message.msg_iovlen > 0 ? message.msg_iov->iov_len : 0;
-        vector.iov_base = (void*)(uintptr_t)buffer->addr;
-        vector.iov_len = length > 0 && length < buffer->len ? length : buffer->len;
-        message.msg_iov = &vector;
-        message.msg_iovlen = 1;
-        flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT;
-    }
-    ssize_t result = system->functions->receiveMessage(system, operation->handle, &message,
-                                                       (int)operation->options);
-    if (result == -EAGAIN)
-        return onNothing(soft, operation);
-    if (result >= 0) {
-        header->msg_namelen = message.msg_namelen;
-        header->msg_controllen = message.msg_controllen;
-        header->msg_flags = message.msg_flags;
-    }
-    if (result > 0 && group != NULL)
-        FastSoftTake(soft, group, 1);
-    return FastSoftFinish(soft, operation, (int)result, result > 0 ? flags : 0);
-}
-
-enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
-                                            struct FastSoftOperation* operation)
-{
-    if (!isMultishot(operation))
-        return receiveMessage(soft, operation);
-    if (!(operation->flags & IOSQE_BUFFER_SELECT))
+    if (!(operation->flags & IOSQE_BUFFER_SELECT) || operation->options & MSG_WAITALL)
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     return receiveMessages(soft, operation);
 }

@@ -18,6 +18,7 @@
 
 #include "engine/soft-buffer.h"
 #include "engine/soft-code.h"
+#include "engine/soft-entry.h"
 #include "engine/soft-look.h"
 #include "engine/soft-node.h"
 
@@ -34,10 +35,10 @@ static const FastSoftTry tries[UINT8_MAX + 1] = {
     [IORING_OP_SENDMSG] = FastSoftSendMessage,
     [IORING_OP_SEND_ZC] = FastSoftSend,
     [IORING_OP_SENDMSG_ZC] = FastSoftSendMessage,
-    [IORING_OP_READ] = FastSoftRead,
-    [IORING_OP_READV] = FastSoftRead,
-    [IORING_OP_WRITE] = FastSoftWrite,
-    [IORING_OP_WRITEV] = FastSoftWrite,
+    [IORING_OP_READ] = FastSoftReadOrWrite,
+    [IORING_OP_READV] = FastSoftReadOrWrite,
+    [IORING_OP_WRITE] = FastSoftReadOrWrite,
+    [IORING_OP_WRITEV] = FastSoftReadOrWrite,
     [IORING_OP_SPLICE] = FastSoftSplice,
     [IORING_OP_ACCEPT] = FastSoftAccept,
     [IORING_OP_CONNECT] = FastSoftConnect,
@@ -65,13 +66,15 @@ static bool keep(struct FastSoft* soft, struct FastSoftOperation* operation)
     }
 }
 
-/* A file that is always ready: said once, and never again to who wants to hear of changes. */
+/* A file that is always ready. As in the kernel, a poll of the user's is over when it has said so,
+ * also one of many; to the library's own it is said once, and then no more. */
 static void pollAlwaysReady(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     const uint32_t always = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
     int events = (int)(operation->options & always);
-    if (events != 0 && !(operation->length & IORING_POLL_ADD_MULTI)) {
-        (void)FastSoftFinish(soft, operation, events, 0);
+    bool many = operation->length & IORING_POLL_ADD_MULTI;
+    if (operation->state & FAST_SOFT_HELD || (events != 0 && !many)) {
+        (void)FastSoftFinish(soft, operation, events != 0 ? events : -EINVAL, 0);
         return;
     }
     if (events != 0)
@@ -79,19 +82,17 @@ static void pollAlwaysReady(struct FastSoft* soft, struct FastSoftOperation* ope
     FastSoftParkForEver(soft, operation);
 }
 
-/* What it has done so far is its result, or the error. */
-static void endEarly(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
+/* What it has done so far is its result, or this. */
+static void endEarly(struct FastSoft* soft, struct FastSoftOperation* operation, int result)
 {
     bool counts = operation->opcode != IORING_OP_POLL_ADD &&
                   (operation->opcode != IORING_OP_RECV ||
                    !(operation->priority & IORING_RECV_MULTISHOT));
     if (operation->done > 0 && counts) {
         operation->state |= FAST_SOFT_SHORT;
-        (void)FastSoftFinish(soft, operation, (int)operation->done,
-                             FastSoftBufferFlags(operation));
-        return;
+        result = (int)operation->done;
     }
-    (void)FastSoftFinish(soft, operation, error, 0);
+    (void)FastSoftFinish(soft, operation, result, FastSoftBufferFlags(operation));
 }
 
 /* It can't wait: without memory or a number for a duplicate, or since its descriptor is always
@@ -119,8 +120,9 @@ static enum FastSoftOutcome tryOnce(struct FastSoft* soft, struct FastSoftOperat
 /* What is needed beyond this enter; false: there is no memory for it. Once is enough. */
 static bool keepAll(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    bool needsNothing = operation->state & FAST_SOFT_DECIDED;
     return operation->state & FAST_SOFT_FOUND ||
-           (keep(soft, operation) && FastSoftRegister(soft, operation) == 0);
+           ((needsNothing || keep(soft, operation)) && FastSoftRegister(soft, operation) == 0);
 }
 
 /* The system has it: one that can't be found can't be canceled, and that couldn't be anyway. */
@@ -183,9 +185,9 @@ __attribute__((always_inline)) static inline void keepFor(
 /* There is room for what one step completes. The operation is in no place. */
 static void step(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->state & (FAST_SOFT_CANCELED | FAST_SOFT_REFUSED)) {
-        bool refused = operation->state & FAST_SOFT_REFUSED;
-        endEarly(soft, operation, refused ? operation->number : -ECANCELED);
+    if (operation->state & (FAST_SOFT_CANCELED | FAST_SOFT_DECIDED)) {
+        bool decided = operation->state & FAST_SOFT_DECIDED;
+        endEarly(soft, operation, decided ? operation->number : -ECANCELED);
         return;
     }
     enum FastSoftOutcome outcome = tryOnce(soft, operation);
@@ -272,14 +274,24 @@ static bool hasFile(const struct FastSoftOperation* operation)
            operation->opcode != IORING_OP_POLL_REMOVE && !(operation->flags & IOSQE_FIXED_FILE);
 }
 
-/* Its number may be another file's when it is run. */
-static void keepFile(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* Its number may be another file's when it is run. What is stored has no duplicate, but doesn't
+ * wait either: what it comes to is known before there is room to tell. Returns whether it goes on
+ * by itself. */
+static bool keepFile(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    int result = hasFile(operation) ? FastSoftOwnHandle(soft, operation) : 0;
-    if (result >= 0 || !(operation->state & FAST_SOFT_HELD))
-        return;
+    const enum FastSoftState over = FAST_SOFT_CANCELED | FAST_SOFT_DECIDED;
+    if (operation->state & over || !(operation->state & FAST_SOFT_HELD) || !hasFile(operation))
+        return false;
+    int result = FastSoftOwnHandle(soft, operation);
+    if (result >= 0 && (operation->state & FAST_SOFT_OWN || !FastSoftIsTransfer(operation)))
+        return false;
+    if (result >= 0 && FastSoftTransfer(soft, operation, &result) == FAST_SOFT_BEGUN) {
+        beginSlow(soft, operation);
+        return true;
+    }
     operation->number = result;
-    operation->state |= FAST_SOFT_REFUSED;
+    operation->state |= FAST_SOFT_DECIDED;
+    return false;
 }
 
 /* What is canceled does no more, even if it is in the queue. */
@@ -291,8 +303,8 @@ static void runOrQueue(struct FastSoft* soft, struct FastSoftOperation* operatio
         return;
     }
     postpone(soft, operation);
-    keepFile(soft, operation);
-    FastSoftEnqueue(soft, operation);
+    if (!keepFile(soft, operation))
+        FastSoftEnqueue(soft, operation);
 }
 
 /* A chain is run from its first operation on when its last has come. */
@@ -355,21 +367,32 @@ static bool standBehind(struct FastSoft* soft, struct FastSoftOperation* operati
     return false;
 }
 
+/* It has its place among the others, and does nothing. */
+static void startRefused(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
+{
+    operation->number = error;
+    operation->state |= FAST_SOFT_DECIDED;
+    start(soft, operation);
+}
+
 /* Into an operation; false without memory. */
 static bool takeOne(struct FastSoft* soft)
 {
     const struct FastEngine* base = &soft->base;
     unsigned place = soft->submissionHead & base->submission.mask;
+    struct io_uring_sqe* entry = &base->submission.entries[place];
     bool held = isHeld(soft, place);
-    struct FastSoftOperation* operation =
-        FastSoftAllocate(soft, &base->submission.entries[place], held);
+    int error = FastSoftIsOdd(entry) ? FastSoftClassify(entry) : 0;
+    struct FastSoftOperation* operation = FastSoftAllocate(soft, entry, held || error < 0);
     if (operation == NULL)
         return false;
     if (held)
         forgetHeld(soft, place);
     soft->submissionHead++;
     bool selects = operation->flags & IOSQE_BUFFER_SELECT;
-    if (soft->groups.starving == 0 || !selects || !standBehind(soft, operation))
+    if (error < 0)
+        startRefused(soft, operation, error);
+    else if (soft->groups.starving == 0 || !selects || !standBehind(soft, operation))
         start(soft, operation);
     return true;
 }

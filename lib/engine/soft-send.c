@@ -12,6 +12,7 @@
  */
 #include "engine/soft-code.h"
 
+#include "engine/soft-entry.h"
 #include "engine/soft-look.h"
 #include "engine/soft-node.h"
 #include "engine/uring-compat.h"
@@ -22,7 +23,6 @@
 
 enum
 {
-    SEND_VECTORIZED = 1 << 5, /* IORING_SEND_VECTORIZED, since 6.17: what is sent is iovecs */
     SEND_MAX_VECTORS = 1024, /* UIO_MAXIOV */
     SEND_TOGETHER = 32,      /* messages by one call */
 };
@@ -129,8 +129,6 @@ static int beginSlowBytes(struct FastSoft* soft, struct FastSoftOperation* opera
 
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (operation->flags & IOSQE_BUFFER_SELECT || operation->priority & SEND_VECTORIZED)
-        return finish(soft, operation, -EINVAL);
     int begun = asksForThread(operation) ? beginSlowBytes(soft, operation) : -EOPNOTSUPP;
     if (begun != -EOPNOTSUPP)
         return begun == 0 ? FAST_SOFT_BEGUN : finish(soft, operation, begun);
@@ -153,18 +151,7 @@ enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperatio
 /* What is left of a header, in a copy of ours. */
 static void skipSent(struct FastSoftCopy* copy, size_t bytes)
 {
-    struct iovec* vector = copy->vectors + copy->skipped;
-    while (copy->header.msg_iovlen > 0 && bytes >= vector->iov_len) {
-        bytes -= vector->iov_len;
-        vector++;
-        copy->skipped++;
-        copy->header.msg_iovlen--;
-    }
-    if (copy->header.msg_iovlen > 0) {
-        vector->iov_base = (char*)vector->iov_base + bytes;
-        vector->iov_len -= bytes;
-    }
-    copy->header.msg_iov = vector;
+    FastSoftSkipBytes(copy, bytes);
     /* What goes with the first byte has gone. */
     copy->header.msg_control = NULL;
     copy->header.msg_controllen = 0;
@@ -193,10 +180,7 @@ bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operat
     struct FastSoftCopy* copy = FastSoftKeep(soft, operation, (uint32_t)message->msg_iovlen);
     if (copy == NULL)
         return false;
-    copy->header = *message;
-    if (message->msg_iovlen > 0)
-        memcpy(copy->vectors, message->msg_iov, message->msg_iovlen * sizeof(*message->msg_iov));
-    copy->header.msg_iov = copy->vectors;
+    FastSoftCopyMessage(copy, message);
     return true;
 }
 
@@ -246,7 +230,7 @@ static bool isAlone(const struct io_uring_sqe* entry)
     const unsigned apart = IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_IO_HARDLINK |
                            IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS | IOSQE_ASYNC;
     return entry->opcode != IORING_OP_SENDMSG || entry->flags & apart ||
-           entry->msg_flags & MSG_WAITALL;
+           entry->msg_flags & MSG_WAITALL || FastSoftIsOdd(entry);
 }
 
 unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)

@@ -21,7 +21,7 @@ enum FastSoftPlace
 };
 
 /* What is known of an operation, a sum. */
-enum
+enum FastSoftState
 {
     FAST_SOFT_HELD = 1,      /* its descriptor may be closed while it is in flight */
     FAST_SOFT_OWN = 2,       /* handle is a duplicate of ours */
@@ -35,7 +35,7 @@ enum
     FAST_SOFT_TAKEN = 512,   /* extra is the number of a buffer that it has */
     FAST_SOFT_SMALL = 1024,  /* nothing of it from address on is there; as long as its memory is */
     FAST_SOFT_OWN_SOURCE = 2048, /* of a splice: extra, what it reads from, is a duplicate, too */
-    FAST_SOFT_REFUSED = 4096,    /* number is the errno, negative, with which it is to end */
+    FAST_SOFT_DECIDED = 4096,    /* number is the result with which it is to end */
     FAST_SOFT_SERVED = 8192,     /* it has stood in a line, and had its turn */
     FAST_SOFT_LOOKED = 16384,    /* the time of its next look is known */
 };
@@ -72,7 +72,7 @@ struct FastSoftOperation
     uint64_t address;
     uint64_t offset;
     uint32_t linked; /* behind this one, or 0 */
-    int32_t number;  /* of FAST_SOFT_OWN: what was submitted, but of polls; FAST_SOFT_REFUSED */
+    int32_t number;  /* of FAST_SOFT_OWN: what was submitted, but of polls; FAST_SOFT_DECIDED */
 };
 
 /* What becomes of an operation that was tried. */

@@ -55,6 +55,7 @@ enum FastSystemKind
      * all, but where input has ended or urgent data is there. */
     FAST_SYSTEM_TCP,
     FAST_SYSTEM_DATAGRAMS, /* an empty message is no end */
+    FAST_SYSTEM_PACKETS,   /* messages, too, of other types of sockets */
 };
 
 struct FastSystemFunctions
@@ -80,6 +81,8 @@ struct FastSystemFunctions
     int (*connect)(struct FastSystem* system, int handle, const struct sockaddr* address,
                    socklen_t length);
     int (*shutdown)(struct FastSystem* system, int handle, int how);
+    /* The error that the socket has, negative or 0, which is forgotten. */
+    int (*takeError)(struct FastSystem* system, int handle);
     enum FastSystemKind (*kind)(struct FastSystem* system, int handle);
 
     /* ---- files and sockets; offset negative: the file's own position ---- */
@@ -104,7 +107,11 @@ struct FastSystemFunctions
     /* Which of these POLL* bits hold now, with POLLERR, POLLHUP and POLLNVAL. */
     uint32_t (*look)(struct FastSystem* system, int handle, uint32_t events);
 
-    /* Another descriptor of the same file, which stays open whatever becomes of the first. */
+    bool (*isOpen)(struct FastSystem* system, int handle);
+
+    /* Another descriptor of the same file, which stays open whatever becomes of the first.
+     * -EOPNOTSUPP of what is stored: its close would take all locks (F_SETLK) that the process has
+     * on the file. */
     int (*duplicate)(struct FastSystem* system, int handle);
 
     /* ---- readiness ---- */
