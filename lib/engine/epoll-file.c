@@ -9,7 +9,8 @@
  * poll knows too little: an eventfd has room for less than is to be added, a terminal writes two
  * bytes for a line's end, or waits for more than it has, and another reader or writer comes in
  * between. So but for pipes, of which it knows enough, the call is made with O_NONBLOCK, which is
- * taken away again. A splice has a flag for pipes, which sockets don't look at: these get
+ * taken away again. So are files that look stored, and are made by the kernel when somebody reads
+ * them (/proc/kmsg): what is not there yet is waited for. A splice has a flag for pipes, which sockets don't look at: these get
  * O_NONBLOCK, and keep it.
  *
  * Signals: SIGPIPE comes of writes to pipes, and SIGTTIN and SIGTTOU of what a job in the
@@ -23,13 +24,17 @@
 #include "engine/uring-compat.h"
 
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum
 {
     FILE_CAREFUL_TERMINAL = 1024, /* a pseudo-terminal takes so much when it says that it does */
+    FILE_MADE = 1,                /* a type beside S_IFMT: of what the kernel makes as it is read */
 };
 
 /* What of a file matters here: its place, and how it is treated. */
@@ -48,10 +53,31 @@ static bool isReady(struct FastSystem* system, int handle, short events)
     return FastEpollCount(system, poll(&state, 1, 0)) > 0;
 }
 
+/* These have no blocks, and no device. What is stored and looks so too (it is empty, and in memory,
+ * say) is asked about. */
+static bool isMade(struct FastSystem* system, int handle, const struct stat* status)
+{
+    struct statfs place;
+    if (!S_ISREG(status->st_mode) || status->st_blocks != 0 || major(status->st_dev) != 0 ||
+        FastEpollCount(system, fstatfs(handle, &place)) < 0)
+        return false;
+    switch ((uint32_t)place.f_type) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case DEBUGFS_MAGIC:
+    case TRACEFS_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static mode_t typeOf(struct FastSystem* system, int handle)
 {
     struct stat status;
-    return FastEpollCount(system, fstat(handle, &status)) == 0 ? status.st_mode & S_IFMT : 0;
+    if (FastEpollCount(system, fstat(handle, &status)) < 0)
+        return 0;
+    return isMade(system, handle, &status) ? FILE_MADE : status.st_mode & S_IFMT;
 }
 
 static bool isStored(mode_t type)
@@ -61,7 +87,8 @@ static bool isStored(mode_t type)
 
 bool FastEpollIsStored(struct FastSystem* system, int handle)
 {
-    return isStored(typeOf(system, handle));
+    mode_t type = typeOf(system, handle);
+    return isStored(type) || type == FILE_MADE;
 }
 
 /* ---- signals ---- */
@@ -119,7 +146,7 @@ ssize_t FastEpollRead(struct FastSystem* system, int handle, const struct iovec*
         return receiveVector(&file, vector, count);
     if (isStored(file.type))
         return readOnce(&file, vector, count, flags);
-    if (file.type == S_IFCHR)
+    if (file.type == S_IFCHR || file.type == FILE_MADE)
         return readPolled(&file, vector, count);
     ssize_t result = readOnce(&file, vector, count, flags | RWF_NOWAIT);
     if (result != -EOPNOTSUPP || flags & RWF_NOWAIT)
@@ -200,7 +227,7 @@ ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec
         return sendVector(&file, vector, count);
     if (isStored(file.type))
         return writeOnce(&file, vector, count, flags);
-    if (file.type == S_IFCHR)
+    if (file.type == S_IFCHR || file.type == FILE_MADE)
         return writePolled(&file, vector, count);
     ssize_t result = writeOnce(&file, vector, count, flags | RWF_NOWAIT);
     if (result != -EOPNOTSUPP || flags & RWF_NOWAIT || asksForSilence)

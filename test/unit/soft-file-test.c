@@ -7,8 +7,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -209,4 +215,83 @@ CASE(softFile, splicesFromATerminalThatWaits)
     ck_assert_int_eq(read(pipes[0], seen, sizeof(seen)), 3);
     ck_assert_str_eq(seen, "abc");
     expectBlocking(ends[0]);
+}
+
+/* ---- what the kernel makes ---- */
+
+static const char* const rooms[] = {"trace_pipe", "trace_marker"};
+
+/* The reading and the writing end of a trace of our own: a regular file whose read waits for what
+ * is to come. In a place that nobody else sees; removed when tracing is. false: none is to be had
+ * here. */
+static bool openTrace(char* place, char* room, size_t size)
+{
+    char path[128];
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tracefs", place, "tracefs", 0, NULL) < 0)
+        return false;
+    snprintf(room, size, "%s/instances/fastsocket-%d", place, (int)getpid());
+    if (mkdir(room, 0700) < 0) {
+        umount(place);
+        return false;
+    }
+    for (int index = 0; index < 2; index++) {
+        snprintf(path, sizeof(path), "%s/%s", room, rooms[index]);
+        ends[index] = open(path, (index == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+        ck_assert_int_ge(ends[index], 0);
+    }
+    return true;
+}
+
+CASE(softFile, readsWhatTheKernelMakes)
+{
+    char place[] = "/tmp/fastsocket-trace-XXXXXX";
+    char room[64];
+    char seen[256] = "";
+    struct stat status;
+    ck_assert_ptr_nonnull(mkdtemp(place));
+    bool opened = openTrace(place, room, sizeof(room));
+    if (opened) {
+        ck_assert_int_eq(fstat(ends[0], &status), 0);
+        ck_assert(S_ISREG(status.st_mode));
+        PREPARE(1, read, ends[0], seen, sizeof(seen) - 1, (uint64_t)-1);
+        expectQuiet();
+        expectBlocking(ends[0]);
+        ck_assert_int_eq(write(ends[1], "told", 4), 4);
+        ck_assert_int_gt(take().result, 0);
+        ck_assert_ptr_nonnull(strstr(seen, "told"));
+        for (int index = 0; index < 2; index++) {
+            close(ends[index]);
+            ends[index] = -1;
+        }
+        ck_assert_int_eq(rmdir(room), 0);
+        umount(place);
+    }
+    rmdir(place);
+    if (!opened)
+        skipTest("tracing can't be mounted here");
+}
+
+static uint64_t callsOfARead(int handle)
+{
+    char byte;
+    uint64_t before = engine->functions->countCalls(engine);
+    ck_assert_int_ge(handle, 0);
+    PREPARE(1, read, handle, &byte, 1, 0);
+    while (FastEnginePeek(engine) == NULL)
+        enterOnce(0);
+    ck_assert_int_ge(take().result, 0);
+    return engine->functions->countCalls(engine) - before;
+}
+
+/* Nobody looks for that in what is stored. */
+CASE(softFile, takesFewCallsForWhatIsStored)
+{
+    int stored = memfd_create("stored", MFD_CLOEXEC);
+    int made = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(write(stored, "x", 1), 1);
+    ck_assert_uint_le(callsOfARead(stored), 3); /* what it is, the read, perhaps a wait */
+    ck_assert_uint_gt(callsOfARead(made), 4);
+    close(stored);
+    close(made);
 }
