@@ -608,6 +608,23 @@ CASE(watch, edgeTellsOnceOfWhatCantBePolled)
     expectToldOnce(open("/dev/null", O_RDWR | O_CLOEXEC));
 }
 
+/* What such a one never says can't be waited for. */
+CASE(watch, diesOfWhatNeverComes)
+{
+    static const uint32_t flags[] = {0, FASTRING_WATCH_ONCE, FASTRING_WATCH_EDGE};
+    pair[0] = memfd_create("file", MFD_CLOEXEC);
+    ck_assert_int_ge(pair[0], 0);
+    for (int index = 0; index < 3; index++) {
+        calls = 0;
+        add(pair[0], POLLPRI, flags[index], count);
+        waitCount(scene.ring, &calls, 1);
+        runTurns(scene.ring, 5);
+        ck_assert_int_eq(calls, 1);
+        ck_assert_int_eq(lastResult, -EINVAL);
+        RemoveFastRingWatch(watch);
+    }
+}
+
 /* §2.8 watch edge: and so does a terminal that was hung up before */
 CASE(watch, edgeTellsOnceOfAHungUpTerminal)
 {
