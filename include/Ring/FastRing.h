@@ -408,7 +408,7 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
 /* ---- watches on descriptors that are not sockets of ours ------------------------------------- */
 
 #define FASTRING_WATCH_ONCE  1  /* reports once, then pauses until UpdateFastRingWatch */
-#define FASTRING_WATCH_EDGE  2  /* reports changes only */
+#define FASTRING_WATCH_EDGE  2  /* reports changes only: what never changes, once */
 
 /* result: those of the POLL* bits asked for that hold, POLLERR, POLLHUP and POLLNVAL always; or a
  * negative errno, and the watch is then dead until removed. */

@@ -83,9 +83,10 @@ struct FastListener;
  *            MSG_NOSIGNAL and MSG_MORE; of operations WRITE, WRITEV, WRITE_FIXED and SPLICE, and
  *            those without a buffer. The same holds for a socket in this mode, which otherwise
  *            works as it does without (operations as for sockets).
- * Left alone FD_CLOEXEC, O_NONBLOCK, and the settings of a terminal. ShutdownFastSocket is refused
- *            with -EOPNOTSUPP (release the socket to end its output). A release writes what is
- *            queued, reads nothing more, and closes.
+ * Left alone FD_CLOEXEC, O_NONBLOCK (but on epoll for the time of a call, where nothing else keeps
+ *            it from waiting), and the settings of a terminal. ShutdownFastSocket is refused with
+ *            -EOPNOTSUPP (release the socket to end its output). A release writes what is queued,
+ *            reads nothing more, and closes.
  *
  * Contents   are bytes to the library. Descriptors in what a file is read as (fanotify's events)
  *            are the program's to close: also those in input that it never takes, so take all of

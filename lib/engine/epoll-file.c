@@ -5,9 +5,13 @@
  * and written as it is, since nobody else decides about how long that takes.
  *
  * Failures: where a file knows nothing of not waiting, or a terminal, which says yes and waits all
- * the same, a poll is asked first, and no more is written than there is room for then. The only one
- * who can make us wait so is another reader or writer of the same file who comes in between. A
- * splice has a flag for pipes, which sockets don't look at: these get O_NONBLOCK, and keep it.
+ * the same, a poll is asked first, and no more is written than there should be room for then. A
+ * poll knows too little: an eventfd has room for less than is to be added, a terminal writes two
+ * bytes for a line's end, or waits for more than it has, and another reader or writer comes in
+ * between. So but for pipes, of which it knows enough, the call is made with O_NONBLOCK, which is
+ * taken away again. So are files that look stored, and are made by the kernel when somebody reads
+ * them (/proc/kmsg): what is not there yet is waited for. A splice has a flag for pipes, which sockets don't look at: these get
+ * O_NONBLOCK, and keep it.
  *
  * Signals: SIGPIPE comes of writes to pipes, and SIGTTIN and SIGTTOU of what a job in the
  * background does to its terminal: they are blocked around such calls. The kernel then gives EIO
@@ -20,13 +24,17 @@
 #include "engine/uring-compat.h"
 
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum
 {
     FILE_CAREFUL_TERMINAL = 1024, /* a pseudo-terminal takes so much when it says that it does */
+    FILE_MADE = 1,                /* a type beside S_IFMT: of what the kernel makes as it is read */
 };
 
 /* What of a file matters here: its place, and how it is treated. */
@@ -45,10 +53,31 @@ static bool isReady(struct FastSystem* system, int handle, short events)
     return FastEpollCount(system, poll(&state, 1, 0)) > 0;
 }
 
+/* These have no blocks, and no device. What is stored and looks so too (it is empty, and in memory,
+ * say) is asked about. */
+static bool isMade(struct FastSystem* system, int handle, const struct stat* status)
+{
+    struct statfs place;
+    if (!S_ISREG(status->st_mode) || status->st_blocks != 0 || major(status->st_dev) != 0 ||
+        FastEpollCount(system, fstatfs(handle, &place)) < 0)
+        return false;
+    switch ((uint32_t)place.f_type) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case DEBUGFS_MAGIC:
+    case TRACEFS_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static mode_t typeOf(struct FastSystem* system, int handle)
 {
     struct stat status;
-    return FastEpollCount(system, fstat(handle, &status)) == 0 ? status.st_mode & S_IFMT : 0;
+    if (FastEpollCount(system, fstat(handle, &status)) < 0)
+        return 0;
+    return isMade(system, handle, &status) ? FILE_MADE : status.st_mode & S_IFMT;
 }
 
 static bool isStored(mode_t type)
@@ -58,7 +87,8 @@ static bool isStored(mode_t type)
 
 bool FastEpollIsStored(struct FastSystem* system, int handle)
 {
-    return isStored(typeOf(system, handle));
+    mode_t type = typeOf(system, handle);
+    return isStored(type) || type == FILE_MADE;
 }
 
 /* ---- signals ---- */
@@ -90,9 +120,13 @@ static ssize_t readPolled(const struct file* file, const struct iovec* vector, u
     sigset_t before;
     if (!isReady(file->system, file->handle, POLLIN))
         return -EAGAIN;
+    if (file->type == S_IFIFO)
+        return readOnce(file, vector, count, file->flags);
     if (file->type == S_IFCHR)
         blockTerminalSignals(&before);
+    bool begun = FastEpollBeginNonblock(file->system, file->handle);
     ssize_t result = readOnce(file, vector, count, file->flags);
+    FastEpollEndNonblock(file->system, file->handle, begun);
     if (file->type == S_IFCHR)
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
@@ -124,7 +158,7 @@ ssize_t FastEpollRead(struct FastSystem* system, int handle, const struct iovec*
         return receiveVector(&file, vector, count);
     if (isStored(file.type))
         return readOnce(&file, vector, count, flags);
-    if (file.type == S_IFCHR)
+    if (file.type == S_IFCHR || file.type == FILE_MADE)
         return readPolled(&file, vector, count);
     ssize_t result = readOnce(&file, vector, count, flags | RWF_NOWAIT);
     if (result != -EOPNOTSUPP || flags & RWF_NOWAIT)
@@ -148,7 +182,7 @@ static ssize_t writeOnce(const struct file* file, const struct iovec* vector, un
     return result;
 }
 
-/* There is room for so much when a poll says that there is room. */
+/* There is room for so much, as a rule, when a poll says that there is room. */
 static ssize_t writePart(const struct file* file, const struct iovec* vector, unsigned count,
                          size_t most)
 {
@@ -177,11 +211,15 @@ static ssize_t writePolled(const struct file* file, const struct iovec* vector, 
 {
     if (!isReady(file->system, file->handle, POLLOUT))
         return -EAGAIN;
-    if (file->type == S_IFCHR && count > 0)
-        return writeTerminal(file, vector, count);
-    if (file->type == S_IFIFO && count > 0)
-        return writePart(file, vector, count, PIPE_BUF);
-    return writeOnce(file, vector, count, file->flags);
+    if (file->type == S_IFIFO)
+        return count > 0 ? writePart(file, vector, count, PIPE_BUF)
+                         : writeOnce(file, vector, count, file->flags);
+    bool begun = FastEpollBeginNonblock(file->system, file->handle);
+    ssize_t result = file->type == S_IFCHR && count > 0
+                         ? writeTerminal(file, vector, count)
+                         : writeOnce(file, vector, count, file->flags);
+    FastEpollEndNonblock(file->system, file->handle, begun);
+    return result;
 }
 
 static ssize_t sendVector(const struct file* file, const struct iovec* vector, unsigned count)
@@ -201,7 +239,7 @@ ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec
         return sendVector(&file, vector, count);
     if (isStored(file.type))
         return writeOnce(&file, vector, count, flags);
-    if (file.type == S_IFCHR)
+    if (file.type == S_IFCHR || file.type == FILE_MADE)
         return writePolled(&file, vector, count);
     ssize_t result = writeOnce(&file, vector, count, flags | RWF_NOWAIT);
     if (result != -EOPNOTSUPP || flags & RWF_NOWAIT || asksForSilence)
@@ -227,7 +265,7 @@ static ssize_t spliceOnce(struct FastSystem* system, int from, int64_t* fromOffs
 }
 
 /* The flag of the call speaks of pipes alone. Sockets heed O_NONBLOCK, and what is stored is done
- * as it is. Whatever else there is may wait without being ready. */
+ * as it is. Whatever else there is may wait, ready or not. */
 static bool mayWait(mode_t type)
 {
     return type != S_IFIFO && type != S_IFSOCK && !isStored(type);
@@ -243,23 +281,37 @@ static int whoIsNotReady(struct FastSystem* system, int from, int to)
     return ends[1].revents == 0 ? -ENOBUFS : 0;
 }
 
-ssize_t FastEpollSplice(struct FastSystem* system, int from, int64_t* fromOffset, int to,
-                        int64_t* toOffset, size_t size, unsigned flags)
+/* As splice gives it where it would keep us waiting, and bounds the size. lent: who of the two has
+ * got O_NONBLOCK for the time of the call, or -1. */
+static int prepareSplice(struct FastSystem* system, int from, int to, size_t* size, int* lent)
 {
     mode_t source = typeOf(system, from);
     mode_t target = typeOf(system, to);
-    int error = 0;
+    *lent = -1;
+    if (target == S_IFCHR && *size > FILE_CAREFUL_TERMINAL && isatty(to) == 1)
+        *size = FILE_CAREFUL_TERMINAL;
     if (source != S_IFIFO && target != S_IFIFO)
-        return spliceOnce(system, from, fromOffset, to, toOffset, size, flags); /* is refused */
+        return 0; /* it is refused */
     if (source == S_IFSOCK || target == S_IFSOCK)
-        error = FastEpollMakeNonblock(system, source == S_IFSOCK ? from : to);
-    else if (mayWait(source) || mayWait(target))
-        error = whoIsNotReady(system, from, to);
+        return FastEpollMakeNonblock(system, source == S_IFSOCK ? from : to);
+    if (!mayWait(source) && !mayWait(target))
+        return 0;
+    int error = whoIsNotReady(system, from, to);
+    int shy = mayWait(source) ? from : to; /* the other one is a pipe */
+    if (error == 0 && FastEpollBeginNonblock(system, shy))
+        *lent = shy;
+    return error;
+}
+
+ssize_t FastEpollSplice(struct FastSystem* system, int from, int64_t* fromOffset, int to,
+                        int64_t* toOffset, size_t size, unsigned flags)
+{
+    int lent = -1;
+    int error = prepareSplice(system, from, to, &size, &lent);
     if (error < 0)
         return error;
-    if (target == S_IFCHR && size > FILE_CAREFUL_TERMINAL && isatty(to) == 1)
-        size = FILE_CAREFUL_TERMINAL;
     ssize_t result = spliceOnce(system, from, fromOffset, to, toOffset, size, flags);
+    FastEpollEndNonblock(system, lent, lent >= 0);
     if (result != -EAGAIN)
         return result;
     return isReady(system, from, POLLIN) ? -ENOBUFS : -EAGAIN;

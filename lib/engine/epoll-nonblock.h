@@ -5,6 +5,12 @@
  * event library demands it of its user: taken away again it would be taken from whoever else is
  * about to make the same call, another ring or process, and he waits in it with his whole loop.
  * Nobody can know that he is the last.
+ *
+ * Terminals, devices and the like are another matter: a shell shares its terminal with all of its
+ * jobs, which are written for a blocking one. These have it for the time of a call that a poll has
+ * found worth making, so that what the poll knew too little of doesn't wait. Who gets hurt: a call
+ * of somebody else's that has nothing to do in just this moment gives him EAGAIN; who sets the flag
+ * himself in it has it taken away; and if the process dies in it, the flag stays.
  */
 #ifndef FASTSOCKET_ENGINE_EPOLL_NONBLOCK_H
 #define FASTSOCKET_ENGINE_EPOLL_NONBLOCK_H
@@ -37,6 +43,19 @@ static inline int FastEpollMakeNonblock(struct FastSystem* system, int handle)
         return flags < 0 ? flags : 0;
     int result = FastEpollSetNonblock(system, handle, 1);
     return result < 0 ? result : 1;
+}
+
+/* For the time of a call; returns what FastEpollEndNonblock takes. Where it can't be had, what the
+ * poll has said must do. */
+static inline bool FastEpollBeginNonblock(struct FastSystem* system, int handle)
+{
+    return FastEpollMakeNonblock(system, handle) > 0;
+}
+
+static inline void FastEpollEndNonblock(struct FastSystem* system, int handle, bool begun)
+{
+    if (begun)
+        (void)FastEpollSetNonblock(system, handle, 0);
 }
 
 #endif

@@ -321,12 +321,6 @@ int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation)
     return parkWatched(soft, operation);
 }
 
-/* The system has refused to watch the descriptor, of which there is a node since. */
-void FastSoftParkForEver(struct FastSoft* soft, struct FastSoftOperation* operation)
-{
-    append(soft, FastSoftKnownNode(soft, FastSoftHandleOf(operation)), operation);
-}
-
 void FastSoftUnpark(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     takeOut(soft, FastSoftKnownNode(soft, FastSoftHandleOf(operation)), operation);

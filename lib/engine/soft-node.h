@@ -32,9 +32,6 @@ int FastSoftPark(struct FastSoft* soft, struct FastSoftOperation* operation);
  * and it can't go on. */
 int FastSoftOwnHandle(struct FastSoft* soft, struct FastSoftOperation* operation);
 
-/* Lets it wait for nothing but its cancellation. */
-void FastSoftParkForEver(struct FastSoft* soft, struct FastSoftOperation* operation);
-
 /* Out of the circle of its descriptor. */
 void FastSoftUnpark(struct FastSoft* soft, struct FastSoftOperation* operation);
 

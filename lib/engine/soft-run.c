@@ -66,20 +66,13 @@ static bool keep(struct FastSoft* soft, struct FastSoftOperation* operation)
     }
 }
 
-/* A file that is always ready. As in the kernel, a poll of the user's is over when it has said so,
- * also one of many; to the library's own it is said once, and then no more. */
+/* A file that is always ready: as in the kernel a poll is over when it has said so, also one of
+ * many, and asking for what never comes is a mistake. */
 static void pollAlwaysReady(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     const uint32_t always = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
     int events = (int)(operation->options & always);
-    bool many = operation->length & IORING_POLL_ADD_MULTI;
-    if (operation->state & FAST_SOFT_HELD || (events != 0 && !many)) {
-        (void)FastSoftFinish(soft, operation, events != 0 ? events : -EINVAL, 0);
-        return;
-    }
-    if (events != 0)
-        FastSoftPost(soft, operation->owner, events, IORING_CQE_F_MORE);
-    FastSoftParkForEver(soft, operation);
+    (void)FastSoftFinish(soft, operation, events != 0 ? events : -EINVAL, 0);
 }
 
 /* What it has done so far is its result, or this. */

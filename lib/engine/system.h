@@ -7,7 +7,8 @@
  * Unless something else is said, a function returns a count or 0, or a negative errno: -EAGAIN
  * where it would have to wait. None raises SIGPIPE. What other processes share stays as it is, but
  * for O_NONBLOCK: a socket from which is accepted, or which is spliced from or into, is given it,
- * and one that is connected has it for the time of the call.
+ * and one that is connected has it for the time of the call, as has what is neither socket nor pipe
+ * nor stored.
  */
 #ifndef FASTSOCKET_ENGINE_SYSTEM_H
 #define FASTSOCKET_ENGINE_SYSTEM_H

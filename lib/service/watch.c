@@ -9,6 +9,11 @@
  * socket completes for ever with nothing to report. After such a completion a multishot poll waits
  * instead, which speaks of changes only; at its first real report the one-shot poll returns.
  *
+ * A multishot poll of what wakes nobody (a regular file, a folder, /dev/null, a terminal that was
+ * hung up before) has told all that it will ever tell with its first completion, which is also its
+ * last one. Other such polls end so when a completion finds no room, and are armed again. So the
+ * file is looked at, then and never else.
+ *
  * A level-triggered watch asks poll(2) before it reports: a completion may be late.
  *
  * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends
@@ -26,6 +31,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* <poll.h> has them with _GNU_SOURCE only, and tells the kernel's values. */
 #ifndef POLLRDHUP
@@ -62,6 +70,7 @@ struct FastRingWatch
     } armed;             /* what the poll in flight was made of */
     bool waitsForChange; /* nothing but what nobody asked for holds */
     bool reported;       /* with FASTRING_WATCH_ONCE: no poll until the update */
+    bool toldAll;        /* a file that never changes has told its state: likewise */
     bool dead;           /* after an error */
     bool released;
     bool ending; /* the ring is */
@@ -81,8 +90,8 @@ static void dropWatch(struct FastRingWatch* watch)
 
 static bool isWanted(const struct FastRingWatch* watch)
 {
-    return watch->mask != 0 && !watch->reported && !watch->dead && !watch->released &&
-           !watch->ending;
+    return watch->mask != 0 && !watch->reported && !watch->toldAll && !watch->dead &&
+           !watch->released && !watch->ending;
 }
 
 static bool wantsMultishot(const struct FastRingWatch* watch)
@@ -190,6 +199,34 @@ static void report(struct FastRingWatch* watch, int result)
     watch->function(watch, result, watch->closure);
 }
 
+/* What epoll says of it. Without a descriptor for the question it may be. */
+static bool canBePolled(int handle)
+{
+    struct epoll_event event = {.events = EPOLLET};
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0)
+        return true;
+    bool refused = epoll_ctl(epoll, EPOLL_CTL_ADD, handle, &event) < 0 && errno == EPERM;
+    close(epoll);
+    return !refused;
+}
+
+/* A terminal says both when it is hung up for good. */
+static bool isGone(int handle, int result)
+{
+    struct stat status;
+    return (result & (POLLERR | POLLHUP)) == (POLLERR | POLLHUP) && fstat(handle, &status) == 0 &&
+           S_ISCHR(status.st_mode);
+}
+
+/* Of the completion of a poll that was wanted. */
+static bool tellsAll(const struct FastRingWatch* watch, const struct io_uring_cqe* completion)
+{
+    if (!watch->armed.multishot || completion->flags & IORING_CQE_F_MORE || completion->res <= 0)
+        return false;
+    return isGone(watch->handle, completion->res) || !canBePolled(watch->handle);
+}
+
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastRingWatch* watch = FAST_CONTAINER(operation, struct FastRingWatch, poll.operation);
@@ -199,8 +236,10 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
     bool isOver = FastArmedComplete(&watch->poll, completion);
 
     watch->references++;
-    if (counts)
+    if (counts) {
+        watch->toldAll = tellsAll(watch, completion);
         report(watch, completion->res);
+    }
     reconcile(watch);
     if (isOver)
         dropWatch(watch);
@@ -289,8 +328,10 @@ int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask)
     if (watch->dead || watch->released)
         return -ECANCELED;
 
-    if (watch->mask != mask)
+    if (watch->mask != mask) {
         watch->waitsForChange = false;
+        watch->toldAll = false;
+    }
     watch->mask = mask;
     watch->reported = false;
     reconcile(watch);

@@ -329,6 +329,51 @@ CASE(fileWait, waitsForRoom)
     }
 }
 
+/* Reads until so much has come. */
+static void expectBytes(size_t size)
+{
+    static char data[65536];
+    size_t position = 0;
+
+    for (int idle = 0; position < size && idle < 60000; idle++) {
+        ssize_t count = read(ends[0], data, sizeof(data));
+        if (count > 0) {
+            position += (size_t)count;
+            idle = 0;
+        }
+        (void)WaitForFastRing(scene.ring, count > 0 ? 0 : 1, NULL);
+    }
+    ck_assert_uint_eq(position, size);
+}
+
+/* §2.5 waiting: a terminal that makes two bytes of a line's end has room for less than it says */
+CASE(fileWait, waitsForRoomOfLines)
+{
+    static char lines[LONG / 16];
+    struct termios settings;
+
+    memset(lines, '\n', sizeof(lines));
+    openWriter(THING_SLAVE, &scene.ours);
+    ck_assert_int_eq(tcgetattr(ends[1], &settings), 0);
+    settings.c_oflag |= OPOST | ONLCR;
+    ck_assert_int_eq(tcsetattr(ends[1], TCSANOW, &settings), 0);
+    for (int count = 0; count < 16; count++)
+        ck_assert_int_eq(
+            TransmitFastSocketData(scene.ours.socket, NULL, 0, lines, sizeof(lines), 0), 0);
+    for (size_t length = SIZE_MAX; GetFastSocketOutboundLength(scene.ours.socket) < length;) {
+        length = GetFastSocketOutboundLength(scene.ours.socket);
+        for (int turn = 0; turn < 5; turn++)
+            (void)WaitForFastRing(scene.ring, 5, NULL);
+        runIdle(scene.ring);
+    }
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    expectBytes(2 * 16 * sizeof(lines));
+    waitDrained(&scene.ours);
+    ReleaseFastSocket(scene.ours.socket);
+    waitFor(scene.ring, isNothingPending, scene.ring);
+    close(ends[0]);
+}
+
 static bool isFull(void* closure)
 {
     struct pollfd state = {.fd = *(int*)closure, .events = POLLOUT};

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #ifndef POLLRDHUP
 #define POLLRDHUP 0x2000
@@ -567,6 +569,71 @@ CASE(watch, removedOneLeavesTheFileToOthers)
         ck_assert_int_eq(poll(&state, 1, 0), 0);
         takeByte(pair[0]);
     }
+}
+
+/* ---- what never changes ---- */
+
+/* Its state is told once, and again when something else is asked. */
+static void expectToldOnce(int handle)
+{
+    pair[0] = handle;
+    ck_assert_int_ge(handle, 0);
+    calls = 0;
+    add(handle, POLLIN, FASTRING_WATCH_EDGE, count);
+    waitCount(scene.ring, &calls, 1);
+    runTurns(scene.ring, 20);
+    runIdle(scene.ring);
+    ck_assert_int_eq(calls, 1);
+    ck_assert(lastResult & POLLIN);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
+    ck_assert_int_eq(UpdateFastRingWatch(watch, POLLIN), 0); /* it is what it was */
+    runTurns(scene.ring, 20);
+    ck_assert_int_eq(calls, 1);
+    ck_assert_int_eq(UpdateFastRingWatch(watch, POLLOUT), 0);
+    waitCount(scene.ring, &calls, 2);
+    runTurns(scene.ring, 20);
+    ck_assert_int_eq(calls, 2);
+    RemoveFastRingWatch(watch);
+    close(handle);
+    pair[0] = -1;
+    runTurns(scene.ring, 2);
+}
+
+/* §2.8 watch edge: what can't be polled is always ready, and says so once */
+CASE(watch, edgeTellsOnceOfWhatCantBePolled)
+{
+    expectToldOnce(memfd_create("file", MFD_CLOEXEC));
+    expectToldOnce(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    expectToldOnce(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    expectToldOnce(open("/dev/null", O_RDWR | O_CLOEXEC));
+}
+
+/* What such a one never says can't be waited for. */
+CASE(watch, diesOfWhatNeverComes)
+{
+    static const uint32_t flags[] = {0, FASTRING_WATCH_ONCE, FASTRING_WATCH_EDGE};
+    pair[0] = memfd_create("file", MFD_CLOEXEC);
+    ck_assert_int_ge(pair[0], 0);
+    for (int index = 0; index < 3; index++) {
+        calls = 0;
+        add(pair[0], POLLPRI, flags[index], count);
+        waitCount(scene.ring, &calls, 1);
+        runTurns(scene.ring, 5);
+        ck_assert_int_eq(calls, 1);
+        ck_assert_int_eq(lastResult, -EINVAL);
+        RemoveFastRingWatch(watch);
+    }
+}
+
+/* §2.8 watch edge: and so does a terminal that was hung up before */
+CASE(watch, edgeTellsOnceOfAHungUpTerminal)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+        skipTest("no pseudo-terminals here");
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    close(master);
+    expectToldOnce(slave);
 }
 
 /* ---- death ---- */

@@ -124,9 +124,9 @@ def instructionsOfSockets(count):
 
 
 @functools.cache
-def callsOfSockets(way, count):
+def callsOfSockets(way, count, engine=''):
     """{part: system calls of one} of so many"""
-    parts = partsOf(told([calls, sockets, way, str(count)]))
+    parts = partsOf(told([calls, sockets, way, str(count)], engine))
     if not all('calls' in part for part in parts.values()):
         raise tap.Skip("no program can be traced here")
     return {name: part['calls'] / count for name, part in parts.items()}
@@ -162,6 +162,7 @@ def measuresOnEpoll():
     engine = 'epoll'
     result = {
         'instructions/epoll-turn': lambda: instructionsOf('echo-copied', 1, 50, engine),
+        'calls/epoll-accept': lambda: callsOfSockets('accept', FEW_RELEASED, engine)['accept'],
         'growth/epoll-echo': lambda: instructionsOf('echo-copied', *MANY, engine) /
         instructionsOf('echo-copied', *WORKS['echo-copied'], engine),
         'growth/epoll-idle-made': lambda: idle(MANY_IDLE, engine)[0] / idle(FEW_IDLE, engine)[0],
