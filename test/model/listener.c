@@ -53,7 +53,7 @@ static int openHandle(struct Listener* place)
 
     memset(&place->address, 0, sizeof(place->address));
     if (!place->local)
-        return listenTcp(&place->address, &place->length);
+        return listenAlone(&place->address, &place->length);
     handle = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(handle, 0);
     place->address.ss_family = AF_UNIX;

@@ -160,6 +160,9 @@ extern const struct Part listenerPart;
 extern const struct Part servicePart;
 extern const struct Part rawPart;
 
+/* A TCP listener for none but this process. */
+int listenAlone(struct sockaddr_storage* address, socklen_t* length);
+
 /* A step of each part. */
 void stepLink(struct Chance* chance);
 void stepListener(struct Chance* chance);

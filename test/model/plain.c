@@ -29,6 +29,31 @@ static struct
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
+/* An address of the loopback that no other process has: those who try whether a port of 127.0.0.1
+ * refuses them, since a listener has gone, must not come to ours. */
+static in_addr_t aloneAddress(void)
+{
+    return htonl((127U << 24) | (1U << 23) | (uint32_t)getpid());
+}
+
+int listenAlone(struct sockaddr_storage* address, socklen_t* length)
+{
+    struct sockaddr_in* name = (struct sockaddr_in*)address;
+    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+
+    ck_assert_int_ge(handle, 0);
+    memset(address, 0, sizeof(*address));
+    name->sin_family = AF_INET;
+    name->sin_addr.s_addr = aloneAddress();
+    *length = sizeof(*name);
+    ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    ck_assert_int_eq(bind(handle, (struct sockaddr*)address, *length), 0);
+    ck_assert_int_eq(listen(handle, 128), 0);
+    ck_assert_int_eq(getsockname(handle, (struct sockaddr*)address, length), 0);
+    return handle;
+}
+
 void openListening(void)
 {
     socklen_t length = sizeof(listening.address);
@@ -37,7 +62,7 @@ void openListening(void)
     listening.handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(listening.handle, 0);
     listening.address = (struct sockaddr_in){.sin_family = AF_INET};
-    listening.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    listening.address.sin_addr.s_addr = aloneAddress();
     ck_assert_int_eq(setsockopt(listening.handle, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
     ck_assert_int_eq(bind(listening.handle, (struct sockaddr*)&listening.address, length), 0);
     ck_assert_int_eq(listen(listening.handle, 8), 0);
@@ -293,15 +318,18 @@ void closePlain(struct End* end, bool reset)
     struct End* other = end->other;
     bool unread = end->receives && isConnection(link) && !end->sawEnd &&
                   (other->queued > end->taken);
-    bool destroys = isConnection(link) && !isPipe(link) &&
-                    (unread || (reset && (link->kind == MODEL_TCP))) &&
-                    !((link->kind == MODEL_TCP) && end->told && other->shut);
+    bool resets = isConnection(link) && !isPipe(link) &&
+                  (unread || (reset && (link->kind == MODEL_TCP)));
+    bool isOver = (link->kind == MODEL_TCP) && end->told && other->shut;
+    bool destroys = resets && !isOver;
 
     /* A send that waits for room may have taken the errno; behind TCP's end of input that is EPIPE,
-     * where the state of what was cut short says ECONNRESET. */
-    if (destroys && ((link->kind == MODEL_UNIX) || ((link->kind == MODEL_TCP) && end->told)))
+     * where the state of what was cut short says ECONNRESET. The other's end of output may wait
+     * behind what finds no room: it is with the system, or a reset comes all the same. */
+    if (resets && ((link->kind == MODEL_UNIX) || ((link->kind == MODEL_TCP) && end->told)))
         other->vague |= !fits(other);
-    if (!isCertain(other) && !fits(end))
+    other->cut |= resets && isOver && !fits(other);
+    if (!isCertain(other) && !hasFitted(end))
         other->lossy = true; /* it may not have gone out */
     if (end->written < end->queued) {
         other->lossy = true;

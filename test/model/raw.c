@@ -599,7 +599,7 @@ static void openHandles(struct Pair* pair)
         ck_assert_int_eq(setsockopt(handles[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
         break;
     case PAIR_LISTENING:
-        handles[0] = listenTcp(&pair->address, &pair->length);
+        handles[0] = listenAlone(&pair->address, &pair->length);
         break;
     default:
         ck_assert_int_eq(pipe2(handles, O_CLOEXEC), 0);
