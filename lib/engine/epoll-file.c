@@ -9,9 +9,9 @@
  * poll knows too little: an eventfd has room for less than is to be added, a terminal writes two
  * bytes for a line's end, or waits for more than it has, and another reader or writer comes in
  * between. So but for pipes, of which it knows enough, the call is made with O_NONBLOCK, which is
- * taken away again. So are files that look stored, and are made by the kernel when somebody reads
- * them (/proc/kmsg): what is not there yet is waited for. A splice has a flag for pipes, which sockets don't look at: these get
- * O_NONBLOCK, and keep it.
+ * taken away again. So it is with files that look stored, and are made by the kernel when somebody
+ * reads them (/proc/kmsg): what is not there yet is waited for. A splice has a flag for pipes,
+ * which sockets don't look at: these get O_NONBLOCK, and keep it.
  *
  * Signals: SIGPIPE comes of writes to pipes, and SIGTTIN and SIGTTOU of what a job in the
  * background does to its terminal: they are blocked around such calls. The kernel then gives EIO

@@ -6,11 +6,11 @@
  * about to make the same call, another ring or process, and he waits in it with his whole loop.
  * Nobody can know that he is the last.
  *
- * Terminals, devices and the like are another matter: a shell shares its terminal with all of its
- * jobs, which are written for a blocking one. These have it for the time of a call that a poll has
- * found worth making, so that what the poll knew too little of doesn't wait. Who gets hurt: a call
- * of somebody else's that has nothing to do in just this moment gives him EAGAIN; who sets the flag
- * himself in it has it taken away; and if the process dies in it, the flag stays.
+ * Terminals, devices and the like are another matter: a terminal is shared by all that run on it,
+ * most of which are written for a blocking one. These have it for the time of a call that a poll
+ * has found worth making, so that what the poll knew too little of doesn't wait. Who gets hurt: a
+ * call of somebody else's that has nothing to do in just this moment gives him EAGAIN; who sets the
+ * flag himself in it has it taken away; and if the process dies in it, the flag stays.
  */
 #ifndef FASTSOCKET_ENGINE_EPOLL_NONBLOCK_H
 #define FASTSOCKET_ENGINE_EPOLL_NONBLOCK_H
@@ -52,6 +52,7 @@ static inline bool FastEpollBeginNonblock(struct FastSystem* system, int handle)
     return FastEpollMakeNonblock(system, handle) > 0;
 }
 
+/* begun: as it was returned. */
 static inline void FastEpollEndNonblock(struct FastSystem* system, int handle, bool begun)
 {
     if (begun)
