@@ -18,7 +18,10 @@
  *   ECONNRESET: of a send that is cut short only the connection's state tells; so also of a reset
  *   that meets a send which waits for room on AF_UNIX, where the kernel (6.18) gives the count of
  *   what went before, the errno is gone, and no state is left, and on TCP behind the peer's end,
- *   where the errno is EPIPE and the state says ECONNRESET;
+ *   where the errno is EPIPE, and the state says ECONNRESET, as does the errno once our own end of
+ *   output is with the system;
+ * - when a send that waits for room hears that its peer is gone, if nothing else tells of that, as
+ *   in a pause: behind the end of input io_uring has a thread wait;
  * - what two things that happen at once do to each other (data and a reset, an end and a transmit):
  *   either order is right. Mostly such steps wait until all is quiet; where they don't, the link is
  *   racy from then on, and only the rules that hold in any case are watched: order of bytes, the
@@ -78,11 +81,11 @@ bool isCertain(const struct End* end)
     return !end->link->racy && !end->paused && !end->stopped && !end->lossy && !isStarved(end);
 }
 
-bool fits(const struct End* end)
+static bool fitsBehind(const struct End* end, uint64_t taken, uint64_t takenBytes)
 {
-    uint64_t bytes = end->queuedBytes - end->other->takenBytes;
+    uint64_t bytes = end->queuedBytes - takenBytes;
 
-    if (end->queued == end->other->taken)
+    if (end->queued == taken)
         return true;
     if (end->echoes || end->echoed) /* in who knows how many pieces */
         return false;
@@ -91,6 +94,16 @@ bool fits(const struct End* end)
     if (isPipe(end->link))
         return (bytes <= 4096) && (end->pieces <= 8);
     return (bytes <= 16384) && (end->pieces <= 8);
+}
+
+bool fits(const struct End* end)
+{
+    return fitsBehind(end, end->other->taken, end->other->takenBytes);
+}
+
+bool hasFitted(const struct End* end)
+{
+    return fitsBehind(end, end->other->knownTaken, end->other->knownBytes);
 }
 
 bool isOutCertain(const struct End* end)
@@ -755,7 +768,7 @@ static const char* missingOutput(const struct End* end)
 {
     size_t length = GetFastSocketOutboundLength(end->socket);
 
-    bool fails = !isConnection(end->link) && end->other->gone;
+    bool fails = isConnection(end->link) ? (end->cut && (end->fatal == 0)) : end->other->gone;
 
     if ((isOutCertain(end) || fails) && (length > 0))
         return "output";
@@ -771,6 +784,8 @@ static const char* missingEnd(struct End* end)
 {
     const char* missing = NULL;
 
+    if (end->link->clearing && (end->handle >= 0))
+        return "the end of a plain end";
     if (end->link->racy)
         return NULL;
     if (end->handle >= 0)
@@ -879,8 +894,18 @@ static void writeOutput(struct End* end)
     end->out = 0;
 }
 
+/* How much one has taken that was paused in a turn's wake depends on the turn. */
+static void learnTaken(struct End* end)
+{
+    if (end->ours && !isCertain(end))
+        return;
+    end->knownTaken = end->taken;
+    end->knownBytes = end->takenBytes;
+}
+
 static void writeEnd(struct End* end)
 {
+    learnTaken(end);
     if (end->reacted != 0)
         note(FACT_REACTED, whoIs(end), end->reacted);
     end->reacted = 0;
@@ -922,7 +947,7 @@ static void writeLinks(void)
         for (int side = 0; side < 2; side++)
             writeEnd(&link->ends[side]);
         for (int side = 0; side < 2; side++) {
-            if (link->ends[side].queued != link->ends[1 - side].taken)
+            if (link->ends[side].queued != link->ends[1 - side].knownTaken)
                 continue;
             link->ends[side].pieces = 0;
             link->ends[side].echoed = false;

@@ -69,6 +69,8 @@ struct End
     /* Input. */
     uint64_t taken; /* units that the program has */
     uint64_t takenBytes;
+    uint64_t knownTaken; /* as of the last write at which that was certain */
+    uint64_t knownBytes;
     uint64_t allowance; /* units that the program wants, in all */
     bool sawEnd;        /* of a plain end: input has ended, with */
     int endError;       /* this errno */
@@ -85,6 +87,7 @@ struct End
     bool silent;    /* ours, without a handler */
     bool broken;    /* a transmit has met a peer that is gone: POLLERR must come */
     bool vague;     /* which errno that has depends on how far it came */
+    bool cut;       /* what is unsent goes out, or meets a reset */
     bool endKnown;  /* the other end has ended its output: POLLHUP must come, with an error if */
     bool resetKnown; /* it was a reset */
     bool wasCertain; /* at the last write */
@@ -136,6 +139,7 @@ struct Link
     bool reserved; /* for a connection that a listener will hand over */
     bool fresh;    /* handed over since the last synchronization: no steps before that */
     bool touched;  /* since the last synchronization, by a step or an event */
+    bool clearing; /* its place is wanted: plain ends are to close */
 };
 
 extern struct Link links[LINKS];
@@ -193,6 +197,7 @@ void adoptLink(struct Link* link, const struct Making* making, int handles[2]);
 bool isUsable(const struct End* end); /* ours, and not released */
 bool isCertain(const struct End* end);
 bool fits(const struct End* end); /* what is on its way certainly finds room in the system */
+bool hasFitted(const struct End* end); /* the same if nothing was taken since that was certain */
 bool isOutCertain(const struct End* end);
 uint64_t pendingOf(const struct End* end); /* units that the other end has sent, not taken */
 

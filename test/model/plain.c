@@ -318,15 +318,18 @@ void closePlain(struct End* end, bool reset)
     struct End* other = end->other;
     bool unread = end->receives && isConnection(link) && !end->sawEnd &&
                   (other->queued > end->taken);
-    bool destroys = isConnection(link) && !isPipe(link) &&
-                    (unread || (reset && (link->kind == MODEL_TCP))) &&
-                    !((link->kind == MODEL_TCP) && end->told && other->shut);
+    bool resets = isConnection(link) && !isPipe(link) &&
+                  (unread || (reset && (link->kind == MODEL_TCP)));
+    bool isOver = (link->kind == MODEL_TCP) && end->told && other->shut;
+    bool destroys = resets && !isOver;
 
     /* A send that waits for room may have taken the errno; behind TCP's end of input that is EPIPE,
-     * where the state of what was cut short says ECONNRESET. */
-    if (destroys && ((link->kind == MODEL_UNIX) || ((link->kind == MODEL_TCP) && end->told)))
+     * where the state of what was cut short says ECONNRESET. The other's end of output may wait
+     * behind what finds no room: it is with the system, or a reset comes all the same. */
+    if (resets && ((link->kind == MODEL_UNIX) || ((link->kind == MODEL_TCP) && end->told)))
         other->vague |= !fits(other);
-    if (!isCertain(other) && !fits(end))
+    other->cut |= resets && isOver && !fits(other);
+    if (!isCertain(other) && !hasFitted(end))
         other->lossy = true; /* it may not have gone out */
     if (end->written < end->queued) {
         other->lossy = true;
