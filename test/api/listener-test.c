@@ -66,7 +66,7 @@ static int listenAt(int family, int type)
     if (family == AF_INET) {
         struct sockaddr_in* internet = (struct sockaddr_in*)&address;
         internet->sin_family = AF_INET;
-        internet->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        internet->sin_addr.s_addr = ownLoopback();
         length = sizeof(*internet);
     } else {
         address.ss_family = AF_UNIX;

@@ -253,7 +253,7 @@ static void refusedConnect(struct FastRing* ring, bool transmit)
     socklen_t length = sizeof(address);
     int bound = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* keeps the port from others */
     int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = ownLoopback()};
 
     ck_assert_int_eq(bind(bound, (struct sockaddr*)&any, sizeof(any)), 0);
     ck_assert_int_eq(getsockname(bound, (struct sockaddr*)&address, &length), 0);

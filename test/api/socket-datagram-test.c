@@ -22,7 +22,7 @@ static int bindLoopback(struct sockaddr_in* address)
 
     memset(address, 0, sizeof(*address));
     address->sin_family = AF_INET;
-    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address->sin_addr.s_addr = ownLoopback();
     ck_assert_int_eq(bind(handle, (struct sockaddr*)address, length), 0);
     ck_assert_int_eq(getsockname(handle, (struct sockaddr*)address, &length), 0);
     return handle;

@@ -189,7 +189,7 @@ CASE(message, bringsControlData)
         ;
     ck_assert_ptr_nonnull(entry);
     memcpy(&info, CMSG_DATA(entry), sizeof(info));
-    ck_assert_uint_eq(info.ipi_addr.s_addr, htonl(INADDR_LOOPBACK));
+    ck_assert_uint_eq(info.ipi_addr.s_addr, ownLoopback());
     ReleaseFastBuffer(parts.buffer);
 }
 

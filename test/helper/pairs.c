@@ -60,6 +60,12 @@ static void reuseAddress(int handle)
     ck_assert_int_eq(setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
 }
 
+/* From 127.64.0.0 on: identifiers of processes have 22 bits. */
+uint32_t ownLoopback(void)
+{
+    return htonl(0x7f400000 | ((uint32_t)getpid() & 0x3fffff));
+}
+
 static int openLoopback(int domain, int type, struct sockaddr_storage* address, socklen_t* length)
 {
     struct sockaddr_in* four = (struct sockaddr_in*)address;
@@ -73,7 +79,7 @@ static int openLoopback(int domain, int type, struct sockaddr_storage* address, 
     memset(address, 0, sizeof(*address));
     address->ss_family = (sa_family_t)domain;
     if (domain == AF_INET) {
-        four->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        four->sin_addr.s_addr = ownLoopback();
         *length = sizeof(*four);
     } else {
         six->sin6_addr = in6addr_loopback;

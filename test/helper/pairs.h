@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 enum Kind
@@ -29,7 +30,11 @@ void pairUnix(int pair[2], int type);
 void pairTcp(int pair[2]); /* over loopback */
 void pairUdp(int pair[2]);
 
-/* A listening socket on 127.0.0.1; the kernel chooses the port. */
+/* A loopback address that other processes' tests don't use, as in_addr has it: a port of it that
+ * was closed is nobody else's a moment later. */
+uint32_t ownLoopback(void);
+
+/* A listening socket on it; the kernel chooses the port. */
 int listenTcp(struct sockaddr_storage* address, socklen_t* length);
 
 /* These block until all is sent, or has come. */
