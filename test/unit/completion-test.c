@@ -159,14 +159,14 @@ static struct
     int refusal;
     struct Countdown calls; /* fail whatever is asked for */
     unsigned most;      /* entries; above, refused too */
-    unsigned flags[16]; /* of each try */
-    unsigned entries[16];
+    unsigned flags[64]; /* of each try */
+    unsigned entries[64];
     int count;
 } setups;
 
 int __wrap_io_uring_setup(unsigned entries, struct io_uring_params* parameters)
 {
-    ck_assert_int_lt(setups.count, 16);
+    ck_assert_int_lt(setups.count, 64);
     setups.flags[setups.count] = parameters->flags;
     setups.entries[setups.count++] = entries;
     if (countdownFails(&setups.calls))

@@ -50,11 +50,15 @@ static void hold(void)
     engine->functions->hold(engine, last());
 }
 
-/* Without a change of the description that the case is about. */
+/* Without a change of the description that the case is about. What the other side still takes in
+ * makes room again for a while. */
 static void fillSocket(int handle)
 {
-    while (send(handle, much, sizeof(much), MSG_DONTWAIT) > 0)
-        continue;
+    for (int full = 0; full < 4; full++) {
+        while (send(handle, much, sizeof(much), MSG_DONTWAIT) > 0)
+            full = 0;
+        poll(&(struct pollfd){.fd = handle, .events = POLLOUT}, 1, 20);
+    }
 }
 
 static void putText(int handle, const char* text)
