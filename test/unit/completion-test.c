@@ -804,6 +804,7 @@ CASE(completion, takesEpollWithoutLockedMemory)
     bool refused = reasonAgainstUring() != NULL; /* anyway, and the kernel isn't asked for more */
 
     unsetenv("FASTSOCKET_ENGINE");
+    waitsForMemory = false;
     if (!refused && limitLocked(RLIM_INFINITY)) {
         refuseSetups(ENOMEM, 0, 32);
         expectEngine(NULL, ENOMEM);
@@ -812,6 +813,7 @@ CASE(completion, takesEpollWithoutLockedMemory)
     refuseSetups(ENOMEM, 0, 32);
     expectEngine("epoll", 0);
     refuseSetups(0, 0, 0);
+    waitsForMemory = true;
 }
 
 /* the smallest ring has used the limit up, so that no provider would work: the same, but for
