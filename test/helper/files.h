@@ -42,16 +42,9 @@ static inline void openFifo(int ends[2], int flags)
 /* A pseudo-terminal: ends[0] is the program's side, ends[1] the one that a person would sit at. */
 static inline void openTerminal(int ends[2], bool raw)
 {
-    char name[64];
     struct termios settings;
 
-    ends[1] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ck_assert_int_ge(ends[1], 0);
-    ck_assert_int_eq(grantpt(ends[1]), 0);
-    ck_assert_int_eq(unlockpt(ends[1]), 0);
-    ck_assert_int_eq(ptsname_r(ends[1], name, sizeof(name)), 0);
-    ends[0] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ck_assert_int_ge(ends[0], 0);
+    pairTerminal(ends, 0);
     ck_assert_int_eq(tcgetattr(ends[0], &settings), 0);
     if (raw)
         cfmakeraw(&settings);

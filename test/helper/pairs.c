@@ -2,9 +2,11 @@
 #include "pairs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -169,6 +171,19 @@ void pairKind(enum Kind kind, int pair[2])
     } else {
         pairLoopbackDatagrams(domainKind(kind), pair);
     }
+}
+
+void pairTerminal(int pair[2], int flags)
+{
+    char name[64];
+
+    pair[1] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | flags);
+    ck_assert_int_ge(pair[1], 0);
+    ck_assert_int_eq(grantpt(pair[1]), 0);
+    ck_assert_int_eq(unlockpt(pair[1]), 0);
+    ck_assert_int_eq(ptsname_r(pair[1], name, sizeof(name)), 0);
+    pair[0] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ck_assert_int_ge(pair[0], 0);
 }
 
 int listenTcp(struct sockaddr_storage* address, socklen_t* length)

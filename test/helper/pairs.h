@@ -29,6 +29,8 @@ void pairStream(int pair[2]);               /* AF_UNIX stream */
 void pairUnix(int pair[2], int type);
 void pairTcp(int pair[2]); /* over loopback */
 void pairUdp(int pair[2]);
+/* A pseudo-terminal: the program's side, blocking, and the one that a person would sit at. */
+void pairTerminal(int pair[2], int flags); /* flags: of the person's side */
 
 /* A loopback address that other processes' tests don't use, as in_addr has it: a port of it that
  * was closed is nobody else's a moment later. */

@@ -60,14 +60,7 @@ static void expectBlocking(int handle)
 
 static void openTerminal(struct termios* settings)
 {
-    char name[64];
-    ends[1] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-    ck_assert_int_ge(ends[1], 0);
-    ck_assert_int_eq(grantpt(ends[1]), 0);
-    ck_assert_int_eq(unlockpt(ends[1]), 0);
-    ck_assert_int_eq(ptsname_r(ends[1], name, sizeof(name)), 0);
-    ends[0] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ck_assert_int_ge(ends[0], 0);
+    pairTerminal(ends, O_NONBLOCK);
     ck_assert_int_eq(tcgetattr(ends[0], settings), 0);
 }
 

@@ -118,15 +118,8 @@ CASE(handle, splicesBetweenPipes)
 /* A pseudo-terminal: ends[0] is a program's. */
 static void openTerminal(int ends[2])
 {
-    char name[64];
     struct termios settings;
-    ends[1] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ck_assert_int_ge(ends[1], 0);
-    ck_assert_int_eq(grantpt(ends[1]), 0);
-    ck_assert_int_eq(unlockpt(ends[1]), 0);
-    ck_assert_int_eq(ptsname_r(ends[1], name, sizeof(name)), 0);
-    ends[0] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ck_assert_int_ge(ends[0], 0);
+    pairTerminal(ends, 0);
     ck_assert_int_eq(tcgetattr(ends[0], &settings), 0);
     cfmakeraw(&settings);
     ck_assert_int_eq(tcsetattr(ends[0], TCSANOW, &settings), 0);
