@@ -49,9 +49,9 @@ static void clearLink(struct Link* link)
     for (int side = 0; side < 2; side++) {
         struct End* end = &link->ends[side];
         end->allowance = ENDLESS;
+        left |= isUsable(end) || !end->gone || (end->handle >= 0);
         if (isUsable(end))
             letGoInOrder(end);
-        left |= !end->gone || (end->handle >= 0);
     }
     link->touched = true;
     link->clearing = true; /* a racy link's ends are not waited for otherwise */
@@ -108,15 +108,21 @@ static void waitBefore(struct Link* link, struct Chance* chance)
         makeRacy(link);
 }
 
+/* A plain end of a pipe is closed with its output: when that was depends on the other. */
+static bool isPlainOpen(const struct End* end)
+{
+    return (end->handle >= 0) && !end->gone && !(isPipe(end->link) && end->shut);
+}
+
 static void stepEnd(struct End* end, bool hard, struct Chance* chance)
 {
-    if (!isUsable(end) && (end->handle < 0 || end->gone))
+    if (!isUsable(end) && !isPlainOpen(end))
         return;
     waitBefore(end->link, chance);
     if (isUsable(end)) {
         say("link %u: %s", whoIs(end), hard ? "abort" : "release");
         letGo(end, hard);
-    } else if ((end->handle >= 0) && !end->gone) {
+    } else if (isPlainOpen(end)) {
         say("link %u: %s", whoIs(end), hard ? "reset" : "close");
         closePlain(end, hard);
     }
@@ -253,10 +259,10 @@ static void stepRead(struct End* end, struct Chance* chance)
     if (!end->receives || end->gone || (!isUsable(end) && (end->handle < 0)))
         return;
     if ((what == 0) || ((what > 3) && (end->allowance == ENDLESS))) { /* from what it has now */
-        if (end->ours && end->paused)
-            return;
         if (world.turned)
             synchronize();
+        if (end->ours && !isCertain(end))
+            return;
     }
     say("link %u: read %u, %llu", whoIs(end), what, (unsigned long long)amount);
     if (what == 0)
@@ -516,7 +522,7 @@ void stepLink(struct Chance* chance)
         keeps = !keeps;
         dropKept(draw(chance, 16));
     }
-    if (link->reserved || link->fresh)
+    if (link->claimed)
         return;
     if (link->used && world.turned && isReactive(link))
         synchronize();

@@ -106,11 +106,21 @@ bool hasFitted(const struct End* end)
     return fitsBehind(end, end->other->knownTaken, end->other->knownBytes);
 }
 
+static bool isOutSound(const struct End* end)
+{
+    return !end->link->racy && !end->other->gone && (end->fatal == 0) && !end->broken &&
+           !end->resetKnown;
+}
+
 bool isOutCertain(const struct End* end)
 {
-    if (end->link->racy || end->other->gone || (end->fatal != 0) || end->broken || end->resetKnown)
-        return false;
-    return fits(end) || (end->other->ours && isCertain(end->other));
+    return isOutSound(end) && (hasFitted(end) || (end->other->ours && isCertain(end->other)));
+}
+
+/* The same as of now: what is waited for, which is more than what is certain to have come. */
+static bool isOutDue(const struct End* end)
+{
+    return isOutSound(end) && (fits(end) || (end->other->ours && isCertain(end->other)));
 }
 
 uint64_t pendingOf(const struct End* end)
@@ -144,7 +154,7 @@ static bool exceeds(const struct End* end, uint64_t bytes, uint64_t pieces, uint
 
 void considerMarks(struct End* end)
 {
-    uint64_t bytes = end->other->queuedBytes - end->takenBytes;
+    uint64_t bytes = end->other->queuedBytes - end->knownBytes;
 
     if (!end->ours || !exceeds(end, bytes, end->other->pieces, end->high))
         return;
@@ -391,7 +401,7 @@ static void meetGone(struct End* end)
     end->broken = true;
     if (end->reaction.event == POLLOUT)
         end->reaction.action = ACTION_NONE;
-    end->vague |= end->zeroCopy || !fits(end);
+    end->vague |= end->zeroCopy || !hasFitted(end);
     bool knows = isCertain(end) && (end->hungUp || end->silent);
     if (isConnection(end->link) && end->receives && !knows)
         makeRacy(end->link);
@@ -421,7 +431,7 @@ int transmit(struct End* end, size_t size, uint32_t how)
     end->owed = true;
     if (end->other->gone && ((size > 0) || hasMessages(end->link)))
         meetGone(end);
-    if ((end->reaction.event == POLLOUT) && !fits(end))
+    if ((end->reaction.event == POLLOUT) && !hasFitted(end))
         end->reaction.action = ACTION_NONE;
     return 0;
 }
@@ -515,7 +525,7 @@ static void react(struct End* end)
         break;
     case ACTION_RELEASE_OTHER:
         other = &links[argument % LINKS].ends[0];
-        if ((other->link != end->link) && (other->link != NULL) && !other->link->fresh &&
+        if ((other->link != end->link) && (other->link != NULL) && !other->link->claimed &&
             isUsable(other)) {
             makeRacy(other->link);
             letGo(other, argument % 3 == 0);
@@ -768,11 +778,11 @@ static const char* missingOutput(const struct End* end)
 {
     size_t length = GetFastSocketOutboundLength(end->socket);
 
-    bool fails = isConnection(end->link) ? (end->cut && (end->fatal == 0)) : end->other->gone;
+    bool fails = !isConnection(end->link) && end->other->gone;
 
-    if ((isOutCertain(end) || fails) && (length > 0))
+    if ((isOutDue(end) || fails) && (length > 0))
         return "output";
-    if (hasMessages(end->link) && !isOutCertain(end))
+    if (hasMessages(end->link) && !isOutDue(end))
         return NULL; /* no bytes are no proof that no message waits */
     if (end->owed && !end->silent && (length == 0) && (end->fatal == 0) && !end->broken &&
         !end->resetKnown && !end->other->gone)
@@ -905,7 +915,6 @@ static void learnTaken(struct End* end)
 
 static void writeEnd(struct End* end)
 {
-    learnTaken(end);
     if (end->reacted != 0)
         note(FACT_REACTED, whoIs(end), end->reacted);
     end->reacted = 0;
@@ -944,6 +953,8 @@ static void writeLinks(void)
         struct Link* link = &links[index];
         if (!link->used)
             continue;
+        for (int side = 0; side < 2; side++)
+            learnTaken(&link->ends[side]);
         for (int side = 0; side < 2; side++)
             writeEnd(&link->ends[side]);
         for (int side = 0; side < 2; side++) {

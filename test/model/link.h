@@ -87,7 +87,6 @@ struct End
     bool silent;    /* ours, without a handler */
     bool broken;    /* a transmit has met a peer that is gone: POLLERR must come */
     bool vague;     /* which errno that has depends on how far it came */
-    bool cut;       /* what is unsent goes out, or meets a reset */
     bool endKnown;  /* the other end has ended its output: POLLHUP must come, with an error if */
     bool resetKnown; /* it was a reset */
     bool wasCertain; /* at the last write */
@@ -136,8 +135,9 @@ struct Link
     bool racy;  /* what its ends see is not certain any more */
     bool dirty; /* something was done to it since the last synchronization */
     bool reactive; /* since the last synchronization: its handlers may do something in a turn */
-    bool reserved; /* for a connection that a listener will hand over */
-    bool fresh;    /* handed over since the last synchronization: no steps before that */
+    /* For a connection that a listener hands over, or has since the last synchronization: no steps
+     * before the next. */
+    bool claimed;
     bool touched;  /* since the last synchronization, by a step or an event */
     bool clearing; /* its place is wanted: plain ends are to close */
 };
@@ -196,8 +196,10 @@ void makeLink(struct Link* link, const struct Making* making);
 void adoptLink(struct Link* link, const struct Making* making, int handles[2]);
 bool isUsable(const struct End* end); /* ours, and not released */
 bool isCertain(const struct End* end);
-bool fits(const struct End* end); /* what is on its way certainly finds room in the system */
-bool hasFitted(const struct End* end); /* the same if nothing was taken since that was certain */
+/* What is on its way certainly finds room in the system; as of what the other end has taken by now,
+ * which is not the same on all engines, or had at the last write at which that was certain. */
+bool fits(const struct End* end);
+bool hasFitted(const struct End* end);
 bool isOutCertain(const struct End* end);
 uint64_t pendingOf(const struct End* end); /* units that the other end has sent, not taken */
 

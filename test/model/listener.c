@@ -80,8 +80,6 @@ static void checkPeer(const struct Listener* place, const struct Client* client,
 static void refuse(struct Client* client)
 {
     client->refused = true;
-    if (client->link != NULL)
-        client->link->reserved = false;
     client->link = NULL;
 }
 
@@ -103,9 +101,8 @@ static void take(struct Client* client, int handle, bool local)
         ck_assert_int_eq(setsockopt(handles[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
         ck_assert_int_eq(setsockopt(handles[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
     }
-    link->reserved = false;
     adoptLink(link, &making, handles);
-    link->fresh = true;
+    link->claimed = true;
     client->handle = -1;
     client->link = NULL;
 }
@@ -158,7 +155,7 @@ static void stepMake(struct Listener* place, struct Chance* chance)
 static struct Link* findFree(void)
 {
     for (int index = 0; index < LINKS; index++) {
-        if (!links[index].used && !links[index].reserved && !links[index].fresh)
+        if (!links[index].used && !links[index].claimed)
             return &links[index];
     }
     return NULL;
@@ -179,14 +176,14 @@ static void stepConnect(struct Listener* place, struct Chance* chance)
                   "connect: %s", strerror(errno));
     place->count++;
     if (client->link != NULL)
-        client->link->reserved = true;
+        client->link->claimed = true;
     say("listener %u: a connection, for link %d", (unsigned)(place - listeners),
         (client->link != NULL) ? (int)(client->link - links) * 2 : -1);
 }
 
 static void stepRelease(struct Listener* place)
 {
-    synchronizeCancels();
+    beforeEnter();
     say("listener %u: release", (unsigned)(place - listeners));
     ReleaseFastListener(place->listener);
     place->listener = NULL;
@@ -303,7 +300,7 @@ static void writeListeners(void)
     for (int index = 0; index < LISTENERS; index++)
         writeListener(&listeners[index], (unsigned)index);
     for (int index = 0; index < LINKS; index++)
-        links[index].fresh = false;
+        links[index].claimed = false;
 }
 
 static void finishListeners(void)

@@ -120,6 +120,7 @@ struct World
     struct Pool pools[POOLS];
     uint32_t starved; /* pools whose buffers somebody has all, or may have: bits */
     bool turned;      /* a turn has run since the last synchronization */
+    bool entered;     /* or something else has had the kernel go on with what it has */
     bool canceling;   /* a raw operation was canceled since then */
     bool verbose;
     bool acted;    /* the step has done something */
@@ -136,8 +137,14 @@ extern uint32_t patience; /* milliseconds until what is missing is given up */
 void synchronize(void);
 
 /* Before a call that enters the kernel at once, without the cancellations that the next turn has:
- * whether these come first is not certain then. */
-void synchronizeCancels(void);
+ * whether these come first is not certain then. What is in flight may be over behind it. */
+void beforeEnter(void);
+
+/* What was submitted since the last synchronization, or before it, may be over or not. */
+static inline bool mayBeOver(void)
+{
+    return world.turned || world.entered;
+}
 
 /* ---- its parts ---- */
 

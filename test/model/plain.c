@@ -324,11 +324,11 @@ void closePlain(struct End* end, bool reset)
     bool destroys = resets && !isOver;
 
     /* A send that waits for room may have taken the errno; behind TCP's end of input that is EPIPE,
-     * where the state of what was cut short says ECONNRESET. The other's end of output may wait
-     * behind what finds no room: it is with the system, or a reset comes all the same. */
+     * where the state of what was cut short says ECONNRESET. */
     if (resets && ((link->kind == MODEL_UNIX) || ((link->kind == MODEL_TCP) && end->told)))
-        other->vague |= !fits(other);
-    other->cut |= resets && isOver && !fits(other);
+        other->vague |= !hasFitted(other);
+    if (resets && isOver)
+        makeRacy(link); /* whether the other's connection is still there to hear of it */
     if (!isCertain(other) && !hasFitted(end))
         other->lossy = true; /* it may not have gone out */
     if (end->written < end->queued) {

@@ -427,7 +427,7 @@ static void stepSubmit(struct Pair* pair, struct Chance* chance)
     uint32_t mask = maskOf(pair, chance);
     struct Operation* operation = NULL;
 
-    if (world.turned || (pair->dirty && isPoll(work)))
+    if (mayBeOver() || (pair->dirty && isPoll(work)))
         synchronize();
     for (int index = 0; index < OPERATIONS; index++) {
         if (!isBusy(&pair->operations[index]))
@@ -458,7 +458,7 @@ static void stepSubmit(struct Pair* pair, struct Chance* chance)
 /* Whether the program or an operation has the file, so that the peer may write. */
 static bool isHeld(const struct Pair* pair)
 {
-    if ((pair->handle < 0) && (pair->dirty || world.turned))
+    if ((pair->handle < 0) && (pair->dirty || mayBeOver()))
         synchronize();
     for (int index = 0; index < OPERATIONS; index++) {
         const struct Operation* operation = &pair->operations[index];
@@ -473,7 +473,7 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
     static uint8_t data[ROOM];
     size_t size = 1 + drawSize(chance, ROOM - 1);
 
-    if (world.turned) /* a receive that has begun may be over, or take this, too */
+    if (mayBeOver()) /* a receive that has begun may be over, or take this, too */
         synchronize();
     if (!isHeld(pair))
         return;
@@ -493,7 +493,7 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
 
 static void endPeer(struct Pair* pair)
 {
-    if (pair->dirty || world.turned)
+    if (pair->dirty || mayBeOver())
         synchronize();
     if (pair->ended || pair->gone || isTaken(pair, WORK_SEND))
         return;
@@ -542,7 +542,7 @@ static void stepCancel(struct Pair* pair, struct Chance* chance)
     bool wait = !oneIn(chance, 3);
     struct Operation* operation = NULL;
 
-    if (world.turned || (pair->dirty && wait))
+    if (mayBeOver() || (pair->dirty && wait))
         synchronize();
     operation = findBusy(pair, which);
     if (operation == NULL)
@@ -563,7 +563,7 @@ static void stepRelease(struct Pair* pair, struct Chance* chance)
     uint32_t which = draw(chance, OPERATIONS);
     struct Operation* operation = NULL;
 
-    if (world.turned || pair->dirty)
+    if (mayBeOver() || pair->dirty)
         synchronize();
     operation = findBusy(pair, which);
     if ((operation == NULL) || isWriter(operation->work))
@@ -656,13 +656,26 @@ static void stepMake(struct Pair* pair, struct Chance* chance)
     say("pair %u: kind %d", (unsigned)(pair - pairs), kind);
 }
 
+/* A receive of many that meets no buffers, since others have them just then, is submitted again. */
+static bool needsNumber(const struct Pair* pair)
+{
+    for (int index = 0; index < OPERATIONS; index++) {
+        const struct Operation* operation = &pair->operations[index];
+        if (operation->inFlight && (operation->work == WORK_RECEIVE_MANY))
+            return true;
+    }
+    return false;
+}
+
 /* The program closes the number: what is in flight goes on all the same. */
 static void stepClose(struct Pair* pair)
 {
     if (pair->handle < 0)
         return;
-    if (world.turned || pair->dirty)
+    if (mayBeOver() || pair->dirty)
         synchronize();
+    if (needsNumber(pair))
+        return;
     say("pair %u: close the number", (unsigned)(pair - pairs));
     close(pair->handle);
     pair->handle = -1;

@@ -146,7 +146,7 @@ static void addWatch(struct Watch* place, struct Chance* chance)
 {
     static const uint32_t masks[] = {POLLIN, POLLIN, POLLIN | POLLRDHUP, POLLIN | POLLOUT};
 
-    synchronizeCancels();
+    beforeEnter();
     removeWatch(place);
     place->kind = (enum WatchKind)draw(chance, WATCH_KINDS);
     place->mode = (enum WatchMode)draw(chance, WATCH_MODES);
@@ -210,7 +210,7 @@ static void readWatched(struct Watch* place)
 
 static void stepRemove(struct Watch* place)
 {
-    synchronizeCancels();
+    beforeEnter();
     say("watch %u: remove", (unsigned)(place - watches));
     removeWatch(place);
 }

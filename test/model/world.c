@@ -124,14 +124,16 @@ void synchronize(void)
     for (int index = 0; index < PARTS; index++)
         parts[index]->write();
     world.turned = false;
+    world.entered = false;
     world.canceling = false;
     report->syncs++;
 }
 
-void synchronizeCancels(void)
+void beforeEnter(void)
 {
     if (world.canceling)
         synchronize();
+    world.entered = true;
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
