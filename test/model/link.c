@@ -536,11 +536,12 @@ static void react(struct End* end)
     }
 }
 
-/* A send has met it: what the system still has is not received. */
+/* A send has met it: what the system still has is not received. Behind a resume it may have been
+ * told before, on the other engine. */
 static void becomeFatal(struct End* end, int error)
 {
     end->fatal = error;
-    if (end->paused || end->stopped)
+    if (end->receives && (end->paused || end->stopped || end->resumed))
         end->lossy = true;
 }
 
