@@ -261,7 +261,7 @@ static void stepRead(struct End* end, struct Chance* chance)
     if ((what == 0) || ((what > 3) && (end->allowance == ENDLESS))) { /* from what it has now */
         if (world.turned)
             synchronize();
-        if (end->ours && !isCertain(end))
+        if (end->ours && !(isCertain(end) && end->wasCertain))
             return;
     }
     say("link %u: read %u, %llu", whoIs(end), what, (unsigned long long)amount);
@@ -390,7 +390,8 @@ static void stepReaction(struct End* end, struct Chance* chance)
     if (!isUsable(end) || !isCertain(end))
         return;
     end->reaction.event = events[draw(chance, 5)];
-    if (action == ACTION_ECHO) /* what comes in the same turn as another event is not certain */
+    /* What comes in the same turn as another event is not certain. */
+    if ((action == ACTION_ECHO) || end->echoes)
         end->reaction.event = POLLIN;
     end->reaction.action = action;
     end->reaction.argument = draw(chance, 1 << 20);
@@ -444,6 +445,8 @@ static void setEcho(struct End* end, bool on)
 {
     say("link %u: %s", whoIs(end), on ? "echoes" : "echoes no more");
     end->echoes = on;
+    if (on && (end->reaction.event != POLLIN)) /* input of the same turn has it transmit, or not */
+        end->reaction.action = ACTION_NONE;
     noteReactive();
 }
 
