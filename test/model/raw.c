@@ -800,6 +800,12 @@ static bool pumpRaw(bool all)
     return moved;
 }
 
+/* What a poll of many need not tell again. */
+static int knownBits(const struct Operation* operation)
+{
+    return operation->told & ~(operation->pair->changed ? POLLIN : 0);
+}
+
 static const char* missingOperation(const struct Pair* pair, const struct Operation* operation)
 {
     uint64_t there = pair->sent - pair->taken;
@@ -808,7 +814,7 @@ static const char* missingOperation(const struct Pair* pair, const struct Operat
         return NULL;
     if (isPoll(operation->work) && (pair->handle >= 0)) {
         struct pollfd state = {.fd = pair->handle, .events = (short)operation->mask};
-        if ((poll(&state, 1, 0) > 0) && (state.revents & ~(operation->bits | operation->told)))
+        if ((poll(&state, 1, 0) > 0) && (state.revents & ~(operation->bits | knownBits(operation))))
             return "a poll does not tell what holds";
     }
     if (operation->canceled)
@@ -855,7 +861,7 @@ static const char* missingRaw(void)
 static int newBits(struct Operation* operation)
 {
     int bits = operation->bits & (int)(operation->mask | POLLERR | POLLHUP);
-    int known = operation->told & ~(operation->pair->changed ? POLLIN : 0);
+    int known = knownBits(operation);
 
     operation->told |= bits;
     return (operation->work == WORK_POLL_MANY) ? bits & ~known : bits;
