@@ -1,0 +1,520 @@
+#include "memory-file.h"
+
+#include "schedule.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum
+{
+    ROOM_PART = 3, /* of the capacity: as much must be free before a wait for room ends */
+};
+
+void (*memoryWakes)(struct MemoryFile* file, uint32_t events);
+
+static struct MemoryFile files[MEMORY_FILES];
+static uint8_t store[MEMORY_FILES][MEMORY_BYTES];
+static uint32_t used; /* those from here on were never used */
+
+/* ---- files ---- */
+
+void memoryBegin(void)
+{
+    memset(files, 0, used * sizeof(files[0]));
+    used = 0;
+}
+
+uint32_t memoryCountFiles(void)
+{
+    uint32_t count = 0;
+
+    for (uint32_t index = 0; index < used; index++)
+        count += files[index].kind != MEMORY_NONE;
+    return count;
+}
+
+struct MemoryFile* memoryOpen(enum MemoryKind kind, uint32_t capacity)
+{
+    uint32_t index = 0;
+
+    while (index < MEMORY_FILES && files[index].kind != MEMORY_NONE)
+        index++;
+    if (index == MEMORY_FILES)
+        wrong("the simulation has too many files");
+    if (index >= used)
+        used = index + 1;
+    files[index] = (struct MemoryFile){
+        .kind = kind,
+        .references = 1,
+        .capacity = capacity,
+        .reads = true,
+        .writes = true,
+        .bytes = store[index],
+    };
+    return &files[index];
+}
+
+void memoryJoin(struct MemoryFile* one, struct MemoryFile* other)
+{
+    one->peer = other;
+    other->peer = one;
+}
+
+void memoryHold(struct MemoryFile* file)
+{
+    file->references++;
+}
+
+bool memoryIsMessages(const struct MemoryFile* file)
+{
+    return file->kind == MEMORY_RECORDS || file->kind == MEMORY_LOCAL_DATAGRAMS ||
+           file->kind == MEMORY_UDP;
+}
+
+bool memoryIsConnection(const struct MemoryFile* file)
+{
+    return file->kind == MEMORY_TCP || file->kind == MEMORY_LOCAL || file->kind == MEMORY_RECORDS;
+}
+
+static bool isDatagrams(const struct MemoryFile* file)
+{
+    return file->kind == MEMORY_LOCAL_DATAGRAMS || file->kind == MEMORY_UDP;
+}
+
+static void wake(struct MemoryFile* file, uint32_t events)
+{
+    if (memoryWakes != NULL)
+        memoryWakes(file, events);
+}
+
+/* ---- the end ---- */
+
+static void dropPiece(struct MemoryFile* file)
+{
+    struct MemoryPiece* piece = &file->queue.pieces[file->queue.first];
+
+    for (uint32_t index = 0; index < piece->rights; index++)
+        memoryDrop(piece->files[index]);
+    piece->rights = 0;
+    file->queue.start = (file->queue.start + piece->size) % MEMORY_BYTES;
+    file->queue.length -= piece->size;
+    file->queue.first = (file->queue.first + 1) % MEMORY_PIECES;
+    file->queue.count--;
+}
+
+static void dropQueue(struct MemoryFile* file)
+{
+    while (file->queue.count > 0)
+        dropPiece(file);
+}
+
+static void die(struct MemoryFile* file, int error)
+{
+    file->closed = true;
+    file->inputEnded = true;
+    file->outputEnded = true;
+    file->connecting = false;
+    if (error != 0)
+        file->error = error;
+    wake(file, POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR);
+}
+
+/* What has not arrived yet is destroyed with the connection. Here all has arrived at once, and what
+ * the peer has not read stands for it. */
+void memoryReset(struct MemoryFile* file)
+{
+    struct MemoryFile* peer = file->peer;
+
+    die(file, 0);
+    if (peer == NULL || peer->closed)
+        return;
+    if (peer->fragile)
+        dropQueue(peer);
+    die(peer, ECONNRESET);
+}
+
+void memoryBreak(struct MemoryFile* file, int error)
+{
+    struct MemoryFile* peer = file->peer;
+
+    die(file, error);
+    if (peer != NULL && !peer->closed)
+        die(peer, ECONNRESET);
+}
+
+static void endOutput(struct MemoryFile* file)
+{
+    file->outputEnded = true;
+    if (file->peer == NULL)
+        return;
+    file->peer->inputEnded = true;
+    wake(file->peer, POLLIN | POLLRDHUP | (file->peer->outputEnded ? POLLHUP : 0));
+}
+
+/* AF_UNIX: the other end is told with the close, and by an errno if something was unread. */
+static void closeLocal(struct MemoryFile* file)
+{
+    struct MemoryFile* peer = file->peer;
+    bool unread = file->queue.count > 0;
+
+    if (peer != NULL && !peer->closed)
+        die(peer, unread ? ECONNRESET : 0);
+}
+
+static void closePipe(struct MemoryFile* file)
+{
+    struct MemoryFile* peer = file->peer;
+
+    if (peer == NULL)
+        return;
+    peer->closed = true;
+    peer->inputEnded = true;
+    peer->outputEnded = true;
+    wake(peer, POLLIN | POLLHUP | POLLERR | POLLOUT);
+}
+
+static void closeFile(struct MemoryFile* file)
+{
+    if (file->kind == MEMORY_TCP && (file->queue.length > 0 || file->lingersNot))
+        memoryReset(file);
+    else if (file->kind == MEMORY_TCP)
+        endOutput(file);
+    else if (file->kind == MEMORY_PIPE)
+        closePipe(file);
+    else if (memoryIsConnection(file))
+        closeLocal(file);
+    if (file->peer != NULL)
+        file->peer->peer = NULL;
+    dropQueue(file);
+    while (file->backlog.count > 0)
+        memoryDrop(file->backlog.files[--file->backlog.count]);
+    file->kind = MEMORY_NONE;
+}
+
+void memoryDrop(struct MemoryFile* file)
+{
+    if (file->references == 0)
+        wrong("a file is closed that was closed already");
+    if (--file->references == 0)
+        closeFile(file);
+}
+
+int memoryShutdown(struct MemoryFile* file, int how)
+{
+    if (file->closed || (memoryIsConnection(file) && file->peer == NULL && file->inputEnded))
+        return file->closed ? -ENOTCONN : 0;
+    if (how != SHUT_WR) {
+        file->inputEnded = true;
+        wake(file, POLLIN | POLLRDHUP);
+    }
+    if (how != SHUT_RD)
+        endOutput(file);
+    if (file->inputEnded && file->outputEnded)
+        wake(file, POLLHUP);
+    return 0;
+}
+
+int memoryTakeError(struct MemoryFile* file)
+{
+    int error = file->error;
+
+    file->error = 0;
+    return error;
+}
+
+/* ---- bytes ---- */
+
+static void copyIn(struct MemoryFile* file, const struct iovec* vector, size_t size)
+{
+    uint32_t place = (file->queue.start + file->queue.length) % MEMORY_BYTES;
+
+    file->queue.length += (uint32_t)size;
+    for (; size > 0; vector++) {
+        const uint8_t* data = vector->iov_base;
+        size_t count = vector->iov_len < size ? vector->iov_len : size;
+        size_t before = count < MEMORY_BYTES - place ? count : MEMORY_BYTES - place;
+        if (before > 0)
+            memcpy(file->bytes + place, data, before);
+        if (count > before)
+            memcpy(file->bytes, data + before, count - before);
+        place = (uint32_t)(place + count) % MEMORY_BYTES;
+        size -= count;
+    }
+}
+
+static void copyOut(const struct MemoryFile* file, uint32_t offset, const struct iovec* vector,
+                    size_t skip, size_t size)
+{
+    uint32_t place = (file->queue.start + offset) % MEMORY_BYTES;
+
+    for (; size > 0; vector++) {
+        if (skip >= vector->iov_len) {
+            skip -= vector->iov_len;
+            continue;
+        }
+        uint8_t* data = (uint8_t*)vector->iov_base + skip;
+        size_t count = vector->iov_len - skip < size ? vector->iov_len - skip : size;
+        size_t before = count < MEMORY_BYTES - place ? count : MEMORY_BYTES - place;
+        memcpy(data, file->bytes + place, before);
+        memcpy(data + before, file->bytes, count - before);
+        place = (uint32_t)(place + count) % MEMORY_BYTES;
+        size -= count;
+        skip = 0;
+    }
+}
+
+static size_t sizeOf(const struct iovec* vector, size_t count)
+{
+    size_t size = 0;
+
+    for (size_t index = 0; index < count; index++)
+        size += vector[index].iov_len;
+    return size;
+}
+
+/* ---- receiving ---- */
+
+static void giveRights(struct MemoryPiece* piece, bool peek, struct MemoryExtra* extra)
+{
+    if (extra == NULL || peek)
+        return;
+    extra->rights = piece->rights;
+    for (uint32_t index = 0; index < piece->rights; index++)
+        extra->files[index] = piece->files[index];
+    piece->rights = 0;
+}
+
+static void onRoom(struct MemoryFile* file)
+{
+    if (file->peer != NULL && file->queue.length <= file->capacity - file->capacity / ROOM_PART)
+        wake(file->peer, POLLOUT);
+}
+
+static ssize_t receiveMessage(struct MemoryFile* file, const struct iovec* vector, size_t size,
+                              bool peek, struct MemoryExtra* extra)
+{
+    struct MemoryPiece* piece = &file->queue.pieces[file->queue.first];
+    size_t count = piece->size < size ? piece->size : size;
+
+    copyOut(file, 0, vector, 0, count);
+    if (extra != NULL) {
+        extra->size = piece->size;
+        extra->cut = piece->size > size;
+        extra->port = piece->port;
+    }
+    giveRights(piece, peek, extra);
+    if (!peek) {
+        dropPiece(file);
+        onRoom(file);
+    }
+    return (ssize_t)count;
+}
+
+/* Bytes that came with files begin a receive of their own. */
+static ssize_t receiveBytes(struct MemoryFile* file, const struct iovec* vector, size_t size,
+                            bool peek, struct MemoryExtra* extra)
+{
+    size_t done = 0;
+    uint32_t offset = 0;
+    uint32_t index = file->queue.first;
+
+    for (uint32_t left = file->queue.count; left > 0 && done < size; left--) {
+        struct MemoryPiece* piece = &file->queue.pieces[index];
+        size_t count = piece->size < size - done ? piece->size : size - done;
+        if (done > 0 && piece->rights > 0)
+            break;
+        giveRights(piece, peek, extra);
+        copyOut(file, offset, vector, done, count);
+        done += count;
+        if (peek) {
+            offset += piece->size;
+            index = (index + 1) % MEMORY_PIECES;
+        } else if (count == piece->size) {
+            dropPiece(file);
+            index = file->queue.first;
+        } else {
+            piece->size -= (uint32_t)count;
+            file->queue.start = (file->queue.start + (uint32_t)count) % MEMORY_BYTES;
+            file->queue.length -= (uint32_t)count;
+        }
+    }
+    if (extra != NULL)
+        extra->size = done;
+    if (!peek)
+        onRoom(file);
+    return (ssize_t)done;
+}
+
+/* Nothing is there. */
+static ssize_t receiveNothing(struct MemoryFile* file)
+{
+    if (file->error != 0)
+        return -memoryTakeError(file);
+    return file->inputEnded ? 0 : -EAGAIN;
+}
+
+ssize_t memoryReceive(struct MemoryFile* file, const struct iovec* vector, size_t count, bool peek,
+                      struct MemoryExtra* extra)
+{
+    size_t size = sizeOf(vector, count);
+
+    if (extra != NULL)
+        *extra = (struct MemoryExtra){.rights = 0};
+    if (isDatagrams(file) && file->error != 0)
+        return -memoryTakeError(file);
+    if (file->queue.count == 0)
+        return receiveNothing(file);
+    if (memoryIsMessages(file))
+        return receiveMessage(file, vector, size, peek, extra);
+    /* What a receive of TCP brings less than there was room for is all. */
+    if (size > 1 && file->kind != MEMORY_TCP && happens(FAULT_SHORT))
+        size = 1 + choose((uint32_t)size);
+    return receiveBytes(file, vector, size, peek, extra);
+}
+
+/* ---- sending ---- */
+
+/* Of UDP a destination of its own. */
+static struct MemoryFile* targetOf(struct MemoryFile* file, const struct MemoryExtra* extra)
+{
+    if (extra == NULL || extra->port == 0)
+        return file->peer;
+    for (uint32_t index = 0; index < used; index++)
+        if (files[index].kind == MEMORY_UDP && files[index].port == extra->port)
+            return &files[index];
+    return NULL;
+}
+
+static void append(struct MemoryFile* target, const struct MemoryFile* from,
+                   const struct iovec* vector, size_t size, const struct MemoryExtra* extra)
+{
+    uint32_t last = (target->queue.first + target->queue.count - 1) % MEMORY_PIECES;
+    bool joins = target->queue.count > 0 && !memoryIsMessages(target) &&
+                 (extra == NULL || extra->rights == 0);
+
+    copyIn(target, vector, size);
+    if (joins) {
+        target->queue.pieces[last].size += (uint32_t)size;
+    } else {
+        struct MemoryPiece* piece =
+            &target->queue.pieces[(target->queue.first + target->queue.count++) % MEMORY_PIECES];
+        *piece = (struct MemoryPiece){.size = (uint32_t)size, .port = from->port};
+        for (uint32_t index = 0; extra != NULL && index < extra->rights; index++) {
+            piece->files[piece->rights++] = extra->files[index];
+            memoryHold(extra->files[index]);
+        }
+    }
+    wake(target, POLLIN);
+}
+
+static ssize_t sendMessage(struct MemoryFile* file, const struct iovec* vector, size_t size,
+                           const struct MemoryExtra* extra)
+{
+    struct MemoryFile* target = targetOf(file, extra);
+
+    if (file->lasting != 0)
+        return -file->lasting;
+    if (size > file->capacity)
+        return -EMSGSIZE;
+    if (target == NULL && file->kind == MEMORY_UDP) {
+        file->error = ECONNREFUSED; /* somebody answers that there is nobody */
+        wake(file, POLLERR);
+        return (ssize_t)size;
+    }
+    if (target == NULL || target->closed)
+        return isDatagrams(file) ? -ECONNREFUSED : -EPIPE;
+    bool full = target->queue.length + size > target->capacity ||
+                target->queue.count >= MEMORY_PIECES;
+    if (full && file->kind == MEMORY_UDP) {
+        target->lost++;
+        return (ssize_t)size; /* the network loses it */
+    }
+    if (full)
+        return -EAGAIN;
+    append(target, file, vector, size, extra);
+    return (ssize_t)size;
+}
+
+static ssize_t sendBytes(struct MemoryFile* file, const struct iovec* vector, size_t size,
+                         const struct MemoryExtra* extra)
+{
+    struct MemoryFile* target = file->peer;
+
+    if (target == NULL || target->closed) {
+        if (file->kind == MEMORY_TCP && !file->closed)
+            die(file, ECONNRESET); /* the end that is gone answers so */
+        return file->kind == MEMORY_TCP ? (ssize_t)size : -EPIPE;
+    }
+    size_t room = target->capacity > target->queue.length ? target->capacity - target->queue.length
+                                                          : 0;
+    if (size > 0 && (room == 0 || target->queue.count >= MEMORY_PIECES - 1))
+        return -EAGAIN;
+    if (size > room)
+        size = room;
+    if (size > 1 && happens(FAULT_SHORT))
+        size = 1 + choose((uint32_t)size);
+    if (size > 0)
+        append(target, file, vector, size, extra);
+    return (ssize_t)size;
+}
+
+ssize_t memorySend(struct MemoryFile* file, const struct iovec* vector, size_t count,
+                   const struct MemoryExtra* extra)
+{
+    size_t size = sizeOf(vector, count);
+
+    if (file->error != 0)
+        return -memoryTakeError(file);
+    if (file->outputEnded || !file->writes)
+        return file->writes ? -EPIPE : -EBADF;
+    if (file->connecting)
+        return -EAGAIN;
+    return memoryIsMessages(file) ? sendMessage(file, vector, size, extra)
+                                  : sendBytes(file, vector, size, extra);
+}
+
+/* ---- looking ---- */
+
+static bool hasRoom(const struct MemoryFile* file)
+{
+    const struct MemoryFile* target = file->peer;
+
+    if (file->outputEnded || target == NULL || file->kind == MEMORY_UDP)
+        return !file->connecting;
+    if (target->queue.count >= MEMORY_PIECES - 1)
+        return false;
+    return !file->connecting &&
+           target->queue.length <= target->capacity - target->capacity / ROOM_PART;
+}
+
+static uint32_t lookAtPipe(const struct MemoryFile* file)
+{
+    if (file->reads)
+        return (file->queue.count > 0 ? POLLIN : 0) | (file->closed ? POLLHUP : 0);
+    return (hasRoom(file) ? POLLOUT : 0) | (file->closed ? POLLERR : 0);
+}
+
+uint32_t memoryLook(const struct MemoryFile* file)
+{
+    uint32_t events = 0;
+
+    if (file->kind == MEMORY_PIPE)
+        return lookAtPipe(file);
+    if (file->kind == MEMORY_EVENT)
+        return POLLOUT | (file->counter > 0 ? POLLIN : 0);
+    if (file->kind == MEMORY_LISTENER)
+        return file->backlog.count > 0 || file->inputEnded ? POLLIN : 0;
+    if (file->queue.count > 0 || file->inputEnded)
+        events |= POLLIN;
+    if (file->inputEnded)
+        events |= POLLRDHUP;
+    if (hasRoom(file))
+        events |= POLLOUT;
+    if (file->closed || (file->inputEnded && file->outputEnded))
+        events |= POLLHUP;
+    if (file->error != 0 || file->errorQueue)
+        events |= POLLERR;
+    return events;
+}

@@ -1,0 +1,290 @@
+#include "world.h"
+
+#include "kernel-memory.h"
+#include "memory-calls.h"
+#include "memory-system.h"
+#include "scheduler.h"
+
+#include "ring/life.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+enum
+{
+    STREAM_OPENING = 1 << 22, /* number of what is drawn */
+    QUIET_TURNS = 4000,       /* in which all that is missing must come */
+    CLOSE_TURNS = 8000,
+    TURN_MS = 10,
+};
+
+struct World world;
+
+/* ---- turns ---- */
+
+void runTurn(uint32_t interval)
+{
+    if (world.ring == NULL)
+        return;
+    world.turn++;
+    world.context = AUTOMATON_WAIT;
+    int result = WaitForFastRing(world.ring, interval, NULL);
+    world.context = AUTOMATON_OUTSIDE;
+    if (result != 0)
+        wrong("WaitForFastRing gives %d", result);
+    for (int index = 0; index < LINKS; index++) {
+        struct Link* link = &world.links[index];
+        if (!link->used || link->released)
+            continue;
+        const char* rule = automatonTurnEnd(&link->automaton);
+        if (rule != NULL)
+            wrong("link %u: %s", link->number, rule);
+    }
+    for (int index = 0; index < LINKS; index++)
+        if (world.links[index].used && world.links[index].peerReads)
+            (void)readAsPeer(&world.links[index], SIZE_MAX);
+}
+
+static void checkAll(void)
+{
+    for (int index = 0; index < LINKS; index++)
+        if (world.links[index].used)
+            checkLink(&world.links[index]);
+}
+
+/* ---- the beginning ---- */
+
+static bool openRing(struct Chance* chance)
+{
+    static const uint32_t lengths[] = {2, 4, 8, 32, 32};
+    static const uint32_t completions[] = {4, 16, 128, 128};
+    static const uint64_t limits[] = {1, 3, 256, 256};
+    const uint64_t zeroCopy = FASTRING_FEATURE_SEND_ZERO_COPY | FASTRING_FEATURE_SENDMSG_ZERO_COPY;
+    struct SchedulerPlan plan = {
+        .length = lengths[draw(chance, 5)],
+        .completions = completions[draw(chance, 4)],
+        .alert = oneIn(chance, 2),
+        .counts = !oneIn(chance, 3),
+    };
+    if (plan.completions < plan.length)
+        plan.completions = plan.length;
+    if (oneIn(chance, 4))
+        plan.hidden |= FASTRING_FEATURE_RECEIVE_BUNDLE;
+    if (oneIn(chance, 4))
+        plan.hidden |= FASTRING_FEATURE_RECEIVE_CAP;
+    if (oneIn(chance, 4))
+        plan.hidden |= FASTRING_FEATURE_ACCEPT_AT_ONCE;
+    if (!oneIn(chance, 4))
+        plan.claimed |= zeroCopy;
+    if (oneIn(chance, 2))
+        plan.claimed |= FASTRING_FEATURE_ZERO_COPY_REPORT;
+    struct FastEngine* engine = schedulerOpen(memorySystemBegin(), &plan);
+    if (engine == NULL)
+        return false;
+    world.ring = FastRingCreateOn(engine);
+    tell("ring of %u entries and %u completions, hidden %llx, claimed %llx%s", plan.length,
+         plan.completions, (unsigned long long)plan.hidden, (unsigned long long)plan.claimed,
+         plan.alert ? ", alert" : "");
+    if (world.ring == NULL)
+        return false;
+    (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, limits[draw(chance, 4)]);
+    return true;
+}
+
+static bool openPools(struct Chance* chance)
+{
+    bool own = !oneIn(chance, 4);
+
+    world.inbound = CreateFastBufferPool(own ? world.ring : NULL);
+    world.outbound = CreateFastBufferPool(own ? world.ring : NULL);
+    if (world.inbound == NULL || world.outbound == NULL)
+        return false;
+    for (int index = 0; index < PROVIDERS; index++) {
+        static const uint32_t lengths[] = {96, 256, 700, 2000};
+        world.providers[index].length = lengths[draw(chance, 4)];
+        world.providers[index].count = 1U << draw(chance, 5);
+        world.providers[index].provider = CreateFastRingBufferProvider(
+            world.ring, 0, (uint16_t)world.providers[index].count, world.providers[index].length,
+            AllocateRingFastBuffer, world.inbound);
+        tell("provider %d: %u of %u", index, world.providers[index].count,
+             world.providers[index].length);
+    }
+    return true;
+}
+
+static void openWorld(struct Chance* chance)
+{
+    memset(&world, 0, sizeof(world));
+    if (!openRing(chance) || !openPools(chance))
+        return;
+    (void)openLink(chance);
+    if (oneIn(chance, 2))
+        (void)openLink(chance);
+}
+
+/* ---- becoming quiet ---- */
+
+static void letGo(struct Link* link)
+{
+    link->peerReads = true;
+    link->habit = HABIT_READ;
+    if (link->socket != NULL && link->paused && ResumeFastSocket(link->socket) == 0) {
+        link->paused = false;
+        automatonResume(&link->automaton);
+    }
+}
+
+static const char* findMissing(uint32_t* number)
+{
+    for (int index = 0; index < LINKS; index++) {
+        struct Link* link = &world.links[index];
+        if (!link->used)
+            continue;
+        if (link->socket != NULL)
+            takeInput(link, SIZE_MAX);
+        const char* missing = missingOfLink(link);
+        *number = link->number;
+        if (missing != NULL)
+            return missing;
+    }
+    return NULL;
+}
+
+/* Nothing goes wrong any more: then all that is to come comes. */
+static void becomeQuiet(void)
+{
+    const char* missing = NULL;
+    uint32_t number = 0;
+
+    run->calm = true;
+    tell("calm");
+    for (int index = 0; index < LINKS; index++)
+        if (world.links[index].used)
+            letGo(&world.links[index]);
+    for (int turn = 0; turn < QUIET_TURNS; turn++) {
+        runTurn(TURN_MS);
+        missing = findMissing(&number);
+        if (missing == NULL && turn > 4)
+            return;
+    }
+    wrong("link %u: %s never comes", number, missing);
+}
+
+/* ---- the end ---- */
+
+static void closePeers(void)
+{
+    for (int index = 0; index < LINKS; index++)
+        if (world.links[index].used && world.links[index].peer != NULL)
+            closeAsPeer(&world.links[index]);
+}
+
+static void releaseSockets(struct Chance* chance)
+{
+    for (int index = 0; index < LINKS; index++)
+        if (world.links[index].used && world.links[index].socket != NULL)
+            releaseLink(&world.links[index], oneIn(chance, 3));
+}
+
+static void awaitClose(void)
+{
+    for (int turn = 0; GetFastRingPending(world.ring) > 0; turn++) {
+        if (turn == CLOSE_TURNS)
+            wrong("%zu sockets are never closed", GetFastRingPending(world.ring));
+        runTurn(TURN_MS);
+        checkAll();
+    }
+}
+
+static void releaseRing(void)
+{
+    world.ending = true;
+    world.turn++;
+    world.context = AUTOMATON_END;
+    ReleaseFastRing(world.ring);
+    world.context = AUTOMATON_OUTSIDE;
+    for (int index = 0; index < LINKS; index++) {
+        struct Link* link = &world.links[index];
+        if (!link->used || link->released)
+            continue;
+        const char* rule = automatonRingEnd(&link->automaton);
+        if (rule != NULL)
+            wrong("link %u: %s", link->number, rule);
+    }
+    world.ring = NULL;
+}
+
+static void releaseProviders(void)
+{
+    for (int index = 0; index < PROVIDERS; index++)
+        ReleaseFastRingBufferProvider(world.providers[index].provider, ReleaseRingFastBuffer);
+}
+
+static void releasePools(void)
+{
+    ReleaseFastBufferPool(world.inbound);
+    ReleaseFastBufferPool(world.outbound);
+}
+
+/* In any order, but that what is asked is still there. */
+static void closeWorld(struct Chance* chance)
+{
+    uint32_t order = draw(chance, 4);
+
+    if (order & 1) {
+        releaseProviders();
+        releasePools();
+    }
+    if (world.ring != NULL && oneIn(chance, 2)) {
+        releaseSockets(chance);
+        awaitClose();
+    }
+    if (world.ring != NULL)
+        releaseRing();
+    releaseSockets(chance);
+    if (!(order & 1)) {
+        releasePools();
+        releaseProviders();
+    }
+    closePeers();
+}
+
+/* Nothing is left of it. */
+static void checkEmpty(int64_t allocations)
+{
+    if (schedulerKeptBack() > 0)
+        wrong("%u completions are left", schedulerKeptBack());
+    if (handleCount() > 0)
+        wrong("%u descriptors are left open", handleCount());
+    if (memoryCountFiles() > 0)
+        wrong("%u files are left", memoryCountFiles());
+    if (groupsCount() > 0)
+        wrong("the kernel still has %u buffers", groupsCount());
+    if (memoryAllocations() != allocations)
+        wrong("%lld pieces of memory are left",
+              (long long)(memoryAllocations() - allocations));
+}
+
+void runSchedule(const struct Schedule* what)
+{
+    int64_t allocations = memoryAllocations();
+    struct Chance chance = chanceOf(what->seed, STREAM_OPENING);
+
+    beginSchedule(what);
+    openWorld(&chance);
+    for (uint32_t step = 1; step <= what->steps && world.ring != NULL; step++) {
+        if (what->left[step])
+            continue;
+        beginStep(step);
+        runStep(step);
+        checkAll();
+        run->steps++;
+    }
+    beginStep(what->steps + 1);
+    chance = chanceOf(what->seed, STREAM_OPENING + 1);
+    if (world.ring != NULL && !oneIn(&chance, 4))
+        becomeQuiet();
+    closeWorld(&chance);
+    checkEmpty(allocations);
+}
