@@ -32,6 +32,7 @@ enum
     DEFAULT_STEPS = 40,
     MOST_JOBS = 64,
     MOST_FAILURES = 20,
+    MOST_ROUNDS = 4, /* of making a schedule short */
 };
 
 struct Options
@@ -217,7 +218,7 @@ static void shrink(struct Schedule* what)
     for (uint32_t size = 128; size > 0; size /= 2)
         (void)shrinkFaults(what, size);
     shrinkSteps(what);
-    while (shrinkFaults(what, 1))
+    for (int round = 0; round < MOST_ROUNDS && shrinkFaults(what, 1); round++)
         continue;
     what->verbose = true;
     (void)isRight(what);

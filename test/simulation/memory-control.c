@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 
 /* ---- names ---- */
@@ -65,6 +66,19 @@ static void giveHandles(struct msghdr* message, struct MemoryExtra* extra)
     message->msg_controllen = used < room ? used : room;
 }
 
+/* UDP_SEGMENT: the length of the datagrams that one send is; 0: it is one. */
+static size_t segmentOf(const struct msghdr* message)
+{
+    struct msghdr copy = *message;
+    uint16_t size = 0;
+
+    for (struct cmsghdr* entry = message->msg_control != NULL ? CMSG_FIRSTHDR(&copy) : NULL;
+         entry != NULL; entry = CMSG_NXTHDR(&copy, entry))
+        if (entry->cmsg_level == IPPROTO_UDP && entry->cmsg_type == UDP_SEGMENT)
+            memcpy(&size, CMSG_DATA(entry), sizeof(size));
+    return size;
+}
+
 static int takeHandles(const struct msghdr* message, struct MemoryExtra* extra)
 {
     struct msghdr copy = *message;
@@ -114,11 +128,39 @@ ssize_t controlReceive(struct MemoryFile* file, struct msghdr* message, int flag
     return flags & MSG_TRUNC && memoryIsMessages(file) ? (ssize_t)extra.size : result;
 }
 
+/* One datagram after the other, of bytes that lie anywhere. */
+static ssize_t sendSegments(struct MemoryFile* file, const struct msghdr* message, size_t each,
+                            const struct MemoryExtra* extra)
+{
+    static uint8_t data[MEMORY_BYTES];
+    size_t size = 0;
+
+    for (size_t index = 0; index < message->msg_iovlen; index++) {
+        const struct iovec* vector = &message->msg_iov[index];
+        if (size + vector->iov_len > sizeof(data))
+            return -EMSGSIZE;
+        memcpy(data + size, vector->iov_base, vector->iov_len);
+        size += vector->iov_len;
+    }
+    for (size_t done = 0; done < size; done += each) {
+        struct iovec vector = {data + done, size - done < each ? size - done : each};
+        ssize_t result = memorySend(file, &vector, 1, extra);
+        if (result < 0 && done == 0)
+            return result;
+    }
+    return (ssize_t)size;
+}
+
 ssize_t controlSend(struct MemoryFile* file, const struct msghdr* message, int flags)
 {
     struct MemoryExtra extra = {.port = controlPort(message->msg_name, message->msg_namelen)};
     int result = takeHandles(message, &extra);
+    size_t segment = segmentOf(message);
 
     (void)flags;
-    return result < 0 ? result : memorySend(file, message->msg_iov, message->msg_iovlen, &extra);
+    if (result < 0)
+        return result;
+    if (segment > 0)
+        return sendSegments(file, message, segment, &extra);
+    return memorySend(file, message->msg_iov, message->msg_iovlen, &extra);
 }

@@ -119,7 +119,10 @@ static void passCancel(struct Operation* operation, struct io_uring_sqe* entry)
     if (target->lies >= LIES || !happens(FAULT_CANCEL))
         return;
     target->lies++;
-    answer(operation, entry, choose(2) == 0 ? ENOENT : EALREADY);
+    bool works = choose(2) == 0 && scheduler.cancelCount < SCHEDULER_CANCELS;
+    if (works) /* a thread is at it, and is told to end */
+        scheduler.cancels[scheduler.cancelCount++] = target->below;
+    answer(operation, entry, works ? EALREADY : ENOENT);
     tell("cancellation of %u says %d", target->opcode, operation->answer);
 }
 

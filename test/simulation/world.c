@@ -15,8 +15,9 @@ enum
 {
     STREAM_OPENING = 1 << 22, /* number of what is drawn */
     QUIET_TURNS = 4000,       /* in which all that is missing must come */
-    CLOSE_TURNS = 8000,
+    CLOSE_TURNS = 4000,
     TURN_MS = 10,
+    LONG_TURN_MS = 200, /* what is to be flushed is given up after 30 s without progress */
 };
 
 struct World world;
@@ -192,7 +193,7 @@ static void awaitClose(void)
     for (int turn = 0; GetFastRingPending(world.ring) > 0; turn++) {
         if (turn == CLOSE_TURNS)
             wrong("%zu sockets are never closed", GetFastRingPending(world.ring));
-        runTurn(TURN_MS);
+        runTurn(turn < CLOSE_TURNS / 4 ? TURN_MS : LONG_TURN_MS);
         checkAll();
     }
 }
