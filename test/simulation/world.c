@@ -130,7 +130,11 @@ static void letGo(struct Link* link)
 {
     link->peerReads = true;
     link->habit = HABIT_READ;
-    if (link->socket != NULL && link->paused && ResumeFastSocket(link->socket) == 0) {
+    if (link->socket == NULL)
+        return;
+    (void)SetFastSocketOption(link->socket, FASTSOCKET_OPTION_INBOUND_HIGH, 1 << 20);
+    (void)SetFastSocketOption(link->socket, FASTSOCKET_OPTION_TURN_LIMIT, 256 << 10);
+    if (link->paused && ResumeFastSocket(link->socket) == 0) {
         link->paused = false;
         automatonResume(&link->automaton);
     }
