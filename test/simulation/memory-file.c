@@ -505,7 +505,8 @@ uint32_t memoryLook(const struct MemoryFile* file)
     if (file->kind == MEMORY_EVENT)
         return POLLOUT | (file->counter > 0 ? POLLIN : 0);
     if (file->kind == MEMORY_LISTENER)
-        return file->backlog.count > 0 || file->inputEnded ? POLLIN : 0;
+        return (file->backlog.count > 0 ? POLLIN : 0) |
+               (file->inputEnded ? POLLIN | POLLRDHUP | POLLHUP : 0);
     if (file->queue.count > 0 || file->inputEnded)
         events |= POLLIN;
     if (file->inputEnded)

@@ -119,7 +119,12 @@ static void passCancel(struct Operation* operation, struct io_uring_sqe* entry)
     if (target->lies >= LIES || !happens(FAULT_CANCEL))
         return;
     target->lies++;
-    bool works = choose(2) == 0 && scheduler.cancelCount < SCHEDULER_CANCELS;
+    /* A poll is found as long as it is armed. Others are made again when they are woken, and then
+     * nobody finds them. */
+    bool works = target->opcode == IORING_OP_POLL_ADD || target->held ||
+                 choose(2) == 0;
+    if (works && scheduler.cancelCount == SCHEDULER_CANCELS)
+        return;
     if (works) /* a thread is at it, and is told to end */
         scheduler.cancels[scheduler.cancelCount++] = target->below;
     answer(operation, entry, works ? EALREADY : ENOENT);
@@ -160,6 +165,8 @@ static void passEntry(unsigned place)
     below->user_data = operation->below;
     classify(operation);
     operation->wanted = wantedOf(entry);
+    operation->handle = entry->fd;
+    operation->held = scheduler.held[place];
     guardBegin(&operation->guard, entry);
     tell("entry %u of %d, flags %x, ioprio %x, len %u", entry->opcode, entry->fd, entry->flags,
          entry->ioprio, entry->len);

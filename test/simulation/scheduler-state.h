@@ -30,6 +30,7 @@ struct Operation
     bool endedAbove; /* its last completion is known */
     bool answered;   /* with answer, in place of what the engine says */
     bool noticeLacks;
+    bool held;       /* a program's own: its descriptor may be closed */
     uint8_t opcode;
     uint8_t flags;
     uint16_t priority;
@@ -37,6 +38,7 @@ struct Operation
     uint32_t pending; /* completions that are kept back */
     uint32_t lies;    /* of cancellations of it, that nothing was found */
     int32_t answer;
+    int32_t handle;
     uint64_t owner;
     uint64_t below;   /* its name below */
     uint64_t class;   /* those of one keep their order */

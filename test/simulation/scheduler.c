@@ -326,6 +326,17 @@ uint32_t schedulerInFlight(void)
     return count;
 }
 
+uint32_t schedulerHeld(int handle)
+{
+    uint32_t count = 0;
+
+    for (uint32_t index = 0; index < scheduler.used; index++) {
+        const struct Operation* operation = &scheduler.operations[index];
+        count += operation->used && operation->held && operation->handle == handle;
+    }
+    return count;
+}
+
 uint32_t schedulerKeptBack(void)
 {
     return scheduler.pendingCount;

@@ -33,7 +33,7 @@ struct FastEngine* schedulerOpen(struct FastSystem* system, const struct Schedul
 uint32_t schedulerInFlight(void);
 uint32_t schedulerKeptBack(void);
 
-/* An operation of this owner has not ended. */
-bool schedulerHas(uint64_t owner);
+/* Of these, on a descriptor that its owner may close. */
+uint32_t schedulerHeld(int handle);
 
 #endif

@@ -196,6 +196,12 @@ static void setLimit(struct Link* link, struct Chance* chance)
                             oneIn(chance, 3) ? 4096 : 256 << 20);
 }
 
+static void useOther(struct Link* link, struct Chance* chance)
+{
+    (void)link;
+    runPart(chance);
+}
+
 /* ---- choosing ---- */
 
 static const struct Step steps[] = {
@@ -203,7 +209,7 @@ static const struct Step steps[] = {
     {6, readSome},        {2, readAlways}, {2, end},           {1, closePeer}, {2, breakIt},
     {3, disturb},     {1, queueErrors}, {14, transmit},    {3, transmitMuch}, {5, receive},
     {2, changeHabit}, {4, pauseOrResume}, {2, shut},       {3, release}, {2, setOption},
-    {1, setLimit},
+    {1, setLimit},    {25, useOther},
 };
 
 static struct Link* drawLink(struct Chance* chance)

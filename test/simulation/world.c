@@ -3,6 +3,7 @@
 #include "kernel-memory.h"
 #include "memory-calls.h"
 #include "memory-system.h"
+#include "parts.h"
 #include "scheduler.h"
 
 #include "ring/life.h"
@@ -15,12 +16,25 @@ enum
 {
     STREAM_OPENING = 1 << 22, /* number of what is drawn */
     QUIET_TURNS = 4000,       /* in which all that is missing must come */
-    CLOSE_TURNS = 4000,
+    CLOSE_TURNS = 20000,
     TURN_MS = 10,
+    TURN_NS = 1000000, /* that pass in any case: a watch that holds keeps turns from waiting */
     LONG_TURN_MS = 200, /* what is to be flushed is given up after 30 s without progress */
 };
 
 struct World world;
+
+static const struct Part* const parts[] = {&timePart, &watchPart, &listenerPart, &rawPart};
+
+enum
+{
+    PARTS = sizeof(parts) / sizeof(parts[0]),
+};
+
+void runPart(struct Chance* chance)
+{
+    parts[draw(chance, PARTS)]->step(chance);
+}
 
 /* ---- turns ---- */
 
@@ -117,6 +131,8 @@ static bool openPools(struct Chance* chance)
 static void openWorld(struct Chance* chance)
 {
     memset(&world, 0, sizeof(world));
+    for (int index = 0; index < PARTS; index++)
+        parts[index]->open();
     if (!openRing(chance) || !openPools(chance))
         return;
     (void)openLink(chance);
@@ -153,6 +169,12 @@ static const char* findMissing(uint32_t* number)
         if (missing != NULL)
             return missing;
     }
+    *number = 0;
+    for (int index = 0; index < PARTS; index++) {
+        const char* missing = parts[index]->missing();
+        if (missing != NULL)
+            return missing;
+    }
     return NULL;
 }
 
@@ -169,6 +191,7 @@ static void becomeQuiet(void)
             letGo(&world.links[index]);
     for (int turn = 0; turn < QUIET_TURNS; turn++) {
         runTurn(TURN_MS);
+        timePass(TURN_NS);
         missing = findMissing(&number);
         if (missing == NULL && turn > 4)
             return;
@@ -197,7 +220,8 @@ static void awaitClose(void)
     for (int turn = 0; GetFastRingPending(world.ring) > 0; turn++) {
         if (turn == CLOSE_TURNS)
             wrong("%zu sockets are never closed", GetFastRingPending(world.ring));
-        runTurn(turn < CLOSE_TURNS / 4 ? TURN_MS : LONG_TURN_MS);
+        runTurn(turn < CLOSE_TURNS / 20 ? TURN_MS : LONG_TURN_MS);
+        timePass(TURN_NS);
         checkAll();
     }
 }
@@ -237,6 +261,10 @@ static void closeWorld(struct Chance* chance)
 {
     uint32_t order = draw(chance, 4);
 
+    if (world.ring != NULL)
+        for (int index = 0; index < PARTS; index++)
+            parts[index]->release(chance);
+
     if (order & 1) {
         releaseProviders();
         releasePools();
@@ -247,6 +275,8 @@ static void closeWorld(struct Chance* chance)
     }
     if (world.ring != NULL)
         releaseRing();
+    for (int index = 0; index < PARTS; index++)
+        parts[index]->close();
     releaseSockets(chance);
     if (!(order & 1)) {
         releasePools();

@@ -101,6 +101,8 @@ extern struct World world;
 /* world.c: a schedule from its beginning to its end; fails it if something is wrong. */
 void runSchedule(const struct Schedule* schedule);
 void runTurn(uint32_t interval);
+/* A step of what else lives on the ring. */
+void runPart(struct Chance* chance);
 
 /* link.c */
 struct Link* openLink(struct Chance* chance);
