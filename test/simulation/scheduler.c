@@ -56,7 +56,9 @@ static void deliver(uint32_t place)
 
     memmove(&scheduler.pending[place], &scheduler.pending[place + 1],
             (--scheduler.pendingCount - place) * sizeof(pending));
-    tell("completion of %u: %d, flags %x", operation->opcode, pending.result, pending.flags);
+    tell("completion of %u on %d: %d, flags %x, group %u has %u", operation->opcode,
+         operation->handle, pending.result, pending.flags, operation->group,
+         groupAvailable(operation->group));
     checkGuard(&pending);
     giveBuffers(&pending);
     outcomeNote(operation->opcode, schedulerIsMultishot(operation), operation->wanted,

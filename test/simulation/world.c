@@ -156,26 +156,26 @@ static void letGo(struct Link* link)
     }
 }
 
+/* Raw operations may have what others wait for. */
 static const char* findMissing(uint32_t* number)
 {
-    for (int index = 0; index < LINKS; index++) {
+    const char* missing = NULL;
+
+    *number = 0;
+    for (int index = 0; index < PARTS; index++) {
+        const char* ofPart = parts[index]->missing();
+        missing = ofPart != NULL ? ofPart : missing;
+    }
+    for (int index = 0; index < LINKS && missing == NULL; index++) {
         struct Link* link = &world.links[index];
         if (!link->used)
             continue;
         if (link->socket != NULL)
             takeInput(link, SIZE_MAX);
-        const char* missing = missingOfLink(link);
+        missing = missingOfLink(link);
         *number = link->number;
-        if (missing != NULL)
-            return missing;
     }
-    *number = 0;
-    for (int index = 0; index < PARTS; index++) {
-        const char* missing = parts[index]->missing();
-        if (missing != NULL)
-            return missing;
-    }
-    return NULL;
+    return missing;
 }
 
 /* Nothing goes wrong any more: then all that is to come comes. */
@@ -221,7 +221,7 @@ static void awaitClose(void)
         if (turn == CLOSE_TURNS)
             wrong("%zu sockets are never closed", GetFastRingPending(world.ring));
         runTurn(turn < CLOSE_TURNS / 20 ? TURN_MS : LONG_TURN_MS);
-        timePass(TURN_NS);
+        timePass(turn < CLOSE_TURNS / 20 ? TURN_NS : LONG_TURN_MS * TURN_NS);
         checkAll();
     }
 }
