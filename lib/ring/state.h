@@ -148,6 +148,7 @@ struct FastRing
     {
         bool running;       /* inside WaitForFastRing */
         uint64_t left;      /* completions that may be reaped in it */
+        uint32_t behind;    /* turns that tasks have waited for all to be handled */
         bool releaseWanted; /* ReleaseFastRing was called inside */
     } turn;
 

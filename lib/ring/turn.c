@@ -26,6 +26,7 @@ enum
 {
     TURN_REFUSED_MS = 10, /* pause when the kernel lacks memory */
     TURN_BEHIND_MS = 10,  /* sleep while tasks wait for what is said to be there */
+    TURN_BEHIND = 64,     /* turns that they wait at most */
     TURN_SPIN_RETRY = 64, /* waits until spinning that did not pay is tried again */
     TURN_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
@@ -217,10 +218,12 @@ static uint64_t reap(struct FastRing* ring)
     return ring->statistics.completions - before;
 }
 
+/* A ring may never have handled all that has come: then it has been long enough. */
 static void deferBehind(struct FastRing* ring)
 {
-    if (FastRingHasCompletions(ring))
+    if (FastRingHasCompletions(ring) && ++ring->turn.behind < TURN_BEHIND)
         return;
+    ring->turn.behind = 0;
     while (FastTaskMove(&ring->behind, &ring->prepare))
         continue;
 }

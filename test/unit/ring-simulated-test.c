@@ -77,6 +77,11 @@ static void start(void)
     ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
 }
 
+static void setRingOption(int option, uint64_t value)
+{
+    ck_assert_int_eq(SetFastRingOption(ring, option, value), 0);
+}
+
 AREA(ringSimulated, "ring-simulated", .open = setUp, .close = tearDown);
 
 /* An operation enters, and its completion reaches its owner. */
@@ -186,12 +191,58 @@ CASE(ringSimulated, reportsADeadEngine)
     kernel.refuse = NULL;
 }
 
-/* ---- options that are the engine's ---- */
+/* ---- a ring that has never handled all that has come ---- */
 
-static void setRingOption(int option, uint64_t value)
+static int ran;
+
+static bool runRetry(struct FastRingWorker* worker)
 {
-    ck_assert_int_eq(SetFastRingOption(ring, option, value), 0);
+    (void)worker;
+    ran++;
+    return true;
 }
+
+static void closeNothing(struct FastRingMember* member, bool orderly)
+{
+    (void)member;
+    (void)orderly;
+}
+
+static const struct FastRingMemberFunctions workerFunctions = {
+    .close = closeNothing,
+    .work = {[FAST_RING_RETRY - 1] = runRetry},
+};
+
+/* One more completion in each turn than it handles. */
+static void runFloodedTurn(void)
+{
+    for (int count = 0; count < 2; count++)
+        if (kernel.completionTail - kernel.completionHead < SIMULATED_COMPLETIONS)
+            simulatedComplete(&kernel, (uintptr_t)&owner.operation, RESULT, IORING_CQE_F_MORE);
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+}
+
+/* What waits until all is handled waits for so many turns at most. */
+CASE(ringSimulated, keepsNobodyWaitingForTheLastCompletion)
+{
+    struct FastRingWorker worker = {.member.functions = NULL};
+    int turns = 0;
+
+    start();
+    setRingOption(FASTRING_OPTION_TURN_LIMIT, 1);
+    FastRingLink(ring, &worker.member, &workerFunctions);
+    runFloodedTurn();
+    FastRingDeferBehind(ring, &worker, FAST_RING_RETRY);
+    for (ran = 0; ran == 0 && turns < 1000; turns++)
+        runFloodedTurn();
+    ck_assert_int_eq(ran, 1);
+    ck_assert_int_gt(turns, 10); /* and mostly not at once */
+    ck_assert_ptr_nonnull(FastEnginePeek(&kernel.base));
+    FastRingUnlink(ring, &worker.member);
+    FastRingDrop(ring);
+}
+
+/* ---- options that are the engine's ---- */
 
 static void expectPolling(unsigned calls, uint32_t microseconds, bool prefers)
 {
