@@ -193,6 +193,9 @@ static bool openFiles(struct Link* link, struct Chance* chance)
     link->peer = memoryOpen(link->kind, drawCapacity(chance, link->kind));
     memoryJoin(ours, link->peer);
     link->peer->fragile = link->kind == MEMORY_TCP;
+    link->connecting = link->kind == MEMORY_TCP && oneIn(chance, 6);
+    link->connects = link->connecting;
+    ours->connecting = link->connecting;
     ours->port = (uint16_t)(1000 + 2 * link->number);
     link->peer->port = (uint16_t)(ours->port + 1);
     link->handle = handleOpen(ours);
@@ -281,7 +284,8 @@ void releaseLink(struct Link* link, bool abort)
     link->socket = NULL;
     link->released = true;
     link->aborted = abort;
-    link->loses |= abort;
+    /* A connect that the socket has not heard of yet is given up. */
+    link->loses |= abort || (link->connects && link->arrived == 0);
     link->releasedAt = timeNow();
     if (abort)
         AbortFastSocket(socket);
@@ -365,6 +369,8 @@ const char* missingOfLink(struct Link* link)
                               ? missingOfStream(link)
                               : missingOfMessages(link);
 
+    if (missing == NULL && !isOver(link) && link->socket != NULL && link->own > 0)
+        missing = "the end of an operation of its own";
     if (missing == NULL && connection && link->socket != NULL && !link->hungUp &&
         (link->peerEnded || isOver(link)))
         missing = "the end";
@@ -372,6 +378,23 @@ const char* missingOfLink(struct Link* link)
 }
 
 /* ---- the peer ---- */
+
+void finishConnect(struct Link* link, int error)
+{
+    struct MemoryFile* ours = link->peer != NULL ? link->peer->peer : NULL;
+
+    if (!link->connecting)
+        return;
+    link->connecting = false;
+    tell("link %u: the connect ends with %d", link->number, error);
+    if (ours == NULL)
+        return;
+    ours->connecting = false;
+    if (error != 0)
+        breakLink(link, error);
+    else
+        memoryWakes(ours, POLLOUT);
+}
 
 void breakLink(struct Link* link, int error)
 {
@@ -382,7 +405,7 @@ void breakLink(struct Link* link, int error)
     tell("link %u: breaks with %d", link->number, error);
     link->broken = error;
     link->loses = true;
-    if (error == ECONNRESET)
+    if (error == ECONNRESET && !ours->connecting)
         memoryReset(link->peer);
     else
         memoryBreak(ours, error);

@@ -69,21 +69,21 @@ static bool isConnection(const struct Link* link)
 static void end(struct Link* link, struct Chance* chance)
 {
     (void)chance;
-    if (link->peer != NULL && isConnection(link))
+    if (link->peer != NULL && isConnection(link) && !link->connecting)
         endAsPeer(link);
 }
 
 static void closePeer(struct Link* link, struct Chance* chance)
 {
     (void)chance;
-    if (link->peer != NULL && isConnection(link))
+    if (link->peer != NULL && isConnection(link) && !link->connecting)
         closeAsPeer(link);
 }
 
 static void breakIt(struct Link* link, struct Chance* chance)
 {
     static const int errors[] = {ECONNRESET, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETDOWN};
-    if (link->peer != NULL && isConnection(link))
+    if (link->peer != NULL && isConnection(link) && !link->connecting)
         breakLink(link, link->kind == MEMORY_TCP ? errors[draw(chance, 5)] : ECONNRESET);
 }
 
@@ -202,6 +202,33 @@ static void useOther(struct Link* link, struct Chance* chance)
     runPart(chance);
 }
 
+static void look(struct Link* link, struct Chance* chance)
+{
+    if (link->socket == NULL)
+        return;
+    if (oneIn(chance, 2))
+        peekInput(link, 1 + drawSize(chance, 4000));
+    else
+        takeWhole(link, 1 + drawSize(chance, 3000));
+}
+
+static void dropBuffers(struct Link* link, struct Chance* chance)
+{
+    (void)link;
+    dropKept(chance);
+}
+
+static void operate(struct Link* link, struct Chance* chance)
+{
+    transmitOperation(link, chance, drawSize(chance, 3000));
+}
+
+static void connectIt(struct Link* link, struct Chance* chance)
+{
+    static const int errors[] = {0, 0, 0, ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT};
+    finishConnect(link, errors[draw(chance, 6)]);
+}
+
 /* ---- choosing ---- */
 
 static const struct Step steps[] = {
@@ -209,7 +236,8 @@ static const struct Step steps[] = {
     {6, readSome},        {2, readAlways}, {2, end},           {1, closePeer}, {2, breakIt},
     {3, disturb},     {1, queueErrors}, {14, transmit},    {3, transmitMuch}, {5, receive},
     {2, changeHabit}, {4, pauseOrResume}, {2, shut},       {3, release}, {2, setOption},
-    {1, setLimit},    {25, useOther},
+    {1, setLimit},    {25, useOther},   {3, look},         {2, dropBuffers}, {4, operate},
+    {3, connectIt},
 };
 
 static struct Link* drawLink(struct Chance* chance)

@@ -133,6 +133,7 @@ static void openWorld(struct Chance* chance)
     memset(&world, 0, sizeof(world));
     for (int index = 0; index < PARTS; index++)
         parts[index]->open();
+    keepNothing();
     if (!openRing(chance) || !openPools(chance))
         return;
     (void)openLink(chance);
@@ -145,6 +146,7 @@ static void openWorld(struct Chance* chance)
 static void letGo(struct Link* link)
 {
     link->peerReads = true;
+    finishConnect(link, 0);
     link->habit = HABIT_READ;
     if (link->socket == NULL)
         return;
@@ -160,6 +162,8 @@ static void letGo(struct Link* link)
 static const char* findMissing(uint32_t* number)
 {
     const char* missing = NULL;
+
+    dropKept(NULL);
 
     *number = 0;
     for (int index = 0; index < PARTS; index++) {
@@ -186,6 +190,8 @@ static void becomeQuiet(void)
 
     run->calm = true;
     tell("calm");
+    (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, 256);
+    (void)SetFastRingOption(world.ring, FASTRING_OPTION_INBOUND_LIMIT, 256 << 20);
     for (int index = 0; index < LINKS; index++)
         if (world.links[index].used)
             letGo(&world.links[index]);
@@ -278,10 +284,13 @@ static void closeWorld(struct Chance* chance)
     for (int index = 0; index < PARTS; index++)
         parts[index]->close();
     releaseSockets(chance);
+    if (order & 2)
+        dropKept(NULL);
     if (!(order & 1)) {
         releasePools();
         releaseProviders();
     }
+    dropKept(NULL);
     closePeers();
 }
 

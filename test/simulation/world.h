@@ -61,6 +61,9 @@ struct Link
     int broken;      /* errno that the connection has ended with */
     bool loses;      /* what was sent may be lost: the connection was reset, or given up */
     bool dropsInput; /* what the peer has sent may be lost */
+    bool connects; /* it was connecting when it was made */
+    bool connecting;
+    uint32_t own;    /* operations without a buffer, whose functions are to be called */
 
     /* What came. */
     bool hungUp;
@@ -116,6 +119,16 @@ void endAsPeer(struct Link* link);
 void closeAsPeer(struct Link* link);
 void takeInput(struct Link* link, size_t most);
 void takeBuffers(struct Link* link);
+/* Looks at input without taking it, or takes all of so much or nothing. */
+void peekInput(struct Link* link, size_t size);
+void takeWhole(struct Link* link, size_t size);
+/* Buffers that the user has taken, and keeps for a while. */
+void keepNothing(void);
+void dropKept(struct Chance* chance);
+/* An operation in the order of the others. */
+void transmitOperation(struct Link* link, struct Chance* chance, size_t size);
+/* Of a connection that is being made. */
+void finishConnect(struct Link* link, int error);
 int transmitOf(struct Link* link, struct Chance* chance, size_t size);
 void releaseLink(struct Link* link, bool abort);
 void breakLink(struct Link* link, int error);
