@@ -59,6 +59,8 @@ static void onError(struct Link* link, int error)
     link->fatal = error;
     if (!isOver(link))
         wrong("link %u: POLLERR with %d, and nothing is wrong", link->number, error);
+    if (link->kind == MEMORY_TCP && link->broken == ECONNRESET && error != ECONNRESET)
+        wrong("link %u: POLLERR with %d behind a reset", link->number, error);
     if (error != link->broken && error != ECONNRESET && error != EPIPE)
         wrong("link %u: POLLERR with %d, not %d", link->number, error, link->broken);
 }

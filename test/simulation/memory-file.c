@@ -482,7 +482,7 @@ static bool hasRoom(const struct MemoryFile* file)
     const struct MemoryFile* target = file->peer;
 
     if (file->outputEnded || target == NULL || file->kind == MEMORY_UDP)
-        return !file->connecting;
+        return !file->connecting && !file->unconnected;
     if (target->queue.count >= MEMORY_PIECES - 1)
         return false;
     return !file->connecting &&

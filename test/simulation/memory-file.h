@@ -59,6 +59,7 @@ struct MemoryFile
     bool outputEnded;
     bool closed;             /* the connection is no more */
     bool connecting;
+    bool unconnected;        /* no connect has been begun */
     bool fragile;            /* what lies in its queue is lost when the other end resets */
     bool errorQueue;         /* something is in it, which nobody reads */
     uint32_t lost;           /* datagrams that had no room here */

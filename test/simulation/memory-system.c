@@ -337,13 +337,18 @@ static int makeConnection(struct FastSystem* system, int handle, const struct so
                           socklen_t length)
 {
     int error;
-    const struct MemoryFile* file = socketOf(handle, &error);
+    struct MemoryFile* file = socketOf(handle, &error);
 
     (void)system;
     (void)address;
     (void)length;
     if (file == NULL)
         return error;
+    if (file->unconnected) {
+        file->unconnected = false;
+        file->connecting = true;
+        return -EINPROGRESS;
+    }
     if (file->connecting)
         return -EALREADY;
     return file->closed ? -ECONNREFUSED : -EISCONN;

@@ -273,17 +273,27 @@ static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_c
 
 /* ---- submitting ---- */
 
-static void prepareReceive(struct Raw* raw, struct io_uring_sqe* entry, struct Chance* chance)
+static void prepareInto(struct Raw* raw, struct io_uring_sqe* entry, size_t size,
+                        struct Chance* chance)
 {
     void* data = GetFastRingDescriptorData(raw->descriptor, NULL);
+    int flags = oneIn(chance, 2) ? MSG_WAITALL : 0;
+
+    if (oneIn(chance, 2))
+        io_uring_prep_read(entry, raw->wire->handle, data, (unsigned)size, UINT64_MAX);
+    else
+        io_uring_prep_recv(entry, raw->wire->handle, data, size, flags);
+}
+
+static void prepareReceive(struct Raw* raw, struct io_uring_sqe* entry, struct Chance* chance)
+{
     bool many = oneIn(chance, 2);
 
     raw->receives = true;
     raw->wire->receiving = true;
     raw->selects = oneIn(chance, 2) && providerOf(raw->provider) != NULL;
     if (!raw->selects) {
-        io_uring_prep_recv(entry, raw->wire->handle, data, 1 + draw(chance, BYTES),
-                           oneIn(chance, 2) ? MSG_WAITALL : 0);
+        prepareInto(raw, entry, 1 + draw(chance, BYTES), chance);
         return;
     }
     if (many)

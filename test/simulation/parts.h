@@ -25,5 +25,6 @@ extern const struct Part timePart;
 extern const struct Part watchPart;
 extern const struct Part listenerPart;
 extern const struct Part rawPart;
+extern const struct Part connectionPart;
 
 #endif

@@ -24,7 +24,8 @@ enum
 
 struct World world;
 
-static const struct Part* const parts[] = {&timePart, &watchPart, &listenerPart, &rawPart};
+static const struct Part* const parts[] = {&timePart, &watchPart, &listenerPart, &rawPart,
+                                   &connectionPart};
 
 enum
 {
@@ -158,8 +159,9 @@ static void letGo(struct Link* link)
     }
 }
 
-/* Raw operations may have what others wait for. */
-static const char* findMissing(uint32_t* number)
+/* Raw operations may have what others wait for. What a link leaves unread keeps others from
+ * nothing. */
+static const char* findMissing(const struct Link* hoarder, uint32_t* number)
 {
     const char* missing = NULL;
 
@@ -172,7 +174,7 @@ static const char* findMissing(uint32_t* number)
     }
     for (int index = 0; index < LINKS && missing == NULL; index++) {
         struct Link* link = &world.links[index];
-        if (!link->used)
+        if (!link->used || link == hoarder)
             continue;
         if (link->socket != NULL)
             takeInput(link, SIZE_MAX);
@@ -182,27 +184,39 @@ static const char* findMissing(uint32_t* number)
     return missing;
 }
 
-/* Nothing goes wrong any more: then all that is to come comes. */
-static void becomeQuiet(void)
+static void awaitAll(const struct Link* hoarder)
 {
     const char* missing = NULL;
     uint32_t number = 0;
 
-    run->calm = true;
-    tell("calm");
-    (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, 256);
-    (void)SetFastRingOption(world.ring, FASTRING_OPTION_INBOUND_LIMIT, 256 << 20);
-    for (int index = 0; index < LINKS; index++)
-        if (world.links[index].used)
-            letGo(&world.links[index]);
     for (int turn = 0; turn < QUIET_TURNS; turn++) {
         runTurn(TURN_MS);
         timePass(TURN_NS);
-        missing = findMissing(&number);
+        missing = findMissing(hoarder, &number);
         if (missing == NULL && turn > 4)
             return;
     }
     wrong("link %u: %s never comes", number, missing);
+}
+
+/* Nothing goes wrong any more: then all that is to come comes. */
+static void becomeQuiet(struct Chance* chance)
+{
+    struct Link* hoarder = &world.links[draw(chance, LINKS)];
+
+    run->calm = true;
+    tell("calm");
+    (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, 256);
+    for (int index = 0; index < LINKS; index++)
+        if (world.links[index].used)
+            letGo(&world.links[index]);
+    if (hoarder->used && oneIn(chance, 3)) {
+        hoarder->habit = HABIT_LEAVE;
+        (void)SetFastRingOption(world.ring, FASTRING_OPTION_INBOUND_LIMIT, 4096);
+        awaitAll(hoarder);
+    }
+    (void)SetFastRingOption(world.ring, FASTRING_OPTION_INBOUND_LIMIT, 256 << 20);
+    awaitAll(NULL);
 }
 
 /* ---- the end ---- */
@@ -328,7 +342,7 @@ void runSchedule(const struct Schedule* what)
     beginStep(what->steps + 1);
     chance = chanceOf(what->seed, STREAM_OPENING + 1);
     if (world.ring != NULL && !oneIn(&chance, 4))
-        becomeQuiet();
+        becomeQuiet(&chance);
     closeWorld(&chance);
     checkEmpty(allocations);
 }
