@@ -53,13 +53,15 @@ static bool isOver(const struct Link* link)
 /* Nobody but the peer, and what has become of the connection, makes one fail. */
 static void onError(struct Link* link, int error)
 {
-    link->errors++;
+    if (error == link->disturbed)
+        link->disturbed = 0;
     if (link->automaton.type == SOCK_DGRAM)
         return;
     link->fatal = error;
     if (!isOver(link))
         wrong("link %u: POLLERR with %d, and nothing is wrong", link->number, error);
-    if (link->kind == MEMORY_TCP && link->broken == ECONNRESET && error != ECONNRESET)
+    bool ordered = run->odds[FAULT_DELAY] == 0 && run->odds[FAULT_ORDER] == 0;
+    if (ordered && link->kind == MEMORY_TCP && link->broken == ECONNRESET && error != ECONNRESET)
         wrong("link %u: POLLERR with %d behind a reset", link->number, error);
     if (error != link->broken && error != ECONNRESET && error != EPIPE)
         wrong("link %u: POLLERR with %d, not %d", link->number, error, link->broken);
@@ -70,10 +72,12 @@ static void onHangup(struct Link* link, int error)
 {
     size_t unread = GetFastSocketInboundLength(link->socket);
 
+    bool reads = !link->lags && (link->habit == HABIT_READ || link->habit == HABIT_BUFFERS);
+
     link->hungUp = true;
-    if (error != 0)
+    if (error == ECANCELED || (error != 0 && (!reads || link->connects)))
         return;
-    if (!link->peerEnded && !isOver(link))
+    if (error == 0 && !link->peerEnded && !isOver(link))
         wrong("link %u: POLLHUP, and the peer has not ended", link->number);
     if (link->automaton.type == SOCK_STREAM && !link->dropsInput &&
         link->taken + unread != link->written)
@@ -116,6 +120,7 @@ static void react(struct Link* link)
     case 2:
         if (PauseFastSocket(link->socket) == 0) {
             link->paused = true;
+            link->lags = true;
             automatonPause(&link->automaton);
         }
         break;
@@ -348,6 +353,8 @@ static const char* missingOfMessages(const struct Link* link)
 
     if (!isOver(link) && !link->released && lacksInput(link))
         return "a message from the peer";
+    if (link->socket != NULL && link->disturbed != 0)
+        return "word of an earlier error";
     if (isOver(link) || link->loses || (link->kind == MEMORY_UDP && link->released))
         return NULL;
     if (link->kind == MEMORY_UDP)

@@ -27,6 +27,9 @@ static void drawOdds(void)
     for (int fault = 0; fault < FAULT_COUNT; fault++)
         run->odds[fault] = odds[draw(&chance, sizeof(odds) / sizeof(odds[0]))];
     run->odds[FAULT_MEMORY] *= 4; /* each call asks for memory several times */
+    run->odds[FAULT_CANCEL] /= 2; /* there are few of those that it is asked for */
+    run->odds[FAULT_NOTICE] /= 2;
+    run->odds[FAULT_END] /= 2;
 }
 
 void beginSchedule(const struct Schedule* what)
@@ -35,6 +38,7 @@ void beginSchedule(const struct Schedule* what)
     run->seed = what->seed;
     run->happenedCount = 0;
     run->calm = false;
+    run->rich = false;
     drawOdds();
     beginStep(0);
 }
@@ -74,6 +78,8 @@ static void note(enum Fault fault, uint32_t number)
 bool happens(enum Fault fault)
 {
     if (run == NULL || schedule == NULL || run->calm || run->odds[fault] == 0)
+        return false;
+    if (fault == FAULT_MEMORY && run->rich)
         return false;
     uint32_t number = run->question++;
     run->questions++;

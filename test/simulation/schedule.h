@@ -61,6 +61,7 @@ struct Run
     uint32_t question; /* in this step */
     uint32_t odds[FAULT_COUNT]; /* one in so many; 0: never */
     bool calm;         /* nothing goes wrong any more */
+    bool rich;         /* there is memory enough just now */
     uint64_t steps;    /* of all schedules */
     uint64_t questions;
     uint64_t faults[FAULT_COUNT]; /* of all schedules */

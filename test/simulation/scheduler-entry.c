@@ -200,6 +200,7 @@ void schedulerPassCancels(void)
     scheduler.passedCount = 0;
     if (scheduler.chain != 0)
         return;
+    run->rich = scheduler.cancelCount > 0; /* else what is to be canceled would go on */
     for (uint32_t index = 0; index < scheduler.cancelCount; index++) {
         struct io_uring_sqe* entry = FastEngineReserve(scheduler.below);
         io_uring_prep_cancel64(entry, scheduler.cancels[index], 0);

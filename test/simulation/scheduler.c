@@ -151,6 +151,7 @@ static int runBelow(int64_t timeout)
 {
     int result = scheduler.below->functions->enter(scheduler.below, timeout, NULL);
 
+    run->rich = false;
     schedulerTakeBack();
     groupsLeave();
     schedulerCollect();

@@ -95,7 +95,10 @@ static void disturb(struct Link* link, struct Chance* chance)
 
     if (ours == NULL || link->kind != MEMORY_UDP)
         return;
+    if (ours->error != 0)
+        return;
     ours->error = errors[draw(chance, 3)];
+    link->disturbed = ours->error;
     memoryWakes(ours, 8 /* POLLERR */);
     tell("link %u: an earlier datagram has met %d", link->number, ours->error);
 }
@@ -137,6 +140,7 @@ static void receive(struct Link* link, struct Chance* chance)
 static void changeHabit(struct Link* link, struct Chance* chance)
 {
     link->habit = (uint8_t)draw(chance, HABITS);
+    link->lags = true;
 }
 
 static void pauseOrResume(struct Link* link, struct Chance* chance)
@@ -148,6 +152,7 @@ static void pauseOrResume(struct Link* link, struct Chance* chance)
     if (result != 0)
         wrong("link %u: pause or resume gives %d", link->number, result);
     link->paused = !link->paused;
+    link->lags = true;
     if (link->paused)
         automatonPause(&link->automaton);
     else

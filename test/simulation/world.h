@@ -52,6 +52,7 @@ struct Link
 
     /* What was done to it. */
     bool paused;
+    bool lags; /* it has not read all at once, some time */
     bool shut;       /* our output */
     bool released;
     bool aborted;
@@ -68,7 +69,7 @@ struct Link
     /* What came. */
     bool hungUp;
     int fatal;
-    uint32_t errors;
+    int disturbed; /* an errno of an earlier datagram's, which is still to be told */
     uint8_t habit; /* of the handler */
 };
 
