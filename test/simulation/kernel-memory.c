@@ -26,8 +26,8 @@ struct Group
     struct io_uring_buf_ring* ring; /* NULL: none */
     uint32_t mask;
     uint16_t id;
-    uint16_t head; /* those before were taken */
-    uint16_t tail; /* those before are known */
+    uint16_t head;                        /* those before were taken */
+    uint16_t tail;                        /* those before are known */
     struct Lent published[GROUP_ENTRIES]; /* by place */
     struct Lent taken[GROUP_ENTRIES];     /* in the order of the ring */
     uint32_t takenCount;

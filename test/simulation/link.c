@@ -162,8 +162,16 @@ static void onEvent(struct FastSocket* socket, int event, int parameter)
 static enum MemoryKind drawKind(struct Chance* chance)
 {
     static const enum MemoryKind kinds[] = {
-        MEMORY_TCP, MEMORY_TCP, MEMORY_TCP, MEMORY_LOCAL,           MEMORY_LOCAL,
-        MEMORY_UDP, MEMORY_UDP, MEMORY_UDP, MEMORY_LOCAL_DATAGRAMS, MEMORY_RECORDS,
+        MEMORY_TCP,
+        MEMORY_TCP,
+        MEMORY_TCP,
+        MEMORY_LOCAL,
+        MEMORY_LOCAL,
+        MEMORY_UDP,
+        MEMORY_UDP,
+        MEMORY_UDP,
+        MEMORY_LOCAL_DATAGRAMS,
+        MEMORY_RECORDS,
     };
     return kinds[draw(chance, sizeof(kinds) / sizeof(kinds[0]))];
 }

@@ -315,8 +315,18 @@ static void addUp(struct Job* sum)
 static void printSum(const struct Job* sum)
 {
     static const char* const names[FAULT_COUNT] = {
-        "short", "edge", "delay", "order", "errno", "end",
-        "cancel", "notice", "enter", "memory", "reaction", "call",
+        "short",
+        "edge",
+        "delay",
+        "order",
+        "errno",
+        "end",
+        "cancel",
+        "notice",
+        "enter",
+        "memory",
+        "reaction",
+        "call",
     };
     struct rusage usage;
 
@@ -347,7 +357,7 @@ int main(int count, char** arguments)
     addUp(&sum);
     printSum(&sum);
     outcomes = &sum.outcomes;
-    bool complete = outcomePrint(true);
+    bool complete = outcomePrint(sum.done >= DEFAULT_SCHEDULES);
     bool right = sum.wrong == 0 && sum.done == options.schedules && complete;
     printf("%s 1 - simulation/schedules\n", right ? "ok" : "not ok");
     return right ? 0 : 1;

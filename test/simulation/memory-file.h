@@ -42,7 +42,7 @@ enum
 struct MemoryPiece
 {
     uint32_t size;
-    uint16_t port;   /* of who has sent it */
+    uint16_t port; /* of who has sent it */
     uint8_t rights;
     struct MemoryFile* files[MEMORY_RIGHTS];
 };
@@ -57,14 +57,14 @@ struct MemoryFile
     bool reads, writes;      /* a pipe's end does one of them */
     bool inputEnded;         /* the peer sends no more, or nothing is to be received */
     bool outputEnded;
-    bool closed;             /* the connection is no more */
+    bool closed; /* the connection is no more */
     bool connecting;
-    bool unconnected;        /* no connect has been begun */
-    bool fragile;            /* what lies in its queue is lost when the other end resets */
-    bool errorQueue;         /* something is in it, which nobody reads */
-    uint32_t lost;           /* datagrams that had no room here */
-    int error;               /* that the next call tells */
-    int lasting;             /* of datagrams: what each send gives, as a firewall would */
+    bool unconnected; /* no connect has been begun */
+    bool fragile;     /* what lies in its queue is lost when the other end resets */
+    bool errorQueue;  /* something is in it, which nobody reads */
+    uint32_t lost;    /* datagrams that had no room here */
+    int error;        /* that the next call tells */
+    int lasting;      /* of datagrams: what each send gives, as a firewall would */
 
     /* options */
     bool lingersNot; /* SO_LINGER with 0: a close resets */
@@ -92,9 +92,9 @@ struct MemoryExtra
 {
     uint32_t rights;
     struct MemoryFile* files[MEMORY_RIGHTS]; /* each with a reference */
-    uint16_t port; /* where it goes, or comes from; 0: the peer */
-    bool cut;      /* the message was longer than there was room for */
-    size_t size;   /* of the message */
+    uint16_t port;                           /* where it goes, or comes from; 0: the peer */
+    bool cut;                                /* the message was longer than there was room for */
+    size_t size;                             /* of the message */
 };
 
 /* Somebody may wait for one of these bits. */

@@ -196,7 +196,7 @@ static int takeReady(struct FastSystemEvent* events, int room)
 }
 
 static int awaitEvents(struct FastSystem* system, struct FastSystemEvent* events, int room,
-                int64_t timeout, const sigset_t* mask)
+                       int64_t timeout, const sigset_t* mask)
 {
     int count = takeReady(events, room);
 
@@ -426,7 +426,7 @@ static ssize_t writeFile(struct FastSystem* system, int handle, const struct iov
 }
 
 static ssize_t move(struct FastSystem* system, int from, int64_t* fromOffset, int to,
-                      int64_t* toOffset, size_t size, unsigned flags)
+                    int64_t* toOffset, size_t size, unsigned flags)
 {
     (void)system;
     (void)from;

@@ -104,6 +104,30 @@ static void openListener(void)
     state.listener = NULL;
 }
 
+/* Who accepts hears of it; the next listener is another one. */
+static void endListener(void)
+{
+    state.listener->inputEnded = true;
+    memoryWakes(state.listener, POLLIN | POLLRDHUP | POLLHUP);
+}
+
+static void closeListener(void)
+{
+    (void)handleClose(state.handle);
+    memoryDrop(state.listener);
+    state.listener = NULL;
+    state.connected = 0;
+    state.accepted = 0;
+}
+
+static bool accepts(void)
+{
+    for (int index = 0; index < OPERATIONS; index++)
+        if (state.operations[index].inFlight && state.operations[index].opcode == IORING_OP_ACCEPT)
+            return true;
+    return false;
+}
+
 /* Who connects goes at once. */
 static void connectClients(uint32_t count)
 {
@@ -183,7 +207,9 @@ static void move(const struct Operation* own, struct Chance* chance)
 {
     struct MemoryFile* file = own->opcode == IORING_OP_CONNECT ? handleFile(own->handle) : NULL;
 
-    if (state.listener != NULL && oneIn(chance, 2))
+    if (state.listener != NULL && oneIn(chance, 20))
+        endListener();
+    else if (state.listener != NULL && oneIn(chance, 2))
         connectClients(1 + draw(chance, 3));
     if (file == NULL || !file->connecting)
         return;
@@ -199,6 +225,8 @@ static void step(struct Chance* chance)
 {
     struct Operation* own = &state.operations[draw(chance, OPERATIONS)];
 
+    if (state.listener != NULL && state.listener->inputEnded && !accepts())
+        closeListener();
     if (state.listener == NULL)
         openListener();
     if (own->descriptor == NULL)
@@ -248,10 +276,8 @@ static void closeAll(void)
             wrong("a raw operation is not told of the ring's end");
         ReleaseFastRingDescriptor(state.operations[index].descriptor);
     }
-    if (state.listener == NULL)
-        return;
-    (void)handleClose(state.handle);
-    memoryDrop(state.listener);
+    if (state.listener != NULL)
+        closeListener();
 }
 
 const struct Part connectionPart = {openAll, step, missing, releaseAll, closeAll};

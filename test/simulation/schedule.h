@@ -13,18 +13,18 @@
 /* What goes otherwise than it might, each by odds of the schedule's own. */
 enum Fault
 {
-    FAULT_SHORT,      /* a call moves less than it could */
-    FAULT_EDGE,       /* a wake-up for nothing */
-    FAULT_DELAY,      /* a completion is kept back */
-    FAULT_ORDER,      /* another operation's completion goes first */
-    FAULT_ERRNO,      /* an operation fails at once */
-    FAULT_END,        /* what goes on ends */
-    FAULT_CANCEL,     /* a cancellation says that it found nothing, or its target at work */
-    FAULT_NOTICE,     /* a notification comes late */
-    FAULT_ENTER,      /* an enter is refused */
-    FAULT_MEMORY,     /* an allocation fails */
-    FAULT_REACTION,   /* no fault: a handler does something beside */
-    FAULT_CALL,       /* another call of the engine's, or of the system's, fails */
+    FAULT_SHORT,    /* a call moves less than it could */
+    FAULT_EDGE,     /* a wake-up for nothing */
+    FAULT_DELAY,    /* a completion is kept back */
+    FAULT_ORDER,    /* another operation's completion goes first */
+    FAULT_ERRNO,    /* an operation fails at once */
+    FAULT_END,      /* what goes on ends */
+    FAULT_CANCEL,   /* a cancellation says that it found nothing, or its target at work */
+    FAULT_NOTICE,   /* a notification comes late */
+    FAULT_ENTER,    /* an enter is refused */
+    FAULT_MEMORY,   /* an allocation fails */
+    FAULT_REACTION, /* no fault: a handler does something beside */
+    FAULT_CALL,     /* another call of the engine's, or of the system's, fails */
     FAULT_COUNT,
 };
 
@@ -47,8 +47,8 @@ struct Schedule
     uint64_t seed;
     uint32_t steps;
     bool verbose;
-    bool left[SCHEDULE_STEPS];        /* steps that are left out */
-    uint32_t keptCount;               /* faults that are kept from happening */
+    bool left[SCHEDULE_STEPS]; /* steps that are left out */
+    uint32_t keptCount;        /* faults that are kept from happening */
     struct Happened kept[SCHEDULE_FAULTS];
 };
 
@@ -58,11 +58,11 @@ struct Run
 {
     uint64_t seed;
     uint32_t step;
-    uint32_t question; /* in this step */
+    uint32_t question;          /* in this step */
     uint32_t odds[FAULT_COUNT]; /* one in so many; 0: never */
-    bool calm;         /* nothing goes wrong any more */
-    bool rich;         /* there is memory enough just now */
-    uint64_t steps;    /* of all schedules */
+    bool calm;                  /* nothing goes wrong any more */
+    bool rich;                  /* there is memory enough just now */
+    uint64_t steps;             /* of all schedules */
     uint64_t questions;
     uint64_t faults[FAULT_COUNT]; /* of all schedules */
     uint32_t happenedCount;

@@ -120,9 +120,10 @@ static void passCancel(struct Operation* operation, struct io_uring_sqe* entry)
         return;
     target->lies++;
     /* A poll is found as long as it is armed. Others are made again when they are woken, and then
-     * nobody finds them. */
-    bool works = target->opcode == IORING_OP_POLL_ADD || target->held ||
-                 choose(2) == 0;
+     * nobody finds them; but a listener accepts when a poll has told it to, and no thread does. */
+    bool isFound = target->opcode == IORING_OP_POLL_ADD ||
+                   (target->opcode == IORING_OP_ACCEPT && !target->held);
+    bool works = isFound || choose(2) == 0;
     if (works && scheduler.cancelCount == SCHEDULER_CANCELS)
         return;
     if (works) /* a thread is at it, and is told to end */

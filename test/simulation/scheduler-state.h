@@ -30,7 +30,7 @@ struct Operation
     bool endedAbove; /* its last completion is known */
     bool answered;   /* with answer, in place of what the engine says */
     bool noticeLacks;
-    bool held;       /* a program's own: its descriptor may be closed */
+    bool held; /* a program's own: its descriptor may be closed */
     uint8_t opcode;
     uint8_t flags;
     uint16_t priority;
@@ -40,9 +40,9 @@ struct Operation
     int32_t answer;
     int32_t handle;
     uint64_t owner;
-    uint64_t below;   /* its name below */
-    uint64_t class;   /* those of one keep their order */
-    uint64_t wanted;  /* bytes, for the table */
+    uint64_t below;  /* its name below */
+    uint64_t class;  /* those of one keep their order */
+    uint64_t wanted; /* bytes, for the table */
     struct Guard guard;
 };
 

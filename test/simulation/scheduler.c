@@ -13,7 +13,7 @@
 
 enum
 {
-    ENTER_NS = 1000,   /* that each enter takes */
+    ENTER_NS = 1000,        /* that each enter takes */
     MOST_WAIT_NS = 1000000, /* until what is kept back comes */
 };
 

@@ -90,15 +90,17 @@ static void breakIt(struct Link* link, struct Chance* chance)
 /* An error of a datagram before; a queue of errors that nobody reads. */
 static void disturb(struct Link* link, struct Chance* chance)
 {
-    static const int errors[] = {ECONNREFUSED, EHOSTUNREACH, EMSGSIZE};
+    static const int errors[] = {ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ENETUNREACH};
     struct MemoryFile* ours = link->peer != NULL ? link->peer->peer : NULL;
 
     if (ours == NULL || link->kind != MEMORY_UDP)
         return;
     if (ours->error != 0)
         return;
-    ours->error = errors[draw(chance, 3)];
-    link->disturbed = ours->error;
+    ours->error = errors[draw(chance, 4)];
+    /* Of datagrams that go together this one is taken for the joining's, which nobody hears of. */
+    if (ours->error != EMSGSIZE)
+        link->disturbed = ours->error;
     memoryWakes(ours, 8 /* POLLERR */);
     tell("link %u: an earlier datagram has met %d", link->number, ours->error);
 }
@@ -237,11 +239,31 @@ static void connectIt(struct Link* link, struct Chance* chance)
 /* ---- choosing ---- */
 
 static const struct Step steps[] = {
-    {12, turn},       {4, waitFor},       {4, turnOften},     {4, openOne},    {14, writeSome},
-    {6, readSome},        {2, readAlways}, {2, end},           {1, closePeer}, {2, breakIt},
-    {3, disturb},     {1, queueErrors}, {14, transmit},    {3, transmitMuch}, {5, receive},
-    {2, changeHabit}, {4, pauseOrResume}, {2, shut},       {3, release}, {2, setOption},
-    {1, setLimit},    {25, useOther},   {3, look},         {2, dropBuffers}, {4, operate},
+    {12, turn},
+    {4, waitFor},
+    {4, turnOften},
+    {4, openOne},
+    {14, writeSome},
+    {6, readSome},
+    {2, readAlways},
+    {2, end},
+    {1, closePeer},
+    {2, breakIt},
+    {3, disturb},
+    {1, queueErrors},
+    {14, transmit},
+    {3, transmitMuch},
+    {5, receive},
+    {2, changeHabit},
+    {4, pauseOrResume},
+    {2, shut},
+    {3, release},
+    {2, setOption},
+    {1, setLimit},
+    {25, useOther},
+    {3, look},
+    {2, dropBuffers},
+    {4, operate},
     {3, connectIt},
 };
 

@@ -18,14 +18,14 @@ enum
     QUIET_TURNS = 4000,       /* in which all that is missing must come */
     CLOSE_TURNS = 20000,
     TURN_MS = 10,
-    TURN_NS = 1000000, /* that pass in any case: a watch that holds keeps turns from waiting */
+    TURN_NS = 1000000,  /* that pass in any case: a watch that holds keeps turns from waiting */
     LONG_TURN_MS = 200, /* what is to be flushed is given up after 30 s without progress */
 };
 
 struct World world;
 
 static const struct Part* const parts[] = {&timePart, &watchPart, &listenerPart, &rawPart,
-                                   &connectionPart};
+                                           &connectionPart};
 
 enum
 {

@@ -39,7 +39,7 @@ struct Link
     int handle;
     uint32_t provider;
     bool headed;
-    bool sends;                /* it was given a pool for it */
+    bool sends; /* it was given a pool for it */
     struct Automaton automaton;
 
     /* What each end has given, and had. */
@@ -53,7 +53,7 @@ struct Link
     /* What was done to it. */
     bool paused;
     bool lags; /* it has not read all at once, some time */
-    bool shut;       /* our output */
+    bool shut; /* our output */
     bool released;
     bool aborted;
     int64_t releasedAt;
@@ -62,9 +62,9 @@ struct Link
     int broken;      /* errno that the connection has ended with */
     bool loses;      /* what was sent may be lost: the connection was reset, or given up */
     bool dropsInput; /* what the peer has sent may be lost */
-    bool connects; /* it was connecting when it was made */
+    bool connects;   /* it was connecting when it was made */
     bool connecting;
-    uint32_t own;    /* operations without a buffer, whose functions are to be called */
+    uint32_t own; /* operations without a buffer, whose functions are to be called */
 
     /* What came. */
     bool hungUp;
