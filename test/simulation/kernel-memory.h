@@ -2,8 +2,8 @@
  * Memory in the kernel's hands: buffers that were put into a group's ring, until a completion tells
  * that they are filled; and what is to be sent, until it was.
  *
- * Nobody may touch it meanwhile. Published buffers are filled with a poison, others have a sum; both
- * are compared at each enter, and when they are given back.
+ * Nobody may touch it meanwhile. Published buffers are filled with a poison, others have a sum;
+ * both are compared at each enter, and when they are given back.
  */
 #ifndef TEST_SIMULATION_KERNEL_MEMORY_H
 #define TEST_SIMULATION_KERNEL_MEMORY_H

@@ -3,11 +3,8 @@
  *
  * The functions of lib/socket/system.c stand here instead of there: the program is linked with an
  * archive, of which that member is not needed then. A few calls are made elsewhere; the linker
- * wraps these (meson.build has their names). The time of the library's clock is the simulation's,
- * memory may lack, and what is allocated is counted.
+ * wraps these (meson.build has their names). The time of the library's clock is the simulation's.
  */
-#include "memory-calls.h"
-
 #include "memory-control.h"
 #include "memory-system.h"
 #include "schedule.h"
@@ -20,9 +17,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 enum
@@ -380,88 +375,4 @@ int __wrap_nanosleep(const struct timespec* time, struct timespec* left)
     (void)left;
     timePass(time->tv_sec * INT64_C(1000000000) + time->tv_nsec);
     return 0;
-}
-
-/* ---- memory ---- */
-
-void* __real_malloc(size_t size);
-void* __wrap_malloc(size_t size);
-void* __real_calloc(size_t count, size_t size);
-void* __wrap_calloc(size_t count, size_t size);
-void* __real_realloc(void* memory, size_t size);
-void* __wrap_realloc(void* memory, size_t size);
-void* __real_aligned_alloc(size_t alignment, size_t size);
-void* __wrap_aligned_alloc(size_t alignment, size_t size);
-void __real_free(void* memory);
-void __wrap_free(void* memory);
-void* __real_mmap64(void* place, size_t size, int access, int flags, int handle, off_t offset);
-void* __wrap_mmap64(void* place, size_t size, int access, int flags, int handle, off_t offset);
-int __real_munmap(void* memory, size_t size);
-int __wrap_munmap(void* memory, size_t size);
-
-static int64_t allocations;
-
-int64_t memoryAllocations(void)
-{
-    return allocations;
-}
-
-static bool lacks(void)
-{
-    if (!happens(FAULT_MEMORY))
-        return false;
-    errno = ENOMEM;
-    return true;
-}
-
-static void* count(void* memory)
-{
-    allocations += memory != NULL;
-    return memory;
-}
-
-void* __wrap_malloc(size_t size)
-{
-    return lacks() ? NULL : count(__real_malloc(size));
-}
-
-void* __wrap_calloc(size_t number, size_t size)
-{
-    return lacks() ? NULL : count(__real_calloc(number, size));
-}
-
-void* __wrap_realloc(void* memory, size_t size)
-{
-    if (lacks())
-        return NULL;
-    void* result = __real_realloc(memory, size);
-    allocations += memory == NULL && result != NULL;
-    return result;
-}
-
-void* __wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return lacks() ? NULL : count(__real_aligned_alloc(alignment, size));
-}
-
-void __wrap_free(void* memory)
-{
-    allocations -= memory != NULL;
-    __real_free(memory);
-}
-
-void* __wrap_mmap64(void* place, size_t size, int access, int flags, int handle, off_t offset)
-{
-    if (lacks())
-        return MAP_FAILED;
-    void* result = __real_mmap64(place, size, access, flags, handle, offset);
-    allocations += result != MAP_FAILED;
-    return result;
-}
-
-int __wrap_munmap(void* memory, size_t size)
-{
-    int result = __real_munmap(memory, size);
-    allocations -= result == 0;
-    return result;
 }

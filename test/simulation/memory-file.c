@@ -78,20 +78,22 @@ bool memoryIsConnection(const struct MemoryFile* file)
     return file->kind == MEMORY_TCP || file->kind == MEMORY_LOCAL || file->kind == MEMORY_RECORDS;
 }
 
-static bool isDatagrams(const struct MemoryFile* file)
+bool memoryIsDatagrams(const struct MemoryFile* file)
 {
     return file->kind == MEMORY_LOCAL_DATAGRAMS || file->kind == MEMORY_UDP;
 }
 
-static void wake(struct MemoryFile* file, uint32_t events)
+struct MemoryFile* memoryFindPort(uint16_t port)
 {
-    if (memoryWakes != NULL)
-        memoryWakes(file, events);
+    for (uint32_t index = 0; index < used; index++)
+        if (files[index].kind == MEMORY_UDP && files[index].port == port)
+            return &files[index];
+    return NULL;
 }
 
 /* ---- the end ---- */
 
-static void dropPiece(struct MemoryFile* file)
+void memoryDropPiece(struct MemoryFile* file)
 {
     struct MemoryPiece* piece = &file->queue.pieces[file->queue.first];
 
@@ -107,10 +109,10 @@ static void dropPiece(struct MemoryFile* file)
 static void dropQueue(struct MemoryFile* file)
 {
     while (file->queue.count > 0)
-        dropPiece(file);
+        memoryDropPiece(file);
 }
 
-static void die(struct MemoryFile* file, int error)
+void memoryDie(struct MemoryFile* file, int error)
 {
     file->closed = true;
     file->inputEnded = true;
@@ -118,7 +120,7 @@ static void die(struct MemoryFile* file, int error)
     file->connecting = false;
     if (error != 0)
         file->error = error;
-    wake(file, POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR);
+    memoryWakes(file, POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR);
 }
 
 /* What has not arrived yet is destroyed with the connection. Here all has arrived at once, and what
@@ -127,21 +129,21 @@ void memoryReset(struct MemoryFile* file)
 {
     struct MemoryFile* peer = file->peer;
 
-    die(file, 0);
+    memoryDie(file, 0);
     if (peer == NULL || peer->closed)
         return;
     if (peer->fragile)
         dropQueue(peer);
-    die(peer, ECONNRESET);
+    memoryDie(peer, ECONNRESET);
 }
 
 void memoryBreak(struct MemoryFile* file, int error)
 {
     struct MemoryFile* peer = file->peer;
 
-    die(file, error);
+    memoryDie(file, error);
     if (peer != NULL && !peer->closed)
-        die(peer, ECONNRESET);
+        memoryDie(peer, ECONNRESET);
 }
 
 static void endOutput(struct MemoryFile* file)
@@ -150,7 +152,7 @@ static void endOutput(struct MemoryFile* file)
     if (file->peer == NULL)
         return;
     file->peer->inputEnded = true;
-    wake(file->peer, POLLIN | POLLRDHUP | (file->peer->outputEnded ? POLLHUP : 0));
+    memoryWakes(file->peer, POLLIN | POLLRDHUP | (file->peer->outputEnded ? POLLHUP : 0));
 }
 
 /* AF_UNIX: the other end is told with the close, and by an errno if something was unread. */
@@ -160,7 +162,7 @@ static void closeLocal(struct MemoryFile* file)
     bool unread = file->queue.count > 0;
 
     if (peer != NULL && !peer->closed)
-        die(peer, unread ? ECONNRESET : 0);
+        memoryDie(peer, unread ? ECONNRESET : 0);
 }
 
 static void closePipe(struct MemoryFile* file)
@@ -172,7 +174,7 @@ static void closePipe(struct MemoryFile* file)
     peer->closed = true;
     peer->inputEnded = true;
     peer->outputEnded = true;
-    wake(peer, POLLIN | POLLHUP | POLLERR | POLLOUT);
+    memoryWakes(peer, POLLIN | POLLHUP | POLLERR | POLLOUT);
 }
 
 static void closeFile(struct MemoryFile* file)
@@ -207,12 +209,12 @@ int memoryShutdown(struct MemoryFile* file, int how)
         return file->closed ? -ENOTCONN : 0;
     if (how != SHUT_WR) {
         file->inputEnded = true;
-        wake(file, POLLIN | POLLRDHUP);
+        memoryWakes(file, POLLIN | POLLRDHUP);
     }
     if (how != SHUT_RD)
         endOutput(file);
     if (file->inputEnded && file->outputEnded)
-        wake(file, POLLHUP);
+        memoryWakes(file, POLLHUP);
     return 0;
 }
 
@@ -224,258 +226,12 @@ int memoryTakeError(struct MemoryFile* file)
     return error;
 }
 
-/* ---- bytes ---- */
-
-static void copyIn(struct MemoryFile* file, const struct iovec* vector, size_t size)
-{
-    uint32_t place = (file->queue.start + file->queue.length) % MEMORY_BYTES;
-
-    file->queue.length += (uint32_t)size;
-    for (; size > 0; vector++) {
-        const uint8_t* data = vector->iov_base;
-        size_t count = vector->iov_len < size ? vector->iov_len : size;
-        size_t before = count < MEMORY_BYTES - place ? count : MEMORY_BYTES - place;
-        if (before > 0)
-            memcpy(file->bytes + place, data, before);
-        if (count > before)
-            memcpy(file->bytes, data + before, count - before);
-        place = (uint32_t)(place + count) % MEMORY_BYTES;
-        size -= count;
-    }
-}
-
-static void copyOut(const struct MemoryFile* file, uint32_t offset, const struct iovec* vector,
-                    size_t skip, size_t size)
-{
-    uint32_t place = (file->queue.start + offset) % MEMORY_BYTES;
-
-    for (; size > 0; vector++) {
-        if (skip >= vector->iov_len) {
-            skip -= vector->iov_len;
-            continue;
-        }
-        uint8_t* data = (uint8_t*)vector->iov_base + skip;
-        size_t count = vector->iov_len - skip < size ? vector->iov_len - skip : size;
-        size_t before = count < MEMORY_BYTES - place ? count : MEMORY_BYTES - place;
-        memcpy(data, file->bytes + place, before);
-        memcpy(data + before, file->bytes, count - before);
-        place = (uint32_t)(place + count) % MEMORY_BYTES;
-        size -= count;
-        skip = 0;
-    }
-}
-
-static size_t sizeOf(const struct iovec* vector, size_t count)
-{
-    size_t size = 0;
-
-    for (size_t index = 0; index < count; index++)
-        size += vector[index].iov_len;
-    return size;
-}
-
-/* ---- receiving ---- */
-
-static void giveRights(struct MemoryPiece* piece, bool peek, struct MemoryExtra* extra)
-{
-    if (extra == NULL || peek)
-        return;
-    extra->rights = piece->rights;
-    for (uint32_t index = 0; index < piece->rights; index++)
-        extra->files[index] = piece->files[index];
-    piece->rights = 0;
-}
-
-static void onRoom(struct MemoryFile* file)
-{
-    if (file->peer != NULL && file->queue.length <= file->capacity - file->capacity / ROOM_PART)
-        wake(file->peer, POLLOUT);
-}
-
-static ssize_t receiveMessage(struct MemoryFile* file, const struct iovec* vector, size_t size,
-                              bool peek, struct MemoryExtra* extra)
-{
-    struct MemoryPiece* piece = &file->queue.pieces[file->queue.first];
-    size_t count = piece->size < size ? piece->size : size;
-
-    copyOut(file, 0, vector, 0, count);
-    if (extra != NULL) {
-        extra->size = piece->size;
-        extra->cut = piece->size > size;
-        extra->port = piece->port;
-    }
-    giveRights(piece, peek, extra);
-    if (!peek) {
-        dropPiece(file);
-        onRoom(file);
-    }
-    return (ssize_t)count;
-}
-
-/* Bytes that came with files begin a receive of their own. */
-static ssize_t receiveBytes(struct MemoryFile* file, const struct iovec* vector, size_t size,
-                            bool peek, struct MemoryExtra* extra)
-{
-    size_t done = 0;
-    uint32_t offset = 0;
-    uint32_t index = file->queue.first;
-
-    for (uint32_t left = file->queue.count; left > 0 && done < size; left--) {
-        struct MemoryPiece* piece = &file->queue.pieces[index];
-        size_t count = piece->size < size - done ? piece->size : size - done;
-        if (done > 0 && piece->rights > 0)
-            break;
-        giveRights(piece, peek, extra);
-        copyOut(file, offset, vector, done, count);
-        done += count;
-        if (peek) {
-            offset += piece->size;
-            index = (index + 1) % MEMORY_PIECES;
-        } else if (count == piece->size) {
-            dropPiece(file);
-            index = file->queue.first;
-        } else {
-            piece->size -= (uint32_t)count;
-            file->queue.start = (file->queue.start + (uint32_t)count) % MEMORY_BYTES;
-            file->queue.length -= (uint32_t)count;
-        }
-    }
-    if (extra != NULL)
-        extra->size = done;
-    if (!peek)
-        onRoom(file);
-    return (ssize_t)done;
-}
-
-/* Nothing is there. */
-static ssize_t receiveNothing(struct MemoryFile* file)
-{
-    if (file->error != 0)
-        return -memoryTakeError(file);
-    return file->inputEnded ? 0 : -EAGAIN;
-}
-
-ssize_t memoryReceive(struct MemoryFile* file, const struct iovec* vector, size_t count, bool peek,
-                      struct MemoryExtra* extra)
-{
-    size_t size = sizeOf(vector, count);
-
-    if (extra != NULL)
-        *extra = (struct MemoryExtra){.rights = 0};
-    if (isDatagrams(file) && file->error != 0)
-        return -memoryTakeError(file);
-    if (file->queue.count == 0)
-        return receiveNothing(file);
-    if (memoryIsMessages(file))
-        return receiveMessage(file, vector, size, peek, extra);
-    /* What a receive of TCP brings less than there was room for is all. */
-    if (size > 1 && file->kind != MEMORY_TCP && happens(FAULT_SHORT))
-        size = 1 + choose((uint32_t)size);
-    return receiveBytes(file, vector, size, peek, extra);
-}
-
-/* ---- sending ---- */
-
-/* Of UDP a destination of its own. */
-static struct MemoryFile* targetOf(struct MemoryFile* file, const struct MemoryExtra* extra)
-{
-    if (extra == NULL || extra->port == 0)
-        return file->peer;
-    for (uint32_t index = 0; index < used; index++)
-        if (files[index].kind == MEMORY_UDP && files[index].port == extra->port)
-            return &files[index];
-    return NULL;
-}
-
-static void append(struct MemoryFile* target, const struct MemoryFile* from,
-                   const struct iovec* vector, size_t size, const struct MemoryExtra* extra)
-{
-    uint32_t last = (target->queue.first + target->queue.count - 1) % MEMORY_PIECES;
-    bool joins = target->queue.count > 0 && !memoryIsMessages(target) &&
-                 (extra == NULL || extra->rights == 0);
-
-    copyIn(target, vector, size);
-    if (joins) {
-        target->queue.pieces[last].size += (uint32_t)size;
-    } else {
-        struct MemoryPiece* piece =
-            &target->queue.pieces[(target->queue.first + target->queue.count++) % MEMORY_PIECES];
-        *piece = (struct MemoryPiece){.size = (uint32_t)size, .port = from->port};
-        for (uint32_t index = 0; extra != NULL && index < extra->rights; index++) {
-            piece->files[piece->rights++] = extra->files[index];
-            memoryHold(extra->files[index]);
-        }
-    }
-    wake(target, POLLIN);
-}
-
-static ssize_t sendMessage(struct MemoryFile* file, const struct iovec* vector, size_t size,
-                           const struct MemoryExtra* extra)
-{
-    struct MemoryFile* target = targetOf(file, extra);
-
-    if (file->lasting != 0)
-        return -file->lasting;
-    if (size > file->capacity)
-        return -EMSGSIZE;
-    if (target == NULL && file->kind == MEMORY_UDP) {
-        file->error = ECONNREFUSED; /* somebody answers that there is nobody */
-        wake(file, POLLERR);
-        return (ssize_t)size;
-    }
-    if (target == NULL || target->closed)
-        return isDatagrams(file) ? -ECONNREFUSED : -EPIPE;
-    bool full = target->queue.length + size > target->capacity ||
-                target->queue.count >= MEMORY_PIECES;
-    if (full && file->kind == MEMORY_UDP) {
-        target->lost++;
-        return (ssize_t)size; /* the network loses it */
-    }
-    if (full)
-        return -EAGAIN;
-    append(target, file, vector, size, extra);
-    return (ssize_t)size;
-}
-
-static ssize_t sendBytes(struct MemoryFile* file, const struct iovec* vector, size_t size,
-                         const struct MemoryExtra* extra)
-{
-    struct MemoryFile* target = file->peer;
-
-    if (target == NULL || target->closed) {
-        if (file->kind == MEMORY_TCP && !file->closed)
-            die(file, ECONNRESET); /* the end that is gone answers so */
-        return file->kind == MEMORY_TCP ? (ssize_t)size : -EPIPE;
-    }
-    size_t room = target->capacity > target->queue.length ? target->capacity - target->queue.length
-                                                          : 0;
-    if (size > 0 && (room == 0 || target->queue.count >= MEMORY_PIECES - 1))
-        return -EAGAIN;
-    if (size > room)
-        size = room;
-    if (size > 1 && happens(FAULT_SHORT))
-        size = 1 + choose((uint32_t)size);
-    if (size > 0)
-        append(target, file, vector, size, extra);
-    return (ssize_t)size;
-}
-
-ssize_t memorySend(struct MemoryFile* file, const struct iovec* vector, size_t count,
-                   const struct MemoryExtra* extra)
-{
-    size_t size = sizeOf(vector, count);
-
-    if (file->error != 0)
-        return -memoryTakeError(file);
-    if (file->outputEnded || !file->writes)
-        return file->writes ? -EPIPE : -EBADF;
-    if (file->connecting)
-        return -EAGAIN;
-    return memoryIsMessages(file) ? sendMessage(file, vector, size, extra)
-                                  : sendBytes(file, vector, size, extra);
-}
-
 /* ---- looking ---- */
+
+bool memoryHasPlace(const struct MemoryFile* file)
+{
+    return file->queue.length <= file->capacity - file->capacity / ROOM_PART;
+}
 
 static bool hasRoom(const struct MemoryFile* file)
 {
@@ -486,7 +242,7 @@ static bool hasRoom(const struct MemoryFile* file)
     if (target->queue.count >= MEMORY_PIECES - 1)
         return false;
     return !file->connecting &&
-           target->queue.length <= target->capacity - target->capacity / ROOM_PART;
+           memoryHasPlace(target);
 }
 
 static uint32_t lookAtPipe(const struct MemoryFile* file)

@@ -112,7 +112,10 @@ void memoryHold(struct MemoryFile* file);
 void memoryDrop(struct MemoryFile* file);
 
 bool memoryIsMessages(const struct MemoryFile* file);
+bool memoryIsDatagrams(const struct MemoryFile* file);
 bool memoryIsConnection(const struct MemoryFile* file);
+/* Of UDP; NULL: nobody has it. */
+struct MemoryFile* memoryFindPort(uint16_t port);
 
 /* As the system's calls that don't wait: bytes or a negative errno. peek: MSG_PEEK. Without extra
  * what comes with the data is lost, and files are dropped. */
@@ -120,6 +123,12 @@ ssize_t memoryReceive(struct MemoryFile* file, const struct iovec* vector, size_
                       struct MemoryExtra* extra);
 ssize_t memorySend(struct MemoryFile* file, const struct iovec* vector, size_t count,
                    const struct MemoryExtra* extra);
+
+/* For memory-transfer.c: the first piece is gone; the connection is no more; whether there is so
+ * much room that who waits for some goes on. */
+void memoryDropPiece(struct MemoryFile* file);
+void memoryDie(struct MemoryFile* file, int error);
+bool memoryHasPlace(const struct MemoryFile* file);
 
 /* POLL* bits that hold. */
 uint32_t memoryLook(const struct MemoryFile* file);

@@ -1,8 +1,7 @@
 /*
  * The table of a system (engine/system.h), over files that are memory.
  *
- * A descriptor is watched by edges: a change of its file makes it ready, and a wait then tells what
- * holds. A wait for nothing passes the time; one without an end is interrupted, as by a signal.
+ * A wait for nothing passes the time; one without an end is interrupted, as by a signal.
  */
 #include "memory-system.h"
 
@@ -19,121 +18,13 @@
 enum
 {
     ALWAYS = POLLERR | POLLHUP,
-    MESSAGES_TOGETHER = 64,
-};
-
-struct Handle
-{
-    struct MemoryFile* file;
-    bool watched;
-    bool ready;
-    uint32_t events;
-    uint64_t token;
 };
 
 static struct FastSystem base;
-static struct Handle handles[HANDLES];
-static int readyOrder[HANDLES]; /* handles that became ready, the first one first */
-static int readyCount;
 static int64_t now;
 static int wakeNumber;
 
-/* ---- descriptors ---- */
-
-static struct Handle* find(int handle)
-{
-    if (!handleIsOurs(handle) || handles[handle - HANDLE_FIRST].file == NULL)
-        return NULL;
-    return &handles[handle - HANDLE_FIRST];
-}
-
-struct MemoryFile* handleFile(int handle)
-{
-    const struct Handle* found = find(handle);
-    return found != NULL ? found->file : NULL;
-}
-
-int handleOpen(struct MemoryFile* file)
-{
-    int number = 0;
-
-    while (number < HANDLES && handles[number].file != NULL)
-        number++;
-    if (number == HANDLES)
-        return -EMFILE;
-    handles[number] = (struct Handle){.file = file};
-    return HANDLE_FIRST + number;
-}
-
-static void forgetReady(int number)
-{
-    int kept = 0;
-
-    for (int index = 0; index < readyCount; index++)
-        if (readyOrder[index] != number)
-            readyOrder[kept++] = readyOrder[index];
-    readyCount = kept;
-}
-
-int handleClose(int handle)
-{
-    struct Handle* found = find(handle);
-
-    if (found == NULL)
-        return -EBADF;
-    struct MemoryFile* file = found->file;
-    forgetReady(handle - HANDLE_FIRST);
-    *found = (struct Handle){.file = NULL};
-    memoryDrop(file);
-    return 0;
-}
-
-int handleDuplicate(int handle)
-{
-    struct MemoryFile* file = handleFile(handle);
-
-    if (file == NULL)
-        return -EBADF;
-    if (happens(FAULT_CALL))
-        return -EMFILE;
-    int number = handleOpen(file);
-    if (number >= 0)
-        memoryHold(file);
-    return number;
-}
-
-uint32_t handleCount(void)
-{
-    uint32_t count = 0;
-
-    for (int number = 0; number < HANDLES; number++)
-        count += handles[number].file != NULL;
-    return count;
-}
-
 /* ---- readiness ---- */
-
-static void makeReady(int number)
-{
-    if (handles[number].ready)
-        return;
-    handles[number].ready = true;
-    readyOrder[readyCount++] = number;
-}
-
-static void onWake(struct MemoryFile* file, uint32_t events)
-{
-    for (int number = 0; number < HANDLES; number++) {
-        const struct Handle* handle = &handles[number];
-        if (handle->file == file && handle->watched && events & (handle->events | ALWAYS))
-            makeReady(number);
-    }
-}
-
-bool memorySystemIsReady(void)
-{
-    return readyCount > 0;
-}
 
 static uint32_t look(struct FastSystem* system, int handle, uint32_t events)
 {
@@ -147,58 +38,21 @@ static uint32_t look(struct FastSystem* system, int handle, uint32_t events)
 
 static int watch(struct FastSystem* system, int handle, uint32_t events, uint64_t token, bool fresh)
 {
-    struct Handle* found = find(handle);
-
     (void)system;
     (void)fresh;
-    if (found == NULL)
-        return -EBADF;
-    if (!found->watched && happens(FAULT_CALL))
-        return -ENOMEM;
-    int result = found->watched ? 0 : 1;
-    found->watched = true;
-    found->events = events;
-    found->token = token;
-    if (memoryLook(found->file) & (events | ALWAYS) || happens(FAULT_EDGE))
-        makeReady(handle - HANDLE_FIRST);
-    return result;
+    return handleWatch(handle, events, token);
 }
 
 static void unwatch(struct FastSystem* system, int handle)
 {
-    struct Handle* found = find(handle);
-
     (void)system;
-    if (found == NULL)
-        return;
-    found->watched = false;
-    found->ready = false;
-    forgetReady(handle - HANDLE_FIRST);
-}
-
-/* What does not hold any more is not told. */
-static int takeReady(struct FastSystemEvent* events, int room)
-{
-    int count = 0;
-
-    while (readyCount > 0 && count < room) {
-        int place = happens(FAULT_ORDER) ? (int)choose((uint32_t)readyCount) : 0;
-        int number = readyOrder[place];
-        struct Handle* handle = &handles[number];
-        memmove(&readyOrder[place], &readyOrder[place + 1],
-                (size_t)(--readyCount - place) * sizeof(readyOrder[0]));
-        handle->ready = false;
-        uint32_t holding = memoryLook(handle->file) & (handle->events | ALWAYS);
-        if (holding != 0)
-            events[count++] = (struct FastSystemEvent){handle->token, holding};
-    }
-    return count;
+    handleUnwatch(handle);
 }
 
 static int awaitEvents(struct FastSystem* system, struct FastSystemEvent* events, int room,
                        int64_t timeout, const sigset_t* mask)
 {
-    int count = takeReady(events, room);
+    int count = handleTakeReady(events, room);
 
     (void)system;
     (void)mask;
@@ -289,34 +143,6 @@ static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* m
         messages[count++].msg_len = (unsigned)result;
     }
     return (int)count;
-}
-
-int memoryAccept(struct MemoryFile* listener)
-{
-    if (listener->kind != MEMORY_LISTENER)
-        return -EINVAL;
-    if (listener->backlog.count == 0)
-        return listener->inputEnded ? -EINVAL : -EAGAIN;
-    struct MemoryFile* file = listener->backlog.files[0];
-    int handle = handleOpen(file);
-    if (handle < 0)
-        return handle;
-    memmove(&listener->backlog.files[0], &listener->backlog.files[1],
-            --listener->backlog.count * sizeof(listener->backlog.files[0]));
-    return handle;
-}
-
-struct MemoryFile* memoryConnect(struct MemoryFile* listener, enum MemoryKind kind,
-                                 uint32_t capacity)
-{
-    if (listener->backlog.count == MEMORY_DEEPNESS || listener->inputEnded)
-        return NULL;
-    struct MemoryFile* ours = memoryOpen(kind, capacity);
-    struct MemoryFile* peer = memoryOpen(kind, capacity);
-    memoryJoin(ours, peer);
-    listener->backlog.files[listener->backlog.count++] = ours;
-    onWake(listener, POLLIN);
-    return peer;
 }
 
 static int acceptOne(struct FastSystem* system, int handle, struct sockaddr* address,
@@ -504,7 +330,7 @@ static void wake(struct FastSystem* system)
     if (file == NULL)
         return;
     file->counter++;
-    onWake(file, POLLIN);
+    memoryWakes(file, POLLIN);
 }
 
 /* No foreign loop is simulated: it would poll, and that is the real system's. */
@@ -562,9 +388,7 @@ static const struct FastSystemFunctions functions = {
 struct FastSystem* memorySystemBegin(void)
 {
     memoryBegin();
-    memoryWakes = onWake;
-    memset(handles, 0, sizeof(handles));
-    readyCount = 0;
+    handlesBegin();
     now = INT64_C(1000000000);
     base = (struct FastSystem){.functions = &functions};
     wakeNumber = handleOpen(memoryOpen(MEMORY_EVENT, 8));

@@ -1,55 +1,19 @@
-/*
- * The system of the simulation: descriptors of files that are memory, who waits for them, and the
- * time.
- *
- * Descriptors have numbers that no file of the process has, so that a call of the real system on
- * one of them fails. The lowest free one is given, as everywhere: numbers come back soon.
- */
+/* The system of the simulation: descriptors of files that are memory, and the time. */
 #ifndef TEST_SIMULATION_MEMORY_SYSTEM_H
 #define TEST_SIMULATION_MEMORY_SYSTEM_H
 
-#include "memory-file.h"
+#include "memory-handle.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum
-{
-    HANDLE_FIRST = 4096,
-    HANDLES = 128,
-};
 
 struct FastSystem;
 
 /* Forgets all, and begins at time 0. The same system at each call. */
 struct FastSystem* memorySystemBegin(void);
 
-/* A descriptor of a file, whose reference it takes; -EMFILE: there is none. */
-int handleOpen(struct MemoryFile* file);
-/* Its file, or NULL. */
-struct MemoryFile* handleFile(int handle);
-/* 0 or -EBADF. */
-int handleClose(int handle);
-/* Another descriptor of the same file, or a negative errno. */
-int handleDuplicate(int handle);
-uint32_t handleCount(void);
-static inline bool handleIsOurs(int handle)
-{
-    return handle >= HANDLE_FIRST && handle < HANDLE_FIRST + HANDLES;
-}
-
 /* Nanoseconds. It moves in waits, and by this. */
 int64_t timeNow(void);
 void timePass(int64_t nanoseconds);
-
-/* Something is ready that no wait has told of. */
-bool memorySystemIsReady(void);
-
-/* An accept takes it from a listening file: a connection's file, with a descriptor, or a negative
- * errno. */
-int memoryAccept(struct MemoryFile* listener);
-/* The other end of a connection that waits there for its accept; NULL: there is no place. */
-struct MemoryFile* memoryConnect(struct MemoryFile* listener, enum MemoryKind kind,
-                                 uint32_t capacity);
 
 #endif

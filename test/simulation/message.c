@@ -1,4 +1,4 @@
-/* Messages that tell who they are: each byte follows from the direction, the number and the place. */
+/* Messages that tell who they are: each byte follows from the link, the number and the place. */
 #include "world.h"
 
 #include "pattern.h"

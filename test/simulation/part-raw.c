@@ -10,6 +10,7 @@
 #include "memory-system.h"
 #include "pattern.h"
 #include "scheduler.h"
+#include "wire.h"
 #include "world.h"
 
 #include <errno.h>
@@ -22,24 +23,8 @@ enum
 {
     WIRES = 3,
     RAWS = 6,
-    CAPACITY = 700,
     BYTES = 240, /* of an operation's own memory */
     HELD = 8,
-};
-
-/* Both ends of it. */
-struct Wire
-{
-    struct MemoryFile* peer; /* NULL: there is none */
-    int handle;
-    uint32_t number;
-    bool lost; /* nobody knows what is where */
-    bool receiving;
-    bool sending;
-    uint64_t written; /* by the peer */
-    uint64_t taken;
-    uint64_t sent;
-    uint64_t arrived;
 };
 
 struct Raw
@@ -68,39 +53,10 @@ struct Held
 static struct
 {
     struct Wire wires[WIRES];
-    uint32_t wireCount;
     struct Raw raws[RAWS];
     struct Held held[HELD];
     bool ended; /* no more begins */
 } state;
-
-/* ---- wires ---- */
-
-static uint64_t placeIn(const struct Wire* wire)
-{
-    return (uint64_t)wire->number << 40 | UINT64_C(1) << 38;
-}
-
-static uint64_t placeOut(const struct Wire* wire)
-{
-    return placeIn(wire) | UINT64_C(1) << 37;
-}
-
-static void openWire(struct Wire* wire, struct Chance* chance)
-{
-    static const enum MemoryKind kinds[] = {MEMORY_TCP, MEMORY_LOCAL};
-    struct MemoryFile* ours = memoryOpen(kinds[draw(chance, 2)], CAPACITY);
-
-    *wire = (struct Wire){.number = ++state.wireCount};
-    wire->peer = memoryOpen(ours->kind, CAPACITY);
-    memoryJoin(ours, wire->peer);
-    wire->handle = handleOpen(ours);
-    if (wire->handle >= 0)
-        return;
-    memoryDrop(ours);
-    memoryDrop(wire->peer);
-    wire->peer = NULL;
-}
 
 /* What is submitted enters the kernel with the next turn, or later. */
 static bool mayClose(const struct Wire* wire)
@@ -110,48 +66,6 @@ static bool mayClose(const struct Wire* wire)
     for (int index = 0; index < RAWS; index++)
         count += state.raws[index].inFlight && state.raws[index].wire == wire;
     return count <= schedulerHeld(wire->handle);
-}
-
-/* Operations in flight go on with the file. */
-static void closeWire(struct Wire* wire)
-{
-    tell("wire %d is closed", wire->handle);
-    if (handleClose(wire->handle) < 0)
-        wrong("a wire is not open");
-    memoryDrop(wire->peer);
-    wire->peer = NULL;
-    wire->lost = true;
-}
-
-static void writeWire(struct Wire* wire, size_t size)
-{
-    uint8_t data[CAPACITY];
-    struct iovec vector = {data, size};
-
-    fillPattern(data, size, placeIn(wire) + wire->written);
-    ssize_t result = memorySend(wire->peer, &vector, 1, NULL);
-    if (result > 0)
-        wire->written += (uint64_t)result;
-}
-
-static void readWire(struct Wire* wire)
-{
-    uint8_t data[CAPACITY];
-    struct iovec vector = {data, sizeof(data)};
-    ssize_t result = memoryReceive(wire->peer, &vector, 1, false, NULL);
-
-    if (result <= 0)
-        return;
-    if (!wire->lost && !checkPattern(data, (size_t)result, placeOut(wire) + wire->arrived))
-        wrong("wire %d: what a raw operation has sent is wrong", wire->handle);
-    wire->arrived += (uint64_t)result;
-}
-
-static void takeBytes(struct Wire* wire, const uint8_t* data, size_t size)
-{
-    if (!wire->lost && !checkPattern(data, size, placeIn(wire) + wire->taken))
-        wrong("wire %d: what a raw operation has received is wrong", wire->handle);
-    wire->taken += size;
 }
 
 /* ---- buffers ---- */
@@ -195,7 +109,7 @@ static void takeBuffer(struct Raw* raw, struct io_uring_cqe* completion)
 
     if (data == NULL)
         wrong("a completion with %d bytes has no buffer", completion->res);
-    takeBytes(raw->wire, data, (size_t)completion->res);
+    takeFromWire(raw->wire, data, (size_t)completion->res);
     if (held->used || state.ended) {
         advance(raw->provider, completion);
         return;
@@ -231,8 +145,8 @@ static void onBytes(struct Raw* raw, struct io_uring_cqe* completion)
     if (raw->selects)
         takeBuffer(raw, completion);
     else if (raw->receives)
-        takeBytes(raw->wire, GetFastRingDescriptorData(raw->descriptor, NULL),
-                  (size_t)completion->res);
+        takeFromWire(raw->wire, GetFastRingDescriptorData(raw->descriptor, NULL),
+                     (size_t)completion->res);
     else if (raw->sends)
         raw->wire->sent += (uint64_t)completion->res;
 }
@@ -311,7 +225,7 @@ static void prepareSend(struct Raw* raw, struct io_uring_sqe* entry, struct Chan
 
     raw->sends = true;
     raw->wire->sending = true;
-    fillPattern(data, size, placeOut(raw->wire) + raw->wire->sent);
+    fillPattern(data, size, wirePlaceOut(raw->wire) + raw->wire->sent);
     if (oneIn(chance, 2))
         io_uring_prep_send(entry, raw->wire->handle, data, size, flags | MSG_NOSIGNAL);
     else
@@ -405,7 +319,7 @@ static void useWire(struct Wire* wire, struct Chance* chance)
     if (oneIn(chance, 12) && mayClose(wire))
         closeWire(wire);
     else if (oneIn(chance, 2))
-        writeWire(wire, 1 + draw(chance, CAPACITY));
+        writeWire(wire, 1 + draw(chance, WIRE_CAPACITY));
     else
         readWire(wire);
 }
@@ -432,6 +346,7 @@ static void step(struct Chance* chance)
 static void openAll(void)
 {
     memset(&state, 0, sizeof(state));
+    forgetWires();
 }
 
 /* All are canceled, and say so; what others wait for goes back. */

@@ -18,7 +18,7 @@ static struct Chance details;
 
 /* ---- the running schedule ---- */
 
-/* Many schedules have few kinds of faults, and those often: that finds more than a little of all. */
+/* Many schedules have few kinds of faults, and those often: that finds more than some of all. */
 static void drawOdds(void)
 {
     static const uint32_t odds[] = {0, 0, 100, 30, 10, 4};
@@ -83,7 +83,8 @@ bool happens(enum Fault fault)
         return false;
     uint32_t number = run->question++;
     run->questions++;
-    struct Chance chance = chanceOf(run->seed, STREAM_FAULTS + ((uint64_t)run->step << 32) + number);
+    uint64_t stream = STREAM_FAULTS + ((uint64_t)run->step << 32);
+    struct Chance chance = chanceOf(run->seed, stream + number);
     if (!oneIn(&chance, run->odds[fault]) || (schedule->keptCount > 0 && isKept(number)))
         return false;
     details = chance;

@@ -1,7 +1,7 @@
 #include "world.h"
 
 #include "kernel-memory.h"
-#include "memory-calls.h"
+#include "memory-allocate.h"
 #include "memory-system.h"
 #include "parts.h"
 #include "scheduler.h"

@@ -10,6 +10,7 @@
 #include "schedule.h"
 
 #include <Ring/FastSocket.h>
+#include <sys/socket.h>
 
 enum
 {
@@ -102,6 +103,33 @@ struct World
 
 extern struct World world;
 
+/* Where the bytes of a link begin in the pattern, and the number that its messages have. */
+static inline uint64_t linkPlaceIn(const struct Link* link)
+{
+    return (uint64_t)link->number << 40;
+}
+
+static inline uint64_t linkPlaceOut(const struct Link* link)
+{
+    return (uint64_t)link->number << 40 | UINT64_C(1) << 39;
+}
+
+static inline uint32_t linkNumberOut(const struct Link* link)
+{
+    return link->number | 1 << 20;
+}
+
+static inline bool linkIsStream(const struct Link* link)
+{
+    return link->automaton.type == SOCK_STREAM;
+}
+
+/* Descriptors may go over it. */
+static inline bool linkPassesFiles(const struct Link* link)
+{
+    return link->kind != MEMORY_TCP && link->kind != MEMORY_UDP;
+}
+
 /* world.c: a schedule from its beginning to its end; fails it if something is wrong. */
 void runSchedule(const struct Schedule* schedule);
 void runTurn(uint32_t interval);
@@ -110,14 +138,23 @@ void runPart(struct Chance* chance);
 
 /* link.c */
 struct Link* openLink(struct Chance* chance);
+void releaseLink(struct Link* link, bool abort);
 void checkLink(struct Link* link);
 /* What it waits for, or NULL. */
 const char* missingOfLink(struct Link* link);
-/* The peer reads what there is, at most so much; true: something. */
-bool readAsPeer(struct Link* link, size_t most);
-void writeAsPeer(struct Link* link, size_t size);
+/* What becomes of a connection. */
+void finishConnect(struct Link* link, int error);
+void breakLink(struct Link* link, int error);
 void endAsPeer(struct Link* link);
 void closeAsPeer(struct Link* link);
+
+/* peer.c: the peer reads what there is, at most so much; true: something. */
+bool readAsPeer(struct Link* link, size_t most);
+void writeAsPeer(struct Link* link, size_t size);
+/* Files that nobody else has, to be passed; returns count. */
+uint32_t openPassed(struct MemoryFile** files, uint32_t count);
+
+/* transfer.c */
 void takeInput(struct Link* link, size_t most);
 void takeBuffers(struct Link* link);
 /* Looks at input without taking it, or takes all of so much or nothing. */
@@ -126,13 +163,11 @@ void takeWhole(struct Link* link, size_t size);
 /* Buffers that the user has taken, and keeps for a while. */
 void keepNothing(void);
 void dropKept(struct Chance* chance);
+
+/* transmit.c */
+int transmitOf(struct Link* link, struct Chance* chance, size_t size);
 /* An operation in the order of the others. */
 void transmitOperation(struct Link* link, struct Chance* chance, size_t size);
-/* Of a connection that is being made. */
-void finishConnect(struct Link* link, int error);
-int transmitOf(struct Link* link, struct Chance* chance, size_t size);
-void releaseLink(struct Link* link, bool abort);
-void breakLink(struct Link* link, int error);
 
 /* message.c: what messages say. */
 size_t makeMessage(uint8_t* data, struct Messages* messages, uint32_t number, size_t size);
