@@ -148,6 +148,7 @@ static void letGo(struct Link* link)
 {
     link->peerReads = true;
     finishConnect(link, 0);
+    link->lags |= link->habit != HABIT_READ && link->habit != HABIT_BUFFERS;
     link->habit = HABIT_READ;
     if (link->socket == NULL)
         return;
@@ -212,6 +213,7 @@ static void becomeQuiet(struct Chance* chance)
             letGo(&world.links[index]);
     if (hoarder->used && oneIn(chance, 3)) {
         hoarder->habit = HABIT_LEAVE;
+        hoarder->lags = true;
         (void)SetFastRingOption(world.ring, FASTRING_OPTION_INBOUND_LIMIT, 4096);
         awaitAll(hoarder);
     }
