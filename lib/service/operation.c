@@ -30,6 +30,7 @@
 enum
 {
     DESCRIPTOR_DATA = 256,
+    DESCRIPTOR_MISSES = 8, /* cancellations that find nothing, one after the other */
     DESCRIPTOR_REFUSED =
         IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK,
 };
@@ -62,6 +63,7 @@ struct FastRingDescriptor
     unsigned references;
     enum DescriptorState state;
     struct FastRingGroup* lender; /* in flight: whose buffers it may have, or NULL */
+    uint8_t misses;               /* of the cancellation that was asked for last */
     bool withdrawn;               /* canceled before it has entered the kernel */
     bool released;                /* the user has let go */
     bool leaked;                  /* the kernel may still write into the data */
@@ -133,12 +135,15 @@ static bool prepareOperation(struct FastArmed* armed)
     return true;
 }
 
-/* What is still in flight is asked again only if the user or the end of the ring ask again. */
+/* What is still in flight may have been on its way to a thread, or back. A notification that comes
+ * late is not found either: so it is asked again for a while, or if the user or the end ask. */
 static void onCanceled(struct FastArmed* armed, int result)
 {
-    (void)result;
-    if (FastArmedIsIdle(armed))
-        reconcile(ofArmed(armed));
+    struct FastRingDescriptor* descriptor = ofArmed(armed);
+    bool missed = result == -ENOENT && descriptor->misses < DESCRIPTOR_MISSES;
+    descriptor->misses += missed;
+    if (FastArmedIsIdle(armed) || missed)
+        reconcile(descriptor);
 }
 
 static void holdOperation(struct FastArmed* armed)
@@ -171,6 +176,7 @@ static bool endOperation(struct FastRingDescriptor* descriptor)
             return true;
         }
         descriptor->state = DESCRIPTOR_CANCELED;
+        descriptor->misses = 0;
         if (FastRingWithdraw(descriptor->ring, &descriptor->armed.operation)) {
             descriptor->withdrawn = true;
             return true;
@@ -378,15 +384,10 @@ struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring,
 /* What is defunct may be looked at, too. */
 static bool mayLook(const struct FastRingDescriptor* descriptor)
 {
-    if (descriptor == NULL) {
-        errno = EINVAL;
-        return false;
-    }
-    if (FastRingCheck(descriptor->ring) == -EPERM) {
-        errno = EPERM;
-        return false;
-    }
-    return true;
+    if (descriptor != NULL && FastRingCheck(descriptor->ring) != -EPERM)
+        return true;
+    errno = descriptor == NULL ? EINVAL : EPERM;
+    return false;
 }
 
 struct io_uring_sqe* GetFastRingDescriptorSubmission(struct FastRingDescriptor* descriptor)

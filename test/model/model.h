@@ -14,19 +14,8 @@
 #ifndef TEST_MODEL_H
 #define TEST_MODEL_H
 
+#include "chance.h"
 #include "fixture.h"
-
-/* ---- chance: the same numbers for the same seed ---- */
-
-struct Chance
-{
-    uint64_t state;
-};
-
-struct Chance chanceOf(uint64_t seed, uint64_t number);
-uint32_t draw(struct Chance* chance, uint32_t below); /* 0 to below - 1 */
-bool oneIn(struct Chance* chance, uint32_t often);
-size_t drawSize(struct Chance* chance, size_t most); /* 0 to most, mostly small */
 
 /* ---- the trace ---- */
 

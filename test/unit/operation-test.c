@@ -292,3 +292,56 @@ CASE(operation, mayHaveBuffersOfTwoLargest)
     ck_assert_ptr_nonnull(second);
     ReleaseFastRingBufferProvider(second, NULL);
 }
+
+/* ---- cancellations that miss ---- */
+
+static int misses;
+static int cancels;
+
+/* The target is on its way to a thread, or back: it is not found, and not over either. */
+static bool miss(struct Simulated* which, const struct io_uring_sqe* entry)
+{
+    if (entry->opcode != IORING_OP_ASYNC_CANCEL)
+        return false;
+    cancels++;
+    if (misses-- <= 0)
+        return false;
+    simulatedComplete(which, entry->user_data, -ENOENT, 0);
+    return true;
+}
+
+static void missCancels(int count)
+{
+    create(0, GROUP);
+    submit(GROUP);
+    kernel.enter = miss;
+    misses = count;
+    cancels = 0;
+    told = 0;
+    ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+    for (int turn = 0; turn < 100; turn++)
+        ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+}
+
+/* It is made again, and the operation ends. */
+CASE(operation, isCanceledThoughItWasMissed)
+{
+    missCancels(3);
+    ck_assert_int_eq(told, 1);
+    ck_assert_int_eq(result, -ECANCELED);
+    ck_assert_int_eq(cancels, 4);
+}
+
+/* Not for ever, since what is never found may be waited for by nothing but a notification; another
+ * call asks again. */
+CASE(operation, isNotCanceledForEver)
+{
+    missCancels(1000);
+    ck_assert_int_eq(told, 0);
+    ck_assert_int_lt(cancels, 20);
+    misses = 1;
+    ck_assert_int_eq(CancelFastRingDescriptor(descriptor), 0);
+    run();
+    run();
+    ck_assert_int_eq(told, 1);
+}
