@@ -1,0 +1,131 @@
+/* What lasts: files that nobody reads, and a process that is stopped while its timers run. */
+#include "load.h"
+#include "files.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+SCENE_AREA(lasting, "lasting");
+
+/* How long the long form waits: FAULT_SECONDS, or a minute. */
+static double secondsOf(double little)
+{
+    const char* text = getenv("FAULT_SECONDS");
+
+    if (!isLong())
+        return little;
+    return (text != NULL) ? strtod(text, NULL) : 60;
+}
+
+enum
+{
+    QUEUED = 300000,
+};
+
+/* §2.5 writes: a reader who doesn't read: the loop rests for as long as it takes, and all arrives
+ * in the end */
+CASE_ROUNDS(lasting, nobodyReads, 2)
+{
+    double seconds = secondsOf(0);
+    double end = secondsNow(CLOCK_MONOTONIC) + seconds;
+    double busy = 0;
+    struct FastRingStatistics before;
+    static uint8_t data[QUEUED];
+    int ends[2];
+
+    if (round == 0)
+        ck_assert_int_eq(pipe(ends), 0);
+    else
+        openTerminal(ends, true);
+    openFile(&scene, ends[1 - round], &scene.ours);
+    transmitPattern(scene.ours.socket, QUEUED, 0);
+    runIdle(scene.ring);
+    before = readRing(scene.ring);
+    busy = secondsNow(CLOCK_THREAD_CPUTIME_ID);
+    for (int turn = 0; (turn < 30) || (secondsNow(CLOCK_MONOTONIC) < end); turn++)
+        ck_assert_int_eq(WaitForFastRing(scene.ring, isLong() ? 1000 : 1, NULL), 0);
+    busy = secondsNow(CLOCK_THREAD_CPUTIME_ID) - busy;
+    ck_assert_uint_le(readRing(scene.ring).completions - before.completions,
+                      20 + (uint64_t)seconds * 60);
+    ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+    tell("a full %s for %.0f s: %llu turns, %.4f s of CPU", round == 0 ? "pipe" : "terminal",
+         seconds, (unsigned long long)(readRing(scene.ring).turns - before.turns), busy);
+    for (size_t taken = 0; taken < QUEUED;) {
+        struct pollfd state = {.fd = ends[round], .events = POLLIN};
+        ssize_t size = 0;
+        if (poll(&state, 1, 0) == 1) {
+            size = read(ends[round], data + taken, QUEUED - taken);
+            ck_assert_int_gt(size, 0);
+        }
+        taken += (size_t)size;
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1, NULL), 0);
+    }
+    ck_assert(checkPattern(data, QUEUED, 0));
+    ReleaseFastSocket(scene.ours.socket);
+    waitFor(scene.ring, isNothingPending, scene.ring);
+    close(ends[round]);
+}
+
+/* ---- a stop ---- */
+
+enum
+{
+    ONCE = 100,
+};
+
+static int fired[ONCE];
+static int order;
+static int repeats;
+
+static void onOnce(struct FastRingTimeout* timeout, void* closure)
+{
+    (void)timeout;
+    ck_assert_int_eq(*(int*)closure, 0);
+    *(int*)closure = ++order;
+}
+
+static void onRepeat(struct FastRingTimeout* timeout, void* closure)
+{
+    (void)timeout;
+    (void)closure;
+    repeats++;
+}
+
+static bool haveAllFired(void* closure)
+{
+    (void)closure;
+    return order == ONCE;
+}
+
+/* timeouts that were due while the process was stopped come once each, in order, and one that
+ * repeats doesn't catch up */
+CASE(lasting, isStopped)
+{
+    double seconds = secondsOf(0.3);
+    struct FastRingTimeout* repeating = NULL;
+    pid_t child = 0;
+    pid_t self = getpid();
+
+    repeating = SetFastRingTimeout(scene.ring, NULL, 20, FASTRING_TIMEOUT_REPEAT, onRepeat, NULL);
+    ck_assert_ptr_nonnull(repeating);
+    for (int index = 0; index < ONCE; index++)
+        ck_assert_ptr_nonnull(
+            SetFastRingTimeout(scene.ring, NULL, 100 + index, 0, onOnce, &fired[index]));
+    runTurns(scene.ring, 1);
+    child = fork();
+    if (child == 0) {
+        kill(self, SIGSTOP);
+        usleep((useconds_t)(seconds * 1e6));
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    int before = repeats;
+    runTurns(scene.ring, 1);
+    ck_assert_int_le(repeats - before, 1);
+    waitFor(scene.ring, haveAllFired, NULL);
+    for (int index = 0; index < ONCE; index++)
+        ck_assert_int_eq(fired[index], index + 1);
+    tell("stopped for %.1f s: %d timeouts, once each", seconds, ONCE);
+    ck_assert_ptr_null(SetFastRingTimeout(scene.ring, repeating, -1, 0, NULL, NULL));
+}
