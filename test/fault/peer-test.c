@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -120,6 +121,59 @@ CASE(peer, halfCloses)
     }
 }
 
+/* ---- releases ---- */
+
+/* What a peer does at an unknown moment of ours: data, then its end, of one form or another. */
+struct Racer
+{
+    pthread_t thread;
+    int handle;
+    int how;
+};
+
+static void* race(void* closure)
+{
+    struct Racer* racer = closure;
+
+    for (int count = racer->how % 4; count > 0; count--)
+        (void)send(racer->handle, "data", 4, MSG_NOSIGNAL); /* we may be gone */
+    if (racer->how % 3 == 0)
+        closeReset(racer->handle);
+    else if (racer->how % 3 == 1)
+        close(racer->handle);
+    else {
+        (void)shutdown(racer->handle, SHUT_WR);
+        close(racer->handle);
+    }
+    return NULL;
+}
+
+/* §2.6 result of a cancel: a release at the very moment when data, the end or a reset comes */
+CASE(peer, races)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
+    int count = (int)loadOf(300, 30000);
+
+    for (int round = 0; round < count; round++) {
+        struct Racer racer = {.how = round / 3};
+        openPair(kinds[round % 3]);
+        runTurns(scene.ring, round % 4);
+        if (round & 8)
+            transmitText(scene.ours.socket, "output");
+        racer.handle = scene.peer;
+        scene.pair[1] = -1;
+        ck_assert_int_eq(pthread_create(&racer.thread, NULL, race, &racer), 0);
+        runTurns(scene.ring, round % 5);
+        if (round & 1)
+            AbortFastSocket(scene.ours.socket);
+        else
+            ReleaseFastSocket(scene.ours.socket);
+        ck_assert_int_eq(pthread_join(racer.thread, NULL), 0);
+        waitFor(scene.ring, isNothingPending, scene.ring);
+    }
+    tell("races of a release: %d", count);
+}
+
 /* ---- kills ---- */
 
 /* A process that echoes until it is killed. */
@@ -192,7 +246,7 @@ static void kill9(enum Kind kind, int round)
     waitFor(scene.ring, isNothingPending, scene.ring);
 }
 
-/* §2.1 POLLERR fatal: the process at the other end is killed, whatever it was doing */
+/* §2.1 POLLERR fatal (stream): the process at the other end is killed, whatever it was doing */
 CASE(peer, isKilled)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};

@@ -66,6 +66,59 @@ CASE_ROUNDS(lasting, nobodyReads, 2)
     close(ends[round]);
 }
 
+/* ---- a slow reader ---- */
+
+enum
+{
+    SIP = 1000, /* bytes at a time */
+    MUCH = 16 << 20,
+};
+
+/* §2.4 short count: one message to a reader who takes a kilobyte a second, through the smallest
+ * buffers of both sides; and takes the rest at once in the end */
+CASE(lasting, readsSlowly)
+{
+    double seconds = secondsOf(0);
+    double end = secondsNow(CLOCK_MONOTONIC) + seconds;
+    double busy = 0;
+    uint64_t taken = 0;
+    uint8_t data[SIP];
+
+    pairTcp(scene.pair);
+    ck_assert_int_eq(setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+    ck_assert_int_eq(setsockopt(scene.peer, SOL_SOCKET, SO_RCVBUF, &(int){1}, sizeof(int)), 0);
+    openRecorded(&scene, scene.handle, NULL, 0, &scene.ours);
+    waitCount(scene.ring, &scene.ours.out, 1);
+    transmitPattern(scene.ours.socket, MUCH, 0);
+    busy = secondsNow(CLOCK_THREAD_CPUTIME_ID);
+    for (int turn = 0; (turn < 20) || (secondsNow(CLOCK_MONOTONIC) < end); turn++) {
+        ssize_t size = recv(scene.peer, data, sizeof(data), MSG_DONTWAIT);
+        if (size > 0) {
+            ck_assert(checkPattern(data, (size_t)size, taken));
+            taken += (uint64_t)size;
+        }
+        double next = secondsNow(CLOCK_MONOTONIC) + (isLong() ? 1 : 0);
+        do
+            ck_assert_int_eq(WaitForFastRing(scene.ring, isLong() ? 1000 : 1, NULL), 0);
+        while (secondsNow(CLOCK_MONOTONIC) < next);
+    }
+    busy = secondsNow(CLOCK_THREAD_CPUTIME_ID) - busy;
+    tell("a reader of 1 kB/s for %.0f s: %llu bytes, %.4f s of CPU", seconds,
+         (unsigned long long)taken, busy);
+    ck_assert_int_eq(setsockopt(scene.peer, SOL_SOCKET, SO_RCVBUF, &(int){1 << 20}, sizeof(int)),
+                     0);
+    expectPattern(scene.peer, loadOf(200000, MUCH) - taken, taken);
+    if (isLong()) {
+        waitDrained(&scene.ours);
+        ck_assert_int_eq(scene.ours.out, 2);
+        ReleaseFastSocket(scene.ours.socket);
+    } else {
+        AbortFastSocket(scene.ours.socket); /* so little at a time takes its time */
+    }
+    closePeer();
+    waitFor(scene.ring, isNothingPending, scene.ring);
+}
+
 /* ---- a stop ---- */
 
 enum
