@@ -25,7 +25,7 @@ static void openAndClose(int turns)
 /* a ring with its provider and pools, that is used or not */
 CASE_ROUNDS(points, openAndClose_, 2)
 {
-    playPoints(round == 0 ? "an unused ring" : "a ring", openAndClose, round * 3);
+    playPoints("a ring", round == 0 ? "unused" : "used", openAndClose, round * 3);
 }
 
 /* ---- connections ---- */
@@ -114,7 +114,7 @@ static void acceptAndEcho(int unused)
 /* a listener, and connections that it hands over */
 CASE(points, acceptAndEcho_)
 {
-    playPoints("listener", acceptAndEcho, 0);
+    playPoints("listener", "TCP", acceptAndEcho, 0);
 }
 
 static int beginConnect(const struct sockaddr_storage* address, socklen_t length)
@@ -158,7 +158,7 @@ static void connectTwice(int unused)
 /* connections that are being made at creation */
 CASE(points, connectTwice_)
 {
-    playPoints("connect", connectTwice, 0);
+    playPoints("connect", "TCP", connectTwice, 0);
 }
 
 /* ---- streams of the C library ---- */
@@ -198,7 +198,7 @@ static void converse(int kind)
 /* a stream that owns its socket */
 CASE(points, converse_)
 {
-    playPoints("FILE", converse, KIND_TCP);
+    playPoints("FILE", "TCP", converse, KIND_TCP);
 }
 
 /* ---- files ---- */
@@ -242,7 +242,7 @@ static void readAndWrite(int unused)
 /* a pipe by both ends, and a terminal */
 CASE(points, readAndWrite_)
 {
-    playPoints("files", readAndWrite, 0);
+    playPoints("files", "pipe, terminal", readAndWrite, 0);
 }
 
 /* ---- releases ---- */
@@ -297,14 +297,14 @@ CASE_ROUNDS(points, releaseBusy_, 2)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
 
-    playPoints(nameKind(kinds[round]), releaseBusy, (int)kinds[round]);
+    playPoints("release", nameKind(kinds[round]), releaseBusy, (int)kinds[round]);
 }
 
 CASE_ROUNDS(points, abortBusy_, 2)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
 
-    playPoints(nameKind(kinds[round]), abortBusy, (int)kinds[round]);
+    playPoints("abort", nameKind(kinds[round]), abortBusy, (int)kinds[round]);
 }
 
 /* ---- services ---- */
@@ -464,7 +464,7 @@ static void useServices(int unused)
 /* timeouts, watches, events, flush handlers, raw operations */
 CASE(points, useServices_)
 {
-    playPoints("services", useServices, 0);
+    playPoints("services", "all", useServices, 0);
 }
 
 /* ---- the end of a ring ---- */
@@ -561,5 +561,5 @@ static void endAll(int turns)
 /* the end of a ring with all that can be on it */
 CASE_ROUNDS(points, endAll_, 2)
 {
-    playPoints(round == 0 ? "the end, unused" : "the end", endAll, round * 4);
+    playPoints("the end of a ring", round == 0 ? "unused" : "used", endAll, round * 4);
 }

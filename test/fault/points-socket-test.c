@@ -17,18 +17,18 @@ enum
 
 AREA(points, "points-socket", .timeout = 600);
 
-static int kindOf(int round)
+static void playStream(const char* name, void (*scenario)(int kind), int round)
 {
     static const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
 
-    return (int)kinds[round];
+    playPoints(name, nameKind(kinds[round]), scenario, (int)kinds[round]);
 }
 
-static int kindOfMessages(int round)
+static void playMessages(const char* name, void (*scenario)(int kind), int round)
 {
     static const enum Kind kinds[] = {KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
 
-    return (int)kinds[round];
+    playPoints(name, nameKind(kinds[round]), scenario, (int)kinds[round]);
 }
 
 enum
@@ -94,7 +94,7 @@ static void receiveStream(int kind)
 /* bytes: all of them, over the high mark, with chunks that are kept */
 CASE_ROUNDS(points, receiveStream_, KINDS)
 {
-    playPoints(nameKind((enum Kind)kindOf(round)), receiveStream, kindOf(round));
+    playStream("receive", receiveStream, round);
 }
 
 static void receiveMessages(int kind)
@@ -124,7 +124,7 @@ static void receiveMessages(int kind)
 /* messages: none is lost */
 CASE_ROUNDS(points, receiveMessages_, MESSAGE_KINDS)
 {
-    playPoints(nameKind((enum Kind)kindOfMessages(round)), receiveMessages, kindOfMessages(round));
+    playMessages("receive", receiveMessages, round);
 }
 
 /* Four sockets and one buffer: they wait for it, and for memory. */
@@ -160,7 +160,7 @@ static void receiveStarved(int kind)
 
 CASE_ROUNDS(points, receiveStarved_, KINDS)
 {
-    playPoints(nameKind((enum Kind)kindOf(round)), receiveStarved, kindOf(round));
+    playStream("receive with one buffer", receiveStarved, round);
 }
 
 /* ---- transmitting ---- */
@@ -215,12 +215,12 @@ static void transmitUncopied(int kind)
 /* bytes, by all calls: every one that was accepted, in order */
 CASE_ROUNDS(points, transmitStream_, KINDS)
 {
-    playPoints(nameKind((enum Kind)kindOf(round)), transmitStream, kindOf(round));
+    playStream("transmit", transmitStream, round);
 }
 
 CASE(points, transmitUncopied_)
 {
-    playPoints("TCP, zero copy", transmitUncopied, KIND_TCP);
+    playPoints("transmit without a copy", "TCP", transmitUncopied, KIND_TCP);
 }
 
 static void expectDatagram(int handle, size_t size, uint64_t position)
@@ -266,8 +266,7 @@ static void transmitMessages(int kind)
 /* messages, by all calls */
 CASE_ROUNDS(points, transmitMessages_, MESSAGE_KINDS)
 {
-    playPoints(nameKind((enum Kind)kindOfMessages(round)), transmitMessages,
-               kindOfMessages(round));
+    playMessages("transmit", transmitMessages, round);
 }
 
 enum
@@ -316,7 +315,7 @@ static void transmitToMany(int unused)
 
 CASE(points, transmitToMany_)
 {
-    playPoints("UDP to many", transmitToMany, 0);
+    playPoints("transmit to many", "UDP", transmitToMany, 0);
 }
 
 /* ---- metadata ---- */
@@ -384,7 +383,7 @@ CASE_ROUNDS(points, passDescriptors_, 3)
 {
     const enum Kind kinds[] = {KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
 
-    playPoints(nameKind(kinds[round]), passDescriptors, (int)kinds[round]);
+    playPoints("descriptors", nameKind(kinds[round]), passDescriptors, (int)kinds[round]);
 }
 
 /* Datagrams that the kernel joins are taken apart, by a copy where they are taken as buffers. */
@@ -419,5 +418,5 @@ static void receiveJoined(int unused)
 
 CASE(points, receiveJoined_)
 {
-    playPoints("UDP, joined", receiveJoined, 0);
+    playPoints("receive what is joined", "UDP", receiveJoined, 0);
 }

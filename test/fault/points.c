@@ -367,14 +367,13 @@ static int playOnce(const struct Row* row, int number, void (*scenario)(int vari
     return count;
 }
 
-static void playEachPoint(const char* name, const struct Row* row, void (*scenario)(int variant),
-                          int variant)
+static int playEachPoint(const struct Row* row, void (*scenario)(int variant), int variant)
 {
     int number = 1;
 
     while (playOnce(row, number, scenario, variant) >= number)
         ck_assert_int_lt(++number, MOST_POINTS);
-    tell("%s: %d points of %s", name, number - 1, row->name);
+    return number - 1;
 }
 
 /* Every n-th call for memory. */
@@ -402,12 +401,13 @@ static void playChances(void (*scenario)(int variant), int variant)
     more.perMille = 0;
 }
 
-void playPoints(const char* name, void (*scenario)(int variant), int variant)
+void playPoints(const char* name, const char* kind, void (*scenario)(int variant), int variant)
 {
     waitsForMemory = false; /* a refusal is what this is about */
     for (int index = 0; index < ROWS; index++) {
         if (rows[index].always || isLong())
-            playEachPoint(name, &rows[index], scenario, variant);
+            tell("%s (%s): %d points of %s", name, kind,
+                 playEachPoint(&rows[index], scenario, variant), rows[index].name);
     }
     if (isLong()) {
         playPeriods(scenario, variant);

@@ -15,7 +15,7 @@
  * Plays a scenario over every point of every kind, and prints how many there were. After each run
  * the library has given back all memory, and the process has as many descriptors as before.
  */
-void playPoints(const char* name, void (*scenario)(int variant), int variant);
+void playPoints(const char* name, const char* kind, void (*scenario)(int variant), int variant);
 
 /* Whether a call of the test's is to be made again: it has failed, as it may where a call of the
  * library's own did. Fails the case at any other errno, and where nothing was made to fail. */
