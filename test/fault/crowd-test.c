@@ -297,7 +297,7 @@ static int askBesideFlood(void)
 /* §2.1 starvation: who floods keeps nobody else from his answers */
 CASE(crowd, floods)
 {
-    if (!allowDescriptors(2500))
+    if (!allowDescriptors((rlim_t)loadOf(300, 2500)))
         skipTest("as many descriptors are not allowed");
     startClients(askBesideFlood);
     while (!haveClientsEnded(NULL))
