@@ -4,7 +4,7 @@
  *
  * The owner says in its prepare phase what it wants (FastArmedUpdate), and this does what leads
  * there: submits, cancels, waits for both ends, and submits again. Its own completion handler asks
- * FastArmedTakeCancel and calls FastArmedComplete first.
+ * FastArmedTakeOther and calls FastArmedComplete first.
  *
  * References to the owner: one for the operation in flight, which the completion handler drops when
  * the operation is over; one for the cancellation in flight, which is dropped here.
@@ -140,6 +140,26 @@ static inline bool FastArmedTakeCancel(struct FastArmed* armed,
     if (!(completion->user_data & FAST_OPERATION_CANCEL))
         return false;
     FastArmedEndCancel(armed, functions, completion->res);
+    return true;
+}
+
+/* Nothing is in flight that a completion, no cancellation's, could be of. */
+static inline bool FastArmedIsStray(const struct FastArmed* armed)
+{
+    return !FastArmedIsInFlight(armed);
+}
+
+/* Whether a completion is a cancellation's, as FastArmedTakeCancel, or nobody's: some kernels have
+ * completed once more what was over. No reference is held for that one, and it changes nothing. */
+static inline bool FastArmedTakeOther(struct FastRing* ring, struct FastArmed* armed,
+                                      const struct FastArmedFunctions* functions,
+                                      const struct io_uring_cqe* completion)
+{
+    if (FastArmedTakeCancel(armed, functions, completion))
+        return true;
+    if (!FastArmedIsStray(armed))
+        return false;
+    FastRingPassOver(ring, completion);
     return true;
 }
 

@@ -157,6 +157,14 @@ void FastRingDistrust(struct FastRing* ring)
     ring->engine->features &= ~(FASTRING_FEATURE_RECEIVE_BUNDLE | FASTRING_FEATURE_RECEIVE_CAP);
 }
 
+/* The turn has taken its end for an operation's. */
+void FastRingPassOver(struct FastRing* ring, const struct io_uring_cqe* completion)
+{
+    ring->statistics.invalidCompletions++;
+    if (!(completion->flags & IORING_CQE_F_MORE))
+        ring->statistics.operations++;
+}
+
 /* ---- numbers ---- */
 
 uint32_t FastRingRoundUp(uint32_t length)

@@ -287,6 +287,10 @@ bool FastRingCancel(struct FastRing* ring, struct FastOperation* operation,
  * ring uses neither bundles nor byte caps any more. */
 void FastRingDistrust(struct FastRing* ring);
 
+/* A completion of what is not in flight, which its owner passes over: it is counted, and ends
+ * nothing. */
+void FastRingPassOver(struct FastRing* ring, const struct io_uring_cqe* completion);
+
 /* ---- numbers ---- */
 
 /* What GetFastRingPending tells. */

@@ -254,7 +254,7 @@ static void onAccept(struct FastOperation* operation, const struct io_uring_cqe*
 {
     struct FastListener* listener =
         FAST_CONTAINER(operation, struct FastListener, accept.armed.operation);
-    if (FastArmedTakeCancel(&listener->accept.armed, &acceptFunctions, completion))
+    if (FastArmedTakeOther(listener->ring, &listener->accept.armed, &acceptFunctions, completion))
         return;
     listener->references++;
     (void)FastArmedComplete(&listener->accept.armed, completion);
@@ -335,7 +335,7 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
 {
     struct FastListener* listener =
         FAST_CONTAINER(operation, struct FastListener, poll.armed.operation);
-    if (FastArmedTakeCancel(&listener->poll.armed, &pollFunctions, completion))
+    if (FastArmedTakeOther(listener->ring, &listener->poll.armed, &pollFunctions, completion))
         return;
     listener->references++;
     (void)FastArmedComplete(&listener->poll.armed, completion);

@@ -253,7 +253,7 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
 {
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(operation, struct FastRingDescriptor, armed.operation);
-    if (FastArmedTakeCancel(&descriptor->armed, &armedFunctions, completion))
+    if (FastArmedTakeOther(descriptor->ring, &descriptor->armed, &armedFunctions, completion))
         return;
     bool final = FastArmedComplete(&descriptor->armed, completion);
     if (FastRingEngine(descriptor->ring)->checked)

@@ -230,7 +230,7 @@ static bool tellsAll(const struct FastRingWatch* watch, const struct io_uring_cq
 static void onCompletion(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastRingWatch* watch = FAST_CONTAINER(operation, struct FastRingWatch, poll.operation);
-    if (FastArmedTakeCancel(&watch->poll, &pollFunctions, completion))
+    if (FastArmedTakeOther(watch->ring, &watch->poll, &pollFunctions, completion))
         return;
     bool counts = isWanted(watch) && !isStale(watch) && !FastArmedIsCanceled(&watch->poll);
     bool isOver = FastArmedComplete(&watch->poll, completion);

@@ -179,9 +179,9 @@ static void noteNoise(struct FastSocket* socket, bool on)
 static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
 {
     struct FastArmed* armed = FAST_CONTAINER(operation, struct FastArmed, operation);
-    if (FastArmedTakeCancel(armed, &pollFunctions, completion))
-        return;
     struct FastSocket* socket = socketOf(armed);
+    if (FastArmedTakeOther(socket->ring, armed, &pollFunctions, completion))
+        return;
     bool forRoom = socket->poll.form == FAST_POLL_ROOM;
     bool over = FastArmedComplete(armed, completion);
     if (completion->res > 0 && forRoom && FastSocketHas(socket, FAST_TRAIT_FINDS_ROOM))

@@ -351,7 +351,9 @@ __attribute__((noinline)) static void handleAny(struct FastSocket* socket,
                                                 const struct io_uring_cqe* completion)
 {
     struct FastArmed* armed = &socket->inbound.receive;
-    if (FastArmedTakeCancel(armed, &receiveFunctions, completion))
+    if (completion->flags & IORING_CQE_F_BUFFER && FastArmedIsStray(armed))
+        FastProviderReject(FastSocketProvider(socket), bufferOf(completion), 0, false);
+    if (FastArmedTakeOther(socket->ring, armed, &receiveFunctions, completion))
         return;
     uint8_t state = armed->state;
     bool over = FastArmedComplete(armed, completion);
