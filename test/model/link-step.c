@@ -132,9 +132,8 @@ static void stepEnd(struct End* end, bool hard, struct Chance* chance)
 
 static bool hasRoom(const struct End* end, size_t size)
 {
-    uint64_t units = end->queued - end->other->taken;
-    uint64_t bytes = end->queuedBytes - end->other->takenBytes;
-
+    uint64_t units = end->queued - end->other->knownTaken;
+    uint64_t bytes = end->queuedBytes - end->other->knownBytes;
     uint64_t most = end->link->small ? BYTES_SMALL : BYTES_QUEUED;
 
     if (end->other->ours && (most > end->other->pool->length * TURNS_QUEUED))
