@@ -109,7 +109,10 @@ static void react(struct Link* link)
         return;
     struct Link* other = &world.links[choose(LINKS)];
     struct Chance chance = {run->question};
-    switch (choose(6)) {
+    switch (choose(40) == 0 ? 6 : choose(6)) {
+    case 6:
+        releaseRingInTurn();
+        break;
     case 0:
         releaseLink(link, choose(2) == 0);
         break;
@@ -172,6 +175,7 @@ static enum MemoryKind drawKind(struct Chance* chance)
         MEMORY_UDP,
         MEMORY_LOCAL_DATAGRAMS,
         MEMORY_RECORDS,
+        MEMORY_PIPE,
     };
     return kinds[draw(chance, sizeof(kinds) / sizeof(kinds[0]))];
 }
@@ -200,6 +204,24 @@ static struct Link* findFree(void)
     return NULL;
 }
 
+static void dropPeers(struct Link* link)
+{
+    memoryDrop(link->peer);
+    if (link->second != NULL)
+        memoryDrop(link->second);
+    link->peer = NULL;
+    link->second = NULL;
+}
+
+/* One that has no name of ours to answer to. */
+static void openSecond(struct Link* link, uint16_t port, struct Chance* chance)
+{
+    if (link->kind != MEMORY_UDP || oneIn(chance, 2))
+        return;
+    link->second = memoryOpen(MEMORY_UDP, drawCapacity(chance, MEMORY_UDP));
+    link->second->port = port;
+}
+
 /* Both ends; false: there is no descriptor for ours. */
 static bool openFiles(struct Link* link, struct Chance* chance)
 {
@@ -208,16 +230,19 @@ static bool openFiles(struct Link* link, struct Chance* chance)
     link->peer = memoryOpen(link->kind, drawCapacity(chance, link->kind));
     memoryJoin(ours, link->peer);
     link->peer->fragile = link->kind == MEMORY_TCP;
+    ours->reads = link->kind != MEMORY_PIPE;
+    link->peer->writes = link->kind != MEMORY_PIPE;
     link->connecting = link->kind == MEMORY_TCP && oneIn(chance, 6);
     link->connects = link->connecting;
     ours->connecting = link->connecting;
-    ours->port = (uint16_t)(1000 + 2 * link->number);
+    ours->port = (uint16_t)(1000 + 4 * link->number);
     link->peer->port = (uint16_t)(ours->port + 1);
+    openSecond(link, (uint16_t)(ours->port + 2), chance);
     link->handle = handleOpen(ours);
     if (link->handle >= 0)
         return true;
     memoryDrop(ours);
-    memoryDrop(link->peer);
+    dropPeers(link);
     return false;
 }
 
@@ -248,7 +273,9 @@ static bool makeSocket(struct Link* link, struct Chance* chance)
     int mode = drawMode(chance);
     uint32_t limit = limits[draw(chance, 4)];
 
-    link->headed = oneIn(chance, 3);
+    if (link->kind == MEMORY_PIPE)
+        mode = FASTSOCKET_MODE_FILE_IO;
+    link->headed = link->kind != MEMORY_PIPE && oneIn(chance, 3);
     link->sends = !oneIn(chance, 10);
     link->provider = draw(chance, PROVIDERS);
     if (world.providers[link->provider].provider == NULL)
@@ -279,7 +306,7 @@ struct Link* openLink(struct Chance* chance)
         return NULL;
     if (!makeSocket(link, chance)) {
         (void)handleClose(link->handle);
-        memoryDrop(link->peer);
+        dropPeers(link);
         return NULL;
     }
     link->used = true;
@@ -300,7 +327,7 @@ void releaseLink(struct Link* link, bool abort)
     link->released = true;
     link->aborted = abort;
     /* A connect that the socket has not heard of yet is given up. */
-    link->loses |= abort || (link->connects && link->arrived == 0);
+    link->loses |= abort || link->hasty || (link->connects && link->arrived == 0);
     link->releasedAt = timeNow();
     if (abort)
         AbortFastSocket(socket);
@@ -337,7 +364,7 @@ void checkLink(struct Link* link)
     /* The peer may wait for more than it will have: what is released is not waited for long. */
     if (link->released && timeNow() - link->releasedAt > INT64_C(500000000))
         link->loses = true;
-    if (link->socket == NULL)
+    if (link->socket == NULL || world.ring == NULL)
         return;
     checkInput(link);
     checkOutput(link);
@@ -354,10 +381,20 @@ static bool lacksInput(const struct Link* link)
     return lacking > 0;
 }
 
+static uint64_t lackingOf(const struct Messages* messages)
+{
+    return messages->sent - messages->expected + messages->lost;
+}
+
+static uint64_t lostOf(const struct Link* link)
+{
+    return link->peer->lost + (link->second != NULL ? link->second->lost : 0);
+}
+
 /* Datagrams that could not be sent are counted, and those that the network loses. */
 static const char* missingOfMessages(const struct Link* link)
 {
-    uint64_t lacking = link->out.sent - link->out.expected + link->out.lost;
+    uint64_t lacking = lackingOf(&link->out) + lackingOf(&link->outSecond);
 
     if (!isOver(link) && !link->released && lacksInput(link))
         return "a message from the peer";
@@ -366,7 +403,7 @@ static const char* missingOfMessages(const struct Link* link)
     if (isOver(link) || link->loses || (link->kind == MEMORY_UDP && link->released))
         return NULL;
     if (link->kind == MEMORY_UDP)
-        lacking -= link->peer->lost + readStatistics(link->socket).failedMessages;
+        lacking -= lostOf(link) + readStatistics(link->socket).failedMessages;
     return lacking != 0 ? "a message to the peer" : NULL;
 }
 
@@ -381,8 +418,9 @@ static const char* missingOfStream(const struct Link* link)
 
 const char* missingOfLink(struct Link* link)
 {
-    bool connection = link->automaton.type != SOCK_DGRAM;
-    const char* missing = connection && link->automaton.type == SOCK_STREAM
+    /* A pipe's writer hears of its reader's end by the next write. */
+    bool connection = link->automaton.type != SOCK_DGRAM && link->kind != MEMORY_PIPE;
+    const char* missing = link->automaton.type == SOCK_STREAM
                               ? missingOfStream(link)
                               : missingOfMessages(link);
 
@@ -441,6 +479,5 @@ void closeAsPeer(struct Link* link)
     tell("link %u: the peer closes", link->number);
     link->peerEnded = true;
     link->loses = true;
-    memoryDrop(link->peer);
-    link->peer = NULL;
+    dropPeers(link);
 }

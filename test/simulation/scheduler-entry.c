@@ -79,16 +79,24 @@ static void classify(struct Operation* operation)
         scheduler.chain = 0;
 }
 
+static uint64_t sizeOf(const struct iovec* vector, size_t count)
+{
+    uint64_t size = 0;
+
+    for (size_t index = 0; index < count; index++)
+        size += vector[index].iov_len;
+    return size;
+}
+
 static uint64_t wantedOf(const struct io_uring_sqe* entry)
 {
     const struct msghdr* message = (const struct msghdr*)(uintptr_t)entry->addr;
-    uint64_t wanted = 0;
 
+    if (entry->opcode == IORING_OP_WRITEV)
+        return sizeOf((const struct iovec*)(uintptr_t)entry->addr, entry->len);
     if (entry->opcode != IORING_OP_SENDMSG && entry->opcode != IORING_OP_SENDMSG_ZC)
         return entry->len;
-    for (size_t index = 0; index < message->msg_iovlen; index++)
-        wanted += message->msg_iov[index].iov_len;
-    return wanted;
+    return sizeOf(message->msg_iov, message->msg_iovlen);
 }
 
 /* ---- what becomes of an entry ---- */
