@@ -1,4 +1,4 @@
-/* A socket: how it is made, what its handler sees, and what it must have come to. */
+/* A socket: how it is made, what its handler sees, and what becomes of its connection. */
 #include "world.h"
 
 #include "memory-control.h"
@@ -17,14 +17,6 @@ enum
 
 /* ---- events ---- */
 
-static struct FastSocketStatistics readStatistics(struct FastSocket* socket)
-{
-    struct FastSocketStatistics statistics = {0};
-
-    (void)GetFastSocketStatistics(socket, &statistics, sizeof(statistics));
-    return statistics;
-}
-
 static void checkEvent(struct Link* link, int event, int parameter)
 {
     const struct AutomatonView view = {
@@ -36,18 +28,13 @@ static void checkEvent(struct Link* link, int event, int parameter)
         .turn = world.turn,
         .inbound = GetFastSocketInboundLength(link->socket),
         .outbound = GetFastSocketOutboundLength(link->socket),
-        .received = readStatistics(link->socket).receivedMessages,
+        .received = linkStatistics(link->socket).receivedMessages,
         .error = GetFastSocketError(link->socket),
     };
     const char* rule = automatonEvent(&link->automaton, &view);
 
     if (rule != NULL)
         wrong("link %u: event %d with %d: %s", link->number, event, parameter, rule);
-}
-
-static bool isOver(const struct Link* link)
-{
-    return link->broken != 0 || link->peer == NULL;
 }
 
 /* Nobody but the peer, and what has become of the connection, makes one fail. */
@@ -58,7 +45,7 @@ static void onError(struct Link* link, int error)
     if (link->automaton.type == SOCK_DGRAM)
         return;
     link->fatal = error;
-    if (!isOver(link))
+    if (!linkIsOver(link))
         wrong("link %u: POLLERR with %d, and nothing is wrong", link->number, error);
     bool ordered = run->odds[FAULT_DELAY] == 0 && run->odds[FAULT_ORDER] == 0;
     if (ordered && link->kind == MEMORY_TCP && link->broken == ECONNRESET && error != ECONNRESET)
@@ -77,7 +64,7 @@ static void onHangup(struct Link* link, int error)
     link->hungUp = true;
     if (error == ECANCELED || (error != 0 && (!reads || link->connects)))
         return;
-    if (error == 0 && !link->peerEnded && !isOver(link))
+    if (error == 0 && !link->peerEnded && !linkIsOver(link))
         wrong("link %u: POLLHUP, and the peer has not ended", link->number);
     if (link->automaton.type == SOCK_STREAM && !link->dropsInput &&
         link->taken + unread != link->written)
@@ -333,103 +320,6 @@ void releaseLink(struct Link* link, bool abort)
         AbortFastSocket(socket);
     else
         ReleaseFastSocket(socket);
-}
-
-/* ---- what it must have come to ---- */
-
-static void checkInput(const struct Link* link)
-{
-    size_t unread = GetFastSocketInboundLength(link->socket);
-
-    if (link->automaton.type == SOCK_STREAM && link->taken + unread > link->written)
-        wrong("link %u: more bytes came than were sent", link->number);
-}
-
-static void checkOutput(const struct Link* link)
-{
-    size_t queued = GetFastSocketOutboundLength(link->socket);
-    uint64_t gone = link->arrived + (link->peer != NULL ? link->peer->queue.length : 0);
-
-    if (link->automaton.type != SOCK_STREAM || isOver(link) || link->loses)
-        return;
-    if (gone > link->accepted)
-        wrong("link %u: more bytes went than were given", link->number);
-    if (gone + queued < link->accepted)
-        wrong("link %u: %llu bytes of %llu went, and %zu are queued", link->number,
-              (unsigned long long)gone, (unsigned long long)link->accepted, queued);
-}
-
-void checkLink(struct Link* link)
-{
-    /* The peer may wait for more than it will have: what is released is not waited for long. */
-    if (link->released && timeNow() - link->releasedAt > INT64_C(500000000))
-        link->loses = true;
-    if (link->socket == NULL || world.ring == NULL)
-        return;
-    checkInput(link);
-    checkOutput(link);
-}
-
-/* An empty record that is the very last one can't be told from the end. */
-static bool lacksInput(const struct Link* link)
-{
-    uint32_t lacking = link->in.sent - link->in.expected;
-    uint32_t last = (link->in.sent - 1) % MESSAGE_IDS;
-
-    if (link->kind == MEMORY_RECORDS && link->peerEnded && lacking == 1)
-        return link->in.sizes[last] > 0;
-    return lacking > 0;
-}
-
-static uint64_t lackingOf(const struct Messages* messages)
-{
-    return messages->sent - messages->expected + messages->lost;
-}
-
-static uint64_t lostOf(const struct Link* link)
-{
-    return link->peer->lost + (link->second != NULL ? link->second->lost : 0);
-}
-
-/* Datagrams that could not be sent are counted, and those that the network loses. */
-static const char* missingOfMessages(const struct Link* link)
-{
-    uint64_t lacking = lackingOf(&link->out) + lackingOf(&link->outSecond);
-
-    if (!isOver(link) && !link->released && lacksInput(link))
-        return "a message from the peer";
-    if (link->socket != NULL && link->disturbed != 0)
-        return "word of an earlier error";
-    if (isOver(link) || link->loses || (link->kind == MEMORY_UDP && link->released))
-        return NULL;
-    if (link->kind == MEMORY_UDP)
-        lacking -= lostOf(link) + readStatistics(link->socket).failedMessages;
-    return lacking != 0 ? "a message to the peer" : NULL;
-}
-
-static const char* missingOfStream(const struct Link* link)
-{
-    if (!isOver(link) && !link->released && link->taken < link->written)
-        return "input";
-    if (!isOver(link) && !link->loses && link->arrived < link->accepted)
-        return "output";
-    return NULL;
-}
-
-const char* missingOfLink(struct Link* link)
-{
-    /* A pipe's writer hears of its reader's end by the next write. */
-    bool connection = link->automaton.type != SOCK_DGRAM && link->kind != MEMORY_PIPE;
-    const char* missing = link->automaton.type == SOCK_STREAM
-                              ? missingOfStream(link)
-                              : missingOfMessages(link);
-
-    if (missing == NULL && !isOver(link) && link->socket != NULL && link->own > 0)
-        missing = "the end of an operation of its own";
-    if (missing == NULL && connection && link->socket != NULL && !link->hungUp &&
-        (link->peerEnded || isOver(link)))
-        missing = "the end";
-    return missing;
 }
 
 /* ---- the peer ---- */

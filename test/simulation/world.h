@@ -136,6 +136,12 @@ static inline bool linkPassesFiles(const struct Link* link)
     return link->kind != MEMORY_TCP && link->kind != MEMORY_UDP && link->kind != MEMORY_PIPE;
 }
 
+/* Nobody but the peer, and what has become of the connection, ends it. */
+static inline bool linkIsOver(const struct Link* link)
+{
+    return link->broken != 0 || link->peer == NULL;
+}
+
 /* A pipe is written to alone. */
 static inline bool linkReads(const struct Link* link)
 {
@@ -153,14 +159,16 @@ void runPart(struct Chance* chance);
 /* link.c */
 struct Link* openLink(struct Chance* chance);
 void releaseLink(struct Link* link, bool abort);
-void checkLink(struct Link* link);
-/* What it waits for, or NULL. */
-const char* missingOfLink(struct Link* link);
 /* What becomes of a connection. */
 void finishConnect(struct Link* link, int error);
 void breakLink(struct Link* link, int error);
 void endAsPeer(struct Link* link);
 void closeAsPeer(struct Link* link);
+
+/* link-check.c: what holds in any case; and what it waits for, or NULL. */
+void checkLink(struct Link* link);
+const char* missingOfLink(struct Link* link);
+struct FastSocketStatistics linkStatistics(struct FastSocket* socket);
 
 /* peer.c: the peer reads what there is, at most so much; true: something. */
 bool readAsPeer(struct Link* link, size_t most);
