@@ -339,6 +339,23 @@ uint32_t schedulerHeld(int handle)
     return count;
 }
 
+uint32_t schedulerUses(int handle)
+{
+    uint32_t count = 0;
+
+    for (uint32_t index = 0; index < scheduler.used; index++) {
+        const struct Operation* operation = &scheduler.operations[index];
+        count += operation->used && !operation->endedBelow && operation->handle == handle;
+    }
+    return count;
+}
+
+bool schedulerIsFaithful(void)
+{
+    return run->odds[FAULT_CANCEL] == 0 && run->odds[FAULT_ENTER] == 0 &&
+           run->odds[FAULT_MEMORY] == 0 && run->odds[FAULT_END] == 0;
+}
+
 uint32_t schedulerKeptBack(void)
 {
     return scheduler.pendingCount;

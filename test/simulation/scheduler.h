@@ -39,4 +39,9 @@ uint32_t schedulerKeptBack(void);
 /* Operations that have not ended, on a descriptor that its owner may close. */
 uint32_t schedulerHeld(int handle);
 
+/* Operations on it that the kernel has. */
+uint32_t schedulerUses(int handle);
+/* In this schedule a cancellation is made at once, and says what it has done. */
+bool schedulerIsFaithful(void);
+
 #endif

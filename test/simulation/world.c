@@ -285,7 +285,8 @@ static void becomeQuiet(struct Chance* chance)
 
     run->calm = true;
     tell("calm");
-    (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, 256);
+    if (!oneIn(chance, 4)) /* else the ring may never have handled all that has come */
+        (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, 256);
     for (int index = 0; index < LINKS; index++)
         if (world.links[index].used)
             letGo(&world.links[index]);
