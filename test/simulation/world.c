@@ -285,8 +285,8 @@ static void becomeQuiet(struct Chance* chance)
 
     run->calm = true;
     tell("calm");
-    if (!oneIn(chance, 4)) /* else the ring may never have handled all that has come */
-        (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, 256);
+    /* With a small limit the ring may never have handled all that has come. */
+    (void)SetFastRingOption(world.ring, FASTRING_OPTION_TURN_LIMIT, oneIn(chance, 4) ? 1 : 256);
     for (int index = 0; index < LINKS; index++)
         if (world.links[index].used)
             letGo(&world.links[index]);
