@@ -5,6 +5,8 @@
 #include "outcomes.h"
 #include "schedule.h"
 
+#include "engine/soft-state.h"
+
 #include <errno.h>
 
 enum
@@ -230,6 +232,15 @@ static void takeBack(const struct Passed* passed)
     scheduler.held[scheduler.submissionHead & scheduler.base.submission.mask] = passed->held;
 }
 
+/* The next entry in its place in the engine's queue is another one. */
+static void forgetHeld(unsigned place)
+{
+    struct FastSoft* soft = (struct FastSoft*)scheduler.below;
+
+    place &= scheduler.below->submission.mask;
+    soft->held[place / 64] &= ~(UINT64_C(1) << place % 64);
+}
+
 void schedulerTakeBack(void)
 {
     uint32_t left = FastEngineReserved(scheduler.below);
@@ -237,8 +248,10 @@ void schedulerTakeBack(void)
 
     scheduler.chain = 0;
     scheduler.below->submission.tail -= left;
-    for (; left > 0; left--)
+    for (; left > 0; left--) {
+        forgetHeld(scheduler.below->submission.tail + left - 1);
         takeBack(&scheduler.passed[--scheduler.passedCount]);
+    }
     if (all || scheduler.passedCount == 0)
         return;
     const struct Operation* last = scheduler.passed[scheduler.passedCount - 1].operation;
