@@ -345,7 +345,8 @@ uint32_t schedulerUses(int handle)
 
     for (uint32_t index = 0; index < scheduler.used; index++) {
         const struct Operation* operation = &scheduler.operations[index];
-        count += operation->used && !operation->endedBelow && operation->handle == handle;
+        count += operation->used && !operation->endedBelow && !operation->held &&
+                 operation->handle == handle;
     }
     return count;
 }

@@ -39,7 +39,7 @@ uint32_t schedulerKeptBack(void);
 /* Operations that have not ended, on a descriptor that its owner may close. */
 uint32_t schedulerHeld(int handle);
 
-/* Operations on it that the kernel has. */
+/* Operations on it that the kernel has; a program's own may mean another file by this number. */
 uint32_t schedulerUses(int handle);
 /* In this schedule a cancellation is made at once, and says what it has done. */
 bool schedulerIsFaithful(void);
