@@ -41,8 +41,8 @@ enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
 
 /*
  * Entries that are about to be taken, from place on in the submission array: those that are
- * messages for one socket, with nothing linked, are sent by one call, and completed. Returns how
- * many; what is left is to be sent one by one.
+ * messages for one socket, with nothing linked, are sent by one call, and completed; if the first
+ * fails, it alone. Returns how many; what is left is to be sent one by one.
  */
 unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place);
 

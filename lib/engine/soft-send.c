@@ -249,6 +249,11 @@ unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)
         return 0;
     int sent = soft->system->functions->sendMessages(soft->system, first->fd, messages, count,
                                                      (int)first->msg_flags);
+    if (sent < 0 && sent != -EAGAIN) {
+        /* Sent again, it would not tell: an earlier datagram's error has gone with this call. */
+        FastSoftPost(soft, first->user_data, sent, 0);
+        return 1;
+    }
     for (int index = 0; index < sent; index++)
         FastSoftPost(soft, entryAt(soft, place + (unsigned)index)->user_data,
                      (int)messages[index].msg_len, 0);

@@ -4,6 +4,13 @@
 
 #include <string.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, size)   ((void)(memory), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
+#endif
+
 enum
 {
     GROUPS = 8,
@@ -94,14 +101,36 @@ void groupAdd(uint16_t id, void* memory, uint32_t entries)
     groups[index].takenCount = 0;
 }
 
-void groupRemove(uint16_t id)
-{
-    find(id)->ring = NULL;
-}
-
 static struct Lent* publishedAt(struct Group* group, uint16_t place)
 {
     return &group->published[place & group->mask];
+}
+
+/* Between enters a sanitizer of addresses refuses whatever touches it. */
+static void forbid(const struct Lent* lent)
+{
+    ASAN_POISON_MEMORY_REGION((void*)(uintptr_t)lent->address, lent->length);
+}
+
+static void allow(const struct Lent* lent)
+{
+    ASAN_UNPOISON_MEMORY_REGION((void*)(uintptr_t)lent->address, lent->length);
+}
+
+static void forEach(struct Group* group, void (*function)(const struct Lent* lent))
+{
+    for (uint16_t place = group->head; place != group->tail; place++)
+        function(publishedAt(group, place));
+    for (uint32_t index = 0; index < group->takenCount; index++)
+        function(&group->taken[index]);
+}
+
+void groupRemove(uint16_t id)
+{
+    struct Group* group = find(id);
+
+    forEach(group, allow);
+    group->ring = NULL;
 }
 
 static bool has(struct Group* group, const struct Lent* lent)
@@ -163,6 +192,7 @@ void groupsEnter(void)
     for (int index = 0; index < GROUPS; index++) {
         if (groups[index].ring == NULL)
             continue;
+        forEach(&groups[index], allow);
         check(&groups[index]);
         admit(&groups[index]);
     }
@@ -182,8 +212,10 @@ static void noteTaken(struct Group* group)
 void groupsEnd(void)
 {
     for (int index = 0; index < GROUPS; index++) {
-        if (groups[index].ring != NULL)
-            check(&groups[index]);
+        if (groups[index].ring == NULL)
+            continue;
+        forEach(&groups[index], allow);
+        check(&groups[index]);
         groups[index].ring = NULL;
     }
 }
@@ -193,6 +225,13 @@ void groupsLeave(void)
     for (int index = 0; index < GROUPS; index++)
         if (groups[index].ring != NULL)
             noteTaken(&groups[index]);
+}
+
+void groupsForbid(void)
+{
+    for (int index = 0; index < GROUPS; index++)
+        if (groups[index].ring != NULL)
+            forEach(&groups[index], forbid);
 }
 
 /* A group that is gone was given up with all that it had. */
@@ -253,11 +292,16 @@ static uint64_t sumOfGuard(const struct Guard* guard)
     return sum;
 }
 
+static void guardVectors(struct Guard* guard, const struct iovec* vector, size_t count)
+{
+    for (size_t index = 0; index < count; index++)
+        guardPart(guard, vector[index].iov_base, vector[index].iov_len);
+}
+
 static void guardMessage(struct Guard* guard, const struct msghdr* message)
 {
     guardPart(guard, message->msg_control, message->msg_controllen);
-    for (size_t index = 0; index < message->msg_iovlen; index++)
-        guardPart(guard, message->msg_iov[index].iov_base, message->msg_iov[index].iov_len);
+    guardVectors(guard, message->msg_iov, message->msg_iovlen);
 }
 
 void guardBegin(struct Guard* guard, const struct io_uring_sqe* entry)
@@ -268,6 +312,9 @@ void guardBegin(struct Guard* guard, const struct io_uring_sqe* entry)
     case IORING_OP_SEND_ZC:
     case IORING_OP_WRITE:
         guardPart(guard, (const void*)(uintptr_t)entry->addr, entry->len);
+        break;
+    case IORING_OP_WRITEV:
+        guardVectors(guard, (const struct iovec*)(uintptr_t)entry->addr, entry->len);
         break;
     case IORING_OP_SENDMSG:
     case IORING_OP_SENDMSG_ZC:

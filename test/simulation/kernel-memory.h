@@ -29,6 +29,9 @@ void groupsEnd(void);
 /* When it has run: what it has taken is known. */
 void groupsLeave(void);
 
+/* At the end of an enter, whose program may touch none of it. */
+void groupsForbid(void);
+
 /* A completion gives buffers back, from this one on; several only of a bundle. */
 void groupGive(uint16_t group, uint16_t id, uint32_t bytes, bool bundle);
 

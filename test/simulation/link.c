@@ -1,4 +1,4 @@
-/* A socket: how it is made, what its handler sees, and what it must have come to. */
+/* A socket: how it is made, what its handler sees, and what becomes of its connection. */
 #include "world.h"
 
 #include "memory-control.h"
@@ -17,14 +17,6 @@ enum
 
 /* ---- events ---- */
 
-static struct FastSocketStatistics readStatistics(struct FastSocket* socket)
-{
-    struct FastSocketStatistics statistics = {0};
-
-    (void)GetFastSocketStatistics(socket, &statistics, sizeof(statistics));
-    return statistics;
-}
-
 static void checkEvent(struct Link* link, int event, int parameter)
 {
     const struct AutomatonView view = {
@@ -36,18 +28,13 @@ static void checkEvent(struct Link* link, int event, int parameter)
         .turn = world.turn,
         .inbound = GetFastSocketInboundLength(link->socket),
         .outbound = GetFastSocketOutboundLength(link->socket),
-        .received = readStatistics(link->socket).receivedMessages,
+        .received = linkStatistics(link->socket).receivedMessages,
         .error = GetFastSocketError(link->socket),
     };
     const char* rule = automatonEvent(&link->automaton, &view);
 
     if (rule != NULL)
         wrong("link %u: event %d with %d: %s", link->number, event, parameter, rule);
-}
-
-static bool isOver(const struct Link* link)
-{
-    return link->broken != 0 || link->peer == NULL;
 }
 
 /* Nobody but the peer, and what has become of the connection, makes one fail. */
@@ -58,7 +45,7 @@ static void onError(struct Link* link, int error)
     if (link->automaton.type == SOCK_DGRAM)
         return;
     link->fatal = error;
-    if (!isOver(link))
+    if (!linkIsOver(link))
         wrong("link %u: POLLERR with %d, and nothing is wrong", link->number, error);
     bool ordered = run->odds[FAULT_DELAY] == 0 && run->odds[FAULT_ORDER] == 0;
     if (ordered && link->kind == MEMORY_TCP && link->broken == ECONNRESET && error != ECONNRESET)
@@ -77,7 +64,7 @@ static void onHangup(struct Link* link, int error)
     link->hungUp = true;
     if (error == ECANCELED || (error != 0 && (!reads || link->connects)))
         return;
-    if (error == 0 && !link->peerEnded && !isOver(link))
+    if (error == 0 && !link->peerEnded && !linkIsOver(link))
         wrong("link %u: POLLHUP, and the peer has not ended", link->number);
     if (link->automaton.type == SOCK_STREAM && !link->dropsInput &&
         link->taken + unread != link->written)
@@ -109,7 +96,10 @@ static void react(struct Link* link)
         return;
     struct Link* other = &world.links[choose(LINKS)];
     struct Chance chance = {run->question};
-    switch (choose(6)) {
+    switch (choose(40) == 0 ? 6 : choose(6)) {
+    case 6:
+        releaseRingInTurn();
+        break;
     case 0:
         releaseLink(link, choose(2) == 0);
         break;
@@ -172,6 +162,7 @@ static enum MemoryKind drawKind(struct Chance* chance)
         MEMORY_UDP,
         MEMORY_LOCAL_DATAGRAMS,
         MEMORY_RECORDS,
+        MEMORY_PIPE,
     };
     return kinds[draw(chance, sizeof(kinds) / sizeof(kinds[0]))];
 }
@@ -200,6 +191,24 @@ static struct Link* findFree(void)
     return NULL;
 }
 
+static void dropPeers(struct Link* link)
+{
+    memoryDrop(link->peer);
+    if (link->second != NULL)
+        memoryDrop(link->second);
+    link->peer = NULL;
+    link->second = NULL;
+}
+
+/* One that has no name of ours to answer to. */
+static void openSecond(struct Link* link, uint16_t port, struct Chance* chance)
+{
+    if (link->kind != MEMORY_UDP || oneIn(chance, 2))
+        return;
+    link->second = memoryOpen(MEMORY_UDP, drawCapacity(chance, MEMORY_UDP));
+    link->second->port = port;
+}
+
 /* Both ends; false: there is no descriptor for ours. */
 static bool openFiles(struct Link* link, struct Chance* chance)
 {
@@ -208,16 +217,19 @@ static bool openFiles(struct Link* link, struct Chance* chance)
     link->peer = memoryOpen(link->kind, drawCapacity(chance, link->kind));
     memoryJoin(ours, link->peer);
     link->peer->fragile = link->kind == MEMORY_TCP;
+    ours->reads = link->kind != MEMORY_PIPE;
+    link->peer->writes = link->kind != MEMORY_PIPE;
     link->connecting = link->kind == MEMORY_TCP && oneIn(chance, 6);
     link->connects = link->connecting;
     ours->connecting = link->connecting;
-    ours->port = (uint16_t)(1000 + 2 * link->number);
+    ours->port = (uint16_t)(1000 + 4 * link->number);
     link->peer->port = (uint16_t)(ours->port + 1);
+    openSecond(link, (uint16_t)(ours->port + 2), chance);
     link->handle = handleOpen(ours);
     if (link->handle >= 0)
         return true;
     memoryDrop(ours);
-    memoryDrop(link->peer);
+    dropPeers(link);
     return false;
 }
 
@@ -248,7 +260,9 @@ static bool makeSocket(struct Link* link, struct Chance* chance)
     int mode = drawMode(chance);
     uint32_t limit = limits[draw(chance, 4)];
 
-    link->headed = oneIn(chance, 3);
+    if (link->kind == MEMORY_PIPE)
+        mode = FASTSOCKET_MODE_FILE_IO;
+    link->headed = link->kind != MEMORY_PIPE && oneIn(chance, 3);
     link->sends = !oneIn(chance, 10);
     link->provider = draw(chance, PROVIDERS);
     if (world.providers[link->provider].provider == NULL)
@@ -279,7 +293,7 @@ struct Link* openLink(struct Chance* chance)
         return NULL;
     if (!makeSocket(link, chance)) {
         (void)handleClose(link->handle);
-        memoryDrop(link->peer);
+        dropPeers(link);
         return NULL;
     }
     link->used = true;
@@ -300,98 +314,12 @@ void releaseLink(struct Link* link, bool abort)
     link->released = true;
     link->aborted = abort;
     /* A connect that the socket has not heard of yet is given up. */
-    link->loses |= abort || (link->connects && link->arrived == 0);
+    link->loses |= abort || link->hasty || (link->connects && link->arrived == 0);
     link->releasedAt = timeNow();
     if (abort)
         AbortFastSocket(socket);
     else
         ReleaseFastSocket(socket);
-}
-
-/* ---- what it must have come to ---- */
-
-static void checkInput(const struct Link* link)
-{
-    size_t unread = GetFastSocketInboundLength(link->socket);
-
-    if (link->automaton.type == SOCK_STREAM && link->taken + unread > link->written)
-        wrong("link %u: more bytes came than were sent", link->number);
-}
-
-static void checkOutput(const struct Link* link)
-{
-    size_t queued = GetFastSocketOutboundLength(link->socket);
-    uint64_t gone = link->arrived + (link->peer != NULL ? link->peer->queue.length : 0);
-
-    if (link->automaton.type != SOCK_STREAM || isOver(link) || link->loses)
-        return;
-    if (gone > link->accepted)
-        wrong("link %u: more bytes went than were given", link->number);
-    if (gone + queued < link->accepted)
-        wrong("link %u: %llu bytes of %llu went, and %zu are queued", link->number,
-              (unsigned long long)gone, (unsigned long long)link->accepted, queued);
-}
-
-void checkLink(struct Link* link)
-{
-    /* The peer may wait for more than it will have: what is released is not waited for long. */
-    if (link->released && timeNow() - link->releasedAt > INT64_C(500000000))
-        link->loses = true;
-    if (link->socket == NULL)
-        return;
-    checkInput(link);
-    checkOutput(link);
-}
-
-/* An empty record that is the very last one can't be told from the end. */
-static bool lacksInput(const struct Link* link)
-{
-    uint32_t lacking = link->in.sent - link->in.expected;
-    uint32_t last = (link->in.sent - 1) % MESSAGE_IDS;
-
-    if (link->kind == MEMORY_RECORDS && link->peerEnded && lacking == 1)
-        return link->in.sizes[last] > 0;
-    return lacking > 0;
-}
-
-/* Datagrams that could not be sent are counted, and those that the network loses. */
-static const char* missingOfMessages(const struct Link* link)
-{
-    uint64_t lacking = link->out.sent - link->out.expected + link->out.lost;
-
-    if (!isOver(link) && !link->released && lacksInput(link))
-        return "a message from the peer";
-    if (link->socket != NULL && link->disturbed != 0)
-        return "word of an earlier error";
-    if (isOver(link) || link->loses || (link->kind == MEMORY_UDP && link->released))
-        return NULL;
-    if (link->kind == MEMORY_UDP)
-        lacking -= link->peer->lost + readStatistics(link->socket).failedMessages;
-    return lacking != 0 ? "a message to the peer" : NULL;
-}
-
-static const char* missingOfStream(const struct Link* link)
-{
-    if (!isOver(link) && !link->released && link->taken < link->written)
-        return "input";
-    if (!isOver(link) && !link->loses && link->arrived < link->accepted)
-        return "output";
-    return NULL;
-}
-
-const char* missingOfLink(struct Link* link)
-{
-    bool connection = link->automaton.type != SOCK_DGRAM;
-    const char* missing = connection && link->automaton.type == SOCK_STREAM
-                              ? missingOfStream(link)
-                              : missingOfMessages(link);
-
-    if (missing == NULL && !isOver(link) && link->socket != NULL && link->own > 0)
-        missing = "the end of an operation of its own";
-    if (missing == NULL && connection && link->socket != NULL && !link->hungUp &&
-        (link->peerEnded || isOver(link)))
-        missing = "the end";
-    return missing;
 }
 
 /* ---- the peer ---- */
@@ -441,6 +369,5 @@ void closeAsPeer(struct Link* link)
     tell("link %u: the peer closes", link->number);
     link->peerEnded = true;
     link->loses = true;
-    memoryDrop(link->peer);
-    link->peer = NULL;
+    dropPeers(link);
 }

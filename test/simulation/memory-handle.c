@@ -6,6 +6,7 @@
 #include "memory-handle.h"
 
 #include "schedule.h"
+#include "scheduler.h"
 
 #include "engine/system.h"
 
@@ -111,6 +112,7 @@ static void makeReady(int number)
     if (handles[number].ready)
         return;
     handles[number].ready = true;
+    schedulerNoteWork();
     readyOrder[readyCount++] = number;
 }
 
@@ -121,6 +123,11 @@ static void onWake(struct MemoryFile* file, uint32_t events)
         if (handle->file == file && handle->watched && events & (handle->events | ALWAYS))
             makeReady(number);
     }
+}
+
+bool memorySystemIsReady(void)
+{
+    return readyCount > 0;
 }
 
 int handleWatch(int handle, uint32_t events, uint64_t token)

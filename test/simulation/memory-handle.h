@@ -34,6 +34,9 @@ static inline bool handleIsOurs(int handle)
     return handle >= HANDLE_FIRST && handle < HANDLE_FIRST + HANDLES;
 }
 
+/* Something is ready that no wait has told of. */
+bool memorySystemIsReady(void);
+
 /* As a system's watch and unwatch; what is ready of what is watched, as its wait gives it. */
 int handleWatch(int handle, uint32_t events, uint64_t token);
 void handleUnwatch(int handle);

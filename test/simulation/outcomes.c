@@ -39,10 +39,19 @@ static const int polls[] = {ENOMEM, EAGAIN, ECANCELED};
 static const int accepts[] = {EAGAIN, EINTR, EMFILE, ENFILE, ENOMEM, ENOBUFS,
                               ECONNABORTED, EPERM, EPROTO, ENETDOWN, EHOSTUNREACH};
 static const int files[] = {EAGAIN, EINTR, ENOMEM, EIO};
+static const int pipes[] = {EAGAIN, EINTR, ENOMEM};
 
 static int drawOf(const int* errors, size_t count)
 {
     return errors[choose((uint32_t)count)];
+}
+
+/* Some pipes know none of the flags that keep a write from waiting, and from a signal. */
+static int drawPipe(const struct io_uring_sqe* entry)
+{
+    if (entry->rw_flags != 0 && choose(4) == 0)
+        return EOPNOTSUPP;
+    return drawOf(pipes, COUNT(pipes));
 }
 
 int outcomeDrawError(const struct io_uring_sqe* entry, const struct MemoryFile* file)
@@ -64,8 +73,10 @@ int outcomeDrawError(const struct io_uring_sqe* entry, const struct MemoryFile* 
     case IORING_OP_ACCEPT:
         return drawOf(accepts, COUNT(accepts));
     case IORING_OP_READ:
-    case IORING_OP_WRITE:
         return drawOf(files, COUNT(files));
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
+        return file->kind != MEMORY_PIPE ? drawOf(files, COUNT(files)) : drawPipe(entry);
     default:
         return 0;
     }
@@ -179,8 +190,10 @@ static const struct
      BYTES | NOTHING | TRANSIENT | CANCELED | E(5) | NO_NUMBER | E(24),
      "it has no group of buffers here: only files use one", 0},
     {"write", IORING_OP_WRITE, false,
-     BYTES | TRANSIENT | CANCELED | PIPES | NO_NUMBER | E(24),
+     BYTES | TRANSIENT | CANCELED | PIPES | NO_NUMBER | E(17) | E(24),
      "the same connections as of recv", E(5)},
+    {"writev", IORING_OP_WRITEV, false, BYTES | TRANSIENT | CANCELED | E(17) | PIPES,
+     "pipes have no other errno", 0},
     {"poll", IORING_OP_POLL_ADD, false, WHOLE | E(0) | E(2) | CANCELED | NO_NUMBER,
      "a poll has no other errno where its descriptor is open", 0},
     {"poll of many", IORING_OP_POLL_ADD, true, MANY | E(0) | E(2) | CANCELED | NO_NUMBER,
@@ -201,7 +214,8 @@ static const struct
 /* Operations that are not simulated, and why. */
 static const char* const others[] = {
     "recvmsg of one message: no part of the library makes it; test/unit/soft-* has it",
-    "readv, writev: as read and write, but for vectors, which test/unit/soft-file has",
+    "readv: as read, but for vectors, which test/unit/soft-file has",
+    "reads of FASTSOCKET_MODE_FILE_IO: pipes are opened once more, by the real system",
     "splice: files that are memory have no pages to move",
     "poll_remove: names an operation by what only the library knows, and it makes none",
 };
@@ -234,6 +248,7 @@ static bool movesBytes(uint8_t opcode)
     case IORING_OP_RECV:
     case IORING_OP_READ:
     case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
         return true;
     default:
         return false;

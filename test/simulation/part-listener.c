@@ -2,6 +2,7 @@
 #include "parts.h"
 
 #include "memory-system.h"
+#include "scheduler.h"
 #include "world.h"
 
 #include <errno.h>
@@ -102,6 +103,8 @@ static void releaseListener(void)
     tell("listener is released");
     ReleaseFastListener(state.listener);
     state.listener = NULL;
+    if (schedulerIsFaithful() && schedulerUses(state.handle) > 0)
+        wrong("a listener is released, and the kernel has its file");
 }
 
 static void connectOne(void)

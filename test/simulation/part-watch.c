@@ -2,6 +2,7 @@
 #include "parts.h"
 
 #include "memory-system.h"
+#include "scheduler.h"
 #include "world.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@ enum
     WATCHES = 3,
     ALWAYS = POLLERR | POLLHUP | POLLNVAL,
     CAPACITY = 900,
+    PATIENCE = 64, /* turns: a ring may handle one completion in each */
 };
 
 struct Watch
@@ -94,6 +96,8 @@ static void closeOne(struct Watch* own)
 {
     tell("watch of %d is removed", own->handle);
     RemoveFastRingWatch(own->watch);
+    if (schedulerIsFaithful() && schedulerUses(own->handle) > 0)
+        wrong("a watch is removed, and the kernel has its file");
     own->watch = NULL;
     if (handleClose(own->handle) < 0)
         wrong("a watch has closed its descriptor");
@@ -170,10 +174,10 @@ static bool isMissing(struct Watch* own)
         return false;
     if ((memoryLook(handleFile(own->handle)) & (own->mask | ALWAYS)) == 0)
         return false;
-    return own->turn + 1 < world.turn;
+    return own->turn + PATIENCE < world.turn;
 }
 
-/* One by levels is told in each turn. */
+/* One by levels is told again and again. */
 static const char* missing(void)
 {
     for (int index = 0; index < WATCHES; index++)

@@ -49,6 +49,20 @@ static bool readOnce(struct Link* link, size_t most)
     return true;
 }
 
+/* All that has come to the second destination. */
+static void readAsSecond(struct Link* link)
+{
+    static uint8_t data[PIECE];
+    struct iovec vector = {data, PIECE};
+
+    while (link->second->queue.count > 0) {
+        ssize_t result = memoryReceive(link->second, &vector, 1, false, NULL);
+        if (result >= 0)
+            checkMessage(&link->outSecond, linkNumberOut(link) + SECOND, data, (size_t)result,
+                         SIZE_MAX, true);
+    }
+}
+
 bool readAsPeer(struct Link* link, size_t most)
 {
     uint64_t before = link->arrived;
@@ -56,6 +70,8 @@ bool readAsPeer(struct Link* link, size_t most)
     while (link->peer != NULL && link->arrived - before < most)
         if (!readOnce(link, most - (size_t)(link->arrived - before)))
             break;
+    if (link->second != NULL)
+        readAsSecond(link);
     return link->arrived != before;
 }
 
@@ -101,7 +117,9 @@ static void writeMessage(struct Link* link, size_t size)
 
 void writeAsPeer(struct Link* link, size_t size)
 {
-    if (link->peer == NULL || link->peerEnded || link->broken != 0 || link->connecting)
+    bool over = link->peer == NULL || link->peerEnded || link->broken != 0;
+
+    if (over || link->connecting || !link->peer->writes)
         return;
     tell("link %u: the peer writes %zu", link->number, size);
     if (linkIsStream(link))

@@ -5,6 +5,8 @@
 #include "outcomes.h"
 #include "schedule.h"
 
+#include "engine/soft-state.h"
+
 #include <errno.h>
 
 enum
@@ -79,16 +81,24 @@ static void classify(struct Operation* operation)
         scheduler.chain = 0;
 }
 
+static uint64_t sizeOf(const struct iovec* vector, size_t count)
+{
+    uint64_t size = 0;
+
+    for (size_t index = 0; index < count; index++)
+        size += vector[index].iov_len;
+    return size;
+}
+
 static uint64_t wantedOf(const struct io_uring_sqe* entry)
 {
     const struct msghdr* message = (const struct msghdr*)(uintptr_t)entry->addr;
-    uint64_t wanted = 0;
 
+    if (entry->opcode == IORING_OP_WRITEV)
+        return sizeOf((const struct iovec*)(uintptr_t)entry->addr, entry->len);
     if (entry->opcode != IORING_OP_SENDMSG && entry->opcode != IORING_OP_SENDMSG_ZC)
         return entry->len;
-    for (size_t index = 0; index < message->msg_iovlen; index++)
-        wanted += message->msg_iov[index].iov_len;
-    return wanted;
+    return sizeOf(message->msg_iov, message->msg_iovlen);
 }
 
 /* ---- what becomes of an entry ---- */
@@ -222,6 +232,15 @@ static void takeBack(const struct Passed* passed)
     scheduler.held[scheduler.submissionHead & scheduler.base.submission.mask] = passed->held;
 }
 
+/* The next entry in its place in the engine's queue is another one. */
+static void forgetHeld(unsigned place)
+{
+    struct FastSoft* soft = (struct FastSoft*)scheduler.below;
+
+    place &= scheduler.below->submission.mask;
+    soft->held[place / 64] &= ~(UINT64_C(1) << place % 64);
+}
+
 void schedulerTakeBack(void)
 {
     uint32_t left = FastEngineReserved(scheduler.below);
@@ -229,8 +248,10 @@ void schedulerTakeBack(void)
 
     scheduler.chain = 0;
     scheduler.below->submission.tail -= left;
-    for (; left > 0; left--)
+    for (; left > 0; left--) {
+        forgetHeld(scheduler.below->submission.tail + left - 1);
         takeBack(&scheduler.passed[--scheduler.passedCount]);
+    }
     if (all || scheduler.passedCount == 0)
         return;
     const struct Operation* last = scheduler.passed[scheduler.passedCount - 1].operation;

@@ -16,21 +16,13 @@ enum
     SCHEDULER_CANCELS = 64,
 };
 
-/* What becomes of an operation's notification. */
-enum Notice
-{
-    NOTICE_COMES,
-    NOTICE_LACKS, /* the error came without, and the engine's is absorbed */
-};
-
 struct Operation
 {
     bool used;
     bool endedBelow; /* the engine has no more for it */
     bool endedAbove; /* its last completion is known */
     bool answered;   /* with answer, in place of what the engine says */
-    bool noticeLacks;
-    bool held; /* a program's own: its descriptor may be closed */
+    bool held;       /* a program's own: its descriptor may be closed */
     uint8_t opcode;
     uint8_t flags;
     uint16_t priority;

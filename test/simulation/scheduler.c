@@ -128,7 +128,8 @@ static void deliverAll(void)
 
     if (full)
         overflow();
-    scheduler.flags = *scheduler.below->completion.flags != 0 ? IORING_SQ_TASKRUN : 0;
+    bool more = *scheduler.below->completion.flags != 0 || memorySystemIsReady();
+    scheduler.flags = more ? IORING_SQ_TASKRUN : 0;
     if (full)
         scheduler.flags = IORING_SQ_CQ_OVERFLOW;
 }
@@ -212,6 +213,7 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
     int result = runBelow(0);
     if (refused == 0 && result == 0 && timeout != 0 && hasNothing())
         result = waitFor(timeout);
+    groupsForbid();
     return refused != 0 ? refused : result;
 }
 
@@ -320,13 +322,10 @@ static const struct FastEngineFunctions functions = {
     .destroy = destroyEngine,
 };
 
-uint32_t schedulerInFlight(void)
+/* Who is told that there is work hears of it when it comes. */
+void schedulerNoteWork(void)
 {
-    uint32_t count = 0;
-
-    for (uint32_t index = 0; index < scheduler.used; index++)
-        count += scheduler.operations[index].used;
-    return count;
+    scheduler.flags |= IORING_SQ_TASKRUN;
 }
 
 uint32_t schedulerHeld(int handle)
@@ -338,6 +337,24 @@ uint32_t schedulerHeld(int handle)
         count += operation->used && operation->held && operation->handle == handle;
     }
     return count;
+}
+
+uint32_t schedulerUses(int handle)
+{
+    uint32_t count = 0;
+
+    for (uint32_t index = 0; index < scheduler.used; index++) {
+        const struct Operation* operation = &scheduler.operations[index];
+        count += operation->used && !operation->endedBelow && !operation->held &&
+                 operation->handle == handle;
+    }
+    return count;
+}
+
+bool schedulerIsFaithful(void)
+{
+    return run->odds[FAULT_CANCEL] == 0 && run->odds[FAULT_ENTER] == 0 &&
+           run->odds[FAULT_MEMORY] == 0 && run->odds[FAULT_END] == 0;
 }
 
 uint32_t schedulerKeptBack(void)
@@ -371,7 +388,7 @@ static void describe(const struct SchedulerPlan* plan)
     *base = (struct FastEngine){
         .functions = &functions,
         .features = (scheduler.below->features & ~plan->hidden) | plan->claimed,
-        .inside = true,
+        .inside = plan->inside,
         .alert = plan->alert,
     };
     base->submission.entries = scheduler.entries;

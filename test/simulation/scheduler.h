@@ -23,17 +23,25 @@ struct SchedulerPlan
     uint64_t hidden;      /* features of the engine's that it behaves without */
     uint64_t claimed;     /* features that it claims beside */
     bool alert;           /* as the engine is */
+    bool inside;          /* the same */
     bool counts;          /* knows how many buffers were taken */
 };
 
 /* Opens the engine and what is before it; there is one at a time. NULL without memory. */
 struct FastEngine* schedulerOpen(struct FastSystem* system, const struct SchedulerPlan* plan);
 
-/* Operations that have not ended, and completions that are kept back. */
-uint32_t schedulerInFlight(void);
+/* Something has become ready: an enter would find it. */
+void schedulerNoteWork(void);
+
+/* Completions that are kept back. */
 uint32_t schedulerKeptBack(void);
 
-/* Of these, on a descriptor that its owner may close. */
+/* Operations that have not ended, on a descriptor that its owner may close. */
 uint32_t schedulerHeld(int handle);
+
+/* Operations on it that the kernel has; a program's own may mean another file by this number. */
+uint32_t schedulerUses(int handle);
+/* In this schedule a cancellation is made at once, and says what it has done. */
+bool schedulerIsFaithful(void);
 
 #endif

@@ -63,7 +63,7 @@ static void readAlways(struct Link* link, struct Chance* chance)
 
 static bool isConnection(const struct Link* link)
 {
-    return link->automaton.type != SOCK_DGRAM;
+    return link->automaton.type != SOCK_DGRAM && link->kind != MEMORY_PIPE;
 }
 
 static void end(struct Link* link, struct Chance* chance)
@@ -76,7 +76,8 @@ static void end(struct Link* link, struct Chance* chance)
 static void closePeer(struct Link* link, struct Chance* chance)
 {
     (void)chance;
-    if (link->peer != NULL && isConnection(link) && !link->connecting)
+    bool ends = isConnection(link) || link->kind == MEMORY_PIPE;
+    if (link->peer != NULL && ends && !link->connecting)
         closeAsPeer(link);
 }
 
@@ -196,6 +197,26 @@ static void setOption(struct Link* link, struct Chance* chance)
         wrong("link %u: SetFastSocketOption gives %d", link->number, result);
 }
 
+/* Bounds of output: in bytes, and in time once it is released. */
+static void setBound(struct Link* link, struct Chance* chance)
+{
+    static const uint64_t limits[] = {0, 100, 5000};
+    static const uint64_t times[] = {0, 50, 30000};
+    bool bytes = oneIn(chance, 2);
+    uint32_t place = draw(chance, 3);
+    int option = bytes ? FASTSOCKET_OPTION_OUTBOUND_LIMIT : FASTSOCKET_OPTION_RELEASE_TIMEOUT;
+
+    if (link->socket == NULL)
+        return;
+    int result = SetFastSocketOption(link->socket, option, bytes ? limits[place] : times[place]);
+    if (result == -ENOMEM)
+        return;
+    if (result != 0)
+        wrong("link %u: SetFastSocketOption gives %d", link->number, result);
+    link->limited |= bytes;
+    link->hasty |= !bytes && place < 2;
+}
+
 static void setLimit(struct Link* link, struct Chance* chance)
 {
     (void)link;
@@ -265,6 +286,7 @@ static const struct Step steps[] = {
     {2, dropBuffers},
     {4, operate},
     {3, connectIt},
+    {2, setBound},
 };
 
 static struct Link* drawLink(struct Chance* chance)

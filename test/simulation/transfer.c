@@ -76,7 +76,7 @@ void takeInput(struct Link* link, size_t most)
 {
     uint64_t before = link->taken;
 
-    while (link->socket != NULL && link->taken - before < most)
+    while (linkReads(link) && link->taken - before < most)
         if (linkIsStream(link) ? !takeSomeBytes(link, most - (size_t)(link->taken - before))
                                : !takeOneMessage(link))
             break;
@@ -86,7 +86,7 @@ void peekInput(struct Link* link, size_t size)
 {
     static uint8_t data[PIECE];
 
-    if (link->socket == NULL || !linkIsStream(link))
+    if (!linkReads(link) || !linkIsStream(link))
         return;
     size = size < PIECE ? size : PIECE;
     ssize_t result =
@@ -101,7 +101,7 @@ void takeWhole(struct Link* link, size_t size)
     static uint8_t data[PIECE];
     size_t unread = GetFastSocketInboundLength(link->socket);
 
-    if (link->socket == NULL || !linkIsStream(link))
+    if (!linkReads(link) || !linkIsStream(link))
         return;
     ssize_t result =
         checkReceive(link, ReceiveFastSocketData(link->socket, data, size, MSG_WAITALL));
@@ -199,6 +199,8 @@ void takeBuffers(struct Link* link)
 {
     struct FastBuffer* buffer;
 
+    if (!linkReads(link))
+        return;
     while ((buffer = ReceiveFastSocketBuffer(link->socket)) != NULL)
         takeBuffer(link, buffer);
     if (errno != EAGAIN && !(errno == ENOMEM && run->odds[FAULT_MEMORY] > 0))

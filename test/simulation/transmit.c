@@ -19,7 +19,8 @@ static int checkTransmit(const struct Link* link, int result)
 {
     bool over = link->broken != 0 || link->peer == NULL || link->shut || link->fatal != 0;
     bool allowed = result == 0 || ((result == -ENOMEM || result == -EMFILE) && !run->calm) ||
-                   (result == -EINVAL && !link->sends) || (result == -EPIPE && over);
+                   (result == -EINVAL && !link->sends) || (result == -EPIPE && over) ||
+                   (result == -EAGAIN && link->limited);
 
     if (!allowed)
         wrong("link %u: a transmit gives %d", link->number, result);
@@ -78,34 +79,48 @@ static int transmitMessage(struct Link* link, struct Chance* chance, uint8_t* da
     return TransmitFastSocketMessage(link->socket, &message, 0);
 }
 
-/* With its address, or without: it is the same peer. */
-static int transmitData(struct Link* link, struct Chance* chance, const uint8_t* data, size_t size)
+/* With the address of one of those that there are, or without. */
+static socklen_t addressOf(const struct Link* link, const struct Messages* messages,
+                           struct Chance* chance, struct sockaddr_storage* address)
+{
+    if (messages == &link->outSecond)
+        return controlName(address, link->second->port);
+    if (link->kind == MEMORY_UDP && link->peer != NULL && oneIn(chance, 2))
+        return controlName(address, link->peer->port);
+    return 0;
+}
+
+static int transmitData(struct Link* link, struct Chance* chance, const uint8_t* data, size_t size,
+                        const struct Messages* messages)
 {
     struct sockaddr_storage address;
-    socklen_t length = 0;
     int flags = linkIsStream(link) && oneIn(chance, 8) ? MSG_MORE : 0;
+    socklen_t length = addressOf(link, messages, chance, &address);
 
-    if (link->kind == MEMORY_UDP && link->peer != NULL && oneIn(chance, 2))
-        length = controlName(&address, link->peer->port);
     return TransmitFastSocketData(link->socket, length > 0 ? (struct sockaddr*)&address : NULL,
                                   length, data, size, flags);
 }
 
-static int transmit(struct Link* link, struct Chance* chance, uint8_t* data, size_t size)
+static int transmit(struct Link* link, struct Chance* chance, uint8_t* data, size_t size,
+                    const struct Messages* messages)
 {
+    if (messages == &link->outSecond)
+        return transmitData(link, chance, data, size, messages);
     switch (draw(chance, 4)) {
     case 0:
         return transmitBuffer(link, data, size);
     case 1:
         return transmitMessage(link, chance, data, size);
     default:
-        return transmitData(link, chance, data, size);
+        return transmitData(link, chance, data, size, messages);
     }
 }
 
 int transmitOf(struct Link* link, struct Chance* chance, size_t size)
 {
     static uint8_t data[MOST_BYTES];
+    bool isSecond = link->second != NULL && oneIn(chance, 2);
+    struct Messages* messages = isSecond ? &link->outSecond : &link->out;
 
     if (link->socket == NULL)
         return -EINVAL;
@@ -113,14 +128,15 @@ int transmitOf(struct Link* link, struct Chance* chance, size_t size)
         size = size < MOST_BYTES ? size : MOST_BYTES;
         fillPattern(data, size, linkPlaceOut(link) + link->accepted);
     } else {
-        size = makeMessage(data, &link->out, linkNumberOut(link), size % (MESSAGE_MOST + 1));
+        size = makeMessage(data, messages, linkNumberOut(link) + isSecond * SECOND,
+                           size % (MESSAGE_MOST + 1));
     }
-    int result = transmit(link, chance, data, size);
+    int result = transmit(link, chance, data, size, messages);
     tell("link %u: transmit of %zu gives %d", link->number, size, result);
     if (result == 0 && linkIsStream(link))
         link->accepted += size;
     if (result < 0 && !linkIsStream(link))
-        dropMessage(&link->out);
+        dropMessage(messages);
     return checkTransmit(link, result);
 }
 
@@ -154,8 +170,12 @@ static void transmitSend(struct Link* link, struct FastRingDescriptor* descripto
         return;
     }
     fillPattern(GetFastBufferData(buffer), size, linkPlaceOut(link) + link->accepted);
-    io_uring_prep_send(GetFastRingDescriptorSubmission(descriptor), link->handle,
-                       GetFastBufferData(buffer), size, 0);
+    struct io_uring_sqe* entry = GetFastRingDescriptorSubmission(descriptor);
+    void* data = GetFastBufferData(buffer);
+    if (link->kind == MEMORY_PIPE)
+        io_uring_prep_write(entry, link->handle, data, (unsigned)size, UINT64_MAX);
+    else
+        io_uring_prep_send(entry, link->handle, data, size, 0);
     int result =
         checkTransmit(link, TransmitFastSocketDescriptor(link->socket, descriptor, buffer));
     if (result == 0)

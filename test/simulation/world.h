@@ -18,6 +18,7 @@ enum
     PROVIDERS = 2,
     MESSAGE_IDS = 256,  /* messages of one direction whose lengths are remembered */
     MESSAGE_MOST = 600, /* bytes */
+    SECOND = 1 << 21,   /* in the number of messages to the second destination */
 };
 
 /* Messages of one direction, in order. */
@@ -50,6 +51,8 @@ struct Link
     uint64_t arrived;
     struct Messages in;
     struct Messages out;
+    struct MemoryFile* second; /* of UDP: another that is sent to; NULL: none */
+    struct Messages outSecond;
 
     /* What was done to it. */
     bool paused;
@@ -63,6 +66,8 @@ struct Link
     int broken;      /* errno that the connection has ended with */
     bool loses;      /* what was sent may be lost: the connection was reset, or given up */
     bool dropsInput; /* what the peer has sent may be lost */
+    bool limited;    /* to so much output */
+    bool hasty;      /* its release gives up soon */
     bool connects;   /* it was connecting when it was made */
     bool connecting;
     uint32_t own; /* operations without a buffer, whose functions are to be called */
@@ -99,6 +104,7 @@ struct World
     enum AutomatonContext context;
     uint64_t turn;
     bool ending;
+    bool releasing; /* the ring was released in the running turn, at whose end it goes */
 };
 
 extern struct World world;
@@ -127,26 +133,42 @@ static inline bool linkIsStream(const struct Link* link)
 /* Descriptors may go over it. */
 static inline bool linkPassesFiles(const struct Link* link)
 {
-    return link->kind != MEMORY_TCP && link->kind != MEMORY_UDP;
+    return link->kind != MEMORY_TCP && link->kind != MEMORY_UDP && link->kind != MEMORY_PIPE;
+}
+
+/* Nobody but the peer, and what has become of the connection, ends it. */
+static inline bool linkIsOver(const struct Link* link)
+{
+    return link->broken != 0 || link->peer == NULL;
+}
+
+/* A pipe is written to alone. */
+static inline bool linkReads(const struct Link* link)
+{
+    return link->socket != NULL && link->kind != MEMORY_PIPE;
 }
 
 /* world.c: a schedule from its beginning to its end; fails it if something is wrong. */
 void runSchedule(const struct Schedule* schedule);
 void runTurn(uint32_t interval);
+/* From a handler: it takes effect when the turn ends. */
+void releaseRingInTurn(void);
 /* A step of what else lives on the ring. */
 void runPart(struct Chance* chance);
 
 /* link.c */
 struct Link* openLink(struct Chance* chance);
 void releaseLink(struct Link* link, bool abort);
-void checkLink(struct Link* link);
-/* What it waits for, or NULL. */
-const char* missingOfLink(struct Link* link);
 /* What becomes of a connection. */
 void finishConnect(struct Link* link, int error);
 void breakLink(struct Link* link, int error);
 void endAsPeer(struct Link* link);
 void closeAsPeer(struct Link* link);
+
+/* link-check.c: what holds in any case; and what it waits for, or NULL. */
+void checkLink(struct Link* link);
+const char* missingOfLink(struct Link* link);
+struct FastSocketStatistics linkStatistics(struct FastSocket* socket);
 
 /* peer.c: the peer reads what there is, at most so much; true: something. */
 bool readAsPeer(struct Link* link, size_t most);

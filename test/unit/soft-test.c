@@ -7,6 +7,7 @@
 
 #include <Ring/FastRing.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -458,6 +459,28 @@ CASE(soft, receivesMessages)
     ck_assert_str_eq(memory[0] + front, "message");
     close(datagrams[0]);
     close(datagrams[1]);
+}
+
+/* Of those the first may meet the error of a datagram that was sent before: it has told it then. */
+CASE(soft, tellsAnEarlierErrorToTheFirstOfThoseSentTogether)
+{
+    struct sockaddr_in nobody = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof(nobody);
+    struct iovec vector = {.iov_base = "x", .iov_len = 1};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    int closed = socket(AF_INET, SOCK_DGRAM, 0);
+    int handle = socket(AF_INET, SOCK_DGRAM, 0);
+
+    ck_assert_int_eq(bind(closed, (struct sockaddr*)&nobody, length), 0);
+    ck_assert_int_eq(getsockname(closed, (struct sockaddr*)&nobody, &length), 0);
+    close(closed);
+    ck_assert_int_eq(connect(handle, (struct sockaddr*)&nobody, length), 0);
+    ck_assert_int_eq(send(handle, "x", 1, 0), 1);
+    PREPARE(1, sendmsg, handle, &message, 0);
+    PREPARE(2, sendmsg, handle, &message, 0);
+    expect(1, -ECONNREFUSED, 0);
+    expect(2, 1, 0);
+    close(handle);
 }
 
 /* Messages of several operations go by one call, in order; what has no room tells so itself. */
