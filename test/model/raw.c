@@ -139,6 +139,12 @@ static bool isWriter(enum Work work)
     return (work >= WORK_SEND) && (work <= WORK_WRITE);
 }
 
+/* What it takes is gone for others. */
+static bool takesAway(enum Work work)
+{
+    return isReader(work) || (work == WORK_ACCEPT) || (work == WORK_ACCEPT_MANY);
+}
+
 static bool isPoll(enum Work work)
 {
     return (work == WORK_POLL) || (work == WORK_POLL_MANY);
@@ -153,6 +159,21 @@ static void touch(struct Pair* pair)
 {
     pair->dirty = true;
     pair->active = true;
+}
+
+/* The peer does something. A cancellation of this epoch may only enter when the submission queue has
+ * room for it, behind an enter in which its target meets that. */
+static void change(struct Pair* pair)
+{
+    for (int index = 0; index < OPERATIONS; index++) {
+        struct Operation* operation = &pair->operations[index];
+        if (!operation->canceled || !operation->inFlight)
+            continue;
+        operation->racy = true;
+        pair->loose |= takesAway(operation->work);
+    }
+    pair->changed = true;
+    touch(pair);
 }
 
 /* What no step has touched is as it was when all was quiet. */
@@ -487,8 +508,7 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
     say("pair %u: the peer sends %zu", (unsigned)(pair - pairs), size);
     ck_assert_int_eq(write(pair->peer, data, size), (ssize_t)size);
     pair->sent += size;
-    pair->changed = true;
-    touch(pair);
+    change(pair);
 }
 
 static void endPeer(struct Pair* pair)
@@ -506,8 +526,7 @@ static void endPeer(struct Pair* pair)
         shutdown(pair->peer, SHUT_WR);
     }
     pair->ended = true;
-    pair->changed = true;
-    touch(pair);
+    change(pair);
 }
 
 static void connectPeer(struct Pair* pair)
@@ -518,8 +537,7 @@ static void connectPeer(struct Pair* pair)
         say("pair %u: a connection", (unsigned)(pair - pairs));
         ck_assert_int_eq(connect(client, (struct sockaddr*)&pair->address, pair->length), 0);
         pair->connecting++;
-        pair->changed = true;
-        touch(pair);
+        change(pair);
     }
     close(client);
 }
@@ -550,7 +568,7 @@ static void stepCancel(struct Pair* pair, struct Chance* chance)
     operation->racy = pair->dirty || isUncertain(operation);
     operation->canceled = true;
     world.canceling = true;
-    pair->loose |= pair->dirty && isReader(operation->work);
+    pair->loose |= pair->dirty && takesAway(operation->work);
     touch(pair);
     say("pair %u: cancel operation %d%s", (unsigned)(pair - pairs), operation->work,
         operation->racy ? ", racy" : "");
@@ -747,7 +765,20 @@ static bool beginRaw(void)
     return false;
 }
 
-/* Bytes that operations have left, after a race that they may have lost. */
+/* Connections that operations have left, after a race that they may have lost. */
+static void acceptLeft(struct Pair* pair)
+{
+    struct pollfd state = {.fd = pair->handle, .events = POLLIN};
+
+    while (poll(&state, 1, 0) > 0) {
+        int handle = accept4(pair->handle, NULL, NULL, SOCK_CLOEXEC);
+        ck_assert_int_ge(handle, 0);
+        close(handle);
+    }
+    pair->connecting = 0;
+}
+
+/* And bytes. */
 static void readLeft(struct Pair* pair)
 {
     uint8_t data[ROOM];
@@ -755,6 +786,10 @@ static void readLeft(struct Pair* pair)
 
     if ((pair->handle < 0) || (pair->kind == PAIR_PIPE))
         return;
+    if (pair->kind == PAIR_LISTENING) {
+        acceptLeft(pair);
+        return;
+    }
     while ((result = recv(pair->handle, data, sizeof(data), MSG_DONTWAIT)) > 0)
         takeBytes(pair, data, (size_t)result);
 }
@@ -915,7 +950,7 @@ static void writePair(struct Pair* pair, unsigned who)
         operation->bits = 0;
         operation->bytes = 0;
         operation->count = 0;
-        reads |= operation->inFlight && isReader(operation->work);
+        reads |= operation->inFlight && takesAway(operation->work);
     }
     if (!pair->deaf && !writes)
         pair->offered = 0;
