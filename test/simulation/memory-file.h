@@ -31,7 +31,7 @@ enum MemoryKind
 
 enum
 {
-    MEMORY_FILES = 64,
+    MEMORY_FILES = 192,
     MEMORY_BYTES = 1 << 16, /* of a queue, at most */
     MEMORY_PIECES = 64,     /* of a queue: messages, or what has come together */
     MEMORY_RIGHTS = 3,      /* files that go with a piece */

@@ -148,6 +148,7 @@ static const struct
 #define NO_NUMBER   E(21)
 #define ACCEPTS     (E(3) | E(9) | E(12) | E(13) | E(16) | E(18) | E(21) | E(22) | E(23))
 #define SIZE        E(15)
+#define OTHER       E(25) /* of a number that is closed, or another file's */
 
 /* A row has what an operation may come to here, and why it comes to nothing else. */
 static const struct
@@ -179,7 +180,7 @@ static const struct
      "as send_zc", 0},
     {"recv", IORING_OP_RECV, false,
      BYTES | NOTHING | TRANSIENT | SHORTAGE | CANCELED | E(5) | NO_NUMBER,
-     "connections of the program's own end by a reset alone", 0},
+     "connections of the program's own end by a reset alone", E(7) | E(9) | E(12)},
     {"recv of many", IORING_OP_RECV, true,
      MANY | NOTHING | TRANSIENT | SHORTAGE | CANCELED | CONNECTION | E(8) | NO_NUMBER,
      "a receive of a connection gives no other errno", 0},
@@ -188,18 +189,18 @@ static const struct
      "a message is never nothing, since its header is there", 0},
     {"read", IORING_OP_READ, false,
      BYTES | NOTHING | TRANSIENT | CANCELED | E(5) | NO_NUMBER | E(24),
-     "it has no group of buffers here: only files use one", 0},
+     "it has no group of buffers here: only files use one", OTHER},
     {"write", IORING_OP_WRITE, false,
      BYTES | TRANSIENT | CANCELED | PIPES | NO_NUMBER | E(17) | E(24),
      "the same connections as of recv", E(5)},
     {"writev", IORING_OP_WRITEV, false, BYTES | TRANSIENT | CANCELED | E(17) | PIPES,
      "pipes have no other errno", 0},
     {"poll", IORING_OP_POLL_ADD, false, WHOLE | E(0) | E(2) | CANCELED | NO_NUMBER,
-     "a poll has no other errno where its descriptor is open", 0},
+     "a poll has no other errno where its descriptor is open", OTHER},
     {"poll of many", IORING_OP_POLL_ADD, true, MANY | E(0) | E(2) | CANCELED | NO_NUMBER,
      "the same", 0},
     {"cancel", IORING_OP_ASYNC_CANCEL, false, WHOLE | E(19) | E(20),
-     "what it is asked for is right; a link, which cancels it, has none", 0},
+     "what it is asked for is right; a link, which cancels it, has none", OTHER},
     {"accept", IORING_OP_ACCEPT, false, WHOLE | TRANSIENT | CANCELED | ACCEPTS,
      "other errnos of a network are as those", 0},
     {"accept of many", IORING_OP_ACCEPT, true, MANY | TRANSIENT | CANCELED | ACCEPTS,
