@@ -526,7 +526,7 @@ void stepLink(struct Chance* chance)
     }
     if (link->claimed)
         return;
-    if (link->used && world.turned && isReactive(link))
+    if (world.turned && isReactive(link)) /* or a new one, which what comes of others may reach */
         synchronize();
     if (!link->used || (what < 3) || isOver(link))
         stepMake(link, chance);

@@ -152,11 +152,19 @@ static bool exceeds(const struct End* end, uint64_t bytes, uint64_t pieces, uint
     return (bytes >= mark) || (memory >= mark + share);
 }
 
+/* So many pieces, at most, have these bytes of its. */
+static uint64_t piecesOf(const struct End* end, uint64_t bytes)
+{
+    if (end->echoes || end->echoed) /* in who knows how many */
+        return bytes;
+    return (bytes == 0) ? 0 : end->pieces;
+}
+
 void considerMarks(struct End* end)
 {
     uint64_t bytes = end->other->queuedBytes - end->knownBytes;
 
-    if (!end->ours || !exceeds(end, bytes, end->other->pieces, end->high))
+    if (!end->ours || !exceeds(end, bytes, piecesOf(end->other, bytes), end->high))
         return;
     end->stopped = true;
     if ((end->reaction.event == POLLHUP) || (end->reaction.event == POLLERR))
@@ -456,6 +464,8 @@ static void tellOther(struct End* end, bool abort)
         return;
     if ((end->link->kind == MODEL_TCP) && end->shut && other->shut)
         return; /* both have ended it: nobody is there to be reset */
+    if ((end->link->kind == MODEL_UNIX) || ((end->link->kind == MODEL_TCP) && end->shut))
+        other->vague |= !hasFitted(other); /* as where a plain end closes */
     if (end->link->kind == MODEL_TCP)
         other->resetKnown = true;
     else if (!isCertain(end))
@@ -712,7 +722,7 @@ static bool beginEnd(struct End* end)
     if (last < end->taken)
         last = end->taken;
     bytes = bytesOf(other, last, other->queued);
-    if (!exceeds(end, bytes, (bytes == 0) ? 0 : other->pieces, end->low + 1))
+    if (!exceeds(end, bytes, piecesOf(other, bytes), end->low + 1))
         end->stopped = false;
     return acts || (end->taken != before);
 }
