@@ -161,8 +161,8 @@ static void touch(struct Pair* pair)
     pair->active = true;
 }
 
-/* The peer does something. A cancellation of this epoch may only enter when the submission queue has
- * room for it, behind an enter in which its target meets that. */
+/* The peer does something. A cancellation of this epoch may only enter when the submission queue
+ * has room for it, behind an enter in which its target meets that. */
 static void change(struct Pair* pair)
 {
     for (int index = 0; index < OPERATIONS; index++) {
