@@ -10,15 +10,16 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'house'))
 import tap  # noqa: E402
 
-PARTS = ['NEWS', 'abi', 'debian', 'fastsocket.pc.in', 'include', 'lib', 'meson.build',
-         'meson_options.txt', 'test', 'tools']
-# tests, examples, man pages: not the gate's, and not in PARTS
-OPTIONS = ['-Dauto_features=disabled']
 PATIENCE = 300
 
 
 class Copy:
     """A copy below a directory, its build beside it."""
+
+    parts = ['NEWS', 'abi', 'debian', 'fastsocket.pc.in', 'include', 'lib', 'meson.build',
+             'meson_options.txt', 'test', 'tools']
+    # tests, examples, man pages: not the gate's, and not among the parts
+    settings = ['-Dauto_features=disabled']
 
     def __init__(self, root, directory, compiler, options=(), made=None):
         self.source = root
@@ -27,7 +28,7 @@ class Copy:
         self.made = made or directory / 'made'  # what the gate keeps; copies may share it
         self.compiler = compiler
         self.changed = set()
-        for part in PARTS:
+        for part in self.parts:
             source, target = root / part, self.root / part
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
@@ -36,7 +37,7 @@ class Copy:
             else:
                 shutil.copy2(source, target)
         meson = os.environ.get('MESONINTROSPECT', 'meson introspect').rpartition(' ')[0].split()
-        tap.run([*meson, 'setup', str(self.build), str(self.root), *OPTIONS, *options],
+        tap.run([*meson, 'setup', str(self.build), str(self.root), *self.settings, *options],
                 env=dict(os.environ, CC=compiler))
 
     @property

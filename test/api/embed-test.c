@@ -248,8 +248,8 @@ CASE(embed, socketsWorkInTheLoop)
     close(pair[1]);
 }
 
-/* §2.8 GetFastRingInterval, §2.8 handle: nothing happens, and the loop sleeps: no turn is asked
- * for */
+/* §2.8 GetFastRingInterval, §2.8 handle, §2.8 nothing to do: nothing happens, and the loop sleeps:
+ * no turn is asked for */
 CASE(embed, idleRingIsQuiet)
 {
     struct Recorder recorder = {.then = NULL};

@@ -247,6 +247,32 @@ CASE(create, takesConnecting)
     close(listener);
 }
 
+/* §2.2 not yet connected TCP, §2.1 POLLOUT: with nothing queued, the connection is what is told */
+CASE(create, tellsConnectionWhenItIsMade)
+{
+    struct sockaddr_storage address;
+    socklen_t length = 0;
+    int listener = listenTcp(&address, &length);
+    int first = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int accepted = -1;
+
+    ck_assert_int_eq(listen(listener, 0), 0); /* as above */
+    ck_assert_int_eq(connect(first, (struct sockaddr*)&address, length), 0);
+    ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, length), -1);
+    openRecorded(&scene, handle, NULL, 0, &scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, 0);
+    accepted = accept(listener, NULL, NULL);
+    waitCount(scene.ring, &scene.ours.out, 1);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, 1);
+    ReleaseFastSocket(scene.ours.socket);
+    close(accepted);
+    close(first);
+    close(listener);
+}
+
 static void refusedConnect(struct FastRing* ring, bool transmit)
 {
     struct sockaddr_storage address;

@@ -350,6 +350,30 @@ CASE(socketDescriptor, waitsAtBarrier)
     expectText(scene.peer, "second");
 }
 
+/* §2.4 TransmitFastSocketDescriptor ownership: the flags of a barrier are ours as well: its
+ * function is called, and what is sent behind it waits for nothing else */
+CASE(socketDescriptor, stripsFlagsOfBarriers)
+{
+    static const uint8_t flags[] = {IOSQE_IO_LINK, IOSQE_IO_HARDLINK, IOSQE_IO_DRAIN,
+                                    IOSQE_CQE_SKIP_SUCCESS};
+
+    openPair(KIND_UNIX_STREAM);
+    runIdle(scene.ring);
+    for (int index = 0; index < 4; index++) {
+        struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(scene.ring, noteBarrier,
+                                                                           NULL);
+        io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+        GetFastRingDescriptorSubmission(descriptor)->fd = scene.handle;
+        GetFastRingDescriptorSubmission(descriptor)->flags = flags[index];
+        ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, NULL), 0);
+        transmitText(scene.ours.socket, "behind");
+        waitCount(scene.ring, &barrierCalls, 1 + index);
+        ck_assert_int_eq(barrierResult, 0);
+        waitDrained(&scene.ours);
+        expectText(scene.peer, "behind");
+    }
+}
+
 /* §2.4 order: a poll as a barrier that waits for the peer holds back what follows; its failure
  * is its own */
 CASE(socketDescriptor, pollsAsBarrier)

@@ -93,6 +93,22 @@ CASE(event, prefersResetWhileSending)
     }
 }
 
+/* §2.1 EPIPE from send while recv has an errno pending: also where nothing is received, for a
+ * pause: the socket is asked for a better errno */
+CASE(event, prefersResetInPause)
+{
+    openPair(KIND_UNIX_STREAM);
+    transmitText(scene.ours.socket, "never read");
+    waitDrained(&scene.ours);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    closePeer();
+    ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, "late", 4, 0), 0);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    expectFailure(&scene.ours, ECONNRESET);
+}
+
 /* §2.1 POLLERR fatal (stream): AF_UNIX: a peer that closes with unread input resets */
 CASE(event, tellsUnixReset)
 {

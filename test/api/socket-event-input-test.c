@@ -106,6 +106,23 @@ CASE(event, tellsUnreadDataOnce)
     ck_assert_int_eq(scene.ours.in, 2);
 }
 
+/* §2.1 POLLIN for unread data: not with an event of another kind, that comes later */
+CASE(event, tellsUnreadDataWithNothingElse)
+{
+    openPair(KIND_UNIX_STREAM);
+    sendText(scene.peer, "abc");
+    waitInput(&scene.ours, 3);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.in, 1);
+    transmitText(scene.ours.socket, "answer");
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, 2);
+    ck_assert_int_eq(shutdown(scene.peer, SHUT_WR), 0);
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.in, 1);
+}
+
 /* §2.1 POLLIN for unread data: again on resume */
 CASE(event, tellsUnreadDataOnResume)
 {

@@ -11,12 +11,12 @@ static void callsThatTellNothing(void)
 
     (void)TransmitFastSocketData(scene.ours.socket, NULL, 0, "x", 1, 0);
     ck_assert_int_eq(scene.ours.events, events);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    ck_assert_int_eq(scene.ours.events, events);
     (void)ReceiveFastSocketData(scene.ours.socket, &byte, 1, 0);
     ck_assert_int_eq(scene.ours.events, events);
     ReleaseFastBuffer(ReceiveFastSocketBuffer(scene.ours.socket));
-    ck_assert_int_eq(scene.ours.events, events);
-    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
-    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
     ck_assert_int_eq(scene.ours.events, events);
     stream = GetFastSocketStream(scene.ours.socket, 0);
     ck_assert_ptr_nonnull(stream);
@@ -81,6 +81,19 @@ CASE(event, tellsOneBitAtATime)
     ck_assert_int_eq(scene.ours.events, 3);
     ck_assert_int_eq(scene.ours.in, 1);
     ck_assert_int_eq(scene.ours.out, 1);
+    ck_assert_int_eq(scene.ours.hup, 1);
+    scene.ours.then = NULL;
+}
+
+/* §2.1 event argument: also for a failure, which is two events */
+CASE(event, tellsOneBitOfAFailure)
+{
+    scene.ours.then = expectOneBit;
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    resetPeer();
+    waitHangup(&scene.ours);
+    ck_assert_int_eq(scene.ours.err, 1);
     ck_assert_int_eq(scene.ours.hup, 1);
     scene.ours.then = NULL;
 }

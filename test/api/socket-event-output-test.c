@@ -33,6 +33,22 @@ CASE(event, mergesFirstWritableAndDrain)
     expectText(scene.peer, "at once");
 }
 
+/* §2.1 POLLOUT: (a) not while something is queued that the first turn had no room for */
+CASE(event, tellsNothingWhileQueued)
+{
+    const size_t size = (size_t)16 << 20;
+
+    openPair(KIND_UNIX_STREAM);
+    transmitPattern(scene.ours.socket, size, 0);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, 0);
+    expectPattern(scene.peer, size, 0);
+    waitDrained(&scene.ours);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.out, 1);
+    ck_assert_int_eq(scene.ours.events, 1);
+}
+
 /* §2.1 POLLOUT: (b) each time the queue becomes empty */
 CASE(event, tellsEachDrain)
 {

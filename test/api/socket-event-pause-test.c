@@ -47,6 +47,31 @@ CASE(event, pauseStopsReceiving)
     waitInput(&scene.ours, 16 * sizeof(block));
 }
 
+/* §2.1 user pause, §2.8 nothing to do: what comes in a pause wakes no loop, once it was seen that
+ * nobody waits for it */
+CASE(event, restsInPause)
+{
+    const enum Kind kinds[] = {KIND_UNIX_STREAM, KIND_UNIX_DATAGRAM};
+
+    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
+        openPair(kinds[index]);
+        struct pollfd state = {.fd = GetFastRingHandle(scene.ring), .events = POLLIN};
+        runIdle(scene.ring);
+        ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+        runIdle(scene.ring);
+        sendText(scene.peer, "first");
+        runIdle(scene.ring);
+        for (int round = 0; round < 5; round++) {
+            sendText(scene.peer, "more");
+            ck_assert_int_eq(poll(&state, 1, 0), 0);
+            ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
+        }
+        ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+        waitInput(&scene.ours, 5 + 5 * 4);
+        closePair();
+    }
+}
+
 /* §2.1 paused socket: the end behind the pause is reported after resume */
 CASE(event, holdsEndOfPause)
 {

@@ -172,8 +172,8 @@ CASE(pressure, stopsWhoHasKeptUp)
     AbortFastSocket(scene.ours.socket);
 }
 
-/* A reader who takes one chunk at a time of much that has come at once passes the mark downwards
- * without a pause. */
+/* §2.3 back-pressure: a reader who takes one chunk at a time of much that has come at once passes
+ * the mark downwards without a pause */
 CASE(pressure, takesChunksBelowTheMark)
 {
     openPair(KIND_TCP);
@@ -344,6 +344,45 @@ CASE(pressure, keepsPausesApart)
     ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), held);
     ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
     waitInput(&scene.ours, 1000);
+    AbortFastSocket(scene.ours.socket);
+}
+
+/* Takes small pieces until no more than so many bytes are unread. */
+static uint64_t takeDownTo(struct Recorder* from, size_t unread, uint64_t position)
+{
+    uint8_t data[1000];
+
+    while (GetFastSocketInboundLength(from->socket) > unread) {
+        ssize_t size = ReceiveFastSocketData(from->socket, data, sizeof(data), 0);
+        ck_assert_int_gt((int)size, 0);
+        ck_assert(checkPattern(data, (size_t)size, position));
+        position += (uint64_t)size;
+    }
+    return position;
+}
+
+/* §2.3 back-pressure, §2.1 user pause: between the marks nothing comes, whether the reader resumes
+ * or not; at the low one it goes on */
+CASE(pressure, restsBetweenTheMarks)
+{
+    uint64_t position = 0;
+    size_t held = 0;
+
+    openPair(KIND_TCP);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 100000);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_LOW, 20000);
+    (void)stuff(scene.peer, 0, 8000000);
+    ck_assert_uint_ge(GetFastSocketInboundLength(scene.ours.socket), 100000);
+    position = takeDownTo(&scene.ours, 60000, position);
+    held = GetFastSocketInboundLength(scene.ours.socket);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), held);
+    ck_assert_int_eq(ResumeFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), held);
+    position = takeDownTo(&scene.ours, 20000, position);
+    waitInput(&scene.ours, 100000);
+    (void)takeAll(&scene.ours, position);
     AbortFastSocket(scene.ours.socket);
 }
 
@@ -542,6 +581,32 @@ CASE(pressure, obeysRingLimit)
         ReleaseFastSocket(recorders[index].socket);
         close(peers[index]);
     }
+}
+
+/* §2.3 back-pressure: at the ring's limit a socket that has read all of its own gets its next
+ * buffer, though others hold all there is room for */
+CASE(pressure, servesTheEmptyAtTheLimit)
+{
+    struct Recorder second = {0};
+    const uint64_t limit = 65536;
+    uint64_t taken = 0;
+    int more = -1;
+
+    ck_assert_int_eq(SetFastRingOption(scene.ring, FASTRING_OPTION_INBOUND_LIMIT, limit), 0);
+    openPair(KIND_TCP);
+    more = openBeside(KIND_TCP, &second);
+    (void)stuff(scene.peer, 0, 8000000);
+    ck_assert_uint_ge(readRing(scene.ring).inboundLength, limit);
+    (void)stuff(more, 0, 200000);
+    for (int round = 0; round < 4; round++) {
+        waitInput(&second, 1);
+        runIdle(scene.ring);
+        taken = takeAll(&second, taken);
+        ck_assert_uint_ge(readRing(scene.ring).inboundLength, limit);
+    }
+    AbortFastSocket(scene.ours.socket);
+    AbortFastSocket(second.socket);
+    close(more);
 }
 
 static void raiseDescriptors(int needed)
@@ -775,8 +840,8 @@ CASE(pressure, ebbsAfterABurst)
     ck_assert_uint_eq(readRing(scene.ring).starvations, 0);
 }
 
-/* no buffer while a program hoards: with the ring's limit reached the loop backs off, and goes
- * on at once */
+/* §2.3 buffers and provider: no buffer while a program hoards: with the ring's limit reached the
+ * loop backs off, and goes on at once */
 CASE(pressure, restsWhileHoarded)
 {
     struct FastRingStatistics before;

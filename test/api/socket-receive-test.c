@@ -254,7 +254,7 @@ CASE(receive, peeksStream)
     ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 900);
 }
 
-/* §2.3 ReceiveFastSocketBuffer: one chunk; after a partial read the rest */
+/* §2.3 ReceiveFastSocketBuffer: one chunk; after a partial read the rest; unread no more */
 CASE(receive, takesChunks)
 {
     struct FastBuffer* buffer = NULL;
@@ -272,6 +272,7 @@ CASE(receive, takesChunks)
     ck_assert_int_eq(memcmp(GetFastBufferData(buffer), "3456789", 7), 0);
     ck_assert_ptr_eq(GetFastBuffer(GetFastBufferData(buffer)), buffer);
     ck_assert_uint_eq(GetFastSocketInboundLength(scene.ours.socket), 0);
+    ck_assert_uint_eq(readRing(scene.ring).inboundLength, 0);
     closePair();
     waitFor(scene.ring, isNothingPending, scene.ring);
     ck_assert_int_eq(memcmp(GetFastBufferData(buffer), "3456789", 7), 0);
@@ -459,7 +460,8 @@ CASE(receive, repeatsError)
     ck_assert_ptr_null(ReceiveFastSocketBuffer(scene.ours.socket));
 }
 
-/* level of unread bytes: socket's and ring's */
+/* §2.3 back-pressure: the level of unread bytes, the socket's and the ring's, which the limits are
+ * about */
 CASE(receive, countsUnread)
 {
     char data[8];

@@ -291,6 +291,23 @@ CASE(release, sparesSentDataFromPause)
     closePeer();
 }
 
+/* §2.6 drain: the end of output is told at once, and not when the peer's end was waited for */
+CASE(release, tellsTheEndFirst)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM};
+    char byte = 0;
+
+    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
+        openPair(kinds[index]);
+        runIdle(scene.ring);
+        ReleaseFastSocket(scene.ours.socket);
+        runTurns(scene.ring, 10);
+        ck_assert_int_eq((int)recv(scene.peer, &byte, 1, MSG_DONTWAIT), 0);
+        closePeer();
+        waitFor(scene.ring, isNothingPending, scene.ring);
+    }
+}
+
 /* §2.6 drain: a peer that never ends is not waited for for ever */
 CASE(release, boundsWaitForEnd)
 {

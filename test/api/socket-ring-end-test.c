@@ -204,6 +204,45 @@ CASE(ringEnd, releasesDuringEnd)
     ck_assert_int_ge(told, MANY / 2);
 }
 
+static void removeAtHangup(struct FastSocket* socket, int event, int parameter,
+                           struct Recorder* self)
+{
+    struct FastRingTimeout** timeouts = self->closure;
+
+    (void)socket;
+    (void)parameter;
+    for (int index = 0; (event == POLLHUP) && (index < 2); index++)
+        ck_assert_ptr_null(SetFastRingTimeout(NULL, timeouts[index], -1, 0, NULL, NULL));
+}
+
+static void ignoreTimeout(struct FastRingTimeout* timeout, void* closure)
+{
+    (void)timeout;
+    (void)closure;
+}
+
+/* §2.1 ring released with live sockets: a handler may also remove what hears of the end next, and
+ * ends at once */
+CASE(ringEnd, removesDuringEnd)
+{
+    struct FastRingTimeout* timeouts[2];
+    struct Recorder second = {.then = removeAtHangup, .closure = timeouts};
+    int more = -1;
+
+    openPair(KIND_UNIX_STREAM);
+    for (int index = 0; index < 2; index++) {
+        timeouts[index] = SetFastRingTimeout(scene.ring, NULL, 100000, 0, ignoreTimeout, NULL);
+        ck_assert_ptr_nonnull(timeouts[index]);
+    }
+    more = openBeside(KIND_UNIX_STREAM, &second);
+    runIdle(scene.ring);
+    endRing();
+    ck_assert_int_eq(second.lastHangup, ECANCELED);
+    ck_assert_int_eq(scene.ours.lastHangup, ECANCELED);
+    ReleaseFastSocket(second.socket);
+    close(more);
+}
+
 static void endInside(struct FastSocket* socket, int event, int parameter, struct Recorder* self)
 {
     (void)parameter;

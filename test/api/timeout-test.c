@@ -61,11 +61,26 @@ CASE(timeout, zeroFiresInNextTurn)
     ck_assert_int_eq(fired, 1);
 }
 
+/* §2.8 interval UINT32_MAX: a timeout ends it */
 CASE(timeout, endsAnEndlessWait)
 {
     set(10, 0, count, NULL);
     while (fired == 0)
         ck_assert_int_eq(WaitForFastRing(scene.ring, UINT32_MAX, NULL), 0);
+}
+
+/* §2.8 GetFastRingInterval: rounded up: a loop that sleeps for so long finds the timeout due */
+CASE(timeout, isDueAfterTheInterval)
+{
+    const struct timespec time = {.tv_nsec = 51 * MILLISECOND - 1};
+    runIdle(scene.ring);
+    int64_t start = nowNs();
+    struct FastRingTimeout* timeout = SetFastRingPreciseTimeout(scene.ring, NULL, &time, 0, count,
+                                                                NULL);
+    ck_assert_ptr_nonnull(timeout);
+    int64_t interval = GetFastRingInterval(scene.ring);
+    ck_assert_int_ge(interval * MILLISECOND, start + time.tv_nsec - nowNs());
+    waitCount(scene.ring, &fired, 1);
 }
 
 CASE(timeout, waitsOutlastNoTimeoutEarly)

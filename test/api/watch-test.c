@@ -573,6 +573,43 @@ CASE(watch, removedOneLeavesTheFileToOthers)
 
 /* ---- what never changes ---- */
 
+/* §2.8 overflow: watches by edges that are told of more at once than the ring has room for go on */
+CASE(watch, edgesSurviveOverflow)
+{
+    enum
+    {
+        MANY = 300,
+    };
+    static struct FastRingWatch* watches[MANY];
+    static int counts[MANY];
+    static int handles[MANY];
+    uint64_t value = 1;
+
+    reopenScene(.ringLength = 2);
+    for (int index = 0; index < MANY; index++) {
+        handles[index] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        ck_assert_int_ge(handles[index], 0);
+        watches[index] = AddFastRingWatch(scene.ring, handles[index], POLLIN, FASTRING_WATCH_EDGE,
+                                          countOther, &counts[index]);
+        ck_assert_ptr_nonnull(watches[index]);
+    }
+    runIdle(scene.ring);
+    for (int round = 1; round <= 3; round++) {
+        for (int index = 0; index < MANY; index++)
+            ck_assert_int_eq((int)write(handles[index], &value, sizeof(value)), sizeof(value));
+        for (int index = 0; index < MANY; index++)
+            waitCount(scene.ring, &counts[index], round);
+        runIdle(scene.ring);
+        for (int index = 0; index < MANY; index++)
+            ck_assert_int_eq((int)read(handles[index], &value, sizeof(value)), sizeof(value));
+        value = 1;
+    }
+    for (int index = 0; index < MANY; index++) {
+        RemoveFastRingWatch(watches[index]);
+        close(handles[index]);
+    }
+}
+
 /* Its state is told once, and again when something else is asked. */
 static void expectToldOnce(int handle)
 {

@@ -166,3 +166,10 @@ void betweenPut(struct FastEngine* engine, struct Between between)
     engine->functions = &state.functions;
     engine->completion = state.ours;
 }
+
+void betweenSetFlags(struct FastEngine* engine, const unsigned* flags)
+{
+    state.kernel.flags = flags;
+    state.ours.flags = flags;
+    engine->completion.flags = flags;
+}

@@ -32,6 +32,9 @@ struct Between
 /* Puts it before an engine, until that is destroyed. What it held for another one is forgotten. */
 void betweenPut(struct FastEngine* engine, struct Between between);
 
+/* From now on the engine's flags (IORING_SQ_TASKRUN, say) stand there, for itself as well. */
+void betweenSetFlags(struct FastEngine* engine, const unsigned* flags);
+
 /* From look: the entry is not run, but completes with this. If the flags have IORING_CQE_F_MORE,
  * the notification of a send without copy follows. */
 void betweenAnswer(struct io_uring_sqe* entry, int32_t result, uint32_t flags);

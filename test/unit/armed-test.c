@@ -301,6 +301,7 @@ CASE(armed, replacesWhatIsStale)
     ck_assert_uint_eq(lastEntry()->addr, (uintptr_t)&armed.operation);
 }
 
+/* §2.6 submission queue full: the cancellation is made when there is room */
 CASE(armed, isCanceledLaterWhereTheQueueIsFull)
 {
     startFlight();

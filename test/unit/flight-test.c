@@ -4,6 +4,7 @@
  */
 #include "sending.h"
 
+#include "socket/failure.h"
 #include "socket/kind-file-state.h"
 
 AREA(flight, "flight", .open = openSending, .close = closeSending);
@@ -166,6 +167,29 @@ CASE_ROUNDS(flight, goesOnWithoutScratchMemory, 2)
     expectSend(1, IORING_OP_SENDMSG, 0, SMALL + LARGE);
 }
 
+/* §2.4 transient send results: what lacks memory rests. A turn may take longer than that, and is
+ * made again then; without the rest it would be sent again in each. */
+CASE(flight, restsWithoutMemory)
+{
+    bool rested = false;
+    openStream(0);
+    transmit(SMALL, 0);
+    run();
+    for (int round = 0; round < 100 && !rested; round++) {
+        unsigned before = sendCount;
+        simulatedComplete(&kernel, sends[before - 1].owner, -ENOBUFS, 0);
+        ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+        ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+        rested = sendCount == before;
+        while (sendCount == before)
+            ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+    }
+    ck_assert(rested);
+    complete(sendCount - 1, SMALL, 0);
+    ck_assert_int_eq(drained, 1);
+    ck_assert_int_eq(failed, 0);
+}
+
 /* ---- datagrams ---- */
 
 static void expectChain(unsigned first, unsigned count)
@@ -189,6 +213,22 @@ CASE(flight, linksDatagrams)
         complete(number, (int)(SMALL + number), 0);
     ck_assert_int_eq(drained, 1);
     ck_assert_uint_eq(sendCount, 5);
+}
+
+/* §2.4 order: records, too: each starts when the one before it was sent */
+CASE(flight, linksRecords)
+{
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    peer = pair[1];
+    openSocket(pair[0], 0, 0);
+    for (unsigned number = 0; number < 3; number++)
+        transmit(SMALL + number, 0);
+    run();
+    expectChain(0, 3);
+    for (unsigned number = 0; number < 3; number++)
+        complete(number, (int)(SMALL + number), 0);
+    ck_assert_int_eq(drained, 1);
 }
 
 /* Those behind one that failed are sent again, in order. */
@@ -337,6 +377,20 @@ CASE(flight, passesOverAFailedCancellation)
     complete(0, SMALL / 2, 0);
     expectSend(2, IORING_OP_SEND, SMALL / 2, SMALL / 2);
     ck_assert_int_eq(self->outbound->canceling, FAST_SEND_CANCEL_NONE);
+}
+
+/* §2.1 POLLERR fatal (stream): of several errnos, before any is told, the first that names a
+ * cause */
+CASE(flight, tellsTheFirstErrno)
+{
+    openStream(0);
+    FastSocketFail(self, ECANCELED);
+    FastSocketFail(self, ETIMEDOUT);
+    FastSocketFail(self, ECONNRESET);
+    run();
+    ck_assert_int_eq(failed, 1);
+    ck_assert_int_eq(failure, ETIMEDOUT);
+    ck_assert_int_eq(GetFastSocketError(self), ETIMEDOUT);
 }
 
 /* ---- vectors of files ---- */

@@ -41,7 +41,8 @@ static void sendLarge(uint8_t opcode, int usage)
     ck_assert_uint_eq(FastPoolBuffers(outbound), 0);
 }
 
-/* The first completion lets the next send start; the second gives the memory back. */
+/* §2.4 ZC results: the first completion lets the next send start; the second gives the memory
+ * back */
 CASE(loan, holdsMemoryUntilTheNotification)
 {
     openStream(FASTSOCKET_MODE_ZERO_COPY);
@@ -222,7 +223,7 @@ static void refuse(int error, bool notified)
         complete(number, 0, NOTIFICATION);
 }
 
-/* A socket that can't is sent to by copying from then on. */
+/* §2.4 ZC results: a socket that can't is sent to by copying from then on */
 CASE_ROUNDS(loan, fallsBackForEver, 4)
 {
     openStream(FASTSOCKET_MODE_ZERO_COPY);

@@ -155,7 +155,7 @@ static void expectRefused(size_t size, int call, size_t buffers)
     expectBytes();
 }
 
-/* Nothing is half copied, whichever piece has no memory. */
+/* §2.4 -ENOMEM: nothing is half copied, whichever piece has no memory */
 CASE(outbound, copiesNothingWithoutMemory)
 {
     expectRefused(10, 1, 0);

@@ -108,7 +108,7 @@ CASE(soft, sendsAllInPieces)
     ck_assert(ended[2] && ended[3] && ended[4]);
 }
 
-/* A failure cancels what is linked behind it, but not what is linked hard. */
+/* §2.4 order: a failure cancels what is linked behind it, but not what is linked hard */
 CASE(soft, breaksLinks)
 {
     PREPARE(1, recv, -1, NULL, 0, 0);

@@ -1,0 +1,17 @@
+"""Breakages of lib/, each of which the tests must see. By area, in files of their own."""
+
+from . import create, engine, events, files, receive, release, ring, send
+
+GROUPS = {
+    'Events (2.1)': events.BREAKAGES,
+    'Creation (2.2)': create.BREAKAGES,
+    'Receiving (2.3)': receive.BREAKAGES,
+    'Sending (2.4)': send.BREAKAGES,
+    'Files (2.5)': files.BREAKAGES,
+    'Release and streams (2.6, 2.7)': release.BREAKAGES,
+    'The ring (2.8)': ring.BREAKAGES,
+    'The other engine, and references': engine.BREAKAGES,
+}
+
+BREAKAGES = [breakage for group in GROUPS.values() for breakage in group]
+assert len({breakage.name for breakage in BREAKAGES}) == len(BREAKAGES), "a name twice"

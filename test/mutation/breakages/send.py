@@ -1,0 +1,160 @@
+"""Promises of §2.4: sending."""
+
+from .breakage import breakage
+
+BREAKAGES = [
+    breakage('bytes are accepted, and not copied', '2.4 return 0; 2.4 order', 'socket/transmit.c',
+             'return transmitAny(socket, NULL, 0, data, size, 0);\n    memcpy(place, data, size);',
+             'return transmitAny(socket, NULL, 0, data, size, 0);'),
+    breakage('unknown flags are taken', '2.4 -EINVAL; 2.4 flags (send)', 'socket/kind-socket.c',
+             '    if (flags & ~known)\n        return -EINVAL;\n', ''),
+    breakage('a part without memory is taken', '2.4 -EINVAL', 'socket/transmit.c',
+             'if (part->iov_base == NULL && part->iov_len > 0)', 'if (false)'),
+    breakage('a datagram of any size is taken', '2.4 -EMSGSIZE', 'socket/kind-datagram.c',
+             'return size > largest ? -EMSGSIZE : 0;', 'return 0;'),
+    breakage('more than 1 GiB is taken', '2.4 -EMSGSIZE', 'socket/kind-socket.c',
+             'return parts->size > KIND_MAX_SIZE ? -EMSGSIZE : 0;', 'return 0;'),
+    breakage('without memory the first bytes are queued', '2.4 -ENOMEM', 'socket/outbound.c',
+             '    if (result == 0)\n        grow(', '    if (true)\n        grow('),
+    breakage('the outbound limit may be exceeded', '2.4 -EAGAIN', 'socket/transmit.c',
+             'outbound->queue.length >= outbound->limit',
+             'outbound->queue.length > outbound->limit'),
+    breakage('after a shutdown bytes are taken', '2.4 -EPIPE', 'socket/transmit.c',
+             'FastSocketHasFailed(socket) || socket->shutdown != FAST_SHUTDOWN_NONE;',
+             'FastSocketHasFailed(socket);'),
+    breakage('a failed socket takes bytes until the failure is told', '2.4 -EPIPE',
+             'socket/transmit.c',
+             'bool over = FastSocketHasFailed(socket) ||',
+             'bool over = socket->notified & FAST_NOTIFIED_FAILURE ||'),
+    breakage('nothing is sent after the end of input', '2.4 after POLLHUP(0); 2.1 half-close',
+             'socket/transmit.c', 'bool over = FastSocketHasFailed(socket) ||',
+             'bool over = FastSocketHasFailed(socket) || '
+             'socket->inbound.end == FAST_INPUT_ENDED ||'),
+    breakage('nothing is queued before the connection', '2.4 before connect completes',
+             'socket/transmit.c', 'bool over = FastSocketHasFailed(socket) ||',
+             'bool over = socket->connection != FAST_CONNECTION_MADE ||'),
+    breakage('a buffer overtakes what was queued before it', '2.4 order', 'socket/kind-stream.c',
+             '    FastOutboundAppend(&socket->outbound->queue, item);\n',
+             '    if (socket->outbound->queue.first != NULL)\n'
+             '        FastOutboundInsert(&socket->outbound->queue, item,\n'
+             '                           socket->outbound->queue.first);\n'
+             '    else\n'
+             '        FastOutboundAppend(&socket->outbound->queue, item);\n'),
+    breakage('messages are sent in any order', '2.4 order', 'socket/kind-message.c',
+             '            last->flags |= IOSQE_IO_LINK;\n', '            (void)0;\n'),
+    breakage('an empty transmit asks for nothing', '2.4 empty; 2.1 POLLOUT', 'socket/outbound.c',
+             'return appendMarker(queue, pool);', 'return 0;'),
+    breakage('MSG_MORE is ignored', '2.4 flags (send)', 'socket/item.c',
+             'return flags & (MSG_MORE | FAST_ITEM_KIND_FLAGS);',
+             'return flags & FAST_ITEM_KIND_FLAGS;'),
+    breakage('the address is not copied', '2.4 address', 'socket/kind-socket.c',
+             'message->name = memcpy(place, parts->name, parts->nameLength);',
+             'message->name = (void*)(uintptr_t)parts->name;'),
+    breakage('a connected stream takes an address', '2.4 address', 'socket/kind-stream.c',
+             'STREAM_SEND_FLAGS, -EISCONN)', 'STREAM_SEND_FLAGS, 0)'),
+    breakage('descriptors are not duplicated', '2.4 Message control data', 'socket/kind-socket.c',
+             'int result = FastMessageOwnRights(message);', 'int result = 0;'),
+    breakage('duplicates of descriptors stay open', '2.4 Message control data', 'socket/item.c',
+             'if (message->ownsRights)', 'if (false)'),
+    breakage('a short send is taken for a whole one', '2.4 short count', 'socket/sent.c',
+             'FastOutputConsume(socket, count);', 'FastOutputConsume(socket, wanted);'),
+    breakage('after a short send nothing goes on', '2.4 short count', 'socket/sent.c',
+             'due = FAST_DUE_SEND | FAST_DUE_POLL;', 'due = FAST_DUE_POLL;'),
+    breakage('a lack of memory ends the connection', '2.4 transient send results',
+             'socket/kind-socket.c',
+             '    case ENOMEM:\n    case ENOBUFS:\n        return FastAnswer(FAST_VERDICT_BACKOFF',
+             '    case ENOMEM:\n    case ENOBUFS:\n        return FastAnswer(FAST_VERDICT_FAIL'),
+    breakage('each send polls first', '2.4 POLL_FIRST', 'socket/kind-stream.c',
+             'bool polls = outbound->room & FAST_ROOM_POLL_FIRST;', 'bool polls = true;'),
+    breakage('after a short send the kernel does not poll first', '2.4 POLL_FIRST',
+             'socket/sent.c', '        outbound->room = FAST_ROOM_POLL_FIRST;\n    if (count == 0)',
+             '        outbound->room = 0;\n    if (count == 0)'),
+    breakage('the last of a burst is held back, too', '2.4 AUTO_CORK', 'socket/outbound.c',
+             'if (bytesFollow && corks)', 'if (corks)'),
+    breakage('nothing of a burst is held back', '2.4 AUTO_CORK', 'socket/outbound.c',
+             'if (bytesFollow && corks)', 'if (false)'),
+    breakage('zero copy of few bytes', '2.4 ZERO_COPY choice', 'socket/flight.c',
+             'FastSocketLends(socket, send->bytes);',
+             'FastSocketHasMode(socket, FASTSOCKET_MODE_ZERO_COPY);'),
+    breakage('zero copy is never tried', '2.4 ZERO_COPY choice', 'socket/flight.c',
+             'bool wanted = send->flags & MSG_ZEROCOPY || FastSocketLends(socket, send->bytes);',
+             'bool wanted = false;'),
+    breakage('a buffer is free at the first completion', '2.4 ZC results; 2.4 ZC and Release',
+             'socket/flight.c',
+             '    if (completion->flags & IORING_CQE_F_MORE)\n        return;\n    freeLoan(loan);',
+             '    if (completion->flags & IORING_CQE_F_MORE) {\n'
+             '        while (loan->count > 0)\n'
+             '            ReleaseFastBuffer(loan->held[--loan->count]);\n'
+             '        return;\n'
+             '    }\n    freeLoan(loan);'),
+    breakage('where zero copy is refused the connection ends',
+             '2.4 ZC results; 2.4 ZERO_COPY choice', 'socket/flight.c',
+             '        socket->traits &= ~(uint32_t)FAST_TRAIT_ZERO_COPIES;\n        return true;',
+             '        socket->traits &= ~(uint32_t)FAST_TRAIT_ZERO_COPIES;\n        return false;'),
+    breakage('zero copy is kept although all is copied', '2.4 ZC adaptivity', 'socket/flight.c',
+             'if (++outbound->copied >= FLIGHT_MAX_COPIED)', 'if (false)'),
+    breakage('the next send waits for the notification', '2.4 ZC ordering', 'socket/flight.c',
+             '    if (completion->flags & IORING_CQE_F_NOTIF)\n'
+             '        noteUsage(socket, completion);\n'
+             '    else if (loan->accepted == 0) {\n',
+             '    int result = completion->res;\n'
+             '    if (completion->flags & IORING_CQE_F_MORE) {\n'
+             '        FastBufferSetLength(loan->home, (size_t)result);\n'
+             '        return;\n'
+             '    }\n'
+             '    if (completion->flags & IORING_CQE_F_NOTIF) {\n'
+             '        noteUsage(socket, completion);\n'
+             '        result = (int)FastBufferLength(loan->home);\n'
+             '    }\n'
+             '    if (loan->accepted == 0) {\n',
+             'socket/flight.c',
+             '        loan->accepted = 1;\n'
+             '        socket->outbound->finish(flight, completion->res);\n',
+             '        loan->accepted = 1;\n'
+             '        socket->outbound->finish(flight, result);\n'),
+    breakage('the close waits for notifications', '2.4 ZC and Release', 'socket/release.c',
+             '(outbound->inFlight == 0 && outbound->trails == 0 &&',
+             '(outbound->inFlight == 0 && outbound->loans == NULL && outbound->trails == 0 &&'),
+    breakage('a refused descriptor keeps its buffer',
+             '2.4 TransmitFastSocketDescriptor ownership', 'socket/own-operation.c',
+             '    }\n    ReleaseFastBuffer(buffer);\n    return result;\n}',
+             '    }\n    return result;\n}'),
+    breakage("a user's flags of the entry stay", '2.4 TransmitFastSocketDescriptor ownership',
+             'socket/send-own.c',
+             '    entry->flags &= (uint8_t) ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN '
+             '|\n'
+             '                                IOSQE_CQE_SKIP_SUCCESS);\n', ''),
+    breakage('any operation is allowed with a buffer',
+             '2.4 TransmitFastSocketDescriptor ownership', 'socket/own-operation.c',
+             'bool allowed = buffer ? sends : needsNoBuffer(entry);',
+             'bool allowed = buffer ? true : needsNoBuffer(entry);'),
+    breakage('a vector that was sent in part is sent again', '2.4 descriptor short count',
+             'socket/item.c', '        advanceVector(message, count);\n', '        (void)0;\n'),
+    breakage('a descriptor of another ring is taken', '2.4 descriptor of another ring',
+             'service/operation.c',
+             '    if (descriptor->ring != ring)\n        return -EXDEV;\n', ''),
+    breakage('a buffer that is copied is not released', '2.4 TransmitFastSocketBuffer',
+             'socket/kind-stream.c',
+             '    if (result == 0)\n        ReleaseFastBuffer(parts->buffer);\n', ''),
+    breakage('large buffers are copied', '2.4 TransmitFastSocketBuffer', 'socket/kind-stream.c',
+             'if (parts->buffer != NULL && parts->size >= FAST_OUTBOUND_MIN_GATHER)', 'if (false)'),
+    breakage("an earlier datagram's errno is the next one's", '2.4 earlier error',
+             'socket/kind-datagram.c',
+             'return message->doubts < most && !continuesDatagram(socket);', 'return false;'),
+    breakage('corked datagrams are joined', '2.4 options of the descriptor', 'socket/run.c',
+             'return FastSystemGetNumber(handle, IPPROTO_UDP, UDP_CORK, &cork) == 0 && '
+             'cork == 0 &&\n', 'return\n'),
+    breakage('datagrams with time stamps are joined', '2.4 options of the descriptor',
+             'socket/run.c', '(stamps & SOF_TIMESTAMPING_TX_RECORD_MASK) == 0;', 'true;'),
+    breakage('a joined run is not cut', '2.4 order', 'socket/run.c',
+             '    if (count > 1)\n        addSegment(message, &send);\n', ''),
+    breakage('records of vsock are sent like others', '2.4 records whole', 'socket/kind-find.c',
+             '        if (look->domain == AF_VSOCK)\n            return &FastKindWhole;\n', ''),
+    breakage('TLS is asked to send all or nothing', '2.4 kernel TLS', 'socket/kind-stream.c',
+             '    socket->traits &= ~(uint32_t)FAST_TRAIT_WAITS_FOR_ALL;\n    return true;',
+             '    return false;'),
+    breakage("the rest of a record of TLS loses its type", '2.4 kernel TLS', 'socket/sent.c',
+             'if (!FastControlNamesRecord(message->control, message->controlLength))', 'if (true)'),
+    breakage('after ENOBUFS it tries again at once', '2.4 transient send results',
+             'socket/core.c', '    socket->outbound->stops |= FAST_SEND_STOP_BACKOFF;\n', ''),
+]
