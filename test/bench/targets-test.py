@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 root = pathlib.Path(sys.argv[1])
-sys.path.insert(0, str(root / 'test' / 'bench'))
+sys.path[:0] = [str(root / 'test' / 'bench'), str(root / 'test' / 'house')]
 import rows  # noqa: E402
 import rows_apps  # noqa: E402
 import tap  # noqa: E402
