@@ -26,7 +26,7 @@ enum
 {
     TURN_REFUSED_MS = 10, /* pause when the kernel lacks memory */
     TURN_BEHIND_MS = 10,  /* sleep while tasks wait for what is said to be there */
-    TURN_BEHIND = 64,     /* turns that they wait at most */
+    TURN_BEHIND = 1024,   /* turns that they wait at most; thousands of sockets at once need many */
     TURN_SPIN_RETRY = 64, /* waits until spinning that did not pay is tried again */
     TURN_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
