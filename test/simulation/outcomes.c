@@ -288,7 +288,10 @@ void outcomeNote(uint8_t opcode, bool multishot, uint64_t wanted, int32_t result
 
     if (row < 0)
         wrong("the simulation's table has no row for operation %u", opcode);
-    outcomes->counts[row][columnOf(opcode, multishot, wanted, result, flags)]++;
+    int column = columnOf(opcode, multishot, wanted, result, flags);
+    outcomes->counts[row][column]++;
+    if (column == COLUMNS - 1)
+        outcomes->others[row] = -result;
 }
 
 static const char* nameOf(size_t column)
@@ -312,6 +315,8 @@ static bool printRow(size_t row, bool whole)
                    isWrong ? (possible ? " (never)" : " (unexpected)") : "");
         right &= !isWrong;
     }
+    if (outcomes->others[row] != 0)
+        printf(" (%s)", strerrorname_np(outcomes->others[row]));
     printf("\n#                  else: %s\n", rows[row].reason);
     return right;
 }

@@ -24,6 +24,7 @@ enum
 struct Outcomes
 {
     uint64_t counts[OUTCOME_ROWS][OUTCOME_COLUMNS];
+    int others[OUTCOME_ROWS]; /* the last errno that has no column */
 };
 
 extern struct Outcomes* outcomes;
