@@ -296,6 +296,16 @@ static void runJobs(void)
 
 /* ---- all of it ---- */
 
+static void addOutcomes(struct Outcomes* sum, const struct Outcomes* those)
+{
+    for (int row = 0; row < OUTCOME_ROWS; row++) {
+        for (int column = 0; column < OUTCOME_COLUMNS; column++)
+            sum->counts[row][column] += those->counts[row][column];
+        if (those->others[row] != 0)
+            sum->others[row] = those->others[row];
+    }
+}
+
 static void addUp(struct Job* sum)
 {
     for (uint32_t index = 0; index < options.jobs; index++) {
@@ -306,9 +316,7 @@ static void addUp(struct Job* sum)
         sum->run.questions += job->run.questions;
         for (int fault = 0; fault < FAULT_COUNT; fault++)
             sum->run.faults[fault] += job->run.faults[fault];
-        for (int row = 0; row < OUTCOME_ROWS; row++)
-            for (int column = 0; column < OUTCOME_COLUMNS; column++)
-                sum->outcomes.counts[row][column] += job->outcomes.counts[row][column];
+        addOutcomes(&sum->outcomes, &job->outcomes);
     }
 }
 
