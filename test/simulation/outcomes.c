@@ -198,7 +198,7 @@ static const struct
     {"poll", IORING_OP_POLL_ADD, false, WHOLE | E(0) | E(2) | CANCELED | NO_NUMBER,
      "a poll has no other errno where its descriptor is open", OTHER},
     {"poll of many", IORING_OP_POLL_ADD, true, MANY | E(0) | E(2) | CANCELED | NO_NUMBER,
-     "the same", 0},
+     "the same", OTHER},
     {"cancel", IORING_OP_ASYNC_CANCEL, false, WHOLE | E(19) | E(20),
      "what it is asked for is right; a link, which cancels it, has none", OTHER},
     {"accept", IORING_OP_ACCEPT, false, WHOLE | TRANSIENT | CANCELED | ACCEPTS,
