@@ -326,6 +326,7 @@ void consume(struct End* end)
     if (end->echoes && (end->taken > before) && !end->shut) {
         end->loose = true;
         end->echoed = true;
+        end->link->dirty = true; /* of a step's read it is on its way */
         (void)transmit(end, (size_t)(end->takenBytes - bytes), 0);
     }
 }

@@ -215,11 +215,11 @@ static void stepRemove(struct Watch* place)
     removeWatch(place);
 }
 
-/* Its only report may be on its way, of the room that there was at once: what comes now may be in
- * it or not. */
+/* Its only report may be on its way, of the room that there was at once, or of what has just come:
+ * what comes now may be in it or not. */
 static bool mayBeReporting(const struct Watch* place)
 {
-    return place->mixed && (world.turned || place->active);
+    return (place->mixed && (world.turned || place->active)) || place->changed;
 }
 
 static void stepWatch(struct Chance* chance)
