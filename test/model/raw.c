@@ -494,7 +494,9 @@ static void sendPeer(struct Pair* pair, struct Chance* chance)
     static uint8_t data[ROOM];
     size_t size = 1 + drawSize(chance, ROOM - 1);
 
-    if (mayBeOver()) /* a receive that has begun may be over, or take this, too */
+    /* A receive that has begun may be over, or take this, too: also where the submission queue was
+     * full in between, so that the ring has entered the kernel. */
+    if (mayBeOver() || pair->changed)
         synchronize();
     if (!isHeld(pair))
         return;
