@@ -143,12 +143,6 @@ static inline bool FastArmedTakeCancel(struct FastArmed* armed,
     return true;
 }
 
-/* Nothing is in flight that a completion, no cancellation's, could be of. */
-static inline bool FastArmedIsStray(const struct FastArmed* armed)
-{
-    return !FastArmedIsInFlight(armed);
-}
-
 /* Whether a completion is a cancellation's, as FastArmedTakeCancel, or nobody's: some kernels have
  * completed once more what was over. No reference is held for that one, and it changes nothing. */
 static inline bool FastArmedTakeOther(struct FastRing* ring, struct FastArmed* armed,
@@ -157,7 +151,7 @@ static inline bool FastArmedTakeOther(struct FastRing* ring, struct FastArmed* a
 {
     if (FastArmedTakeCancel(armed, functions, completion))
         return true;
-    if (!FastArmedIsStray(armed))
+    if (FastArmedIsInFlight(armed))
         return false;
     FastRingPassOver(ring, completion);
     return true;

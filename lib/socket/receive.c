@@ -351,7 +351,7 @@ __attribute__((noinline)) static void handleAny(struct FastSocket* socket,
                                                 const struct io_uring_cqe* completion)
 {
     struct FastArmed* armed = &socket->inbound.receive;
-    if (completion->flags & IORING_CQE_F_BUFFER && FastArmedIsStray(armed))
+    if (completion->flags & IORING_CQE_F_BUFFER && !FastArmedIsInFlight(armed))
         FastProviderReject(FastSocketProvider(socket), bufferOf(completion), 0, false);
     if (FastArmedTakeOther(socket->ring, armed, &receiveFunctions, completion))
         return;
