@@ -209,22 +209,32 @@ CASE(create, takesUnconnectedDatagram)
     ck_assert_int_eq(scene.ours.err + scene.ours.hup + scene.ours.in, 0);
 }
 
+/* A backlog of 0 holds one: the second connect, whose socket is returned, waits until the first is
+ * accepted. */
+static int connectWaiting(int* listener, int* first)
+{
+    struct sockaddr_storage address;
+    socklen_t length = 0;
+    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *listener = listenTcp(&address, &length);
+    *first = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(listen(*listener, 0), 0);
+    ck_assert_int_eq(connect(*first, (struct sockaddr*)&address, length), 0);
+    ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, length), -1);
+    ck_assert_int_eq(errno, EINPROGRESS);
+    return handle;
+}
+
 /* §2.2 not yet connected TCP, §2.4 before connect completes: nothing comes before it resolves,
  * what is queued is sent then */
 CASE(create, takesConnecting)
 {
-    struct sockaddr_storage address;
-    socklen_t length = 0;
-    int listener = listenTcp(&address, &length);
-    int first = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int first = -1;
+    int listener = -1;
+    int handle = connectWaiting(&listener, &first);
     int accepted[2];
 
-    /* A backlog of 0 holds one: the second connect waits until the first is accepted. */
-    ck_assert_int_eq(listen(listener, 0), 0);
-    ck_assert_int_eq(connect(first, (struct sockaddr*)&address, length), 0);
-    ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, length), -1);
-    ck_assert_int_eq(errno, EINPROGRESS);
     openRecorded(&scene, handle, NULL, 0, &scene.ours);
     transmitText(scene.ours.socket, "early");
     runIdle(scene.ring);
@@ -250,16 +260,11 @@ CASE(create, takesConnecting)
 /* §2.2 not yet connected TCP, §2.1 POLLOUT: with nothing queued, the connection is what is told */
 CASE(create, tellsConnectionWhenItIsMade)
 {
-    struct sockaddr_storage address;
-    socklen_t length = 0;
-    int listener = listenTcp(&address, &length);
-    int first = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int first = -1;
+    int listener = -1;
+    int handle = connectWaiting(&listener, &first);
     int accepted = -1;
 
-    ck_assert_int_eq(listen(listener, 0), 0); /* as above */
-    ck_assert_int_eq(connect(first, (struct sockaddr*)&address, length), 0);
-    ck_assert_int_eq(connect(handle, (struct sockaddr*)&address, length), -1);
     openRecorded(&scene, handle, NULL, 0, &scene.ours);
     runIdle(scene.ring);
     ck_assert_int_eq(scene.ours.events, 0);
