@@ -379,6 +379,7 @@ static void stepReaction(struct End* end, struct Chance* chance)
 {
     static const int events[] = {POLLIN, POLLIN, POLLOUT, POLLERR, POLLHUP};
     enum Action action = (enum Action)draw(chance, ACTION_COUNT);
+    int event = 0;
 
     if (world.turned)
         synchronize();
@@ -388,10 +389,13 @@ static void stepReaction(struct End* end, struct Chance* chance)
         synchronize();
     if (!isUsable(end) || !isCertain(end))
         return;
-    end->reaction.event = events[draw(chance, 5)];
+    event = events[draw(chance, 5)];
     /* What comes in the same turn as another event is not certain. */
     if ((action == ACTION_ECHO) || end->echoes)
-        end->reaction.event = POLLIN;
+        event = POLLIN;
+    if ((event == POLLOUT) && !isOutCertain(end)) /* what waits may go at any time */
+        return;
+    end->reaction.event = event;
     end->reaction.action = action;
     end->reaction.argument = draw(chance, 1 << 20);
     noteReactive();

@@ -874,9 +874,15 @@ static int compareErrors(const void* first, const void* second)
     return *(const int*)first - *(const int*)second;
 }
 
+/* Of datagrams to a peer that is gone the first is refused, and those behind it have no peer: which
+ * was the first depends on whether one has waited for room. */
 static int errorOf(const struct End* end, int error)
 {
-    return (end->vague && (error == EPIPE)) ? ECONNRESET : error;
+    if (!end->vague)
+        return error;
+    if (!isConnection(end->link) && (error == ENOTCONN))
+        return ECONNREFUSED;
+    return (error == EPIPE) ? ECONNRESET : error;
 }
 
 /* Errors of datagrams: each once, since those of a turn are merged; and not those that come some
@@ -885,10 +891,12 @@ static void writeErrors(struct End* end)
 {
     if (!isConnection(end->link) && end->other->gone && !end->broken)
         end->errorCount = 0;
+    for (int index = 0; index < end->errorCount; index++)
+        end->errors[index] = errorOf(end, end->errors[index]);
     qsort(end->errors, (size_t)end->errorCount, sizeof(end->errors[0]), compareErrors);
     for (int index = 0; index < end->errorCount; index++) {
         if ((index == 0) || (end->errors[index] != end->errors[index - 1]))
-            note(FACT_ERR, whoIs(end), errorOf(end, end->errors[index]));
+            note(FACT_ERR, whoIs(end), end->errors[index]);
     }
     end->errorCount = 0;
 }
@@ -939,7 +947,7 @@ static void writeEnd(struct End* end)
         writeInput(end);
     if (isOutCertain(end))
         writeOutput(end);
-    if (!isCertain(end))
+    if (!isCertain(end) || ((end->reaction.event == POLLOUT) && !isOutCertain(end)))
         end->reaction.action = ACTION_NONE;
     end->wasCertain = isCertain(end);
     end->outWasCertain = isOutCertain(end);
