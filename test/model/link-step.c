@@ -393,7 +393,7 @@ static void stepReaction(struct End* end, struct Chance* chance)
     /* What comes in the same turn as another event is not certain. */
     if ((action == ACTION_ECHO) || end->echoes)
         event = POLLIN;
-    if ((event == POLLOUT) && !isOutCertain(end)) /* what waits may go at any time */
+    if (mayComeAnyTime(end, event))
         return;
     end->reaction.event = event;
     end->reaction.action = action;

@@ -123,6 +123,15 @@ static bool isOutDue(const struct End* end)
     return isOutSound(end) && (fits(end) || (end->other->ours && isCertain(end->other)));
 }
 
+/* What waits for room may go when it likes, and an error of a datagram that nobody received may come
+ * some milliseconds behind what met it. */
+bool mayComeAnyTime(const struct End* end, int event)
+{
+    if (event == POLLERR)
+        return !isConnection(end->link) && end->other->gone;
+    return (event == POLLOUT) && !isOutCertain(end);
+}
+
 uint64_t pendingOf(const struct End* end)
 {
     return end->other->queued - end->taken;
@@ -947,7 +956,7 @@ static void writeEnd(struct End* end)
         writeInput(end);
     if (isOutCertain(end))
         writeOutput(end);
-    if (!isCertain(end) || ((end->reaction.event == POLLOUT) && !isOutCertain(end)))
+    if (!isCertain(end) || mayComeAnyTime(end, end->reaction.event))
         end->reaction.action = ACTION_NONE;
     end->wasCertain = isCertain(end);
     end->outWasCertain = isOutCertain(end);

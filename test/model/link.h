@@ -201,6 +201,7 @@ bool isCertain(const struct End* end);
 bool fits(const struct End* end);
 bool hasFitted(const struct End* end);
 bool isOutCertain(const struct End* end);
+bool mayComeAnyTime(const struct End* end, int event); /* in which turn is not certain */
 uint64_t pendingOf(const struct End* end); /* units that the other end has sent, not taken */
 
 /* Units were queued at an end. */
