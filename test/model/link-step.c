@@ -49,7 +49,7 @@ static void clearLink(struct Link* link)
     for (int side = 0; side < 2; side++) {
         struct End* end = &link->ends[side];
         end->allowance = ENDLESS;
-        left |= isUsable(end) || !end->gone || (end->handle >= 0);
+        left |= isUsable(end) || !end->gone || (end->handle >= 0) || link->racy;
         if (isUsable(end))
             letGoInOrder(end);
     }
@@ -312,6 +312,9 @@ static void stepPause(struct End* end, struct Chance* chance)
         if (!isUsable(end))
             return;
     }
+    /* An error that is on its way may be told before the pause, or while it lasts. */
+    if ((end->link->dirty || world.turned) && (end->broken || end->resetKnown) && end->receives)
+        end->lossy = true;
     say("link %u: pause", whoIs(end));
     end->reaction.action = ACTION_NONE;
     ck_assert_int_eq(PauseFastSocket(end->socket), 0);
