@@ -40,8 +40,6 @@ static bool isArmed(const struct Link* link)
 /* What is left of a former link in this place. */
 static void clearLink(struct Link* link)
 {
-    bool left = false;
-
     if (!link->used)
         return;
     if (isArmed(link) && (link->dirty || world.turned))
@@ -49,14 +47,12 @@ static void clearLink(struct Link* link)
     for (int side = 0; side < 2; side++) {
         struct End* end = &link->ends[side];
         end->allowance = ENDLESS;
-        left |= isUsable(end) || !end->gone || (end->handle >= 0) || link->racy;
         if (isUsable(end))
             letGoInOrder(end);
     }
     link->touched = true;
     link->clearing = true; /* a racy link's ends are not waited for otherwise */
-    if (left)
-        synchronize();
+    synchronize(); /* in any case: what is left depends on what a racy link's ends have heard */
     link->clearing = false;
     for (int side = 0; side < 2; side++)
         ck_assert_int_lt(link->ends[side].handle, 0);

@@ -161,13 +161,20 @@ static void touch(struct Pair* pair)
     pair->active = true;
 }
 
+/* In flight, or what it has told is not written yet. */
+static bool isBusy(const struct Operation* operation)
+{
+    return operation->inFlight || operation->over;
+}
+
 /* The peer does something. A cancellation of this epoch may only enter when the submission queue
- * has room for it, behind an enter in which its target meets that. */
+ * has room for it, behind an enter in which its target meets that; and whether a turn has brought
+ * the end already is not the same on both engines. */
 static void change(struct Pair* pair)
 {
     for (int index = 0; index < OPERATIONS; index++) {
         struct Operation* operation = &pair->operations[index];
-        if (!operation->canceled || !operation->inFlight)
+        if (!operation->canceled || !isBusy(operation))
             continue;
         operation->racy = true;
         pair->loose |= takesAway(operation->work);
@@ -189,12 +196,6 @@ static bool isUncertain(const struct Operation* operation)
                      (isPoll(operation->work) && (operation->mask & POLLOUT));
 
     return needsRoom && mayBeFull(operation->pair);
-}
-
-/* In flight, or what it has told is not written yet. */
-static bool isBusy(const struct Operation* operation)
-{
-    return operation->inFlight || operation->over;
 }
 
 static void takeBytes(struct Pair* pair, const void* data, size_t size)
