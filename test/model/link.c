@@ -352,6 +352,8 @@ void addQueued(struct End* end, size_t size)
     }
     end->queuedBytes += size;
     end->pieces++;
+    if ((end->reaction.event == POLLOUT) && !hasFitted(end))
+        end->reaction.action = ACTION_NONE;
     considerMarks(end->other);
 }
 
@@ -449,8 +451,6 @@ int transmit(struct End* end, size_t size, uint32_t how)
     end->owed = true;
     if (end->other->gone && ((size > 0) || hasMessages(end->link)))
         meetGone(end);
-    if ((end->reaction.event == POLLOUT) && !hasFitted(end))
-        end->reaction.action = ACTION_NONE;
     return 0;
 }
 

@@ -850,6 +850,10 @@ static const char* missingOperation(const struct Pair* pair, const struct Operat
 
     if (!operation->inFlight)
         return NULL;
+    /* What the peer has read is free when TCP has heard of it, which may be a moment later. */
+    if (isPoll(operation->work) && ((operation->mask & POLLOUT) != 0) && !pair->deaf &&
+        (((operation->bits | knownBits(operation)) & POLLOUT) == 0))
+        return "a poll does not tell of room";
     if (isPoll(operation->work) && (pair->handle >= 0)) {
         struct pollfd state = {.fd = pair->handle, .events = (short)operation->mask};
         if ((poll(&state, 1, 0) > 0) && (state.revents & ~(operation->bits | knownBits(operation))))
