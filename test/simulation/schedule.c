@@ -12,7 +12,7 @@ enum
     STREAM_FAULTS = 1 << 21,
     STREAM_OPENING = 1 << 22,
 
-    ENDING_BYTES = 12,   /* of a schedule's bytes, the first ones: the end's own */
+    ENDING_BYTES = 12,    /* of a schedule's bytes, the first ones: the end's own */
     NEAR_DISTANCES = 128, /* those from here on are so many times as far */
     FAR_DISTANCE = 32,
 };
@@ -159,7 +159,6 @@ static bool isDrawn(enum Fault fault, uint32_t number, struct Chance* chance)
 bool happens(enum Fault fault)
 {
     struct Chance chance;
-
 
     if (run == NULL || schedule == NULL || run->calm || run->odds[fault] == 0)
         return false;

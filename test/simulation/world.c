@@ -14,7 +14,7 @@
 
 enum
 {
-    QUIET_TURNS = 4000,       /* in which all that is missing must come */
+    QUIET_TURNS = 4000, /* in which all that is missing must come */
     CLOSE_TURNS = 20000,
     TURN_MS = 10,
     TURN_NS = 1000000,  /* that pass in any case: a watch that holds keeps turns from waiting */
