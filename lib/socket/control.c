@@ -22,29 +22,64 @@ enum
     CONTROL_MAX_RIGHTS = 253, /* the kernel's SCM_MAX_FD */
 };
 
+/* What is left of control data. */
+struct rest
+{
+    const uint8_t* data;
+    size_t size;
+};
+
+/* The header of the next entry, and its data; NULL: what is left is none. As the kernel goes
+ * through it: CMSG_NXTHDR of some C libraries (older glibc) does not see a last entry that is not
+ * filled up to the alignment. */
+static const uint8_t* takeEntry(struct rest* rest, struct cmsghdr* entry)
+{
+    if (rest->size < sizeof(*entry))
+        return NULL;
+    const uint8_t* start = rest->data;
+    memcpy(entry, start, sizeof(*entry)); /* behind a name of any length nothing is aligned */
+    if (entry->cmsg_len < CMSG_LEN(0) || entry->cmsg_len > rest->size)
+        return NULL;
+    size_t length = CMSG_ALIGN(entry->cmsg_len) < rest->size ? CMSG_ALIGN(entry->cmsg_len)
+                                                             : rest->size;
+    rest->data += length;
+    rest->size -= length;
+    return start + CMSG_LEN(0);
+}
+
+/* ---- what is sent ---- */
+
+static int eachHandle(uint8_t* data, size_t size, int (*function)(int* handle, void* closure),
+                      void* closure)
+{
+    for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
+        int handle;
+        memcpy(&handle, data + offset, sizeof(handle));
+        int result = function(&handle, closure);
+        if (result < 0)
+            return result;
+        memcpy(data + offset, &handle, sizeof(handle));
+    }
+    return 0;
+}
+
 /* Walks the descriptors in control data; each may be changed in place. Stops at the first error. */
 static int eachRight(void* control, size_t size, int (*function)(int* handle, void* closure),
                      void* closure)
 {
-    struct msghdr message = {.msg_control = control, .msg_controllen = size};
-    for (struct cmsghdr* entry = CMSG_FIRSTHDR(&message); entry != NULL;
-         entry = CMSG_NXTHDR(&message, entry)) {
-        size_t left = size - (size_t)((uint8_t*)entry - (uint8_t*)control);
-        if (entry->cmsg_len < CMSG_LEN(0) || entry->cmsg_len > left)
-            return -EINVAL; /* nothing beyond the copy is ours to read or to close */
-        if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
+    struct rest rest = {.data = control, .size = size};
+    struct cmsghdr entry;
+    const uint8_t* data;
+    while ((data = takeEntry(&rest, &entry)) != NULL) {
+        if (entry.cmsg_level != SOL_SOCKET || entry.cmsg_type != SCM_RIGHTS)
             continue;
-        for (size_t offset = 0; offset + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0);
-             offset += sizeof(int)) {
-            int handle;
-            memcpy(&handle, CMSG_DATA(entry) + offset, sizeof(handle));
-            int result = function(&handle, closure);
-            if (result < 0)
-                return result;
-            memcpy(CMSG_DATA(entry) + offset, &handle, sizeof(handle));
-        }
+        uint8_t* handles = (uint8_t*)control + (data - (const uint8_t*)control);
+        int result = eachHandle(handles, entry.cmsg_len - CMSG_LEN(0), function, closure);
+        if (result < 0)
+            return result;
     }
-    return 0;
+    /* Nothing beyond what is an entry is ours to read or to close. */
+    return rest.size < sizeof(entry) ? 0 : -EINVAL;
 }
 
 struct rights
@@ -112,29 +147,6 @@ static void closeHandles(const uint8_t* data, size_t size)
         if (handle >= 0) /* in SCM_PIDFD a negative number tells why there is none */
             close(handle);
     }
-}
-
-/* What is left of received control data. */
-struct rest
-{
-    const uint8_t* data;
-    size_t size;
-};
-
-/* The header of the next entry, and its data; NULL: there is none. */
-static const uint8_t* takeEntry(struct rest* rest, struct cmsghdr* entry)
-{
-    if (rest->size < sizeof(*entry))
-        return NULL;
-    const uint8_t* start = rest->data;
-    memcpy(entry, start, sizeof(*entry)); /* behind a name of any length nothing is aligned */
-    if (entry->cmsg_len < CMSG_LEN(0) || entry->cmsg_len > rest->size)
-        return NULL;
-    size_t length = CMSG_ALIGN(entry->cmsg_len) < rest->size ? CMSG_ALIGN(entry->cmsg_len)
-                                                             : rest->size;
-    rest->data += length;
-    rest->size -= length;
-    return start + CMSG_LEN(0);
 }
 
 void FastControlCloseReceived(const void* control, size_t size)

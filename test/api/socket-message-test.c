@@ -587,6 +587,38 @@ CASE(message, closesDroppedDescriptorsBehindAnyName)
     }
 }
 
+/* §2.4 Message control data: also those in a last entry that is not filled up to the alignment,
+ * which the kernel takes and CMSG_NXTHDR of some C libraries does not see */
+CASE(message, duplicatesWhatTheLastEntryHas)
+{
+    union Control control;
+    char data[8] = "payload";
+    struct iovec vector = {data, sizeof(data)};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    int before = countDescriptors();
+    int handles[2];
+
+    openMessages(KIND_UNIX_STREAM, 0, 0);
+    ck_assert_int_eq(pipe2(handles, O_CLOEXEC), 0);
+    putRights(&message, &control, &handles[0], 1);
+    memcpy(control.data + CMSG_SPACE(sizeof(int)), control.data, CMSG_LEN(0));
+    memcpy(control.data + CMSG_SPACE(sizeof(int)) + CMSG_LEN(0), &handles[1], sizeof(int));
+    message.msg_controllen = CMSG_SPACE(sizeof(int)) + CMSG_LEN(sizeof(int));
+    ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), 0);
+    close(handles[0]);
+    close(handles[1]);
+    waitDrained(&scene.ours);
+    message.msg_controllen = ROOM;
+    ck_assert_int_eq(recvmsg(scene.peer, &message, MSG_CMSG_CLOEXEC), sizeof(data));
+    ck_assert_uint_eq(CMSG_FIRSTHDR(&message)->cmsg_len, CMSG_LEN(sizeof(handles)));
+    memcpy(handles, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(handles));
+    close(handles[0]);
+    close(handles[1]);
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
+    ck_assert_int_eq(countDescriptors(), before);
+}
+
 /* §2.4 Message control data: -EBADF for a descriptor in SCM_RIGHTS; nothing is queued, nothing
  * leaks */
 CASE(message, refusesBadDescriptors)

@@ -95,7 +95,7 @@ static void react(struct Link* link)
     if (!happens(FAULT_REACTION))
         return;
     struct Link* other = &world.links[choose(LINKS)];
-    struct Chance chance = {run->question};
+    struct Chance chance = chanceOfReaction();
     switch (choose(40) == 0 ? 6 : choose(6)) {
     case 6:
         releaseRingInTurn();

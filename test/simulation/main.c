@@ -322,20 +322,6 @@ static void addUp(struct Job* sum)
 
 static void printSum(const struct Job* sum)
 {
-    static const char* const names[FAULT_COUNT] = {
-        "short",
-        "edge",
-        "delay",
-        "order",
-        "errno",
-        "end",
-        "cancel",
-        "notice",
-        "enter",
-        "memory",
-        "reaction",
-        "call",
-    };
     struct rusage usage;
 
     getrusage(RUSAGE_CHILDREN, &usage);
@@ -346,7 +332,7 @@ static void printSum(const struct Job* sum)
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     printf("# faults:");
     for (int fault = 0; fault < FAULT_COUNT; fault++)
-        printf(" %s %llu", names[fault], (unsigned long long)sum->run.faults[fault]);
+        printf(" %s %llu", faultName(fault), (unsigned long long)sum->run.faults[fault]);
     printf("\n");
 }
 

@@ -15,10 +15,15 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 enum
 {
@@ -130,7 +135,7 @@ int FastSystemGetNumber(int handle, int level, int option, int* value)
         return getSocketNumber(file, option, value);
     if (level != IPPROTO_UDP || file->kind != MEMORY_UDP)
         return -ENOPROTOOPT;
-    *value = 0;
+    *value = option == UDP_GRO && file->joins;
     return 0;
 }
 
@@ -340,6 +345,8 @@ int __wrap_fcntl64(int handle, int command, ...)
 
 int __wrap_close(int handle)
 {
+    if (!handleIsOurs(handle) && run != NULL && run->closed)
+        wrong("descriptor %d is closed, which is none of the simulation's", handle);
     if (!handleIsOurs(handle))
         return __real_close(handle);
     FastSystemClose(handle);

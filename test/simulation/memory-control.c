@@ -66,33 +66,51 @@ static void giveHandles(struct msghdr* message, struct MemoryExtra* extra)
     message->msg_controllen = used < room ? used : room;
 }
 
+/* As the kernel goes through it, which CMSG_NXTHDR does not in every C library: the last entry need
+ * not be filled up. NULL: there is none behind offset, which moves on. */
+static const uint8_t* nextEntry(const struct msghdr* message, size_t* offset,
+                                struct cmsghdr* entry)
+{
+    size_t size = message->msg_control != NULL ? message->msg_controllen : 0;
+
+    if (*offset >= size || size - *offset < sizeof(*entry))
+        return NULL;
+    const uint8_t* place = (const uint8_t*)message->msg_control + *offset;
+    memcpy(entry, place, sizeof(*entry));
+    if (entry->cmsg_len < CMSG_LEN(0) || entry->cmsg_len > size - *offset)
+        return NULL;
+    *offset += CMSG_ALIGN(entry->cmsg_len);
+    return place + CMSG_LEN(0);
+}
+
 /* UDP_SEGMENT: the length of the datagrams that one send is; 0: it is one. */
 static size_t segmentOf(const struct msghdr* message)
 {
-    struct msghdr copy = *message;
+    struct cmsghdr entry;
+    const uint8_t* data;
+    size_t offset = 0;
     uint16_t size = 0;
 
-    for (struct cmsghdr* entry = message->msg_control != NULL ? CMSG_FIRSTHDR(&copy) : NULL;
-         entry != NULL; entry = CMSG_NXTHDR(&copy, entry))
-        if (entry->cmsg_level == IPPROTO_UDP && entry->cmsg_type == UDP_SEGMENT)
-            memcpy(&size, CMSG_DATA(entry), sizeof(size));
+    while ((data = nextEntry(message, &offset, &entry)) != NULL)
+        if (entry.cmsg_level == IPPROTO_UDP && entry.cmsg_type == UDP_SEGMENT &&
+            entry.cmsg_len >= CMSG_LEN(sizeof(size)))
+            memcpy(&size, data, sizeof(size));
     return size;
 }
 
 static int takeHandles(const struct msghdr* message, struct MemoryExtra* extra)
 {
-    struct msghdr copy = *message;
+    struct cmsghdr entry;
+    const uint8_t* data;
+    size_t offset = 0;
 
-    if (message->msg_control == NULL)
-        return 0;
-    for (struct cmsghdr* entry = CMSG_FIRSTHDR(&copy); entry != NULL;
-         entry = CMSG_NXTHDR(&copy, entry)) {
-        if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
+    while ((data = nextEntry(message, &offset, &entry)) != NULL) {
+        if (entry.cmsg_level != SOL_SOCKET || entry.cmsg_type != SCM_RIGHTS)
             continue;
-        size_t count = (entry->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        size_t count = (entry.cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (size_t index = 0; index < count; index++) {
             int number;
-            memcpy(&number, CMSG_DATA(entry) + index * sizeof(int), sizeof(int));
+            memcpy(&number, data + index * sizeof(int), sizeof(int));
             struct MemoryFile* file = handleFile(number);
             if (file == NULL)
                 return -EBADF;

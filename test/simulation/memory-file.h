@@ -69,6 +69,7 @@ struct MemoryFile
     /* options */
     bool lingersNot; /* SO_LINGER with 0: a close resets */
     bool passesCredentials;
+    bool joins; /* UDP_GRO */
 
     struct
     {

@@ -4,6 +4,9 @@
  * Whether a fault happens is drawn from the seed, the running step, and the number of the question
  * within that step: so a step that is left out, or a fault that is kept from happening, says
  * nothing of those in other steps. That makes a failing schedule short.
+ *
+ * Bytes may decide in the seed's place, as a fuzzer makes them: from their front what is drawn for
+ * the world and its steps, from their back the faults. Where they meet the schedule ends.
  */
 #ifndef TEST_SIMULATION_SCHEDULE_H
 #define TEST_SIMULATION_SCHEDULE_H
@@ -45,6 +48,8 @@ struct Happened
 struct Schedule
 {
     uint64_t seed;
+    const uint8_t* bytes; /* that decide in the seed's place; NULL: none */
+    size_t size;
     uint32_t steps;
     bool verbose;
     bool left[SCHEDULE_STEPS]; /* steps that are left out */
@@ -62,12 +67,14 @@ struct Run
     uint32_t odds[FAULT_COUNT]; /* one in so many; 0: never */
     bool calm;                  /* nothing goes wrong any more */
     bool rich;                  /* there is memory enough just now */
+    bool closed;                /* nobody opens a descriptor of the real system's, or closes one */
     uint64_t steps;             /* of all schedules */
     uint64_t questions;
     uint64_t faults[FAULT_COUNT]; /* of all schedules */
     uint32_t happenedCount;
     struct Happened happened[SCHEDULE_FAULTS];
-    char failure[1000]; /* what is wrong; empty: nothing */
+    const char* taken[SCHEDULE_STEPS]; /* what each step was */
+    char failure[1000];                /* what is wrong; empty: nothing */
 };
 
 extern struct Run* run;
@@ -76,6 +83,10 @@ extern const struct Schedule* schedule;
 /* Begins a schedule, and each of its steps. */
 void beginSchedule(const struct Schedule* what);
 void beginStep(uint32_t step);
+/* What a step is, for who reads of it. */
+void nameStep(const char* name);
+/* The bytes have ended; never of a seed. */
+bool scheduleIsOver(void);
 
 /* Whether it happens now. */
 bool happens(enum Fault fault);
@@ -85,8 +96,15 @@ uint32_t choose(uint32_t below);
 
 /* Steps are made of the seed and their number alone. */
 struct Chance chanceOfStep(uint32_t step);
+/* For the world's beginning and its end, and for what a handler does beside. */
+struct Chance chanceOfOpening(void);
+struct Chance chanceOfEnding(void);
+struct Chance chanceOfReaction(void);
 
-/* Something is wrong: the schedule ends, and so does the process that runs it. */
+const char* faultName(enum Fault fault);
+
+/* Something is wrong: the schedule ends, and so does the process that runs it. Of one that bytes
+ * decide the steps and faults are printed, and the process aborts. */
 void wrong(const char* format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Tells what happens, where the run was asked to. */

@@ -9,6 +9,7 @@
 struct Step
 {
     uint32_t weight;
+    const char* name;
     void (*function)(struct Link* link, struct Chance* chance); /* link: of those that there are */
 };
 
@@ -260,33 +261,33 @@ static void connectIt(struct Link* link, struct Chance* chance)
 /* ---- choosing ---- */
 
 static const struct Step steps[] = {
-    {12, turn},
-    {4, waitFor},
-    {4, turnOften},
-    {4, openOne},
-    {14, writeSome},
-    {6, readSome},
-    {2, readAlways},
-    {2, end},
-    {1, closePeer},
-    {2, breakIt},
-    {3, disturb},
-    {1, queueErrors},
-    {14, transmit},
-    {3, transmitMuch},
-    {5, receive},
-    {2, changeHabit},
-    {4, pauseOrResume},
-    {2, shut},
-    {3, release},
-    {2, setOption},
-    {1, setLimit},
-    {25, useOther},
-    {3, look},
-    {2, dropBuffers},
-    {4, operate},
-    {3, connectIt},
-    {2, setBound},
+    {12, "turn", turn},
+    {4, "waitFor", waitFor},
+    {4, "turnOften", turnOften},
+    {4, "openOne", openOne},
+    {14, "writeSome", writeSome},
+    {6, "readSome", readSome},
+    {2, "readAlways", readAlways},
+    {2, "end", end},
+    {1, "closePeer", closePeer},
+    {2, "breakIt", breakIt},
+    {3, "disturb", disturb},
+    {1, "queueErrors", queueErrors},
+    {14, "transmit", transmit},
+    {3, "transmitMuch", transmitMuch},
+    {5, "receive", receive},
+    {2, "changeHabit", changeHabit},
+    {4, "pauseOrResume", pauseOrResume},
+    {2, "shut", shut},
+    {3, "release", release},
+    {2, "setOption", setOption},
+    {1, "setLimit", setLimit},
+    {25, "useOther", useOther},
+    {3, "look", look},
+    {2, "dropBuffers", dropBuffers},
+    {4, "operate", operate},
+    {3, "connectIt", connectIt},
+    {2, "setBound", setBound},
 };
 
 static struct Link* drawLink(struct Chance* chance)
@@ -310,6 +311,7 @@ void runStep(uint32_t number)
         whole += steps[index].weight;
     for (uint32_t place = draw(&chance, whole); place >= step->weight; step++)
         place -= step->weight;
+    nameStep(step->name);
     struct Link* link = drawLink(&chance);
     if (link != NULL)
         step->function(link, &chance);

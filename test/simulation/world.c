@@ -14,8 +14,7 @@
 
 enum
 {
-    STREAM_OPENING = 1 << 22, /* number of what is drawn */
-    QUIET_TURNS = 4000,       /* in which all that is missing must come */
+    QUIET_TURNS = 4000, /* in which all that is missing must come */
     CLOSE_TURNS = 20000,
     TURN_MS = 10,
     TURN_NS = 1000000,  /* that pass in any case: a watch that holds keeps turns from waiting */
@@ -401,11 +400,12 @@ static void checkEmpty(int64_t allocations)
 void runSchedule(const struct Schedule* what)
 {
     int64_t allocations = memoryAllocations();
-    struct Chance chance = chanceOf(what->seed, STREAM_OPENING);
 
     beginSchedule(what);
+    struct Chance chance = chanceOfOpening();
     openWorld(&chance);
-    for (uint32_t step = 1; step <= what->steps && world.ring != NULL; step++) {
+    for (uint32_t step = 1; step <= what->steps && world.ring != NULL && !scheduleIsOver();
+         step++) {
         if (what->left[step])
             continue;
         beginStep(step);
@@ -414,7 +414,7 @@ void runSchedule(const struct Schedule* what)
         run->steps++;
     }
     beginStep(what->steps + 1);
-    chance = chanceOf(what->seed, STREAM_OPENING + 1);
+    chance = chanceOfEnding();
     if (world.ring != NULL && !oneIn(&chance, 4))
         becomeQuiet(&chance);
     closeWorld(&chance);
