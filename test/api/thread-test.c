@@ -175,6 +175,25 @@ static void onListener(struct FastListener* listener, int handle, void* closure)
     (void)closure;
 }
 
+/* Let go of in its last turn: what they have in the kernel ends with the thread. */
+static void releaseAtLast(struct Estate* estate)
+{
+    struct sockaddr_storage address;
+    socklen_t length;
+    struct FastRingDescriptor* descriptor = AllocateFastRingDescriptor(ring, onCompletion, NULL);
+    struct FastRingWatch* watch = AddFastRingWatch(ring, estate->pair[1], POLLPRI, 0, onWatch,
+                                                   NULL);
+    struct FastListener* listener =
+        CreateFastListener(ring, listenTcp(&address, &length), 0, onListener, NULL);
+    ck_assert(descriptor != NULL && watch != NULL && listener != NULL);
+    io_uring_prep_poll_add(GetFastRingDescriptorSubmission(descriptor), estate->pair[1], POLLIN);
+    SubmitFastRingDescriptor(descriptor);
+    runTurns(ring, 1);
+    ReleaseFastRingDescriptor(descriptor);
+    RemoveFastRingWatch(watch);
+    ReleaseFastListener(listener);
+}
+
 static void* liveAndDie(void* closure)
 {
     struct Estate* estate = closure;
@@ -203,6 +222,7 @@ static void* liveAndDie(void* closure)
     ck_assert_ptr_nonnull(estate->listener);
     runTurns(ring, 3);
     estate->buffer = AllocateFastBuffer(estate->pool, 100, 0);
+    releaseAtLast(estate);
     SubmitFastRingEvent(estate->event, 1); /* never to be heard */
     return NULL;
 }
