@@ -127,6 +127,30 @@ CASE(answer, shortensALongSend)
 
 /* ---- taking back ---- */
 
+/* A poll is removed by what it belongs to; nothing else is, and none is changed. */
+CASE(answer, removesPollsAlone)
+{
+    char text[8] = "";
+    PREPARE(1, poll_add, pair[1], POLLIN);
+    PREPARE(2, recv, pair[0], text, sizeof(text), 0);
+    PREPARE(3, poll_remove, 3);
+    expect(3, -ENOENT, 0);
+    PREPARE(4, poll_remove, 2);
+    expect(4, -ENOENT, 0);
+    PREPARE(5, poll_update, 1, 1, POLLOUT, IORING_POLL_UPDATE_EVENTS);
+    expect(5, -EOPNOTSUPP, 0);
+    PREPARE(6, poll_remove, 1);
+    int sum = 0;
+    for (int count = 0; count < 2; count++) {
+        struct Result result = take();
+        ck_assert(result.owner == 6 || result.owner == 1);
+        sum += result.owner == 1 ? result.result : 1000 * result.result;
+    }
+    ck_assert_int_eq(sum, -ECANCELED);
+    sendText(pair[1], "still");
+    expect(2, 5, 0);
+}
+
 /* More connections than an operation accepts in a pass: in between it may be canceled, and others
  * may have their turn. */
 CASE(answer, cancelsWhatHasItsTurnLater)
