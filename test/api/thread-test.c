@@ -285,10 +285,31 @@ CASE(thread, isReleasedAfterItsThreadByAnyThread)
 static pthread_t beginner;
 static struct FastRingEvent* bell;
 
+/* The thread sanitizer (gcc's and clang's) knows no join of a process's first thread, and ends the
+ * process with an error of its own: there the kernel is asked whether it has ended. */
+static bool awaitBeginner(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    char path[64];
+    char state = '?';
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)getpid());
+    for (int wait = 0; wait < 10000 && state != 'Z'; wait++) {
+        FILE* file = fopen(path, "r");
+        if (file == NULL || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            return false;
+        fclose(file);
+        poll(NULL, 0, 1);
+    }
+    return state == 'Z';
+#else
+    return pthread_join(beginner, NULL) == 0;
+#endif
+}
+
 static void* outliveBeginner(void* closure)
 {
     (void)closure;
-    if (pthread_join(beginner, NULL) != 0)
+    if (!awaitBeginner())
         _exit(2);
     ReleaseFastRing(ring);
     _exit(SubmitFastRingEvent(bell, 1) == -ECANCELED ? 0 : 1);
