@@ -102,17 +102,26 @@ static int cancelMeant(struct FastSoft* soft, const struct FastSoftOperation* ca
     return count;
 }
 
-static struct FastSoftOperation* findTarget(const struct FastSoft* soft, uint64_t owner)
+/* Of an owner's. A removal of a poll finds polls alone. */
+static bool isWanted(const struct FastSoftOperation* cancel, const struct FastSoftOperation* target)
 {
-    struct FastSoftOperation* target = FastSoftFind(soft, owner);
-    while (target != NULL && (target->owner != owner || target->state & FAST_SOFT_CANCELED))
+    if (target->owner != cancel->address || target->state & FAST_SOFT_CANCELED)
+        return false;
+    return cancel->opcode != IORING_OP_POLL_REMOVE || target->opcode == IORING_OP_POLL_ADD;
+}
+
+static struct FastSoftOperation* findTarget(const struct FastSoft* soft,
+                                            const struct FastSoftOperation* cancel)
+{
+    struct FastSoftOperation* target = FastSoftFind(soft, cancel->address);
+    while (target != NULL && !isWanted(cancel, target))
         target = FastSoftIfAny(soft, target->sameOwner);
     return target;
 }
 
 static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    struct FastSoftOperation* target = findTarget(soft, operation->address);
+    struct FastSoftOperation* target = findTarget(soft, operation);
     if (target == NULL)
         return FastSoftFinish(soft, operation, -ENOENT, 0);
     return FastSoftFinish(soft, operation, cancelOne(soft, target), 0);

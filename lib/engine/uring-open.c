@@ -76,6 +76,7 @@ static int openRing(struct FastUring* engine, uint32_t length, const struct setu
         close(handle);
         return result;
     }
+    FastUringNoteMapped();
     /* liburing 2.3 does this in io_uring_queue_mmap; 2.9 leaves it to the caller, with handle 0. */
     engine->ring.ring_fd = handle;
     engine->ring.enter_ring_fd = handle;
@@ -199,7 +200,7 @@ static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidde
     atomic_init(&engine->wakeHandle, FastHandleMove(eventfd(0, EFD_CLOEXEC)));
     if (atomic_load(&engine->wakeHandle) < 0) {
         error = -errno;
-        io_uring_queue_exit(&engine->ring);
+        FastUringUnmap(engine);
         goto failed;
     }
     makeIdentity(engine);

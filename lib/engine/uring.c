@@ -219,7 +219,7 @@ static void clearHandle(struct FastEngine* base)
 
 static void closeEngine(struct FastEngine* base)
 {
-    io_uring_queue_exit(&uring(base)->ring);
+    FastUringUnmap(uring(base));
 }
 
 static void closeHandle(atomic_int* place)

@@ -58,7 +58,6 @@ static void forgetRing(struct PoolBinding* binding)
     struct FastRing* ring = binding->ring;
 
     binding->left = true;
-    FastRingRemoveStarter(ring, &binding->starter);
     FastRingStopTimer(ring, &binding->decay);
     pthread_mutex_lock(&binding->lock);
     binding->ring = NULL;

@@ -97,15 +97,6 @@ void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter)
     ring->starters = starter;
 }
 
-void FastRingRemoveStarter(struct FastRing* ring, struct FastRingStarter* starter)
-{
-    struct FastRingStarter** place = &ring->starters;
-    while (*place != NULL && *place != starter)
-        place = &(*place)->next;
-    if (*place != NULL)
-        *place = starter->next;
-}
-
 /* ---- memory that the kernel may still write to ---- */
 
 void FastRingLeak(const void* memory)

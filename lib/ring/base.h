@@ -165,11 +165,8 @@ struct FastRingStarter
     void (*function)(struct FastRingStarter* starter);
 };
 
-/* Only before the ring is started. */
+/* Only before the ring is started, which its end does, too: none is taken back. */
 void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter);
-
-/* Harmless when it is not there. */
-void FastRingRemoveStarter(struct FastRing* ring, struct FastRingStarter* starter);
 
 /* ---- phases of the turn ---- */
 

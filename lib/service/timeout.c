@@ -101,11 +101,9 @@ static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created
     return 0;
 }
 
-/* Whether timeout, NULL or not, may be used by this thread with this ring. */
+/* Whether timeout may be used by this thread with this ring, which may be NULL. */
 static int checkTimeout(struct FastRing* ring, const struct FastRingTimeout* timeout)
 {
-    if (timeout == NULL)
-        return 0;
     if (ring != NULL && ring != timeout->ring)
         return -EINVAL;
     return FastRingCheck(timeout->ring);

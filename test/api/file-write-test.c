@@ -346,9 +346,9 @@ static void countSignal(int number)
     signals++;
 }
 
-/* §2.5 SIGPIPE: the program's handler isn't called, its mask and a signal of its own stay as
- * they were; also where the loop waits with a mask that lets everything in */
-CASE(fileWrite, leavesSignalsAlone)
+/* The program's handler isn't called, its mask and a signal of its own stay as they were; also
+ * where the loop waits with a mask that lets everything in. */
+static void writeWithoutReader(void)
 {
     sigset_t pipeOnly;
     sigset_t none;
@@ -382,6 +382,28 @@ CASE(fileWrite, leavesSignalsAlone)
     pthread_sigmask(SIG_SETMASK, &none, NULL);
     ck_assert_int_eq(raise(SIGPIPE), 0); /* and it still reaches the program */
     ck_assert_int_eq(signals, 1);
+}
+
+/* §2.5 SIGPIPE: none */
+CASE(fileWrite, leavesSignalsAlone)
+{
+    writeWithoutReader();
+}
+
+/* A kernel's before 6.18, whose writes raise the signal. */
+static void openOlderScene(void)
+{
+    ck_assert_int_eq(setenv("FASTSOCKET_FEATURES_OFF", "0x2000", 1), 0);
+    openScene();
+    ck_assert(!(GetFastRingFeatures(scene.ring) & FASTRING_FEATURE_WRITE_NO_SIGNAL));
+}
+
+AREA(olderWrite, "file-write-older", .open = openOlderScene, .close = closeScene);
+
+/* §2.5 SIGPIPE: none, whatever the kernel does */
+CASE(olderWrite, leavesSignalsOfOlderKernelsAlone)
+{
+    writeWithoutReader();
 }
 
 /* ---- what is refused ---- */

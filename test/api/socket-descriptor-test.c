@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <liburing.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -714,6 +715,35 @@ CASE(socketDescriptor, refusesLikeOtherCalls)
     buffer = makePattern(10, 0);
     prepareWay(descriptor, WAY_SEND, buffer);
     ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, buffer), -EPIPE);
+    ck_assert_uint_eq(liveBuffers(), held);
+}
+
+/* §2.4 TransmitFastSocketDescriptor ownership: no header, no vector or more of it than a call
+ * takes: consumed all the same */
+CASE(socketDescriptor, refusesBadHeaders)
+{
+    struct iovec vector = {"x", 1};
+    struct msghdr endless = {.msg_iov = &vector, .msg_iovlen = IOV_MAX + 1};
+    struct msghdr hollow = {.msg_iovlen = 1};
+    struct msghdr* const headers[] = {NULL, &endless, &hollow};
+
+    openPair(KIND_TCP);
+    uint64_t held = liveBuffers();
+    for (size_t index = 0; index < 2 * sizeof(headers) / sizeof(headers[0]); index++) {
+        struct FastRingDescriptor* descriptor = allocate();
+        struct io_uring_sqe* submission = GetFastRingDescriptorSubmission(descriptor);
+        io_uring_prep_sendmsg(submission, scene.handle, headers[index / 2], 0);
+        if (index % 2 != 0)
+            submission->opcode = IORING_OP_SENDMSG_ZC;
+        ck_assert_int_eq(
+            TransmitFastSocketDescriptor(scene.ours.socket, descriptor, makePattern(10, 0)),
+            -EINVAL);
+        ck_assert_uint_eq(liveBuffers(), held);
+    }
+    struct FastRingDescriptor* descriptor = allocate();
+    io_uring_prep_writev(GetFastRingDescriptorSubmission(descriptor), scene.handle, NULL, 1, 0);
+    ck_assert_int_eq(
+        TransmitFastSocketDescriptor(scene.ours.socket, descriptor, makePattern(10, 0)), -EINVAL);
     ck_assert_uint_eq(liveBuffers(), held);
 }
 

@@ -656,6 +656,8 @@ CASE(message, survivesMalformedControlData)
         message.msg_controllen = 3;
         result = TransmitFastSocketMessage(scene.ours.socket, &message, 0);
         ck_assert_msg((result == 0) || (result == -EINVAL), "%d", result);
+        message.msg_controllen = ((size_t)64 << 10) + 1; /* more than is taken */
+        ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), -EINVAL);
         message.msg_control = NULL;
         message.msg_controllen = 64;
         ck_assert_int_eq(TransmitFastSocketMessage(scene.ours.socket, &message, 0), -EINVAL);

@@ -405,6 +405,19 @@ CASE(timeout, preciseRepeats)
     ck_assert_ptr_null(SetFastRingPreciseTimeout(scene.ring, timeout, NULL, 0, NULL, NULL));
 }
 
+/* Of no nanoseconds at all: once in a turn, as of no milliseconds. */
+CASE(timeout, preciseRepeatOfZeroDoesNotHoldTheLoop)
+{
+    const struct timespec none = {0};
+    struct FastRingTimeout* timeout = SetFastRingPreciseTimeout(
+        scene.ring, NULL, &none, FASTRING_TIMEOUT_REPEAT, count, NULL);
+    ck_assert_ptr_nonnull(timeout);
+    runTurns(scene.ring, 50);
+    ck_assert_int_le(fired, 50);
+    waitCount(scene.ring, &fired, 3);
+    ck_assert_ptr_null(SetFastRingPreciseTimeout(scene.ring, timeout, NULL, 0, NULL, NULL));
+}
+
 /* ---- the interval for foreign loops ---- */
 
 CASE(timeout, intervalFollowsTheFirst)
@@ -438,6 +451,8 @@ CASE(timeout, refusesBadArguments)
     runIdle(scene.ring);
     refuses(EINVAL, SetFastRingTimeout(NULL, NULL, 1, 0, never, NULL));
     refuses(EINVAL, SetFastRingTimeout(NULL, NULL, -1, 0, never, NULL));
+    /* and none to remove is none */
+    ck_assert_ptr_null(SetFastRingTimeout(scene.ring, NULL, -1, 0, never, NULL));
     refuses(EINVAL, SetFastRingTimeout(scene.ring, NULL, 1, 0, NULL, NULL));
     refuses(EINVAL, SetFastRingTimeout(scene.ring, NULL, 1, 2, never, NULL));
     refuses(EINVAL, SetFastRingTimeout(scene.ring, timeout, 1, UINT64_C(1) << 40, never, NULL));

@@ -23,6 +23,7 @@ static uint16_t taken; /* entries so far */
 static int tellsTaken;
 static int registration; /* what the next one gives, at first 0 */
 static int registrations;
+static bool allAreTaken; /* by others, all numbers of groups */
 static int unregistrations;
 
 static int registerBuffers(struct FastEngine* engine, uint16_t group, void* memory, uint32_t count)
@@ -31,7 +32,7 @@ static int registerBuffers(struct FastEngine* engine, uint16_t group, void* memo
     registrations++;
     if (registration < 0) {
         int result = registration;
-        if (result == -EEXIST && registrations == 2)
+        if (result == -EEXIST && registrations == 2 && !allAreTaken)
             registration = 0; /* the third number is free */
         return result;
     }
@@ -956,6 +957,20 @@ CASE(life, looksForAFreeNumber)
     ck_assert_int_eq(GetFastRingBufferGroup(provider), publishedGroup);
     ck_assert_ptr_eq(FastRingFindGroup(&ring, publishedGroup), &provider->group);
     tearDown();
+}
+
+/* Each is asked for once. */
+CASE(life, isNoneWhereNoNumberIsFree)
+{
+    registration = -EEXIST;
+    allAreTaken = true;
+    ck_assert_ptr_null(create(0));
+    ck_assert_int_eq(errno, ENOSPC);
+    ck_assert_int_gt(registrations, 1000);
+    ck_assert_int_le(registrations, UINT16_MAX + 1);
+    ck_assert_int_eq(unregistrations, 0);
+    ck_assert_int_eq(made, 0);
+    ck_assert(endsWell());
 }
 
 CASE(life, holdsItsSource)

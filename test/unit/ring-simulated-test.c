@@ -309,3 +309,48 @@ CASE_ROUNDS(ringSimulated, tellsTheEngineTheMinimum, 2)
     setRingOption(FASTRING_OPTION_MINIMUM_WAIT, 0);
     ck_assert_uint_eq(kernel.base.minimum.microseconds, 0);
 }
+
+/* ---- spinning ---- */
+
+static unsigned enters;
+static bool pays; /* the next enter finds something */
+
+static int countEnter(struct Simulated* unused)
+{
+    (void)unused;
+    enters++;
+    if (pays)
+        simulatedComplete(&kernel, (uintptr_t)&owner.operation, RESULT, IORING_CQE_F_MORE);
+    pays = false;
+    return 0;
+}
+
+static unsigned entersOfAWait(void)
+{
+    enters = 0;
+    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    return enters;
+}
+
+/* A window in which nothing came is halved; where none is left it is tried again after so many
+ * waits, and goes on when that pays. */
+CASE(ringSimulated, spinsAgainNowAndThen)
+{
+    enum
+    {
+        RETRY = 64, /* turn.c */
+    };
+    start();
+    kernel.refuse = countEnter;
+    setRingOption(FASTRING_OPTION_SPIN, 1);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_uint_gt(entersOfAWait(), 1);
+        for (int wait = 1; wait < RETRY; wait++)
+            ck_assert_uint_eq(entersOfAWait(), 1);
+    }
+    pays = true;
+    ck_assert_uint_eq(entersOfAWait(), 1);
+    ck_assert_int_eq(owner.completions, 1);
+    ck_assert_uint_gt(entersOfAWait(), 1);
+    ck_assert_uint_eq(entersOfAWait(), 1);
+}
