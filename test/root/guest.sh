@@ -1,3 +1,4 @@
+# shellcheck shell=dash
 # What kernels.sh runs inside a guest, in its first process: the lines of /rows, from the one that
 # the kernel's command line says on. A line has who chooses the engine (own: the library; or
 # epoll), the user (root or ordinary), how much is played (short or long), what runs beside it (none
@@ -72,6 +73,7 @@ warden &
 number=0
 while read -r row; do
     number=$((number + 1))
+    # shellcheck disable=SC2154  # of the kernel's command line
     [ "$number" -ge "$first" ] || continue
     echo "ROW $number $row"
     # shellcheck disable=SC2086  # its words

@@ -20,8 +20,7 @@ import tap
 keeper = tempfile.TemporaryDirectory(prefix='fastsocket-kernels-')
 work = pathlib.Path(keeper.name)
 
-NEW = """KERNEL-NAME 7.1.2
-RUN 2026-01-01, tcg, 2 processors, 1700 MiB
+NEW = """RUN 2026-01-01, tcg, 2 processors, 1700 MiB
 LEFT-OUT unit/pool|takes | minutes
 ROW 1 own root short none 1500 test/api/ring-test
 1..3
@@ -41,13 +40,16 @@ KERNEL WARNING: at net/core
 ROW 3 own ordinary short none 1500 test/api/ring-test
 1..0 # SKIP none at all
 STATUS 0 SECONDS 1
-ROW 4 epoll root long none 3600 test/fault/peer-fault-test
+"""
+
+EPOLL = """RUN 2026-01-02, tcg, 1 processors, 1700 MiB
+ROW 1 epoll root long none 3600 test/fault/peer-fault-test
 KERNEL Kernel panic - not syncing
 BROKEN
-ROW 5 epoll root short busy 300 A=B /cases/c
+ROW 2 epoll root short busy 300 A=B /cases/c
 why not
 STATUS 77 SECONDS 2
-ROW 6 epoll root short none 300 test/demo/fastsocket-demo 1
+ROW 3 epoll root short none 300 test/demo/fastsocket-demo 1
 STATUS 139 SECONDS 2
 END 1600
 """
@@ -65,15 +67,16 @@ END 8
 def results(**texts):
     folder = work / 'results'
     folder.mkdir(exist_ok=True)
-    for name, text in texts.items():
+    for name, text in (texts or {'_7_1_2_own': NEW, '_7_1_2_epoll': EPOLL,
+                                 '_5_10_1_own': OLD}).items():
         (folder / f"{name.strip('_').replace('_', '.')}.result").write_text(text)
     (work / 'archives').write_text('bookworm reached\nbullseye unreachable\n')
-    return [kernels.Result(path) for path in sorted(folder.iterdir(), reverse=True)]
+    return kernels.resultsOf(folder)
 
 
 def faults():
     """Whatever is wrong is told, and nothing else."""
-    new, old = results(_7_1_2=NEW, _5_10_1=OLD)
+    new, old = results()
     assert list(new.faults()) == [
         'io_uring, api/ring: ring/three: ring-test.c:3: wrong',
         'io_uring, fault/path: ended at its bound',
@@ -86,33 +89,33 @@ def faults():
 
 
 def counts():
-    new, old = results(_7_1_2=NEW, _5_10_1=OLD)
+    new, old = results()
     assert list(kernels.summary([new, old])) == [
-        ['7.1.2', 'io_uring', 3, 1, 1, 2, 3, 1505, new.run],
-        ['7.1.2', 'epoll', 3, 0, 0, 1, 3, 4, new.run],
-        ['5.10.1', 'epoll', 1, 1, 0, 0, 'nothing', 7, old.run],
+        ['7.1.2', 'io_uring', 3, 1, 1, 2, 3, 1505, new.run['io_uring']],
+        ['7.1.2', 'epoll', 3, 0, 0, 1, 3, 4, new.run['epoll']],
+        ['5.10.1', 'epoll', 1, 1, 0, 0, 'nothing', 7, old.run['epoll']],
     ], list(kernels.summary([new, old]))
 
 
 def skips():
     """Each with its reason, and where."""
-    assert list(kernels.skips(results(_7_1_2=NEW, _5_10_1=OLD))) == [
+    assert list(kernels.skips(results())) == [
         ['no such thing', 'all, on io_uring', '`api/ring`: ring/two'],
         ['none at all', 'all, on io_uring', '`api/ring (ordinary user)`: all'],
         ['why not', '7.1.2 e', '`A=B /cases/c (beside busy loops)`: all'],
-    ], list(kernels.skips(results(_7_1_2=NEW, _5_10_1=OLD)))
+    ], list(kernels.skips(results()))
 
 
 def unbooted():
     """A kernel of which nothing came is wrong."""
-    result, = results(_7_2_1='RUN today\n\nBROKEN\n')[:1]
-    (work / 'results' / '7.2.1.result').unlink()
-    assert list(result.faults()) == ['did not boot']
+    result, = results(_7_2_1_own='RUN today\n\nBROKEN\n')[:1]
+    (work / 'results' / '7.2.1.own.result').unlink()
+    assert list(result.faults()) == ['io_uring: did not boot']
 
 
 def readme():
     """What stands around the marks stays; what was between them goes."""
-    results(_7_1_2=NEW, _5_10_1=OLD)
+    results()
     path = work / 'README.md'
     path.write_text(f'above\n{kernels.BEGIN}\nold\n{kernels.END}\nbelow\n')
     for _ in range(2):

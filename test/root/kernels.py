@@ -78,19 +78,21 @@ class Row:
 
 
 class Result:
-    """What all guests of one kernel have said."""
+    """What all guests of one kernel have said: files KERNEL.own.result and KERNEL.epoll.result."""
 
-    def __init__(self, path):
-        self.kernel = path.name.removesuffix('.result')
-        self.run, self.modules, self.out, self.rows, self.start = '', True, {}, [], []
-        for line in path.read_text(errors='replace').split('\n'):
-            self.read(line)
+    def __init__(self, *paths):
+        self.kernel = kernelOf(paths[0])
+        self.run, self.modules, self.out, self.rows, self.start = {}, True, {}, [], []
+        for path in paths:
+            self.chosen = path.name.removesuffix('.result').rpartition('.')[2]
+            for line in path.read_text(errors='replace').split('\n'):
+                self.read(line)
 
     def read(self, line):
         row = self.rows[-1] if self.rows else None
         word, _, rest = line.partition(' ')
         if word == 'RUN':
-            self.run = rest
+            self.run[self.engine(self.chosen)] = rest
         elif word == 'LEFT-OUT':
             program, _, reason = rest.partition('|')
             self.out[program] = reason
@@ -102,7 +104,8 @@ class Result:
             if row and row.status is None:
                 row.broken = True
             else:
-                self.start.append('a guest ended between two programs' if row else 'did not boot')
+                self.start.append(f"{self.engine(self.chosen)}: "
+                                  + ('a guest ended between programs' if row else 'did not boot'))
         elif row is None or word in ('TICK', 'STUCK', 'END'):
             pass
         elif word == 'KERNEL':
@@ -114,25 +117,37 @@ class Result:
         else:
             row.read(line)
 
-    def engine(self, row):
+    def engine(self, chosen):
         """Before Linux 6.0 the library chooses epoll itself."""
         old = int(self.kernel.split('.')[0]) < 6
-        return 'epoll' if old or row.chosen == 'epoll' else 'io_uring'
+        return 'epoll' if old or chosen == 'epoll' else 'io_uring'
 
     def engines(self):
-        return [name for name in LETTERS if any(self.engine(row) == name for row in self.rows)]
+        return [name for name in LETTERS if name in self.run]
 
     def rowsOn(self, engine):
-        return [row for row in self.rows if self.engine(row) == engine]
+        return [row for row in self.rows if self.engine(row.chosen) == engine]
 
     def faults(self):
         yield from self.start
         for row in self.rows:
-            yield from (f'{self.engine(row)}, {row.name}: {text}' for text in row.faults())
+            yield from (f'{self.engine(row.chosen)}, {row.name}: {text}' for text in row.faults())
+
+
+def kernelOf(path):
+    return path.name.removesuffix('.result').rpartition('.')[0]
 
 
 def order(kernel):
     return [int(number) for number in re.findall(r'\d+', kernel)]
+
+
+def resultsOf(folder):
+    """Of all kernels, the newest first."""
+    paths = collections.defaultdict(list)
+    for path in sorted(folder.glob('*.result'), reverse=True):
+        paths[kernelOf(path)].append(path)
+    return [Result(*paths[kernel]) for kernel in sorted(paths, key=order, reverse=True)]
 
 
 def table(heads, rows):
@@ -151,9 +166,11 @@ def summary(results):
     for result in results:
         for engine in result.engines():
             rows = result.rowsOn(engine)
-            faults = sum(1 for row in rows for _ in row.faults()) + len(result.start)
+            faults = sum(1 for row in rows for _ in row.faults()) \
+                + sum(1 for text in result.start if text.startswith(engine))
             yield [result.kernel, engine, len(rows), total(rows, 'passed'), total(rows, 'failed'),
-                   total(rows, 'skipped'), faults or 'nothing', total(rows, 'seconds'), result.run]
+                   total(rows, 'skipped'), faults or 'nothing', total(rows, 'seconds'),
+                   result.run[engine]]
 
 
 SUMMARY = ['kernel', 'engine', 'programs', 'cases passed', 'failed', 'skipped', 'wrong', 'seconds',
@@ -206,7 +223,8 @@ def skips(results):
     for result in results:
         for row in result.rows:
             for case, reason in row.skipped:
-                places[reason, f'{row.name}: {case}'].add((result.kernel, result.engine(row)))
+                where = result.kernel, result.engine(row.chosen)
+                places[reason, f'{row.name}: {case}'].add(where)
     groups = collections.defaultdict(list)
     for (reason, case), where in places.items():
         groups[reason, place(where, results)].append(case)
@@ -235,8 +253,8 @@ def text(results, archives):
         yield f"The archives no longer have the modules of {', '.join(bare)}."
     yield ''
     yield 'Of each program the cases that passed on io_uring / epoll, −skipped, !failed, and how ' \
-          'many seconds it took; · where it did not run. Those of `unit` in which the kernel is '  \
-          'played run once.'
+          'many seconds it took; · where it did not run. Those of `unit` that have no ring of ' \
+          "the library's choice run once."
     yield ''
     yield from table(['program', *(result.kernel for result in results)], programs(results))
     yield ''
@@ -252,8 +270,7 @@ def text(results, archives):
 
 
 def writeReadme(folder, readme):
-    results = sorted(map(Result, (folder / 'results').glob('*.result')),
-                     key=lambda result: order(result.kernel), reverse=True)
+    results = resultsOf(folder / 'results')
     archives = [line.split() for line in (folder / 'archives').read_text().splitlines()]
     old = readme.read_text()
     before, mark, rest = old.partition(BEGIN)
