@@ -126,7 +126,7 @@ def readme():
             ['| `api/ring` | 1−1!1 / ·, 4 s | · / 1, 7 s |'], lines
         assert 'Archives asked: bookworm, bullseye; not reached: bullseye.' in lines
         assert 'The archives no longer have the modules of 5.10.1.' in lines
-        assert 'What no guest runs: `unit/pool` (takes | minutes).' in lines
+        assert 'What is left out: `unit/pool` (takes | minutes).' in lines
     text = (root / 'test' / 'fault' / 'README.md').read_text()
     assert text.count(kernels.BEGIN) == 1 and text.count(kernels.END) == 1
 

@@ -261,10 +261,12 @@ def text(results, archives):
     yield 'What was skipped, and why (u is io_uring, e epoll):'
     yield ''
     yield from table(['why', 'where', 'cases'], skips(results))
-    out = {name: why for result in results for name, why in result.out.items()}
+    out = collections.defaultdict(list)
+    for name, why in {name: why for result in results for name, why in result.out.items()}.items():
+        out[why].append(f'`{name}`')
     yield ''
-    yield 'What no guest runs: ' \
-          + '; '.join(f'`{name}` ({why})' for name, why in out.items()) + '.'
+    yield 'What is left out: ' \
+          + '; '.join(f"{', '.join(names)} ({why})" for why, names in out.items()) + '.'
     yield ''
     yield END
 

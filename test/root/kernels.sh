@@ -30,6 +30,7 @@
 #   PARALLEL  guests at a time (1); SMP processors (2) and MEM MiB (2048) of each
 #   BOUND     seconds after which a program has hung (1500); one with all its load has 3600
 #   ACCEL     QEMU's accelerator; kvm where a guest boots with it, else tcg,thread=single
+#   PAUSE     a file: while it exists guests stand still, and so do their clocks
 #   TABLE     no: the README stays as it is
 #
 # A program that hangs is ended, and one that takes its guest with it has another guest go on behind
@@ -276,19 +277,28 @@ rowsOf()
 
 # ---- guests ----
 
-# startGuest KERNEL INITRD OUTPUT ACCELERATOR FIRST - its process is then $guest
+isPaused() { [ -n "${PAUSE:-}" ] && [ -e "$PAUSE" ]; }
+
+# startGuest KERNEL INITRD OUTPUT ACCELERATOR FIRST - its process is then $guest, and what hears
+# commands of it $monitor
 startGuest()
 {
     local processor=max
+    while isPaused; do sleep 1; done
+    rm -f "$3.monitor"
+    mkfifo "$3.monitor"
+    exec {monitor}<>"$3.monitor"
+    rm "$3.monitor"
     [ "${4%%,*}" = kvm ] || processor=max,la57=off
     nice qemu-system-x86_64 \
         -accel "$4" -cpu "$processor" -smp "${SMP:-2}" -m "${MEM:-2048}" \
         -M q35 -display none -nodefaults -no-reboot \
+        -chardev stdio,id=m,signal=off -mon chardev=m \
         -chardev "file,id=c0,path=$3.console" -serial chardev:c0 \
         -chardev "file,id=c1,path=$3" -serial chardev:c1 \
         -kernel "$WORK/kernels/$1/vmlinuz" -initrd "$2" \
         -append "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off nokaslr first=$5" \
-        </dev/null >/dev/null 2>&1 &
+        <&"$monitor" >/dev/null 2>&1 &
     guest=$!
 }
 
@@ -298,11 +308,18 @@ awaitGuest()
     local now last
     while kill -0 "$guest" 2>/dev/null; do
         sleep 1
+        if isPaused; then
+            echo stop >&"$monitor"
+            while isPaused; do sleep 1; done
+            echo cont >&"$monitor"
+            touch "$1"
+        fi
         now=$(date +%s)
         last=$(stat -c %Y "$1" 2>/dev/null || echo "$now")
         [ $((now - last)) -lt "$2" ] || kill -9 "$guest"
     done
     wait "$guest" || true
+    exec {monitor}<&-
 }
 
 # /dev/kvm may open and then hang: it counts when a guest has booted.
