@@ -72,7 +72,7 @@ suites='bullseye bookworm bookworm-backports trixie trixie-backports'
 export APT_CONFIG=$WORK/apt/conf
 
 # Asks every archive for itself, so that one that can't be reached is known and keeps nothing from
-# the others; $WORK/archives tells which is which.
+# the others; $WORK/archives tells which is which, and $WORK/names what they have.
 askArchives()
 {
     local mirror suite state
@@ -97,14 +97,14 @@ END
         echo "$suite $state"
     done >"$WORK/archives.new"
     mv "$WORK/apt/all" "$WORK/apt/sources.list"
+    apt-cache pkgnames linux- >"$WORK/names"
     mv "$WORK/archives.new" "$WORK/archives"
 }
 
 # The latest of each minor version, newest first, and that of bullseye.
 listKernels()
 {
-    apt-cache pkgnames linux-image- | sed -nE 's/^linux-image-([0-9].*)-cloud-amd64$/\1/p' |
-        sort -rV | awk -F'[.]' '
+    sed -nE 's/^linux-image-([0-9].*)-cloud-amd64$/\1/p' "$WORK/names" | sort -rV | awk -F'[.]' '
             $1 == 5 && $2 == 10 || $1 == 6 && $2 >= 1 || $1 > 6 { if (!seen[$1 "." $2]++) print }'
 }
 
@@ -114,12 +114,10 @@ fetch()
     local folder=$WORK/kernels/$1 part file
     [ ! -e "$folder/vmlinuz" ] || return 0
     mkdir -p "$folder"
-    for part in image binary modules; do
-        (cd "$WORK/packages" &&
-            apt-get -qq download "linux-$part-$1-cloud-amd64" 2>/dev/null) || continue
-        for file in "$WORK/packages/linux-$part-$1-cloud-amd64"_*.deb; do
-            dpkg -x "$file" "$folder"
-        done
+    # shellcheck disable=SC2013  # names of packages are words
+    for part in $(grep -xF -e "linux-"{image,binary,modules}"-$1-cloud-amd64" "$WORK/names"); do
+        (cd "$WORK/packages" && apt-get -qq download "$part") || continue
+        for file in "$WORK/packages/$part"_*.deb; do dpkg -x "$file" "$folder"; done
     done
     # The archive has some kernels without their modules: what needs one is then a skip.
     [ -d "$folder/lib/modules" ] ||
@@ -344,7 +342,7 @@ runGuests()
         startGuest "$1" "$2" "$3.part" "$accelerator" "$first"
         awaitGuest "$3.part" 600
         tr -d '\r' <"$3.part" >>"$3"
-        ! grep -q '^END' "$3.part" || break
+        ! grep -q '^END ' "$3.part" || break
         last=$(sed -nE 's/^ROW ([0-9]+) .*/\1/p' "$3.part" | tail -1)
         { echo; grep -aE 'panic|Oops|BUG|RIP:' "$3.part.console" | sed 's/^/KERNEL /'; } >>"$3"
         echo BROKEN >>"$3"
