@@ -32,8 +32,8 @@
 #   SILENCE   seconds without a word after which a guest itself has hung (3600); it has one to say
 #             each minute of its own clock
 #   ACCEL     QEMU's accelerator; kvm where a guest boots with it, else tcg,thread=single
-#   CLOCK     of guests under tcg,thread=single (shift=1,sleep=off): it counts instructions, so that
-#             no wait takes long, and none ends early on a busy machine; empty: the machine's own
+#   CLOCK     of guests under tcg,thread=single, the machine's own if empty; shift=1,sleep=off:
+#             QEMU's -icount, for a machine with much other work
 #   PAUSE     a file: while it exists guests stand still, and so do their clocks
 #   TABLE     no: the README stays as it is
 #
@@ -401,7 +401,7 @@ accelerator='' clock='' status=0 results=()
 for kernel in "${list[@]}"; do
     fetch "$kernel" || { status=1; continue; }
     [ -n "$accelerator" ] || accelerator=$(findAccelerator "$kernel")
-    [ "$accelerator" != tcg,thread=single ] || clock=${CLOCK-shift=1,sleep=off}
+    [ "$accelerator" != tcg,thread=single ] || clock=${CLOCK:-}
     for engine in ${ENGINES:-own epoll}; do
         [ "$engine" = own ] || [ "${kernel%%.*}" -ge 6 ] || continue # which takes epoll anyway
         while [ "$(jobs -rp | wc -l)" -ge "${PARALLEL:-1}" ]; do wait -n; done
