@@ -472,8 +472,11 @@ static void tellOther(struct End* end, bool abort)
     other->endKnown = true;
     if (!abort)
         return;
-    if ((end->link->kind == MODEL_TCP) && end->shut && other->shut)
+    if ((end->link->kind == MODEL_TCP) && end->shut && other->shut) {
+        if (end->queued != other->knownTaken) /* its end may be behind what has not gone out */
+            makeRacy(end->link);
         return; /* both have ended it: nobody is there to be reset */
+    }
     if ((end->link->kind == MODEL_UNIX) || ((end->link->kind == MODEL_TCP) && end->shut))
         other->vague |= !hasFitted(other); /* as where a plain end closes */
     if (end->link->kind == MODEL_TCP)
