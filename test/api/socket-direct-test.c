@@ -41,7 +41,8 @@ static bool isSentAtOnce(size_t size)
 
 /* ---- taken whole ---- */
 
-/* §2.1 POLLOUT, §2.6 GetFastRingPending: told by the next turn, and never inside the call */
+/* §2.4 at once, §2.1 POLLOUT, §2.6 GetFastRingPending: told by the next turn, and never inside the
+ * call */
 CASE_ROUNDS(direct, tellsInTheNextTurn, KINDS)
 {
     openWarm(kinds[round]);
@@ -71,7 +72,7 @@ static int sendBlock(struct FastRingDescriptor* descriptor, struct io_uring_cqe*
     return 0;
 }
 
-/* §2.1 POLLOUT: one for all that was taken before it */
+/* §2.4 at once, §2.1 POLLOUT: one for all that was taken before it */
 CASE_ROUNDS(direct, isToldWithWhatWasTakenBefore, KINDS)
 {
     openWarm(kinds[round]);
@@ -107,7 +108,7 @@ static void sendNext(struct FastSocket* socket, int event, int parameter, struct
     lastTurn = currentTurn();
 }
 
-/* §2.1 POLLOUT, §2.1 when callbacks run: from handlers */
+/* §2.4 at once in a callback, §2.1 POLLOUT, §2.1 when callbacks run: from handlers */
 CASE_ROUNDS(direct, tellsHandlersInTheNextTurn, KINDS)
 {
     openWarm(kinds[round]);
@@ -123,7 +124,7 @@ CASE_ROUNDS(direct, tellsHandlersInTheNextTurn, KINDS)
     ck_assert_uint_eq(readSocket(scene.ours.socket).sentBytes, UINT64_C(40) * BLOCK);
 }
 
-/* §2.4 order: a header before the body goes in the same call */
+/* §2.4 at once beside the queue, §2.4 order: a header before the body goes in the same call */
 CASE_ROUNDS(direct, takesTheHeaderAlong, KINDS)
 {
     openWarm(kinds[round]);
@@ -138,7 +139,8 @@ CASE_ROUNDS(direct, takesTheHeaderAlong, KINDS)
 
 /* ---- taken in part, and not at all ---- */
 
-/* §2.4 short count: to a peer that reads nothing yet */
+/* §2.4 at once in part, §2.4 at once and refused, §2.4 short count: to a peer that reads nothing
+ * yet */
 CASE_ROUNDS(direct, queuesWhatIsNotTaken, KINDS)
 {
     openWarm(kinds[round]);
@@ -212,8 +214,8 @@ static void expectReset(int error)
     ck_assert_int_eq(GetFastSocketError(scene.ours.socket), error);
 }
 
-/* §2.1 POLLERR fatal (stream), §2.1 data and RST together: reset before the call, which meets
- * it */
+/* §2.4 at once and reset, §2.1 POLLERR fatal (stream), §2.1 data and RST together: reset before the
+ * call, which meets it */
 CASE_ROUNDS(direct, meetsAReset, 2)
 {
     openPair(KIND_TCP);
@@ -236,7 +238,7 @@ CASE_ROUNDS(direct, meetsAReset, 2)
     expectReset(ECONNRESET);
 }
 
-/* The same of AF_UNIX, with EPIPE; no signal is raised. */
+/* §2.4 at once and reset: the same of AF_UNIX, with EPIPE; no signal is raised */
 CASE(direct, meetsAClosedPeer)
 {
     openWarm(KIND_UNIX_STREAM);
@@ -305,8 +307,8 @@ static void meetInOneTurn(HandleFastRingCompletionFunction function)
     close(idle[1]);
 }
 
-/* §2.1 send error first, §2.7 read at EOF: also where the end of input is seen before the error is
- * told */
+/* §2.4 at once and reset, §2.1 send error first, §2.7 read at EOF: also where the end of input is
+ * seen before the error is told */
 CASE(direct, tellsTheErrorBeforeTheEnd)
 {
     openPair(KIND_TCP);
@@ -332,7 +334,8 @@ static int meetTheEnd(struct FastRingDescriptor* descriptor, struct io_uring_cqe
     return 0;
 }
 
-/* §2.1 half-close: an end that is one is told all the same, while there is no room */
+/* §2.4 at once in part, §2.1 half-close: an end that is one is told all the same, while there is no
+ * room */
 CASE_ROUNDS(direct, tellsTheEndBehindAShortCount, KINDS)
 {
     openWarm(kinds[round]);
@@ -345,7 +348,7 @@ CASE_ROUNDS(direct, tellsTheEndBehindAShortCount, KINDS)
 
 /* ---- states ---- */
 
-/* §2.1 user pause: stops receiving alone */
+/* §2.4 at once and paused, §2.1 user pause: stops receiving alone */
 CASE(direct, sendsWhilePaused)
 {
     openWarm(KIND_TCP);
@@ -371,7 +374,7 @@ CASE_ROUNDS(direct, isShutDownInTheSameTurn, 2 * KINDS)
     expectEnd(scene.peer);
 }
 
-/* §2.6 flush: released in the same turn */
+/* §2.4 at once and released, §2.6 flush: taken whole or in part, and released in the same turn */
 CASE_ROUNDS(direct, isReleasedInTheSameTurn, 2 * KINDS)
 {
     size_t size = round < KINDS ? BLOCK : sizeof(data);
@@ -456,7 +459,8 @@ static uint64_t readSome(uint64_t position)
     return position + (uint64_t)size;
 }
 
-/* §2.4 order: every transmit's bytes in the order of the calls, whichever way they went */
+/* §2.4 at once beside the queue, §2.4 order: every transmit's bytes in the order of the calls,
+ * whichever way they went */
 CASE_ROUNDS(direct, keepsTheOrder, 20)
 {
     static const int modes[] = {0, FASTSOCKET_MODE_AUTO_CORK, FASTSOCKET_MODE_ZERO_COPY, 0, 0};

@@ -703,6 +703,7 @@ static void serveThousand(uint16_t buffers)
     closeMany();
 }
 
+/* §2.3 one buffer: all input comes, and the work stays in proportion */
 CASE(pressure, oneBufferServesThousand)
 {
     serveThousand(1);
@@ -739,7 +740,8 @@ static uint64_t leastShare(void)
     return least;
 }
 
-/* §2.1 starvation: sockets that always have more than there are buffers for have like shares */
+/* §2.3 who waits for buffers, §2.1 starvation: sockets that always have more than there are buffers
+ * for have like shares */
 CASE(pressure, floodsShareFewBuffers)
 {
     static const uint8_t data[4096];
@@ -788,8 +790,8 @@ CASE(pressure, fewAreToldInABurst)
     closeMany();
 }
 
-/* §2.3 buffers and provider: of large buffers that a pool can make few wait for input; a burst on
- * 1000 sockets gets more at once, without anybody starving */
+/* §2.3 adaptive provider, §2.3 burst on many sockets: of large buffers that a pool can make few
+ * wait for input; a burst on 1000 sockets gets more at once, without anybody starving */
 CASE(pressure, growsForABurst)
 {
     raiseDescriptors(2 * MANY + 100);
@@ -811,8 +813,8 @@ CASE(pressure, growsForABurst)
     closeMany();
 }
 
-/* §2.3 buffers and provider: what a burst of input needed goes again when less is needed for long,
- * and comes again */
+/* §2.3 adaptive provider: what a burst of input needed goes again when less is needed for long, and
+ * comes again */
 CASE(pressure, ebbsAfterABurst)
 {
     static uint8_t data[8 << 20];

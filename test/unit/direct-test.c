@@ -89,7 +89,7 @@ static void expectRest(size_t position, uint16_t priority)
 
 /* ---- taken ---- */
 
-/* §2.4 return 0, §2.1 POLLOUT: from the caller's memory, and told by the next turn */
+/* §2.4 at once, §2.4 return 0, §2.1 POLLOUT: from the caller's memory, and told by the next turn */
 CASE(direct, sendsFromTheCallersMemory)
 {
     struct FastSocketStatistics statistics;
@@ -113,7 +113,7 @@ CASE(direct, sendsFromTheCallersMemory)
     ck_assert_uint_eq(self->outbound->progress, 1);
 }
 
-/* §2.4 order: what was queued before goes in the same call */
+/* §2.4 at once beside the queue, §2.4 order: what was queued before goes in the same call */
 CASE(direct, takesWhatIsQueuedInFront)
 {
     openAnswering(ALL);
@@ -134,7 +134,8 @@ CASE(direct, takesWhatIsQueuedInFront)
     ck_assert_int_eq(drained, 1);
 }
 
-/* §2.4 short count: whatever is left is queued, in order, and waits for room */
+/* §2.4 at once in part, §2.4 short count: whatever is left is queued, in order, and waits for
+ * room */
 CASE(direct, queuesTheRest)
 {
     const size_t counts[] = {0, 1, SMALL - 1, SMALL, SMALL + 1, MUCH / 2, SMALL + MUCH - 1};
@@ -155,7 +156,7 @@ CASE(direct, queuesTheRest)
     openAnswering(0);
 }
 
-/* A part in the middle of a vector; what one call has no room for is queued, too. */
+/* §2.4 at once in part: in the middle of a vector; what one call has no room for is queued, too */
 CASE(direct, takesManyVectors)
 {
     struct iovec parts[2 * VECTORS];
@@ -189,7 +190,7 @@ CASE(direct, goesOnBehindManyVectors)
 
 /* ---- refused ---- */
 
-/* §2.4 transient send results: no event, and nothing is lost */
+/* §2.4 at once and refused, §2.4 transient send results: no event, and nothing is lost */
 CASE(direct, waitsForRoom)
 {
     openAnswering(-EAGAIN);
@@ -209,7 +210,8 @@ CASE_ROUNDS(direct, triesAgain, 3)
     expectRest(0, 0);
 }
 
-/* §2.1 POLLERR fatal (stream), §2.4 -EPIPE: told by an event, never inside the call */
+/* §2.4 at once and reset, §2.1 POLLERR fatal (stream), §2.4 -EPIPE: told by an event, never inside
+ * the call */
 CASE_ROUNDS(direct, failsLater, 3)
 {
     const int errors[] = {ECONNRESET, EPIPE, ETIMEDOUT};
@@ -266,7 +268,7 @@ static void finish(void)
     ck_assert_int_eq(drained, 1);
 }
 
-/* §2.7 read at EOF: while a transmit waits for room, too */
+/* §2.4 at once and refused, §2.7 read at EOF: while a transmit waits for room, too */
 CASE_ROUNDS(direct, readsTheEndBehindALackOfRoom, PASSING)
 {
     openAnswering(passing[round]);
@@ -282,7 +284,8 @@ CASE_ROUNDS(direct, readsTheEndBehindALackOfRoom, PASSING)
     finish();
 }
 
-/* §2.1 half-close: told in the turn in which it comes */
+/* §2.4 at once and refused, §2.4 at once in a callback, §2.1 half-close: told in the turn in which
+ * it comes */
 CASE_ROUNDS(direct, tellsTheEndBehindALackOfRoom, PASSING)
 {
     openAnswering(passing[round]);
@@ -345,6 +348,7 @@ CASE(direct, leavesLittleToTheQueue)
     expectQueued();
 }
 
+/* §2.4 at once beside the queue, §2.4 flags (send): the queue knows what they mean */
 CASE_ROUNDS(direct, leavesFlagsToTheQueue, 6)
 {
     const int flags[] = {MSG_MORE, MSG_EOR, MSG_OOB, MSG_CONFIRM, MSG_DONTROUTE, MSG_ZEROCOPY};
@@ -361,7 +365,8 @@ CASE(direct, leavesBuffersToTheQueue)
     expectQueued();
 }
 
-/* Of the transmit itself, or queued in front of it. */
+/* §2.4 at once beside the queue, §2.4 Message control data: of the transmit itself, or queued in
+ * front of it */
 CASE_ROUNDS(direct, leavesControlDataToTheQueue, 2)
 {
     openAnswering(ALL);
@@ -378,6 +383,7 @@ CASE(direct, ignoresFlagsWithoutEffect)
     ck_assert_uint_eq(calls, 1);
 }
 
+/* §2.4 at once beside the queue, §2.4 flags (send): of what is queued in front of it */
 CASE_ROUNDS(direct, leavesQueuedFlagsInFront, 2)
 {
     const int flags[] = {MSG_OOB, MSG_EOR};
@@ -387,6 +393,7 @@ CASE_ROUNDS(direct, leavesQueuedFlagsInFront, 2)
     expectQueued();
 }
 
+/* §2.4 at once beside the queue, §2.4 AUTO_CORK: which needs to know what follows */
 CASE(direct, leavesModesToTheQueue)
 {
     openStream(FASTSOCKET_MODE_AUTO_CORK);
@@ -395,7 +402,8 @@ CASE(direct, leavesModesToTheQueue)
     expectQueued();
 }
 
-/* What the kernel is to send without a copy; below the threshold it is copied, and may go. */
+/* §2.4 at once beside the queue, §2.4 ZERO_COPY choice: what the kernel is to send without a copy;
+ * below the threshold it is copied, and may go */
 CASE_ROUNDS(direct, leavesZeroCopyToTheQueue, 3)
 {
     openStream(FASTSOCKET_MODE_ZERO_COPY);
@@ -417,7 +425,7 @@ CASE(direct, leavesUntriedFamiliesToTheQueue)
     expectQueued();
 }
 
-/* Two sends at once would mix their bytes. */
+/* §2.4 at once beside the queue: two sends at once would mix their bytes */
 CASE(direct, waitsForWhatIsInFlight)
 {
     openAnswering(ALL);
@@ -429,7 +437,7 @@ CASE(direct, waitsForWhatIsInFlight)
     expectSend(2, IORING_OP_SENDMSG, SMALL, MUCH);
 }
 
-/* Room is known to lack. */
+/* §2.4 at once beside the queue: room is known to lack */
 CASE(direct, waitsBehindAShortCount)
 {
     openAnswering(ALL);
@@ -443,7 +451,7 @@ CASE(direct, waitsBehindAShortCount)
     ck_assert_uint_eq(GetFastSocketOutboundLength(self), queued - SMALL / 2);
 }
 
-/* Whatever stops the next send of the queue. */
+/* §2.4 at once beside the queue: whatever stops the next send of that */
 CASE_ROUNDS(direct, waitsWhileSendsAreStopped, 3)
 {
     openAnswering(ALL);
@@ -499,7 +507,7 @@ CASE(direct, respectsTheLimitOfMessages)
     ck_assert_uint_eq(GetFastSocketOutboundLength(self), SMALL + MUCH);
 }
 
-/* Several that are not that large are gathered. */
+/* §2.4 at once: of several in a turn those that are not that large are gathered */
 CASE(direct, triesOneATurn)
 {
     openAnswering(ALL);
@@ -606,7 +614,7 @@ CASE(direct, keepsWhatIsUsedAgain)
 
 /* ---- the end ---- */
 
-/* §2.6 flush, §2.6 AbortFastSocket: what is left is the release's */
+/* §2.4 at once and released, §2.6 flush: what is left is the release's, and nothing is told */
 CASE_ROUNDS(direct, isReleasedInTheSameTurn, 4)
 {
     const ssize_t answers[] = {ALL, MUCH / 2, -EAGAIN, -ECONNRESET};
@@ -628,6 +636,7 @@ CASE_ROUNDS(direct, isReleasedInTheSameTurn, 4)
         simulatedComplete(&kernel, receive->user_data, 0, 0);
 }
 
+/* §2.4 at once and released, §2.6 AbortFastSocket: nothing is sent or told any more */
 CASE_ROUNDS(direct, isAbortedInTheSameTurn, 4)
 {
     const ssize_t answers[] = {ALL, MUCH / 2, -EAGAIN, -ECONNRESET};

@@ -463,6 +463,7 @@ static void wait(int count)
     }
 }
 
+/* §2.3 who waits for buffers: and nobody before there is one */
 CASE(buffers, servesWhenABufferIsPutBack)
 {
     while (take() >= 0)
@@ -511,7 +512,8 @@ static void waitFed(int number, uint32_t fed)
     FastProviderWait(provider, &waiters[number], FastProviderMark(provider), fed);
 }
 
-/* Who was served in vain comes before the others, in order, and who is gone takes no place. */
+/* §2.3 who waits for buffers: who was served in vain comes before the others, in order, and who is
+ * gone takes no place */
 CASE(buffers, servesAgainWhoHadNone)
 {
     static const int expected[] = {2, 4, 0, 1, 3};
@@ -542,6 +544,8 @@ CASE(buffers, servesAgainWhoHadNone)
     ck_assert_ptr_null(provider->waiting.list.first);
 }
 
+/* §2.3 who waits for buffers, §2.3 one buffer: twice as many where it was left alone, until none is
+ * there */
 CASE(buffers, servesAsManyAsThereAreBuffers)
 {
     while (take() >= 0)
@@ -689,6 +693,7 @@ static uint32_t filled(void)
     return FastProviderFilledSlots(provider);
 }
 
+/* §2.3 adaptive provider: few at first */
 CASE(demand, beginsWithFew)
 {
     ck_assert_int_eq(made, FEW);
@@ -696,6 +701,7 @@ CASE(demand, beginsWithFew)
     ck_assert(!FastTaskIsQueued(&provider->refill));
 }
 
+/* §2.3 adaptive provider: twice as many each time */
 CASE(demand, growsWhenAReceiveFindsNone)
 {
     takeAllThere();
@@ -706,7 +712,8 @@ CASE(demand, growsWhenAReceiveFindsNone)
     ck_assert_uint_eq(filled(), 4 * FEW);
 }
 
-/* Those that ended before there were more share in them: one each, and no more. */
+/* §2.3 burst on many sockets: those that ended before there were more share in them, one each, and
+ * no more */
 CASE(demand, growsByWhatIsUnserved)
 {
     takeAllThere();
@@ -717,7 +724,7 @@ CASE(demand, growsByWhatIsUnserved)
     ck_assert_uint_eq(FastProviderAvailable(provider), 2 * FEW + 10);
 }
 
-/* A burst of 1 000: all in one step, and nobody has starved. */
+/* §2.3 burst on many sockets: of 1 000, all in one step, and nobody has starved */
 CASE(demand, growsToAllInOneStep)
 {
     takeAllThere();
@@ -726,6 +733,7 @@ CASE(demand, growsToAllInOneStep)
     ck_assert_uint_eq(FastProviderAvailable(provider), MANY);
 }
 
+/* §2.3 burst on many sockets: who finds none where all are in use is told */
 CASE(demand, starvesWhenAllAreTaken)
 {
     takeAllThere();
@@ -768,6 +776,7 @@ CASE(demand, asksForMemoryOnce)
     ck_assert_uint_ge(filled(), 2 * FEW);
 }
 
+/* §2.3 adaptive provider: what is not needed goes */
 CASE(demand, ebbsToTheLeast)
 {
     takeAllThere();
@@ -777,6 +786,7 @@ CASE(demand, ebbsToTheLeast)
     ck_assert_uint_eq(FastProviderAvailable(provider), FEW);
 }
 
+/* §2.3 adaptive provider: but for the least */
 CASE(demand, ebbsNoFurther)
 {
     FastProviderExpect(provider, FEW + 2);
@@ -786,7 +796,7 @@ CASE(demand, ebbsNoFurther)
     ck_assert_uint_eq(filled(), FEW);
 }
 
-/* What is needed again and again stays, and half as much. */
+/* §2.3 adaptive provider: what is needed again and again stays, and half as much */
 CASE(demand, keepsWhatIsNeeded)
 {
     takeAllThere();
@@ -812,7 +822,7 @@ CASE(demand, countsWhatOneEnterHasFilled)
     ck_assert_uint_eq(filled(), 30);
 }
 
-/* A burst is not forgotten at once: it pays for its next growth. */
+/* §2.3 adaptive provider: a burst is not forgotten at once, for it pays for its next growth */
 CASE(demand, ebbsSlowly)
 {
     takeAllThere();
@@ -824,6 +834,7 @@ CASE(demand, ebbsSlowly)
     ck_assert_uint_lt(filled(), MANY);
 }
 
+/* §2.3 burst on many sockets: the next one, too */
 CASE(demand, growsAgainAfterTheEbb)
 {
     for (int round = 0; round < 3; round++) {
@@ -835,7 +846,7 @@ CASE(demand, growsAgainAfterTheEbb)
     }
 }
 
-/* As many sockets as may receive at once are known by their references. */
+/* §2.3 adaptive provider: as many sockets as may receive at once are known by their references */
 CASE(demand, expectsSockets)
 {
     for (uint32_t sockets = 1; sockets < 100; sockets++) {

@@ -1,12 +1,14 @@
 """Breakages of lib/, each of which the tests must see. By area, in files of their own."""
 
-from . import create, engine, events, files, receive, release, ring, send
+from . import adaptive, at_once, create, engine, events, files, receive, release, ring, send
 
 GROUPS = {
     'Events (2.1)': events.BREAKAGES,
     'Creation (2.2)': create.BREAKAGES,
     'Receiving (2.3)': receive.BREAKAGES,
+    'Providers that adapt (2.3)': adaptive.BREAKAGES,
     'Sending (2.4)': send.BREAKAGES,
+    'Sending at once (2.4)': at_once.BREAKAGES,
     'Files (2.5)': files.BREAKAGES,
     'Release and streams (2.6, 2.7)': release.BREAKAGES,
     'The ring (2.8)': ring.BREAKAGES,
