@@ -123,8 +123,8 @@ static bool isOutDue(const struct End* end)
     return isOutSound(end) && (fits(end) || (end->other->ours && isCertain(end->other)));
 }
 
-/* What waits for room may go when it likes, and an error of a datagram that nobody received may come
- * some milliseconds behind what met it. */
+/* What waits for room may go when it likes, and an error of a datagram that nobody received may
+ * come some milliseconds behind what met it. */
 bool mayComeAnyTime(const struct End* end, int event)
 {
     if (event == POLLERR)
