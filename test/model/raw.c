@@ -109,6 +109,7 @@ struct Pair
     bool ended;        /* the peer has ended its output */
     bool gone;         /* the peer is closed */
     bool loose;        /* what operations gave is not certain in this epoch */
+    bool lost;         /* nobody can read what such an operation has left, or not */
     bool dirty;
     bool changed; /* the peer has sent or ended in this epoch */
     bool active;  /* a step or a completion was about it in this epoch */
@@ -781,14 +782,33 @@ static void acceptLeft(struct Pair* pair)
     pair->connecting = 0;
 }
 
+static void readPipe(struct Pair* pair)
+{
+    uint8_t data[ROOM];
+    struct pollfd state = {.fd = pair->handle, .events = POLLIN};
+
+    while ((poll(&state, 1, 0) > 0) && ((state.revents & POLLIN) != 0)) {
+        ssize_t result = read(pair->handle, data, sizeof(data));
+        if (result <= 0)
+            return;
+        takeBytes(pair, data, (size_t)result);
+    }
+}
+
 /* And bytes. */
 static void readLeft(struct Pair* pair)
 {
     uint8_t data[ROOM];
     ssize_t result = 0;
 
-    if ((pair->handle < 0) || (pair->kind == PAIR_PIPE))
+    if (pair->handle < 0) {
+        pair->lost = true;
         return;
+    }
+    if (pair->kind == PAIR_PIPE) {
+        readPipe(pair);
+        return;
+    }
     if (pair->kind == PAIR_LISTENING) {
         acceptLeft(pair);
         return;
@@ -965,7 +985,8 @@ static void writePair(struct Pair* pair, unsigned who)
         readLeft(pair);
     pair->loose = false;
     pair->changed = false;
-    note(FACT_RAW_MORE, 1000 + who, (int64_t)pair->taken);
+    if (!pair->lost)
+        note(FACT_RAW_MORE, 1000 + who, (int64_t)pair->taken);
     pair->dirty = false;
     pair->active = false;
 }
