@@ -162,6 +162,16 @@ static void touch(struct Pair* pair)
     pair->active = true;
 }
 
+/* What it has told is written, or belongs to nobody any more. */
+static void forgetTold(struct Operation* operation)
+{
+    operation->over = false;
+    operation->result = 0;
+    operation->bits = 0;
+    operation->bytes = 0;
+    operation->count = 0;
+}
+
 /* In flight, or what it has told is not written yet. */
 static bool isBusy(const struct Operation* operation)
 {
@@ -596,7 +606,7 @@ static void stepRelease(struct Pair* pair, struct Chance* chance)
     ReleaseFastRingDescriptor(operation->descriptor);
     operation->descriptor = NULL;
     operation->inFlight = false;
-    operation->over = false;
+    forgetTold(operation);
     touch(pair);
     synchronize(); /* its memory must last until it has ended */
 }
@@ -640,7 +650,7 @@ static void releaseOperations(struct Pair* pair)
         ReleaseFastRingDescriptor(operation->descriptor);
         operation->descriptor = NULL;
         operation->inFlight = false;
-        operation->over = false;
+        forgetTold(operation);
     }
 }
 
@@ -870,10 +880,6 @@ static const char* missingOperation(const struct Pair* pair, const struct Operat
 
     if (!operation->inFlight)
         return NULL;
-    /* What the peer has read is free when TCP has heard of it, which may be a moment later. */
-    if (isPoll(operation->work) && ((operation->mask & POLLOUT) != 0) && !pair->deaf &&
-        (((operation->bits | knownBits(operation)) & POLLOUT) == 0))
-        return "a poll does not tell of room";
     if (isPoll(operation->work) && (pair->handle >= 0)) {
         struct pollfd state = {.fd = pair->handle, .events = (short)operation->mask};
         if ((poll(&state, 1, 0) > 0) && (state.revents & ~(operation->bits | knownBits(operation))))
@@ -972,11 +978,7 @@ static void writePair(struct Pair* pair, unsigned who)
         if (isUncertain(operation) && !operation->canceled)
             continue;
         writeOperation(operation, who * OPERATIONS + (unsigned)index);
-        operation->over = false;
-        operation->result = 0;
-        operation->bits = 0;
-        operation->bytes = 0;
-        operation->count = 0;
+        forgetTold(operation);
         reads |= operation->inFlight && takesAway(operation->work);
     }
     if (!pair->deaf && !writes)
