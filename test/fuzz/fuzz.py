@@ -5,7 +5,7 @@ Fuzzing for as long as somebody wants, and what is kept of it.
 usage: fuzz.py SOURCE_ROOT DIRECTORY long [TARGET...]
        fuzz.py SOURCE_ROOT DIRECTORY corpus [TARGET...]
 
-long    FUZZ_SECONDS of a processor in all, 1800 if the environment says nothing; what reaches
+long    FUZZ_SECONDS in all, by the clock, 1800 if the environment says nothing; what reaches
         something new is kept in DIRECTORY/grown, what ends a run in DIRECTORY/findings
 corpus  of that, and of the corpus, what reaches all that they do, as test/fuzz/corpus
 """
