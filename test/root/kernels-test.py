@@ -88,6 +88,14 @@ def faults():
     assert not list(old.faults()), list(old.faults())
 
 
+def nothing():
+    """A program that ran no case has shown nothing."""
+    result, = results(_7_3_1_own=OLD.replace('1..1\nok 1 - ring/one', '1..0'))[:1]
+    (work / 'results' / '7.3.1.own.result').unlink()
+    assert list(result.faults()) == ['io_uring, api/ring: nothing of it was run'], \
+        list(result.faults())
+
+
 def counts():
     new, old = results()
     assert list(kernels.summary([new, old])) == [
@@ -135,6 +143,7 @@ tap.runCases([
     ('kernels/faults', faults),
     ('kernels/counts', counts),
     ('kernels/skips', skips),
+    ('kernels/nothing', nothing),
     ('kernels/unbooted', unbooted),
     ('kernels/readme', readme),
 ])

@@ -74,6 +74,8 @@ class Row:
             yield 'took the guest with it'
         elif self.status not in (0, SKIPPED) and not self.failed:
             yield f'status {self.status}: {self.last}'
+        elif not (self.passed or self.failed or self.skipped):
+            yield 'nothing of it was run'
         yield from (f'the kernel said: {line}' for line in self.kernel)
 
 
