@@ -254,7 +254,7 @@ static void stepRead(struct End* end, struct Chance* chance)
     if (!end->receives || end->gone || (!isUsable(end) && (end->handle < 0)))
         return;
     if ((what == 0) || ((what > 3) && (end->allowance == ENDLESS))) { /* from what it has now */
-        if (world.turned)
+        if (world.turned || end->link->touched) /* a plain end may be on its way through much */
             synchronize();
         if (end->ours && !(isCertain(end) && end->wasCertain))
             return;
