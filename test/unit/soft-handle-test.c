@@ -89,7 +89,12 @@ CASE(handle, splicesIntoAFullSocket)
     fillSocket(pair[0]);
     putText(pipes[1], "text");
     prepareSplice(1, pipes[0], pair[0], 100);
-    expectQuiet();
+    for (int count = 0; count < 4; count++)
+        enterOnce(0);
+    if (FastEnginePeek(engine) != NULL) { /* 5.10 adds it to the last piece that waits */
+        expect(1, 4, 0);
+        skipTest("the kernel splices into a full socket");
+    }
     while (recv(pair[1], much, sizeof(much), MSG_DONTWAIT) > 0)
         enterOnce(0);
     expect(1, 4, 0);
