@@ -590,6 +590,15 @@ static void stepCancel(struct Pair* pair, struct Chance* chance)
         ck_assert_int_eq(CancelFastRingDescriptor(operation->descriptor), 0);
 }
 
+/* Its memory must last until it has ended. */
+static void letOperationGo(struct Operation* operation)
+{
+    ReleaseFastRingDescriptor(operation->descriptor);
+    operation->descriptor = NULL;
+    operation->inFlight = false;
+    forgetTold(operation);
+}
+
 static void stepRelease(struct Pair* pair, struct Chance* chance)
 {
     uint32_t which = draw(chance, OPERATIONS);
@@ -603,12 +612,9 @@ static void stepRelease(struct Pair* pair, struct Chance* chance)
     if ((operation->work == WORK_RECEIVE_ALL) && (pair->sent > pair->taken))
         return; /* what it has would be gone */
     say("pair %u: let operation %d go", (unsigned)(pair - pairs), operation->work);
-    ReleaseFastRingDescriptor(operation->descriptor);
-    operation->descriptor = NULL;
-    operation->inFlight = false;
-    forgetTold(operation);
+    letOperationGo(operation);
     touch(pair);
-    synchronize(); /* its memory must last until it has ended */
+    synchronize();
 }
 
 /* ---- making and ending ----------------------------------------------------------------------- */
@@ -645,13 +651,8 @@ static void openHandles(struct Pair* pair)
 static void releaseOperations(struct Pair* pair)
 {
     pair->active = true;
-    for (int index = 0; index < OPERATIONS; index++) {
-        struct Operation* operation = &pair->operations[index];
-        ReleaseFastRingDescriptor(operation->descriptor);
-        operation->descriptor = NULL;
-        operation->inFlight = false;
-        forgetTold(operation);
-    }
+    for (int index = 0; index < OPERATIONS; index++)
+        letOperationGo(&pair->operations[index]);
 }
 
 /* What was in flight is over. */
