@@ -281,28 +281,6 @@ static ssize_t sendMessage(struct FastSystem* system, int handle, const struct m
     return result < 0 ? result : (ssize_t)size;
 }
 
-static ssize_t sendBytes(struct FastSystem* system, int handle, const void* data, size_t size,
-                         int flags)
-{
-    struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-    return sendMessage(system, handle, &message, flags);
-}
-
-static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
-                        unsigned number, int flags)
-{
-    unsigned count = 0;
-
-    while (count < number) {
-        ssize_t result = sendMessage(system, handle, &messages[count].msg_hdr, flags);
-        if (result < 0)
-            return count > 0 ? (int)count : (int)result;
-        messages[count++].msg_len = (unsigned)result;
-    }
-    return (int)count;
-}
-
 /* ---- what is transmitted ---- */
 
 /* As Ring/FastSocket.h says. What an operation has no address for, it has none of. */
@@ -529,9 +507,7 @@ void sendToAddresses(struct Chance* chance)
     openFiles(chance);
     state.below = systemFunctions();
     state.functions = *state.below;
-    state.functions.send = sendBytes;
     state.functions.sendMessage = sendMessage;
-    state.functions.sendMessages = sendMessages;
     state.ring = openRing(&state.functions);
     if (state.ring != NULL)
         makeSocket(chance);

@@ -191,20 +191,6 @@ static ssize_t receiveMessage(struct FastSystem* system, int handle, struct msgh
     return (ssize_t)size;
 }
 
-static int receiveMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
-                           unsigned number, int flags)
-{
-    unsigned count = 0;
-
-    while (count < number) {
-        ssize_t result = receiveMessage(system, handle, &messages[count].msg_hdr, flags);
-        if (result < 0)
-            return count > 0 ? (int)count : (int)result;
-        messages[count++].msg_len = (unsigned)result;
-    }
-    return (int)count;
-}
-
 /* The library's duplicates are open until they were sent. */
 static ssize_t sendMessage(struct FastSystem* system, int handle, const struct msghdr* message,
                            int flags)
@@ -632,7 +618,6 @@ void useSocket(struct Chance* chance)
     state.below = systemFunctions();
     state.functions = *state.below;
     state.functions.receiveMessage = receiveMessage;
-    state.functions.receiveMessages = receiveMessages;
     state.functions.sendMessage = sendMessage;
     state.ring = openRing(&state.functions);
     if (state.ring != NULL)

@@ -96,7 +96,7 @@ static ssize_t receive(struct FastSystem* system, int handle, void* data, size_t
 {
     struct iovec vector = {.iov_base = data, .iov_len = size};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-    return receiveMessage(system, handle, &message, flags);
+    return system->functions->receiveMessage(system, handle, &message, flags);
 }
 
 static int receiveMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
@@ -105,7 +105,8 @@ static int receiveMessages(struct FastSystem* system, int handle, struct mmsghdr
     unsigned count = 0;
 
     while (count < number) {
-        ssize_t result = receiveMessage(system, handle, &messages[count].msg_hdr, flags);
+        ssize_t result =
+            system->functions->receiveMessage(system, handle, &messages[count].msg_hdr, flags);
         if (result < 0)
             return count > 0 ? (int)count : (int)result;
         messages[count++].msg_len = (unsigned)result;
@@ -128,7 +129,7 @@ static ssize_t sendBytes(struct FastSystem* system, int handle, const void* data
 {
     struct iovec vector = {.iov_base = (void*)(uintptr_t)data, .iov_len = size};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-    return sendMessage(system, handle, &message, flags);
+    return system->functions->sendMessage(system, handle, &message, flags);
 }
 
 static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* messages,
@@ -137,7 +138,8 @@ static int sendMessages(struct FastSystem* system, int handle, struct mmsghdr* m
     unsigned count = 0;
 
     while (count < number) {
-        ssize_t result = sendMessage(system, handle, &messages[count].msg_hdr, flags);
+        ssize_t result =
+            system->functions->sendMessage(system, handle, &messages[count].msg_hdr, flags);
         if (result < 0)
             return count > 0 ? (int)count : (int)result;
         messages[count++].msg_len = (unsigned)result;
