@@ -145,20 +145,34 @@ static void findWaits(struct FastUring* engine, uint64_t hidden)
     engine->base.features |= features & ~hidden;
 }
 
-static uint64_t probeOpcodes(struct FastUring* engine)
+static bool isSupported(const struct io_uring_probe* probe, unsigned opcode)
 {
+    return opcode < probe->ops_len && probe->ops[opcode].flags & IO_URING_OP_SUPPORTED;
+}
+
+/* Adds what opcodes there are to the engine's features. */
+static int probeOpcodes(struct FastUring* engine, uint64_t hidden)
+{
+    enum
+    {
+        LENGTH = 256, /* as many as an opcode can name */
+    };
+    uint64_t room[(sizeof(struct io_uring_probe) + LENGTH * sizeof(struct io_uring_probe_op)) /
+                  sizeof(uint64_t)] = {0};
+    struct io_uring_probe* probe = (struct io_uring_probe*)room;
+    int result = io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_PROBE, probe,
+                                   LENGTH);
+    if (result < 0)
+        return result;
     uint64_t features = 0;
-    struct io_uring_probe* probe = io_uring_get_probe_ring(&engine->ring);
-    if (probe == NULL)
-        return 0;
-    if (io_uring_opcode_supported(probe, IORING_OP_SEND_ZC))
+    if (isSupported(probe, IORING_OP_SEND_ZC))
         features |= FASTRING_FEATURE_SEND_ZERO_COPY;
-    if (io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC))
+    if (isSupported(probe, IORING_OP_SENDMSG_ZC))
         features |= FASTRING_FEATURE_SENDMSG_ZERO_COPY;
-    if (io_uring_opcode_supported(probe, FAST_URING_OP_READ_MULTISHOT))
+    if (isSupported(probe, FAST_URING_OP_READ_MULTISHOT))
         features |= FASTRING_FEATURE_READ_MULTISHOT;
-    io_uring_free_probe(probe);
-    return features;
+    engine->base.features |= features & ~hidden;
+    return 0;
 }
 
 static bool isRefused(int result)
@@ -196,18 +210,18 @@ static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidde
     }
     if (error < 0)
         goto failed;
-
+    error = probeOpcodes(engine, hidden);
+    if (error < 0)
+        goto unmap;
     atomic_init(&engine->wakeHandle, FastHandleMove(eventfd(0, EFD_CLOEXEC)));
     if (atomic_load(&engine->wakeHandle) < 0) {
         error = -errno;
-        FastUringUnmap(engine);
-        goto failed;
+        goto unmap;
     }
     makeIdentity(engine);
     exposeQueues(engine);
     findWaitFlags(engine, hidden);
     findWaits(engine, hidden);
-    engine->base.features |= probeOpcodes(engine) & ~hidden;
     engine->base.checked = FastCheckerRuns();
     engine->base.listens = FastCheckerListens();
     /* cppcheck-suppress knownConditionTrueFalse ; it sees the build without valgrind's headers */
@@ -217,44 +231,64 @@ static int openEngine(struct FastUring** result, uint32_t length, uint64_t hidde
     *result = engine;
     return 0;
 
+unmap:
+    FastUringUnmap(engine);
 failed:
     assert(error < 0); /* else the caller would use what it was not given */
     free(engine);
     return error;
 }
 
+/* Of memory or descriptors: passes, and says nothing about the kernel. */
+static bool isWant(int64_t result)
+{
+    return result == -ENOMEM || result == -EAGAIN || result == -ENOBUFS || result == -EMFILE ||
+           result == -ENFILE;
+}
+
 /*
  * The kernel does not change while we run: tried once in a process, on a small ring of its own.
- * Returns false when trying is not possible now.
+ * Where the system keeps the trial from its sockets, what the opcodes tell is taken: SEND_ZC came
+ * with 6.0, as the receives did that go on.
  */
-static bool findFeatures(uint64_t* features)
+static int findFeatures(uint64_t* features)
 {
     static atomic_uint_fast64_t known;
     static atomic_bool isKnown;
 
-    if (!atomic_load(&isKnown)) {
-        struct FastUring* engine;
-        if (openEngine(&engine, ENGINE_TRIAL_LENGTH, 0) < 0)
-            return false;
-        int64_t found = FastEngineTry(&engine->base);
-        FastUringFunctions.close(&engine->base);
-        FastUringFunctions.destroy(&engine->base);
-        if (found < 0)
-            return false;
+    if (atomic_load(&isKnown)) {
+        *features = atomic_load(&known);
+        return 0;
+    }
+    struct FastUring* engine;
+    int error = openEngine(&engine, ENGINE_TRIAL_LENGTH, 0);
+    if (error < 0)
+        return error;
+    int64_t found = FastEngineTry(&engine->base);
+    bool isRecent = engine->base.features & FASTRING_FEATURE_SEND_ZERO_COPY;
+    FastUringFunctions.close(&engine->base);
+    FastUringFunctions.destroy(&engine->base);
+    if (isWant(found))
+        return (int)found;
+    if (found >= 0) {
         atomic_store(&known, (uint64_t)found);
         atomic_store(&isKnown, true);
+        *features = (uint64_t)found;
     }
-    *features = atomic_load(&known);
-    return true;
+    else
+        *features = isRecent ? FASTRING_FEATURE_RECEIVE_MULTISHOT : 0;
+    return 0;
 }
 
 int FastUringOpen(struct FastEngine** result, uint32_t length, uint64_t hidden)
 {
-    uint64_t found = FASTRING_FEATURE_RECEIVE_MULTISHOT;
+    uint64_t found = 0;
     int error = findRefusal();
+    if (error == 0)
+        error = findFeatures(&found);
     if (error < 0)
         return error;
-    if (findFeatures(&found) && !(found & FASTRING_FEATURE_RECEIVE_MULTISHOT))
+    if (!(found & FASTRING_FEATURE_RECEIVE_MULTISHOT))
         return -ENOSYS; /* older than 6.0: what everything above is built on is missing */
     struct FastUring* engine;
     error = openEngine(&engine, length, hidden);

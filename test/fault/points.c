@@ -196,7 +196,6 @@ int pointsUnmap(void* address, size_t size)
 int pointsSetup(unsigned entries, struct io_uring_params* parameters);
 int pointsQueueMap(int handle, struct io_uring_params* parameters, struct io_uring* ring);
 int pointsRegister(unsigned handle, unsigned what, const void* data, unsigned count);
-struct io_uring_probe* pointsProbe(struct io_uring* ring);
 int pointsEventfd(unsigned count, int flags);
 int pointsEpollCreate(int flags);
 int pointsEpollControl(int epoll, int operation, int handle, struct epoll_event* event);
@@ -220,11 +219,6 @@ int pointsRegister(unsigned handle, unsigned what, const void* data, unsigned co
     if (allocates && fails(&calls))
         return -ENOMEM;
     return io_uring_register(handle, what, data, count);
-}
-
-struct io_uring_probe* pointsProbe(struct io_uring* ring)
-{
-    return fails(&calls) ? NULL : io_uring_get_probe_ring(ring);
 }
 
 static bool lacksNumbers(void)
