@@ -487,14 +487,23 @@ static void tellOther(struct End* end, bool abort)
         other->lossy = true;
 }
 
+void leave(struct End* end)
+{
+    struct End* other = end->other;
+
+    end->gone = true;
+    if (mayComeAnyTime(other, other->reaction.event))
+        other->reaction.action = ACTION_NONE;
+}
+
 void letGo(struct End* end, bool abort)
 {
     struct FastSocket* socket = end->socket;
 
     tellOther(end, abort);
     if (!end->other->ours)
-        end->other->gone = true;
-    end->gone = true;
+        leave(end->other);
+    leave(end);
     end->dropped = abort;
     end->socket = NULL;
     end->reaction.action = ACTION_NONE;

@@ -211,6 +211,8 @@ void considerMarks(struct End* end);
 /* Takes as much as is wanted and there. */
 void consume(struct End* end);
 int transmit(struct End* end, size_t size, uint32_t how);
+/* Has no handle any more. What the other may hear of it is told in no certain turn. */
+void leave(struct End* end);
 void letGo(struct End* end, bool abort);
 void letGoInOrder(struct End* end); /* by a release, where that comes to its end */
 

@@ -348,7 +348,7 @@ void closePlain(struct End* end, bool reset)
     else
         close(end->handle);
     end->handle = -1;
-    end->gone = true;
+    leave(end);
     end->dropped = destroys;
     link->dirty = true;
     if (isConnection(link) && other->receives)
