@@ -88,10 +88,8 @@ void FastNoticeLose(struct FastSocket* socket, const struct FastItem* item, int 
         notice->result = error;
 }
 
-void FastNoticeEnd(struct FastSocket* socket, int error)
+void FastNoticeEndAll(struct FastSocket* socket, int error)
 {
-    if (socket->outbound == NULL || socket->outbound->notices.waiting == NULL)
-        return;
     struct FastNotices* notices = &socket->outbound->notices;
     for (struct FastNotice* notice = notices->waiting; notice != NULL; notice = notice->next)
         if (notice->result == 0)

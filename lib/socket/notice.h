@@ -25,8 +25,15 @@ static inline void FastNoticeAccept(struct FastSocket* socket)
 /* A message in the queue will not be sent, or a part of it: so hears the first who waits for it. */
 void FastNoticeLose(struct FastSocket* socket, const struct FastItem* item, int error);
 
+/* What FastNoticeEnd does where somebody waits. */
+void FastNoticeEndAll(struct FastSocket* socket, int error);
+
 /* Nobody is to wait any longer: all are to be called with this error. */
-void FastNoticeEnd(struct FastSocket* socket, int error);
+static inline void FastNoticeEnd(struct FastSocket* socket, int error)
+{
+    if (socket->outbound != NULL && socket->outbound->notices.waiting != NULL)
+        FastNoticeEndAll(socket, error);
+}
 
 /* Calls those that are to be called, and not those that become so meanwhile. Only where users may
  * be called; the outbound side is there. */

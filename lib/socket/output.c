@@ -126,7 +126,8 @@ void FastOutputDropAll(struct FastSocket* socket, bool leak)
     /* No user is called any more: their descriptors go with them. */
     while (outbound->canceled.first != NULL)
         FastItemFree(popCanceled(outbound));
-    FastNoticeForget(socket);
+    if (outbound->notices.first != NULL)
+        FastNoticeForget(socket);
 }
 
 /* Each is off the list, and freed, before its user is called, who may drop others. */

@@ -188,6 +188,6 @@ CASE(tick, removesInALook)
     ck_assert_int_eq(members[2].looks, 0);
     ck_assert_int_eq(looksOfAll(4), 3);
     pass(100 * MS);
-    ck_assert_int_eq(looksOfAll(4), 4);
+    ck_assert_int_eq(looksOfAll(4), 5);
     ck_assert_int_eq(members[0].looks, 2);
 }
