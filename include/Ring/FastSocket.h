@@ -404,15 +404,15 @@ int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescr
  * that were dropped; 0 where they aren't known: NULL, a defunct socket, another thread. */
 size_t GetFastSocketOutboundLength(struct FastSocket* socket);
 
+/* ---- what has left --------------------------------------------------------------------------- */
+
 /*
- * Called once, on the ring's thread, behind the events of its socket in that turn. result is
- *
- * 0            the kernel has accepted everything that was queued when it was asked for;
- * an errno     positive, as in POLLERR: something of that was dropped. The socket's, when it has
- *              failed; that of the first message which was lost, on a datagram socket;
- *              ECANCELED: the socket was released or aborted, or its ring was. What a released
- *              socket still sends nobody is told of; the socket is to be compared only, then.
- */
+ * Called once, on the ring's thread, behind the events of its socket in that turn. result is 0: the
+ * kernel has accepted everything that was queued when it was asked for; or a positive errno, as in
+ * POLLERR: something of that was dropped. The socket's, when it has failed; that of the first
+ * message which was lost, on a datagram socket; ECANCELED: the socket was released or aborted, or
+ * its ring was. What a released socket still sends nobody is told of; then the socket is to be
+ * compared only. */
 typedef void (*HandleFastSocketTransmit)(struct FastSocket* socket, int result, void* closure);
 
 /*
