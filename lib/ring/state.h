@@ -109,6 +109,7 @@ struct FastRing
         struct FastTimer timer;
         int64_t period;   /* nanoseconds to the next tick */
         int64_t shortest; /* that was asked for in this walk */
+        uint32_t waited;  /* turns for which a walk that came late has been put off */
     } ticks;
 
     struct /* flusher */

@@ -5,14 +5,17 @@
  * again says within what time; the shortest of these is the time to the next tick. A list without
  * anybody has no timer.
  *
- * Failures: none but a long list. Of that each turn walks a part, and the next turn goes on where
- * it has stopped, so that ten thousand sockets keep nobody waiting.
+ * Failures: a long list: each turn walks a part of it, and the next turn goes on where that has
+ * stopped, so that ten thousand sockets keep nobody waiting. A program that has kept the loop from
+ * its work: what has come meanwhile is handled first, or those would seem to have done nothing who
+ * have only not been heard.
  */
 #include "ring/tick.h"
 
 enum
 {
     TICK_MAX_WALK = 1024, /* that are looked at in one turn */
+    TICK_MAX_WAIT = 1024, /* turns for what has come meanwhile */
 };
 
 static void enter(struct FastRing* ring, struct FastTick* tick)
@@ -56,9 +59,29 @@ static void walk(struct FastRing* ring)
     }
 }
 
+/* A tick that is late by more than another waits for what the ring still has to handle, or to ask
+ * the kernel for; with a bound, since a ring may never have handled all. */
+static bool isPutOff(struct FastRing* ring)
+{
+    const struct FastTimer* timer = &ring->ticks.timer;
+    bool late = ring->ticks.waited > 0 ||
+                FastRingNow(ring) - timer->deadline > ring->ticks.period;
+    bool behind = FastRingHasCompletions(ring) || !FastTaskIsEmpty(&ring->prepare);
+    if (ring->ticks.next == NULL && late && behind && ring->ticks.waited < TICK_MAX_WAIT) {
+        ring->ticks.waited++;
+        return true;
+    }
+    ring->ticks.waited = 0;
+    return false;
+}
+
 static void onTimer(struct FastTimer* timer)
 {
     struct FastRing* ring = FAST_CONTAINER(timer, struct FastRing, ticks.timer);
+    if (isPutOff(ring)) {
+        FastRingSetTimer(ring, timer, 0);
+        return;
+    }
     if (ring->ticks.next == NULL) { /* not the rest of a walk */
         ring->ticks.next = ring->ticks.first;
         ring->ticks.shortest = INT64_MAX;

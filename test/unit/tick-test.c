@@ -176,6 +176,59 @@ CASE(tick, changesWhileItWalks)
     ck_assert_int_eq(members[5000].looks, 1);
 }
 
+/* Operations that are over as soon as the kernel has them, one of which a turn handles. */
+static bool onEnter(struct Simulated* simulated, const struct io_uring_sqe* entry)
+{
+    if (entry->opcode != IORING_OP_NOP)
+        return false;
+    simulatedComplete(simulated, entry->user_data, 0, 0);
+    return true;
+}
+
+static void submit(int count)
+{
+    ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_TURN_LIMIT, 1), 0);
+    kernel.enter = onEnter;
+    for (int index = 0; index < count; index++) {
+        struct FastRingDescriptor* operation = AllocateFastRingDescriptor(ring, NULL, NULL);
+        ck_assert_ptr_nonnull(operation);
+        io_uring_prep_nop(GetFastRingDescriptorSubmission(operation));
+        ck_assert_int_eq(SubmitFastRingDescriptor(operation), 0);
+    }
+}
+
+/* §2.9 never early: what came while the program did something else is handled first, turn by turn;
+ * a tick that is in time waits for nothing */
+CASE_ROUNDS(tick, hearsFirst, 2)
+{
+    add(&members[0], 100 * MS);
+    submit(4);
+    pass(round == 0 ? 300 * MS : 110 * MS);
+    for (int turn = 1; turn < 4 && round == 0; turn++) {
+        ck_assert_int_eq(members[0].looks, 0);
+        pass(0);
+    }
+    ck_assert_int_eq(members[0].looks, 1);
+    for (int turn = 0; turn < 4; turn++)
+        pass(0);
+    ck_assert_int_eq(members[0].looks, 1);
+}
+
+/* A ring that never has handled all has waited long enough some time. */
+CASE(tick, looksInTheEnd)
+{
+    int turns = 0;
+    add(&members[0], 100 * MS);
+    submit(2);
+    pass(300 * MS);
+    for (; turns < 4 * WALK && members[0].looks == 0; turns++) {
+        submit(1);
+        pass(0);
+    }
+    ck_assert_int_eq(members[0].looks, 1);
+    ck_assert_int_ge(turns, WALK);
+}
+
 /* A look may take others off, the next one too. */
 CASE(tick, removesInALook)
 {
