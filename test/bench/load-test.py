@@ -27,6 +27,9 @@ import table  # noqa: E402
 import tap  # noqa: E402
 
 servers = sys.argv[3:]
+contest.START = contest.SPARE = 240  # seconds; bounds a hang only, on a busy machine too
+TOGETHER = 6  # cases: half of them wait for a server that says nothing
+SECONDS = 0.03  # of a load that is accepted; it takes longer until there is an answer
 LONGEST = 60  # seconds of a source; bounds a hang only
 # How a load ends that refuses a server.
 WRONG, DEAF, EITHER = 'exit status 3', 'exit status 4', 'exit status [34]'
@@ -89,7 +92,7 @@ NO_FAULT = {
 }
 
 
-def runOne(server, load, variant, seconds=0.1, more=''):
+def runOne(server, load, variant, seconds=SECONDS, more=''):
     way = f'-x {variant}' if variant else ''
     contender = contest.Contender(f'{server} {variant}', rows.server(
         server, load.mode, f'{way} -b 65536 -n 64 -g {load.good} {load.server}'))
@@ -227,4 +230,4 @@ def cases():
         yield f'load/{function.__name__}', function
 
 
-tap.runCases(list(cases()))
+tap.runCases(list(cases()), TOGETHER)
