@@ -19,7 +19,7 @@ enum
 /* Two places that fall on each other have one mark together. */
 static atomic_bool seen[PLACES];
 
-/* The linker makes these names. NOLINTBEGIN(bugprone-reserved-identifier) */
+/* The linker makes these names. NOLINTBEGIN(bugprone-reserved-identifier): reserved for it. */
 void __real__mark_point(const char* file, int line);
 void __wrap__mark_point(const char* file, int line);
 
@@ -35,4 +35,4 @@ void __wrap__mark_point(const char* file, int line)
     if (!atomic_exchange_explicit(&seen[place], true, memory_order_relaxed))
         __real__mark_point(file, line);
 }
-/* NOLINTEND(bugprone-reserved-identifier) */
+/* NOLINTEND(bugprone-reserved-identifier): the end of the file. */
