@@ -4,8 +4,9 @@ Static analysis without findings: cppcheck as .cppcheck has it, and clang-tidy a
 its like in the directories have it. «quick» leaves out the clang-analyzer-* checks, which take
 minutes. Each tool refuses a fault that is planted; each suppression in the sources has its reason.
 
-A source without a finding is not analysed again as long as nothing has changed that the tool reads:
-it, all that it includes, configuration, arguments and the tool itself. BUILD_ROOT/analysed remembers.
+A source without a finding is not analysed again as long as nothing has changed that the tool
+reads: it, all that it includes, configuration, arguments and the tool itself. BUILD_ROOT/analysed
+remembers.
 
 usage: analysis-test.py SOURCE_ROOT BUILD_ROOT CLANG_TIDY CPPCHECK SANITIZE quick|whole
 """
@@ -143,7 +144,7 @@ def cppcheckArguments():
 
 
 def checkCppcheck():
-    memory = build / 'analysed' / 'cppcheck'  # its own, by the text of each source and the arguments
+    memory = build / 'analysed' / 'cppcheck'  # its own, by the texts and the arguments
     memory.mkdir(parents=True, exist_ok=True)
     status, text = told([cppcheck, f'--cppcheck-build-dir={memory}', *cppcheckArguments(),
                          *DIRECTORIES])
