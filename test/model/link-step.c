@@ -201,10 +201,11 @@ static void stepShut(struct End* end, struct Chance* chance)
         end->link->dirty = true;
         result = ShutdownFastSocket(end->socket);
         say("link %u: shutdown: %d", whoIs(end), result);
-        if (!end->link->racy && (!end->other->gone || isCertain(end)))
+        bool certain = !end->link->racy && (!end->other->gone || isCertain(end));
+        if (certain)
             note(FACT_CALL, whoIs(end), result);
-        if (result != 0)
-            return;
+        if ((result != 0) && (certain || (result != -EPIPE)))
+            return; /* else its output is over in either case */
         end->shut = true;
         if (end->other->ours)
             end->other->endKnown = true;

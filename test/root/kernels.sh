@@ -119,7 +119,7 @@ fetch()
     [ ! -e "$folder/vmlinuz" ] || return 0
     mkdir -p "$folder"
     # shellcheck disable=SC2013  # names of packages are words
-    for part in $(grep -xF -e "linux-"{image,binary,modules}"-$1-cloud-amd64" "$WORK/names"); do
+    for part in $(grep -xF -e"linux-"{image,binary,modules}"-$1-cloud-amd64" "$WORK/names"); do
         (cd "$WORK/packages" && apt-get -qq download "$part") || continue
         for file in "$WORK/packages/$part"_*.deb; do dpkg -x "$file" "$folder"; done
     done
