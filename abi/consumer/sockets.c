@@ -102,6 +102,34 @@ static void handOver(struct scene* scene)
     CHECK(ReceiveFastSocketData(scene->socket, &byte, 1, 0) == 1 && byte == 'h');
 }
 
+/* ---- since 1.1 ---- */
+
+static int notices;
+static int notice;
+
+static void onNotice(struct FastSocket* socket, int result, void* closure)
+{
+    CHECK(socket != NULL && closure == &notices);
+    notice = result;
+    notices++;
+}
+
+static void notify(struct scene* scene)
+{
+    notices = 0;
+    CHECK(NotifyFastSocketTransmit(NULL, onNotice, &notices) == -EINVAL);
+    CHECK(NotifyFastSocketTransmit(scene->socket, NULL, &notices) == -EINVAL);
+    CHECK(NotifyFastSocketTransmit(scene->socket, onNotice, &notices) == 0);
+    CHECK(notices == 0);
+    runUntil(scene->ring, &notices, 1);
+    CHECK(notice == 0);
+    CHECK(TransmitFastSocketData(scene->socket, NULL, 0, "note", 4, 0) == 0);
+    CHECK(NotifyFastSocketTransmit(scene->socket, onNotice, &notices) == 0);
+    runUntil(scene->ring, &notices, 2);
+    CHECK(notice == 0 && GetFastSocketOutboundLength(scene->socket) == 0);
+    sceneExpect(scene, "note");
+}
+
 static void shutDown(struct scene* scene)
 {
     char byte;
@@ -134,6 +162,7 @@ void useStreamSocket(void)
     receive(&scene);
     pauseAndResume(&scene);
     handOver(&scene);
+    notify(&scene);
     shutDown(&scene);
     sceneEnd(&scene);
 }
@@ -240,6 +269,11 @@ void useSocketQuestions(void)
     useOption(scene.socket, FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD, 16 * 1024, 1);
     useOption(scene.socket, FASTSOCKET_OPTION_RELEASE_TIMEOUT, 30000, 0);
     useOption(scene.socket, FASTSOCKET_OPTION_TURN_LIMIT, 256 * 1024, 1);
+    useOption(scene.socket, FASTSOCKET_OPTION_CONNECT_TIMEOUT, 0, 60000);
+    useOption(scene.socket, FASTSOCKET_OPTION_IDLE_TIMEOUT, 0, 60000);
+    useOption(scene.socket, FASTSOCKET_OPTION_TRANSMIT_TIMEOUT, 0, 60000);
+    useOption(scene.socket, FASTSOCKET_OPTION_LINGER_TIMEOUT, 1000, 0);
+    useOption(scene.socket, FASTSOCKET_OPTION_OUTBOUND_LOW, 0, 10);
     uint64_t value = 5;
     CHECK(SetFastSocketOption(scene.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 0) == -EINVAL);
     CHECK(SetFastSocketOption(scene.socket, FASTSOCKET_OPTION_INBOUND_LOW, 1024 * 1024) == -EINVAL);
@@ -289,16 +323,27 @@ void useSocketErrors(void)
     CHECK(scene.hangups == 1 && scene.errors == 1);
     sceneEnd(&scene);
 
+    /* Idle for too long. */
+    sceneOpen(&scene, SOCK_STREAM, NULL);
+    CHECK(SetFastSocketOption(scene.socket, FASTSOCKET_OPTION_IDLE_TIMEOUT, 20) == 0);
+    runUntil(scene.ring, &scene.hangups, 1);
+    CHECK(scene.error == ETIMEDOUT && GetFastSocketError(scene.socket) == ETIMEDOUT);
+    CHECK(NotifyFastSocketTransmit(scene.socket, onNotice, &notices) == -EPIPE);
+    sceneEnd(&scene);
+
     /* Aborted: the peer sees the end, what was queued is gone. */
     sceneOpen(&scene, SOCK_STREAM, NULL);
     runTurns(scene.ring, 2);
     CHECK(TransmitFastSocketData(scene.socket, NULL, 0, "never", 5, 0) == 0);
+    notices = 0;
+    CHECK(NotifyFastSocketTransmit(scene.socket, onNotice, &notices) == 0);
     AbortFastSocket(scene.socket);
     for (int turn = 0; turn < 200 && isOpen(scene.handle); ++turn)
         CHECK(WaitForFastRing(scene.ring, 10, NULL) == 0);
     CHECK(!isOpen(scene.handle));
     CHECK(recv(scene.peer, &byte, 1, MSG_DONTWAIT) == 0);
     CHECK(scene.hangups == 0 && scene.errors == 0);
+    CHECK(notices == 1 && notice == ECANCELED);
     sceneClose(&scene);
 
     /* Released: what was queued arrives. */

@@ -148,7 +148,8 @@ struct FastListener;
  *            nothing but empty datagrams is queued. At most once a turn; not repeated for data left
  *            unread.
  * POLLOUT    the socket became writable for the first time with nothing queued, or the kernel
- *            accepted the last queued byte. parameter = 0. At most once a turn. The first one says
+ *            accepted the last queued byte, or more of the queue than is above
+ *            FASTSOCKET_OPTION_OUTBOUND_LOW. parameter = 0. At most once a turn. The first one says
  *            that a connecting socket is connected; POLLIN may have come before it. A connection
  *            that waits for its first bytes (TCP_FASTOPEN_CONNECT) is writable at once: they make
  *            it, and a failure is reported behind them.
@@ -219,13 +220,14 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
                                     uint32_t limit, HandleFastSocketEvent function, void* closure);
 
 /*
- * Releases a socket, which may be NULL: nothing is called back afterwards, unread input is dropped,
- * queued output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended
- * and the descriptor closed, in the background. On a stream or seqpacket socket that takes up to a
- * second after the last output, until the peer ends its own: it could miss the last bytes if the
- * descriptor were closed with input unread. GetFastRingPending counts it until the file is let go
- * of too: until then its port, lock or name may still be taken. The pointer is
- * the library's from then on: using it, also for receiving, is undefined.
+ * Releases a socket, which may be NULL: nothing is called back afterwards (but those who wait by
+ * NotifyFastSocketTransmit, once each, within the next turn), unread input is dropped, queued
+ * output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended and
+ * the descriptor closed, in the background. On a stream or seqpacket socket that takes up to a
+ * second after the last output (FASTSOCKET_OPTION_LINGER_TIMEOUT), until the peer ends its own: it
+ * could miss the last bytes if the descriptor were closed with input unread. GetFastRingPending
+ * counts it until the file is let go of too: until then its port, lock or name may still be taken.
+ * The pointer is the library's from then on: using it, also for receiving, is undefined.
  */
 void ReleaseFastSocket(struct FastSocket* socket);
 
@@ -402,6 +404,36 @@ int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescr
  * that were dropped; 0 where they aren't known: NULL, a defunct socket, another thread. */
 size_t GetFastSocketOutboundLength(struct FastSocket* socket);
 
+/* ---- what has left --------------------------------------------------------------------------- */
+
+/*
+ * Called once, on the ring's thread, behind the events of its socket in that turn. result is 0: the
+ * kernel has accepted everything that was queued when it was asked for; or a positive errno, as in
+ * POLLERR: something of that was dropped. The socket's, when it has failed; that of the first
+ * message which was lost, on a datagram socket; ECANCELED: the socket was released or aborted, or
+ * its ring was. What a released socket still sends nobody is told of; then the socket is to be
+ * compared only. */
+typedef void (*HandleFastSocketTransmit)(struct FastSocket* socket, int result, void* closure);
+
+/*
+ * Has a function called when all that is queued so far has left: when a buffer's owner, or whoever
+ * waits before he transmits more, can go on. Bytes that are queued later don't delay it. With
+ * nothing queued it is called in the next turn, with 0.
+ *
+ * Several are called in the order in which they were asked for, each once, also when nothing of the
+ * socket is told any more: after a release or an abort within the next turn. Only where the ring's
+ * thread has exited before the ring's release is nobody called. Sends without a copy: the kernel
+ * has accepted the bytes, and may still read them; so keep the buffer by a reference of its own.
+ *
+ * function   not NULL. It may do whatever an event's may, also ask for the next one.
+ *
+ * Returns:   0, -EINVAL, -EBADF (FILE_IO: not open for writing), -EPIPE (the socket has failed:
+ *            what was queued is dropped), -ENOMEM (nothing is changed), -EPERM, -ECANCELED.
+ * Since      1.1
+ */
+int NotifyFastSocketTransmit(struct FastSocket* socket, HandleFastSocketTransmit function,
+                             void* closure);
+
 /* ---- questions and settings ------------------------------------------------------------------ */
 
 /* Return what the socket was created with, or its handler was set with; the handle stays the
@@ -425,6 +457,31 @@ int GetFastSocketError(struct FastSocket* socket);
  * RELEASE_TIMEOUT      milliseconds without progress after which a released socket gives up
  *                      flushing, default 30000, 0 = at once
  * TURN_LIMIT           bytes received per turn before others get theirs, from 1, default 256 KiB
+ *
+ * Since 1.1:
+ *
+ * CONNECT_TIMEOUT      milliseconds until a connecting socket must be connected, default 0 = any.
+ *                      They count from the first time that it is set: set it behind the creation.
+ * IDLE_TIMEOUT         milliseconds in which something must come or be sent, default 0 = any
+ * TRANSMIT_TIMEOUT     milliseconds in which the kernel must take something of what is queued,
+ *                      default 0 = any. It also bounds the flushing of a released socket.
+ * LINGER_TIMEOUT       milliseconds that a released stream waits for its peer's end, default 1000
+ * OUTBOUND_LOW         bytes queued at which POLLOUT is told as well, when the queue falls to as
+ *                      few, default 0. Below OUTBOUND_LIMIT, a program refills before it is empty.
+ *
+ * Timeouts are never early, and late by the coarseness at most (beside what keeps the loop busy):
+ * an eighth of the shortest timeout on the ring, but at least 10 ms, and at most 1 s. What is over
+ * tells POLLERR with ETIMEDOUT, which is as fatal as any other: on a stream or seqpacket socket, a
+ * pipe, a terminal or another file POLLHUP follows. On a datagram socket it is told once, again
+ * only after a datagram has come or gone, and drops nothing. A message costs nothing more; a ring
+ * without such sockets has no timer for them.
+ *
+ * The time of IDLE begins with the connection, and does not run while the program has paused the
+ * socket (it begins again with the resume), nor once both directions have ended. That of TRANSMIT
+ * runs while anything is queued, also during the connecting, but not while an operation without a
+ * buffer (TransmitFastSocketDescriptor) is the first. Setting one begins its time again, but for
+ * CONNECT's; 0 ends it. A send that is on its way shows its bytes when it ends: before the time is
+ * over it is interrupted, and has up to a second to tell.
  */
 #define FASTSOCKET_OPTION_INBOUND_HIGH         1
 #define FASTSOCKET_OPTION_INBOUND_LOW          2
@@ -432,6 +489,11 @@ int GetFastSocketError(struct FastSocket* socket);
 #define FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD  4
 #define FASTSOCKET_OPTION_RELEASE_TIMEOUT      5
 #define FASTSOCKET_OPTION_TURN_LIMIT           6
+#define FASTSOCKET_OPTION_CONNECT_TIMEOUT      7  /* this and those below since 1.1 */
+#define FASTSOCKET_OPTION_IDLE_TIMEOUT         8
+#define FASTSOCKET_OPTION_TRANSMIT_TIMEOUT     9
+#define FASTSOCKET_OPTION_LINGER_TIMEOUT      10
+#define FASTSOCKET_OPTION_OUTBOUND_LOW        11
 
 /*
  * Sets an option. The marks count unread bytes; on a socket of messages, or with a message header,

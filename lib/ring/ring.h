@@ -12,6 +12,7 @@
 #include "ring/now.h"
 #include "ring/shared.h"
 #include "ring/spare.h"
+#include "ring/tick.h"
 #include "ring/timers.h"
 
 #endif

@@ -55,6 +55,7 @@ struct FastRingMember;
 struct FastRingStarter;
 struct FastShared;
 struct FastSpare;
+struct FastTick;
 
 enum
 {
@@ -100,6 +101,16 @@ struct FastRing
         struct FastTaskQueue waiting;
         struct FastTimer timer;
     } memory;
+
+    struct /* tick */
+    {
+        struct FastTick* first;
+        struct FastTick* next; /* with which a walk goes on; NULL: none is under way */
+        struct FastTimer timer;
+        int64_t period;   /* nanoseconds to the next tick */
+        int64_t shortest; /* that was asked for in this walk */
+        uint32_t waited;  /* turns for which a walk that came late has been put off */
+    } ticks;
 
     struct /* flusher */
     {

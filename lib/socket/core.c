@@ -30,6 +30,8 @@ void FastSocketFree(struct FastSocket* socket)
     FastSocketDropOutbound(socket);
     if (socket->inbound.queue.rules != NULL)
         FastRingUnshare(socket->inbound.queue.rules);
+    if (socket->extra != NULL)
+        free(socket->extra->timing);
     free(socket->extra);
     if (leaks)
         FastRingLeak(socket);
@@ -189,7 +191,7 @@ static bool isOutboundEmpty(const struct FastOutbound* outbound)
 {
     return outbound->queue.first == NULL && outbound->inFlight == 0 && outbound->trails == 0 &&
            outbound->loans == NULL && outbound->canceled.first == NULL &&
-           outbound->stall.expire == NULL;
+           outbound->notices.first == NULL && outbound->stall.expire == NULL;
 }
 
 /* Whatever is remembered here is as it would be if it were just made. */

@@ -107,7 +107,7 @@ enum FastNotify
     FAST_NOTIFY_INPUT = 1,  /* POLLIN is due */
     FAST_NOTIFY_OUTPUT = 2, /* POLLOUT is due, if nothing is queued when its turn comes */
     FAST_NOTIFY_STATE = 4,  /* a failure, or the end, is to be looked at */
-    FAST_NOTIFY_CANCELED = 8, /* users of barriers that were dropped are to be called */
+    FAST_NOTIFY_CALLS = 8,  /* users of dropped barriers, or of notices, are to be called */
 };
 
 /* What was reported, and must not be again. */
@@ -137,13 +137,16 @@ enum FastPollNote
 
 /* ---- the socket ---- */
 
+struct FastTiming;
+
 /* What few sockets ever need: made when one first does, and there until its end. */
 struct FastExtra
 {
     struct FastSocket* socket;
-    struct FastWaiter waiter; /* for buffers, or for room below the ring's limit */
-    struct msghdr header;     /* the template, if it has one */
-    bool headed;              /* it has */
+    struct FastWaiter waiter;  /* for buffers, or for room below the ring's limit */
+    struct FastTiming* timing; /* NULL: no timeout was ever set, see timing.h */
+    struct msghdr header;      /* the template, if it has one */
+    bool headed;               /* it has */
     struct
     {
         uint64_t truncated;
@@ -167,6 +170,11 @@ struct FastCommon
     uint32_t mode;        /* FASTSOCKET_MODE_* */
     uint32_t releaseMs;   /* FASTSOCKET_OPTION_RELEASE_TIMEOUT */
     uint32_t maxMessages; /* that go out together; 0: no limit */
+    uint32_t connectMs;   /* FASTSOCKET_OPTION_CONNECT_TIMEOUT, and so on */
+    uint32_t idleMs;
+    uint32_t transmitMs;
+    uint32_t lingerMs;
+    uint64_t outboundLow; /* FASTSOCKET_OPTION_OUTBOUND_LOW */
 };
 
 struct FastSocket

@@ -28,6 +28,7 @@ enum
 {
     CREATE_MAX_MESSAGES = 1024,
     CREATE_RELEASE_MS = 30000,
+    CREATE_LINGER_MS = 1000,
     CREATE_KNOWN_MODES = FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK |
                          FASTSOCKET_MODE_FILE_IO,
 };
@@ -227,6 +228,7 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
         .receiveFlags = flags & MSG_CMSG_CLOEXEC,
         .mode = (uint32_t)mode,
         .releaseMs = CREATE_RELEASE_MS,
+        .lingerMs = CREATE_LINGER_MS,
         .maxMessages = limit < CREATE_MAX_MESSAGES ? limit : CREATE_MAX_MESSAGES,
     };
     int result = checkArguments(ring, provider, inbound, outbound, handle, message, flags, mode);

@@ -14,6 +14,8 @@
 #include "socket/direct.h"
 
 #include "socket/kind-socket.h"
+#include "socket/notice.h"
+#include "socket/output.h"
 #include "socket/system.h"
 
 #include <errno.h>
@@ -136,6 +138,8 @@ int FastDirectSend(struct FastSocket* socket, const struct FastParts* parts, int
     FastOutboundConsume(queue, accepted < before ? accepted : before);
     FastOutboundFill(queue, pieces, parts->vector, accepted < before ? 0 : accepted - before,
                      parts->size, 0);
+    FastNoticeAccept(socket);
+    FastOutputNoteFall(socket, before);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "socket/direct.h"
 #include "socket/failure.h"
 #include "socket/kind.h"
+#include "socket/notice.h"
 #include "socket/output.h"
 #include "socket/receive.h"
 
@@ -56,7 +57,7 @@ static void reportOutput(struct FastSocket* socket)
     if (socket->connection != FAST_CONNECTION_MADE)
         return;
     socket->notifyDue &= (uint8_t)~FAST_NOTIFY_OUTPUT;
-    if (FastSocketHasOutput(socket))
+    if (FastSocketHasOutput(socket) && !FastOutputIsLow(socket))
         return;
     FastDirectTell(socket);
     report(socket, POLLOUT, 0);
@@ -136,12 +137,13 @@ static bool isStateDue(const struct FastSocket* socket)
 }
 
 /* Of a socket in any stage: the release waits for that. */
-static void reportCanceled(struct FastSocket* socket)
+static void callOthers(struct FastSocket* socket)
 {
-    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_CANCELED;
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_CALLS;
     if (socket->outbound == NULL)
         return;
     FastOutputFinishCanceled(socket);
+    FastNoticeCall(socket);
     FastSocketDefer(socket, FAST_DUE_RELEASE);
 }
 
@@ -151,8 +153,8 @@ static void reportFromOutput(struct FastSocket* socket)
         reportOutput(socket);
     if (isStateDue(socket))
         reportState(socket);
-    if (socket->notifyDue & FAST_NOTIFY_CANCELED)
-        reportCanceled(socket);
+    if (socket->notifyDue & FAST_NOTIFY_CALLS)
+        callOthers(socket);
 }
 
 static void reportAll(struct FastSocket* socket)
@@ -183,7 +185,7 @@ __attribute__((noinline)) static void dispatchAll(struct FastSocket* socket)
 static inline void dispatch(struct FastSocket* socket)
 {
     bool made = socket->stage == FAST_STAGE_LIVE && socket->connection == FAST_CONNECTION_MADE;
-    const uint8_t behind = FAST_NOTIFY_OUTPUT | FAST_NOTIFY_STATE | FAST_NOTIFY_CANCELED;
+    const uint8_t behind = FAST_NOTIFY_OUTPUT | FAST_NOTIFY_STATE | FAST_NOTIFY_CALLS;
     if (made && socket->notifyDue == FAST_NOTIFY_INPUT) {
         reportInput(socket);
         if (socket->notifyDue & behind)

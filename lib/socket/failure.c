@@ -10,6 +10,7 @@
 #include "socket/failure.h"
 
 #include "socket/kind.h"
+#include "socket/notice.h"
 #include "socket/output.h"
 #include "socket/system.h"
 
@@ -67,6 +68,7 @@ void FastSocketFail(struct FastSocket* socket, int error)
     if (!FastSocketHasFailed(socket)) {
         socket->connection = inputWillEnd(socket) ? FAST_CONNECTION_FAILING
                                                   : FAST_CONNECTION_FAILED;
+        FastNoticeEnd(socket, FAST_NOTICE_FAILED);
         FastOutputDrop(socket);
         /* What is in flight may wait for a peer that never takes it. */
         if (FastSocketInFlight(socket) > 0 &&

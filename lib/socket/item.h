@@ -57,6 +57,7 @@ struct FastItem
     uint8_t kind;               /* enum FastItemKind */
     uint8_t state;              /* enum FastItemState */
     uint8_t order;              /* enum FastItemOrder */
+    uint8_t noted;              /* 1: somebody waits for its end, see notice.h */
 };
 
 struct FastSocket;

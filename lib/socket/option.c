@@ -1,7 +1,7 @@
 /*
  * The options of a socket: a table.
  */
-#include "socket/core.h"
+#include "socket/overdue.h"
 #include "socket/receive.h"
 
 #include <errno.h>
@@ -22,7 +22,8 @@ struct option
     int (*check)(const struct FastSocket* socket, uint64_t value);
     /* What follows from the new value, for another one. NULL: nothing. */
     void (*adjust)(struct FastCommon* common, uint64_t value);
-    bool mark; /* whether the socket is full is decided again */
+    bool mark;     /* whether the socket is full is decided again */
+    uint8_t clock; /* FAST_TIMING_*, whose timeout it is; 0: of none */
 };
 
 static void adjustHigh(struct FastCommon* common, uint64_t value)
@@ -43,17 +44,27 @@ static int checkLow(const struct FastSocket* socket, uint64_t value)
 /* By FASTSOCKET_OPTION_*, which begin with 1. */
 static const struct option options[] = {
     [FASTSOCKET_OPTION_INBOUND_HIGH - 1] =
-        {1, OPTION_MAX, 0, COMMON(inbound.high), false, NULL, adjustHigh, true},
+        {1, OPTION_MAX, 0, COMMON(inbound.high), false, NULL, adjustHigh, true, 0},
     [FASTSOCKET_OPTION_INBOUND_LOW - 1] =
-        {0, OPTION_MAX, 0, COMMON(inbound.low), false, checkLow, NULL, true},
+        {0, OPTION_MAX, 0, COMMON(inbound.low), false, checkLow, NULL, true, 0},
     [FASTSOCKET_OPTION_OUTBOUND_LIMIT - 1] =
-        {0, OPTION_MAX, 0, OUTBOUND(limit), true, NULL, NULL, false},
+        {0, OPTION_MAX, 0, OUTBOUND(limit), true, NULL, NULL, false, 0},
     [FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD - 1] =
-        {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD, OUTBOUND(threshold), true, NULL, NULL, false},
+        {0, OPTION_MAX, FAST_OUTBOUND_THRESHOLD, OUTBOUND(threshold), true, NULL, NULL, false, 0},
     [FASTSOCKET_OPTION_RELEASE_TIMEOUT - 1] =
-        {0, UINT32_MAX, 0, COMMON(releaseMs), false, NULL, NULL, false},
+        {0, UINT32_MAX, 0, COMMON(releaseMs), false, NULL, NULL, false, 0},
     [FASTSOCKET_OPTION_TURN_LIMIT - 1] =
-        {1, OPTION_MAX, 0, COMMON(inbound.turnLimit), false, NULL, NULL, false},
+        {1, OPTION_MAX, 0, COMMON(inbound.turnLimit), false, NULL, NULL, false, 0},
+    [FASTSOCKET_OPTION_CONNECT_TIMEOUT - 1] =
+        {0, UINT32_MAX, 0, COMMON(connectMs), false, NULL, NULL, false, FAST_TIMING_CONNECT},
+    [FASTSOCKET_OPTION_IDLE_TIMEOUT - 1] =
+        {0, UINT32_MAX, 0, COMMON(idleMs), false, NULL, NULL, false, FAST_TIMING_IDLE},
+    [FASTSOCKET_OPTION_TRANSMIT_TIMEOUT - 1] =
+        {0, UINT32_MAX, 0, COMMON(transmitMs), false, NULL, NULL, false, FAST_TIMING_TRANSMIT},
+    [FASTSOCKET_OPTION_LINGER_TIMEOUT - 1] =
+        {0, UINT32_MAX, 0, COMMON(lingerMs), false, NULL, NULL, false, 0},
+    [FASTSOCKET_OPTION_OUTBOUND_LOW - 1] =
+        {0, OPTION_MAX, 0, COMMON(outboundLow), false, NULL, NULL, false, 0},
 };
 
 static const struct option* find(int option)
@@ -93,12 +104,17 @@ static int setOutbound(struct FastSocket* socket, const struct option* option, u
 static int setCommon(struct FastSocket* socket, const struct option* option, uint64_t value)
 {
     struct FastCommon common = *FastSocketCommon(socket);
+    bool times = option->clock != 0 && value > 0;
     store(option, &common, value);
     if (option->adjust != NULL)
         option->adjust(&common, value);
-    int result = FastSocketShare(socket, &common);
+    int result = times ? FastOverduePrepare(socket) : 0;
+    if (result == 0)
+        result = FastSocketShare(socket, &common);
     if (result == 0 && option->mark)
         socket->inbound.stops &= (uint16_t)~FAST_STOP_HIGH_MARK;
+    if (result == 0 && times)
+        FastOverdueBegin(socket, option->clock);
     return result;
 }
 

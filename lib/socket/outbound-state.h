@@ -40,6 +40,23 @@ struct FastStall
     bool looked;   /* what is in flight was canceled once, to see how far it came */
 };
 
+/* Barriers that were dropped, in the order of the queue. */
+struct FastDropped
+{
+    struct FastItem* first;
+    struct FastItem* last;
+};
+
+struct FastNotice;
+
+/* Who waits to hear that what was queued before has left, in the order of the calls: notice.h. */
+struct FastNotices
+{
+    struct FastNotice* first;   /* is called next, if it does not wait any more */
+    struct FastNotice* waiting; /* the first that does; NULL: none does */
+    struct FastNotice* last;
+};
+
 /* A send is over, with a result as the kernel gave it. */
 typedef void (*FastFlightFunction)(struct FastFlight* flight, int result);
 
@@ -57,7 +74,8 @@ struct FastOutbound
     FastFlightFunction finish;  /* gets the results */
     struct FastOperation cancel;
     struct FastLoan* loans;     /* memory that the kernel sends without a copy */
-    struct FastOutboundQueue canceled; /* dropped barriers, whose users are to be called */
+    struct FastDropped canceled; /* whose users are to be called */
+    struct FastNotices notices;
     uint64_t limit;             /* FASTSOCKET_OPTION_OUTBOUND_LIMIT */
     uint64_t threshold;         /* FASTSOCKET_OPTION_ZERO_COPY_THRESHOLD */
     uint32_t burst;             /* sends of messages that start together next time */

@@ -49,6 +49,7 @@ struct FastItem* FastOutboundPop(struct FastOutboundQueue* queue)
     if (queue->first == NULL)
         queue->last = NULL;
     queue->length -= item->length;
+    queue->noted += item->noted;
     return item;
 }
 
@@ -62,6 +63,7 @@ struct FastItem* FastOutboundTakeIdle(struct FastOutboundQueue* queue)
         .epoch = queue->epoch,
         .buckets = queue->buckets,
         .bucketCount = queue->bucketCount,
+        .noted = queue->noted,
     };
     while (item != NULL) {
         struct FastItem* next = item->next;

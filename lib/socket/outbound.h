@@ -27,6 +27,7 @@ struct FastOutboundQueue
     /* The last message to each destination; NULL: there is one at most, see destination.c. */
     struct FastMessage** buckets;
     uint32_t bucketCount;
+    uint32_t noted; /* items that have left it, and whose end somebody waits for */
 };
 
 /* Appends an item, or takes the first one off: the caller's now. */

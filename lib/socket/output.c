@@ -5,33 +5,74 @@
 
 #include "service/operation.h"
 #include "socket/flight.h"
+#include "socket/notice.h"
 
 #include <errno.h>
 
-/* POLLOUT says that all is accepted; the dispatch task looks again whether that is still so. */
-static void noteEmpty(struct FastSocket* socket)
+void FastOutputNoteFall(struct FastSocket* socket, size_t before)
 {
-    if (socket->outbound->queue.first != NULL)
+    uint64_t low = FastSocketCommon(socket)->outboundLow;
+    if (low > 0 && before > low && socket->outbound->queue.length <= low)
+        FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
+}
+
+/* POLLOUT says that all is accepted, or but little is left; the dispatch task looks again whether
+ * that is still so. */
+static void noteLeft(struct FastSocket* socket, size_t before)
+{
+    FastNoticeAccept(socket);
+    if (socket->outbound->queue.first != NULL) {
+        FastOutputNoteFall(socket, before);
         return;
+    }
     FastSocketNotify(socket, FAST_NOTIFY_OUTPUT);
     FastSocketReconsiderOutbound(socket);
 }
 
 void FastOutputConsume(struct FastSocket* socket, size_t size)
 {
+    size_t before = socket->outbound->queue.length;
     socket->statistics.sentBytes += size;
     if (size == 0)
         return;
     FastOutboundConsume(&socket->outbound->queue, size);
-    noteEmpty(socket);
+    noteLeft(socket, before);
 }
 
 /* Counts no bytes: those of a message were counted when it was accepted. */
 void FastOutputPop(struct FastSocket* socket)
 {
+    size_t before = socket->outbound->queue.length;
     FastItemFree(FastOutboundPop(&socket->outbound->queue));
-    noteEmpty(socket);
+    noteLeft(socket, before);
     FastSocketCountPending(socket);
+}
+
+void FastOutputShorten(struct FastSocket* socket, struct FastMessage* message, size_t bytes)
+{
+    size_t before = socket->outbound->queue.length;
+    FastOutboundShorten(&socket->outbound->queue, message, bytes);
+    FastOutputNoteFall(socket, before);
+}
+
+/* ---- dropping ---- */
+
+static void appendCanceled(struct FastOutbound* outbound, struct FastItem* item)
+{
+    struct FastDropped* canceled = &outbound->canceled;
+    if (canceled->first == NULL)
+        canceled->first = item;
+    else
+        canceled->last->next = item;
+    canceled->last = item;
+    item->next = NULL;
+}
+
+static struct FastItem* popCanceled(struct FastOutbound* outbound)
+{
+    struct FastItem* item = outbound->canceled.first;
+    outbound->canceled.first = item->next;
+    return item;
 }
 
 /* A barrier's user waits for a completion, and gets one: but not from inside the caller's call. */
@@ -43,9 +84,8 @@ static void dropItem(struct FastSocket* socket, struct FastItem* item)
         FastItemFree(item);
         return;
     }
-    item->next = NULL;
-    FastOutboundAppend(&outbound->canceled, item);
-    FastSocketNotify(socket, FAST_NOTIFY_CANCELED);
+    appendCanceled(outbound, item);
+    FastSocketNotify(socket, FAST_NOTIFY_CALLS);
 }
 
 void FastOutputDrop(struct FastSocket* socket)
@@ -85,7 +125,9 @@ void FastOutputDropAll(struct FastSocket* socket, bool leak)
     }
     /* No user is called any more: their descriptors go with them. */
     while (outbound->canceled.first != NULL)
-        FastItemFree(FastOutboundPop(&outbound->canceled));
+        FastItemFree(popCanceled(outbound));
+    if (outbound->notices.first != NULL)
+        FastNoticeForget(socket);
 }
 
 /* Each is off the list, and freed, before its user is called, who may drop others. */
@@ -93,7 +135,7 @@ void FastOutputFinishCanceled(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
     while (outbound->canceled.first != NULL) {
-        struct FastMessage* message = FastItemMessage(FastOutboundPop(&outbound->canceled));
+        struct FastMessage* message = FastItemMessage(popCanceled(outbound));
         struct FastRingDescriptor* descriptor = message->descriptor;
         message->descriptor = NULL;
         FastItemFree(&message->item);

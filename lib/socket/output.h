@@ -26,6 +26,19 @@ static inline void FastOutputPopOnly(struct FastSocket* socket)
     FastItemFreeBytes(item);
 }
 
+/* What a message's send has accepted of it, if some is left. */
+void FastOutputShorten(struct FastSocket* socket, struct FastMessage* message, size_t bytes);
+
+/* The queue had so many bytes before some were accepted: looks whether POLLOUT is due for that. */
+void FastOutputNoteFall(struct FastSocket* socket, size_t before);
+
+/* What is queued is no more than FASTSOCKET_OPTION_OUTBOUND_LOW. The outbound side is there. */
+static inline bool FastOutputIsLow(const struct FastSocket* socket)
+{
+    uint64_t low = FastSocketCommon(socket)->outboundLow;
+    return low > 0 && socket->outbound->queue.length <= low;
+}
+
 /* Drops everything that is not in flight; all of it later, where a gathered send still reads from
  * the head. The users of barriers among it are called later. */
 void FastOutputDrop(struct FastSocket* socket);

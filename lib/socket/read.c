@@ -7,6 +7,7 @@
 #include "socket/joined.h"
 #include "socket/kind.h"
 #include "socket/receive.h"
+#include "socket/timing.h"
 
 #include <errno.h>
 #include <string.h>
@@ -157,6 +158,7 @@ int ResumeFastSocket(struct FastSocket* socket)
                  socket->inbound.record != 0;
     if (!holds && socket->inbound.queue.first == NULL)
         return 0;
+    FastTimingRest(socket, FAST_TIMING_IDLE); /* it has not been idle meanwhile */
     socket->inbound.stops &= (uint16_t) ~(FAST_STOP_PAUSED | FAST_STOP_RECORD);
     socket->inbound.record = 0; /* read meanwhile, or met again */
     socket->notifyDue &= (uint8_t)~FAST_NOTIFY_INPUT;

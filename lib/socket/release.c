@@ -3,7 +3,7 @@
  *
  * Good path of ReleaseFastSocket: the handler is called no more, unread input is dropped; what is
  * queued is sent (flushing); a stream's output is ended and its input discarded until the peer ends
- * too, or for a second, because a close with unread input resets the connection and destroys what
+ * too, or for a while, because a close with unread input resets the connection and destroys what
  * was sent (draining); then the connection is shut down, so that a forked child can't keep it,
  * every operation is canceled (canceling), and when the last one is final the descriptor is closed.
  * Memory that the kernel sends without a copy waits on its own.
@@ -17,18 +17,15 @@
 #include "socket/dispatch.h"
 #include "socket/intake.h"
 #include "socket/kind.h"
+#include "socket/notice.h"
 #include "socket/output.h"
 #include "socket/receive.h"
 #include "socket/sent.h"
 #include "socket/stall.h"
 #include "socket/system.h"
+#include "socket/timing.h"
 
 #include <errno.h>
-
-enum
-{
-    RELEASE_DRAIN_MS = 1000,
-};
 
 /* close() then drops what the kernel has queued, and a TCP peer sees a reset. */
 static void makeCloseReset(const struct FastSocket* socket)
@@ -37,7 +34,7 @@ static void makeCloseReset(const struct FastSocket* socket)
     (void)FastSystemSetOption(socket->handle, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
-static void reset(struct FastSocket* socket)
+void FastReleaseReset(struct FastSocket* socket)
 {
     socket->resetting = true;
     makeCloseReset(socket);
@@ -78,7 +75,7 @@ static void startDraining(struct FastSocket* socket)
         FastSystemShutdown(socket->handle, SHUT_WR);
     socket->shutdown = FAST_SHUTDOWN_DONE;
     FastSocketEnterStage(socket, FAST_STAGE_DRAINING);
-    FastStallWatch(socket, RELEASE_DRAIN_MS, cancelAll);
+    FastStallWatch(socket, FastSocketCommon(socket)->lingerMs, cancelAll);
 }
 
 /* ---- closing ---- */
@@ -89,7 +86,8 @@ static bool isQuiet(const struct FastSocket* socket)
     return FastArmedIsIdle(&socket->inbound.receive) && FastArmedIsIdle(&socket->poll) &&
            (outbound == NULL || (outbound->inFlight == 0 && outbound->trails == 0 &&
                                  outbound->canceling != FAST_SEND_CANCEL_IN_FLIGHT &&
-                                 outbound->canceled.first == NULL));
+                                 outbound->canceled.first == NULL &&
+                                 outbound->notices.first == NULL));
 }
 
 static void dropSources(struct FastSocket* socket)
@@ -116,6 +114,7 @@ static void closeHandle(struct FastSocket* socket)
 static void becomeDefunct(struct FastSocket* socket, bool leak)
 {
     FastStallStop(socket);
+    FastTimingStop(socket);
     FastSocketStopWaiting(socket);
     FastIntakeDropAll(socket);
     if (FastSocketKind(socket)->end != NULL)
@@ -156,6 +155,7 @@ static void startRelease(struct FastSocket* socket)
     socket->function = NULL;
     socket->closure = NULL;
     socket->inbound.record = 0;
+    FastNoticeEnd(socket, ECANCELED);
     FastReceiveDiscard(socket);
 }
 
@@ -186,9 +186,9 @@ void ReleaseFastSocket(struct FastSocket* socket)
         return;
     uint32_t milliseconds = FastSocketCommon(socket)->releaseMs;
     if (milliseconds == 0)
-        reset(socket);
+        FastReleaseReset(socket);
     else
-        FastStallWatch(socket, milliseconds, reset);
+        FastStallWatch(socket, milliseconds, FastReleaseReset);
 }
 
 void AbortFastSocket(struct FastSocket* socket)
@@ -196,7 +196,7 @@ void AbortFastSocket(struct FastSocket* socket)
     if (socket == NULL || isOver(socket))
         return;
     startRelease(socket);
-    reset(socket);
+    FastReleaseReset(socket);
 }
 
 int ShutdownFastSocket(struct FastSocket* socket)
@@ -226,6 +226,7 @@ void FastReleaseEndMember(struct FastRingMember* member)
     if (socket->outbound != NULL && socket->outbound->usedZeroCopy)
         makeCloseReset(socket);
     FastSocketEnterStage(socket, FAST_STAGE_CANCELING);
+    FastNoticeEnd(socket, ECANCELED);
     FastOutputDrop(socket);
     FastSocketDrop(socket);
 }

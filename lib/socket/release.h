@@ -9,6 +9,9 @@
 /* Its part of the prepare task; never finds the queue full. */
 bool FastReleasePrepare(struct FastSocket* socket);
 
+/* Resets the connection of a released socket, whatever is queued. */
+void FastReleaseReset(struct FastSocket* socket);
+
 /* What a socket does as a member of its ring: at the end of that. */
 void FastReleaseEndMember(struct FastRingMember* member);
 void FastReleaseCloseMember(struct FastRingMember* member, bool orderly);

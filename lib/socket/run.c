@@ -258,6 +258,8 @@ static void takeApart(struct FastSocket* socket, struct FastMessage* run)
         if (last == NULL)
             return;
         last->segment = run->segment;
+        last->item.noted = run->item.noted; /* it is the last of them, or stands before that */
+        run->item.noted = 0;
         run->item.length -= last->item.length;
         queue->length -= last->item.length;
         run->item.messages--;

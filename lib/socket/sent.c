@@ -14,6 +14,7 @@
 #include "socket/control.h"
 #include "socket/failure.h"
 #include "socket/flight.h"
+#include "socket/notice.h"
 #include "socket/output.h"
 #include "socket/poll.h"
 #include "socket/system.h"
@@ -104,13 +105,14 @@ static void finishMessage(struct FastSocket* socket, const struct FastFlight* fl
 {
     struct FastMessage* message = flight->message;
     if (message->item.messages > 1 && flight->bytes < message->item.length)
-        FastOutboundShorten(&socket->outbound->queue, message, flight->bytes);
+        FastOutputShorten(socket, message, flight->bytes);
     else
         message->item.state = FAST_ITEM_DONE;
 }
 
 static void loseMessage(struct FastSocket* socket, const struct FastFlight* flight, int error)
 {
+    FastNoticeLose(socket, &flight->message->item, error);
     finishMessage(socket, flight);
     socket->outbound->statistics.failed++;
     FastSocketFailOne(socket, error);
@@ -222,13 +224,14 @@ void FastSentFinish(struct FastFlight* flight, int result)
     FastSentGoOn(socket);
 }
 
-/* Of a plain send all was accepted, nothing was queued behind it, and nobody waits for its end. Its
+/* Of a plain send all was accepted, nothing was queued behind it, and nobody waits for its end: to
+ * cancel it, to release the socket, or to be called (notice.h). Its
  * piece was the only one, and may only have grown since: so the whole queue is what was sent. */
 static bool isPlainEnd(const struct FastSocket* socket, int result)
 {
     const struct FastOutbound* outbound = socket->outbound;
     return result > 0 && outbound->queue.length == (uint32_t)result &&
-           outbound->queue.first->next == NULL &&
+           outbound->queue.first->next == NULL && outbound->queue.first->noted == 0 &&
            outbound->canceling == FAST_SEND_CANCEL_NONE && socket->stage == FAST_STAGE_LIVE &&
            socket->connection == FAST_CONNECTION_MADE && socket->shutdown == FAST_SHUTDOWN_NONE;
 }

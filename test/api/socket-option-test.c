@@ -39,7 +39,7 @@ CASE(option, keepsValues)
 /* unknown options: -ENOPROTOOPT, nothing written */
 CASE(option, refusesUnknown)
 {
-    const int unknown[] = {0, -1, 7, 8, 1000, INT32_MAX, INT32_MIN};
+    const int unknown[] = {0, -1, 12, 13, 1000, INT32_MAX, INT32_MIN};
     uint64_t value = 42;
 
     for (size_t index = 0; index < sizeof(unknown) / sizeof(unknown[0]); index++) {

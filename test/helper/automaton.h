@@ -33,6 +33,7 @@ struct AutomatonView
     uint64_t turn;     /* number of the turn, never 0 */
     size_t inbound;    /* unread bytes */
     size_t outbound;   /* bytes queued */
+    uint64_t low;      /* FASTSOCKET_OPTION_OUTBOUND_LOW */
     uint64_t received; /* messages ever received */
     int error;         /* GetFastSocketError */
 };

@@ -145,6 +145,7 @@ static struct AutomatonView viewSocket(struct FastSocket* socket, int event, int
     view.ending = (ending != NULL);
     view.inbound = GetFastSocketInboundLength(socket);
     view.outbound = GetFastSocketOutboundLength(socket);
+    (void)GetFastSocketOption(socket, FASTSOCKET_OPTION_OUTBOUND_LOW, &view.low);
     view.error = GetFastSocketError(socket);
     if (GetFastSocketStatistics(socket, &statistics, sizeof(statistics)) == 0)
         view.received = statistics.receivedMessages;

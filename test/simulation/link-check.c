@@ -105,5 +105,5 @@ const char* missingOfLink(struct Link* link)
     if (missing == NULL && connection && link->socket != NULL && !link->hungUp &&
         (link->peerEnded || linkIsOver(link)))
         missing = "the end";
-    return missing;
+    return missing != NULL ? missing : missingNotice(link);
 }

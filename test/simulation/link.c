@@ -316,6 +316,7 @@ void releaseLink(struct Link* link, bool abort)
     /* A connect that the socket has not heard of yet is given up. */
     link->loses |= abort || link->hasty || (link->connects && link->arrived == 0);
     link->releasedAt = timeNow();
+    link->notices.turn = world.turn;
     if (abort)
         AbortFastSocket(socket);
     else

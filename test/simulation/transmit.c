@@ -137,6 +137,7 @@ int transmitOf(struct Link* link, struct Chance* chance, size_t size)
         link->accepted += size;
     if (result < 0 && !linkIsStream(link))
         dropMessage(messages);
+    noticeTransmit(link);
     return checkTransmit(link, result);
 }
 

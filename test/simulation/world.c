@@ -46,6 +46,8 @@ static void noteRingEnd(void)
     world.ring = NULL;
     for (int index = 0; index < LINKS; index++) {
         struct Link* link = &world.links[index];
+        if (link->used)
+            checkNotices(link);
         if (!link->used || link->released)
             continue;
         const char* rule = automatonRingEnd(&link->automaton);
@@ -78,6 +80,8 @@ void runTurn(uint32_t interval)
         wrong("WaitForFastRing gives %d", result);
     for (int index = 0; index < LINKS; index++) {
         struct Link* link = &world.links[index];
+        if (link->used)
+            checkNotices(link);
         if (!link->used || link->released)
             continue;
         const char* rule = automatonTurnEnd(&link->automaton);

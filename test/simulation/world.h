@@ -31,6 +31,11 @@ struct Messages
 };
 
 /* A socket, and the end that the simulation plays. */
+enum
+{
+    NOTICES = 64, /* that wait at most */
+};
+
 struct Link
 {
     bool used;
@@ -71,6 +76,14 @@ struct Link
     bool connects;   /* it was connecting when it was made */
     bool connecting;
     uint32_t own; /* operations without a buffer, whose functions are to be called */
+    struct
+    {
+        uint32_t transmits;
+        uint32_t asked;
+        uint32_t called;
+        uint64_t places[NOTICES]; /* of a stream: bytes that are to have left, by number */
+        uint64_t turn;            /* in which, or behind which, the socket was released */
+    } notices;
 
     /* What came. */
     bool hungUp;
@@ -169,6 +182,13 @@ void closeAsPeer(struct Link* link);
 void checkLink(struct Link* link);
 const char* missingOfLink(struct Link* link);
 struct FastSocketStatistics linkStatistics(struct FastSocket* socket);
+
+/* notice.c: now and then, behind a transmit, asks to hear when it has left. */
+void noticeTransmit(struct Link* link);
+/* At the end of a turn, and of the ring: nobody waits who can't. */
+void checkNotices(const struct Link* link);
+/* Nothing is queued, and somebody waits: says so; NULL: nobody does. */
+const char* missingNotice(const struct Link* link);
 
 /* peer.c: the peer reads what there is, at most so much; true: something. */
 bool readAsPeer(struct Link* link, size_t most);

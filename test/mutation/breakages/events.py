@@ -29,7 +29,8 @@ BREAKAGES = [
     breakage('no POLLOUT at the beginning', '2.1 POLLOUT; 2.2 start', 'socket/create.c',
              'FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NOTIFY_OUTPUT : 0', '0'),
     breakage('POLLOUT while something is queued', '2.1 POLLOUT', 'socket/dispatch.c',
-             '    if (FastSocketHasOutput(socket))\n        return;\n', ''),
+             '    if (FastSocketHasOutput(socket) && !FastOutputIsLow(socket))\n'
+             '        return;\n', ''),
     breakage('POLLOUT twice in a turn', '2.1 POLLOUT during a burst of queueing',
              'socket/dispatch.c',
              '    report(socket, POLLOUT, 0);\n',

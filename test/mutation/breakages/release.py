@@ -11,7 +11,7 @@ BREAKAGES = [
              '    FastSocketEnterStage(socket, FAST_STAGE_FLUSHING);\n'
              '    FastOutputDrop(socket);\n'),
     breakage('a flush without progress ends in good order', '2.6 flush', 'socket/release.c',
-             'FastStallWatch(socket, milliseconds, reset);',
+             'FastStallWatch(socket, milliseconds, FastReleaseReset);',
              'FastStallWatch(socket, milliseconds, cancelAll);'),
     breakage('a release resets a connection with unread input', '2.6 drain', 'socket/release.c',
              'FastSocketEnterStage(socket, FAST_STAGE_DRAINING);',
@@ -19,7 +19,7 @@ BREAKAGES = [
     breakage("the end of output is not told before the peer's", '2.6 drain', 'socket/release.c',
              '        FastSystemShutdown(socket->handle, SHUT_WR);\n', '        (void)0;\n'),
     breakage('a peer that never ends keeps the socket', '2.6 drain', 'socket/release.c',
-             '    FastStallWatch(socket, RELEASE_DRAIN_MS, cancelAll);\n', ''),
+             '    FastStallWatch(socket, FastSocketCommon(socket)->lingerMs, cancelAll);\n', ''),
     breakage('a close leaves the connection to a forked child', '2.6 shutdown and close',
              'socket/kind-socket.c',
              '            FastSystemShutdown(socket->handle, SHUT_RDWR); '
@@ -27,7 +27,7 @@ BREAKAGES = [
     breakage('a released socket does not count', '2.6 GetFastRingPending', 'socket/core.c',
              ': socket->stage < FAST_STAGE_CLOSED;', ': false;'),
     breakage('an abort ends in good order', '2.6 AbortFastSocket', 'socket/release.c',
-             '    startRelease(socket);\n    reset(socket);\n',
+             '    startRelease(socket);\n    FastReleaseReset(socket);\n',
              '    startRelease(socket);\n    cancelAll(socket);\n'),
     breakage('an abort of nothing', '2.6 NULL', 'socket/release.c',
              'void AbortFastSocket(struct FastSocket* socket)\n{\n'
