@@ -51,6 +51,7 @@ void useOptions(void);
 void useTimeouts(void);
 void useWatches(void);
 void useEvents(void);
+void useCalls(void);
 void useDescriptors(void);
 void useProvider(void);
 void useStreamSocket(void);

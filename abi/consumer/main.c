@@ -94,6 +94,7 @@ static const struct
     { "timeouts", useTimeouts },
     { "watches", useWatches },
     { "events", useEvents },
+    { "calls", useCalls },
     { "descriptors", useDescriptors },
     { "provider", useProvider },
     { "stream socket", useStreamSocket },

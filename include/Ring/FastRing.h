@@ -405,6 +405,14 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
                                                   HandleFastRingTimeoutFunction function,
                                                   void* closure);
 
+/*
+ * Removes a timeout, which may be NULL: as SetFastRingTimeout with a negative interval, and with
+ * the same rules for the pointer.
+ *
+ * Since:     1.1
+ */
+void RemoveFastRingTimeout(struct FastRingTimeout* timeout);
+
 /* ---- watches on descriptors that are not sockets of ours ------------------------------------- */
 
 #define FASTRING_WATCH_ONCE  1  /* reports once, then pauses until UpdateFastRingWatch */
@@ -440,6 +448,14 @@ struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32
  */
 int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask);
 
+/*
+ * Returns the descriptor that is watched, also of a watch that is paused, or dead after an error.
+ *
+ * Returns:   the descriptor, -EINVAL (NULL), -EPERM, -ECANCELED (the ring is gone).
+ * Since:     1.1
+ */
+int GetFastRingWatchHandle(struct FastRingWatch* watch);
+
 /* Ends a watch, which may be NULL. Its function is never called again; the caller may close the
  * descriptor at once, and its peer hears of that at once, since the kernel has let go of the file
  * on return. (Only a kernel that has no memory for the cancellation lets go of it later, in one of
@@ -472,6 +488,33 @@ int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter);
 
 /* Releases an event, which may be NULL. The caller has stopped its submitters. */
 void ReleaseFastRingEvent(struct FastRingEvent* event);
+
+/* ---- calls that other threads post -------------------------------------------------------------- */
+
+/* ring is the one that it was posted to. Since 1.1. */
+typedef void (*HandleFastRingCall)(struct FastRing* ring, void* closure);
+
+/*
+ * Has the ring call a function, once, on its thread: inside a turn, behind what was posted before.
+ * Nothing merges, unlike the submits of an event. A turn runs as many as
+ * FASTRING_OPTION_TURN_LIMIT says, and no more than were posted when it began to; the others come
+ * with the next. What has not run when the ring ends runs then; in the thread that releases the
+ * ring, if the ring's own has exited.
+ *
+ * Many posts need one wake of the loop, and those of the ring's own thread need none.
+ *
+ * Lifetime:  ring must be there when the call begins: it must not have been released, or something
+ *            that was made on it (an event, a timeout, a pool …) must not have been released yet,
+ *            which keeps the ring as memory that answers -ECANCELED. A release that begins later
+ *            does no harm, also one by the posted function itself, before the poster has returned.
+ *            So threads that may post after the end of a ring each share in such an object, as an
+ *            event, which is released when all of them have stopped.
+ * Thread:    any. Not in signal handlers (SubmitFastRingEvent is for these): it allocates.
+ * Returns:   0, and the function is called for certain; or it never is: -EINVAL, -ENOMEM,
+ *            -ECANCELED (the ring is gone, or has run its last calls), -EPERM in a forked child.
+ * Since:     1.1
+ */
+int PostFastRingCall(struct FastRing* ring, HandleFastRingCall function, void* closure);
 
 /* ---- buffer provider: a kernel buffer ring --------------------------------------------------- */
 

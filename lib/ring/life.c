@@ -132,6 +132,8 @@ static void closeMembers(struct FastRing* ring, bool orderly)
 static void closeRing(struct FastRing* ring, bool orderly)
 {
     ring->disorderly = !orderly;
+    atomic_store(&ring->state, RING_ENDING);
+    (void)FastRingCloseCalls(ring); /* nobody has run them if the ring's thread has exited */
     closeMembers(ring, orderly);
     FastRingFreeSpares(ring);
     FastRingForgetShared(ring);

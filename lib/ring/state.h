@@ -111,6 +111,8 @@ struct FastRing
     struct /* call */
     {
         struct FastRingCall* _Atomic first; /* pushed by any thread */
+        struct FastRingCall* line;          /* taken off there, to be run in this order */
+        struct FastRingCall* last;          /* of the line, if there is one */
         atomic_bool woken;                  /* a wake is on its way */
         struct FastOperation operation;     /* completes after a wake */
         struct FastTask arm;

@@ -273,8 +273,11 @@ void FastRingDrain(struct FastRing* ring)
         FastRingMemoryReturned(ring); /* its timer runs no more, and who waits holds its owner */
         runPrepare(ring);
         if (ring->statistics.operations == 0 && FastTaskIsEmpty(&ring->prepare) &&
-            FastTaskIsEmpty(&ring->dispatch) && FastTaskIsEmpty(&ring->behind))
-            break;
+            FastTaskIsEmpty(&ring->dispatch) && FastTaskIsEmpty(&ring->behind)) {
+            if (!FastRingCloseCalls(ring)) /* those that came without their wake being handled */
+                break;
+            continue;
+        }
         int64_t now = FastRingNow(ring);
         if (now - last > (int64_t)TURN_DRAIN_MS * FAST_MILLISECOND)
             break;
@@ -286,5 +289,5 @@ void FastRingDrain(struct FastRing* ring)
         deferBehind(ring);
         runDispatch(ring);
     }
-    FastRingRunCalls(ring); /* those that came without their wake being handled */
+    (void)FastRingCloseCalls(ring);
 }

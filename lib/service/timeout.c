@@ -151,6 +151,12 @@ static struct FastRingTimeout* endTimeout(struct FastRing* ring, struct FastRing
     return NULL;
 }
 
+void RemoveFastRingTimeout(struct FastRingTimeout* timeout)
+{
+    if (timeout != NULL)
+        (void)endTimeout(NULL, timeout);
+}
+
 struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,
                                            int64_t interval, uint64_t flags,
                                            HandleFastRingTimeoutFunction function, void* closure)

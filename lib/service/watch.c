@@ -338,6 +338,14 @@ int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask)
     return 0;
 }
 
+int GetFastRingWatchHandle(struct FastRingWatch* watch)
+{
+    int result = watch != NULL ? FastRingCheck(watch->ring) : -EINVAL;
+    if (result < 0)
+        return result;
+    return watch->released ? -ECANCELED : watch->handle;
+}
+
 void RemoveFastRingWatch(struct FastRingWatch* watch)
 {
     if (watch == NULL || watch->released || FastRingCheck(watch->ring) == -EPERM)

@@ -109,6 +109,7 @@ ROWS = {
     'service/listener-failure': [],
     'service/listener': ['service/listener-failure', 'ring/armed', 'engine/uring-compat'],
     'service/operation-claim': ['ring/ring', 'engine/uring-compat', 'base/checker'],
+    'service/post': ['ring/ring'],
     'service/timeout': ['ring/ring'],
     'service/watch': ['ring/armed'],
     'service/operation': ['service/operation-claim', 'ring/armed', 'ring/ring'],

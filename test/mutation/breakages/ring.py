@@ -45,6 +45,10 @@ BREAKAGES = [
              '        engine->enterFlags |= FAST_URING_ENTER_NO_IOWAIT;\n', ''),
     breakage("the handle is the ring's own", '2.8 handle', 'engine/uring.c',
              'if (!(base->features & FASTRING_FEATURE_DEFER_TASKRUN))', 'if (true)'),
+    breakage('the end takes in posts that nobody runs', '2.8 posted calls', 'ring/call.c',
+             'takeCalls(ring, &closed);', 'takeCalls(ring, NULL);'),
+    breakage("posts of the ring's thread wake it", '2.8 wake of posts', 'ring/call.c',
+             'if (result == 0 && FastRingIsOpen(ring))', 'if (false)'),
     breakage('the handle stays readable', '2.8 handle', 'ring/turn.c',
              '    if (ring->engine->embedded)\n'
              '        ring->engine->functions->clearHandle(ring->engine);\n', ''),
