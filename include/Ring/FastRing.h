@@ -47,6 +47,7 @@ struct FastRingFlusher;
 struct FastRingTimeout;
 struct FastRingWatch;
 struct FastRingEvent;
+struct FastRingSignal;
 struct FastRingBufferProvider;
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -515,6 +516,54 @@ typedef void (*HandleFastRingCall)(struct FastRing* ring, void* closure);
  * Since:     1.1
  */
 int PostFastRingCall(struct FastRing* ring, HandleFastRingCall function, void* closure);
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+/*
+ * number     the signal's.
+ * code       why it came: SI_USER, SI_QUEUE, SI_KERNEL, CLD_EXITED … of sigaction(2).
+ * process    who sent it; of SIGCHLD the child; 0 if nobody did.
+ * value      of SIGCHLD the child's exit status, or the signal that did something to it; the
+ *            integer of sigqueue(3) and of timers; else 0.
+ * Since 1.1.
+ */
+typedef void (*HandleFastRingSignal)(struct FastRingSignal* signal, int number, int code,
+                                     int process, int value, void* closure);
+
+/*
+ * Has signals with this number call a function, inside a turn, where every call is allowed.
+ *
+ * Each function that was added in one thread for the number hears of each signal, whichever of the
+ * thread's rings it was added to (from their first waits on): those of one ring in the order of
+ * adding, inside the turn of that ring which has read it. Of threads that have added the same number one hears, as signalfd(2) has it. Signals of
+ * one number below SIGRTMIN that come together may be one: after SIGCHLD, wait for children until
+ * there are none left.
+ *
+ * The number is blocked in the calling thread until the last of its functions in the thread is
+ * removed, and then as it was before the first was added. What has come and has not been told by
+ * then does what it does without the ring. Threads that are started meanwhile inherit the mask, and
+ * so do programs that are executed. In other threads, those that were there before, the program
+ * blocks it, or else a signal of the process may be delivered there. A mask that is given to
+ * WaitForFastRing need not have it.
+ *
+ * number     1 to 64, but for SIGKILL, SIGSTOP and what the C library uses itself (32, 33). SIGSEGV
+ *            and the like, raised by a fault of the thread's own, end the process as ever.
+ *
+ * Ownership: until RemoveFastRingSignal. The end of the ring, too, gives the mask back, and leaves
+ *            it defunct.
+ * Thread:    the ring's. Before the first wait, the thread that is going to wait.
+ * Returns:   it, or NULL with EINVAL, ENOMEM, EMFILE, ENFILE, EPERM, ECANCELED.
+ * Since:     1.1
+ */
+struct FastRingSignal* AddFastRingSignal(struct FastRing* ring, int number,
+                                         HandleFastRingSignal function, void* closure);
+
+/*
+ * Removes it, also inside any function: its own is never called again. signal may be NULL.
+ *
+ * Since:     1.1
+ */
+void RemoveFastRingSignal(struct FastRingSignal* signal);
 
 /* ---- buffer provider: a kernel buffer ring --------------------------------------------------- */
 

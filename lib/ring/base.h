@@ -138,6 +138,23 @@ static inline bool FastRingKnowsTcp(const struct FastRing* ring, int handle)
     return ring->tcpHandle == handle;
 }
 
+/* ---- signals ---- */
+
+/* What the service of signals has for the ring, or NULL, and the numbers that no wait lets in,
+ * whatever its mask is. */
+static inline void FastRingSetSignals(struct FastRing* ring, struct FastSignalSet* set,
+                                      const sigset_t* numbers)
+{
+    ring->signals.set = set;
+    ring->signals.numbers = numbers;
+}
+
+/* What was set. */
+static inline struct FastSignalSet* FastRingGetSignals(const struct FastRing* ring)
+{
+    return ring->signals.set;
+}
+
 /* ---- life: a ring's memory lives until its last member, defunct or not, lets go. ---- */
 
 /* Any thread. */
@@ -170,10 +187,38 @@ void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter);
 
 /* ---- phases of the turn ---- */
 
+/* A foreign loop polls the handle, and nothing was queued since the last turn: now something is. */
+void FastRingShow(struct FastRing* ring);
+
+/* As FastTaskAppend. What is queued between turns shows in the handle: the first of it does. */
+static inline void FastRingAppend(struct FastRing* ring, struct FastTaskQueue* queue,
+                                  struct FastLink* link, size_t number)
+{
+    if (FastTaskIsEmpty(queue) && ring->turn.outside)
+        FastRingShow(ring);
+    FastTaskAppend(queue, link, number);
+}
+
+/* As FastTaskPush. */
+static inline void FastRingPush(struct FastRing* ring, struct FastTaskQueue* queue,
+                                struct FastTask* task)
+{
+    if (!FastTaskIsQueued(task))
+        FastRingAppend(ring, queue, &task->link, FAST_WORK_ALONE);
+}
+
+/* Before a function of the user's is called, which may never return (longjmp, an exception): what
+ * the next wait does then in the place of what follows the call. NULL: nothing does. */
+static inline void FastRingLeave(struct FastRing* ring, void (*goOn)(void* owner), void* owner)
+{
+    ring->turn.goOn = goOn;
+    ring->turn.owner = owner;
+}
+
 /* Runs a task before the next enter: the only place to reserve entries. */
 static inline void FastRingDefer(struct FastRing* ring, struct FastTask* task)
 {
-    FastTaskPush(&ring->prepare, task);
+    FastRingPush(ring, &ring->prepare, task);
 }
 
 /* One of its tasks waits in a queue. */
@@ -187,7 +232,7 @@ static inline bool FastRingWorkIsQueued(const struct FastRingWorker* worker,
 static inline void FastRingDeferWork(struct FastRing* ring, struct FastRingWorker* worker,
                                      enum FastRingWork number)
 {
-    FastTaskAppend(&ring->prepare, &worker->links[number - 1], number);
+    FastRingAppend(ring, &ring->prepare, &worker->links[number - 1], number);
 }
 
 /* The same as soon as FastRingHasCompletions says no. */
@@ -201,13 +246,19 @@ static inline void FastRingDeferBehind(struct FastRing* ring, struct FastRingWor
 static inline void FastRingNotifyWork(struct FastRing* ring, struct FastRingWorker* worker,
                                       enum FastRingWork number)
 {
-    FastTaskAppend(&ring->dispatch, &worker->links[number - 1], number);
+    FastRingAppend(ring, &ring->dispatch, &worker->links[number - 1], number);
 }
 
 /* Runs a task when the batch is reaped: the place to call users. */
 static inline void FastRingNotify(struct FastRing* ring, struct FastTask* task)
 {
-    FastTaskPush(&ring->dispatch, task);
+    FastRingPush(ring, &ring->dispatch, task);
+}
+
+/* The same until the ring is gone: of what its last steps bring it runs behind them. */
+static inline void FastRingNotifyAnyhow(struct FastRing* ring, struct FastTask* task)
+{
+    FastRingPush(ring, ring->closing ? &ring->lastly : &ring->dispatch, task);
 }
 
 /* The number of this turn. */

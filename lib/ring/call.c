@@ -99,14 +99,19 @@ static bool runCall(struct FastRing* ring)
     return true;
 }
 
+void FastRingGoOnCalls(struct FastRing* ring)
+{
+    if (ring->calls.line != NULL)
+        FastRingNotify(ring, &ring->calls.run);
+}
+
 static bool runCalls(struct FastTask* task)
 {
     struct FastRing* ring = FAST_CONTAINER(task, struct FastRing, calls.run);
     takeCalls(ring, NULL);
     for (uint64_t left = ring->options.turnLimit; left > 0 && runCall(ring); left--)
         continue;
-    if (ring->calls.line != NULL)
-        FastRingNotify(ring, &ring->calls.run);
+    FastRingGoOnCalls(ring);
     return true;
 }
 

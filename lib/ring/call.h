@@ -32,6 +32,9 @@ void FastRingArmCalls(struct FastRing* ring);
 /* At the end: completes the operation that hears other threads, if it is in flight. */
 void FastRingEndCalls(struct FastRing* ring);
 
+/* A call did not return: those behind it are run by the next turn. */
+void FastRingGoOnCalls(struct FastRing* ring);
+
 /* At the end: runs the calls that are there, and takes in no more. false: there were none. */
 bool FastRingCloseCalls(struct FastRing* ring);
 

@@ -29,8 +29,22 @@ static int enterGuarded(struct FastRing* ring, int64_t timeout, const sigset_t* 
     return result;
 }
 
+/* A mask of the program's, without those that are read by a signalfd. */
+static const sigset_t* blockRead(const struct FastRing* ring, const sigset_t* mask, sigset_t* whole)
+{
+    if (mask == NULL || ring->signals.numbers == NULL)
+        return mask;
+    *whole = *mask;
+    for (int number = 1; number < _NSIG; number++)
+        if (sigismember(ring->signals.numbers, number) > 0)
+            (void)sigaddset(whole, number);
+    return whole;
+}
+
 int FastRingEnter(struct FastRing* ring, int64_t timeout, const sigset_t* mask)
 {
+    sigset_t whole;
+    mask = blockRead(ring, mask, &whole);
     ring->statistics.systemCalls++;
     if (FastEngineOverflown(ring->engine))
         ring->statistics.overflows++;

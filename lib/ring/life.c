@@ -6,6 +6,10 @@
  * runs the loop until every operation is final; closes the members, which become defunct; closes
  * the engine. The memory stays until the last of them is released.
  *
+ * A function of the user's may leave the turn that calls it, or the end, without a return: by
+ * longjmp, or an exception. The next wait, or release, finds that the frame of the former is gone,
+ * has done what should have followed the call, and goes on.
+ *
  * Failures: released inside a callback: done when the turn ends. The ring's thread has exited: the
  * kernel refuses every call, so nothing can be reaped; members close what they can and leak what
  * the kernel may still write to.
@@ -109,7 +113,6 @@ static bool ownerIsGone(struct FastRing* ring)
 
 static void endMembers(struct FastRing* ring)
 {
-    ring->nextToEnd = ring->members;
     while (ring->nextToEnd != NULL) {
         struct FastRingMember* member = ring->nextToEnd;
         ring->nextToEnd = member->next;
@@ -131,6 +134,7 @@ static void closeMembers(struct FastRing* ring, bool orderly)
 /* From here on the ring is memory for what outlives it. */
 static void closeRing(struct FastRing* ring, bool orderly)
 {
+    ring->closing = true;
     ring->disorderly = !orderly;
     atomic_store(&ring->state, RING_ENDING);
     (void)FastRingCloseCalls(ring); /* nobody has run them if the ring's thread has exited */
@@ -144,56 +148,98 @@ static void closeRing(struct FastRing* ring, bool orderly)
     if (!orderly)
         /* what is leaked may hold the ring for ever */
         ring->engine->functions->closeHandles(ring->engine);
+    FastRingRunLastly(ring);
     FastRingDrop(ring);
 }
 
-/* What ReleaseFastRing does, on the ring's thread. */
-static void end(struct FastRing* ring)
+static void beginEnd(struct FastRing* ring)
 {
     if (!FastRingIsStarted(ring))
         start(ring);
     atomic_store(&ring->state, RING_ENDING);
     FastThreadClearMark(&ring->owner); /* from now on calls look at the state */
-    ring->turn.running = true;         /* a callback may not run the loop */
+    ring->nextToEnd = ring->members;
+}
+
+/* What ReleaseFastRing does, on the ring's thread; again where a callback has left the last one. */
+static void end(struct FastRing* ring)
+{
+    if (!FastRingIsEnding(ring))
+        beginEnd(ring);
+    ring->turn.running = true; /* a callback may not run the loop */
     endMembers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_RELEASED);
     FastRingDrain(ring);
     closeRing(ring, ring->statistics.operations == 0);
 }
 
+/* ---- a turn whose frame is gone ---- */
+
+static void enterFrame(struct FastRing* ring, const char* place, volatile uintptr_t* sign)
+{
+    *sign = (uintptr_t)sign ^ (uintptr_t)ring;
+    ring->turn.running = true;
+    ring->turn.frame = (struct FastFrame){.place = place, .mark = sign, .value = *sign};
+}
+
+/* Whether the caller, whose frame is at place, may run the ring: no turn is running, nor has one
+ * been left. */
+static bool mayRun(struct FastRing* ring, const char* place)
+{
+    return !ring->turn.running || FastFrameIsGone(&ring->turn.frame, place);
+}
+
+/* Runs the end in the caller's frame, behind what a former one has left. */
+static void endHere(struct FastRing* ring, const char* place, volatile uintptr_t* sign)
+{
+    bool left = ring->turn.running;
+    enterFrame(ring, place, sign);
+    if (left)
+        FastRingGoOn(ring);
+    end(ring);
+}
+
 void ReleaseFastRing(struct FastRing* ring)
 {
-    if (ring == NULL || FastRingIsReleased(ring) || atomic_load(&ring->state) == RING_ENDING ||
-        FastRingIsForked(ring))
+    volatile uintptr_t sign;
+    if (ring == NULL || FastRingIsReleased(ring) || FastRingIsForked(ring) || ring->disorderly)
         return;
     if (ownerIsGone(ring))
         closeRing(ring, false);
     else if (FastRingCheck(ring) < 0)
         return;
-    else if (ring->turn.running)
-        ring->turn.releaseWanted = true;
+    else if (mayRun(ring, FAST_FRAME_PLACE))
+        endHere(ring, FAST_FRAME_PLACE, &sign);
     else
-        end(ring);
+        ring->turn.releaseWanted = true;
+    sign = 0; /* it is there until now */
 }
 
 /* ---- the wait ---- */
 
 int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask)
 {
+    volatile uintptr_t sign;
     int result = FastRingCheck(ring);
     if (result < 0)
         return result;
-    if (ring->turn.running)
+    if (!mayRun(ring, FAST_FRAME_PLACE))
         return -EBUSY;
     if (!FastRingIsStarted(ring))
         start(ring);
 
-    ring->turn.running = true;
-    result = FastRingRunTurn(ring, interval, mask);
-    ring->turn.running = false;
-    if (ring->turn.releaseWanted) {
+    bool left = ring->turn.running;
+    enterFrame(ring, FAST_FRAME_PLACE, &sign);
+    ring->turn.outside = false;
+    if (left)
+        FastRingGoOn(ring);
+    if (!FastRingIsEnding(ring) && !ring->turn.releaseWanted)
+        result = FastRingRunTurn(ring, interval, mask);
+    if (FastRingIsEnding(ring) || ring->turn.releaseWanted) {
         end(ring);
-        return -ECANCELED;
-    }
+        result = -ECANCELED;
+    } else
+        ring->turn.running = false;
+    sign = 0; /* it is there until now */
     return result;
 }

@@ -13,7 +13,13 @@
 int GetFastRingHandle(struct FastRing* ring)
 {
     int result = FastRingCheck(ring);
-    return result < 0 ? result : ring->engine->functions->getHandle(ring->engine);
+    if (result < 0 || ring->engine->embedded)
+        return result < 0 ? result : ring->engine->functions->getHandle(ring->engine);
+    result = ring->engine->functions->getHandle(ring->engine);
+    ring->turn.outside = ring->engine->embedded && !ring->turn.running;
+    if (ring->turn.outside && (!FastRingIsStarted(ring) || FastRingHasWork(ring)))
+        FastRingShow(ring);
+    return result;
 }
 
 /* Rounded up: a timer that is due in less than a millisecond must not make the loop spin. */

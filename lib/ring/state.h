@@ -5,6 +5,7 @@
 #ifndef FASTSOCKET_RING_STATE_H
 #define FASTSOCKET_RING_STATE_H
 
+#include "base/frame.h"
 #include "base/thread.h"
 #include "base/timer.h"
 #include "engine/engine.h"
@@ -54,6 +55,7 @@ struct FastRingGroup;
 struct FastRingMember;
 struct FastRingStarter;
 struct FastShared;
+struct FastSignalSet;
 struct FastSpare;
 
 enum
@@ -68,6 +70,7 @@ struct FastRing
     atomic_uint references; /* the user's, and one for each member, defunct or not */
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
+    bool closing;                /* its members are, and no turn runs any more */
     bool disorderly;             /* it has ended with operations left in the kernel */
     int tcpHandle;               /* a listener of TCP is just handing it over; -1: none */
     struct FastThreadMark owner; /* known by its short name while the ring is running */
@@ -77,6 +80,7 @@ struct FastRing
     struct FastTaskQueue prepare;
     struct FastTaskQueue dispatch;
     struct FastTaskQueue behind; /* for when all that has come is handled */
+    struct FastTaskQueue lastly; /* when it is closed */
     struct FastRingMember* members;
     struct FastRingMember* nextToEnd; /* where the end goes on, whatever a callback unlinks */
     struct FastRingStarter* starters;
@@ -144,14 +148,25 @@ struct FastRing
         uint32_t next; /* place to be given to the next one */
     } shared;
 
+    struct
+    {
+        struct FastSignalSet* set;
+        const sigset_t* numbers;
+    } signals; /* of a service: NULL, or numbers that are blocked in each wait */
+
     bool guarded; /* enter: entries that may raise SIGPIPE are reserved */
 
     struct /* turn */
     {
-        bool running;       /* inside WaitForFastRing */
+        bool running;       /* inside WaitForFastRing, or the end */
+        bool outside;       /* it is not, and what is queued is to show in the handle */
         uint64_t left;      /* completions that may be reaped in it */
         uint32_t behind;    /* turns that tasks have waited for all to be handled */
         bool releaseWanted; /* ReleaseFastRing was called inside */
+        FastWork rest;      /* of the dispatch phase: what follows what runs; 0: nothing */
+        struct FastFrame frame;    /* of the function that is running it */
+        void (*goOn)(void* owner); /* FastRingLeave */
+        void* owner;
     } turn;
 
     struct /* turn */

@@ -234,12 +234,56 @@ static void runDispatch(struct FastRing* ring)
     FastWork work = FastTaskTakeAll(&ring->dispatch);
     while (work != FAST_WORK_END) {
         FastWork next = FastTaskPass(work);
+        ring->turn.rest = next;
+        ring->turn.goOn = NULL; /* of what has returned */
         runWork(work);
         work = next;
     }
+    ring->turn.rest = 0;
+}
+
+/* ---- a turn that a function of the user's has left ---- */
+
+/* What should have followed it goes before what was queued since. */
+static void returnRest(struct FastRing* ring)
+{
+    struct FastTaskQueue later = ring->dispatch;
+    FastWork work = ring->turn.rest;
+    ring->turn.rest = 0;
+    ring->dispatch = (struct FastTaskQueue){0};
+    while (work != 0 && work != FAST_WORK_END) {
+        FastWork next = FastTaskPass(work);
+        FastTaskAppend(&ring->dispatch, FastWorkLink(work), FastWorkNumber(work));
+        work = next;
+    }
+    while (FastTaskMove(&later, &ring->dispatch))
+        continue;
+}
+
+void FastRingGoOn(struct FastRing* ring)
+{
+    void (*goOn)(void* owner) = ring->turn.goOn;
+    void* owner = ring->turn.owner;
+    FastRingLeave(ring, NULL, NULL);
+    returnRest(ring);
+    FastRingGoOnCalls(ring);
+    ring->tcpHandle = -1;
+    if (goOn != NULL)
+        goOn(owner);
 }
 
 /* ---- the turn ---- */
+
+/* What is left for the next turn shows in the handle, and so does what is queued before it. */
+static void settleHandle(struct FastRing* ring)
+{
+    bool work = FastRingHasWork(ring);
+    if (work)
+        FastRingShow(ring);
+    else
+        ring->engine->functions->clearHandle(ring->engine);
+    ring->turn.outside = !work;
+}
 
 int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
@@ -260,7 +304,7 @@ int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* ma
     FastRingExpireTimers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_COMPLETE);
     if (ring->engine->embedded)
-        ring->engine->functions->clearHandle(ring->engine);
+        settleHandle(ring);
     return 0;
 }
 
@@ -290,4 +334,11 @@ void FastRingDrain(struct FastRing* ring)
         runDispatch(ring);
     }
     (void)FastRingCloseCalls(ring);
+}
+
+void FastRingRunLastly(struct FastRing* ring)
+{
+    FastWork work;
+    while ((work = FastTaskTake(&ring->lastly)) != 0)
+        runWork(work);
 }

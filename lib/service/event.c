@@ -39,6 +39,14 @@ static void freeUnused(struct FastRingEvent* event)
         freeEvent(event);
 }
 
+static void finishCall(void* closure)
+{
+    struct FastRingEvent* event = closure;
+
+    event->running = false;
+    freeUnused(event);
+}
+
 static void onCall(struct FastRingCall* call)
 {
     struct FastRingEvent* event = FAST_CONTAINER(call, struct FastRingEvent, call);
@@ -46,10 +54,10 @@ static void onCall(struct FastRingCall* call)
     /* In another thread, which releases the ring after the end of its own, nothing is told. */
     if (!event->released && FastRingIsOwned(event->ring)) {
         event->running = true;
+        FastRingLeave(event->ring, finishCall, event);
         event->function(event, atomic_load(&event->parameter), event->closure);
-        event->running = false;
     }
-    freeUnused(event);
+    finishCall(event);
 }
 
 /* Its call is the last to know of it, if that has not run yet. */

@@ -157,6 +157,15 @@ static void dropOwner(struct FastArmed* armed)
 
 /* ---- failures ---- */
 
+/* What follows the completion of a poll or an accept, and a call of the function. */
+static void finishCompletion(void* closure)
+{
+    struct FastListener* listener = closure;
+    reconcile(listener);
+    dropListener(listener); /* the operation's */
+    dropListener(listener);
+}
+
 static void onTimer(struct FastTimer* timer)
 {
     reconcile(FAST_CONTAINER(timer, struct FastListener, timer));
@@ -196,6 +205,7 @@ static void fail(struct FastListener* listener, int error)
         listener->failed = true;
         break;
     }
+    FastRingLeave(listener->ring, finishCompletion, listener);
     listener->function(listener, -error, listener->closure);
 }
 
@@ -218,6 +228,7 @@ static void deliver(struct FastListener* listener, int result)
     }
     if (listener->tcp)
         FastRingTellTcp(listener->ring, result);
+    FastRingLeave(listener->ring, finishCompletion, listener);
     listener->function(listener, result, listener->closure);
     FastRingTellTcp(listener->ring, -1);
 }
@@ -259,9 +270,7 @@ static void onAccept(struct FastOperation* operation, const struct io_uring_cqe*
     listener->references++;
     (void)FastArmedComplete(&listener->accept.armed, completion);
     deliver(listener, completion->res);
-    reconcile(listener);
-    dropListener(listener); /* the accept's */
-    dropListener(listener);
+    finishCompletion(listener);
 }
 
 /* Accepts one connection. false: there is none, or it is reported by a completion later. */
@@ -345,9 +354,7 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
         listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
         acceptWaiting(listener);
     }
-    reconcile(listener);
-    dropListener(listener); /* the poll's */
-    dropListener(listener);
+    finishCompletion(listener);
 }
 
 /* ---- what the ring calls ---- */

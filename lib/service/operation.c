@@ -67,6 +67,14 @@ struct FastRingDescriptor
     bool withdrawn;               /* canceled before it has entered the kernel */
     bool released;                /* the user has let go */
     bool leaked;                  /* the kernel may still write into the data */
+    struct
+    {
+        struct FastOperationClaim claim;
+        struct FastRingGroup* lender; /* of a next submit's it may be another */
+        bool bytes;                   /* the user has heard of some, and may take them later */
+        bool ending;                  /* FASTRING_REASON_RELEASED is to follow */
+        bool last;                    /* a reference goes with it */
+    } report; /* what follows a call of the function */
 };
 
 static const struct FastArmedFunctions armedFunctions;
@@ -219,8 +227,37 @@ static bool callFunction(struct FastRingDescriptor* descriptor, struct io_uring_
     return true;
 }
 
+/* Behind the last call. */
+static void finishReport(void* closure)
+{
+    struct FastRingDescriptor* descriptor = closure;
+    if (descriptor->report.ending) {
+        descriptor->report.ending = false;
+        FastRingLeave(descriptor->ring, finishReport, descriptor);
+        (void)callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
+    }
+    struct FastRingGroup* lender = descriptor->report.lender;
+    bool last = descriptor->report.last;
+    dropDescriptor(descriptor);
+    if (!last)
+        return;
+    FastOperationGiveBack(lender);
+    dropDescriptor(descriptor);
+}
+
+/* Behind the call of a completion. A buffer without bytes is of no use to who has heard of it. */
+static void finishCall(void* closure)
+{
+    struct FastRingDescriptor* descriptor = closure;
+    if (!descriptor->report.bytes)
+        FastOperationUnclaimBuffers(descriptor->ring, &descriptor->report.claim);
+    finishReport(descriptor);
+}
+
+/* The function may never return: what follows is done by what stands in the descriptor alone. */
 static void reportCompletion(struct FastRingDescriptor* descriptor,
-                             const struct io_uring_cqe* completion)
+                             const struct io_uring_cqe* completion, struct FastRingGroup* lender,
+                             bool last)
 {
     struct io_uring_cqe copy = {
         .user_data = 0,
@@ -229,22 +266,22 @@ static void reportCompletion(struct FastRingDescriptor* descriptor,
     };
     descriptor->withdrawn = false; /* that was its only completion */
     bool final = !(copy.flags & IORING_CQE_F_MORE);
-    bool ending = final && FastRingIsEnding(descriptor->ring);
     bool isReported = false;
-    struct FastOperationClaim claim =
+    descriptor->report.claim =
         FastOperationClaimBuffers(descriptor->ring, &descriptor->prepared, &copy);
+    descriptor->report.lender = lender;
+    descriptor->report.bytes = copy.res > 0;
+    descriptor->report.ending = final && FastRingIsEnding(descriptor->ring);
+    descriptor->report.last = last;
 
     holdDescriptor(descriptor);
+    FastRingLeave(descriptor->ring, finishCall, descriptor);
     if (!final)
         isReported = callFunction(descriptor, &copy, FASTRING_REASON_INCOMPLETE);
-    else if (!ending || copy.res >= 0)
+    else if (!descriptor->report.ending || copy.res >= 0)
         isReported = callFunction(descriptor, &copy, FASTRING_REASON_COMPLETE);
-    /* Who has heard of bytes may take them later; a buffer without any is of no use to him. */
-    if (!isReported || copy.res <= 0)
-        FastOperationUnclaimBuffers(descriptor->ring, &claim);
-    if (ending)
-        (void)callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
-    dropDescriptor(descriptor);
+    descriptor->report.bytes = descriptor->report.bytes && isReported;
+    finishCall(descriptor);
 }
 
 /* ---- what the ring calls ---- */
@@ -260,12 +297,7 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
         FastOperationNoteWritten(&descriptor->prepared, completion);
     if (final)
         descriptor->state = DESCRIPTOR_IDLE;
-    struct FastRingGroup* lender = descriptor->lender; /* of a next submit's it may be another */
-    reportCompletion(descriptor, completion);
-    if (!final)
-        return;
-    FastOperationGiveBack(lender);
-    dropDescriptor(descriptor);
+    reportCompletion(descriptor, completion, descriptor->lender, final);
 }
 
 static bool runAbandon(struct FastTask* task)
@@ -276,8 +308,7 @@ static bool runAbandon(struct FastTask* task)
 
     assert(descriptor->state == DESCRIPTOR_ABANDONED);
     descriptor->state = DESCRIPTOR_IDLE;
-    reportCompletion(descriptor, &completion);
-    dropDescriptor(descriptor);
+    reportCompletion(descriptor, &completion, NULL, true);
     return true;
 }
 
@@ -334,15 +365,14 @@ void FastDescriptorComplete(struct FastRingDescriptor* descriptor,
 {
     assert(descriptor->state == DESCRIPTOR_TAKEN);
     descriptor->state = DESCRIPTOR_IDLE;
-    reportCompletion(descriptor, completion);
-    dropDescriptor(descriptor);
+    reportCompletion(descriptor, completion, NULL, true);
 }
 
-void FastDescriptorFinish(struct FastRingDescriptor* descriptor, int result)
+void FastDescriptorAbandon(struct FastRingDescriptor* descriptor)
 {
-    const struct io_uring_cqe completion = {.res = result};
-
-    FastDescriptorComplete(descriptor, &completion);
+    assert(descriptor->state == DESCRIPTOR_TAKEN);
+    descriptor->state = DESCRIPTOR_ABANDONED;
+    FastRingNotify(descriptor->ring, &descriptor->tasks.abandon);
 }
 
 void FastDescriptorDiscard(struct FastRingDescriptor* descriptor)

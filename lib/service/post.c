@@ -23,6 +23,7 @@ static void onCall(struct FastRingCall* call)
     struct PostedCall copy = *posted;
 
     free(posted);
+    FastRingLeave(copy.ring, NULL, NULL);
     copy.function(copy.ring, copy.closure);
 }
 

@@ -198,18 +198,32 @@ static inline void dispatch(struct FastSocket* socket)
         dispatchAll(socket);
 }
 
+/* The handler did not return: what is due is told by another round, which has the reference. */
+static void goOn(void* closure)
+{
+    struct FastSocket* socket = closure;
+    FastReceiveReconsider(socket);
+    if (socket->outbound != NULL && socket->outbound->canceled.first != NULL)
+        socket->notifyDue |= FAST_NOTIFY_CANCELED;
+    if (socket->notifyDue != 0)
+        FastSocketNotify(socket, 0);
+    FastSocketDrop(socket);
+}
+
 bool FastDispatchRun(struct FastRingWorker* worker)
 {
     struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
+    FastRingLeave(socket->ring, goOn, socket);
     dispatch(socket);
     FastSocketDrop(socket);
     return true;
 }
 
-void FastDispatchRingEnd(struct FastSocket* socket)
+void FastDispatchRingEnd(struct FastSocket* socket, void (*goOn)(void* socket))
 {
     if (socket->stage != FAST_STAGE_LIVE || socket->notified & FAST_NOTIFIED_HANGUP)
         return;
     socket->notified |= FAST_NOTIFIED_HANGUP;
+    FastRingLeave(socket->ring, goOn, socket);
     report(socket, POLLHUP, ECANCELED);
 }

@@ -88,7 +88,7 @@ void FastOutputDropAll(struct FastSocket* socket, bool leak)
         FastItemFree(FastOutboundPop(&outbound->canceled));
 }
 
-/* Each is off the list, and freed, before its user is called, who may drop others. */
+/* Each is off the list, and freed; its user is called by a task of the descriptor's own. */
 void FastOutputFinishCanceled(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
@@ -97,6 +97,6 @@ void FastOutputFinishCanceled(struct FastSocket* socket)
         struct FastRingDescriptor* descriptor = message->descriptor;
         message->descriptor = NULL;
         FastItemFree(&message->item);
-        FastDescriptorFinish(descriptor, -ECANCELED);
+        FastDescriptorAbandon(descriptor);
     }
 }

@@ -9,6 +9,7 @@
 
 #include "socket/direct.h"
 #include "socket/run.h"
+#include "memory/wrap.h"
 
 #include <errno.h>
 #include <string.h>
@@ -260,13 +261,13 @@ __attribute__((noinline)) static int transmitBuffer(struct FastSocket* socket,
     if (!isOfArguments(result) && !isInside(buffer, offset, size))
         result = -EINVAL;
     if (result == 0) {
-        const struct iovec vector = {.iov_base = FastBufferData(buffer) + offset,
+        const struct iovec vector = {.iov_base = FastBufferContent(buffer) + offset,
                                      .iov_len = size};
         parts.vector = &vector;
         result = append(socket, &parts, flags);
     }
     if (result < 0)
-        ReleaseFastBuffer(buffer);
+        FastBufferDrop(buffer);
     return result;
 }
 
@@ -281,7 +282,7 @@ int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* a
     void* place = copied && isReady(socket) ? placeFor(socket, size) : NULL;
     if (place == NULL)
         return transmitBuffer(socket, NULL, 0, buffer, offset, size, 0);
-    memcpy(place, FastBufferData(buffer) + offset, size);
+    memcpy(place, FastBufferContent(buffer) + offset, size);
     FastPoolRelease(FastSocketInboundPool(socket), buffer);
     return 0;
 }
