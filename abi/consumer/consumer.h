@@ -52,6 +52,7 @@ void useTimeouts(void);
 void useWatches(void);
 void useEvents(void);
 void useCalls(void);
+void useSignals(void);
 void useDescriptors(void);
 void useProvider(void);
 void useStreamSocket(void);

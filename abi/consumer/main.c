@@ -95,6 +95,7 @@ static const struct
     { "watches", useWatches },
     { "events", useEvents },
     { "calls", useCalls },
+    { "signals", useSignals },
     { "descriptors", useDescriptors },
     { "provider", useProvider },
     { "stream socket", useStreamSocket },

@@ -364,6 +364,40 @@ void useEvents(void)
     ReleaseFastRingEvent(NULL);
 }
 
+/* ---- signals ---- */
+
+static void onSignal(struct FastRingSignal* signal, int number, int code, int process, int value, void* closure)
+{
+    int* count = closure;
+    (void)code;
+    CHECK(signal != NULL && number == SIGUSR2 && process == (int)getpid() && value == 0);
+    ++*count;
+}
+
+void useSignals(void)
+{
+    int count = 0;
+    struct FastRing* ring = openRing();
+    CHECK(ring != NULL);
+    CHECK(WaitForFastRing(ring, 0, NULL) == 0);
+    CHECK_ERROR(AddFastRingSignal(NULL, SIGUSR2, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGUSR2, NULL, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGKILL, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGSTOP, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, 0, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, 65, onSignal, &count), EINVAL);
+    struct FastRingSignal* signal = AddFastRingSignal(ring, SIGUSR2, onSignal, &count);
+    CHECK(signal != NULL);
+    CHECK(kill(getpid(), SIGUSR2) == 0);
+    runUntil(ring, &count, 1);
+    RemoveFastRingSignal(signal);
+    RemoveFastRingSignal(NULL);
+    signal = AddFastRingSignal(ring, SIGUSR2, onSignal, &count);
+    CHECK(signal != NULL);
+    ReleaseFastRing(ring);
+    RemoveFastRingSignal(signal);
+}
+
 /* ---- calls that other threads post ---- */
 
 static void onCall(struct FastRing* ring, void* closure)

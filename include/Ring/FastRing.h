@@ -17,10 +17,19 @@
  * Ownership  What a Create, Allocate, Add or Set function returns is the caller's, until given to
  *            the matching Release or Remove, which accepts NULL. Anything may be released inside
  *            any callback, its own included: nothing is delivered for it afterwards.
- * Fork       A forked child is another thread than the ring's, whatever thread has forked: it gets
- *            -EPERM, also from SubmitFastRingEvent, and ReleaseFastRing does nothing there. Buffers
- *            may be read and released. It makes a ring of its own, or calls exec or _exit. A daemon
- *            forks before it creates its ring.
+ * Leaving    A function of the program's that the library calls may be left by longjmp, a C++
+ *            exception or what other languages have for it, instead of returning (since 1.1): it
+ *            counts as done. The next WaitForFastRing or ReleaseFastRing of that ring finds this
+ *            out, and goes on where the turn was left: nothing is lost, and nothing told twice.
+ *            That call stands no deeper on the thread's own stack than the one that was left: in
+ *            the same function, or further out. Else, and with stacks of coroutines, it may be
+ *            taken for a nested one (-EBUSY; a release waits for the next wait). Signal handlers,
+ *            and functions that make or release a provider's buffers, return; another thread may
+ *            release the ring of a loop that can't do so, when its own thread has exited.
+ * Fork       A forked child is another thread than the ring's, whatever thread has forked, and by
+ *            whichever call: it gets -EPERM, also from SubmitFastRingEvent, and ReleaseFastRing
+ *            does nothing there. Buffers may be read and released. It makes a ring of its own, or
+ *            calls exec or _exit. A daemon forks before it creates its ring.
  * Defunct    When a ring is released before the objects made on it, these become defunct: valid
  *            until their own Release, and every other call on them fails with -ECANCELED.
  * Since      1.0, where nothing else is said.
@@ -100,13 +109,17 @@ void ReleaseFastRing(struct FastRing* ring);
  * Returns:   0 when a turn ran, the interval passed or a signal came; -EINVAL, -EPERM (other
  *            thread), -EBUSY (inside a callback), -ECANCELED (the ring was released in this turn),
  *            or another negative errno when the ring is dead (-EOWNERDEAD: its thread has exited).
+ *            pthread_cancel ends a thread that waits, since 1.1, and any other may then release the
+ *            ring.
  */
 int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
 
 /*
- * Returns a descriptor that polls readable (POLLIN) when the ring has completions to handle: add it
- * to a foreign event loop, and call WaitForFastRing(ring, 0, NULL) when it is readable or when
- * GetFastRingInterval has passed. It belongs to the ring: never read or close it.
+ * Returns a descriptor that polls readable (POLLIN) when the ring has completions to handle, and,
+ * since 1.1, when something is queued for its next turn, or its first timeout was set, outside a
+ * turn: add it to a foreign event loop, and call WaitForFastRing(ring, 0, NULL) when it is readable
+ * or when GetFastRingInterval has passed. So a loop that can't ask for the interval just before it
+ * sleeps asks after each turn. It belongs to the ring: never read or close it.
  *
  * Returns:   the descriptor, the same at each call; or -EINVAL, -EPERM, -ECANCELED, -EMFILE,
  *            -ENFILE, -ENOMEM.
@@ -115,7 +128,7 @@ int GetFastRingHandle(struct FastRing* ring);
 
 /*
  * Returns how long a foreign loop may sleep before it must run the ring although the handle stays
- * quiet. Ask after all other work, just before sleeping.
+ * quiet. Ask after all other work, just before sleeping, or after each turn.
  *
  * Returns:   milliseconds; 0 = work is queued, run now; -1 = nothing, sleep as you like; -EINVAL
  *            for NULL; -EPERM, which is -1 too, in another thread.
@@ -490,7 +503,7 @@ int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter);
 /* Releases an event, which may be NULL. The caller has stopped its submitters. */
 void ReleaseFastRingEvent(struct FastRingEvent* event);
 
-/* ---- calls that other threads post -------------------------------------------------------------- */
+/* ---- calls that other threads post ----------------------------------------------------------- */
 
 /* ring is the one that it was posted to. Since 1.1. */
 typedef void (*HandleFastRingCall)(struct FastRing* ring, void* closure);
@@ -535,9 +548,9 @@ typedef void (*HandleFastRingSignal)(struct FastRingSignal* signal, int number, 
  *
  * Each function that was added in one thread for the number hears of each signal, whichever of the
  * thread's rings it was added to (from their first waits on): those of one ring in the order of
- * adding, inside the turn of that ring which has read it. Of threads that have added the same number one hears, as signalfd(2) has it. Signals of
- * one number below SIGRTMIN that come together may be one: after SIGCHLD, wait for children until
- * there are none left.
+ * adding, inside the turn of that ring which has read it. Of threads that have added a number one
+ * hears, as signalfd(2) has it. Signals of one number below SIGRTMIN that come together may be one:
+ * after SIGCHLD, wait for children until there are none left.
  *
  * The number is blocked in the calling thread until the last of its functions in the thread is
  * removed, and then as it was before the first was added. What has come and has not been told by

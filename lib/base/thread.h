@@ -87,11 +87,12 @@ void FastThreadDestroyLife(struct FastThreadLife* life);
 #define FAST_FORK_PAGE 65536
 #endif
 
-/* What FastForkCount tells, alone in its page. */
 struct FastForkPage
 {
     _Alignas(FAST_FORK_PAGE) _Atomic uint64_t number;
 };
+
+/* What FastForkCount tells, alone in its page; written by forks alone. */
 extern struct FastForkPage FastForkPage __attribute__((visibility("hidden")));
 
 /* A number of this process's, from the first watch on: one that was noted before a fork is not the

@@ -275,7 +275,7 @@ void FastRingGoOn(struct FastRing* ring)
 /* ---- the turn ---- */
 
 /* What is left for the next turn shows in the handle, and so does what is queued before it. */
-static void settleHandle(struct FastRing* ring)
+static void reconcileHandle(struct FastRing* ring)
 {
     bool work = FastRingHasWork(ring);
     if (work)
@@ -304,7 +304,7 @@ int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* ma
     FastRingExpireTimers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_COMPLETE);
     if (ring->engine->embedded)
-        settleHandle(ring);
+        reconcileHandle(ring);
     return 0;
 }
 

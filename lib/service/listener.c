@@ -14,8 +14,7 @@
  * socket still listens. An error of the listener itself is reported, and is the end. What
  * somebody else has taken meanwhile leaves nothing, or an accept in flight, which is canceled.
  *
- * Release cancels what is in flight and closes the listening socket before it returns. The end of
- * the ring leaves a defunct listener.
+ * Release cancels what is in flight and closes the listening socket before it returns.
  *
  * References: one each of the user, of the poll and of the accept in flight, of the queued task, of
  * each cancellation in flight, of a call of the function.
@@ -110,7 +109,6 @@ static void reconcile(struct FastListener* listener)
 {
     bool isDue = FastArmedIsDue(&listener->poll.armed, wantsPoll(listener), false) ||
                  FastArmedIsDue(&listener->accept.armed, wantsAccept(listener), false);
-
     if (!isDue || FastTaskIsQueued(&listener->prepare))
         return;
     listener->references++;
@@ -348,12 +346,12 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
         return;
     listener->references++;
     (void)FastArmedComplete(&listener->poll.armed, completion);
+    if (completion->res >= 0)
+        listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
     if (completion->res < 0)
         deliver(listener, completion->res);
-    else if (isWanted(listener)) {
-        listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
+    else if (isWanted(listener))
         acceptWaiting(listener);
-    }
     finishCompletion(listener);
 }
 
@@ -412,14 +410,9 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
                                         HandleFastListenerEvent function, void* closure)
 {
     int result = checkArguments(ring, handle, flags, function);
-    if (result < 0) {
-        errno = -result;
-        return NULL;
-    }
-
-    struct FastListener* listener = calloc(1, sizeof(*listener));
+    struct FastListener* listener = result == 0 ? calloc(1, sizeof(*listener)) : NULL;
     if (listener == NULL) {
-        errno = ENOMEM;
+        errno = result < 0 ? -result : ENOMEM;
         return NULL;
     }
     listener->ring = ring;

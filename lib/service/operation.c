@@ -19,62 +19,17 @@
  * queued task, of a call of the function, of a socket that has taken the descriptor.
  */
 #include "service/operation.h"
-#include "ring/armed.h"
-#include "service/operation-claim.h"
+#include "service/operation-state.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdalign.h>
 #include <stdlib.h>
 
 enum
 {
-    DESCRIPTOR_DATA = 256,
     DESCRIPTOR_MISSES = 8, /* cancellations that find nothing, one after the other */
     DESCRIPTOR_REFUSED =
         IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK,
-};
-
-/* IDLE → SUBMITTED → IDLE; SUBMITTED → CANCELED or ABANDONED → IDLE; IDLE → TAKEN → IDLE. */
-enum DescriptorState
-{
-    DESCRIPTOR_IDLE,
-    DESCRIPTOR_SUBMITTED, /* in flight, or about to be */
-    DESCRIPTOR_CANCELED,  /* in flight, and not wanted any more */
-    DESCRIPTOR_ABANDONED, /* canceled before it was in flight: still to be reported */
-    DESCRIPTOR_TAKEN,     /* by a socket */
-};
-
-struct FastRingDescriptor
-{
-    alignas(16) uint8_t data[DESCRIPTOR_DATA];
-    struct io_uring_sqe submission; /* the user's */
-    struct io_uring_sqe prepared;   /* as of the submit */
-    struct FastRing* ring;
-    HandleFastRingCompletionFunction function;
-    void* closure;
-    struct FastRingMember member;
-    struct FastArmed armed;
-    struct
-    {
-        struct FastTask prepare;
-        struct FastTask abandon;
-    } tasks;
-    unsigned references;
-    enum DescriptorState state;
-    struct FastRingGroup* lender; /* in flight: whose buffers it may have, or NULL */
-    uint8_t misses;               /* of the cancellation that was asked for last */
-    bool withdrawn;               /* canceled before it has entered the kernel */
-    bool released;                /* the user has let go */
-    bool leaked;                  /* the kernel may still write into the data */
-    struct
-    {
-        struct FastOperationClaim claim;
-        struct FastRingGroup* lender; /* of a next submit's it may be another */
-        bool bytes;                   /* the user has heard of some, and may take them later */
-        bool ending;                  /* FASTRING_REASON_RELEASED is to follow */
-        bool last;                    /* a reference goes with it */
-    } report; /* what follows a call of the function */
 };
 
 static const struct FastArmedFunctions armedFunctions;
@@ -305,7 +260,6 @@ static bool runAbandon(struct FastTask* task)
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(task, struct FastRingDescriptor, tasks.abandon);
     const struct io_uring_cqe completion = {.res = -ECANCELED};
-
     assert(descriptor->state == DESCRIPTOR_ABANDONED);
     descriptor->state = DESCRIPTOR_IDLE;
     reportCompletion(descriptor, &completion, NULL, true);
@@ -326,7 +280,6 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(member, struct FastRingDescriptor, member);
     bool taken = descriptor->state == DESCRIPTOR_TAKEN;
-
     /* Nothing runs any more that held a reference, but for the user and a socket that has taken the
      * descriptor and will discard it. */
     descriptor->leaked = !orderly && (taken || FastArmedIsInFlight(&descriptor->armed));
@@ -409,39 +362,6 @@ struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring,
     descriptor->references = 1;
     FastRingLink(ring, &descriptor->member, &memberFunctions);
     return descriptor;
-}
-
-/* What is defunct may be looked at, too. */
-static bool mayLook(const struct FastRingDescriptor* descriptor)
-{
-    if (descriptor != NULL && FastRingCheck(descriptor->ring) != -EPERM)
-        return true;
-    errno = descriptor == NULL ? EINVAL : EPERM;
-    return false;
-}
-
-struct io_uring_sqe* GetFastRingDescriptorSubmission(struct FastRingDescriptor* descriptor)
-{
-    return mayLook(descriptor) ? &descriptor->submission : NULL;
-}
-
-void* GetFastRingDescriptorClosure(struct FastRingDescriptor* descriptor)
-{
-    return mayLook(descriptor) ? descriptor->closure : NULL;
-}
-
-struct FastRing* GetFastRingDescriptorRing(struct FastRingDescriptor* descriptor)
-{
-    return mayLook(descriptor) ? descriptor->ring : NULL;
-}
-
-void* GetFastRingDescriptorData(struct FastRingDescriptor* descriptor, size_t* size)
-{
-    if (!mayLook(descriptor))
-        return NULL;
-    if (size != NULL)
-        *size = sizeof(descriptor->data);
-    return descriptor->data;
 }
 
 int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)

@@ -9,7 +9,7 @@
 /* The function of the dispatch task. */
 bool FastDispatchRun(struct FastRingWorker* worker);
 
-/* The ring ends: POLLHUP with ECANCELED, unless one was reported before. goOn is what follows it. */
+/* The ring ends: POLLHUP with ECANCELED, unless one was reported before. goOn is what follows. */
 void FastDispatchRingEnd(struct FastSocket* socket, void (*goOn)(void* socket));
 
 #endif

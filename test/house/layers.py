@@ -119,7 +119,9 @@ ROWS = {
     'service/timeout': ['ring/ring'],
     'service/watch': ['ring/armed'],
     'service/signal': ['service/signal-mask', 'ring/ring', 'base/handle'],
-    'service/operation': ['service/operation-claim', 'ring/armed', 'ring/ring'],
+    'service/operation-state': ['service/operation-claim', 'ring/armed'],
+    'service/operation-look': ['service/operation-state'],
+    'service/operation': ['service/operation-state', 'ring/ring'],
 
     'socket/control': [],
     'socket/inbound': ['memory/pool'],

@@ -469,14 +469,15 @@ static void onMemory(void* data, size_t size, void* closure)
 /* §2.8 functions that don't return: memory that is given back */
 CASE_ROUNDS(leave, memory, 3)
 {
-    static char bytes[3][100000];
+    static char all[3][100000];
     struct Self self;
-    size_t size = round == 0 ? 100 : sizeof(bytes[0]);
+    size_t size = round == 0 ? 100 : sizeof(all[0]);
     openSocket(&self);
     expectCalls(0);
     leaving = 1;
     for (int index = 0; index < 3; index++) {
-        struct FastBuffer* buffer = WrapFastBuffer(pool, bytes[index], size, onMemory, bytes[index]);
+        char* bytes = all[index];
+        struct FastBuffer* buffer = WrapFastBuffer(pool, bytes, size, onMemory, bytes);
         ck_assert_ptr_nonnull(buffer);
         if (round == 2) {
             if (setjmp(outside) == 0)
