@@ -8,6 +8,7 @@ usage: house.py SOURCE_ROOT OUTPUT
 """
 
 import collections
+import functools
 import pathlib
 import sys
 
@@ -210,6 +211,12 @@ class Room:
                 index += 1
 
 
+@functools.cache
+def arranged(name, stems, edges):
+    """A room takes long to arrange, and is often as it was in the picture before."""
+    return Room(name, stems, edges)
+
+
 # ---- drawing ----
 
 class Picture:
@@ -220,7 +227,7 @@ class Picture:
             inside = [stem for stem in stems if layers.roomOf(stem) == name]
             if inside:
                 edges = {edge for edge in known if set(edge) <= set(inside)}
-                self.rooms.append(Room(name, inside, edges))
+                self.rooms.append(arranged(name, tuple(inside), frozenset(edges)))
         self.between = collections.Counter(
             (layers.roomOf(start), layers.roomOf(end)) for start, end in known
             if layers.roomOf(start) != layers.roomOf(end))

@@ -81,6 +81,9 @@ void need(bool holds, const char* file, int line, const char* condition);
 /* Under callgrind costs are written down whenever this is called (--dump-before). */
 void mark(void);
 
+/* Time stands still here but for this. */
+void passTime(int64_t nanoseconds);
+
 /* Ring, pool, provider; room for connections. */
 void openWorld(size_t count, uint16_t buffers, uint32_t length);
 

@@ -3,6 +3,7 @@
  * paths that are no more. Where the kernel has netem or not: path.c carries the packets.
  */
 #include "load.h"
+#include "network.h"
 #include "path.h"
 
 #include <fcntl.h>
@@ -88,6 +89,7 @@ static void runPeer(struct Peer* peer, uint64_t total)
         peer->sent += (uint64_t)size;
 }
 
+/* Both ways over the scene's pair. */
 static void exchange(int mode, uint64_t total, unsigned seed)
 {
     struct Peer peer = {0, 0};
@@ -95,7 +97,6 @@ static void exchange(int mode, uint64_t total, unsigned seed)
     uint64_t taken = 0;
     int drains = 0;
 
-    pairPath(scene.pair);
     openRecorded(&scene, scene.handle, NULL, mode, &scene.ours);
     waitCount(scene.ring, &scene.ours.out, 1);
     while ((peer.received < total) || (taken < total)) {
@@ -130,12 +131,35 @@ CASE_ROUNDS(path, carriesBytes, 2)
     if (!openPath())
         skipTest(PATH_SKIP);
     setPath(badNetwork());
+    pairPath(scene.pair);
     exchange(modes[round], total, 7U + (unsigned)round);
     tellCounts(round == 0 ? "TCP both ways" : "TCP both ways, zero copy, corked", 2 * total);
     setPath((struct PathFaults){0});
     closePair();
     waitFor(scene.ring, isNothingPending, scene.ring);
     closePath();
+}
+
+/* the same over the kernel's own bad network, where it has one */
+CASE_ROUNDS(path, carriesBytesOverNetem, 2)
+{
+    static const char* const netem[] = {"tc", "qdisc", "add", "dev", "lo",
+                                        "root", "netem", "delay", "20ms", "10ms",
+                                        "loss", "5%", "reorder", "25%", "duplicate",
+                                        "2%", NULL};
+    const int modes[] = {FASTSOCKET_MODE_REGULAR,
+                         FASTSOCKET_MODE_ZERO_COPY | FASTSOCKET_MODE_AUTO_CORK};
+    uint64_t total = (uint64_t)loadOf(100000, 1000000);
+
+    if (!enterNetwork())
+        skipTest(NETWORK_SKIP);
+    if (!runTool(netem))
+        skipTest("tc and a kernel with netem are needed");
+    pairKind(KIND_TCP, scene.pair);
+    exchange(modes[round], total, 9U + (unsigned)round);
+    tell("TCP both ways over netem: %llu bytes", (unsigned long long)(2 * total));
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
 }
 
 /* ---- datagrams ---- */

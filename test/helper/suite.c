@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "suite.h"
+#include "mark.h"
 
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -94,6 +95,7 @@ static Suite* makeSuite(const char* filter)
 
 void noteSkip(const char* file, int line, const char* reason)
 {
+    markAlways(file, line);
     for (int index = 0; (skips != NULL) && (index < SKIP_CAPACITY); index++) {
         struct Skip* skip = &skips[index];
         if (skip->line == 0) {

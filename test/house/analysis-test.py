@@ -4,10 +4,16 @@ Static analysis without findings: cppcheck as .cppcheck has it, and clang-tidy a
 its like in the directories have it. «quick» leaves out the clang-analyzer-* checks, which take
 minutes. Each tool refuses a fault that is planted; each suppression in the sources has its reason.
 
+A source without a finding is not analysed again as long as nothing has changed that the tool
+reads: it, all that it includes, configuration, arguments and the tool itself. BUILD_ROOT/analysed
+remembers.
+
 usage: analysis-test.py SOURCE_ROOT BUILD_ROOT CLANG_TIDY CPPCHECK SANITIZE quick|whole
 """
 
 import concurrent.futures
+import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -69,8 +75,61 @@ def writeCommands():
     return found
 
 
-def runTidy(path):
-    return told([tidy, '--quiet', '-p', commands, *QUICK, path])
+# ---- what is remembered ----
+
+def readDependencies():
+    """{source: all files that it is compiled of}, of those that the build knows."""
+    ninja, found, words = shutil.which('ninja'), {}, None
+    if not ninja:
+        return found
+    sources = {str(path): path for path in SOURCES}
+    for line in subprocess.run([ninja, '-C', build, '-t', 'deps'], stdin=subprocess.DEVNULL,
+                               capture_output=True, text=True).stdout.splitlines():
+        if not line.startswith(' '):  # the name of an object; its source is the first of its files
+            words = [] if line.endswith('(VALID)') else None
+        elif words is not None:
+            words.append(os.path.normpath(build / line.strip()))
+            if words[0] in sources:
+                found.setdefault(sources[words[0]], set()).add(words[-1])
+            else:
+                words = None
+    return {path: {pathlib.Path(file) for file in files} for path, files in found.items()}
+
+
+@functools.cache
+def digestOf(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@functools.cache
+def toolDigest():
+    """Of the tool, its configuration, and what it is told for all sources."""
+    files = [root / '.clang-tidy', *root.glob('*/.clang-tidy'), *root.glob('*/*/.clang-tidy')]
+    words = [told([tidy, '--version']), digestOf(pathlib.Path(tidy)), QUICK,
+             [(str(path), digestOf(path)) for path in sorted(files)]]
+    return hashlib.sha256(repr(words).encode()).hexdigest()
+
+
+def memoryOf(path, entry, files):
+    """The file that is there if the source had no finding; None: what it includes isn't known."""
+    if not files or not all(file.is_file() for file in files):
+        return None
+    words = [toolDigest(), entry, [(str(file), digestOf(file)) for file in sorted(files)]]
+    return build / 'analysed' / hashlib.sha256(repr(words).encode()).hexdigest()
+
+
+def runTidy(path, entry, files):
+    memory = memoryOf(path, entry, files)
+    if memory is not None and memory.exists():
+        return 0, ''
+    outcome = told([tidy, '--quiet', '-p', commands, *QUICK, path])
+    if memory is not None and outcome[0] == 0:
+        memory.parent.mkdir(exist_ok=True)
+        memory.touch()
+    return outcome
+
+
+# ---- the tools ----
 
 
 def checkTidy(path, outcome):
@@ -85,7 +144,10 @@ def cppcheckArguments():
 
 
 def checkCppcheck():
-    status, text = told([cppcheck, *cppcheckArguments(), *DIRECTORIES])
+    memory = build / 'analysed' / 'cppcheck'  # its own, by the texts and the arguments
+    memory.mkdir(parents=True, exist_ok=True)
+    status, text = told([cppcheck, f'--cppcheck-build-dir={memory}', *cppcheckArguments(),
+                         *DIRECTORIES])
     assert status == 0, text
 
 
@@ -166,12 +228,13 @@ def collectCases(executor):
     def add(case, function, *arguments):
         cases.append((f'{name}/{case}', executor.submit(function, *arguments).result))
 
-    found = writeCommands()
+    found, known = writeCommands(), readDependencies()
     if not whole:
         cases.append((f'{name}/reasons', checkReasons))
         add('cppcheck', checkCppcheck)
     for path in SOURCES:
-        outcome = executor.submit(runTidy, path) if path in found else None
+        outcome = executor.submit(runTidy, path, found[path]['arguments'],
+                                  known.get(path)) if path in found else None
         cases.append((f'{name}/{path.relative_to(root)}',
                       lambda path=path, outcome=outcome: checkTidy(path, outcome)))
     for check, code in (ANALYZER_PLANTS if whole else PLANTS).items():

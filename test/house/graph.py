@@ -2,12 +2,14 @@
 lib/ without its ending."""
 
 import collections
+import functools
 import pathlib
 import re
 
 import source
 
 
+@functools.lru_cache(10000)
 def stemOf(path):
     return str(pathlib.PurePath(path).with_suffix(''))
 

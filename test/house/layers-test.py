@@ -7,6 +7,7 @@ its row.
 usage: layers-test.py SOURCE_ROOT ARCHIVE NM
 """
 
+import functools
 import pathlib
 import re
 import shutil
@@ -83,8 +84,9 @@ def findIncludeFaults(root, faults):
     for stem in layers.ROWS:
         if stem not in known:
             faults.add(f"lib/{stem}: has a row in the table, and no file", stem)
+    public = {path.name for path in (root / 'include' / 'Ring').glob('*.h')}
     for path in sorted(library.rglob('*.[ch]')):
-        findFileFaults(root, path, faults)
+        findFileFaults(root, path, public, faults)
     for stem, names in known.items():
         for name in sorted(set(layers.ROWS.get(stem, [])) - names):
             faults.add(f"lib/{stem}: its row names {name}, which it does not include", stem, name)
@@ -96,11 +98,10 @@ def rowOf(stem, known):
     return f"    '{stem}': {sorted(known[stem])},"
 
 
-def findFileFaults(root, path, faults):
+def findFileFaults(root, path, public, faults):
     file = path.relative_to(root / 'lib')
     stem = graph.stemOf(file)
     text = path.read_text()
-    public = {path.name for path in (root / 'include' / 'Ring').glob('*.h')}
     if path.name in public:
         faults.add(f"lib/{file}: has the base name of a public header")
     for quote, name in source.includesOf(text):
@@ -241,18 +242,34 @@ PLANTS = {
 }
 
 
+def copyInto(directory, root):
+    copy = pathlib.Path(directory)
+    shutil.copytree(root / 'lib', copy / 'lib')
+    shutil.copytree(root / 'include', copy / 'include')
+    return copy
+
+
+@functools.cache
+def plantHouse(root):
+    """(what removes it at the end, a copy in which lines are planted and taken out again, its
+    faults)"""
+    directory = tempfile.TemporaryDirectory()
+    copy = copyInto(directory.name, root)
+    return directory, copy, findSourceFaults(copy).all()
+
+
 def checkPlant(root, file, line):
-    with tempfile.TemporaryDirectory() as directory:
-        copy = pathlib.Path(directory)
-        shutil.copytree(root / 'lib', copy / 'lib')
-        shutil.copytree(root / 'include', copy / 'include')
-        before = findSourceFaults(copy).all()
-        path = copy / file
-        text = path.read_text() if path.exists() else ''
-        path.write_text(text + line + '\n')
-        faults = [fault for fault in findSourceFaults(copy).all() if fault not in before]
-        stem = str(pathlib.PurePath(file).with_suffix(''))
-        assert any(stem in fault for fault in faults), f"«{line}» in {file} was not refused"
+    _, copy, before = plantHouse(root)
+    path = copy / file
+    text = path.read_text() if path.exists() else None
+    path.write_text((text or '') + line + '\n')
+    faults = [fault for fault in findSourceFaults(copy).all() if fault not in before]
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    stem = str(pathlib.PurePath(file).with_suffix(''))
+    assert any(stem in fault for fault in faults), f"«{line}» in {file} was not refused"
 
 
 # Tables that must be refused.
@@ -274,9 +291,7 @@ def checkTablePlant(rows):
 def checkIncludeCircle(root):
     """Two headers that include each other, with rows that let them."""
     with tempfile.TemporaryDirectory() as directory:
-        copy = pathlib.Path(directory)
-        shutil.copytree(root / 'lib', copy / 'lib')
-        shutil.copytree(root / 'include', copy / 'include')
+        copy = copyInto(directory, root)
         (copy / 'lib/base/handle.h').write_text('#include "base/checker.h"\n')
         (copy / 'lib/base/checker.h').write_text('#include "base/handle.h"\n')
         expectFault(findSourceFaults(copy).refused,

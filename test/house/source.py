@@ -1,8 +1,10 @@
 """Reading the project's C sources and version script, as far as the house tests need it."""
 
+import functools
 import re
 
 
+@functools.lru_cache(1000)
 def withoutComments(text):
     return re.sub(r'/\*.*?\*/|//[^\n]*', ' ', text, flags=re.S)
 
@@ -12,6 +14,7 @@ def withoutLineEnds(text):
     return text.replace('\\\n', ' ')
 
 
+@functools.lru_cache(1000)
 def includesOf(text):
     """The (opening quote or bracket, file) of each #include."""
     return re.findall(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', withoutComments(text), re.M)

@@ -1,5 +1,6 @@
 """What the house tests share: results in TAP, and commands."""
 
+import concurrent.futures
 import errno
 import os
 import subprocess
@@ -37,26 +38,37 @@ def needRingForAll():
         sys.exit(0)
 
 
-def runCases(cases):
-    """Runs (name, function) pairs. A case fails by any other exception, told on the standard
+def resultOf(function):
+    """(None or the reason of a skip, None or what the fault was)"""
+    try:
+        function()
+    except Skip as reason:
+        return str(reason), None
+    except Exception as error:
+        told = isinstance(error, AssertionError) and str(error)
+        return None, told or traceback.format_exc()
+    return None, None
+
+
+def runCases(cases, together=1):
+    """Runs (name, function) pairs, so many at a time: those that wait more than they work, and
+    know nothing of each other. A case fails by any other exception than Skip, told on the standard
     error."""
     print("TAP version 13")
     print(f"1..{len(cases)}")
     failed = 0
-    for number, (name, function) in enumerate(cases, 1):
-        try:
-            function()
-            print(f"ok {number} - {name}")
-        except Skip as reason:
-            print(f"ok {number} - {name} # SKIP {reason}")
-        except Exception as error:
-            failed += 1
-            told = isinstance(error, AssertionError) and str(error)
-            text = told or traceback.format_exc()
-            # To the errors, which meson shows; it keeps TAP's own diagnostics to its log.
-            print(f"{name}:\n{text}", file=sys.stderr)
-            print(f"not ok {number} - {name}")
-        sys.stdout.flush()
+    with concurrent.futures.ThreadPoolExecutor(together) as pool:
+        # One at a time they have the main thread, which some need.
+        results = (pool.map if together > 1 else map)(resultOf, [case[1] for case in cases])
+        for number, ((name, _), (skip, fault)) in enumerate(zip(cases, results), 1):
+            if fault is not None:
+                failed += 1
+                # To the errors, which meson shows; it keeps TAP's own diagnostics to its log.
+                print(f"{name}:\n{fault}", file=sys.stderr)
+                print(f"not ok {number} - {name}")
+            else:
+                print(f"ok {number} - {name}" + (f" # SKIP {skip}" if skip is not None else ''))
+            sys.stdout.flush()
     sys.exit(1 if failed else 0)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-proxy between socat and ncat, with 200 MB through it, fast and slow readers, and every kind of end.
+proxy between socat and ncat, with 100 MB through it, fast and slow readers, and every kind of end.
 
 usage: proxy.py PROGRAM ECHO-SERVER
 
@@ -23,7 +23,8 @@ from harness import (HOST, LIMIT, MEBIBYTE, Program, Talk, Worker, case, connect
                      waitFor)
 
 program, echoServer = sys.argv[1:3]
-SIZE = int(os.environ.get('INTEROP_SIZE', 200 * 1000 * 1000))
+# More than what it may hold, and than the system's buffers, so that what it keeps would be seen.
+SIZE = int(os.environ.get('INTEROP_SIZE', 100 * 1000 * 1000))
 data = b''.join(randomBlocks(3 * MEBIBYTE + 4321))
 
 

@@ -201,9 +201,10 @@ static void stepShut(struct End* end, struct Chance* chance)
         end->link->dirty = true;
         result = ShutdownFastSocket(end->socket);
         say("link %u: shutdown: %d", whoIs(end), result);
-        if (!end->link->racy && (!end->other->gone || isCertain(end)))
+        bool certain = !end->link->racy && (!end->other->gone || isCertain(end));
+        if (certain)
             note(FACT_CALL, whoIs(end), result);
-        if (result != 0)
+        if (certain && (result != 0)) /* else it is over in either case, as far as anybody can tell */
             return;
         end->shut = true;
         if (end->other->ours)

@@ -119,7 +119,7 @@ fetch()
     [ ! -e "$folder/vmlinuz" ] || return 0
     mkdir -p "$folder"
     # shellcheck disable=SC2013  # names of packages are words
-    for part in $(grep -xF -e "linux-"{image,binary,modules}"-$1-cloud-amd64" "$WORK/names"); do
+    for part in $(grep -xF -e"linux-"{image,binary,modules}"-$1-cloud-amd64" "$WORK/names"); do
         (cd "$WORK/packages" && apt-get -qq download "$part") || continue
         for file in "$WORK/packages/$part"_*.deb; do dpkg -x "$file" "$folder"; done
     done
@@ -137,7 +137,7 @@ modulesOf()
 {
     local folder=$WORK/kernels/$1/lib/modules/$1-cloud-amd64 name line
     for name in fuse ctr ghash-generic gcm tls vsock_loopback sctp tipc mptcp_diag tun veth \
-        algif_skcipher algif_hash cbc; do
+        algif_skcipher algif_hash cbc nf_tables nft_reject_ipv4 sch_netem; do
         line=$(grep -m 1 -E "/$name\.ko[^/]*:" "$folder/modules.dep" 2>/dev/null) || continue
         # shellcheck disable=SC2086  # the words of the line; what is needed first stands last
         printf '%s\n' ${line//:/ } | tac | sed "s|^|$folder/|"
@@ -170,7 +170,7 @@ makeRoot()
                       find lib -type l -print0; } | cpio -0 -pdm "$root/build" 2>/dev/null)
     # A guest has little memory, and not all of these are programs.
     find "$root/build" -type f -perm -1 -exec strip --strip-debug {} + 2>/dev/null || true
-    for name in setpriv prlimit ip; do cp -L "$(command -v $name)" "$root/usr/bin/"; done
+    for name in setpriv prlimit ip tc nft; do cp -L "$(command -v $name)" "$root/usr/bin/"; done
     cp -L "$(command -v dash)" "$root/bin/sh" # busybox's own shell would run its own programs first
     for name in "${CASES:-/nonexistent}"/*.c; do
         [ -e "$name" ] || continue
@@ -384,7 +384,8 @@ runKernel()
 [ "$1" != --table ] || { writeTable; exit 0; }
 askArchives
 [ "$1" != --list ] || { cat "$WORK/archives" >&2; listKernels; exit 0; }
-for tool in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio depmod:kmod; do
+for tool in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio depmod:kmod \
+    tc:iproute2 nft:nftables; do
     command -v "${tool%%:*}" >/dev/null ||
         env -u APT_CONFIG apt-get install -y --no-install-recommends "${tool##*:}"
 done
