@@ -206,6 +206,8 @@ DECLARES = {
 # stem: the files whose public functions it calls, by the public headers that it reads.
 PUBLIC_CALLS = {
     'service/signal': ['service/watch'],
+    'socket/own-operation': ['service/operation-look'],
+    'socket/send-own': ['service/operation-look'],
     'socket/stdio': ['socket/read', 'socket/release', 'socket/transmit'],
 }
 
