@@ -32,14 +32,13 @@ static bool areOnStack(const char* one, const char* other)
 /* A sanitizer would say of the memory what we want to know. */
 __attribute__((no_sanitize_address)) static bool isOverwritten(const struct FastFrame* frame)
 {
-    FastCheckerDefine((const void*)frame->mark, sizeof(*frame->mark));
-    return *frame->mark != frame->value;
+    FastCheckerDefine(frame->place, 2 * sizeof(uintptr_t));
+    return FAST_FRAME_HOME(frame->place) != frame->home;
 }
 
 bool FastFrameIsGone(const struct FastFrame* frame, const char* place)
 {
     if (!areOnStack(frame->place, place))
         return false;
-    return place >= frame->place ||
-           (areOnStack((const char*)frame->mark, place) && isOverwritten(frame));
+    return place >= frame->place || isOverwritten(frame);
 }

@@ -10,13 +10,26 @@
 
 struct FastFrame
 {
-    const char* place;              /* where it is */
-    const volatile uintptr_t* mark; /* a variable in it, */
-    uintptr_t value;                /* and what that holds as long as it is there */
+    const char* place; /* where it is */
+    uintptr_t home;    /* the address that it returns to, where it is known where that lies */
 };
 
 /* Where the calling function's frame is. */
 #define FAST_FRAME_PLACE ((const char*)__builtin_frame_address(0))
+
+/* The word of a frame at place that stays as it is until the function returns. */
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__)
+#define FAST_FRAME_HOME(place) (((const volatile uintptr_t*)(place))[1])
+#else
+#define FAST_FRAME_HOME(place) ((void)(place), (uintptr_t)0)
+#endif
+
+/* Notes the frame of the function that has this place. */
+static inline void FastFrameNote(struct FastFrame* frame, const char* place)
+{
+    frame->place = place;
+    frame->home = FAST_FRAME_HOME(place);
+}
 
 /* Whether a frame is gone, for a function of the same thread whose own frame is at place. true is
  * certain: the caller is no deeper than the frame was, or the frame's place has been used for

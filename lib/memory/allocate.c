@@ -126,13 +126,12 @@ __attribute__((noinline)) static void releaseAnywhere(struct FastBuffer* buffer)
 static void endWrap(struct FastBuffer* buffer)
 {
     struct FastWrap wrap = *FastWrapOf(buffer);
-    size_t size = buffer->size;
 
     buffer->wrapped = false;
     buffer->shared = wrap.shared;
     releaseAnywhere(buffer);
     if (wrap.function != NULL)
-        wrap.function(wrap.data, size, wrap.closure);
+        wrap.function(wrap.data, wrap.size, wrap.closure);
 }
 
 static bool runWrap(struct FastTask* task)
@@ -164,11 +163,12 @@ struct FastBuffer* WrapFastBuffer(struct FastBufferPool* pool, void* data, size_
     *FastWrapOf(buffer) = (struct FastWrap){
         .task.function = runWrap,
         .data = data,
+        .size = size,
         .function = function,
         .closure = closure,
         .shared = buffer->shared,
     };
-    buffer->size = size;
+    buffer->size = 0;
     buffer->length = size;
     buffer->shared = true;
     buffer->wrapped = true;
@@ -228,7 +228,7 @@ size_t GetFastBufferLength(struct FastBuffer* buffer)
 
 int SetFastBufferLength(struct FastBuffer* buffer, size_t length)
 {
-    if (buffer == NULL || length > buffer->size)
+    if (buffer == NULL || length > FastBufferCapacity(buffer))
         return -EINVAL;
     buffer->length = length;
     return 0;
@@ -236,7 +236,7 @@ int SetFastBufferLength(struct FastBuffer* buffer, size_t length)
 
 size_t GetFastBufferSize(struct FastBuffer* buffer)
 {
-    return buffer != NULL ? buffer->size : 0;
+    return buffer != NULL ? FastBufferCapacity(buffer) : 0;
 }
 
 /* ---- for providers ---- */

@@ -11,6 +11,7 @@ struct FastWrap
 {
     struct FastTask task; /* gives the memory back where users may be called */
     void* data;
+    size_t size; /* the header has none: nothing of it is copied by a short way */
     ReleaseFastMemory function; /* NULL: it stays */
     void* closure;
     bool shared; /* of the header, which says so of each that is wrapped */
@@ -26,6 +27,12 @@ static inline struct FastWrap* FastWrapOf(struct FastBuffer* buffer)
 static inline uint8_t* FastBufferContent(struct FastBuffer* buffer)
 {
     return buffer->wrapped ? FastWrapOf(buffer)->data : FastBufferData(buffer);
+}
+
+/* Bytes of data that it has room for. */
+static inline size_t FastBufferCapacity(struct FastBuffer* buffer)
+{
+    return buffer->wrapped ? FastWrapOf(buffer)->size : FastBufferSize(buffer);
 }
 
 #endif

@@ -101,7 +101,7 @@ void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter)
 
 void FastRingShow(struct FastRing* ring)
 {
-    ring->turn.outside = false;
+    FastRingSetOutside(ring, false);
     if (ring->engine->functions->showHandle != NULL)
         ring->engine->functions->showHandle(ring->engine);
 }

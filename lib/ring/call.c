@@ -58,7 +58,7 @@ int FastRingPostCall(struct FastRing* ring, struct FastRingCall* call)
     FastRingHold(ring);
     atomic_store_explicit(&call->pending, true, memory_order_relaxed);
     result = push(ring, call);
-    if (result == 0 && FastRingIsOpen(ring))
+    if (result == 0 && FastThreadIsSelf(&ring->owner))
         FastRingNotify(ring, &ring->calls.run);
     else if (result == 0)
         wake(ring);

@@ -52,9 +52,11 @@ static struct FastRing* makeRing(struct FastEngine* engine)
     atomic_init(&ring->references, 1);
     FastForkWatch();
     ring->forks = FastForkCount();
+    ring->open = ring->forks;
     FastRingSetDefaults(ring);
     FastRingPrepareMemory(ring);
     FastRingPrepareCalls(ring);
+    FastRingPrepareLastly(ring);
     return ring;
 }
 
@@ -175,11 +177,10 @@ static void end(struct FastRing* ring)
 
 /* ---- a turn whose frame is gone ---- */
 
-static void enterFrame(struct FastRing* ring, const char* place, volatile uintptr_t* sign)
+static inline void enterFrame(struct FastRing* ring, const char* place)
 {
-    *sign = (uintptr_t)sign ^ (uintptr_t)ring;
     ring->turn.running = true;
-    ring->turn.frame = (struct FastFrame){.place = place, .mark = sign, .value = *sign};
+    FastFrameNote(&ring->turn.frame, place);
 }
 
 /* Whether the caller, whose frame is at place, may run the ring: no turn is running, nor has one
@@ -190,10 +191,10 @@ static bool mayRun(struct FastRing* ring, const char* place)
 }
 
 /* Runs the end in the caller's frame, behind what a former one has left. */
-static void endHere(struct FastRing* ring, const char* place, volatile uintptr_t* sign)
+static void endHere(struct FastRing* ring, const char* place)
 {
     bool left = ring->turn.running;
-    enterFrame(ring, place, sign);
+    enterFrame(ring, place);
     if (left)
         FastRingGoOn(ring);
     end(ring);
@@ -201,7 +202,6 @@ static void endHere(struct FastRing* ring, const char* place, volatile uintptr_t
 
 void ReleaseFastRing(struct FastRing* ring)
 {
-    volatile uintptr_t sign;
     if (ring == NULL || FastRingIsReleased(ring) || FastRingIsForked(ring) || ring->disorderly)
         return;
     if (ownerIsGone(ring))
@@ -209,17 +209,23 @@ void ReleaseFastRing(struct FastRing* ring)
     else if (FastRingCheck(ring) < 0)
         return;
     else if (mayRun(ring, FAST_FRAME_PLACE))
-        endHere(ring, FAST_FRAME_PLACE, &sign);
+        endHere(ring, FAST_FRAME_PLACE);
     else
         ring->turn.releaseWanted = true;
-    sign = 0; /* it is there until now */
 }
 
 /* ---- the wait ---- */
 
+/* An end that was left is what is wanted then, too. */
+__attribute__((noinline)) static void goOnHere(struct FastRing* ring)
+{
+    FastRingGoOn(ring);
+    if (FastRingIsEnding(ring))
+        ring->turn.releaseWanted = true;
+}
+
 int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask)
 {
-    volatile uintptr_t sign;
     int result = FastRingCheck(ring);
     if (result < 0)
         return result;
@@ -229,17 +235,17 @@ int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask)
         start(ring);
 
     bool left = ring->turn.running;
-    enterFrame(ring, FAST_FRAME_PLACE, &sign);
-    ring->turn.outside = false;
+    enterFrame(ring, FAST_FRAME_PLACE);
+    if (ring->turn.outside)
+        FastRingSetOutside(ring, false);
     if (left)
-        FastRingGoOn(ring);
-    if (!FastRingIsEnding(ring) && !ring->turn.releaseWanted)
+        goOnHere(ring);
+    if (!ring->turn.releaseWanted)
         result = FastRingRunTurn(ring, interval, mask);
-    if (FastRingIsEnding(ring) || ring->turn.releaseWanted) {
+    ring->turn.running = false;
+    if (ring->turn.releaseWanted) {
         end(ring);
         result = -ECANCELED;
-    } else
-        ring->turn.running = false;
-    sign = 0; /* it is there until now */
+    }
     return result;
 }

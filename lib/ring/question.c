@@ -13,10 +13,13 @@
 int GetFastRingHandle(struct FastRing* ring)
 {
     int result = FastRingCheck(ring);
-    if (result < 0 || ring->engine->embedded)
-        return result < 0 ? result : ring->engine->functions->getHandle(ring->engine);
+    if (result < 0)
+        return result;
     result = ring->engine->functions->getHandle(ring->engine);
-    ring->turn.outside = ring->engine->embedded && !ring->turn.running;
+    if (result < 0 || ring->turn.asked)
+        return result;
+    ring->turn.asked = true;
+    FastRingSetOutside(ring, !ring->turn.running);
     if (ring->turn.outside && (!FastRingIsStarted(ring) || FastRingHasWork(ring)))
         FastRingShow(ring);
     return result;

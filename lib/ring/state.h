@@ -70,6 +70,7 @@ struct FastRing
     atomic_uint references; /* the user's, and one for each member, defunct or not */
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
+    uint64_t open; /* the same, but 0 while turn.outside */
     bool closing;                /* its members are, and no turn runs any more */
     bool disorderly;             /* it has ended with operations left in the kernel */
     int tcpHandle;               /* a listener of TCP is just handing it over; -1: none */
@@ -80,7 +81,8 @@ struct FastRing
     struct FastTaskQueue prepare;
     struct FastTaskQueue dispatch;
     struct FastTaskQueue behind; /* for when all that has come is handled */
-    struct FastTaskQueue lastly; /* when it is closed */
+    struct FastTaskQueue lastly; /* FastRingNotifyAnyhow */
+    struct FastTask runLastly;
     struct FastRingMember* members;
     struct FastRingMember* nextToEnd; /* where the end goes on, whatever a callback unlinks */
     struct FastRingStarter* starters;
@@ -160,10 +162,12 @@ struct FastRing
     {
         bool running;       /* inside WaitForFastRing, or the end */
         bool outside;       /* it is not, and what is queued is to show in the handle */
+        bool asked;         /* the program has asked for the handle */
         uint64_t left;      /* completions that may be reaped in it */
         uint32_t behind;    /* turns that tasks have waited for all to be handled */
         bool releaseWanted; /* ReleaseFastRing was called inside */
-        FastWork rest;      /* of the dispatch phase: what follows what runs; 0: nothing */
+        FastWork work;      /* what runs of it, unless it has said what follows by FastRingLeave */
+        FastWork rest;      /* and what stands behind that; 0: nothing */
         struct FastFrame frame;    /* of the function that is running it */
         void (*goOn)(void* owner); /* FastRingLeave */
         void* owner;

@@ -31,6 +31,13 @@ enum
     TURN_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
 
+/* Of one of its tasks. */
+__attribute__((always_inline)) static inline struct FastRingWorker* workerOf(FastWork work)
+{
+    struct FastLink* links = FastWorkLink(work) - FastWorkNumber(work) + 1;
+    return FAST_CONTAINER(links, struct FastRingWorker, links);
+}
+
 /* Inline, since it is what a turn does for each message. Its function may free what it belongs
  * to. */
 __attribute__((always_inline)) static inline bool runWork(FastWork work)
@@ -40,8 +47,7 @@ __attribute__((always_inline)) static inline bool runWork(FastWork work)
         struct FastTask* task = FAST_CONTAINER(FastWorkLink(work), struct FastTask, link);
         return task->function(task);
     }
-    struct FastLink* links = FastWorkLink(work) - number + 1;
-    struct FastRingWorker* worker = FAST_CONTAINER(links, struct FastRingWorker, links);
+    struct FastRingWorker* worker = workerOf(work);
     return worker->member.functions->work[number - 1](worker);
 }
 
@@ -234,8 +240,8 @@ static void runDispatch(struct FastRing* ring)
     FastWork work = FastTaskTakeAll(&ring->dispatch);
     while (work != FAST_WORK_END) {
         FastWork next = FastTaskPass(work);
+        ring->turn.work = work;
         ring->turn.rest = next;
-        ring->turn.goOn = NULL; /* of what has returned */
         runWork(work);
         work = next;
     }
@@ -260,15 +266,46 @@ static void returnRest(struct FastRing* ring)
         continue;
 }
 
+static void goOnLastly(void* closure)
+{
+    struct FastRing* ring = closure;
+    if (!FastTaskIsEmpty(&ring->lastly) && !ring->closing)
+        FastRingNotify(ring, &ring->runLastly);
+}
+
+void FastRingRunLastly(struct FastRing* ring)
+{
+    FastWork work;
+    while ((work = FastTaskTake(&ring->lastly)) != 0) {
+        FastRingLeave(ring, goOnLastly, ring);
+        runWork(work);
+    }
+}
+
+static bool runLastly(struct FastTask* task)
+{
+    FastRingRunLastly(FAST_CONTAINER(task, struct FastRing, runLastly));
+    return true;
+}
+
+void FastRingPrepareLastly(struct FastRing* ring)
+{
+    ring->runLastly.function = runLastly;
+}
+
 void FastRingGoOn(struct FastRing* ring)
 {
+    FastWork work = ring->turn.work;
     void (*goOn)(void* owner) = ring->turn.goOn;
     void* owner = ring->turn.owner;
     FastRingLeave(ring, NULL, NULL);
     returnRest(ring);
     FastRingGoOnCalls(ring);
     ring->tcpHandle = -1;
-    if (goOn != NULL)
+    if (FastWorkNumber(work) != FAST_WORK_ALONE) {
+        struct FastRingWorker* worker = workerOf(work);
+        worker->member.functions->goOn(worker);
+    } else if (goOn != NULL)
         goOn(owner);
 }
 
@@ -277,12 +314,12 @@ void FastRingGoOn(struct FastRing* ring)
 /* What is left for the next turn shows in the handle, and so does what is queued before it. */
 static void reconcileHandle(struct FastRing* ring)
 {
-    bool work = FastRingHasWork(ring);
+    bool work = ring->turn.asked && FastRingHasWork(ring);
     if (work)
         FastRingShow(ring);
     else
         ring->engine->functions->clearHandle(ring->engine);
-    ring->turn.outside = !work;
+    FastRingSetOutside(ring, ring->turn.asked && !work);
 }
 
 int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
@@ -334,11 +371,4 @@ void FastRingDrain(struct FastRing* ring)
         runDispatch(ring);
     }
     (void)FastRingCloseCalls(ring);
-}
-
-void FastRingRunLastly(struct FastRing* ring)
-{
-    FastWork work;
-    while ((work = FastTaskTake(&ring->lastly)) != 0)
-        runWork(work);
 }

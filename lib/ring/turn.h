@@ -18,6 +18,9 @@ void FastRingGoOn(struct FastRing* ring);
  * seconds. */
 void FastRingDrain(struct FastRing* ring);
 
+/* At creation. */
+void FastRingPrepareLastly(struct FastRing* ring);
+
 /* When it is closed: what its last steps have brought. */
 void FastRingRunLastly(struct FastRing* ring);
 

@@ -198,10 +198,10 @@ static inline void dispatch(struct FastSocket* socket)
         dispatchAll(socket);
 }
 
-/* The handler did not return: what is due is told by another round, which has the reference. */
-static void goOn(void* closure)
+/* What is due yet is told by another round. */
+void FastDispatchGoOn(struct FastRingWorker* worker)
 {
-    struct FastSocket* socket = closure;
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
     FastReceiveReconsider(socket);
     if (socket->outbound != NULL && socket->outbound->canceled.first != NULL)
         socket->notifyDue |= FAST_NOTIFY_CANCELED;
@@ -213,7 +213,6 @@ static void goOn(void* closure)
 bool FastDispatchRun(struct FastRingWorker* worker)
 {
     struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
-    FastRingLeave(socket->ring, goOn, socket);
     dispatch(socket);
     FastSocketDrop(socket);
     return true;
