@@ -204,8 +204,8 @@ static void stepShut(struct End* end, struct Chance* chance)
         bool certain = !end->link->racy && (!end->other->gone || isCertain(end));
         if (certain)
             note(FACT_CALL, whoIs(end), result);
-        if (certain && (result != 0)) /* else it is over in either case, as far as anybody can tell */
-            return;
+        if ((result != 0) && (certain || (result != -EPIPE)))
+            return; /* else its output is over in either case */
         end->shut = true;
         if (end->other->ours)
             end->other->endKnown = true;
