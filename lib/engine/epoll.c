@@ -279,6 +279,15 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
     return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, NULL));
 }
 
+/* Of our own eventfds. */
+static void handleOwn(struct FastEpoll* epoll, uint64_t token)
+{
+    if (token == EPOLL_SLOW_TOKEN)
+        FastEpollQuietSlow(epoll->slow);
+    else
+        epoll->shown = false;
+}
+
 static int wait(struct FastSystem* system, struct FastSystemEvent* events, int room,
                 int64_t timeout, const sigset_t* mask)
 {
@@ -289,12 +298,8 @@ static int wait(struct FastSystem* system, struct FastSystemEvent* events, int r
     int result = takeEvents(system, found, room, timeout >= 0 ? &limit : NULL, mask);
     int count = 0;
     for (int index = 0; index < result; index++) {
-        if (found[index].data.u64 == EPOLL_SLOW_TOKEN) {
-            FastEpollQuietSlow(epollOf(system)->slow);
-            continue;
-        }
-        if (found[index].data.u64 == EPOLL_SHOW_TOKEN) {
-            epollOf(system)->shown = false;
+        if (found[index].data.u64 >= EPOLL_SHOW_TOKEN) {
+            handleOwn(epollOf(system), found[index].data.u64);
             continue;
         }
         events[count].token = found[index].data.u64;
@@ -336,15 +341,12 @@ static int makeShowHandle(struct FastEpoll* epoll)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = EPOLL_SHOW_TOKEN};
     int handle = FastHandleMove(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (handle < 0)
-        return -errno;
-    if (epoll_ctl(epoll->handle, EPOLL_CTL_ADD, handle, &event) < 0) {
-        int error = -errno;
+    int error = handle < 0 || epoll_ctl(epoll->handle, EPOLL_CTL_ADD, handle, &event) < 0 ? -errno
+                                                                                          : 0;
+    if (error < 0 && handle >= 0)
         close(handle);
-        return error;
-    }
-    epoll->showHandle = handle;
-    return 0;
+    epoll->showHandle = error < 0 ? -1 : handle;
+    return error;
 }
 
 static int pollable(struct FastSystem* system)

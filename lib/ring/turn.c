@@ -245,7 +245,6 @@ static void runDispatch(struct FastRing* ring)
         runWork(work);
         work = next;
     }
-    ring->turn.rest = 0;
 }
 
 /* ---- a turn that a function of the user's has left ---- */
