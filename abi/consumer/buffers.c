@@ -46,6 +46,31 @@ static void useRingBuffers(struct FastBufferPool* pool)
     ReleaseRingFastBuffer(NULL);
 }
 
+static void onMemory(void* data, size_t size, void* closure)
+{
+    int* count = closure;
+    CHECK(data != NULL && size == 100);
+    ++*count;
+}
+
+static void useMemory(struct FastBufferPool* pool)
+{
+    char bytes[100];
+    int count = 0;
+    CHECK_ERROR(WrapFastBuffer(NULL, bytes, 100, onMemory, &count), EINVAL);
+    CHECK_ERROR(WrapFastBuffer(pool, NULL, 100, onMemory, &count), EINVAL);
+    CHECK_ERROR(WrapFastBuffer(pool, bytes, ((size_t)1 << 30) + 1, onMemory, &count), EMSGSIZE);
+    struct FastBuffer* buffer = WrapFastBuffer(pool, bytes, 100, onMemory, &count);
+    CHECK(buffer != NULL);
+    CHECK(GetFastBufferData(buffer) == (uint8_t*)bytes);
+    CHECK(GetFastBufferSize(buffer) == 100 && GetFastBufferLength(buffer) == 100);
+    CHECK(HoldFastBuffer(buffer) == buffer);
+    ReleaseFastBuffer(buffer);
+    CHECK(count == 0);
+    ReleaseFastBuffer(buffer);
+    CHECK(count == 1);
+}
+
 static void useNothing(void)
 {
     CHECK(HoldFastBuffer(NULL) == NULL);
@@ -65,6 +90,7 @@ void useBuffers(void)
     struct FastBufferPool* pool = CreateFastBufferPool(NULL);
     CHECK(pool != NULL);
     usePool(pool);
+    useMemory(pool);
     useRingBuffers(pool);
     struct FastBuffer* last = AllocateFastBuffer(pool, 50, 0);
     CHECK(last != NULL);
@@ -77,6 +103,7 @@ void useBuffers(void)
     pool = CreateFastBufferPool(ring);
     CHECK(pool != NULL);
     usePool(pool);
+    useMemory(pool);
     useRingBuffers(pool);
     ReleaseFastRing(ring);
     CHECK_ERROR(AllocateFastBuffer(pool, 1, 0), ECANCELED);

@@ -51,6 +51,8 @@ void useOptions(void);
 void useTimeouts(void);
 void useWatches(void);
 void useEvents(void);
+void useCalls(void);
+void useSignals(void);
 void useDescriptors(void);
 void useProvider(void);
 void useStreamSocket(void);

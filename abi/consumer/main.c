@@ -94,6 +94,8 @@ static const struct
     { "timeouts", useTimeouts },
     { "watches", useWatches },
     { "events", useEvents },
+    { "calls", useCalls },
+    { "signals", useSignals },
     { "descriptors", useDescriptors },
     { "provider", useProvider },
     { "stream socket", useStreamSocket },

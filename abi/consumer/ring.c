@@ -239,6 +239,8 @@ void useTimeouts(void)
     timeout = SetFastRingPreciseTimeout(ring, NULL, &span, 0, onTimeout, &once);
     CHECK(timeout != NULL);
     CHECK(SetFastRingPreciseTimeout(NULL, timeout, NULL, 0, NULL, NULL) == NULL);
+    RemoveFastRingTimeout(SetFastRingTimeout(ring, NULL, 1, 0, onTimeout, &once));
+    RemoveFastRingTimeout(NULL);
     CHECK(WaitForFastRing(ring, 5, NULL) == 0);
     CHECK(once.count == 1 && other.count == 1);
     ReleaseFastRing(ring);
@@ -287,6 +289,8 @@ void useWatches(void)
     CHECK(UpdateFastRingWatch(watch, POLLIN) == 0);
     runUntil(ring, &reader.count, 3);
     CHECK(UpdateFastRingWatch(NULL, POLLIN) == -EINVAL);
+    CHECK(GetFastRingWatchHandle(watch) == ends[0]);
+    CHECK(GetFastRingWatchHandle(NULL) == -EINVAL);
     RemoveFastRingWatch(watch);
     RemoveFastRingWatch(NULL);
 
@@ -358,4 +362,81 @@ void useEvents(void)
     CHECK(SubmitFastRingEvent(event, 1) == -ECANCELED);
     ReleaseFastRingEvent(event);
     ReleaseFastRingEvent(NULL);
+}
+
+/* ---- signals ---- */
+
+static void onSignal(struct FastRingSignal* signal, int number, int code, int process, int value, void* closure)
+{
+    int* count = closure;
+    (void)code;
+    CHECK(signal != NULL && number == SIGUSR2 && process == (int)getpid() && value == 0);
+    ++*count;
+}
+
+void useSignals(void)
+{
+    int count = 0;
+    struct FastRing* ring = openRing();
+    CHECK(ring != NULL);
+    CHECK(WaitForFastRing(ring, 0, NULL) == 0);
+    CHECK_ERROR(AddFastRingSignal(NULL, SIGUSR2, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGUSR2, NULL, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGKILL, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGSTOP, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, 0, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, 65, onSignal, &count), EINVAL);
+    struct FastRingSignal* signal = AddFastRingSignal(ring, SIGUSR2, onSignal, &count);
+    CHECK(signal != NULL);
+    CHECK(kill(getpid(), SIGUSR2) == 0);
+    runUntil(ring, &count, 1);
+    RemoveFastRingSignal(signal);
+    RemoveFastRingSignal(NULL);
+    signal = AddFastRingSignal(ring, SIGUSR2, onSignal, &count);
+    CHECK(signal != NULL);
+    ReleaseFastRing(ring);
+    RemoveFastRingSignal(signal);
+}
+
+/* ---- calls that other threads post ---- */
+
+static void onCall(struct FastRing* ring, void* closure)
+{
+    int* count = closure;
+    CHECK(IsFastRingThread(ring) == 1);
+    ++*count;
+}
+
+struct post
+{
+    struct FastRing* ring;
+    int count;
+};
+
+static void postElsewhere(void* closure)
+{
+    struct post* post = closure;
+    CHECK(PostFastRingCall(post->ring, onCall, &post->count) == 0);
+    CHECK(PostFastRingCall(post->ring, onCall, &post->count) == 0);
+}
+
+void useCalls(void)
+{
+    struct post post = { openRing(), 0 };
+    CHECK(post.ring != NULL);
+    CHECK(WaitForFastRing(post.ring, 0, NULL) == 0);
+    CHECK(PostFastRingCall(NULL, onCall, NULL) == -EINVAL);
+    CHECK(PostFastRingCall(post.ring, NULL, NULL) == -EINVAL);
+    callElsewhere(postElsewhere, &post);
+    runUntil(post.ring, &post.count, 2);
+    runTurns(post.ring, 2);
+    CHECK(post.count == 2);
+    struct bell bell = { NULL, 0, 0 };
+    struct FastRingEvent* event = CreateFastRingEvent(post.ring, onEvent, &bell);
+    CHECK(event != NULL);
+    CHECK(PostFastRingCall(post.ring, onCall, &post.count) == 0);
+    ReleaseFastRing(post.ring);
+    CHECK(post.count == 3);
+    CHECK(PostFastRingCall(post.ring, onCall, &post.count) == -ECANCELED); /* the event keeps it */
+    ReleaseFastRingEvent(event);
 }

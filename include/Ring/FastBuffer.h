@@ -60,17 +60,49 @@ void ReleaseFastBufferPool(struct FastBufferPool* pool);
  */
 struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option);
 
+/* Takes back what was wrapped. Since 1.1. */
+typedef void (*ReleaseFastMemory)(void* data, size_t size, void* closure);
+
+/*
+ * Makes a buffer of memory that is the caller's: for TransmitFastSocketBuffer, which sends it
+ * without a copy of the library's, and for whoever passes counted buffers on. Its length is size.
+ *
+ * The memory is given back when the last reference is dropped, by function, on the thread that
+ * drops it: at once if that is a call of ReleaseFastBuffer by the program; inside a turn of the
+ * ring, or its end, if it is the library, in the thread of the ring that the pool was made for
+ * (what was sent is accepted, its zero copy is over, the socket has dropped it). With a pool that
+ * has no ring, or that of another thread, the library calls it where it drops the reference: there
+ * function may give memory back, and may not call what concerns a ring or socket.
+ *
+ * pool       as for AllocateFastBuffer; it has a small block for the buffer itself.
+ * data       size bytes, from any address; whoever may read the buffer's data must be able to read
+ *            there, and nobody writes to it but who has the buffer. Not NULL.
+ * size       0 to 1 GiB.
+ * function   may be NULL, for memory that stays.
+ *
+ * GetFastBufferData gives data, with whatever alignment it has; GetFastBuffer does not find such a
+ * buffer by it.
+ *
+ * Ownership: one reference, the caller's. After a failure data is still the caller's, and function
+ *            is not called.
+ * Thread:    any.
+ * Returns:   as AllocateFastBuffer, with EINVAL also for data.
+ * Since:     1.1
+ */
+struct FastBuffer* WrapFastBuffer(struct FastBufferPool* pool, void* data, size_t size,
+                                  ReleaseFastMemory function, void* closure);
+
 /* Adds a reference and returns its argument, which may be NULL. Thread: any. */
 struct FastBuffer* HoldFastBuffer(struct FastBuffer* buffer);
 
 /* Drops a reference of a buffer, which may be NULL. Thread: any. */
 void ReleaseFastBuffer(struct FastBuffer* buffer);
 
-/* Returns the buffer whose GetFastBufferData() is data; NULL for NULL. Any other pointer is an
- * error that can't be detected. Thread: any. */
+/* Returns the buffer whose GetFastBufferData() is data; NULL for NULL. Any other pointer, and data
+ * of WrapFastBuffer's, is an error that can't be detected. Thread: any. */
 struct FastBuffer* GetFastBuffer(void* data);
 
-/* Returns the buffer's memory, 64-byte aligned; NULL for NULL. Thread: any. */
+/* Returns the buffer's memory, 64-byte aligned, or what was wrapped; NULL for NULL. Thread: any. */
 uint8_t* GetFastBufferData(struct FastBuffer* buffer);
 
 /* Returns the bytes in use, from the start of the memory; 0 for NULL. Thread: any. */

@@ -17,10 +17,19 @@
  * Ownership  What a Create, Allocate, Add or Set function returns is the caller's, until given to
  *            the matching Release or Remove, which accepts NULL. Anything may be released inside
  *            any callback, its own included: nothing is delivered for it afterwards.
- * Fork       A forked child is another thread than the ring's, whatever thread has forked: it gets
- *            -EPERM, also from SubmitFastRingEvent, and ReleaseFastRing does nothing there. Buffers
- *            may be read and released. It makes a ring of its own, or calls exec or _exit. A daemon
- *            forks before it creates its ring.
+ * Leaving    A function of the program's that the library calls may be left by longjmp, a C++
+ *            exception or what other languages have for it, instead of returning (since 1.1): it
+ *            counts as done. The next WaitForFastRing or ReleaseFastRing of that ring finds this
+ *            out, and goes on where the turn was left: nothing is lost, and nothing told twice.
+ *            That call stands no deeper on the thread's own stack than the one that was left: in
+ *            the same function, or further out. Else, and with stacks of coroutines, it may be
+ *            taken for a nested one (-EBUSY; a release waits for the next wait). Signal handlers,
+ *            and functions that make or release a provider's buffers, return; another thread may
+ *            release the ring of a loop that can't do so, when its own thread has exited.
+ * Fork       A forked child is another thread than the ring's, whatever thread has forked, and by
+ *            whichever call: it gets -EPERM, also from SubmitFastRingEvent, and ReleaseFastRing
+ *            does nothing there. Buffers may be read and released. It makes a ring of its own, or
+ *            calls exec or _exit. A daemon forks before it creates its ring.
  * Defunct    When a ring is released before the objects made on it, these become defunct: valid
  *            until their own Release, and every other call on them fails with -ECANCELED.
  * Since      1.0, where nothing else is said.
@@ -47,6 +56,7 @@ struct FastRingFlusher;
 struct FastRingTimeout;
 struct FastRingWatch;
 struct FastRingEvent;
+struct FastRingSignal;
 struct FastRingBufferProvider;
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -99,13 +109,17 @@ void ReleaseFastRing(struct FastRing* ring);
  * Returns:   0 when a turn ran, the interval passed or a signal came; -EINVAL, -EPERM (other
  *            thread), -EBUSY (inside a callback), -ECANCELED (the ring was released in this turn),
  *            or another negative errno when the ring is dead (-EOWNERDEAD: its thread has exited).
+ *            pthread_cancel ends a thread that waits, since 1.1, and any other may then release the
+ *            ring.
  */
 int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask);
 
 /*
- * Returns a descriptor that polls readable (POLLIN) when the ring has completions to handle: add it
- * to a foreign event loop, and call WaitForFastRing(ring, 0, NULL) when it is readable or when
- * GetFastRingInterval has passed. It belongs to the ring: never read or close it.
+ * Returns a descriptor that polls readable (POLLIN) when the ring has completions to handle, and,
+ * since 1.1, when something is queued for its next turn, or its first timeout was set, outside a
+ * turn: add it to a foreign event loop, and call WaitForFastRing(ring, 0, NULL) when it is readable
+ * or when GetFastRingInterval has passed. So a loop that can't ask for the interval just before it
+ * sleeps asks after each turn. It belongs to the ring: never read or close it.
  *
  * Returns:   the descriptor, the same at each call; or -EINVAL, -EPERM, -ECANCELED, -EMFILE,
  *            -ENFILE, -ENOMEM.
@@ -114,7 +128,7 @@ int GetFastRingHandle(struct FastRing* ring);
 
 /*
  * Returns how long a foreign loop may sleep before it must run the ring although the handle stays
- * quiet. Ask after all other work, just before sleeping.
+ * quiet. Ask after all other work, just before sleeping, or after each turn.
  *
  * Returns:   milliseconds; 0 = work is queued, run now; -1 = nothing, sleep as you like; -EINVAL
  *            for NULL; -EPERM, which is -1 too, in another thread.
@@ -405,6 +419,14 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
                                                   HandleFastRingTimeoutFunction function,
                                                   void* closure);
 
+/*
+ * Removes a timeout, which may be NULL: as SetFastRingTimeout with a negative interval, and with
+ * the same rules for the pointer.
+ *
+ * Since:     1.1
+ */
+void RemoveFastRingTimeout(struct FastRingTimeout* timeout);
+
 /* ---- watches on descriptors that are not sockets of ours ------------------------------------- */
 
 #define FASTRING_WATCH_ONCE  1  /* reports once, then pauses until UpdateFastRingWatch */
@@ -440,6 +462,14 @@ struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32
  */
 int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask);
 
+/*
+ * Returns the descriptor that is watched, also of a watch that is paused, or dead after an error.
+ *
+ * Returns:   the descriptor, -EINVAL (NULL), -EPERM, -ECANCELED (the ring is gone).
+ * Since:     1.1
+ */
+int GetFastRingWatchHandle(struct FastRingWatch* watch);
+
 /* Ends a watch, which may be NULL. Its function is never called again; the caller may close the
  * descriptor at once, and its peer hears of that at once, since the kernel has let go of the file
  * on return. (Only a kernel that has no memory for the cancellation lets go of it later, in one of
@@ -472,6 +502,81 @@ int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter);
 
 /* Releases an event, which may be NULL. The caller has stopped its submitters. */
 void ReleaseFastRingEvent(struct FastRingEvent* event);
+
+/* ---- calls that other threads post ----------------------------------------------------------- */
+
+/* ring is the one that it was posted to. Since 1.1. */
+typedef void (*HandleFastRingCall)(struct FastRing* ring, void* closure);
+
+/*
+ * Has the ring call a function, once, on its thread: inside a turn, behind what was posted before.
+ * Nothing merges, unlike the submits of an event. A turn runs as many as
+ * FASTRING_OPTION_TURN_LIMIT says, and no more than were posted when it began to; the others come
+ * with the next. What has not run when the ring ends runs then; in the thread that releases the
+ * ring, if the ring's own has exited.
+ *
+ * Many posts need one wake of the loop, and those of the ring's own thread need none.
+ *
+ * Lifetime:  ring must be there when the call begins: it must not have been released, or something
+ *            that was made on it (an event, a timeout, a pool …) must not have been released yet,
+ *            which keeps the ring as memory that answers -ECANCELED. A release that begins later
+ *            does no harm, also one by the posted function itself, before the poster has returned.
+ *            So threads that may post after the end of a ring each share in such an object, as an
+ *            event, which is released when all of them have stopped.
+ * Thread:    any. Not in signal handlers (SubmitFastRingEvent is for these): it allocates.
+ * Returns:   0, and the function is called for certain; or it never is: -EINVAL, -ENOMEM,
+ *            -ECANCELED (the ring is gone, or has run its last calls), -EPERM in a forked child.
+ * Since:     1.1
+ */
+int PostFastRingCall(struct FastRing* ring, HandleFastRingCall function, void* closure);
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+/*
+ * number     the signal's.
+ * code       why it came: SI_USER, SI_QUEUE, SI_KERNEL, CLD_EXITED … of sigaction(2).
+ * process    who sent it; of SIGCHLD the child; 0 if nobody did.
+ * value      of SIGCHLD the child's exit status, or the signal that did something to it; the
+ *            integer of sigqueue(3) and of timers; else 0.
+ * Since 1.1.
+ */
+typedef void (*HandleFastRingSignal)(struct FastRingSignal* signal, int number, int code,
+                                     int process, int value, void* closure);
+
+/*
+ * Has signals with this number call a function, inside a turn, where every call is allowed.
+ *
+ * Each function that was added in one thread for the number hears of each signal, whichever of the
+ * thread's rings it was added to (from their first waits on): those of one ring in the order of
+ * adding, inside the turn of that ring which has read it. Of threads that have added a number one
+ * hears, as signalfd(2) has it. Signals of one number below SIGRTMIN that come together may be one:
+ * after SIGCHLD, wait for children until there are none left.
+ *
+ * The number is blocked in the calling thread until the last of its functions in the thread is
+ * removed, and then as it was before the first was added. What has come and has not been told by
+ * then does what it does without the ring. Threads that are started meanwhile inherit the mask, and
+ * so do programs that are executed. In other threads, those that were there before, the program
+ * blocks it, or else a signal of the process may be delivered there. A mask that is given to
+ * WaitForFastRing need not have it.
+ *
+ * number     1 to 64, but for SIGKILL, SIGSTOP and what the C library uses itself (32, 33). SIGSEGV
+ *            and the like, raised by a fault of the thread's own, end the process as ever.
+ *
+ * Ownership: until RemoveFastRingSignal. The end of the ring, too, gives the mask back, and leaves
+ *            it defunct.
+ * Thread:    the ring's. Before the first wait, the thread that is going to wait.
+ * Returns:   it, or NULL with EINVAL, ENOMEM, EMFILE, ENFILE, EPERM, ECANCELED.
+ * Since:     1.1
+ */
+struct FastRingSignal* AddFastRingSignal(struct FastRing* ring, int number,
+                                         HandleFastRingSignal function, void* closure);
+
+/*
+ * Removes it, also inside any function: its own is never called again. signal may be NULL.
+ *
+ * Since:     1.1
+ */
+void RemoveFastRingSignal(struct FastRingSignal* signal);
 
 /* ---- buffer provider: a kernel buffer ring --------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 uint64_t FastThreadNumber(void)
@@ -114,7 +115,10 @@ void FastThreadDestroyLife(struct FastThreadLife* life)
 
 /* ---- forks ---- */
 
-_Atomic uint64_t FastForkNumber;
+struct FastForkPage FastForkPage;
+
+/* The last number that was given, by this process or those that it was forked of. */
+static uint64_t lastFork;
 
 /* Descriptors that no forked child may keep, a bit each. Those beyond are kept, by children that
  * don't exec. */
@@ -150,18 +154,38 @@ static void closeHidden(void)
 
 static void countFork(void)
 {
-    atomic_fetch_add_explicit(&FastForkNumber, 1, memory_order_relaxed);
     closeHidden();
+    atomic_store_explicit(&FastForkPage.number, ++lastFork, memory_order_relaxed);
 }
 
+/* In a child the page is empty however it was forked: by _Fork(3) or clone(2), which call no
+ * handler, or from outside a namespace of dlmopen(3), whose handlers nobody calls either. Kernels
+ * that refuse this (before 4.14), and whoever plays one, leave it to the handler. */
 static void watchForks(void)
 {
     /* without memory for it, children are on their own */
     (void)pthread_atfork(NULL, NULL, countFork);
+    if (sysconf(_SC_PAGESIZE) <= FAST_FORK_PAGE)
+        (void)madvise(&FastForkPage, sizeof(FastForkPage), MADV_WIPEONFORK);
+}
+
+/* The first number, or that of a child that no handler has given one. */
+static void beginCount(void)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    (void)pthread_mutex_lock(&lock); /* nobody forks in here, where a first ring is made */
+    if (FastForkCount() == 0) {
+        if (lastFork > 0)
+            closeHidden();
+        atomic_store_explicit(&FastForkPage.number, ++lastFork, memory_order_relaxed);
+    }
+    (void)pthread_mutex_unlock(&lock);
 }
 
 void FastForkWatch(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watchForks);
+    if (FastForkCount() == 0)
+        beginCount();
 }

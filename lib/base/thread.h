@@ -80,15 +80,26 @@ bool FastThreadHasDied(struct FastThreadLife* life);
 /* When it has ended, or never began. */
 void FastThreadDestroyLife(struct FastThreadLife* life);
 
-/* What FastForkCount tells; written by forks alone. */
-extern _Atomic uint64_t FastForkNumber __attribute__((visibility("hidden")));
+/* Of memory that forked children find empty: the largest page that there is. */
+#if defined(__x86_64__) || defined(__i386__)
+#define FAST_FORK_PAGE 4096
+#else
+#define FAST_FORK_PAGE 65536
+#endif
 
-/* How many times this process and its parents have been born of a fork, since the first watch
- * began: a number that was noted before a fork is not the child's. Any thread,
- * async-signal-safe. */
+struct FastForkPage
+{
+    _Alignas(FAST_FORK_PAGE) _Atomic uint64_t number;
+};
+
+/* What FastForkCount tells, alone in its page; written by forks alone. */
+extern struct FastForkPage FastForkPage __attribute__((visibility("hidden")));
+
+/* A number of this process's, from the first watch on: one that was noted before a fork is not the
+ * child's. Any thread, async-signal-safe. */
 static inline uint64_t FastForkCount(void)
 {
-    return atomic_load_explicit(&FastForkNumber, memory_order_relaxed);
+    return atomic_load_explicit(&FastForkPage.number, memory_order_relaxed);
 }
 
 /* Locks a mutex that there is since the process had been born of so many forks. false: it is taken,
@@ -115,7 +126,7 @@ void FastForkHide(int handle);
 /* Closes a descriptor that was hidden so. */
 void FastForkClose(int handle);
 
-/* Begins to count forks: before the first number is noted. */
+/* Before a number is noted: from now on forks are seen. */
 void FastForkWatch(void);
 
 #endif

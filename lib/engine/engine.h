@@ -67,6 +67,10 @@ struct FastEngineFunctions
      * Made at the first call; negative errno if that fails. */
     int (*getHandle)(struct FastEngine* engine);
 
+    /* Makes the handle readable, if it was ever asked for: there is something to be done. In the
+     * engine's thread. May be NULL where there is no handle. */
+    void (*showHandle)(struct FastEngine* engine);
+
     /* Makes the handle unreadable after a turn, if it was ever asked for. What comes from now on
      * makes it readable; what came before shows in FastEngineHasMore. */
     void (*clearHandle)(struct FastEngine* engine);
@@ -85,7 +89,7 @@ struct FastEngine
 {
     const struct FastEngineFunctions* functions;
     uint64_t features; /* FASTRING_FEATURE_* */
-    bool embedded;     /* getHandle was called: call clearHandle */
+    bool embedded;     /* getHandle was called: call showHandle and clearHandle */
     bool idle;         /* set by enter: it found nothing to run, whatever IORING_SQ_TASKRUN says */
     /* counted by enter: what a completion tells of was given to the kernel before the last */
     uint32_t enters;

@@ -18,6 +18,7 @@
  */
 #include "engine/epoll.h"
 
+#include "base/cancel.h"
 #include "base/checker.h"
 #include "base/handle.h"
 #include "engine/epoll-file.h"
@@ -36,6 +37,8 @@
 
 /* Of what the threads of slow work signal: no descriptor has this number. */
 #define EPOLL_SLOW_TOKEN UINT64_MAX
+/* Of what makes the handle readable for a foreign loop. */
+#define EPOLL_SHOW_TOKEN (UINT64_MAX - 1)
 
 enum
 {
@@ -48,6 +51,8 @@ struct FastEpoll
     struct FastSystem base;
     int handle;
     atomic_int wakeHandle; /* eventfd, open until destroy: a late wake hits nobody else's */
+    int showHandle;        /* eventfd, watched by edges; negative: no handle was asked for */
+    bool shown;            /* it was signaled, and no wait has seen that yet */
     bool lacksWait;        /* epoll_pwait2(2) was refused */
     bool checked;          /* valgrind watches */
     struct FastEpollSlow* slow; /* NULL: none was ever needed */
@@ -259,8 +264,10 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
         return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, -1, mask));
     if (!epoll->lacksWait) {
         const struct __kernel_timespec time = {.tv_sec = limit->tv_sec, .tv_nsec = limit->tv_nsec};
-        int result = (int)FastEpollCount(system, syscall(SYS_epoll_pwait2, epoll->handle, events,
-                                                         room, &time, mask, _NSIG / 8));
+        int former = FastCancelAllow();
+        long found = syscall(SYS_epoll_pwait2, epoll->handle, events, room, &time, mask, _NSIG / 8);
+        FastCancelRefuse(former);
+        int result = (int)FastEpollCount(system, found);
         /* Filters of system calls say so too. */
         epoll->lacksWait = result == -ENOSYS || result == -EPERM;
         if (!epoll->lacksWait)
@@ -270,6 +277,15 @@ static int takeEvents(struct FastSystem* system, struct epoll_event* events, int
     if (result < 0)
         return result;
     return (int)FastEpollCount(system, epoll_pwait(epoll->handle, events, room, 0, NULL));
+}
+
+/* Of our own eventfds. */
+static void handleOwn(struct FastEpoll* epoll, uint64_t token)
+{
+    if (token == EPOLL_SLOW_TOKEN)
+        FastEpollQuietSlow(epoll->slow);
+    else
+        epoll->shown = false;
 }
 
 static int wait(struct FastSystem* system, struct FastSystemEvent* events, int room,
@@ -282,8 +298,8 @@ static int wait(struct FastSystem* system, struct FastSystemEvent* events, int r
     int result = takeEvents(system, found, room, timeout >= 0 ? &limit : NULL, mask);
     int count = 0;
     for (int index = 0; index < result; index++) {
-        if (found[index].data.u64 == EPOLL_SLOW_TOKEN) {
-            FastEpollQuietSlow(epollOf(system)->slow);
+        if (found[index].data.u64 >= EPOLL_SHOW_TOKEN) {
+            handleOwn(epollOf(system), found[index].data.u64);
             continue;
         }
         events[count].token = found[index].data.u64;
@@ -319,14 +335,42 @@ static void wake(struct FastSystem* system)
     errno = error;
 }
 
+/* Its edge makes the descriptor that others poll readable, until a wait has taken it: nobody need
+ * read it. */
+static int makeShowHandle(struct FastEpoll* epoll)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = EPOLL_SHOW_TOKEN};
+    int handle = FastHandleMove(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    int error = handle < 0 || epoll_ctl(epoll->handle, EPOLL_CTL_ADD, handle, &event) < 0 ? -errno
+                                                                                          : 0;
+    if (error < 0 && handle >= 0)
+        close(handle);
+    epoll->showHandle = error < 0 ? -1 : handle;
+    return error;
+}
+
 static int pollable(struct FastSystem* system)
 {
-    return epollOf(system)->handle;
+    struct FastEpoll* epoll = epollOf(system);
+    int result = epoll->showHandle < 0 ? makeShowHandle(epoll) : 0;
+    return result < 0 ? result : epoll->handle;
+}
+
+static void show(struct FastSystem* system)
+{
+    struct FastEpoll* epoll = epollOf(system);
+    const uint64_t value = 1;
+    if (epoll->shown)
+        return;
+    epoll->shown = true;
+    FastEpollCount(system, write(epoll->showHandle, &value, sizeof(value)));
 }
 
 static void end(struct FastSystem* system)
 {
     FastEpollEndSlow(epollOf(system)->slow);
+    if (epollOf(system)->showHandle >= 0)
+        close(epollOf(system)->showHandle);
     close(epollOf(system)->handle);
 }
 
@@ -371,6 +415,7 @@ static const struct FastSystemFunctions functions = {
     .wakeHandle = wakeHandle,
     .wake = wake,
     .pollable = pollable,
+    .show = show,
     .end = end,
     .closeHandles = closeHandles,
     .destroy = destroy,
@@ -382,6 +427,7 @@ int FastEpollOpen(struct FastSystem** result)
     if (epoll == NULL)
         return -ENOMEM;
     epoll->base.functions = &functions;
+    epoll->showHandle = -1;
     epoll->checked = FastCheckerRuns();
     epoll->lacksWait = epoll->checked;
     epoll->handle = FastHandleMove(epoll_create1(EPOLL_CLOEXEC));

@@ -163,7 +163,15 @@ static void wake(struct FastEngine* base)
 static int getHandle(struct FastEngine* base)
 {
     struct FastSystem* system = softOf(base)->system;
-    return system->functions->pollable(system);
+    int handle = system->functions->pollable(system);
+    base->embedded = base->embedded || handle >= 0;
+    return handle;
+}
+
+static void showHandle(struct FastEngine* base)
+{
+    struct FastSystem* system = softOf(base)->system;
+    system->functions->show(system);
 }
 
 /* It is readable while something is ready that no wait has reported. */
@@ -219,6 +227,7 @@ static const struct FastEngineFunctions functions = {
     .prepareWake = prepareWake,
     .wake = wake,
     .getHandle = getHandle,
+    .showHandle = showHandle,
     .clearHandle = clearHandle,
     .countCalls = countCalls,
     .close = closeEngine,

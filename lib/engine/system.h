@@ -144,6 +144,7 @@ struct FastSystemFunctions
     int (*wakeHandle)(struct FastSystem* system);
     void (*wake)(struct FastSystem* system); /* any thread, async-signal-safe */
     int (*pollable)(struct FastSystem* system); /* polls readable when wait would give events */
+    void (*show)(struct FastSystem* system); /* has it be so until a wait; after it was asked for */
     void (*end)(struct FastSystem* system);          /* no more waits */
     void (*closeHandles)(struct FastSystem* system); /* after end, and nobody is in wake */
     void (*destroy)(struct FastSystem* system);      /* after end */

@@ -8,6 +8,7 @@
 #include "engine/uring.h"
 #include "engine/uring-checked.h"
 #include "engine/uring-compat.h"
+#include "base/cancel.h"
 #include "base/handle.h"
 
 #include <Ring/FastRing.h>
@@ -93,8 +94,10 @@ static int enter(struct FastEngine* base, int64_t timeout, const sigset_t* mask)
         .limit = timeout > 0 || minimum > 0 ? (uintptr_t)&limit : 0,
     };
     unsigned wanted = minimum > 0 ? base->minimum.count : timeout != 0;
+    int former = timeout != 0 ? FastCancelAllow() : -1;
     int result = io_uring_enter2((unsigned)engine->ring.enter_ring_fd, count, wanted,
                                  engine->enterFlags, (sigset_t*)&argument, sizeof(argument));
+    FastCancelRefuse(former);
     base->enters++;
     base->idle = bringsNothing(engine, before);
     return result >= 0 || result == -ETIME ? 0 : result;
@@ -169,7 +172,8 @@ static void wake(struct FastEngine* base)
  * begins later sees them). The kernel does signal an eventfd that is registered with the ring at
  * the moment work is deferred. One case needs help: when that work comes from a write to another
  * eventfd, the signal takes a way around by RCU, and takes it once for a registration; so it is
- * registered again after each signal. Rings of other kinds poll as they should.
+ * registered again after each signal. Rings of other kinds poll as they should, but can't be made
+ * readable by what the program has queued.
  */
 static int registerNotify(struct FastUring* engine, int handle)
 {
@@ -180,8 +184,6 @@ static int getHandle(struct FastEngine* base)
 {
     struct FastUring* engine = uring(base);
     int handle = atomic_load(&engine->notifyHandle);
-    if (!(base->features & FASTRING_FEATURE_DEFER_TASKRUN))
-        return engine->ring.ring_fd;
     if (handle >= 0)
         return handle;
     /* one turn to begin with: work may be there */
@@ -198,9 +200,19 @@ static int getHandle(struct FastEngine* base)
     return handle;
 }
 
+static void showHandle(struct FastEngine* base)
+{
+    struct FastUring* engine = uring(base);
+    if (engine->shown)
+        return;
+    engine->shown = true;
+    signalHandle(atomic_load(&engine->notifyHandle), ENGINE_OWN_SIGNAL);
+}
+
 static void clearHandle(struct FastEngine* base)
 {
     struct FastUring* engine = uring(base);
+    engine->shown = false;
     int handle = atomic_load(&engine->notifyHandle);
     uint64_t value;
     if (read(handle, &value, sizeof(value)) < 0)
@@ -214,7 +226,7 @@ static void clearHandle(struct FastEngine* base)
     engine->deaf = deaf;
     if (deaf || FastEngineHasMore(base))
         /* what came while nobody listened, or may come; again next turn */
-        signalHandle(handle, ENGINE_OWN_SIGNAL);
+        showHandle(base);
 }
 
 static void closeEngine(struct FastEngine* base)
@@ -251,6 +263,7 @@ const struct FastEngineFunctions FastUringFunctions = {
     .prepareWake = prepareWake,
     .wake = wake,
     .getHandle = getHandle,
+    .showHandle = showHandle,
     .clearHandle = clearHandle,
     .close = closeEngine,
     .closeHandles = closeHandles,

@@ -15,7 +15,8 @@ struct FastUring
     /* eventfd, open until destroy, so that a late wake can't hit a foreign descriptor */
     atomic_int wakeHandle;
     uint64_t wakeValue;
-    bool deaf; /* the handle could not be registered again */
+    bool deaf;  /* the handle could not be registered again */
+    bool shown; /* it is readable by our own signal, and not cleared since */
     /* eventfd that the kernel signals for a foreign loop; negative: none */
     atomic_int notifyHandle;
 };

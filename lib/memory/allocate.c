@@ -6,12 +6,18 @@
  * empty list, a store that has grown too large, what other threads have returned (pool-own.c), and
  * all that other threads do (pool-foreign.c).
  *
+ * A wrapped buffer is a small block with what is to be told to its user in the place of data. Its
+ * memory is given back behind all else, since the user's function may do what it likes. Where a
+ * reference of the library's own was the last, which may be in the midst of anything, a task of the
+ * owner's does it.
+ *
  * A public function asks once which thread it is in. The units above, which know that they are in
  * the thread of the pool's ring, need not.
  */
 #include "base/poison.h"
 #include "memory/pool.h"
 #include "memory/pool-state.h"
+#include "memory/wrap.h"
 
 #include <errno.h>
 
@@ -114,19 +120,92 @@ __attribute__((noinline)) static void releaseAnywhere(struct FastBuffer* buffer)
         release(pool, buffer, isOwn);
 }
 
+/* ---- wrapped ones ---- */
+
+/* Nobody holds it any more. */
+static void endWrap(struct FastBuffer* buffer)
+{
+    struct FastWrap wrap = *FastWrapOf(buffer);
+
+    buffer->wrapped = false;
+    buffer->shared = wrap.shared;
+    releaseAnywhere(buffer);
+    if (wrap.function != NULL)
+        wrap.function(wrap.data, wrap.size, wrap.closure);
+}
+
+static bool runWrap(struct FastTask* task)
+{
+    endWrap((struct FastBuffer*)task - 1); /* the first of what lies behind the header */
+    return true;
+}
+
+/* Out of line, as the other rare ways. */
+__attribute__((noinline)) static void endWrapLater(struct FastBuffer* buffer)
+{
+    struct FastPoolOwner* owner = buffer->pool->owner;
+
+    if (owner == NULL || owner->later == NULL ||
+        !owner->later(owner, &FastWrapOf(buffer)->task))
+        endWrap(buffer);
+}
+
+struct FastBuffer* WrapFastBuffer(struct FastBufferPool* pool, void* data, size_t size,
+                                  ReleaseFastMemory function, void* closure)
+{
+    if (data == NULL)
+        return fail(EINVAL);
+    if (size > sizeLimit)
+        return fail(EMSGSIZE);
+    struct FastBuffer* buffer = AllocateFastBuffer(pool, sizeof(struct FastWrap), 0);
+    if (buffer == NULL)
+        return NULL;
+    *FastWrapOf(buffer) = (struct FastWrap){
+        .task.function = runWrap,
+        .data = data,
+        .size = size,
+        .function = function,
+        .closure = closure,
+        .shared = buffer->shared,
+    };
+    buffer->size = 0;
+    buffer->length = size;
+    buffer->shared = true;
+    buffer->wrapped = true;
+    return buffer;
+}
+
+/* ---- releasing ---- */
+
 void FastPoolReleaseAnyhow(struct FastBufferPool* pool, struct FastBuffer* buffer)
 {
     if (!dropReference(buffer))
         return;
-    if (buffer->pool == pool && FastPoolIsAdopted(pool))
+    if (buffer->wrapped)
+        endWrapLater(buffer);
+    else if (buffer->pool == pool && FastPoolIsAdopted(pool))
         release(pool, buffer, true);
+    else
+        releaseAnywhere(buffer);
+}
+
+void FastBufferDrop(struct FastBuffer* buffer)
+{
+    if (buffer == NULL || !dropReference(buffer))
+        return;
+    if (buffer->wrapped)
+        endWrapLater(buffer);
     else
         releaseAnywhere(buffer);
 }
 
 void ReleaseFastBuffer(struct FastBuffer* buffer)
 {
-    if (buffer != NULL && dropReference(buffer))
+    if (buffer == NULL || !dropReference(buffer))
+        return;
+    if (buffer->wrapped)
+        endWrap(buffer);
+    else
         releaseAnywhere(buffer);
 }
 
@@ -139,7 +218,7 @@ struct FastBuffer* GetFastBuffer(void* data)
 
 uint8_t* GetFastBufferData(struct FastBuffer* buffer)
 {
-    return buffer != NULL ? FastBufferData(buffer) : NULL;
+    return buffer != NULL ? FastBufferContent(buffer) : NULL;
 }
 
 size_t GetFastBufferLength(struct FastBuffer* buffer)
@@ -149,7 +228,7 @@ size_t GetFastBufferLength(struct FastBuffer* buffer)
 
 int SetFastBufferLength(struct FastBuffer* buffer, size_t length)
 {
-    if (buffer == NULL || length > buffer->size)
+    if (buffer == NULL || length > FastBufferCapacity(buffer))
         return -EINVAL;
     buffer->length = length;
     return 0;
@@ -157,7 +236,7 @@ int SetFastBufferLength(struct FastBuffer* buffer, size_t length)
 
 size_t GetFastBufferSize(struct FastBuffer* buffer)
 {
-    return buffer != NULL ? buffer->size : 0;
+    return buffer != NULL ? FastBufferCapacity(buffer) : 0;
 }
 
 /* ---- for providers ---- */

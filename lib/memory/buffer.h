@@ -24,6 +24,7 @@ struct FastBuffer
     uint32_t kind; /* its class, see pool-store.h */
     uint64_t note; /* its holder's */
     bool shared;   /* its home is the store that is shared by threads */
+    bool wrapped;  /* its data is elsewhere: wrap.h; it is shared then, and takes no short way */
 };
 
 _Static_assert(sizeof(struct FastBuffer) == 64, "data begins 64 bytes behind the header");
@@ -40,7 +41,7 @@ static inline struct FastBufferPool* FastBufferHome(const struct FastBuffer* buf
     return buffer->pool;
 }
 
-/* Where its data begins. */
+/* Where its data begins; of one that was allocated. */
 static inline uint8_t* FastBufferData(struct FastBuffer* buffer)
 {
     return (uint8_t*)(buffer + 1);

@@ -4,6 +4,10 @@
 #ifndef FASTSOCKET_POOL_OWNER_H
 #define FASTSOCKET_POOL_OWNER_H
 
+#include <stdbool.h>
+
+struct FastTask;
+
 /* Who has a pool do its work in one thread; called in any. */
 struct FastPoolOwner
 {
@@ -15,6 +19,10 @@ struct FastPoolOwner
 
     /* FastPoolDecay is to be called in the owner's thread, soon. */
     void (*surplus)(struct FastPoolOwner* owner);
+
+    /* Runs a task soon, in this thread, where functions of users may be called. false: this is not
+     * the owner's thread, or it runs nothing any more. */
+    bool (*later)(struct FastPoolOwner* owner, struct FastTask* task);
 };
 
 #endif

@@ -70,6 +70,7 @@ struct FastBuffer* FastBlockTake(size_t size, uint32_t kind)
     buffer->next = NULL;
     buffer->footprint = footprint;
     buffer->kind = kind;
+    buffer->wrapped = false;
     FastPoison(buffer + 1, footprint - sizeof(*buffer));
     return buffer;
 }

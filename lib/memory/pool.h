@@ -90,6 +90,10 @@ static inline void FastPoolRelease(struct FastBufferPool* pool, struct FastBuffe
         FastPoolReleaseAnyhow(pool, buffer);
 }
 
+/* As ReleaseFastBuffer, for the library's own references: the function of a wrapped one is called
+ * where users may be called, if this is the thread of the pool's owner. */
+void FastBufferDrop(struct FastBuffer* buffer);
+
 /* Levels, for the owner's thread. */
 size_t FastPoolBuffers(const struct FastBufferPool* pool); /* in use */
 size_t FastPoolMemory(const struct FastBufferPool* pool);  /* from the system, free ones too */

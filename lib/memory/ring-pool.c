@@ -143,6 +143,17 @@ static void notifyGone(struct FastPoolOwner* owner)
     dropBinding(binding);
 }
 
+/* Before its first wait the ring can't tell its thread. */
+static bool runLater(struct FastPoolOwner* owner, struct FastTask* task)
+{
+    struct PoolBinding* binding = FAST_CONTAINER(owner, struct PoolBinding, owner);
+
+    if (!isRingThread(binding))
+        return false;
+    FastRingNotifyAnyhow(binding->ring, task);
+    return true;
+}
+
 /* ---- what the ring calls ---- */
 
 static void onHome(struct FastRingCall* call)
@@ -222,6 +233,7 @@ static struct FastBufferPool* createBoundPool(struct FastRing* ring)
     binding->owner.home = notifyHome;
     binding->owner.gone = notifyGone;
     binding->owner.surplus = notifySurplus;
+    binding->owner.later = runLater;
     binding->decay.function = onDecay;
     binding->home.function = onHome;
     binding->farewell.function = onFarewell;

@@ -97,6 +97,15 @@ void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter)
     ring->starters = starter;
 }
 
+/* ---- what a foreign loop sees ---- */
+
+void FastRingShow(struct FastRing* ring)
+{
+    FastRingSetOutside(ring, false);
+    if (ring->engine->functions->showHandle != NULL)
+        ring->engine->functions->showHandle(ring->engine);
+}
+
 /* ---- memory that the kernel may still write to ---- */
 
 void FastRingLeak(const void* memory)

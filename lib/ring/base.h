@@ -43,6 +43,10 @@ struct FastRingMemberFunctions
     /* Adds the member's share to the ring's statistics. May be NULL. */
     void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
 
+    /* Of a FastRingWorker: its dispatch task has called a user, who did not return. It is in no
+     * queue, unless it was queued since, and does what is left of it. */
+    void (*goOn)(struct FastRingWorker* worker);
+
     /* Of a FastRingWorker, by enum FastRingWork less 1: as the function of a FastTask. */
     bool (*work[FAST_RING_WORKS])(struct FastRingWorker* worker);
 };
@@ -102,11 +106,12 @@ static inline bool FastRingIsOwned(const struct FastRing* ring)
                                        FastThreadHasNumber(&ring->owner));
 }
 
-/* It is running, the calling thread is its own, and the process the one that made it: nothing is
- * wrong with a call. false is to be asked again by FastRingCheckAll, which says what is. */
+/* It is running, the calling thread is its own, the process the one that made it, and no foreign
+ * loop need hear of what is queued: nothing is wrong with a call. false is to be asked again by
+ * FastRingCheckAll, which says what is, if anything. */
 static inline bool FastRingIsOpen(const struct FastRing* ring)
 {
-    return FastThreadIsSelf(&ring->owner) && !FastRingIsForked(ring);
+    return FastThreadIsSelf(&ring->owner) && ring->open == FastForkCount();
 }
 
 /* As FastRingCheck, in full. */
@@ -136,6 +141,23 @@ static inline void FastRingTellTcp(struct FastRing* ring, int handle)
 static inline bool FastRingKnowsTcp(const struct FastRing* ring, int handle)
 {
     return ring->tcpHandle == handle;
+}
+
+/* ---- signals ---- */
+
+/* What the service of signals has for the ring, or NULL, and the numbers that no wait lets in,
+ * whatever its mask is. */
+static inline void FastRingSetSignals(struct FastRing* ring, struct FastSignalSet* set,
+                                      const sigset_t* numbers)
+{
+    ring->signals.set = set;
+    ring->signals.numbers = numbers;
+}
+
+/* What was set. */
+static inline struct FastSignalSet* FastRingGetSignals(const struct FastRing* ring)
+{
+    return ring->signals.set;
 }
 
 /* ---- life: a ring's memory lives until its last member, defunct or not, lets go. ---- */
@@ -170,10 +192,46 @@ void FastRingAddStarter(struct FastRing* ring, struct FastRingStarter* starter);
 
 /* ---- phases of the turn ---- */
 
+/* A foreign loop polls the handle, and nothing was queued since the last turn: now something is. */
+__attribute__((cold)) void FastRingShow(struct FastRing* ring);
+
+/* Whether what is queued from now on shows. */
+static inline void FastRingSetOutside(struct FastRing* ring, bool outside)
+{
+    ring->turn.outside = outside;
+    ring->open = outside ? 0 : ring->forks;
+}
+
+/* As FastTaskAppend. What is queued between turns shows in the handle: the first of it does. */
+static inline void FastRingAppend(struct FastRing* ring, struct FastTaskQueue* queue,
+                                  struct FastLink* link, size_t number)
+{
+    if (FastTaskIsEmpty(queue) && ring->turn.outside)
+        FastRingShow(ring);
+    FastTaskAppend(queue, link, number);
+}
+
+/* As FastTaskPush. */
+static inline void FastRingPush(struct FastRing* ring, struct FastTaskQueue* queue,
+                                struct FastTask* task)
+{
+    if (!FastTaskIsQueued(task))
+        FastRingAppend(ring, queue, &task->link, FAST_WORK_ALONE);
+}
+
+/* Before a function of the user's is called, which may never return (longjmp, an exception): what
+ * the next wait does then in the place of what follows the call. NULL: nothing does. */
+static inline void FastRingLeave(struct FastRing* ring, void (*goOn)(void* owner), void* owner)
+{
+    ring->turn.work = 0;
+    ring->turn.goOn = goOn;
+    ring->turn.owner = owner;
+}
+
 /* Runs a task before the next enter: the only place to reserve entries. */
 static inline void FastRingDefer(struct FastRing* ring, struct FastTask* task)
 {
-    FastTaskPush(&ring->prepare, task);
+    FastRingPush(ring, &ring->prepare, task);
 }
 
 /* One of its tasks waits in a queue. */
@@ -186,6 +244,13 @@ static inline bool FastRingWorkIsQueued(const struct FastRingWorker* worker,
 /* For its tasks that wait in none: as FastRingDefer. */
 static inline void FastRingDeferWork(struct FastRing* ring, struct FastRingWorker* worker,
                                      enum FastRingWork number)
+{
+    FastRingAppend(ring, &ring->prepare, &worker->links[number - 1], number);
+}
+
+/* The same where FastRingIsOpen says yes: without a call, and so without registers to save. */
+static inline void FastRingDeferInside(struct FastRing* ring, struct FastRingWorker* worker,
+                                       enum FastRingWork number)
 {
     FastTaskAppend(&ring->prepare, &worker->links[number - 1], number);
 }
@@ -201,13 +266,29 @@ static inline void FastRingDeferBehind(struct FastRing* ring, struct FastRingWor
 static inline void FastRingNotifyWork(struct FastRing* ring, struct FastRingWorker* worker,
                                       enum FastRingWork number)
 {
+    FastRingAppend(ring, &ring->dispatch, &worker->links[number - 1], number);
+}
+
+/* The same in a turn. */
+static inline void FastRingNotifyInside(struct FastRing* ring, struct FastRingWorker* worker,
+                                        enum FastRingWork number)
+{
     FastTaskAppend(&ring->dispatch, &worker->links[number - 1], number);
 }
 
 /* Runs a task when the batch is reaped: the place to call users. */
 static inline void FastRingNotify(struct FastRing* ring, struct FastTask* task)
 {
-    FastTaskPush(&ring->dispatch, task);
+    FastRingPush(ring, &ring->dispatch, task);
+}
+
+/* The same until the ring is gone, of what calls a user and has nothing to do behind that: what the
+ * ring's last steps bring runs behind them. */
+static inline void FastRingNotifyAnyhow(struct FastRing* ring, struct FastTask* task)
+{
+    FastTaskPush(&ring->lastly, task);
+    if (!ring->closing)
+        FastRingNotify(ring, &ring->runLastly);
 }
 
 /* The number of this turn. */

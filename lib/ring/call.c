@@ -3,9 +3,38 @@
  *
  * Good path: the ring keeps one operation in flight that a wake completes. A call is pushed on a
  * stack by compare and exchange; who finds no wake on its way makes one. The completion has the
- * calls run in the dispatch phase, and the operation prepared again.
+ * calls run in the dispatch phase, and the operation prepared again. Who is in the ring's own
+ * thread, and in no signal handler, makes no wake: the task that runs the calls is queued.
+ *
+ * What is taken off the stack stands in line until it is run, in the order of submitting, some in
+ * each turn.
+ *
+ * The end of the ring closes the stack with the same exchange that empties it: what came before is
+ * run, what comes later is refused, and nothing is in between.
  */
 #include "ring/call.h"
+
+/* On the stack: nothing is taken in any more. */
+static struct FastRingCall closed;
+
+static int push(struct FastRing* ring, struct FastRingCall* call)
+{
+    struct FastRingCall* first = atomic_load(&ring->calls.first);
+    do {
+        if (first == &closed) {
+            atomic_store(&call->pending, false);
+            return -ECANCELED;
+        }
+        atomic_store_explicit(&call->next, first, memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak(&ring->calls.first, &first, call));
+    return 0;
+}
+
+static void wake(struct FastRing* ring)
+{
+    if (!atomic_exchange(&ring->calls.woken, true))
+        ring->engine->functions->wake(ring->engine);
+}
 
 int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call)
 {
@@ -14,38 +43,85 @@ int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call)
         return result;
     if (atomic_exchange(&call->pending, true))
         return 0;
-    struct FastRingCall* first = atomic_load(&ring->calls.first);
-    do
-        atomic_store_explicit(&call->next, first, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak(&ring->calls.first, &first, call));
-    if (!atomic_exchange(&ring->calls.woken, true))
-        ring->engine->functions->wake(ring->engine);
-    return 0;
+    result = push(ring, call);
+    if (result == 0)
+        wake(ring);
+    return result;
 }
 
-/* In the order of submitting: the stack is taken as a whole and turned over. */
-void FastRingRunCalls(struct FastRing* ring)
+/* As soon as it is pushed, it may run, and be the ring's end. */
+int FastRingPostCall(struct FastRing* ring, struct FastRingCall* call)
 {
-    struct FastRingCall* taken = atomic_exchange(&ring->calls.first, NULL);
+    int result = FastRingCheckCall(ring);
+    if (result < 0)
+        return result;
+    FastRingHold(ring);
+    atomic_store_explicit(&call->pending, true, memory_order_relaxed);
+    result = push(ring, call);
+    if (result == 0 && FastThreadIsSelf(&ring->owner))
+        FastRingNotify(ring, &ring->calls.run);
+    else if (result == 0)
+        wake(ring);
+    FastRingDrop(ring);
+    return result;
+}
+
+/* Puts what is on the stack behind what stands in line. left: on the stack. */
+static void takeCalls(struct FastRing* ring, struct FastRingCall* left)
+{
+    struct FastRingCall* taken = atomic_exchange(&ring->calls.first, left);
+    struct FastRingCall* last = taken;
     struct FastRingCall* ordered = NULL;
+    if (taken == NULL || taken == &closed)
+        return;
     while (taken != NULL) {
         struct FastRingCall* next = atomic_load_explicit(&taken->next, memory_order_relaxed);
         atomic_store_explicit(&taken->next, ordered, memory_order_relaxed);
         ordered = taken;
         taken = next;
     }
-    while (ordered != NULL) {
-        struct FastRingCall* call = ordered;
-        ordered = atomic_load_explicit(&call->next, memory_order_relaxed);
-        atomic_store(&call->pending, false); /* from here on it may be submitted, or freed, again */
-        call->function(call);
-    }
+    if (ring->calls.line == NULL)
+        ring->calls.line = ordered;
+    else
+        atomic_store_explicit(&ring->calls.last->next, ordered, memory_order_relaxed);
+    ring->calls.last = last;
+}
+
+/* Out of the line before it runs, and so not again whatever it does. false: none is there. */
+static bool runCall(struct FastRing* ring)
+{
+    struct FastRingCall* call = ring->calls.line;
+    if (call == NULL)
+        return false;
+    ring->calls.line = atomic_load_explicit(&call->next, memory_order_relaxed);
+    atomic_store(&call->pending, false); /* from here on it may be submitted, or freed, again */
+    call->function(call);
+    return true;
+}
+
+void FastRingGoOnCalls(struct FastRing* ring)
+{
+    if (ring->calls.line != NULL)
+        FastRingNotify(ring, &ring->calls.run);
 }
 
 static bool runCalls(struct FastTask* task)
 {
-    FastRingRunCalls(FAST_CONTAINER(task, struct FastRing, calls.run));
+    struct FastRing* ring = FAST_CONTAINER(task, struct FastRing, calls.run);
+    takeCalls(ring, NULL);
+    for (uint64_t left = ring->options.turnLimit; left > 0 && runCall(ring); left--)
+        continue;
+    FastRingGoOnCalls(ring);
     return true;
+}
+
+bool FastRingCloseCalls(struct FastRing* ring)
+{
+    bool ran = false;
+    takeCalls(ring, &closed);
+    while (runCall(ring))
+        ran = true;
+    return ran;
 }
 
 static void onWake(struct FastOperation* operation, const struct io_uring_cqe* completion)

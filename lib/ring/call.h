@@ -15,10 +15,13 @@ struct FastRingCall
 };
 
 /* Any thread, async-signal-safe. The call must live until it has run; submits before that merge.
- * Returns -ECANCELED when the ring is gone, -EPERM in a forked child. Calls pending when the ring
- * ends are run before it is gone or are dropped (pending stays true: nothing of the ring refers to
- * them then). */
+ * Returns -ECANCELED when the ring is gone or has run its last calls, -EPERM in a forked child.
+ * Calls pending when the ring ends are run before it is gone. */
 int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call);
+
+/* The same of a call that was never submitted: any thread, but not in signal handlers. The ring may
+ * end as soon as the call is in its queue. */
+int FastRingPostCall(struct FastRing* ring, struct FastRingCall* call);
 
 /* At creation. */
 void FastRingPrepareCalls(struct FastRing* ring);
@@ -29,7 +32,10 @@ void FastRingArmCalls(struct FastRing* ring);
 /* At the end: completes the operation that hears other threads, if it is in flight. */
 void FastRingEndCalls(struct FastRing* ring);
 
-/* Runs the calls that are there. */
-void FastRingRunCalls(struct FastRing* ring);
+/* A call did not return: those behind it are run by the next turn. */
+void FastRingGoOnCalls(struct FastRing* ring);
+
+/* At the end: runs the calls that are there, and takes in no more. false: there were none. */
+bool FastRingCloseCalls(struct FastRing* ring);
 
 #endif

@@ -44,6 +44,8 @@ struct FastRingFlusher* SetFastRingFlushHandler(struct FastRing* ring,
     else
         ring->flushers.first = flusher;
     ring->flushers.last = flusher;
+    if (ring->turn.outside)
+        FastRingShow(ring);
     return flusher;
 }
 
@@ -82,6 +84,7 @@ void FastRingRunFlushers(struct FastRing* ring, int reason)
         void* closure = flusher->closure;
         unlinkFlusher(ring, flusher);
         free(flusher);
+        FastRingLeave(ring, NULL, NULL);
         function(closure, reason);
     }
 }

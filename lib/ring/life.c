@@ -6,6 +6,10 @@
  * runs the loop until every operation is final; closes the members, which become defunct; closes
  * the engine. The memory stays until the last of them is released.
  *
+ * A function of the user's may leave the turn that calls it, or the end, without a return: by
+ * longjmp, or an exception. The next wait, or release, finds that the frame of the former is gone,
+ * has done what should have followed the call, and goes on.
+ *
  * Failures: released inside a callback: done when the turn ends. The ring's thread has exited: the
  * kernel refuses every call, so nothing can be reaped; members close what they can and leak what
  * the kernel may still write to.
@@ -48,9 +52,11 @@ static struct FastRing* makeRing(struct FastEngine* engine)
     atomic_init(&ring->references, 1);
     FastForkWatch();
     ring->forks = FastForkCount();
+    ring->open = ring->forks;
     FastRingSetDefaults(ring);
     FastRingPrepareMemory(ring);
     FastRingPrepareCalls(ring);
+    FastRingPrepareLastly(ring);
     return ring;
 }
 
@@ -109,7 +115,6 @@ static bool ownerIsGone(struct FastRing* ring)
 
 static void endMembers(struct FastRing* ring)
 {
-    ring->nextToEnd = ring->members;
     while (ring->nextToEnd != NULL) {
         struct FastRingMember* member = ring->nextToEnd;
         ring->nextToEnd = member->next;
@@ -131,7 +136,10 @@ static void closeMembers(struct FastRing* ring, bool orderly)
 /* From here on the ring is memory for what outlives it. */
 static void closeRing(struct FastRing* ring, bool orderly)
 {
+    ring->closing = true;
     ring->disorderly = !orderly;
+    atomic_store(&ring->state, RING_ENDING);
+    (void)FastRingCloseCalls(ring); /* nobody has run them if the ring's thread has exited */
     closeMembers(ring, orderly);
     FastRingFreeSpares(ring);
     FastRingForgetShared(ring);
@@ -142,56 +150,102 @@ static void closeRing(struct FastRing* ring, bool orderly)
     if (!orderly)
         /* what is leaked may hold the ring for ever */
         ring->engine->functions->closeHandles(ring->engine);
+    FastRingRunLastly(ring);
     FastRingDrop(ring);
 }
 
-/* What ReleaseFastRing does, on the ring's thread. */
-static void end(struct FastRing* ring)
+static void beginEnd(struct FastRing* ring)
 {
     if (!FastRingIsStarted(ring))
         start(ring);
     atomic_store(&ring->state, RING_ENDING);
     FastThreadClearMark(&ring->owner); /* from now on calls look at the state */
-    ring->turn.running = true;         /* a callback may not run the loop */
+    ring->nextToEnd = ring->members;
+}
+
+/* What ReleaseFastRing does, on the ring's thread; again where a callback has left the last one. */
+static void end(struct FastRing* ring)
+{
+    if (!FastRingIsEnding(ring))
+        beginEnd(ring);
+    ring->turn.running = true; /* a callback may not run the loop */
     endMembers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_RELEASED);
     FastRingDrain(ring);
     closeRing(ring, ring->statistics.operations == 0);
 }
 
+/* ---- a turn whose frame is gone ---- */
+
+static inline void enterFrame(struct FastRing* ring, const char* place)
+{
+    ring->turn.running = true;
+    FastFrameNote(&ring->turn.frame, place);
+}
+
+/* Whether the caller, whose frame is at place, may run the ring: no turn is running, nor has one
+ * been left. */
+static bool mayRun(struct FastRing* ring, const char* place)
+{
+    return !ring->turn.running || FastFrameIsGone(&ring->turn.frame, place);
+}
+
+/* Runs the end in the caller's frame, behind what a former one has left. */
+static void endHere(struct FastRing* ring, const char* place)
+{
+    bool left = ring->turn.running;
+    enterFrame(ring, place);
+    if (left)
+        FastRingGoOn(ring);
+    end(ring);
+}
+
 void ReleaseFastRing(struct FastRing* ring)
 {
-    if (ring == NULL || FastRingIsReleased(ring) || atomic_load(&ring->state) == RING_ENDING ||
-        FastRingIsForked(ring))
+    if (ring == NULL || FastRingIsReleased(ring) || FastRingIsForked(ring) || ring->disorderly)
         return;
     if (ownerIsGone(ring))
         closeRing(ring, false);
     else if (FastRingCheck(ring) < 0)
         return;
-    else if (ring->turn.running)
-        ring->turn.releaseWanted = true;
+    else if (mayRun(ring, FAST_FRAME_PLACE))
+        endHere(ring, FAST_FRAME_PLACE);
     else
-        end(ring);
+        ring->turn.releaseWanted = true;
 }
 
 /* ---- the wait ---- */
+
+/* An end that was left is what is wanted then, too. */
+__attribute__((noinline)) static void goOnHere(struct FastRing* ring)
+{
+    FastRingGoOn(ring);
+    if (FastRingIsEnding(ring))
+        ring->turn.releaseWanted = true;
+}
 
 int WaitForFastRing(struct FastRing* ring, uint32_t interval, sigset_t* mask)
 {
     int result = FastRingCheck(ring);
     if (result < 0)
         return result;
-    if (ring->turn.running)
+    if (!mayRun(ring, FAST_FRAME_PLACE))
         return -EBUSY;
     if (!FastRingIsStarted(ring))
         start(ring);
 
-    ring->turn.running = true;
-    result = FastRingRunTurn(ring, interval, mask);
+    bool left = ring->turn.running;
+    enterFrame(ring, FAST_FRAME_PLACE);
+    if (ring->turn.outside)
+        FastRingSetOutside(ring, false);
+    if (left)
+        goOnHere(ring);
+    if (!ring->turn.releaseWanted)
+        result = FastRingRunTurn(ring, interval, mask);
     ring->turn.running = false;
     if (ring->turn.releaseWanted) {
         end(ring);
-        return -ECANCELED;
+        result = -ECANCELED;
     }
     return result;
 }

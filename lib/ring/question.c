@@ -13,7 +13,16 @@
 int GetFastRingHandle(struct FastRing* ring)
 {
     int result = FastRingCheck(ring);
-    return result < 0 ? result : ring->engine->functions->getHandle(ring->engine);
+    if (result < 0)
+        return result;
+    result = ring->engine->functions->getHandle(ring->engine);
+    if (result < 0 || ring->turn.asked)
+        return result;
+    ring->turn.asked = true;
+    FastRingSetOutside(ring, !ring->turn.running);
+    if (ring->turn.outside && (!FastRingIsStarted(ring) || FastRingHasWork(ring)))
+        FastRingShow(ring);
+    return result;
 }
 
 /* Rounded up: a timer that is due in less than a millisecond must not make the loop spin. */

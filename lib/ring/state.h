@@ -5,6 +5,7 @@
 #ifndef FASTSOCKET_RING_STATE_H
 #define FASTSOCKET_RING_STATE_H
 
+#include "base/frame.h"
 #include "base/thread.h"
 #include "base/timer.h"
 #include "engine/engine.h"
@@ -54,6 +55,7 @@ struct FastRingGroup;
 struct FastRingMember;
 struct FastRingStarter;
 struct FastShared;
+struct FastSignalSet;
 struct FastSpare;
 struct FastTick;
 
@@ -69,6 +71,8 @@ struct FastRing
     atomic_uint references; /* the user's, and one for each member, defunct or not */
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
+    uint64_t open; /* the same, but 0 while turn.outside */
+    bool closing;                /* its members are, and no turn runs any more */
     bool disorderly;             /* it has ended with operations left in the kernel */
     int tcpHandle;               /* a listener of TCP is just handing it over; -1: none */
     struct FastThreadMark owner; /* known by its short name while the ring is running */
@@ -78,6 +82,8 @@ struct FastRing
     struct FastTaskQueue prepare;
     struct FastTaskQueue dispatch;
     struct FastTaskQueue behind; /* for when all that has come is handled */
+    struct FastTaskQueue lastly; /* FastRingNotifyAnyhow */
+    struct FastTask runLastly;
     struct FastRingMember* members;
     struct FastRingMember* nextToEnd; /* where the end goes on, whatever a callback unlinks */
     struct FastRingStarter* starters;
@@ -122,6 +128,8 @@ struct FastRing
     struct /* call */
     {
         struct FastRingCall* _Atomic first; /* pushed by any thread */
+        struct FastRingCall* line;          /* taken off there, to be run in this order */
+        struct FastRingCall* last;          /* of the line, if there is one */
         atomic_bool woken;                  /* a wake is on its way */
         struct FastOperation operation;     /* completes after a wake */
         struct FastTask arm;
@@ -153,14 +161,27 @@ struct FastRing
         uint32_t next; /* place to be given to the next one */
     } shared;
 
+    struct
+    {
+        struct FastSignalSet* set;
+        const sigset_t* numbers;
+    } signals; /* of a service: NULL, or numbers that are blocked in each wait */
+
     bool guarded; /* enter: entries that may raise SIGPIPE are reserved */
 
     struct /* turn */
     {
-        bool running;       /* inside WaitForFastRing */
+        bool running;       /* inside WaitForFastRing, or the end */
+        bool outside;       /* it is not, and what is queued is to show in the handle */
+        bool asked;         /* the program has asked for the handle */
         uint64_t left;      /* completions that may be reaped in it */
         uint32_t behind;    /* turns that tasks have waited for all to be handled */
         bool releaseWanted; /* ReleaseFastRing was called inside */
+        FastWork work;      /* what runs of it, unless it has said what follows by FastRingLeave */
+        FastWork rest;      /* and what stands behind that; 0: nothing */
+        struct FastFrame frame;    /* of the function that is running it */
+        void (*goOn)(void* owner); /* FastRingLeave */
+        void* owner;
     } turn;
 
     struct /* turn */

@@ -26,6 +26,8 @@ void FastRingSetTimer(struct FastRing* ring, struct FastTimer* timer, int64_t na
     int64_t now = FastRingNow(ring);
     FastTimerSet(&ring->timers, timer,
                  nanoseconds < INT64_MAX - now ? now + nanoseconds : INT64_MAX);
+    if (ring->turn.outside && FastTimerFirst(&ring->timers) == timer)
+        FastRingShow(ring); /* a foreign loop sleeps no longer than it was told */
 }
 
 void FastRingStopTimer(struct FastRing* ring, struct FastTimer* timer)

@@ -31,6 +31,13 @@ enum
     TURN_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
 
+/* Of one of its tasks. */
+__attribute__((always_inline)) static inline struct FastRingWorker* workerOf(FastWork work)
+{
+    struct FastLink* links = FastWorkLink(work) - FastWorkNumber(work) + 1;
+    return FAST_CONTAINER(links, struct FastRingWorker, links);
+}
+
 /* Inline, since it is what a turn does for each message. Its function may free what it belongs
  * to. */
 __attribute__((always_inline)) static inline bool runWork(FastWork work)
@@ -40,8 +47,7 @@ __attribute__((always_inline)) static inline bool runWork(FastWork work)
         struct FastTask* task = FAST_CONTAINER(FastWorkLink(work), struct FastTask, link);
         return task->function(task);
     }
-    struct FastLink* links = FastWorkLink(work) - number + 1;
-    struct FastRingWorker* worker = FAST_CONTAINER(links, struct FastRingWorker, links);
+    struct FastRingWorker* worker = workerOf(work);
     return worker->member.functions->work[number - 1](worker);
 }
 
@@ -234,12 +240,86 @@ static void runDispatch(struct FastRing* ring)
     FastWork work = FastTaskTakeAll(&ring->dispatch);
     while (work != FAST_WORK_END) {
         FastWork next = FastTaskPass(work);
+        ring->turn.work = work;
+        ring->turn.rest = next;
         runWork(work);
         work = next;
     }
 }
 
+/* ---- a turn that a function of the user's has left ---- */
+
+/* What should have followed it goes before what was queued since. */
+static void returnRest(struct FastRing* ring)
+{
+    struct FastTaskQueue later = ring->dispatch;
+    FastWork work = ring->turn.rest;
+    ring->turn.rest = 0;
+    ring->dispatch = (struct FastTaskQueue){0};
+    while (work != 0 && work != FAST_WORK_END) {
+        FastWork next = FastTaskPass(work);
+        FastTaskAppend(&ring->dispatch, FastWorkLink(work), FastWorkNumber(work));
+        work = next;
+    }
+    while (FastTaskMove(&later, &ring->dispatch))
+        continue;
+}
+
+static void goOnLastly(void* closure)
+{
+    struct FastRing* ring = closure;
+    if (!FastTaskIsEmpty(&ring->lastly) && !ring->closing)
+        FastRingNotify(ring, &ring->runLastly);
+}
+
+void FastRingRunLastly(struct FastRing* ring)
+{
+    FastWork work;
+    while ((work = FastTaskTake(&ring->lastly)) != 0) {
+        FastRingLeave(ring, goOnLastly, ring);
+        runWork(work);
+    }
+}
+
+static bool runLastly(struct FastTask* task)
+{
+    FastRingRunLastly(FAST_CONTAINER(task, struct FastRing, runLastly));
+    return true;
+}
+
+void FastRingPrepareLastly(struct FastRing* ring)
+{
+    ring->runLastly.function = runLastly;
+}
+
+void FastRingGoOn(struct FastRing* ring)
+{
+    FastWork work = ring->turn.work;
+    void (*goOn)(void* owner) = ring->turn.goOn;
+    void* owner = ring->turn.owner;
+    FastRingLeave(ring, NULL, NULL);
+    returnRest(ring);
+    FastRingGoOnCalls(ring);
+    ring->tcpHandle = -1;
+    if (FastWorkNumber(work) != FAST_WORK_ALONE) {
+        struct FastRingWorker* worker = workerOf(work);
+        worker->member.functions->goOn(worker);
+    } else if (goOn != NULL)
+        goOn(owner);
+}
+
 /* ---- the turn ---- */
+
+/* What is left for the next turn shows in the handle, and so does what is queued before it. */
+static void reconcileHandle(struct FastRing* ring)
+{
+    bool work = ring->turn.asked && FastRingHasWork(ring);
+    if (work)
+        FastRingShow(ring);
+    else
+        ring->engine->functions->clearHandle(ring->engine);
+    FastRingSetOutside(ring, ring->turn.asked && !work);
+}
 
 int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
 {
@@ -260,7 +340,7 @@ int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* ma
     FastRingExpireTimers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_COMPLETE);
     if (ring->engine->embedded)
-        ring->engine->functions->clearHandle(ring->engine);
+        reconcileHandle(ring);
     return 0;
 }
 
@@ -273,8 +353,11 @@ void FastRingDrain(struct FastRing* ring)
         FastRingMemoryReturned(ring); /* its timer runs no more, and who waits holds its owner */
         runPrepare(ring);
         if (ring->statistics.operations == 0 && FastTaskIsEmpty(&ring->prepare) &&
-            FastTaskIsEmpty(&ring->dispatch) && FastTaskIsEmpty(&ring->behind))
-            break;
+            FastTaskIsEmpty(&ring->dispatch) && FastTaskIsEmpty(&ring->behind)) {
+            if (!FastRingCloseCalls(ring)) /* those that came without their wake being handled */
+                break;
+            continue;
+        }
         int64_t now = FastRingNow(ring);
         if (now - last > (int64_t)TURN_DRAIN_MS * FAST_MILLISECOND)
             break;
@@ -286,5 +369,5 @@ void FastRingDrain(struct FastRing* ring)
         deferBehind(ring);
         runDispatch(ring);
     }
-    FastRingRunCalls(ring); /* those that came without their wake being handled */
+    (void)FastRingCloseCalls(ring);
 }

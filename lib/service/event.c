@@ -5,9 +5,9 @@
  * dispatch phase; submits until then find the call pending and merge. Both steps are atomic
  * operations and at most a write(2), so that a signal handler may take them.
  *
- * The ring's queue of calls may still name an event that is released: then it is freed by its call,
- * or by the end of the ring, which forgets the queue. After the ring, the event is defunct: it
- * refuses submits.
+ * The ring's queue of calls may still name an event that is released: then it is freed by its
+ * call, of which the end of the ring leaves none. After the ring, the event is defunct: it refuses
+ * submits.
  */
 #include "ring/ring.h"
 
@@ -24,7 +24,6 @@ struct FastRingEvent
     _Atomic uint32_t parameter;
     bool running; /* its function is being called */
     bool released;
-    bool closed; /* the ring is gone */
 };
 
 static void freeEvent(struct FastRingEvent* event)
@@ -36,31 +35,36 @@ static void freeEvent(struct FastRingEvent* event)
 
 static void freeUnused(struct FastRingEvent* event)
 {
-    bool queued = !event->closed && atomic_load(&event->call.pending);
-
-    if (event->released && !event->running && !queued)
+    if (event->released && !event->running && !atomic_load(&event->call.pending))
         freeEvent(event);
+}
+
+static void finishCall(void* closure)
+{
+    struct FastRingEvent* event = closure;
+
+    event->running = false;
+    freeUnused(event);
 }
 
 static void onCall(struct FastRingCall* call)
 {
     struct FastRingEvent* event = FAST_CONTAINER(call, struct FastRingEvent, call);
 
-    if (!event->released) {
+    /* In another thread, which releases the ring after the end of its own, nothing is told. */
+    if (!event->released && FastRingIsOwned(event->ring)) {
         event->running = true;
+        FastRingLeave(event->ring, finishCall, event);
         event->function(event, atomic_load(&event->parameter), event->closure);
-        event->running = false;
     }
-    freeUnused(event);
+    finishCall(event);
 }
 
+/* Its call is the last to know of it, if that has not run yet. */
 static void closeMember(struct FastRingMember* member, bool orderly)
 {
-    struct FastRingEvent* event = FAST_CONTAINER(member, struct FastRingEvent, member);
-
     (void)orderly;
-    event->closed = true;
-    freeUnused(event);
+    freeUnused(FAST_CONTAINER(member, struct FastRingEvent, member));
 }
 
 static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};

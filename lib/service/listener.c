@@ -14,8 +14,7 @@
  * socket still listens. An error of the listener itself is reported, and is the end. What
  * somebody else has taken meanwhile leaves nothing, or an accept in flight, which is canceled.
  *
- * Release cancels what is in flight and closes the listening socket before it returns. The end of
- * the ring leaves a defunct listener.
+ * Release cancels what is in flight and closes the listening socket before it returns.
  *
  * References: one each of the user, of the poll and of the accept in flight, of the queued task, of
  * each cancellation in flight, of a call of the function.
@@ -110,7 +109,6 @@ static void reconcile(struct FastListener* listener)
 {
     bool isDue = FastArmedIsDue(&listener->poll.armed, wantsPoll(listener), false) ||
                  FastArmedIsDue(&listener->accept.armed, wantsAccept(listener), false);
-
     if (!isDue || FastTaskIsQueued(&listener->prepare))
         return;
     listener->references++;
@@ -157,6 +155,15 @@ static void dropOwner(struct FastArmed* armed)
 
 /* ---- failures ---- */
 
+/* What follows the completion of a poll or an accept, and a call of the function. */
+static void finishCompletion(void* closure)
+{
+    struct FastListener* listener = closure;
+    reconcile(listener);
+    dropListener(listener); /* the operation's */
+    dropListener(listener);
+}
+
 static void onTimer(struct FastTimer* timer)
 {
     reconcile(FAST_CONTAINER(timer, struct FastListener, timer));
@@ -196,6 +203,7 @@ static void fail(struct FastListener* listener, int error)
         listener->failed = true;
         break;
     }
+    FastRingLeave(listener->ring, finishCompletion, listener);
     listener->function(listener, -error, listener->closure);
 }
 
@@ -218,6 +226,7 @@ static void deliver(struct FastListener* listener, int result)
     }
     if (listener->tcp)
         FastRingTellTcp(listener->ring, result);
+    FastRingLeave(listener->ring, finishCompletion, listener);
     listener->function(listener, result, listener->closure);
     FastRingTellTcp(listener->ring, -1);
 }
@@ -259,9 +268,7 @@ static void onAccept(struct FastOperation* operation, const struct io_uring_cqe*
     listener->references++;
     (void)FastArmedComplete(&listener->accept.armed, completion);
     deliver(listener, completion->res);
-    reconcile(listener);
-    dropListener(listener); /* the accept's */
-    dropListener(listener);
+    finishCompletion(listener);
 }
 
 /* Accepts one connection. false: there is none, or it is reported by a completion later. */
@@ -339,15 +346,13 @@ static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* c
         return;
     listener->references++;
     (void)FastArmedComplete(&listener->poll.armed, completion);
+    if (completion->res >= 0)
+        listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
     if (completion->res < 0)
         deliver(listener, completion->res);
-    else if (isWanted(listener)) {
-        listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
+    else if (isWanted(listener))
         acceptWaiting(listener);
-    }
-    reconcile(listener);
-    dropListener(listener); /* the poll's */
-    dropListener(listener);
+    finishCompletion(listener);
 }
 
 /* ---- what the ring calls ---- */
@@ -405,14 +410,9 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
                                         HandleFastListenerEvent function, void* closure)
 {
     int result = checkArguments(ring, handle, flags, function);
-    if (result < 0) {
-        errno = -result;
-        return NULL;
-    }
-
-    struct FastListener* listener = calloc(1, sizeof(*listener));
+    struct FastListener* listener = result == 0 ? calloc(1, sizeof(*listener)) : NULL;
     if (listener == NULL) {
-        errno = ENOMEM;
+        errno = result < 0 ? -result : ENOMEM;
         return NULL;
     }
     listener->ring = ring;

@@ -19,54 +19,17 @@
  * queued task, of a call of the function, of a socket that has taken the descriptor.
  */
 #include "service/operation.h"
-#include "ring/armed.h"
-#include "service/operation-claim.h"
+#include "service/operation-state.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdalign.h>
 #include <stdlib.h>
 
 enum
 {
-    DESCRIPTOR_DATA = 256,
     DESCRIPTOR_MISSES = 8, /* cancellations that find nothing, one after the other */
     DESCRIPTOR_REFUSED =
         IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK,
-};
-
-/* IDLE → SUBMITTED → IDLE; SUBMITTED → CANCELED or ABANDONED → IDLE; IDLE → TAKEN → IDLE. */
-enum DescriptorState
-{
-    DESCRIPTOR_IDLE,
-    DESCRIPTOR_SUBMITTED, /* in flight, or about to be */
-    DESCRIPTOR_CANCELED,  /* in flight, and not wanted any more */
-    DESCRIPTOR_ABANDONED, /* canceled before it was in flight: still to be reported */
-    DESCRIPTOR_TAKEN,     /* by a socket */
-};
-
-struct FastRingDescriptor
-{
-    alignas(16) uint8_t data[DESCRIPTOR_DATA];
-    struct io_uring_sqe submission; /* the user's */
-    struct io_uring_sqe prepared;   /* as of the submit */
-    struct FastRing* ring;
-    HandleFastRingCompletionFunction function;
-    void* closure;
-    struct FastRingMember member;
-    struct FastArmed armed;
-    struct
-    {
-        struct FastTask prepare;
-        struct FastTask abandon;
-    } tasks;
-    unsigned references;
-    enum DescriptorState state;
-    struct FastRingGroup* lender; /* in flight: whose buffers it may have, or NULL */
-    uint8_t misses;               /* of the cancellation that was asked for last */
-    bool withdrawn;               /* canceled before it has entered the kernel */
-    bool released;                /* the user has let go */
-    bool leaked;                  /* the kernel may still write into the data */
 };
 
 static const struct FastArmedFunctions armedFunctions;
@@ -219,8 +182,37 @@ static bool callFunction(struct FastRingDescriptor* descriptor, struct io_uring_
     return true;
 }
 
+/* Behind the last call. */
+static void finishReport(void* closure)
+{
+    struct FastRingDescriptor* descriptor = closure;
+    if (descriptor->report.ending) {
+        descriptor->report.ending = false;
+        FastRingLeave(descriptor->ring, finishReport, descriptor);
+        (void)callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
+    }
+    struct FastRingGroup* lender = descriptor->report.lender;
+    bool last = descriptor->report.last;
+    dropDescriptor(descriptor);
+    if (!last)
+        return;
+    FastOperationGiveBack(lender);
+    dropDescriptor(descriptor);
+}
+
+/* Behind the call of a completion. A buffer without bytes is of no use to who has heard of it. */
+static void finishCall(void* closure)
+{
+    struct FastRingDescriptor* descriptor = closure;
+    if (!descriptor->report.bytes)
+        FastOperationUnclaimBuffers(descriptor->ring, &descriptor->report.claim);
+    finishReport(descriptor);
+}
+
+/* The function may never return: what follows is done by what stands in the descriptor alone. */
 static void reportCompletion(struct FastRingDescriptor* descriptor,
-                             const struct io_uring_cqe* completion)
+                             const struct io_uring_cqe* completion, struct FastRingGroup* lender,
+                             bool last)
 {
     struct io_uring_cqe copy = {
         .user_data = 0,
@@ -229,22 +221,22 @@ static void reportCompletion(struct FastRingDescriptor* descriptor,
     };
     descriptor->withdrawn = false; /* that was its only completion */
     bool final = !(copy.flags & IORING_CQE_F_MORE);
-    bool ending = final && FastRingIsEnding(descriptor->ring);
     bool isReported = false;
-    struct FastOperationClaim claim =
+    descriptor->report.claim =
         FastOperationClaimBuffers(descriptor->ring, &descriptor->prepared, &copy);
+    descriptor->report.lender = lender;
+    descriptor->report.bytes = copy.res > 0;
+    descriptor->report.ending = final && FastRingIsEnding(descriptor->ring);
+    descriptor->report.last = last;
 
     holdDescriptor(descriptor);
+    FastRingLeave(descriptor->ring, finishCall, descriptor);
     if (!final)
         isReported = callFunction(descriptor, &copy, FASTRING_REASON_INCOMPLETE);
-    else if (!ending || copy.res >= 0)
+    else if (!descriptor->report.ending || copy.res >= 0)
         isReported = callFunction(descriptor, &copy, FASTRING_REASON_COMPLETE);
-    /* Who has heard of bytes may take them later; a buffer without any is of no use to him. */
-    if (!isReported || copy.res <= 0)
-        FastOperationUnclaimBuffers(descriptor->ring, &claim);
-    if (ending)
-        (void)callFunction(descriptor, NULL, FASTRING_REASON_RELEASED);
-    dropDescriptor(descriptor);
+    descriptor->report.bytes = descriptor->report.bytes && isReported;
+    finishCall(descriptor);
 }
 
 /* ---- what the ring calls ---- */
@@ -260,12 +252,7 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
         FastOperationNoteWritten(&descriptor->prepared, completion);
     if (final)
         descriptor->state = DESCRIPTOR_IDLE;
-    struct FastRingGroup* lender = descriptor->lender; /* of a next submit's it may be another */
-    reportCompletion(descriptor, completion);
-    if (!final)
-        return;
-    FastOperationGiveBack(lender);
-    dropDescriptor(descriptor);
+    reportCompletion(descriptor, completion, descriptor->lender, final);
 }
 
 static bool runAbandon(struct FastTask* task)
@@ -273,11 +260,9 @@ static bool runAbandon(struct FastTask* task)
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(task, struct FastRingDescriptor, tasks.abandon);
     const struct io_uring_cqe completion = {.res = -ECANCELED};
-
     assert(descriptor->state == DESCRIPTOR_ABANDONED);
     descriptor->state = DESCRIPTOR_IDLE;
-    reportCompletion(descriptor, &completion);
-    dropDescriptor(descriptor);
+    reportCompletion(descriptor, &completion, NULL, true);
     return true;
 }
 
@@ -295,7 +280,6 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(member, struct FastRingDescriptor, member);
     bool taken = descriptor->state == DESCRIPTOR_TAKEN;
-
     /* Nothing runs any more that held a reference, but for the user and a socket that has taken the
      * descriptor and will discard it. */
     descriptor->leaked = !orderly && (taken || FastArmedIsInFlight(&descriptor->armed));
@@ -334,15 +318,14 @@ void FastDescriptorComplete(struct FastRingDescriptor* descriptor,
 {
     assert(descriptor->state == DESCRIPTOR_TAKEN);
     descriptor->state = DESCRIPTOR_IDLE;
-    reportCompletion(descriptor, completion);
-    dropDescriptor(descriptor);
+    reportCompletion(descriptor, completion, NULL, true);
 }
 
-void FastDescriptorFinish(struct FastRingDescriptor* descriptor, int result)
+void FastDescriptorAbandon(struct FastRingDescriptor* descriptor)
 {
-    const struct io_uring_cqe completion = {.res = result};
-
-    FastDescriptorComplete(descriptor, &completion);
+    assert(descriptor->state == DESCRIPTOR_TAKEN);
+    descriptor->state = DESCRIPTOR_ABANDONED;
+    FastRingNotify(descriptor->ring, &descriptor->tasks.abandon);
 }
 
 void FastDescriptorDiscard(struct FastRingDescriptor* descriptor)
@@ -379,39 +362,6 @@ struct FastRingDescriptor* AllocateFastRingDescriptor(struct FastRing* ring,
     descriptor->references = 1;
     FastRingLink(ring, &descriptor->member, &memberFunctions);
     return descriptor;
-}
-
-/* What is defunct may be looked at, too. */
-static bool mayLook(const struct FastRingDescriptor* descriptor)
-{
-    if (descriptor != NULL && FastRingCheck(descriptor->ring) != -EPERM)
-        return true;
-    errno = descriptor == NULL ? EINVAL : EPERM;
-    return false;
-}
-
-struct io_uring_sqe* GetFastRingDescriptorSubmission(struct FastRingDescriptor* descriptor)
-{
-    return mayLook(descriptor) ? &descriptor->submission : NULL;
-}
-
-void* GetFastRingDescriptorClosure(struct FastRingDescriptor* descriptor)
-{
-    return mayLook(descriptor) ? descriptor->closure : NULL;
-}
-
-struct FastRing* GetFastRingDescriptorRing(struct FastRingDescriptor* descriptor)
-{
-    return mayLook(descriptor) ? descriptor->ring : NULL;
-}
-
-void* GetFastRingDescriptorData(struct FastRingDescriptor* descriptor, size_t* size)
-{
-    if (!mayLook(descriptor))
-        return NULL;
-    if (size != NULL)
-        *size = sizeof(descriptor->data);
-    return descriptor->data;
 }
 
 int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)

@@ -7,7 +7,7 @@
 #include "ring/ring.h"
 
 /*
- * Takes an idle descriptor from its user, who can no longer submit it. Ends with one of the two
+ * Takes an idle descriptor from its user, who can no longer submit it. Ends with one of the
  * functions below, at the latest when the ring closes the taker. Its entry and its data stay until
  * then, for a taker that submits the entry by an operation of its own.
  *
@@ -20,8 +20,8 @@ int FastDescriptorTake(struct FastRingDescriptor* descriptor, const struct FastR
 void FastDescriptorComplete(struct FastRingDescriptor* descriptor,
                             const struct io_uring_cqe* completion);
 
-/* The same with a result alone, for an operation that never entered the kernel. */
-void FastDescriptorFinish(struct FastRingDescriptor* descriptor, int result);
+/* The same for an operation that never entered the kernel: -ECANCELED, told in the next turn. */
+void FastDescriptorAbandon(struct FastRingDescriptor* descriptor);
 
 /* Frees a taken descriptor; its function is not called. */
 void FastDescriptorDiscard(struct FastRingDescriptor* descriptor);

@@ -62,6 +62,15 @@ static void repeatTimeout(struct FastRingTimeout* timeout)
                      timeout->intervalNs - passed % timeout->intervalNs);
 }
 
+static void finishTimer(void* closure)
+{
+    struct FastRingTimeout* timeout = closure;
+
+    timeout->running = false;
+    if (timeout->removed || !FastTimerIsSet(&timeout->timer))
+        freeTimeout(timeout);
+}
+
 static void onTimer(struct FastTimer* timer)
 {
     struct FastRingTimeout* timeout = FAST_CONTAINER(timer, struct FastRingTimeout, timer);
@@ -69,10 +78,9 @@ static void onTimer(struct FastTimer* timer)
     if (timeout->intervalNs > 0)
         repeatTimeout(timeout);
     timeout->running = true;
+    FastRingLeave(timeout->ring, finishTimer, timeout);
     timeout->function(timeout, timeout->closure);
-    timeout->running = false;
-    if (timeout->removed || !FastTimerIsSet(&timeout->timer))
-        freeTimeout(timeout);
+    finishTimer(timeout);
 }
 
 static void closeMember(struct FastRingMember* member, bool orderly)
@@ -149,6 +157,12 @@ static struct FastRingTimeout* endTimeout(struct FastRing* ring, struct FastRing
         return fail(result);
     removeTimeout(timeout);
     return NULL;
+}
+
+void RemoveFastRingTimeout(struct FastRingTimeout* timeout)
+{
+    if (timeout != NULL)
+        (void)endTimeout(NULL, timeout);
 }
 
 struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,

@@ -74,6 +74,7 @@ struct FastRingWatch
     bool dead;           /* after an error */
     bool released;
     bool ending; /* the ring is */
+    bool over;   /* the poll whose completion is being reported */
 };
 
 static const struct FastArmedFunctions pollFunctions;
@@ -183,6 +184,18 @@ static int stillHolds(const struct FastRingWatch* watch, int result)
     return state.revents;
 }
 
+/* What follows a completion, and a call of the function. */
+static void finishCompletion(void* closure)
+{
+    struct FastRingWatch* watch = closure;
+
+    bool isOver = watch->over;
+    reconcile(watch);
+    if (isOver)
+        dropWatch(watch);
+    dropWatch(watch);
+}
+
 static void report(struct FastRingWatch* watch, int result)
 {
     if (result < 0) {
@@ -196,6 +209,7 @@ static void report(struct FastRingWatch* watch, int result)
             return;
         watch->reported = (watch->flags & FASTRING_WATCH_ONCE) != 0;
     }
+    FastRingLeave(watch->ring, finishCompletion, watch);
     watch->function(watch, result, watch->closure);
 }
 
@@ -233,17 +247,14 @@ static void onCompletion(struct FastOperation* operation, const struct io_uring_
     if (FastArmedTakeOther(watch->ring, &watch->poll, &pollFunctions, completion))
         return;
     bool counts = isWanted(watch) && !isStale(watch) && !FastArmedIsCanceled(&watch->poll);
-    bool isOver = FastArmedComplete(&watch->poll, completion);
+    watch->over = FastArmedComplete(&watch->poll, completion);
 
     watch->references++;
     if (counts) {
         watch->toldAll = tellsAll(watch, completion);
         report(watch, completion->res);
     }
-    reconcile(watch);
-    if (isOver)
-        dropWatch(watch);
-    dropWatch(watch);
+    finishCompletion(watch);
 }
 
 /* ---- what the ring calls ---- */
@@ -336,6 +347,14 @@ int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask)
     watch->reported = false;
     reconcile(watch);
     return 0;
+}
+
+int GetFastRingWatchHandle(struct FastRingWatch* watch)
+{
+    int result = watch != NULL ? FastRingCheck(watch->ring) : -EINVAL;
+    if (result < 0)
+        return result;
+    return watch->released ? -ECANCELED : watch->handle;
 }
 
 void RemoveFastRingWatch(struct FastRingWatch* watch)

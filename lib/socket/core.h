@@ -285,37 +285,48 @@ static inline int FastSocketCheck(const struct FastSocket* socket)
     return FastSocketIsOpen(socket) ? 0 : FastSocketCheckAll(socket);
 }
 
-/* Runs parts (FAST_DUE_*) of the prepare task soon. A queued task holds the socket, since its user
- * may release it before the task runs. A closed one has nothing to submit. */
+/* Whether a task is to be queued. It holds the socket then, since its user may release that before
+ * it runs. A closed one has nothing to submit, and nobody to call. */
+static inline bool FastSocketHoldFor(struct FastSocket* socket, enum FastRingWork number)
+{
+    if (FastRingWorkIsQueued(&socket->worker, number) || socket->stage == FAST_STAGE_CLOSED)
+        return false;
+    FastSocketHold(socket);
+    return true;
+}
+
+/* Runs parts (FAST_DUE_*) of the prepare task soon. */
 static inline void FastSocketDefer(struct FastSocket* socket, uint8_t parts)
 {
     socket->due |= parts;
-    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_PREPARE) ||
-        socket->stage == FAST_STAGE_CLOSED)
-        return;
-    FastSocketHold(socket);
-    FastRingDeferWork(socket->ring, &socket->worker, FAST_RING_PREPARE);
+    if (FastSocketHoldFor(socket, FAST_RING_PREPARE))
+        FastRingDeferWork(socket->ring, &socket->worker, FAST_RING_PREPARE);
 }
 
-/* The same of the dispatch task, for news (FAST_NOTIFY_*): a closed socket has nobody to call. */
+/* Runs the dispatch task, for news (FAST_NOTIFY_*). */
 static inline void FastSocketNotify(struct FastSocket* socket, uint8_t due)
 {
     socket->notifyDue |= due;
-    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_DISPATCH) ||
-        socket->stage == FAST_STAGE_CLOSED)
-        return;
-    FastSocketHold(socket);
-    FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
+    if (FastSocketHoldFor(socket, FAST_RING_DISPATCH))
+        FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
 }
 
-/* FastSocketNotify of a living socket, of which the caller gives a reference up. */
+/* The same in a turn. */
+static inline void FastSocketNotifyInside(struct FastSocket* socket, uint8_t due)
+{
+    socket->notifyDue |= due;
+    if (FastSocketHoldFor(socket, FAST_RING_DISPATCH))
+        FastRingNotifyInside(socket->ring, &socket->worker, FAST_RING_DISPATCH);
+}
+
+/* The same of a living socket, of which the caller gives a reference up. */
 static inline void FastSocketNotifyAndDrop(struct FastSocket* socket, uint8_t due)
 {
     socket->notifyDue |= due;
     if (FastRingWorkIsQueued(&socket->worker, FAST_RING_DISPATCH))
         FastSocketDrop(socket);
     else /* it passes to the task */
-        FastRingNotifyWork(socket->ring, &socket->worker, FAST_RING_DISPATCH);
+        FastRingNotifyInside(socket->ring, &socket->worker, FAST_RING_DISPATCH);
 }
 
 /* Has what backs off, and cancellations that have failed, tried again after some milliseconds. The

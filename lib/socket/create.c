@@ -187,6 +187,7 @@ static const struct FastRingMemberFunctions functions = {
     .close = FastReleaseCloseMember,
     .throttle = throttleMember,
     .count = countMember,
+    .goOn = FastDispatchGoOn,
     .work =
         {
             [FAST_RING_PREPARE - 1] = FastPrepareRun,

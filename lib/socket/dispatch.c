@@ -200,6 +200,19 @@ static inline void dispatch(struct FastSocket* socket)
         dispatchAll(socket);
 }
 
+/* What is due yet is told by another round. */
+void FastDispatchGoOn(struct FastRingWorker* worker)
+{
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
+    FastReceiveReconsider(socket);
+    if (socket->outbound != NULL &&
+        (socket->outbound->canceled.first != NULL || FastNoticeIsOver(socket)))
+        socket->notifyDue |= FAST_NOTIFY_CALLS;
+    if (socket->notifyDue != 0)
+        FastSocketNotify(socket, 0);
+    FastSocketDrop(socket);
+}
+
 bool FastDispatchRun(struct FastRingWorker* worker)
 {
     struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
@@ -208,10 +221,11 @@ bool FastDispatchRun(struct FastRingWorker* worker)
     return true;
 }
 
-void FastDispatchRingEnd(struct FastSocket* socket)
+void FastDispatchRingEnd(struct FastSocket* socket, void (*goOn)(void* socket))
 {
     if (socket->stage != FAST_STAGE_LIVE || socket->notified & FAST_NOTIFIED_HANGUP)
         return;
     socket->notified |= FAST_NOTIFIED_HANGUP;
+    FastRingLeave(socket->ring, goOn, socket);
     report(socket, POLLHUP, ECANCELED);
 }

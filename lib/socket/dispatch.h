@@ -9,7 +9,10 @@
 /* The function of the dispatch task. */
 bool FastDispatchRun(struct FastRingWorker* worker);
 
-/* The ring ends: POLLHUP with ECANCELED, unless one was reported before. */
-void FastDispatchRingEnd(struct FastSocket* socket);
+/* What follows it, when a handler has not returned. */
+void FastDispatchGoOn(struct FastRingWorker* worker);
+
+/* The ring ends: POLLHUP with ECANCELED, unless one was reported before. goOn is what follows. */
+void FastDispatchRingEnd(struct FastSocket* socket, void (*goOn)(void* socket));
 
 #endif

@@ -50,7 +50,7 @@ static void freeLoan(struct FastLoan* loan)
     *place = loan->next;
     struct FastBuffer* home = loan->home;
     for (uint32_t index = 0; index < loan->count; index++)
-        ReleaseFastBuffer(loan->held[index]);
+        FastBufferDrop(loan->held[index]);
     ReleaseFastBuffer(home);
 }
 

@@ -69,7 +69,7 @@ void FastItemFree(struct FastItem* item)
     if (isMessage(item))
         freeMessage(FastItemMessage(item));
     if (payload != home)
-        ReleaseFastBuffer(payload);
+        FastBufferDrop(payload);
     /* Last: the item lies in it. */
     FastPoolRelease(FastBufferHome(home), home);
 }

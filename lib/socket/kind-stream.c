@@ -127,7 +127,7 @@ int FastStreamAppend(struct FastSocket* socket, const struct FastParts* parts, i
     int result = FastOutboundCopy(&socket->outbound->queue, FastSocketPool(socket), parts->vector,
                                   parts->size, flags);
     if (result == 0)
-        ReleaseFastBuffer(parts->buffer);
+        FastBufferDrop(parts->buffer);
     return result;
 }
 

@@ -100,28 +100,31 @@ void FastNoticeEndAll(struct FastSocket* socket, int error)
 
 /* ---- calling ---- */
 
-/* Takes off those that are over: a list. */
-static struct FastNotice* takeOver(struct FastNotices* notices)
+bool FastNoticeIsOver(const struct FastSocket* socket)
 {
-    struct FastNotice* first = notices->first;
-    struct FastNotice** end = &first;
-    while (*end != notices->waiting)
-        end = &(*end)->next;
-    *end = NULL;
-    notices->first = notices->waiting;
-    return first;
+    return socket->outbound->notices.first != socket->outbound->notices.waiting;
 }
 
-/* Each is freed before its user is called, who may do anything. */
+static uint32_t countOver(const struct FastNotices* notices)
+{
+    uint32_t count = 0;
+    for (const struct FastNotice* notice = notices->first; notice != notices->waiting;
+         notice = notice->next)
+        count++;
+    return count;
+}
+
+/* Each is freed before its user is called, who may do anything, and may leave: those behind it are
+ * in the list then. What is over by what he does has its own round. */
 void FastNoticeCall(struct FastSocket* socket)
 {
-    struct FastNotice* notice = takeOver(&socket->outbound->notices);
-    while (notice != NULL) {
-        struct FastNotice call = *notice;
+    struct FastNotices* notices = &socket->outbound->notices;
+    for (uint32_t count = countOver(notices); count > 0 && FastNoticeIsOver(socket); count--) {
+        struct FastNotice call = *notices->first;
+        notices->first = call.next;
         ReleaseFastBuffer(call.home);
         call.function(socket, call.result == FAST_NOTICE_FAILED ? socket->error : call.result,
                       call.closure);
-        notice = call.next;
     }
 }
 

@@ -35,6 +35,9 @@ static inline void FastNoticeEnd(struct FastSocket* socket, int error)
         FastNoticeEndAll(socket, error);
 }
 
+/* Whether somebody is to be called. The outbound side is there. */
+bool FastNoticeIsOver(const struct FastSocket* socket);
+
 /* Calls those that are to be called, and not those that become so meanwhile. Only where users may
  * be called; the outbound side is there. */
 void FastNoticeCall(struct FastSocket* socket);

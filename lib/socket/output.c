@@ -130,7 +130,7 @@ void FastOutputDropAll(struct FastSocket* socket, bool leak)
         FastNoticeForget(socket);
 }
 
-/* Each is off the list, and freed, before its user is called, who may drop others. */
+/* Each is off the list, and freed; its user is called by a task of the descriptor's own. */
 void FastOutputFinishCanceled(struct FastSocket* socket)
 {
     struct FastOutbound* outbound = socket->outbound;
@@ -139,6 +139,6 @@ void FastOutputFinishCanceled(struct FastSocket* socket)
         struct FastRingDescriptor* descriptor = message->descriptor;
         message->descriptor = NULL;
         FastItemFree(&message->item);
-        FastDescriptorFinish(descriptor, -ECANCELED);
+        FastDescriptorAbandon(descriptor);
     }
 }

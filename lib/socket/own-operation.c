@@ -227,7 +227,7 @@ int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescr
          * spared. */
         if (result == -EINVAL && descriptor != NULL)
             ReleaseFastRingDescriptor(descriptor);
-        ReleaseFastBuffer(buffer);
+        FastBufferDrop(buffer);
         return result;
     }
     if (descriptor == NULL)
@@ -241,6 +241,6 @@ int TransmitFastSocketDescriptor(struct FastSocket* socket, struct FastRingDescr
             FastDescriptorDiscard(descriptor);
         }
     }
-    ReleaseFastBuffer(buffer);
+    FastBufferDrop(buffer);
     return result;
 }

@@ -208,7 +208,7 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
     }
     FastIntakeSlots(socket, bufferOf(completion), (size_t)completion->res);
     if (!inbound->discard)
-        FastSocketNotify(socket, FAST_NOTIFY_INPUT);
+        FastSocketNotifyInside(socket, FAST_NOTIFY_INPUT);
 }
 
 static void countStarvation(struct FastSocket* socket)
@@ -343,7 +343,7 @@ static void takePlainly(struct FastSocket* socket, const struct io_uring_cqe* co
 {
     socket->inbound.unexpectedEnd = false;
     FastIntakeFirst(socket, bufferOf(completion), (size_t)completion->res);
-    FastSocketNotify(socket, FAST_NOTIFY_INPUT);
+    FastSocketNotifyInside(socket, FAST_NOTIFY_INPUT);
 }
 
 /* Not inline: the short way would save registers for it. */

@@ -216,11 +216,10 @@ int ShutdownFastSocket(struct FastSocket* socket)
 
 /* ---- the end of the ring ---- */
 
-void FastReleaseEndMember(struct FastRingMember* member)
+/* What follows the last event. */
+static void finishEnd(void* closure)
 {
-    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, worker.member);
-    FastSocketHold(socket);
-    FastDispatchRingEnd(socket);
+    struct FastSocket* socket = closure;
     /* From here on only cancellations enter the kernel; what waits for the peer is not waited
      * for. */
     if (socket->outbound != NULL && socket->outbound->usedZeroCopy)
@@ -229,6 +228,14 @@ void FastReleaseEndMember(struct FastRingMember* member)
     FastNoticeEnd(socket, ECANCELED);
     FastOutputDrop(socket);
     FastSocketDrop(socket);
+}
+
+void FastReleaseEndMember(struct FastRingMember* member)
+{
+    struct FastSocket* socket = FAST_CONTAINER(member, struct FastSocket, worker.member);
+    FastSocketHold(socket);
+    FastDispatchRingEnd(socket, finishEnd);
+    finishEnd(socket);
 }
 
 /* Tasks that are still queued will never run; each holds a reference. */

@@ -135,7 +135,7 @@ static bool joinsLast(struct FastOutbound* outbound, const struct FastParts* par
         return false;
     join(&outbound->queue, FastItemMessage(last), parts);
     if (parts->buffer != NULL)
-        ReleaseFastBuffer(parts->buffer);
+        FastBufferDrop(parts->buffer);
     return true;
 }
 
@@ -162,7 +162,7 @@ __attribute__((noinline)) static int appendApart(struct FastSocket* socket,
         FastDestinationAppend(&outbound->queue, message, &destination, last);
     }
     if (joinable && parts->buffer != NULL)
-        ReleaseFastBuffer(parts->buffer); /* its bytes were copied */
+        FastBufferDrop(parts->buffer); /* its bytes were copied */
     return 0;
 }
 

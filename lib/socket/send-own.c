@@ -85,8 +85,8 @@ static void onBarrier(struct FastOperation* operation, const struct io_uring_cqe
     FastFlightEnd(flight);
     FastOutputPop(socket);
     FastSentGoOn(socket);
-    FastDescriptorComplete(descriptor, completion);
     FastSocketDrop(socket);
+    FastDescriptorComplete(descriptor, completion); /* last: its user may never return */
 }
 
 /* ---- both ---- */

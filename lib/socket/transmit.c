@@ -9,6 +9,7 @@
 
 #include "socket/direct.h"
 #include "socket/run.h"
+#include "memory/wrap.h"
 
 #include <errno.h>
 #include <string.h>
@@ -135,6 +136,14 @@ __attribute__((always_inline)) static inline void* begin(struct FastSocket* sock
     return place;
 }
 
+/* As FastSocketDefer, where FastRingIsOpen says yes. */
+static inline void deferSend(struct FastSocket* socket)
+{
+    socket->due |= FAST_DUE_SEND;
+    if (FastSocketHoldFor(socket, FAST_RING_PREPARE))
+        FastRingDeferInside(socket->ring, &socket->worker, FAST_RING_PREPARE);
+}
+
 /* A place for bytes without flags, where nothing refuses them, and where to queue them is to copy
  * them there: queue and ring know of them already. NULL: nothing is done. */
 __attribute__((always_inline)) static inline void* placeFor(struct FastSocket* socket, size_t size)
@@ -145,7 +154,7 @@ __attribute__((always_inline)) static inline void* placeFor(struct FastSocket* s
     else if (checkLimit(socket) == 0)
         place = FastOutboundJoin(&socket->outbound->queue, size);
     if (place != NULL)
-        FastSocketDefer(socket, FAST_DUE_SEND);
+        deferSend(socket);
     return place;
 }
 
@@ -167,7 +176,7 @@ __attribute__((noinline)) static int transmitAny(struct FastSocket* socket,
                       : NULL;
     if (place == NULL)
         return transmitData(socket, address, length, data, size, flags);
-    FastSocketDefer(socket, FAST_DUE_SEND);
+    deferSend(socket);
     memcpy(place, data, size);
     return 0;
 }
@@ -237,9 +246,8 @@ int TransmitFastSocketMessage(struct FastSocket* socket, struct msghdr* message,
 }
 
 /* Bytes of a buffer that there are. */
-static inline bool isInside(const struct FastBuffer* buffer, size_t offset, size_t size)
+static inline bool isInside(size_t capacity, size_t offset, size_t size)
 {
-    size_t capacity = FastBufferSize(buffer);
     return offset <= capacity && size <= capacity - offset;
 }
 
@@ -257,27 +265,28 @@ __attribute__((noinline)) static int transmitBuffer(struct FastSocket* socket,
     int result = FastTransmitCheck(socket, &parts, flags);
     if (buffer == NULL)
         return isOfArguments(result) ? result : -EINVAL;
-    if (!isOfArguments(result) && !isInside(buffer, offset, size))
+    if (!isOfArguments(result) && !isInside(FastBufferCapacity(buffer), offset, size))
         result = -EINVAL;
     if (result == 0) {
-        const struct iovec vector = {.iov_base = FastBufferData(buffer) + offset,
+        const struct iovec vector = {.iov_base = FastBufferContent(buffer) + offset,
                                      .iov_len = size};
         parts.vector = &vector;
         result = append(socket, &parts, flags);
     }
     if (result < 0)
-        ReleaseFastBuffer(buffer);
+        FastBufferDrop(buffer);
     return result;
 }
 
-/* What is copied all the same goes as TransmitFastSocketData has it, and the buffer goes home. */
+/* What is copied all the same goes as TransmitFastSocketData has it, and the buffer goes home. A
+ * wrapped one has no bytes for that. */
 int TransmitFastSocketBuffer(struct FastSocket* socket, const struct sockaddr* address,
                              socklen_t length, struct FastBuffer* buffer, size_t offset,
                              size_t size, int flags)
 {
     if (address != NULL || length != 0 || buffer == NULL || flags & ~MSG_NOSIGNAL)
         return transmitBuffer(socket, address, length, buffer, offset, size, flags);
-    bool copied = size < FAST_OUTBOUND_MIN_GATHER && isInside(buffer, offset, size);
+    bool copied = size < FAST_OUTBOUND_MIN_GATHER && isInside(FastBufferSize(buffer), offset, size);
     void* place = copied && isReady(socket) ? placeFor(socket, size) : NULL;
     if (place == NULL)
         return transmitBuffer(socket, NULL, 0, buffer, offset, size, 0);

@@ -248,6 +248,124 @@ CASE(embed, socketsWorkInTheLoop)
     close(pair[1]);
 }
 
+/* ---- loops that can't ask before they sleep ---- */
+
+/* It sleeps until the handle says something, for ever if it must. */
+static void runBlind(const int* counter, int atLeast)
+{
+    while (*counter < atLeast) {
+        (void)sleepForeign(-1);
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
+    }
+}
+
+/* §2.8 output between turns: it wakes the loop, and what its answers bring does so too */
+CASE(embed, socketsWorkInABlindLoop)
+{
+    struct Recorder recorder = {.then = echo};
+    int pair[2];
+    pthread_t thread;
+
+    pairTcp(pair);
+    openRecorded(&scene, pair[0], NULL, 0, &recorder);
+    ck_assert_int_eq(pthread_create(&thread, NULL, pingPong, &pair[1]), 0);
+    runBlind(&recorder.hup, 1);
+    pthread_join(thread, NULL);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+}
+
+static void expectShown(void)
+{
+    ck_assert_int_eq(sleepForeign(0), 1);
+    runToSleep();
+    ck_assert_int_eq(sleepForeign(0), 0);
+}
+
+static void onFlush(void* closure, int reason)
+{
+    (void)closure;
+    (void)reason;
+    calls++;
+}
+
+static void onPost(struct FastRing* ring, void* closure)
+{
+    (void)ring;
+    (void)closure;
+    calls++;
+}
+
+/* §2.8 output between turns: and whatever else is queued then */
+CASE(embed, whatIsQueuedOutsideIsShown)
+{
+    struct Recorder recorder = {.then = NULL};
+    int pair[2];
+
+    pairTcp(pair);
+    openRecorded(&scene, pair[0], NULL, 0, &recorder);
+    expectShown(); /* a creation */
+    for (int round = 0; round < 3; round++) {
+        transmitText(recorder.socket, "output");
+        transmitText(recorder.socket, "and more");
+        expectShown();
+        expectText(pair[1], "outputand more");
+    }
+    ck_assert_ptr_nonnull(SetFastRingFlushHandler(scene.ring, onFlush, NULL));
+    expectShown();
+    ck_assert_int_eq(calls, 1);
+    ck_assert_int_eq(PostFastRingCall(scene.ring, onPost, NULL), 0);
+    expectShown();
+    ck_assert_int_eq(calls, 2);
+    struct FastRingTimeout* late = SetFastRingTimeout(scene.ring, NULL, 100000, 0, onTimeout, NULL);
+    ck_assert_int_eq(sleepForeign(0), 1);
+    RemoveFastRingTimeout(late);
+    runToSleep();
+    ReleaseFastSocket(recorder.socket);
+    ck_assert_int_eq(sleepForeign(0), 1);
+    close(pair[1]);
+}
+
+static void transmitAgain(struct FastRing* ring, void* closure)
+{
+    (void)ring;
+    transmitText(closure, "inside");
+}
+
+/* §2.8 output between turns: what a turn's own callbacks have queued is shown when it ends */
+CASE(embed, whatIsQueuedInsideIsShown)
+{
+    struct Recorder recorder = {.then = NULL};
+    int pair[2];
+
+    pairTcp(pair);
+    openRecorded(&scene, pair[0], NULL, 0, &recorder);
+    runToSleep();
+    ck_assert_int_eq(PostFastRingCall(scene.ring, transmitAgain, recorder.socket), 0);
+    ck_assert_int_eq(WaitForFastRing(scene.ring, 0, NULL), 0);
+    ck_assert_int_eq(sleepForeign(0), 1);
+    runToSleep();
+    expectText(pair[1], "inside");
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+}
+
+/* A handle that is asked for before the first wait, and after something is queued. */
+CASE(embed, handleOfANewRingIsShown)
+{
+    struct FastRing* fresh = CreateFastRing(16);
+    ck_assert_ptr_nonnull(SetFastRingFlushHandler(fresh, onFlush, NULL));
+    struct pollfd state = {.fd = GetFastRingHandle(fresh), .events = POLLIN};
+    ck_assert_int_eq(poll(&state, 1, 0), 1);
+    for (int turns = 0; poll(&state, 1, 0) > 0; turns++) {
+        ck_assert_int_lt(turns, 100);
+        runTurns(fresh, 1);
+    }
+    ck_assert_int_eq(calls, 1);
+    ck_assert_int_eq(GetFastRingInterval(fresh), -1);
+    ReleaseFastRing(fresh);
+}
+
 /* §2.8 GetFastRingInterval, §2.8 handle, §2.8 nothing to do: nothing happens, and the loop sleeps:
  * no turn is asked for */
 CASE(embed, idleRingIsQuiet)

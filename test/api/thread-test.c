@@ -336,6 +336,39 @@ CASE(thread, isReleasedAfterTheFirstThread)
     ReleaseFastRing(ring);
 }
 
+static atomic_bool waiting;
+
+/* A wait is the only thing in it that a cancellation can end. */
+static void* waitForEver(void* closure)
+{
+    ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+    bell = CreateFastRingEvent(ring, onEvent, NULL);
+    atomic_store(&waiting, true);
+    while (WaitForFastRing(ring, *(uint32_t*)closure, NULL) == 0)
+        continue;
+    return NULL;
+}
+
+/* §2.8 canceled thread: in a wait, with a limit and without one, or just before it sleeps */
+CASE_ROUNDS(thread, isReleasedAfterACancellation, 20)
+{
+    static uint32_t interval;
+    pthread_t thread;
+    void* result = NULL;
+    interval = round % 2 == 0 ? UINT32_MAX : 3600 * 1000;
+    ck_assert_int_eq(pthread_create(&thread, NULL, waitForEver, &interval), 0);
+    while (!atomic_load(&waiting))
+        sched_yield();
+    for (int yields = 0; yields < round * 50; yields++)
+        sched_yield();
+    ck_assert_int_eq(pthread_cancel(thread), 0);
+    ck_assert_int_eq(pthread_join(thread, &result), 0);
+    ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+    ReleaseFastRing(ring);
+    ck_assert_int_eq(SubmitFastRingEvent(bell, 1), -ECANCELED);
+    ReleaseFastRingEvent(bell);
+}
+
 static void* liveShortly(void* closure)
 {
     (void)closure;

@@ -377,6 +377,9 @@ CASE(timeout, removalBeforeItFires)
     struct timespec negative = {.tv_sec = -1, .tv_nsec = 5};
     ck_assert_ptr_null(
         SetFastRingPreciseTimeout(NULL, set(0, 0, never, NULL), &negative, 0, NULL, NULL));
+    RemoveFastRingTimeout(set(0, 0, never, NULL));
+    RemoveFastRingTimeout(set(0, FASTRING_TIMEOUT_REPEAT, never, NULL));
+    RemoveFastRingTimeout(NULL);
     runTurns(scene.ring, 3);
 }
 
@@ -484,6 +487,7 @@ static void* useInThread(void* closure)
     refuses(EPERM, SetFastRingPreciseTimeout(scene.ring, NULL, &interval, 0, never, NULL));
     refuses(EPERM, SetFastRingTimeout(NULL, closure, 0, 0, never, NULL));
     refuses(EPERM, SetFastRingTimeout(NULL, closure, -1, 0, never, NULL));
+    RemoveFastRingTimeout(closure); /* does nothing */
     return NULL;
 }
 
@@ -494,13 +498,16 @@ CASE(timeout, refusesOtherThreads)
     inThread(useInThread, timeout);
     runTurns(scene.ring, 2);
     ck_assert_int_gt(GetFastRingInterval(scene.ring), 10000);
-    SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL);
+    RemoveFastRingTimeout(timeout);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
 }
 
 CASE(timeout, isAShellAfterTheRing)
 {
     struct FastRingTimeout* timeout = set(0, FASTRING_TIMEOUT_REPEAT, never, NULL);
+    struct FastRingTimeout* another = set(0, FASTRING_TIMEOUT_REPEAT, never, NULL);
     endRing();
+    RemoveFastRingTimeout(another);
     refuses(ECANCELED, SetFastRingTimeout(NULL, timeout, 0, 0, never, NULL));
     ck_assert_ptr_null(SetFastRingTimeout(NULL, timeout, -1, 0, NULL, NULL));
 }

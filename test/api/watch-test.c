@@ -722,6 +722,7 @@ CASE(watch, isAShellAfterTheRing)
         putByte(pair[1]);
         ReleaseFastRing(ring);
         ck_assert_int_eq(UpdateFastRingWatch(watch, POLLIN), -ECANCELED);
+        ck_assert_int_eq(GetFastRingWatchHandle(watch), -ECANCELED);
         RemoveFastRingWatch(watch);
         close(pair[0]);
         close(pair[1]);
@@ -736,6 +737,7 @@ static void* useInThread(void* closure)
 {
     refuses(EPERM, AddFastRingWatch(scene.ring, pair[0], POLLIN, 0, never, NULL));
     ck_assert_int_eq(UpdateFastRingWatch(closure, POLLOUT), -EPERM);
+    ck_assert_int_eq(GetFastRingWatchHandle(closure), -EPERM);
     RemoveFastRingWatch(closure); /* does nothing */
     return NULL;
 }
@@ -751,9 +753,11 @@ CASE(watch, refusesBadInput)
     refuses(EBADF, AddFastRingWatch(scene.ring, -1, POLLIN, 0, never, NULL));
     refuses(EBADF, AddFastRingWatch(scene.ring, 1000000, POLLIN, 0, never, NULL));
     ck_assert_int_eq(UpdateFastRingWatch(NULL, POLLIN), -EINVAL);
+    ck_assert_int_eq(GetFastRingWatchHandle(NULL), -EINVAL);
 
     add(pair[0], POLLIN, 0, count);
     runTurns(scene.ring, 2);
+    ck_assert_int_eq(GetFastRingWatchHandle(watch), pair[0]);
     ck_assert_int_eq(UpdateFastRingWatch(watch, 0x10000), -EINVAL);
     inThread(useInThread, watch);
     putByte(pair[1]);

@@ -18,11 +18,13 @@ ROOMS_UNDER_REBUILD = []
 ROWS = {
     'export': [],
 
+    'base/cancel': [],
     'base/checker': [],
     'base/handle': [],
     'base/pipe-signal': [],
     'base/thread': [],
     'base/timer': [],
+    'base/frame': ['base/checker'],
     'base/poison': ['base/checker'],
 
     'engine/engine': [],
@@ -31,7 +33,8 @@ ROWS = {
     'engine/uring-trial': ['engine/engine'],
     'engine/uring-probe': ['engine/engine', 'engine/uring-compat', 'engine/uring-trial',
                            'base/pipe-signal'],
-    'engine/uring': ['engine/engine', 'engine/uring-checked', 'engine/uring-compat', 'base/handle'],
+    'engine/uring': ['engine/engine', 'engine/uring-checked', 'engine/uring-compat', 'base/cancel',
+                     'base/handle'],
     'engine/uring-open': ['engine/engine', 'engine/uring', 'engine/uring-compat',
                           'engine/uring-probe', 'base/checker', 'base/handle'],
     'engine/system': [],
@@ -40,7 +43,7 @@ ROWS = {
                           'base/pipe-signal'],
     'engine/epoll-slow': ['engine/system', 'base/handle'],
     'engine/epoll': ['engine/epoll-file', 'engine/epoll-nonblock', 'engine/epoll-slow',
-                     'engine/system', 'base/checker', 'base/handle'],
+                     'engine/system', 'base/cancel', 'base/checker', 'base/handle'],
     'engine/soft-state': ['engine/engine', 'engine/system'],
     'engine/soft-look': ['engine/soft-state'],
     'engine/soft-operation': ['engine/soft-look', 'engine/soft-state'],
@@ -66,7 +69,8 @@ ROWS = {
 
     'ring/task': [],
     'ring/waiter': [],
-    'ring/state': ['ring/task', 'ring/waiter', 'engine/engine', 'base/thread', 'base/timer'],
+    'ring/state': ['ring/task', 'ring/waiter', 'engine/engine', 'base/frame', 'base/thread',
+                   'base/timer'],
     'ring/base': ['ring/state'],
     'ring/call': ['ring/base'],
     'ring/enter': ['ring/base', 'base/pipe-signal'],
@@ -90,6 +94,7 @@ ROWS = {
 
     'memory/buffer': [],
     'memory/pool-owner': [],
+    'memory/wrap': ['memory/buffer', 'ring/task'],
     'memory/provider-state': ['ring/ring'],
     'memory/pool-store': ['memory/buffer', 'base/poison'],
     'memory/provider-demand': ['memory/provider-state'],
@@ -102,7 +107,7 @@ ROWS = {
     'memory/pool-foreign': ['memory/pool-state'],
     'memory/pool-shared': ['memory/pool-state'],
     'memory/provider': ['memory/provider-claim', 'memory/provider-slots', 'memory/provider-wait'],
-    'memory/allocate': ['memory/pool', 'memory/pool-state', 'base/poison'],
+    'memory/allocate': ['memory/pool', 'memory/pool-state', 'memory/wrap', 'base/poison'],
     'memory/pool-own': ['memory/pool', 'memory/pool-state'],
     'memory/ring-pool': ['memory/pool', 'memory/provider', 'ring/ring'],
 
@@ -110,9 +115,14 @@ ROWS = {
     'service/listener-failure': [],
     'service/listener': ['service/listener-failure', 'ring/armed', 'engine/uring-compat'],
     'service/operation-claim': ['ring/ring', 'engine/uring-compat', 'base/checker'],
+    'service/post': ['ring/ring'],
+    'service/signal-mask': ['base/thread'],
     'service/timeout': ['ring/ring'],
     'service/watch': ['ring/armed'],
-    'service/operation': ['service/operation-claim', 'ring/armed', 'ring/ring'],
+    'service/signal': ['service/signal-mask', 'ring/ring', 'base/handle'],
+    'service/operation-state': ['service/operation-claim', 'ring/armed'],
+    'service/operation-look': ['service/operation-state'],
+    'service/operation': ['service/operation-state', 'ring/ring'],
 
     'socket/control': [],
     'socket/inbound': ['memory/pool'],
@@ -148,7 +158,7 @@ ROWS = {
                        'socket/system'],
     'socket/run': ['socket/destination', 'socket/flight', 'socket/kind-message',
                    'socket/kind-socket', 'socket/system'],
-    'socket/transmit': ['socket/direct', 'socket/kind', 'socket/run'],
+    'socket/transmit': ['socket/direct', 'socket/kind', 'socket/run', 'memory/wrap'],
     'socket/own-operation': ['socket/system', 'socket/transmit', 'service/operation'],
     'socket/kind-datagram': ['socket/flight', 'socket/joined', 'socket/kind', 'socket/kind-message',
                              'socket/kind-socket', 'socket/run', 'socket/system'],
@@ -202,6 +212,9 @@ DECLARES = {
 
 # stem: the files whose public functions it calls, by the public headers that it reads.
 PUBLIC_CALLS = {
+    'service/signal': ['service/watch'],
+    'socket/own-operation': ['service/operation-look'],
+    'socket/send-own': ['service/operation-look'],
     'socket/stdio': ['socket/read', 'socket/release', 'socket/transmit'],
 }
 

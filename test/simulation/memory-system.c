@@ -382,6 +382,7 @@ static const struct FastSystemFunctions functions = {
     .wakeHandle = wakeHandle,
     .wake = wake,
     .pollable = pollable,
+    .show = nothing,
     .end = nothing,
     .closeHandles = closeHandles,
     .destroy = closeHandles,

@@ -7,6 +7,7 @@
 #include "ring/life.h"
 #include "simulated.h"
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 enum
@@ -187,4 +188,71 @@ CASE(fork, endsAPoolWithoutItsRing)
     destroyed = 0;
     releaseBoth();
     ck_assert_int_eq(destroyed, 2);
+}
+
+/* ---- forks that no handler hears of ---- */
+
+static struct FastRing* parents;
+static struct FastRingEvent* bell;
+
+static void onEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
+{
+    (void)event, (void)parameter, (void)closure;
+}
+
+/* The parent's ring is a stranger's, and one of its own works; and so on in its children. */
+static void useRings(void)
+{
+    ck_assert_int_eq(WaitForFastRing(parents, 0, NULL), -EPERM);
+    ck_assert_int_eq(SubmitFastRingEvent(bell, 1), -EPERM);
+    ck_assert_int_eq(PostFastRingCall(parents, NULL, NULL), -EINVAL);
+    ReleaseFastRing(parents);
+    struct FastRing* own = CreateFastRing(0);
+    ck_assert_ptr_nonnull(own);
+    ck_assert_int_eq(WaitForFastRing(own, 0, NULL), 0);
+    ck_assert_int_eq(WaitForFastRing(parents, 0, NULL), -EPERM);
+    ReleaseFastRing(own);
+    destroyed = 0;
+}
+
+static void useRingsAndFork(void)
+{
+    useRings();
+    parents = CreateFastRing(0);
+    bell = CreateFastRingEvent(parents, onEvent, NULL);
+    ck_assert_int_eq(WaitForFastRing(parents, 0, NULL), 0);
+    inChild(useRings);
+    ck_assert_int_eq(WaitForFastRing(parents, 0, NULL), 0);
+    destroyed = 0;
+}
+
+/* As _Fork(3), and as whoever calls clone(2) himself. */
+static void inSilentChild(void (*function)(void))
+{
+    int status = -1;
+    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        alarm(PATIENCE);
+        destroyed = 0;
+        function();
+        _exit(destroyed);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+/* §2.8 forked child: by a call that runs no handlers; its own children, too */
+CASE(fork, isNoticedWithoutAHandler)
+{
+    parents = CreateFastRing(0);
+    ck_assert_ptr_nonnull(parents);
+    bell = CreateFastRingEvent(parents, onEvent, NULL);
+    ck_assert_int_eq(WaitForFastRing(parents, 0, NULL), 0);
+    inSilentChild(useRings);
+    inSilentChild(useRingsAndFork);
+    inChild(useRings);
+    ck_assert_int_eq(WaitForFastRing(parents, 0, NULL), 0);
+    ReleaseFastRingEvent(bell);
+    ReleaseFastRing(parents);
 }

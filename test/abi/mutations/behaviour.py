@@ -90,9 +90,9 @@ BREAKS = {
             'socket->function(socket, event, event == POLLIN ? 1 : parameter);'),
     'callback runs again':
         lambda tree: tree.replace(
-            'lib/service/event.c', '        event->running = false;\n',
-            '        event->function(event, 0, event->closure);\n'
-            '        event->running = false;\n'),
+            'lib/service/event.c', '        FastRingLeave(event->ring, finishCall, event);\n',
+            '        FastRingLeave(event->ring, finishCall, event);\n'
+            '        event->function(event, 0, event->closure);\n'),
     'reason of a callback':
         lambda tree: tree.replace('lib/ring/flusher.c', 'function(closure, reason);',
                                   'function(closure, FASTRING_REASON_COMPLETE);'),

@@ -65,9 +65,11 @@ BREAKAGES = [
              '    if (buffer == NULL)\n        buffer = provider->slots[id].buffer;\n'
              '    if (buffer != NULL) {\n        put(provider, id, buffer);'),
     breakage('a buffer that nobody takes is kept', '2.3 own operations', 'service/operation.c',
-             'if (!isReported || copy.res <= 0)', 'if (copy.res <= 0)', seen=True),
+             'descriptor->report.bytes = descriptor->report.bytes && isReported;',
+             '(void)isReported;', seen=True),
     breakage('a buffer without bytes is kept', '2.3 res 0', 'service/operation.c',
-             'if (!isReported || copy.res <= 0)', 'if (!isReported)', seen=True),
+             'descriptor->report.bytes = copy.res > 0;', 'descriptor->report.bytes = true;',
+             seen=True),
     breakage('a completion is believed whatever it says', '2.3 impossible completions',
              'socket/receive.c',
              '        !FastProviderIsPossible(FastSocketProvider(socket), id, length,\n'
