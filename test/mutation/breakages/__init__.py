@@ -1,6 +1,7 @@
 """Breakages of lib/, each of which the tests must see. By area, in files of their own."""
 
-from . import adaptive, at_once, create, engine, events, files, receive, release, ring, send
+from . import (adaptive, at_once, create, engine, events, files, one_line, receive, release, ring,
+               send)
 
 GROUPS = {
     'Events (2.1)': events.BREAKAGES,
@@ -12,6 +13,7 @@ GROUPS = {
     'Files (2.5)': files.BREAKAGES,
     'Release and streams (2.6, 2.7)': release.BREAKAGES,
     'The ring (2.8)': ring.BREAKAGES,
+    'A socket in one line (3.1)': one_line.BREAKAGES,
     'The other engine, and references': engine.BREAKAGES,
 }
 
