@@ -64,6 +64,8 @@ void useFiles(void);
 void useSocketOperations(void);
 void useSocketStream(void);
 void useListener(void);
+void useAddresses(void);
+void useConnections(void);
 void useShells(void);
 void useStatistics(void);
 

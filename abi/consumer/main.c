@@ -107,6 +107,8 @@ static const struct
     { "socket operations", useSocketOperations },
     { "stream", useSocketStream },
     { "listener", useListener },
+    { "addresses", useAddresses },
+    { "connections", useConnections },
     { "shells", useShells },
     { "statistics", useStatistics },
 };

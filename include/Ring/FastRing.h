@@ -203,6 +203,9 @@ const char* GetFastRingEngine(struct FastRing* ring);
  *                needs FASTRING_FEATURE_NAPI; since 1.1
  * MINIMUM_WAIT   microseconds that a wait goes on for more completions, at most 1000000, default 0;
  *                needs FASTRING_FEATURE_MINIMUM_WAIT; since 1.1
+ * BUFFER_COUNT   buffers of the ring's own provider (see OpenFastSocket), 1 to 32768, rounded up to
+ *                a power of two, default 256; since 1.1
+ * BUFFER_LENGTH  bytes of each of them, 64 to 16 MiB, default 16384; since 1.1
  */
 #define FASTRING_OPTION_INBOUND_LIMIT  1
 #define FASTRING_OPTION_TURN_LIMIT     2
@@ -211,6 +214,8 @@ const char* GetFastRingEngine(struct FastRing* ring);
 #define FASTRING_OPTION_NAPI_BUSY_POLL 5
 #define FASTRING_OPTION_NAPI_PREFER    6
 #define FASTRING_OPTION_MINIMUM_WAIT   7
+#define FASTRING_OPTION_BUFFER_COUNT   8
+#define FASTRING_OPTION_BUFFER_LENGTH  9
 
 /*
  * Sets an option of the ring.
@@ -226,13 +231,17 @@ const char* GetFastRingEngine(struct FastRing* ring);
  * each, and whatever comes may be told so much later, calls of other threads included. Timers, and
  * the interval of WaitForFastRing, are kept.
  *
+ * FASTRING_OPTION_BUFFER_COUNT and FASTRING_OPTION_BUFFER_LENGTH are set before the first
+ * OpenFastSocket or ConnectFastSocket of the ring, which makes the provider (-EBUSY after it).
+ *
  * option     FASTRING_OPTION_*.
  * value      see the option.
  *
  * Returns:   0, -EINVAL (value out of range), -ENOPROTOOPT (unknown option, so that newer programs
  *            can ask older libraries), -EOPNOTSUPP (not 0, and the engine lacks the feature that
- *            the option needs), -ENOMEM (NAPI_BUSY_POLL, NAPI_PREFER), -EPERM, -ECANCELED. After
- *            an error the option is as it was.
+ *            the option needs), -EBUSY (it can't be changed any more), -ENOMEM
+ *            (NAPI_BUSY_POLL, NAPI_PREFER), -EPERM, -ECANCELED. After an error the option is as it
+ *            was.
  */
 int SetFastRingOption(struct FastRing* ring, int option, uint64_t value);
 

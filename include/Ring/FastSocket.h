@@ -220,6 +220,21 @@ struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBuffer
                                     uint32_t limit, HandleFastSocketEvent function, void* closure);
 
 /*
+ * Makes a socket of a descriptor as CreateFastSocket does, with a provider and pools of the ring's
+ * own: made when they are first needed, of the size that FASTRING_OPTION_BUFFER_COUNT and
+ * FASTRING_OPTION_BUFFER_LENGTH tell, and gone with the ring. A plain datagram socket receives
+ * datagrams up to that length - 16 whole.
+ *
+ * handle, mode, function, closure: as there; message is NULL, flags and limit are 0.
+ *
+ * Ownership: as there.
+ * Returns:   as CreateFastSocket; also NULL with what the creation of a provider or a pool gives.
+ * Since:     1.1
+ */
+struct FastSocket* OpenFastSocket(struct FastRing* ring, int handle, int mode,
+                                  HandleFastSocketEvent function, void* closure);
+
+/*
  * Releases a socket, which may be NULL: nothing is called back afterwards (but those who wait by
  * NotifyFastSocketTransmit, once each, within the next turn), unread input is dropped, queued
  * output is still sent (see FASTSOCKET_OPTION_RELEASE_TIMEOUT), then the connection is ended and
@@ -250,6 +265,49 @@ int ShutdownFastSocket(struct FastSocket* socket);
  * Returns:   0, -EINVAL, -EPERM, -ECANCELED.
  */
 int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure);
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+/*
+ * Makes a socket that connects to an address, and returns at once. Provider and pools are the
+ * ring's own, as for OpenFastSocket.
+ *
+ * ring       where it lives.
+ * address    "host:port" (TCP), "udp:host:port", "mptcp:host:port", "unix:path", "unix:@name",
+ *            "vsock:cid:port": see ParseFastAddress; host and port may be names here. A copy is
+ *            kept.
+ * mode       a sum of FASTSOCKET_MODE_*.
+ * function   called for each event, or NULL for a program that polls.
+ * closure    for GetFastSocketClosure.
+ *
+ * Names      are looked up by getaddrinfo(3), on a thread of the library's, of which there are at
+ *            most four, while there is something to look up. They have all signals blocked. A
+ *            server that doesn't answer keeps such a thread, but never the ring, its end or that of
+ *            the process.
+ * Addresses  of a name are tried as RFC 8305 has it: IPv6 and IPv4 in turn, IPv6 first, each 250 ms
+ *            after the one before or as soon as that has failed. The first to be connected is
+ *            taken, the others are closed.
+ * Meanwhile  transmits queue, and options can be set. There is no handle to get, and no address;
+ *            what TransmitFastSocketDescriptor takes has no descriptor to name.
+ * Connected  is told by POLLOUT, whatever is queued: the first one always means that, and comes
+ *            before the first POLLIN. A datagram socket is connected when its peer is set.
+ * Failure    is told by POLLERR and POLLHUP, of a datagram socket too, with the errno of the
+ *            attempt that failed last. That of a name is ENOENT (there is no such host or service,
+ *            or it has no address), EAGAIN (no server has answered: it may later), EHOSTUNREACH (a
+ *            server has refused), EADDRNOTAVAIL (it has none that can be tried), EAFNOSUPPORT,
+ *            ENOMEM, or what the system has told; GetFastSocketErrorText says more.
+ * Release    of a socket that isn't connected yet drops it, but what is queued: then it is
+ *            connected, and delivered as for any socket, within FASTSOCKET_OPTION_RELEASE_TIMEOUT.
+ *            AbortFastSocket, and the end of the ring, drop it in any case.
+ *
+ * Returns:   the socket, or NULL with EINVAL (an argument, or an address that is nobody's: without
+ *            a host, "*", "unix:"), ENAMETOOLONG, ENODEV (no interface of that name), EAGAIN (no
+ *            thread can be made), ENOMEM, EPERM, ECANCELED, or what the creation of a provider
+ *            gives.
+ * Since:     1.1
+ */
+struct FastSocket* ConnectFastSocket(struct FastRing* ring, const char* address, int mode,
+                                     HandleFastSocketEvent function, void* closure);
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
@@ -437,8 +495,9 @@ int NotifyFastSocketTransmit(struct FastSocket* socket, HandleFastSocketTransmit
 /* ---- questions and settings ------------------------------------------------------------------ */
 
 /* Return what the socket was created with, or its handler was set with; the handle stays the
- * socket's: never close it. NULL gives NULL, or -EINVAL. A defunct one still has its closure and
- * ring, in any thread; its handle is -ECANCELED, and -EPERM in another thread. */
+ * socket's: never close it; -ENOTCONN before ConnectFastSocket has one. NULL gives NULL, or
+ * -EINVAL. A defunct one still has its closure and ring, in any thread; its handle is -ECANCELED,
+ * and -EPERM in another thread. */
 void* GetFastSocketClosure(struct FastSocket* socket);
 int GetFastSocketHandle(struct FastSocket* socket);
 struct FastRing* GetFastSocketRing(struct FastSocket* socket);
@@ -446,6 +505,27 @@ struct FastRing* GetFastSocketRing(struct FastSocket* socket);
 /* Returns the first fatal errno of the socket, positive, also of a defunct one; 0 = none, or
  * NULL. */
 int GetFastSocketError(struct FastSocket* socket);
+
+/* Returns what that error means, in words; of a name that could not be looked up those of
+ * gai_strerror(3). The text is the library's, or the C library's, and stays. NULL = none, or NULL.
+ * Since 1.1. */
+const char* GetFastSocketErrorText(struct FastSocket* socket);
+
+/*
+ * Writes the address of a socket as text, so that ConnectFastSocket or ListenFastSocket would read
+ * it: as FormatFastAddress, with "udp:" or "mptcp:" in front where the socket is one. A socket of
+ * AF_UNIX without a name is "unix:".
+ *
+ * peer       0: its own address; else that of its peer.
+ * text       written on success only; FASTSOCKET_ADDRESS_SIZE bytes do for any.
+ * size       bytes of text.
+ *
+ * Returns:   0, -ENOSPC (size), -ENOTCONN (it has no peer, or ConnectFastSocket has not connected
+ *            it), -ENOTSOCK (no socket, in FILE_IO), -EAFNOSUPPORT (of another family), -EINVAL
+ *            (also a name that has no text), -EPERM, -ECANCELED.
+ * Since:     1.1
+ */
+int GetFastSocketAddress(struct FastSocket* socket, int peer, char* text, size_t size);
 
 /*
  * Options of a socket.
@@ -593,6 +673,87 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
  * him, also when this is called in the listener's own function. (Only a kernel that has no memory
  * for the cancellation lets go of the socket later, in one of the next turns.) */
 void ReleaseFastListener(struct FastListener* listener);
+
+/*
+ * Listens at an address.
+ *
+ * address    as for ConnectFastSocket, but "udp:"; also "*:port" and ":port", which are all
+ *            addresses of this host, by IPv6 and IPv4 where there is IPv6. Port 0: the kernel
+ *            chooses (GetFastListenerHandle and getsockname(2) tell it). SO_REUSEADDR is set. Of a
+ *            name that has several addresses the first that can be had is taken. Numeric ones are
+ *            taken at once; a name is looked up by getaddrinfo(3) inside the call, which may wait
+ *            for a server.
+ * flags      a sum of FASTLISTENER_*.
+ * function   not NULL. What it gets is close-on-exec, and blocks.
+ *
+ * A path of AF_UNIX is removed when the listener is released, or its ring ends, if it still leads
+ * to this socket's file.
+ *
+ * Returns:   the listener, or NULL with EINVAL (an argument, or "unix:"), ENAMETOOLONG, ENODEV (no
+ *            interface of that name), EOPNOTSUPP ("udp:"), EADDRINUSE, EADDRNOTAVAIL, EACCES and
+ *            others of bind(2) and socket(2); of a name ENOENT, EAGAIN, EHOSTUNREACH and
+ *            EAFNOSUPPORT, as of ConnectFastSocket; ENOMEM, EPERM, ECANCELED.
+ * Since:     1.1
+ */
+struct FastListener* ListenFastSocket(struct FastRing* ring, const char* address, int flags,
+                                      HandleFastListenerEvent function, void* closure);
+
+/* Flags of ListenFastSocket. Others give EINVAL; those that don't suit the address say nothing. */
+#define FASTLISTENER_REUSE_PORT  1  /* SO_REUSEPORT: others may listen there, too */
+#define FASTLISTENER_ONLY_V6     2  /* IPV6_V6ONLY: no IPv4 on an IPv6 address */
+#define FASTLISTENER_REPLACE     4  /* a path of AF_UNIX that nobody listens at is taken over */
+
+/* Takes no more connections: they wait in the backlog. One that the kernel has given at that moment
+ * is kept, and handed over after the resume. Returns 0, -EINVAL, -EPERM, -ECANCELED. Since 1.1. */
+int PauseFastListener(struct FastListener* listener);
+
+/* Goes on after PauseFastListener; harmless without it. Returns 0, -EINVAL, -EPERM, -ECANCELED.
+ * Since 1.1. */
+int ResumeFastListener(struct FastListener* listener);
+
+/* Returns the listening socket, which stays the listener's: never close it; -EINVAL, -EPERM, or
+ * -ECANCELED. Since 1.1. */
+int GetFastListenerHandle(struct FastListener* listener);
+
+/* ---- addresses as text ----------------------------------------------------------------------- */
+
+#define FASTSOCKET_ADDRESS_SIZE  128  /* bytes that any text of FormatFastAddress fits in */
+
+/*
+ * Reads an address, without waiting for anything.
+ *
+ * text       "192.0.2.1:80"         IPv4
+ *            "[2001:db8::1]:80"     IPv6; a scope is an interface: "[fe80::1%eth0]:80"
+ *            "*:80", ":80"          any address of this host, as [::]
+ *            "udp:", "mptcp:"       in front of one of these: the address is the same
+ *            "unix:/run/name"       a path, of 108 bytes at most
+ *            "unix:@name"           an abstract name, of 107 bytes at most
+ *            "unix:"                AF_UNIX without a name
+ *            "vsock:2:1024"         context and port; "*" is any
+ *            Numbers are digits alone. A name of a host or a service is none of these.
+ * address    written on success only, as length is.
+ *
+ * Thread:    any.
+ * Returns:   0, -EINVAL, -ENAMETOOLONG, -ENODEV (no interface of that name).
+ * Since:     1.1
+ */
+int ParseFastAddress(const char* text, struct sockaddr_storage* address, socklen_t* length);
+
+/*
+ * Writes an address, so that ParseFastAddress would read it. What is not the address itself is left
+ * out: the flow label of IPv6, zeros behind a path. A path that begins with "@" gets "./" in front.
+ *
+ * address    of AF_INET, AF_INET6, AF_UNIX or AF_VSOCK.
+ * length     its bytes, as from getsockname(2).
+ * text       written on success only; FASTSOCKET_ADDRESS_SIZE bytes do for any.
+ * size       bytes of text.
+ *
+ * Thread:    any.
+ * Returns:   0, -ENOSPC (size), -EAFNOSUPPORT (another family), -EINVAL (also an abstract name that
+ *            has zeros in it, or is empty: it has no text).
+ * Since:     1.1
+ */
+int FormatFastAddress(const struct sockaddr* address, socklen_t length, char* text, size_t size);
 
 /* ---- version --------------------------------------------------------------------------------- */
 

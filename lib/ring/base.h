@@ -389,6 +389,30 @@ static inline size_t FastRingPoolReserve(const struct FastRing* ring)
     return ring->options.poolReserve < SIZE_MAX ? (size_t)ring->options.poolReserve : SIZE_MAX;
 }
 
+/* Buffers of the ring's own provider: FASTRING_OPTION_BUFFER_COUNT. */
+static inline uint16_t FastRingBufferCount(const struct FastRing* ring)
+{
+    return (uint16_t)ring->options.bufferCount;
+}
+
+/* Bytes of each of them: FASTRING_OPTION_BUFFER_LENGTH. */
+static inline uint32_t FastRingBufferLength(const struct FastRing* ring)
+{
+    return (uint32_t)ring->options.bufferLength;
+}
+
+/* What a room above keeps of that provider and its pools; NULL: there is nothing yet. */
+static inline struct FastRingStock* FastRingStock(const struct FastRing* ring)
+{
+    return ring->stock;
+}
+
+/* Keeps it. From then on those options are fixed. */
+static inline void FastRingSetStock(struct FastRing* ring, struct FastRingStock* stock)
+{
+    ring->stock = stock;
+}
+
 /* The next power of two; length is at most 2^31. */
 uint32_t FastRingRoundUp(uint32_t length);
 

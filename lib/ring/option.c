@@ -63,6 +63,12 @@ static int setMinimumWait(struct FastRing* ring)
     return 0;
 }
 
+/* The ring's own provider is as it was made. */
+static int checkStock(struct FastRing* ring)
+{
+    return ring->stock != NULL ? -EBUSY : 0;
+}
+
 /* A turn without completions, or no inbound bytes at all, would stop all: neither takes 0. */
 static const struct option options[] = {
     {FASTRING_OPTION_INBOUND_LIMIT, 4096, UINT64_MAX, MEBIBYTES(256),
@@ -79,6 +85,10 @@ static const struct option options[] = {
     {FASTRING_OPTION_MINIMUM_WAIT, 0, OPTION_SECOND, 0,
      offsetof(struct FastRing, options.minimumWaitUs), FASTRING_FEATURE_MINIMUM_WAIT,
      setMinimumWait},
+    {FASTRING_OPTION_BUFFER_COUNT, 1, 32768, 256, offsetof(struct FastRing, options.bufferCount), 0,
+     checkStock},
+    {FASTRING_OPTION_BUFFER_LENGTH, 64, MEBIBYTES(16), 16384,
+     offsetof(struct FastRing, options.bufferLength), 0, checkStock},
 };
 
 enum

@@ -54,6 +54,7 @@ struct FastRingFlusher;
 struct FastRingGroup;
 struct FastRingMember;
 struct FastRingStarter;
+struct FastRingStock;
 struct FastShared;
 struct FastSignalSet;
 struct FastSpare;
@@ -199,7 +200,11 @@ struct FastRing
         uint64_t busyPollUs;
         uint64_t busyPollPrefer;
         uint64_t minimumWaitUs;
+        uint64_t bufferCount;
+        uint64_t bufferLength;
     } options;
+
+    struct FastRingStock* stock; /* base: the ring's own provider and pools; NULL: none yet */
 };
 
 #endif

@@ -1,359 +1,27 @@
 /*
- * Accepting connections.
+ * The life of a listener: what users call.
  *
- * Good path: a poll waits for connections. When it says that there are some, they are accepted and
- * handed to the user one by one, each by an enter of its own that does not wait: whoever releases
- * the listener in its function leaves the others in the backlog, for whoever shares the socket. An
- * armed multishot accept would have taken them all by then. An accept of TCP tells whether there
- * is another connection; of others, and without FASTRING_FEATURE_ACCEPT_AT_ONCE, poll(2) does.
+ * Good path: a listening socket is given (CreateFastListener), or made of an address (listen.c); it
+ * is accepted from (listener-accept.c) until its release.
  *
- * Failures of a single connection (whatever accept(2) calls a network error) are passed over.
- * Shortage of descriptors or memory is reported once; the listener backs off for 100 ms and tries
- * again, silently until a connection has come, since a peer waits in the backlog meanwhile and
- * would keep us spinning. So does a long row of passed over failures, after a look whether the
- * socket still listens. An error of the listener itself is reported, and is the end. What
- * somebody else has taken meanwhile leaves nothing, or an accept in flight, which is canceled.
- *
- * Release cancels what is in flight and closes the listening socket before it returns.
- *
- * References: one each of the user, of the poll and of the accept in flight, of the queued task, of
- * each cancellation in flight, of a call of the function.
+ * Release cancels what is in flight and closes the listening socket before it returns, and removes
+ * its path. The end of the ring leaves a defunct listener. A connection that was kept over a pause
+ * is closed then: nobody will be told of it.
  */
-#include "engine/uring-compat.h"
-#include "ring/armed.h"
-#include "service/listener-failure.h"
+#include "base/address.h"
+#include "service/listen.h"
+#include "service/listener-accept.h"
+#include "service/listener-state.h"
 
-#include <Ring/FastSocket.h>
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum
 {
-    LISTENER_BACKOFF_NS = 100 * 1000 * 1000,
-    LISTENER_FAILURES = 16, /* passed over in a row before it backs off */
-    LISTENER_BATCH = 64,    /* connections before others have their turn */
+    LISTENER_KNOWN_FLAGS = FASTLISTENER_REUSE_PORT | FASTLISTENER_ONLY_V6 | FASTLISTENER_REPLACE,
 };
-
-struct ListenerOperation
-{
-    struct FastArmed armed;
-    struct FastListener* listener;
-};
-
-struct FastListener
-{
-    struct FastRing* ring;
-    struct FastRingMember member;
-    HandleFastListenerEvent function;
-    void* closure;
-    struct ListenerOperation poll;
-    struct ListenerOperation accept; /* of one connection; never in flight together with the poll */
-    struct FastTask prepare;
-    struct FastTimer timer; /* set while it backs off */
-    int handle;
-    int flags;
-    unsigned references;
-    unsigned failures; /* in a row */
-    bool ended;        /* the socket listens no more, though it may have connections yet */
-    bool shortage;     /* was reported, and no connection has come since */
-    bool failed;       /* for good */
-    bool released;
-    bool ending; /* the ring is */
-    bool tcp;    /* and so is each of its connections */
-};
-
-static const struct FastArmedFunctions acceptFunctions, pollFunctions;
-
-static void closeHandle(struct FastListener* listener)
-{
-    if (listener->handle >= 0)
-        close(listener->handle);
-    listener->handle = -1;
-}
-
-static void dropListener(struct FastListener* listener)
-{
-    assert(listener->references > 0);
-    if (--listener->references > 0)
-        return;
-    closeHandle(listener);
-    FastRingUnlink(listener->ring, &listener->member);
-    FastRingDrop(listener->ring);
-    free(listener);
-}
-
-static bool isWanted(const struct FastListener* listener)
-{
-    return !listener->failed && !listener->released && !listener->ending &&
-           !FastTimerIsSet(&listener->timer);
-}
-
-/* The poll waits also for the cancellation of an accept, which may bring a connection yet. */
-static bool wantsPoll(const struct FastListener* listener)
-{
-    return isWanted(listener) && FastArmedIsIdle(&listener->accept.armed);
-}
-
-/* It is submitted by acceptNow alone. */
-static bool wantsAccept(const struct FastListener* listener)
-{
-    return isWanted(listener) && FastArmedIsInFlight(&listener->accept.armed);
-}
-
-/* Brings what is in flight in line with what is wanted. */
-static void reconcile(struct FastListener* listener)
-{
-    bool isDue = FastArmedIsDue(&listener->poll.armed, wantsPoll(listener), false) ||
-                 FastArmedIsDue(&listener->accept.armed, wantsAccept(listener), false);
-    if (!isDue || FastTaskIsQueued(&listener->prepare))
-        return;
-    listener->references++;
-    FastRingDefer(listener->ring, &listener->prepare);
-}
-
-static bool runPrepare(struct FastTask* task)
-{
-    struct FastListener* listener = FAST_CONTAINER(task, struct FastListener, prepare);
-    if (!FastArmedUpdate(listener->ring, &listener->accept.armed, &acceptFunctions,
-                         wantsAccept(listener), false) ||
-        !FastArmedUpdate(listener->ring, &listener->poll.armed, &pollFunctions,
-                         wantsPoll(listener), false))
-        return false;
-    dropListener(listener);
-    return true;
-}
-
-/* ---- what both operations call ---- */
-
-static struct FastListener* ownerOf(struct FastArmed* armed)
-{
-    return FAST_CONTAINER(armed, struct ListenerOperation, armed)->listener;
-}
-
-/* What is still in flight ends by itself now, and is not canceled over and over. */
-static void onCanceled(struct FastArmed* armed, int result)
-{
-    struct FastListener* listener = ownerOf(armed);
-    (void)result;
-    if (FastArmedIsIdle(&listener->poll.armed) && FastArmedIsIdle(&listener->accept.armed))
-        reconcile(listener);
-}
-
-static void holdListener(struct FastArmed* armed)
-{
-    ownerOf(armed)->references++;
-}
-
-static void dropOwner(struct FastArmed* armed)
-{
-    dropListener(ownerOf(armed));
-}
-
-/* ---- failures ---- */
-
-/* What follows the completion of a poll or an accept, and a call of the function. */
-static void finishCompletion(void* closure)
-{
-    struct FastListener* listener = closure;
-    reconcile(listener);
-    dropListener(listener); /* the operation's */
-    dropListener(listener);
-}
-
-static void onTimer(struct FastTimer* timer)
-{
-    reconcile(FAST_CONTAINER(timer, struct FastListener, timer));
-}
-
-static void backOff(struct FastListener* listener)
-{
-    listener->failures = 0;
-    FastRingSetTimer(listener->ring, &listener->timer, LISTENER_BACKOFF_NS);
-}
-
-static int readOption(int handle, int option)
-{
-    int value = 0;
-    socklen_t length = sizeof(value);
-    return getsockopt(handle, SOL_SOCKET, option, &value, &length) < 0 ? -errno : value;
-}
-
-static void fail(struct FastListener* listener, int error)
-{
-    switch (FastAcceptClassify(error)) {
-    case FAST_ACCEPT_PASSING:
-        if (++listener->failures < LISTENER_FAILURES)
-            return;
-        backOff(listener);
-        if (readOption(listener->handle, SO_ACCEPTCONN) > 0)
-            return;
-        listener->failed = true;
-        break;
-    case FAST_ACCEPT_SHORTAGE:
-        backOff(listener);
-        if (listener->shortage)
-            return;
-        listener->shortage = true;
-        break;
-    case FAST_ACCEPT_FINAL:
-        listener->failed = true;
-        break;
-    }
-    FastRingLeave(listener->ring, finishCompletion, listener);
-    listener->function(listener, -error, listener->closure);
-}
-
-/* result: a connection, or a negative errno, of which accept may not know that it is final. */
-static void deliver(struct FastListener* listener, int result)
-{
-    bool stopped = listener->released || listener->ending;
-    if (listener->ended && (result == -EAGAIN || result == -ECANCELED))
-        result = -EINVAL;
-    if (result < 0) {
-        if (!stopped)
-            fail(listener, -result);
-        return;
-    }
-    listener->failures = 0;
-    listener->shortage = false;
-    if (stopped) {
-        close(result);
-        return;
-    }
-    if (listener->tcp)
-        FastRingTellTcp(listener->ring, result);
-    FastRingLeave(listener->ring, finishCompletion, listener);
-    listener->function(listener, result, listener->closure);
-    FastRingTellTcp(listener->ring, -1);
-}
-
-/* ---- accepting one connection, at once ---- */
-
-/* Whether an accept can be told not to wait, and tells whether there is another connection. */
-static bool isAtOnce(const struct FastListener* listener)
-{
-    return FastRingEngine(listener->ring)->features & FASTRING_FEATURE_ACCEPT_AT_ONCE;
-}
-
-static bool prepareAccept(struct FastArmed* accept)
-{
-    const struct FastListener* listener = ownerOf(accept);
-    struct io_uring_sqe* entry = FastRingReserveNow(listener->ring, &accept->operation);
-    if (entry == NULL)
-        return false;
-    io_uring_prep_accept(entry, listener->handle, NULL, NULL, listener->flags);
-    if (isAtOnce(listener))
-        entry->ioprio |= FAST_URING_ACCEPT_DONTWAIT;
-    return true;
-}
-
-static const struct FastArmedFunctions acceptFunctions = {
-    .prepare = prepareAccept,
-    .canceled = onCanceled,
-    .hold = holdListener,
-    .drop = dropOwner,
-};
-
-/* One that was not over at once. */
-static void onAccept(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct FastListener* listener =
-        FAST_CONTAINER(operation, struct FastListener, accept.armed.operation);
-    if (FastArmedTakeOther(listener->ring, &listener->accept.armed, &acceptFunctions, completion))
-        return;
-    listener->references++;
-    (void)FastArmedComplete(&listener->accept.armed, completion);
-    deliver(listener, completion->res);
-    finishCompletion(listener);
-}
-
-/* Accepts one connection. false: there is none, or it is reported by a completion later. */
-static bool acceptNow(struct FastListener* listener, struct io_uring_cqe* completion)
-{
-    struct FastArmed* accept = &listener->accept.armed;
-    if (!FastArmedUpdate(listener->ring, accept, &acceptFunctions, true, false))
-        return false;
-    (void)FastRingEnterNow(listener->ring);
-    if (!FastArmedTakeNow(listener->ring, accept, completion)) {
-        (void)FastArmedLetGo(listener->ring, accept, &acceptFunctions);
-        if (!FastArmedTakeNow(listener->ring, accept, completion))
-            return false;
-    }
-    dropListener(listener);
-    return completion->res != -EAGAIN && completion->res != -ECANCELED;
-}
-
-/* ---- waiting for connections ---- */
-
-/*
- * Not EPOLLEXCLUSIVE: one connection would wake one listener of all that share the socket; and if
- * that one is released, or backs off, before it accepts, nobody would look for the connection until
- * another comes.
- */
-static bool preparePoll(struct FastArmed* poll)
-{
-    const struct FastListener* listener = ownerOf(poll);
-    struct io_uring_sqe* entry = FastArmedReserve(listener->ring, poll);
-    if (entry == NULL)
-        return false;
-    io_uring_prep_poll_add(entry, listener->handle, POLLIN | POLLRDHUP);
-    return true;
-}
-
-static const struct FastArmedFunctions pollFunctions = {
-    .prepare = preparePoll,
-    .canceled = onCanceled,
-    .hold = holdListener,
-    .drop = dropOwner,
-};
-
-/* last: the accept before, which tells if it is of TCP. NULL: there was none, but a poll. */
-static bool hasConnection(const struct FastListener* listener, const struct io_uring_cqe* last)
-{
-    struct pollfd state = {.fd = listener->handle, .events = POLLIN};
-    if (isAtOnce(listener) && (last == NULL || listener->tcp))
-        return last == NULL || last->flags & IORING_CQE_F_SOCK_NONEMPTY;
-    return poll(&state, 1, 0) > 0;
-}
-
-/* What is taken from the backlog is handed over before anybody can release the listener. */
-static void acceptWaiting(struct FastListener* listener)
-{
-    struct io_uring_cqe accepted;
-    const struct io_uring_cqe* last = NULL;
-    for (int count = 0; count < LISTENER_BATCH && hasConnection(listener, last); count++) {
-        if (acceptNow(listener, &accepted))
-            deliver(listener, accepted.res);
-        else if (listener->ended && FastArmedIsIdle(&listener->accept.armed))
-            deliver(listener, -EAGAIN);
-        else
-            return;
-        if (!wantsPoll(listener))
-            return; /* released, or it backs off */
-        last = &accepted;
-    }
-}
-
-static void onPoll(struct FastOperation* operation, const struct io_uring_cqe* completion)
-{
-    struct FastListener* listener =
-        FAST_CONTAINER(operation, struct FastListener, poll.armed.operation);
-    if (FastArmedTakeOther(listener->ring, &listener->poll.armed, &pollFunctions, completion))
-        return;
-    listener->references++;
-    (void)FastArmedComplete(&listener->poll.armed, completion);
-    if (completion->res >= 0)
-        listener->ended = completion->res & (POLLRDHUP | POLLHUP | POLLERR);
-    if (completion->res < 0)
-        deliver(listener, completion->res);
-    else if (isWanted(listener))
-        acceptWaiting(listener);
-    finishCompletion(listener);
-}
 
 /* ---- what the ring calls ---- */
 
@@ -361,7 +29,7 @@ static void endMember(struct FastRingMember* member)
 {
     struct FastListener* listener = FAST_CONTAINER(member, struct FastListener, member);
     listener->ending = true;
-    reconcile(listener);
+    FastListenerReconcile(listener);
 }
 
 static void closeMember(struct FastRingMember* member, bool orderly)
@@ -369,13 +37,13 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     struct FastListener* listener = FAST_CONTAINER(member, struct FastListener, member);
     (void)orderly; /* a poll, and an accept without address, use no memory of ours */
     FastRingStopTimer(listener->ring, &listener->timer);
-    closeHandle(listener);
+    FastListenerClose(listener);
     listener->ending = true;
     FastArmedForget(&listener->poll.armed);
     FastArmedForget(&listener->accept.armed);
     listener->references = 1;
     if (listener->released)
-        dropListener(listener);
+        FastListenerDrop(listener);
 }
 
 static const struct FastRingMemberFunctions memberFunctions = {
@@ -383,13 +51,13 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
 };
 
-/* ---- what users call ---- */
+/* ---- creation ---- */
 
 /* SCTP's one-to-many sockets listen, and serve all their peers themselves. */
 static bool hasConnections(int handle)
 {
-    return readOption(handle, SO_PROTOCOL) != IPPROTO_SCTP ||
-           readOption(handle, SO_TYPE) != SOCK_SEQPACKET;
+    return FastListenerAsk(handle, SO_PROTOCOL) != IPPROTO_SCTP ||
+           FastListenerAsk(handle, SO_TYPE) != SOCK_SEQPACKET;
 }
 
 static int checkArguments(struct FastRing* ring, int handle, int flags,
@@ -400,7 +68,7 @@ static int checkArguments(struct FastRing* ring, int handle, int flags,
         return result;
     if (function == NULL || (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
         return -EINVAL;
-    result = readOption(handle, SO_ACCEPTCONN);
+    result = FastListenerAsk(handle, SO_ACCEPTCONN);
     if (result <= 0)
         return result < 0 ? result : -EINVAL;
     return hasConnections(handle) ? 0 : -EOPNOTSUPP;
@@ -410,27 +78,101 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
                                         HandleFastListenerEvent function, void* closure)
 {
     int result = checkArguments(ring, handle, flags, function);
-    struct FastListener* listener = result == 0 ? calloc(1, sizeof(*listener)) : NULL;
+    if (result < 0) {
+        errno = -result;
+        return NULL;
+    }
+
+    struct FastListener* listener = calloc(1, sizeof(*listener));
     if (listener == NULL) {
-        errno = result < 0 ? -result : ENOMEM;
+        errno = ENOMEM;
         return NULL;
     }
     listener->ring = ring;
     listener->function = function;
     listener->closure = closure;
-    listener->poll.listener = listener;
-    listener->accept.listener = listener;
-    FastArmedInitialize(&listener->poll.armed, onPoll);
-    FastArmedInitialize(&listener->accept.armed, onAccept);
-    listener->prepare.function = runPrepare;
-    listener->timer.function = onTimer;
+    FastListenerPrepare(listener);
     listener->handle = handle;
     listener->flags = flags | SOCK_CLOEXEC;
-    listener->tcp = readOption(handle, SO_PROTOCOL) == IPPROTO_TCP;
+    listener->tcp = FastListenerAsk(handle, SO_PROTOCOL) == IPPROTO_TCP;
     listener->references = 1;
     FastRingLink(ring, &listener->member, &memberFunctions);
-    reconcile(listener);
+    FastListenerReconcile(listener);
     return listener;
+}
+
+/* ---- at an address ---- */
+
+static int checkListen(struct FastRing* ring, const char* text, int flags,
+                       HandleFastListenerEvent function, struct FastAddress* address)
+{
+    int result = FastRingCheckCreate(ring);
+    if (result < 0)
+        return result;
+    if (text == NULL || function == NULL || flags & ~LISTENER_KNOWN_FLAGS)
+        return -EINVAL;
+    result = FastAddressParse(text, address);
+    return result == 0 && address->scheme == FAST_ADDRESS_UDP ? -EOPNOTSUPP : result;
+}
+
+struct FastListener* ListenFastSocket(struct FastRing* ring, const char* address, int flags,
+                                      HandleFastListenerEvent function, void* closure)
+{
+    struct FastAddress parsed;
+    struct FastLocalPath path = {.text = ""};
+    int handle = checkListen(ring, address, flags, function, &parsed);
+    if (handle == 0)
+        handle = FastListenOpen(&parsed, flags, &path);
+    if (handle < 0) {
+        errno = -handle;
+        return NULL;
+    }
+    struct FastListener* listener = CreateFastListener(ring, handle, 0, function, closure);
+    if (listener != NULL) {
+        listener->path = path;
+        return listener;
+    }
+    int error = errno;
+    FastLocalPathRemove(&path);
+    close(handle);
+    errno = error;
+    return NULL;
+}
+
+/* ---- what users call ---- */
+
+static int check(const struct FastListener* listener)
+{
+    if (listener == NULL)
+        return -EINVAL;
+    return FastRingCheck(listener->ring);
+}
+
+int PauseFastListener(struct FastListener* listener)
+{
+    int result = check(listener);
+    if (result < 0)
+        return result;
+    listener->paused = true;
+    FastListenerReconcile(listener);
+    return 0;
+}
+
+int ResumeFastListener(struct FastListener* listener)
+{
+    int result = check(listener);
+    if (result < 0)
+        return result;
+    listener->paused = false;
+    FastListenerHandKept(listener);
+    FastListenerReconcile(listener);
+    return 0;
+}
+
+int GetFastListenerHandle(struct FastListener* listener)
+{
+    int result = check(listener);
+    return result < 0 ? result : listener->handle;
 }
 
 void ReleaseFastListener(struct FastListener* listener)
@@ -441,10 +183,9 @@ void ReleaseFastListener(struct FastListener* listener)
     FastRingStopTimer(listener->ring, &listener->timer);
     /* What is still in flight, since its end could not be seen (the queue of completions is
      * full), has entered the kernel, and needs the number no more. */
-    (void)FastArmedLetGo(listener->ring, &listener->poll.armed, &pollFunctions);
-    (void)FastArmedLetGo(listener->ring, &listener->accept.armed, &acceptFunctions);
+    FastListenerLetGo(listener);
     FastRingForgetHandle(listener->ring, listener->handle);
-    closeHandle(listener);
-    reconcile(listener);
-    dropListener(listener);
+    FastListenerClose(listener);
+    FastListenerReconcile(listener);
+    FastListenerDrop(listener);
 }

@@ -19,8 +19,8 @@
 #include <Ring/FastSocket.h>
 #include <assert.h>
 
-/* What is known of a socket from its creation on. None is added later; one that proves wrong is
- * taken away. */
+/* What is known of a socket since it has its descriptor. None is added later; one that proves wrong
+ * is taken away. */
 enum FastTrait
 {
     FAST_TRAIT_READABLE = 1 << 0,       /* opened for reading; sockets are */
@@ -80,6 +80,7 @@ enum FastConnection
 {
     FAST_CONNECTION_MADE,    /* or never needed */
     FAST_CONNECTION_BEGUN,   /* what is queued waits for it */
+    FAST_CONNECTION_SOUGHT,  /* likewise, and there is no descriptor yet */
     FAST_CONNECTION_FAILING, /* it has failed; what was received before is still to come */
     FAST_CONNECTION_FAILED,  /* nothing comes any more */
 };
@@ -108,6 +109,7 @@ enum FastNotify
     FAST_NOTIFY_OUTPUT = 2, /* POLLOUT is due, if nothing is queued when its turn comes */
     FAST_NOTIFY_STATE = 4,  /* a failure, or the end, is to be looked at */
     FAST_NOTIFY_CALLS = 8,  /* users of dropped barriers, or of notices, are to be called */
+    FAST_NOTIFY_CONNECTED = 16, /* POLLOUT is due, whatever is queued: what was sought is found */
 };
 
 /* What was reported, and must not be again. */
@@ -137,6 +139,7 @@ enum FastPollNote
 
 /* ---- the socket ---- */
 
+struct FastConnector;
 struct FastTiming;
 
 /* What few sockets ever need: made when one first does, and there until its end. */
@@ -147,6 +150,8 @@ struct FastExtra
     struct FastTiming* timing; /* NULL: no timeout was ever set, see timing.h */
     struct msghdr header;      /* the template, if it has one */
     bool headed;               /* it has */
+    struct FastConnector* connector; /* while its connection is sought; otherwise NULL */
+    const char* errorText;           /* of its error, where the errno's own would not tell */
     struct
     {
         uint64_t truncated;
@@ -188,7 +193,7 @@ struct FastSocket
     struct FastExtra* extra;       /* NULL: none of it was needed yet */
     struct FastArmed poll;         /* form: enum FastPollForm; notes: FAST_POLL_* */
     uint32_t references;
-    int handle;
+    int handle;         /* -1: its connection is sought, or was and is given up */
     uint32_t traits;    /* FAST_TRAIT_* */
     uint16_t error;     /* the first final one that names a cause */
     uint16_t streams;   /* of the C library that hold it */

@@ -63,6 +63,18 @@ static void reportOutput(struct FastSocket* socket)
     report(socket, POLLOUT, 0);
 }
 
+/* Before any input, which can't have come yet; the one for an empty queue is the same, or comes
+ * when all is sent. */
+static void reportConnected(struct FastSocket* socket)
+{
+    socket->notifyDue &= (uint8_t)~FAST_NOTIFY_CONNECTED;
+    if (socket->connection != FAST_CONNECTION_MADE)
+        return;
+    if (!FastSocketHasOutput(socket))
+        socket->notifyDue &= (uint8_t)~FAST_NOTIFY_OUTPUT;
+    report(socket, POLLOUT, 0);
+}
+
 static void reportMessageErrors(struct FastSocket* socket)
 {
     int error;
@@ -161,6 +173,8 @@ static void reportAll(struct FastSocket* socket)
 {
     if (isStateDue(socket))
         FastSocketReconsiderEnd(socket);
+    if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_CONNECTED)
+        reportConnected(socket);
     if (socket->stage == FAST_STAGE_LIVE && socket->notifyDue & FAST_NOTIFY_INPUT)
         reportInput(socket);
     reportFromOutput(socket);

@@ -35,10 +35,16 @@ static bool isLive(const struct FastSocket* socket)
     return socket->stage == FAST_STAGE_LIVE && !FastSocketHasFailed(socket);
 }
 
+static bool isConnecting(const struct FastSocket* socket)
+{
+    return socket->connection == FAST_CONNECTION_BEGUN ||
+           socket->connection == FAST_CONNECTION_SOUGHT;
+}
+
 /* With TCP Fast Open a connection that was made may still begin: with its first bytes. */
 static bool mayConnect(const struct FastSocket* socket)
 {
-    return socket->connection == FAST_CONNECTION_BEGUN ||
+    return isConnecting(socket) ||
            (FastSocketHas(socket, FAST_TRAIT_RECEIVES_EARLY) &&
             socket->statistics.sentBytes == 0 && socket->statistics.bytes == 0);
 }
@@ -149,7 +155,7 @@ static bool runs(const struct FastSocket* socket, uint8_t clock)
 {
     bool live = socket->stage == FAST_STAGE_LIVE;
     if (clock == FAST_TIMING_CONNECT)
-        return live && socket->connection == FAST_CONNECTION_BEGUN;
+        return live && isConnecting(socket);
     return clock == FAST_TIMING_IDLE ? live && mayMove(socket) : isSending(socket);
 }
 
@@ -178,9 +184,10 @@ static void expire(struct FastTiming* timing, uint8_t clock)
     struct FastSocket* socket = timing->socket;
     if (socket->stage != FAST_STAGE_LIVE)
         FastReleaseReset(socket);
-    else if (clock == FAST_TIMING_CONNECT || FastSocketKind(socket)->keepError == NULL)
+    else if (clock == FAST_TIMING_CONNECT || FastSocketKind(socket)->keepError == NULL) {
+        FastReleaseSeeking(socket);
         FastSocketFail(socket, ETIMEDOUT);
-    else if (!(timing->told & clock)) {
+    } else if (!(timing->told & clock)) {
         timing->told |= clock;
         FastSocketFailOne(socket, ETIMEDOUT);
     }

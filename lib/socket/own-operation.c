@@ -103,7 +103,7 @@ static int readEntry(struct FastMessage* message, const struct io_uring_sqe* ent
 static int checkEntry(const struct FastSocket* socket, const struct io_uring_sqe* entry,
                       bool buffer)
 {
-    if (entry->opcode != IORING_OP_NOP && entry->fd != socket->handle)
+    if (entry->opcode != IORING_OP_NOP && (socket->handle < 0 || entry->fd != socket->handle))
         return -EINVAL;
     if (entry->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE))
         return -EINVAL;

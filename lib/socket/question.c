@@ -4,6 +4,7 @@
 #include "socket/core.h"
 
 #include <errno.h>
+#include <string.h>
 
 int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure)
 {
@@ -23,7 +24,9 @@ void* GetFastSocketClosure(struct FastSocket* socket)
 int GetFastSocketHandle(struct FastSocket* socket)
 {
     int result = FastSocketCheck(socket);
-    return result < 0 ? result : socket->handle;
+    if (result < 0)
+        return result;
+    return socket->handle >= 0 ? socket->handle : -ENOTCONN;
 }
 
 struct FastRing* GetFastSocketRing(struct FastSocket* socket)
@@ -35,6 +38,18 @@ struct FastRing* GetFastSocketRing(struct FastSocket* socket)
 int GetFastSocketError(struct FastSocket* socket)
 {
     return socket != NULL && FastSocketHasFailed(socket) ? socket->error : 0;
+}
+
+/* The text of an errno is not translated, and is nobody's to free. */
+const char* GetFastSocketErrorText(struct FastSocket* socket)
+{
+    int error = GetFastSocketError(socket);
+    if (error == 0)
+        return NULL;
+    if (socket->extra != NULL && socket->extra->errorText != NULL)
+        return socket->extra->errorText;
+    const char* text = strerrordesc_np(error);
+    return text != NULL ? text : "Unknown error";
 }
 
 size_t GetFastSocketInboundLength(struct FastSocket* socket)

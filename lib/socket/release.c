@@ -8,12 +8,16 @@
  * every operation is canceled (canceling), and when the last one is final the descriptor is closed.
  * Memory that the kernel sends without a copy waits on its own.
  *
+ * One whose connection is still sought goes on seeking for what is queued, and is closed at once if
+ * there is nothing.
+ *
  * Failures: the peer takes nothing for the release timeout: what is in flight is canceled to see
  * whether it moved at all; if not, the connection is reset. Abort goes straight to that. The ring
  * ends: everything is canceled, and a socket that its user still has becomes defunct.
  */
 #include "socket/release.h"
 
+#include "service/connector.h"
 #include "socket/dispatch.h"
 #include "socket/intake.h"
 #include "socket/kind.h"
@@ -101,10 +105,23 @@ static void dropSources(struct FastSocket* socket)
         FastPoolDrop(common->outboundPool);
 }
 
+void FastReleaseSeeking(struct FastSocket* socket)
+{
+    struct FastConnector* connector = socket->extra != NULL ? socket->extra->connector : NULL;
+    if (connector == NULL)
+        return;
+    socket->extra->connector = NULL;
+    FastConnectorStop(connector);
+}
+
 /* Who else has the file may go on with it, but for a connection, which has been ended for all: of
  * that no more is heard than its end. */
 static void closeHandle(struct FastSocket* socket)
 {
+    if (FastSocketKind(socket)->end != NULL)
+        FastSocketKind(socket)->end(socket, socket->resetting);
+    if (FastSocketKind(socket)->close != NULL)
+        FastSocketKind(socket)->close(socket);
     if (!FastSocketHas(socket, FAST_TRAIT_CONNECTED))
         FastRingForgetHandle(socket->ring, socket->handle);
     FastSystemClose(socket->handle);
@@ -117,11 +134,9 @@ static void becomeDefunct(struct FastSocket* socket, bool leak)
     FastTimingStop(socket);
     FastSocketStopWaiting(socket);
     FastIntakeDropAll(socket);
-    if (FastSocketKind(socket)->end != NULL)
-        FastSocketKind(socket)->end(socket, socket->resetting);
-    if (FastSocketKind(socket)->close != NULL)
-        FastSocketKind(socket)->close(socket);
-    closeHandle(socket);
+    FastReleaseSeeking(socket);
+    if (socket->handle >= 0)
+        closeHandle(socket);
     FastOutputDropAll(socket, leak);
     if (socket->outbound != NULL)
         FastRingForgetSpare(socket->ring, &socket->outbound->spare); /* loans may still come home */
@@ -171,12 +186,22 @@ static bool isOver(struct FastSocket* socket)
     return socket->released || FastSocketCheck(socket) < 0;
 }
 
+/* Whether there may be something to deliver. A connection is sought on for what is queued. */
+static bool mayFlush(const struct FastSocket* socket)
+{
+    if (FastRingIsEnding(socket->ring))
+        return false;
+    return socket->connection == FAST_CONNECTION_SOUGHT
+               ? FastSocketHasOutput(socket)
+               : socket->connection != FAST_CONNECTION_BEGUN;
+}
+
 void ReleaseFastSocket(struct FastSocket* socket)
 {
     if (socket == NULL || isOver(socket))
         return;
     startRelease(socket);
-    if (socket->connection == FAST_CONNECTION_BEGUN || FastRingIsEnding(socket->ring)) {
+    if (!mayFlush(socket)) {
         FastSocketEnterStage(socket, FAST_STAGE_CANCELING);
         FastOutputDrop(socket);
         return;

@@ -87,6 +87,13 @@ int FastSystemHasPeer(int handle)
     return errno == ENOTCONN ? 0 : -errno;
 }
 
+int FastSystemGetName(int handle, bool peer, struct sockaddr_storage* name, socklen_t* length)
+{
+    struct sockaddr* plain = (struct sockaddr*)name;
+    int result = peer ? getpeername(handle, plain, length) : getsockname(handle, plain, length);
+    return result < 0 ? -errno : 0;
+}
+
 ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags)
 {
     ssize_t result = recvmsg(handle, message, flags | MSG_DONTWAIT);

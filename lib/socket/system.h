@@ -46,6 +46,9 @@ bool FastSystemGetTcp(int handle, struct tcp_info* information);
 /* Whether it has a peer: 1, 0, or negative errno. */
 int FastSystemHasPeer(int handle);
 
+/* Its own name, or its peer's; length as for getsockname. 0 or negative errno. */
+int FastSystemGetName(int handle, bool peer, struct sockaddr_storage* name, socklen_t* length);
+
 /* As recvmsg and sendmsg with MSG_DONTWAIT and without a signal. */
 ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags);
 ssize_t FastSystemSend(int handle, const struct msghdr* message, int flags);

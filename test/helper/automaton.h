@@ -42,6 +42,7 @@ struct Automaton
 {
     int type; /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
     bool released;
+    bool connecting; /* what finds its connection itself has not said POLLOUT yet */
     bool paused;
     bool resumed;      /* since the last POLLIN */
     uint64_t turn;     /* of the last event */
@@ -56,6 +57,9 @@ struct Automaton
 };
 
 void automatonOpen(struct Automaton* automaton, int type);
+
+/* It is one that finds its connection itself. */
+void automatonConnect(struct Automaton* automaton);
 
 /* Returns NULL, or the rule that this event breaks. */
 const char* automatonEvent(struct Automaton* automaton, const struct AutomatonView* view);

@@ -31,8 +31,8 @@ static __thread struct FastRing* ending; /* ReleaseFastRing was called inside th
 
 /* The linker makes these names. NOLINTBEGIN(bugprone-reserved-identifier): reserved for it, that
  * is. */
-#define WRAPPED(type, name, ...)      \
-    type __real_##name(__VA_ARGS__);  \
+#define WRAPPED(type, name, ...)     \
+    type __real_##name(__VA_ARGS__); \
     type __wrap_##name(__VA_ARGS__)
 
 WRAPPED(struct FastRing*, CreateFastRing, uint32_t length);
@@ -42,6 +42,10 @@ WRAPPED(struct FastSocket*, CreateFastSocket, struct FastRing* ring,
         struct FastRingBufferProvider* provider, struct FastBufferPool* inbound,
         struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode,
         uint32_t limit, HandleFastSocketEvent function, void* closure);
+WRAPPED(struct FastSocket*, OpenFastSocket, struct FastRing* ring, int handle, int mode,
+        HandleFastSocketEvent function, void* closure);
+WRAPPED(struct FastSocket*, ConnectFastSocket, struct FastRing* ring, const char* address, int mode,
+        HandleFastSocketEvent function, void* closure);
 WRAPPED(void, ReleaseFastSocket, struct FastSocket* socket);
 WRAPPED(void, AbortFastSocket, struct FastSocket* socket);
 WRAPPED(int, ShutdownFastSocket, struct FastSocket* socket);
@@ -209,6 +213,21 @@ static int findType(int handle)
     return ((type == SOCK_RAW) || (type == SOCK_RDM)) ? SOCK_DGRAM : type;
 }
 
+static struct Record* openRecord(struct FastRing* ring, struct FastSocket* socket,
+                                 HandleFastSocketEvent function, int type)
+{
+    struct Record* record = calloc(1, sizeof(*record));
+
+    ck_assert_ptr_nonnull(record);
+    record->socket = socket;
+    record->ring = ring;
+    record->function = function;
+    record->moved = (function == NULL);
+    automatonOpen(&record->automaton, type);
+    addRecord(record);
+    return record;
+}
+
 struct FastSocket* __wrap_CreateFastSocket(
     struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound,
     struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode,
@@ -227,15 +246,46 @@ struct FastSocket* __wrap_CreateFastSocket(
     if (socket == NULL)
         return NULL;
 
-    record = calloc(1, sizeof(*record));
-    ck_assert_ptr_nonnull(record);
-    record->socket = socket;
-    record->ring = ring;
-    record->function = function;
+    record = openRecord(ring, socket, function, type);
     record->outbound = (outbound != NULL) && ((fcntl(handle, F_GETFL) & O_ACCMODE) != O_RDONLY);
-    record->moved = (function == NULL);
-    automatonOpen(&record->automaton, type);
-    addRecord(record);
+    return socket;
+}
+
+struct FastSocket* __wrap_OpenFastSocket(struct FastRing* ring, int handle, int mode,
+                                         HandleFastSocketEvent function, void* closure)
+{
+    struct Running saved = enter(AUTOMATON_CALL, ring);
+    struct FastSocket* socket = NULL;
+    int type = findType(handle);
+
+    errno = 0;
+    socket = __real_OpenFastSocket(ring, handle, mode, (function != NULL) ? checkedEvent : NULL,
+                                   closure);
+    running = saved;
+    if (socket != NULL)
+        openRecord(ring, socket, function, type)->outbound =
+            (fcntl(handle, F_GETFL) & O_ACCMODE) != O_RDONLY;
+    return socket;
+}
+
+struct FastSocket* __wrap_ConnectFastSocket(struct FastRing* ring, const char* address, int mode,
+                                            HandleFastSocketEvent function, void* closure)
+{
+    struct Running saved = enter(AUTOMATON_CALL, ring);
+    struct FastSocket* socket = NULL;
+    struct Record* record = NULL;
+
+    errno = 0;
+    socket = __real_ConnectFastSocket(ring, address, mode, (function != NULL) ? checkedEvent : NULL,
+                                      closure);
+    running = saved;
+    if (socket == NULL)
+        return NULL;
+
+    record = openRecord(ring, socket, function,
+                        (strncmp(address, "udp:", 4) == 0) ? SOCK_DGRAM : SOCK_STREAM);
+    record->outbound = true;
+    automatonConnect(&record->automaton);
     return socket;
 }
 

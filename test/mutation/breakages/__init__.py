@@ -1,6 +1,6 @@
 """Breakages of lib/, each of which the tests must see. By area, in files of their own."""
 
-from . import (adaptive, at_once, create, engine, events, files, progress, receive, release, ring,
+from . import (adaptive, at_once, create, engine, events, files, one_line, progress, receive, release, ring,
                send)
 
 GROUPS = {
@@ -14,6 +14,7 @@ GROUPS = {
     'Release and streams (2.6, 2.7)': release.BREAKAGES,
     'The ring (2.8)': ring.BREAKAGES,
     'Time and progress (2.9)': progress.BREAKAGES,
+    'A socket in one line (3.1)': one_line.BREAKAGES,
     'The other engine, and references': engine.BREAKAGES,
 }
 

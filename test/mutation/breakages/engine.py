@@ -26,7 +26,7 @@ BREAKAGES = [
              'while (soft->queue.first != NULL && FastSoftRoom(soft) >= FAST_SOFT_COMPLETIONS)',
              'while (soft->queue.first != NULL)', seen=True),
     breakage('a socket does not hold its provider', '2.2 ring, provider, inbound',
-             'socket/create.c', '    if (common->provider != NULL)\n'
+             'socket/make.h', '    if (common->provider != NULL)\n'
              '        FastProviderHold(common->provider);\n', '', seen=True),
     breakage('an operation in flight holds nothing', '2.6 shutdown and close', 'ring/armed.c',
              '    armed->state = FAST_ARMED_IN_FLIGHT;\n    functions->hold(armed);\n',

@@ -26,15 +26,15 @@ BREAKAGES = [
              'socket/read.c',
              'FastSocketNotify(socket, socket->inbound.queue.first != NULL '
              '? FAST_NOTIFY_INPUT : 0);', ''),
-    breakage('no POLLOUT at the beginning', '2.1 POLLOUT; 2.2 start', 'socket/create.c',
+    breakage('no POLLOUT at the beginning', '2.1 POLLOUT; 2.2 start', 'socket/make.h',
              'FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NOTIFY_OUTPUT : 0', '0'),
     breakage('POLLOUT while something is queued', '2.1 POLLOUT', 'socket/dispatch.c',
              '    if (FastSocketHasOutput(socket) && !FastOutputIsLow(socket))\n'
              '        return;\n', ''),
     breakage('POLLOUT twice in a turn', '2.1 POLLOUT during a burst of queueing',
              'socket/dispatch.c',
-             '    report(socket, POLLOUT, 0);\n',
-             '    report(socket, POLLOUT, 0);\n'
+             '    FastDirectTell(socket);\n    report(socket, POLLOUT, 0);\n',
+             '    FastDirectTell(socket);\n    report(socket, POLLOUT, 0);\n'
              '    if (socket->stage == FAST_STAGE_LIVE)\n'
              '        report(socket, POLLOUT, 0);\n'),
     breakage('what a failure has dropped is not counted', '2.1 POLLERR fatal (stream)',

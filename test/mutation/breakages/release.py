@@ -4,8 +4,7 @@ from .breakage import breakage
 
 BREAKAGES = [
     breakage('a pending connect is waited for', '2.6 connect pending', 'socket/release.c',
-             'if (socket->connection == FAST_CONNECTION_BEGUN || FastRingIsEnding(socket->ring)) {',
-             'if (FastRingIsEnding(socket->ring)) {'),
+             ': socket->connection != FAST_CONNECTION_BEGUN;', ': true;'),
     breakage('a release drops what is queued', '2.6 flush', 'socket/release.c',
              '    FastSocketEnterStage(socket, FAST_STAGE_FLUSHING);\n',
              '    FastSocketEnterStage(socket, FAST_STAGE_FLUSHING);\n'
