@@ -366,7 +366,8 @@ void useEvents(void)
 
 /* ---- signals ---- */
 
-static void onSignal(struct FastRingSignal* signal, int number, int code, int process, int value, void* closure)
+static void noteSignal(struct FastRingSignal* signal, int number, int code, int process, int value,
+                       void* closure)
 {
     int* count = closure;
     (void)code;
@@ -380,19 +381,19 @@ void useSignals(void)
     struct FastRing* ring = openRing();
     CHECK(ring != NULL);
     CHECK(WaitForFastRing(ring, 0, NULL) == 0);
-    CHECK_ERROR(AddFastRingSignal(NULL, SIGUSR2, onSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(NULL, SIGUSR2, noteSignal, &count), EINVAL);
     CHECK_ERROR(AddFastRingSignal(ring, SIGUSR2, NULL, &count), EINVAL);
-    CHECK_ERROR(AddFastRingSignal(ring, SIGKILL, onSignal, &count), EINVAL);
-    CHECK_ERROR(AddFastRingSignal(ring, SIGSTOP, onSignal, &count), EINVAL);
-    CHECK_ERROR(AddFastRingSignal(ring, 0, onSignal, &count), EINVAL);
-    CHECK_ERROR(AddFastRingSignal(ring, 65, onSignal, &count), EINVAL);
-    struct FastRingSignal* signal = AddFastRingSignal(ring, SIGUSR2, onSignal, &count);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGKILL, noteSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, SIGSTOP, noteSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, 0, noteSignal, &count), EINVAL);
+    CHECK_ERROR(AddFastRingSignal(ring, 65, noteSignal, &count), EINVAL);
+    struct FastRingSignal* signal = AddFastRingSignal(ring, SIGUSR2, noteSignal, &count);
     CHECK(signal != NULL);
     CHECK(kill(getpid(), SIGUSR2) == 0);
     runUntil(ring, &count, 1);
     RemoveFastRingSignal(signal);
     RemoveFastRingSignal(NULL);
-    signal = AddFastRingSignal(ring, SIGUSR2, onSignal, &count);
+    signal = AddFastRingSignal(ring, SIGUSR2, noteSignal, &count);
     CHECK(signal != NULL);
     ReleaseFastRing(ring);
     RemoveFastRingSignal(signal);

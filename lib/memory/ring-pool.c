@@ -71,7 +71,7 @@ static void leaveRing(struct PoolBinding* binding)
 {
     if (binding->left)
         return;
-    if (atomic_load(&binding->home.pending)) {
+    if (FastRingCallIsPending(&binding->home)) {
         binding->leaving = true;
         return;
     }

@@ -22,7 +22,7 @@ static int push(struct FastRing* ring, struct FastRingCall* call)
     struct FastRingCall* first = atomic_load(&ring->calls.first);
     do {
         if (first == &closed) {
-            atomic_store(&call->pending, false);
+            atomic_store(&call->request, 0);
             return -ECANCELED;
         }
         atomic_store_explicit(&call->next, first, memory_order_relaxed);
@@ -36,17 +36,22 @@ static void wake(struct FastRing* ring)
         ring->engine->functions->wake(ring->engine);
 }
 
-int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call)
+int FastRingSubmitValue(struct FastRing* ring, struct FastRingCall* call, uint32_t value)
 {
     int result = FastRingCheckCall(ring);
     if (result < 0)
         return result;
-    if (atomic_exchange(&call->pending, true))
+    if (atomic_exchange(&call->request, FAST_RING_CALL_PENDING | value) & FAST_RING_CALL_PENDING)
         return 0;
     result = push(ring, call);
     if (result == 0)
         wake(ring);
     return result;
+}
+
+int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call)
+{
+    return FastRingSubmitValue(ring, call, 0);
 }
 
 /* As soon as it is pushed, it may run, and be the ring's end. */
@@ -56,7 +61,7 @@ int FastRingPostCall(struct FastRing* ring, struct FastRingCall* call)
     if (result < 0)
         return result;
     FastRingHold(ring);
-    atomic_store_explicit(&call->pending, true, memory_order_relaxed);
+    atomic_store_explicit(&call->request, FAST_RING_CALL_PENDING, memory_order_relaxed);
     result = push(ring, call);
     if (result == 0 && FastThreadIsSelf(&ring->owner))
         FastRingNotify(ring, &ring->calls.run);
@@ -87,14 +92,16 @@ static void takeCalls(struct FastRing* ring, struct FastRingCall* left)
     ring->calls.last = last;
 }
 
-/* Out of the line before it runs, and so not again whatever it does. false: none is there. */
+/* Out of the line before it runs, and so not again whatever it does. false: none is there. Its
+ * value is read as the next submit is let in: one that is refused behind that changes nothing. */
 static bool runCall(struct FastRing* ring)
 {
     struct FastRingCall* call = ring->calls.line;
     if (call == NULL)
         return false;
     ring->calls.line = atomic_load_explicit(&call->next, memory_order_relaxed);
-    atomic_store(&call->pending, false); /* from here on it may be submitted, or freed, again */
+    /* from here on it may be submitted again */
+    call->value = (uint32_t)atomic_exchange(&call->request, 0);
     call->function(call);
     return true;
 }

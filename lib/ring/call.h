@@ -11,13 +11,26 @@ struct FastRingCall
 {
     void (*function)(struct FastRingCall* call);
     struct FastRingCall* _Atomic next;
-    atomic_bool pending;
+    _Atomic uint64_t request; /* FAST_RING_CALL_PENDING and a value, or 0 */
+    uint32_t value;           /* of the last submit that it runs for */
 };
+
+/* In its request: it is on its way. */
+#define FAST_RING_CALL_PENDING (UINT64_C(1) << 32)
+
+/* It has not begun to run since it was submitted. */
+static inline bool FastRingCallIsPending(const struct FastRingCall* call)
+{
+    return (atomic_load(&call->request) & FAST_RING_CALL_PENDING) != 0;
+}
 
 /* Any thread, async-signal-safe. The call must live until it has run; submits before that merge.
  * Returns -ECANCELED when the ring is gone or has run its last calls, -EPERM in a forked child.
  * Calls pending when the ring ends are run before it is gone. */
 int FastRingSubmitCall(struct FastRing* ring, struct FastRingCall* call);
+
+/* The same with a value: the call finds the last one that was taken, and none that was refused. */
+int FastRingSubmitValue(struct FastRing* ring, struct FastRingCall* call, uint32_t value);
 
 /* The same of a call that was never submitted: any thread, but not in signal handlers. The ring may
  * end as soon as the call is in its queue. */

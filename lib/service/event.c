@@ -1,9 +1,9 @@
 /*
  * Doorbells for other threads and signal handlers.
  *
- * A submit stores its parameter and hands the event's call to the ring, which runs it in its
- * dispatch phase; submits until then find the call pending and merge. Both steps are atomic
- * operations and at most a write(2), so that a signal handler may take them.
+ * A submit hands the event's call to the ring, with its parameter as the value, and the ring runs
+ * it in its dispatch phase; submits until then find the call pending and merge. That takes atomic
+ * operations and at most a write(2), so that a signal handler may do it.
  *
  * The ring's queue of calls may still name an event that is released: then it is freed by its
  * call, of which the end of the ring leaves none. After the ring, the event is defunct: it refuses
@@ -21,7 +21,6 @@ struct FastRingEvent
     struct FastRingCall call;
     HandleFastRingEventFunction function;
     void* closure;
-    _Atomic uint32_t parameter;
     bool running; /* its function is being called */
     bool released;
 };
@@ -35,7 +34,7 @@ static void freeEvent(struct FastRingEvent* event)
 
 static void freeUnused(struct FastRingEvent* event)
 {
-    if (event->released && !event->running && !atomic_load(&event->call.pending))
+    if (event->released && !event->running && !FastRingCallIsPending(&event->call))
         freeEvent(event);
 }
 
@@ -55,7 +54,7 @@ static void onCall(struct FastRingCall* call)
     if (!event->released && FastRingIsOwned(event->ring)) {
         event->running = true;
         FastRingLeave(event->ring, finishCall, event);
-        event->function(event, atomic_load(&event->parameter), event->closure);
+        event->function(event, event->call.value, event->closure);
     }
     finishCall(event);
 }
@@ -95,8 +94,7 @@ int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter)
 {
     if (event == NULL)
         return -EINVAL;
-    atomic_store(&event->parameter, parameter);
-    return FastRingSubmitCall(event->ring, &event->call);
+    return FastRingSubmitValue(event->ring, &event->call, parameter);
 }
 
 void ReleaseFastRingEvent(struct FastRingEvent* event)

@@ -232,7 +232,7 @@ def strangeWords(line):
 KIND_FILES = re.compile(r'lib/socket/(kind-[\w-]+|create)\.[ch]$')
 KIND_BRANCHES = 1
 KINDS = ('Stream', 'Record', 'Datagram', 'File')
-# What core.h marks as theirs.
+# What trait.h marks as theirs.
 FAMILY_TRAITS = ('TCP', 'MPTCP', 'SCTP', 'NETLINK', 'LOCAL', 'PIPE', 'TERMINAL')
 FAMILY_MARK = 'for kind-*.c alone, like all that follow'
 KIND_QUESTION = re.compile(rf"&\s*FastKind({'|'.join(KINDS)})\b|"
@@ -263,8 +263,8 @@ def findKindBranches(root, faults):
 
 
 def findFamilyTraits(root, faults):
-    """That what core.h marks is what findKindBranches knows."""
-    for file, text in filesIn(root, ['lib/socket/core.h'], ['.h']):
+    """That what trait.h marks is what findKindBranches knows."""
+    for file, text in filesIn(root, ['lib/socket/trait.h'], ['.h']):
         traits = text.partition('enum FastTrait\n')[2].partition('};')[0]
         before, mark, behind = traits.partition(FAMILY_MARK)
         marked = re.findall(r'FAST_TRAIT_(\w+)\s*=', before.rpartition('\n')[2] + behind)
@@ -382,9 +382,9 @@ PLANTS = {
                             'if (a == &FastKindStream)\n', False),
     ('kinds', 'commented'): ('lib/socket/a.c', '/* &FastKindFile */\n/* FAST_TRAIT_TCP */\n',
                              False),
-    ('families', 'unmarked'): ('lib/socket/core.h', enumOfTraits(['TCP', 'NEW']), True),
-    ('families', 'forgotten'): ('lib/socket/core.h', enumOfTraits(FAMILY_TRAITS[1:]), True),
-    ('families', 'marked'): ('lib/socket/core.h', enumOfTraits(FAMILY_TRAITS), False),
+    ('families', 'unmarked'): ('lib/socket/trait.h', enumOfTraits(['TCP', 'NEW']), True),
+    ('families', 'forgotten'): ('lib/socket/trait.h', enumOfTraits(FAMILY_TRAITS[1:]), True),
+    ('families', 'marked'): ('lib/socket/trait.h', enumOfTraits(FAMILY_TRAITS), False),
 }
 
 

@@ -1,7 +1,7 @@
 """Breakages of lib/, each of which the tests must see. By area, in files of their own."""
 
-from . import (adaptive, at_once, create, engine, events, files, one_line, progress, receive, release, ring,
-               send)
+from . import (adaptive, at_once, create, engine, events, files, one_line, progress,
+               receive, release, ring, send)
 
 GROUPS = {
     'Events (2.1)': events.BREAKAGES,
