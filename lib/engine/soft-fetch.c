@@ -20,6 +20,7 @@ int FastSoftFetch(struct FastSoft* soft, const struct FastSoftOperation* operati
                   uint64_t address, size_t size)
 {
     const struct iovec from = {(void*)(uintptr_t)address, size};
+    /* cppcheck-suppress ctuuninitvar ; it is written to */
     const struct iovec place = {to, size};
     if (!(operation->state & FAST_SOFT_HELD)) {
         memcpy(to, from.iov_base, size);

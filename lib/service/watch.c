@@ -140,7 +140,7 @@ static bool preparePoll(struct FastArmed* poll)
         return false;
     watch->armed.multishot = wantsMultishot(watch);
     watch->armed.mask = watch->mask;
-    uint32_t urgent = watch->mask & POLLPRI ? POLLRDBAND : 0;
+    uint32_t urgent = (watch->mask & POLLPRI) != 0 ? POLLRDBAND : 0;
     io_uring_prep_poll_add(entry, watch->handle, watch->mask | urgent);
     if (watch->armed.multishot)
         entry->len = IORING_POLL_ADD_MULTI;

@@ -104,7 +104,7 @@ BREAKAGES = [
     breakage('a bit that poll(2) knows is refused', '2.8 watch mask', 'service/watch.c',
              'POLLRDNORM | POLLRDBAND |', 'POLLRDNORM |'),
     breakage('urgent data wakes nobody', '2.8 urgent data', 'service/watch.c',
-             'watch->mask & POLLPRI ? POLLRDBAND : 0', '0', seen=True),
+             '(watch->mask & POLLPRI) != 0 ? POLLRDBAND : 0', '0', seen=True),
     breakage('all input counts as urgent', '2.8 urgent data', 'service/watch.c',
              '    if (claimed == 0)\n', '    if (true)\n', seen=True),
     breakage('what never changes is told again and again', '2.8 watch edge', 'service/watch.c',
