@@ -460,7 +460,7 @@ static void findEngine(struct Report* report)
 static void explainChoice(struct Report* report)
 {
     bool any = report->wanted == NULL || report->wanted[0] == '\0';
-    if (report->engine == NULL && report->engineError == EINVAL)
+    if (report->engine == NULL && report->engineError == EINVAL && !any)
         describe(report->choice, "FASTSOCKET_ENGINE=%s names no engine; io_uring and epoll are known", report->wanted);
     else if (report->engine == NULL && !any && (isRefusal(report->engineError) || report->engineError == ENOMEM))
         describe(report->choice, "FASTSOCKET_ENGINE=%s asks for io_uring alone", report->wanted);

@@ -341,7 +341,8 @@ void* GetFastRingDescriptorData(struct FastRingDescriptor* descriptor, size_t* s
  *            epoll there are NOP, SEND, SENDMSG, SEND_ZC, SENDMSG_ZC, RECV, RECVMSG, READ, READV,
  *            WRITE, WRITEV, SPLICE, POLL_ADD, POLL_REMOVE, ACCEPT, CONNECT, SHUTDOWN, CLOSE and
  *            ASYNC_CANCEL; what has to wait there takes a duplicate of its descriptor, and
- *            completes with -EMFILE or -ENFILE where there is no number for one.
+ *            completes with -EMFILE or -ENFILE where there is no number for one. What points
+ *            nowhere completes with -EFAULT.
  */
 int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor);
 

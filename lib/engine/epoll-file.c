@@ -26,6 +26,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -34,6 +35,8 @@
 enum
 {
     FILE_CAREFUL_TERMINAL = 1024, /* a pseudo-terminal takes so much when it says that it does */
+    FILE_HERE = -1,               /* an offset: where the file is */
+    FILE_NAMELESS = 0,            /* the type of an eventfd, an epoll and others */
     FILE_MADE = 1,                /* a type beside S_IFMT: of what the kernel makes as it is read */
 };
 
@@ -91,6 +94,13 @@ bool FastEpollIsStored(struct FastSystem* system, int handle)
     return isStored(type) || type == FILE_MADE;
 }
 
+/* not: O_WRONLY or O_RDONLY, what it must not be open for alone. */
+static bool isOpenFor(const struct file* file, int not)
+{
+    int flags = (int)FastEpollCount(file->system, fcntl(file->handle, F_GETFL));
+    return flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != not;
+}
+
 /* ---- signals ---- */
 
 static void blockTerminalSignals(sigset_t* before)
@@ -110,9 +120,21 @@ static ssize_t readOnce(const struct file* file, const struct iovec* vector, uns
 {
     ssize_t result = FastEpollCount(
         file->system, preadv2(file->handle, vector, (int)count, file->offset, flags));
+    if (result == -EINVAL && file->offset < FILE_HERE)
+        return isOpenFor(file, O_WRONLY) ? result : -EBADF;
     if (result != -ESPIPE || file->offset < 0)
         return result;
     return FastEpollCount(file->system, preadv2(file->handle, vector, (int)count, -1, flags));
+}
+
+/* What reads wholes of some size (an eventfd, a timerfd) refuses less, which a call of vectors does
+ * not ask it about. */
+static ssize_t readNothing(const struct file* file)
+{
+    bool begun = FastEpollBeginNonblock(file->system, file->handle);
+    ssize_t result = FastEpollCount(file->system, read(file->handle, NULL, 0));
+    FastEpollEndNonblock(file->system, file->handle, begun);
+    return result;
 }
 
 static ssize_t readPolled(const struct file* file, const struct iovec* vector, unsigned count)
@@ -144,10 +166,37 @@ static bool isEmpty(const struct iovec* vector, unsigned count)
 
 static ssize_t receiveVector(const struct file* file, const struct iovec* vector, unsigned count)
 {
-    if (isEmpty(vector, count))
-        return 0;
-    struct msghdr message = {.msg_iov = (struct iovec*)vector, .msg_iovlen = count};
+    struct iovec parts[FAST_SYSTEM_VECTORS];
+    int error = FastSystemTakeVector(file->system, vector, count, parts);
+    if (error < 0 || isEmpty(parts, count))
+        return error;
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
     return FastEpollCount(file->system, recvmsg(file->handle, &message, MSG_DONTWAIT));
+}
+
+/* A socket has no positions, but for the one where it is. */
+static int refuseOffset(int64_t offset)
+{
+    if (offset > 0)
+        return -ESPIPE;
+    return offset < FILE_HERE ? -EINVAL : 0;
+}
+
+/* Sockets are read without waiting from Linux 6.4 on; before, the vectors have to be looked at. */
+static ssize_t readSocket(const struct file* file, const struct iovec* vector, unsigned count)
+{
+    static atomic_bool lacksRead;
+    int refusal = refuseOffset(file->offset);
+    if (refusal < 0)
+        return refusal;
+    if (atomic_load_explicit(&lacksRead, memory_order_relaxed))
+        return receiveVector(file, vector, count);
+    ssize_t result = FastEpollCount(
+        file->system, preadv2(file->handle, vector, (int)count, -1, RWF_NOWAIT));
+    if (result != -EOPNOTSUPP)
+        return result;
+    atomic_store_explicit(&lacksRead, true, memory_order_relaxed);
+    return receiveVector(file, vector, count);
 }
 
 ssize_t FastEpollRead(struct FastSystem* system, int handle, const struct iovec* vector,
@@ -155,15 +204,15 @@ ssize_t FastEpollRead(struct FastSystem* system, int handle, const struct iovec*
 {
     struct file file = {system, handle, offset, flags, typeOf(system, handle)};
     if (file.type == S_IFSOCK)
-        return receiveVector(&file, vector, count);
+        return readSocket(&file, vector, count);
     if (isStored(file.type))
         return readOnce(&file, vector, count, flags);
     if (file.type == S_IFCHR || file.type == FILE_MADE)
         return readPolled(&file, vector, count);
     ssize_t result = readOnce(&file, vector, count, flags | RWF_NOWAIT);
-    if (result != -EOPNOTSUPP || flags & RWF_NOWAIT)
-        return result;
-    return readPolled(&file, vector, count);
+    if (result == -EOPNOTSUPP && !(flags & RWF_NOWAIT))
+        result = readPolled(&file, vector, count);
+    return result == 0 && file.type == FILE_NAMELESS ? readNothing(&file) : result;
 }
 
 /* ---- writing ---- */
@@ -179,21 +228,36 @@ static ssize_t writeOnce(const struct file* file, const struct iovec* vector, un
         result =
             FastEpollCount(file->system, pwritev2(file->handle, vector, (int)count, -1, flags));
     FastPipeSignalRestore(&guard);
+    if (result == -EINVAL && file->offset < FILE_HERE)
+        return isOpenFor(file, O_RDONLY) ? result : -EBADF;
     return result;
+}
+
+/* How far what is stored is written, and where, means nothing to a device: io_uring doesn't ask it,
+ * a system call does. */
+static ssize_t writeDevice(const struct file* file, const struct iovec* vector, unsigned count)
+{
+    const int stored = RWF_DSYNC | RWF_SYNC | RWF_APPEND;
+    ssize_t result = writeOnce(file, vector, count, file->flags);
+    if (result != -EOPNOTSUPP || file->flags == 0 || file->flags & ~stored)
+        return result;
+    return writeOnce(file, vector, count, 0);
 }
 
 /* There is room for so much, as a rule, when a poll says that there is room. */
 static ssize_t writePart(const struct file* file, const struct iovec* vector, unsigned count,
                          size_t most)
 {
-    while (count > 1 && vector->iov_len == 0) {
-        vector++;
-        count--;
+    struct iovec parts[FAST_SYSTEM_VECTORS];
+    int error = FastSystemTakeVector(file->system, vector, count, parts);
+    if (error < 0)
+        return error;
+    for (unsigned index = 0; index < count; index++) {
+        if (parts[index].iov_len > most)
+            parts[index].iov_len = most;
+        most -= parts[index].iov_len;
     }
-    struct iovec part = *vector;
-    if (part.iov_len > most)
-        part.iov_len = most;
-    return writeOnce(file, &part, 1, file->flags);
+    return writeOnce(file, parts, count, file->flags);
 }
 
 static ssize_t writeTerminal(const struct file* file, const struct iovec* vector, unsigned count)
@@ -202,7 +266,7 @@ static ssize_t writeTerminal(const struct file* file, const struct iovec* vector
     blockTerminalSignals(&before);
     ssize_t result = isatty(file->handle) == 1
                          ? writePart(file, vector, count, FILE_CAREFUL_TERMINAL)
-                         : writeOnce(file, vector, count, file->flags);
+                         : writeDevice(file, vector, count);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
 }
@@ -217,13 +281,16 @@ static ssize_t writePolled(const struct file* file, const struct iovec* vector, 
     bool begun = FastEpollBeginNonblock(file->system, file->handle);
     ssize_t result = file->type == S_IFCHR && count > 0
                          ? writeTerminal(file, vector, count)
-                         : writeOnce(file, vector, count, file->flags);
+                         : writeDevice(file, vector, count);
     FastEpollEndNonblock(file->system, file->handle, begun);
     return result;
 }
 
 static ssize_t sendVector(const struct file* file, const struct iovec* vector, unsigned count)
 {
+    int refusal = count > FAST_SYSTEM_VECTORS ? -EINVAL : refuseOffset(file->offset);
+    if (refusal < 0)
+        return refusal;
     struct msghdr message = {.msg_iov = (struct iovec*)vector, .msg_iovlen = count};
     return FastEpollCount(file->system,
                           sendmsg(file->handle, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
@@ -242,7 +309,8 @@ ssize_t FastEpollWrite(struct FastSystem* system, int handle, const struct iovec
     if (file.type == S_IFCHR || file.type == FILE_MADE)
         return writePolled(&file, vector, count);
     ssize_t result = writeOnce(&file, vector, count, flags | RWF_NOWAIT);
-    if (result != -EOPNOTSUPP || flags & RWF_NOWAIT || asksForSilence)
+    if (result != -EOPNOTSUPP || flags & RWF_NOWAIT ||
+        (asksForSilence && file.type == S_IFIFO))
         return result; /* who asks so has another way, for kernels that don't know it */
     return writePolled(&file, vector, count);
 }
@@ -281,13 +349,18 @@ static int whoIsNotReady(struct FastSystem* system, int from, int to)
     return ends[1].revents == 0 ? -ENOBUFS : 0;
 }
 
+/* Nameless files take part in none, and say so only when they are asked. */
+static bool isPolledFirst(mode_t type)
+{
+    return mayWait(type) && type != FILE_NAMELESS;
+}
+
 /* As splice gives it where it would keep us waiting, and bounds the size. lent: who of the two has
  * got O_NONBLOCK for the time of the call, or -1. */
 static int prepareSplice(struct FastSystem* system, int from, int to, size_t* size, int* lent)
 {
     mode_t source = typeOf(system, from);
     mode_t target = typeOf(system, to);
-    *lent = -1;
     if (target == S_IFCHR && *size > FILE_CAREFUL_TERMINAL && isatty(to) == 1)
         *size = FILE_CAREFUL_TERMINAL;
     if (source != S_IFIFO && target != S_IFIFO)
@@ -296,18 +369,35 @@ static int prepareSplice(struct FastSystem* system, int from, int to, size_t* si
         return FastEpollMakeNonblock(system, source == S_IFSOCK ? from : to);
     if (!mayWait(source) && !mayWait(target))
         return 0;
-    int error = whoIsNotReady(system, from, to);
+    bool polls = isPolledFirst(source) || isPolledFirst(target);
+    int error = polls ? whoIsNotReady(system, from, to) : 0;
     int shy = mayWait(source) ? from : to; /* the other one is a pipe */
     if (error == 0 && FastEpollBeginNonblock(system, shy))
         *lent = shy;
     return error;
 }
 
+/* An offset is given, and there are no offsets: it is refused. */
+static bool hasNoPlace(struct FastSystem* system, int handle, const int64_t* offset)
+{
+    return offset != NULL && FastEpollCount(system, lseek(handle, 0, SEEK_CUR)) == -ESPIPE;
+}
+
+/* It needs both all the same. */
+static int spliceNothing(struct FastSystem* system, int from, int to)
+{
+    bool both = system->functions->isOpen(system, from) && system->functions->isOpen(system, to);
+    return both ? 0 : -EBADF;
+}
+
 ssize_t FastEpollSplice(struct FastSystem* system, int from, int64_t* fromOffset, int to,
                         int64_t* toOffset, size_t size, unsigned flags)
 {
     int lent = -1;
-    int error = prepareSplice(system, from, to, &size, &lent);
+    bool refused = hasNoPlace(system, from, fromOffset) || hasNoPlace(system, to, toOffset);
+    if (size == 0)
+        return spliceNothing(system, from, to);
+    int error = refused ? 0 : prepareSplice(system, from, to, &size, &lent);
     if (error < 0)
         return error;
     ssize_t result = spliceOnce(system, from, fromOffset, to, toOffset, size, flags);

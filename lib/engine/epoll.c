@@ -21,6 +21,7 @@
 #include "base/cancel.h"
 #include "base/checker.h"
 #include "base/handle.h"
+#include "engine/epoll-copy.h"
 #include "engine/epoll-file.h"
 #include "engine/epoll-nonblock.h"
 #include "engine/epoll-slow.h"
@@ -118,13 +119,22 @@ static bool hasEnded(struct FastSystem* system, int handle)
     return look(system, handle, POLLRDHUP) & (POLLRDHUP | POLLHUP);
 }
 
+/* It listens no more, or never did: nobody waits in a call for it. */
+static bool isNoListener(int result)
+{
+    return result == -EINVAL || result == -EOPNOTSUPP || result == -ENOTSOCK;
+}
+
 /* SO_RCVTIMEO, which an accept has for its limit, means nothing with O_NONBLOCK. */
 static int acceptConnection(struct FastSystem* system, int handle, struct sockaddr* address,
                             socklen_t* length, int options)
 {
-    int result = FastEpollMakeNonblock(system, handle);
-    if (result >= 0)
-        result = (int)FastEpollCount(system, accept4(handle, address, length, options));
+    int made = FastEpollMakeNonblock(system, handle);
+    if (made < 0)
+        return made;
+    int result = (int)FastEpollCount(system, accept4(handle, address, length, options));
+    if (made > 0 && isNoListener(result))
+        (void)FastEpollSetNonblock(system, handle, 0);
     return result == -EAGAIN && hasEnded(system, handle) ? -EINVAL : result;
 }
 
@@ -137,7 +147,8 @@ static int makeConnection(struct FastSystem* system, int handle, const struct so
     int result = (int)FastEpollCount(system, connect(handle, address, length));
     if (made > 0)
         (void)FastEpollSetNonblock(system, handle, 0);
-    return result;
+    /* A backlog of AF_UNIX is full: to who has set the flag himself it is an answer. */
+    return result == -EAGAIN && made > 0 ? FAST_SYSTEM_LATER : result;
 }
 
 static int endConnection(struct FastSystem* system, int handle, int how)
@@ -165,6 +176,8 @@ static int takeError(struct FastSystem* system, int handle)
 static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
 {
     int type = numberOf(system, handle, SO_TYPE);
+    if (type < 0)
+        return FAST_SYSTEM_NONE;
     if (type == SOCK_DGRAM)
         return FAST_SYSTEM_DATAGRAMS;
     if (type != SOCK_STREAM)
@@ -209,14 +222,17 @@ static int closeHandle(struct FastSystem* system, int handle)
 
 static bool isOpen(struct FastSystem* system, int handle)
 {
-    return FastEpollCount(system, fcntl(handle, F_GETFD)) >= 0;
+    int flags = (int)FastEpollCount(system, fcntl(handle, F_GETFL));
+    return flags >= 0 && !(flags & O_PATH);
 }
 
 static int duplicate(struct FastSystem* system, int handle)
 {
     if (FastEpollIsStored(system, handle))
         return -EOPNOTSUPP;
-    return (int)FastEpollCount(system, fcntl(handle, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    int result =
+        (int)FastEpollCount(system, fcntl(handle, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    return result == -EINVAL ? -EMFILE : result; /* RLIMIT_NOFILE allows no number as high */
 }
 
 static int control(struct FastSystem* system, int operation, int handle, uint32_t events,
@@ -407,6 +423,7 @@ static const struct FastSystemFunctions functions = {
     .takeSlow = takeSlow,
     .look = look,
     .isOpen = isOpen,
+    .copy = FastEpollCopy,
     .duplicate = duplicate,
     .watch = watch,
     .unwatch = unwatch,

@@ -17,6 +17,9 @@ enum FastSoftOutcome FastSoftReceiveMessages(struct FastSoft* soft,
 /* Nothing is there: it waits, unless the caller wants to hear of it. */
 enum FastSoftOutcome FastSoftOnNothing(struct FastSoft* soft, struct FastSoftOperation* operation);
 
+/* The errno of a receive that there is no buffer for: a raw one is told of its descriptor first. */
+int FastSoftLackOfBuffers(struct FastSoft* soft, const struct FastSoftOperation* operation);
+
 /* An end before all has come that was to come: what has is the result, where anything has. */
 enum FastSoftOutcome FastSoftFinishPart(struct FastSoft* soft, struct FastSoftOperation* operation,
                                         int result);
@@ -27,14 +30,20 @@ bool FastSoftIsJoined(struct FastSoft* soft, const struct FastSoftOperation* ope
 /* The buffer that is next, which has something, is the operation's from now on. */
 void FastSoftTakeBuffer(struct FastSoft* soft, struct FastSoftOperation* operation);
 
-/* Reads what it needs of its header, which is not looked at again. */
-void FastSoftBeginMessages(struct FastSoftOperation* operation);
+/* Reads what a receive of many needs of its header, which is not looked at again. Returns 0, or
+ * what the kernel says of that. */
+int FastSoftBeginMessages(struct FastSoft* soft, struct FastSoftOperation* operation);
 
 /* soft-message.c */
 enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
                                             struct FastSoftOperation* operation);
 
 /* soft-send.c */
+
+/* Its result, and of one without a copy that its buffers are given back. */
+enum FastSoftOutcome FastSoftFinishSend(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                        int result);
+
 enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperation* operation);
 enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
                                          struct FastSoftOperation* operation);
@@ -46,8 +55,8 @@ enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
  */
 unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place);
 
-/* Copies the header and its vectors; false without memory. */
-bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation);
+/* Copies the header and its vectors. Returns 0, -ENOMEM, or what the kernel says of them. */
+int FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation);
 
 /* soft-file.c */
 enum FastSoftOutcome FastSoftReadOrWrite(struct FastSoft* soft,
@@ -70,8 +79,8 @@ enum FastSoftOutcome FastSoftTransfer(struct FastSoft* soft, struct FastSoftOper
 void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
                         ssize_t result);
 
-/* Copies the vectors; false without memory. */
-bool FastSoftKeepVector(struct FastSoft* soft, struct FastSoftOperation* operation);
+/* Copies the vectors. Returns 0, -ENOMEM, or what the kernel says of them. */
+int FastSoftKeepVector(struct FastSoft* soft, struct FastSoftOperation* operation);
 
 /* soft-connection.c */
 enum FastSoftOutcome FastSoftAccept(struct FastSoft* soft, struct FastSoftOperation* operation);

@@ -3,6 +3,7 @@
  */
 #include "engine/soft-code.h"
 
+#include "engine/soft-fetch.h"
 #include "engine/soft-look.h"
 #include "engine/soft-node.h"
 #include "engine/uring-compat.h"
@@ -59,27 +60,38 @@ static bool hasFailed(struct FastSoft* soft, const struct FastSoftOperation* ope
     return true;
 }
 
+static int connectOnce(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    return soft->system->functions->connect(
+        soft->system, operation->handle, (const struct sockaddr*)(uintptr_t)operation->address,
+        (socklen_t)operation->offset);
+}
+
 /* Called again when the socket is writable, it says how it went. One that somebody else has begun
  * is his: -EALREADY. */
 enum FastSoftOutcome FastSoftConnect(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    struct FastSystem* system = soft->system;
     bool started = operation->state & FAST_SOFT_STARTED;
     int result;
     if (started && hasFailed(soft, operation, &result))
         return FastSoftFinish(soft, operation, result, 0);
-    result = system->functions->connect(system, operation->handle,
-                                        (const struct sockaddr*)(uintptr_t)operation->address,
-                                        (socklen_t)operation->offset);
-    /* A listener whose backlog is full: nothing tells us when it is not. */
-    if (result == -EAGAIN && FastSoftIsElsewhere((const void*)(uintptr_t)operation->address,
-                                                 (socklen_t)operation->offset))
-        return FAST_SOFT_LOOK;
+    result = connectOnce(soft, operation);
+    /* That an earlier one has failed, which was told of, and takes away with it. */
+    if (result == -ECONNABORTED)
+        result = connectOnce(soft, operation);
+    if (result == FAST_SYSTEM_LATER) { /* a listener whose backlog is full */
+        if (FastSoftIsElsewhere((const void*)(uintptr_t)operation->address,
+                                (socklen_t)operation->offset))
+            return FAST_SOFT_LOOK;
+        result = -EAGAIN;
+    }
     if (result == -EINPROGRESS || (started && result == -EALREADY)) {
         operation->state |= FAST_SOFT_STARTED;
         return FAST_SOFT_WAIT;
     }
-    return FastSoftFinish(soft, operation, started && result == -EISCONN ? 0 : result, 0);
+    if (started && result == -EISCONN)
+        result = 0;
+    return FastSoftFinish(soft, operation, FastSoftBlame(soft, operation, result), 0);
 }
 
 enum FastSoftOutcome FastSoftShutdown(struct FastSoft* soft, struct FastSoftOperation* operation)

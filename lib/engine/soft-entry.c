@@ -8,6 +8,7 @@
 #include "engine/uring-compat.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* ---- what is forbidden ---- */
 
@@ -29,6 +30,8 @@ enum
 #define ENTRY_ALL  UINT64_MAX
 #define ENTRY_SIGN (UINT32_C(1) << 31) /* lengths that are signed */
 
+#define ENTRY_SPLICE (SPLICE_F_FD_IN_FIXED | UINT32_C(0xf)) /* the others up to SPLICE_F_GIFT */
+
 /* Those that know no buffers of a group, and those that do. */
 #define ENTRY_PLAIN        .flags = ENTRY_UNKNOWN | IOSQE_BUFFER_SELECT, .personality = UINT16_MAX
 #define ENTRY_SELECTING    .flags = ENTRY_UNKNOWN, .personality = UINT16_MAX
@@ -41,7 +44,7 @@ const struct io_uring_sqe FastSoftForbidden[FAST_SOFT_CODES] = {
     [IORING_OP_READV] = {ENTRY_SELECTING, .rw_flags = ~ENTRY_RWF},
     [IORING_OP_WRITE] = {ENTRY_PLAIN, .rw_flags = ~ENTRY_RWF},
     [IORING_OP_WRITEV] = {ENTRY_PLAIN, .rw_flags = ~ENTRY_RWF},
-    [IORING_OP_SPLICE] = {ENTRY_PLAIN, ENTRY_NO_FLAGS},
+    [IORING_OP_SPLICE] = {ENTRY_PLAIN, ENTRY_NO_FLAGS, .rw_flags = ~ENTRY_SPLICE},
     [IORING_OP_RECV] = {ENTRY_SELECTING, ENTRY_FLAGS(ENTRY_RECEIVE_FLAGS), .off = ENTRY_ALL,
                         .len = ENTRY_SIGN, .splice_fd_in = -1},
     [IORING_OP_RECVMSG] = {ENTRY_SELECTING, ENTRY_FLAGS(ENTRY_MESSAGE_FLAGS), .off = ENTRY_ALL,
@@ -60,6 +63,7 @@ const struct io_uring_sqe FastSoftForbidden[FAST_SOFT_CODES] = {
     [IORING_OP_ASYNC_CANCEL] = {ENTRY_PLAIN, ENTRY_NO_FLAGS, .off = ENTRY_ALL,
                                 .splice_fd_in = -1},
     [IORING_OP_ACCEPT] = {ENTRY_PLAIN, ENTRY_FLAGS(ENTRY_ACCEPT_FLAGS), .len = UINT32_MAX,
+                          .rw_flags = ~(SOCK_NONBLOCK | SOCK_CLOEXEC),
                           .buf_index = UINT16_MAX},
     [IORING_OP_CONNECT] = {ENTRY_PLAIN, ENTRY_NO_FLAGS, .len = UINT32_MAX, .rw_flags = -1,
                            .buf_index = UINT16_MAX, .splice_fd_in = -1},

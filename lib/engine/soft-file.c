@@ -7,17 +7,12 @@
 #include "engine/soft-code.h"
 
 #include "engine/soft-buffer.h"
+#include "engine/soft-fetch.h"
 #include "engine/soft-node.h"
 #include "engine/uring-compat.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/uio.h>
-
-enum
-{
-    FILE_MAX_VECTORS = 1024, /* UIO_MAXIOV */
-};
 
 /* ---- where the bytes are ---- */
 
@@ -26,17 +21,17 @@ static bool hasVector(const struct FastSoftOperation* operation)
     return operation->opcode == IORING_OP_READV || operation->opcode == IORING_OP_WRITEV;
 }
 
-bool FastSoftKeepVector(struct FastSoft* soft, struct FastSoftOperation* operation)
+int FastSoftKeepVector(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     const struct iovec* vector = (const struct iovec*)(uintptr_t)operation->address;
-    if (operation->state & FAST_SOFT_KEPT || operation->length > FILE_MAX_VECTORS)
-        return true; /* too many: it fails as it is */
+    if (operation->state & FAST_SOFT_KEPT)
+        return 0;
+    if (operation->length > FAST_SYSTEM_VECTORS)
+        return -EINVAL;
     struct FastSoftCopy* copy = FastSoftKeep(soft, operation, operation->length);
     if (copy == NULL)
-        return false;
-    if (operation->length > 0)
-        memcpy(copy->vectors, vector, operation->length * sizeof(*vector));
-    return true;
+        return -ENOMEM;
+    return FastSoftFetchVector(soft, operation, vector, operation->length, copy->vectors);
 }
 
 static const struct iovec* vectorOf(const struct FastSoftOperation* operation,
@@ -97,19 +92,39 @@ void FastSoftFinishSlow(struct FastSoft* soft, struct FastSoftOperation* operati
 
 /* ---- reading and writing ---- */
 
+/* What its one vector says. Returns 0 or -EFAULT. */
+static int lengthOf(struct FastSoft* soft, const struct FastSoftOperation* operation,
+                    size_t* length)
+{
+    struct iovec one;
+    int result = 0;
+    if (operation->state & FAST_SOFT_KEPT)
+        one = FastSoftCopyOf(operation)->vectors[0];
+    else
+        result = FastSoftFetch(soft, operation, &one, operation->address, sizeof(one));
+    if (result == 0)
+        *length = one.iov_len;
+    return result;
+}
+
 /* Into the buffer that is next: as much as it has room for, or as the entry says. */
 static int selectBuffer(struct FastSoft* soft, const struct FastSoftOperation* operation,
                         struct iovec* single)
 {
     const struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
     size_t length = operation->length;
-    unsigned count;
     if (hasVector(operation) && length != 1)
         return -EINVAL;
-    if (hasVector(operation))
-        length = vectorOf(operation, single, &count)->iov_len;
+    if (hasVector(operation)) {
+        int result = lengthOf(soft, operation, &length);
+        if (result < 0)
+            return result;
+    }
     if (FastSoftAvailable(group) == 0)
-        return -ENOBUFS;
+        return !(operation->state & FAST_SOFT_HELD) ||
+                       soft->system->functions->isOpen(soft->system, operation->handle)
+                   ? -ENOBUFS
+                   : -EBADF;
     const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
     single->iov_base = (void*)(uintptr_t)buffer->addr;
     single->iov_len = length > 0 && length < buffer->len ? length : buffer->len;
@@ -158,6 +173,12 @@ enum FastSoftOutcome FastSoftTransfer(struct FastSoft* soft, struct FastSoftOper
 {
     struct iovec single;
     unsigned count = 1;
+    /* Another thread is given what it can't find missing. */
+    *result = operation->flags & IOSQE_ASYNC && hasVector(operation)
+                  ? FastSoftKeepVector(soft, operation)
+                  : 0;
+    if (*result < 0)
+        return FAST_SOFT_OVER;
     if (operation->opcode == IORING_OP_WRITE || operation->opcode == IORING_OP_WRITEV) {
         const struct iovec* vector = vectorOf(operation, &single, &count);
         return writeFrom(soft, operation, vector, count, result);
@@ -178,7 +199,8 @@ enum FastSoftOutcome FastSoftReadOrWrite(struct FastSoft* soft,
         return FAST_SOFT_BEGUN;
     if (result == -EAGAIN)
         return onNothing(soft, operation);
-    return FastSoftFinish(soft, operation, result, FastSoftBufferFlags(operation));
+    return FastSoftFinish(soft, operation, FastSoftBlame(soft, operation, result),
+                          FastSoftBufferFlags(operation));
 }
 
 /* ---- from one into another ---- */
@@ -194,6 +216,8 @@ enum FastSoftOutcome FastSoftSplice(struct FastSoft* soft, struct FastSoftOperat
     struct FastSystem* system = soft->system;
     int64_t from;
     int64_t to;
+    if (operation->options & SPLICE_F_FD_IN_FIXED)
+        return FastSoftFinish(soft, operation, -EBADF, 0); /* a table's place: there is none */
     ssize_t result = system->functions->splice(
         system, operation->extra, positionOf(operation->address, &from), operation->handle,
         positionOf(operation->offset, &to), operation->length, operation->options);

@@ -2,8 +2,9 @@
  * The receive of a message in user space, with its header; those of many are in soft-receive.c.
  *
  * Good path: tried at once, and again when the descriptor is ready. The caller's header receives
- * what the system says of the message, so it is read and written where it lies; only what is left
- * of a message that is to be whole (MSG_WAITALL) has vectors of its own.
+ * what the system says of the message, so the system reads and writes it where it lies. Where it is
+ * to be received into a buffer of a ring, or whole (MSG_WAITALL), which needs vectors of its own, a
+ * copy is used.
  *
  * Failures: an error, or the end of input, behind a part: the part is the result. No memory for
  * what is left: the same.
@@ -11,8 +12,10 @@
 #include "engine/soft-code.h"
 
 #include "engine/soft-buffer.h"
+#include "engine/soft-fetch.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Beside a copy there is another place for the header's address. */
 static struct msghdr* headerOf(const struct FastSoftOperation* operation)
@@ -21,26 +24,38 @@ static struct msghdr* headerOf(const struct FastSoftOperation* operation)
     return (struct msghdr*)(uintptr_t)(kept ? operation->offset : operation->address);
 }
 
-static struct msghdr restOf(const struct FastSoftOperation* operation)
+/* What is left of a message, or its header as the caller has it. */
+static int fetchRest(struct FastSoft* soft, const struct FastSoftOperation* operation,
+                     struct msghdr* message)
 {
-    return operation->state & FAST_SOFT_KEPT ? FastSoftCopyOf(operation)->header
-                                             : *headerOf(operation);
+    if (!(operation->state & FAST_SOFT_KEPT))
+        return FastSoftFetchHeader(soft, operation, operation->address, message);
+    *message = FastSoftCopyOf(operation)->header;
+    return 0;
 }
 
-/* Into the buffer that is next, of which the first vector says how much; false: there is none. */
-static bool selectBuffer(struct FastSoft* soft, const struct FastSoftOperation* operation,
-                         struct msghdr* message, struct iovec* vector)
+/* Into the buffer that is next, of which the one vector says how much. */
+static int selectBuffer(struct FastSoft* soft, const struct FastSoftOperation* operation,
+                        struct msghdr* message, struct iovec* vector)
 {
     const struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
+    size_t length = 0;
+    if (message->msg_iovlen > 1)
+        return -EINVAL;
+    if (message->msg_iovlen > 0) {
+        int result = FastSoftFetchVector(soft, operation, message->msg_iov, 1, vector);
+        if (result < 0)
+            return result;
+        length = vector->iov_len;
+    }
     if (FastSoftAvailable(group) == 0)
-        return false;
+        return FastSoftLackOfBuffers(soft, operation);
     const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
-    size_t length = message->msg_iovlen > 0 ? message->msg_iov->iov_len : 0;
     vector->iov_base = (void*)(uintptr_t)buffer->addr;
     vector->iov_len = length > 0 && length < buffer->len ? length : buffer->len;
     message->msg_iov = vector;
     message->msg_iovlen = 1;
-    return true;
+    return 0;
 }
 
 static bool isWhole(const struct FastSoftOperation* operation, const struct msghdr* message,
@@ -67,7 +82,8 @@ static bool keepRest(struct FastSoft* soft, struct FastSoftOperation* operation,
         if (copy == NULL)
             return false;
         operation->offset = header;
-        FastSoftCopyMessage(copy, message);
+        memcpy(copy->vectors, message->msg_iov, message->msg_iovlen * sizeof(copy->vectors[0]));
+        FastSoftCopyHeader(copy, message);
     }
     FastSoftSkipBytes(FastSoftCopyOf(operation), bytes);
     return true;
@@ -88,20 +104,36 @@ static ssize_t receiveRest(struct FastSoft* soft, const struct FastSoftOperation
     return result;
 }
 
-static enum FastSoftOutcome receiveOne(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* As it is, by the caller's header. */
+static enum FastSoftOutcome receivePlain(struct FastSoft* soft,
+                                         struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    ssize_t result = system->functions->receiveMessage(
+        system, operation->handle, headerOf(operation), (int)operation->options);
+    if (result == -EAGAIN)
+        return FastSoftOnNothing(soft, operation);
+    return FastSoftFinish(soft, operation, FastSoftBlame(soft, operation, (int)result), 0);
+}
+
+static enum FastSoftOutcome receiveCopy(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     for (;;) {
-        struct msghdr message = restOf(operation);
+        struct msghdr message;
         struct iovec vector;
         bool selects = operation->flags & IOSQE_BUFFER_SELECT &&
                        !(operation->state & FAST_SOFT_KEPT);
-        if (selects && !selectBuffer(soft, operation, &message, &vector))
-            return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+        int error = fetchRest(soft, operation, &message);
+        if (error == 0 && selects)
+            error = selectBuffer(soft, operation, &message, &vector);
+        if (error < 0)
+            return FastSoftFinish(soft, operation, error, 0);
         ssize_t result = receiveRest(soft, operation, message);
         if (result == -EAGAIN)
             return FastSoftOnNothing(soft, operation);
         if (result <= 0)
-            return FastSoftFinishPart(soft, operation, (int)result);
+            return FastSoftFinishPart(soft, operation,
+                                      FastSoftBlame(soft, operation, (int)result));
         if (selects)
             FastSoftTakeBuffer(soft, operation);
         operation->done += (uint32_t)result;
@@ -117,6 +149,8 @@ static enum FastSoftOutcome receiveOne(struct FastSoft* soft, struct FastSoftOpe
 enum FastSoftOutcome FastSoftReceiveMessage(struct FastSoft* soft,
                                             struct FastSoftOperation* operation)
 {
-    bool many = operation->priority & IORING_RECV_MULTISHOT;
-    return many ? FastSoftReceiveMessages(soft, operation) : receiveOne(soft, operation);
+    if (operation->priority & IORING_RECV_MULTISHOT)
+        return FastSoftReceiveMessages(soft, operation);
+    bool copies = operation->flags & IOSQE_BUFFER_SELECT || operation->options & MSG_WAITALL;
+    return copies ? receiveCopy(soft, operation) : receivePlain(soft, operation);
 }

@@ -218,17 +218,16 @@ struct FastSoftCopy* FastSoftKeep(struct FastSoft* soft, struct FastSoftOperatio
     return copy;
 }
 
-void FastSoftCopyMessage(struct FastSoftCopy* copy, const struct msghdr* message)
+void FastSoftCopyHeader(struct FastSoftCopy* copy, const struct msghdr* message)
 {
     size_t left = SOFT_MOST_BYTES;
     copy->header = *message;
     copy->header.msg_iov = copy->vectors;
     for (size_t index = 0; index < message->msg_iovlen; index++) {
-        struct iovec vector = message->msg_iov[index];
-        if (vector.iov_len > left)
-            vector.iov_len = left;
-        left -= vector.iov_len;
-        copy->vectors[index] = vector;
+        struct iovec* vector = &copy->vectors[index];
+        if (vector->iov_len > left)
+            vector->iov_len = left;
+        left -= vector->iov_len;
     }
 }
 

@@ -6,6 +6,8 @@
 
 #include "engine/soft-state.h"
 
+#include <string.h>
+
 /* What an operation points to beside data, kept beyond the enter that submits it. */
 struct FastSoftCopy
 {
@@ -99,9 +101,9 @@ enum FastSoftOutcome FastSoftFinish(struct FastSoft* soft, struct FastSoftOperat
 struct FastSoftCopy* FastSoftKeep(struct FastSoft* soft, struct FastSoftOperation* operation,
                                   uint32_t vectors);
 
-/* Copies a header, and its vectors, for which there is room: not more bytes than one call of the
- * system's takes, since a result can count no more. */
-void FastSoftCopyMessage(struct FastSoftCopy* copy, const struct msghdr* message);
+/* The copy is that of a header, whose vectors are in it already: of not more bytes than one call of
+ * the system's takes, since a result can count no more. */
+void FastSoftCopyHeader(struct FastSoftCopy* copy, const struct msghdr* message);
 
 /* So many bytes are done: the vectors are about the rest. */
 void FastSoftSkipBytes(struct FastSoftCopy* copy, size_t bytes);
@@ -122,6 +124,15 @@ static inline int FastSoftSubmittedHandle(const struct FastSoftOperation* operat
     if (!(operation->state & FAST_SOFT_OWN))
         return operation->handle;
     return operation->opcode == IORING_OP_POLL_ADD ? (int)operation->done : operation->number;
+}
+
+/* Of a send to an address: addr_len is the first half of what extra is, whichever half that is to
+ * the machine. */
+static inline uint16_t FastSoftNameLength(const struct FastSoftOperation* operation)
+{
+    uint16_t length;
+    memcpy(&length, &operation->extra, sizeof(length));
+    return length;
 }
 
 /* Of one with FAST_SOFT_KEPT. */

@@ -17,6 +17,10 @@ enum
     CANCEL_ALL = 1 << 0, /* IORING_ASYNC_CANCEL_* */
     CANCEL_FD = 1 << 1,
     CANCEL_ANY = 1 << 2,
+    CANCEL_FIXED = 1 << 3, /* IORING_ASYNC_CANCEL_FD_FIXED: there is no table */
+    CANCEL_OWNER = 1 << 4, /* IORING_ASYNC_CANCEL_USERDATA */
+    CANCEL_OPCODE = 1 << 5, /* IORING_ASYNC_CANCEL_OP */
+    CANCEL_KNOWN = (1 << 6) - 1,
 };
 
 /* What it is told of: always also an error, a hang-up, and the end of the peer's output. */
@@ -80,8 +84,13 @@ static bool isMeant(const struct FastSoftOperation* cancel, const struct FastSof
         return false;
     if (cancel->options & CANCEL_ANY)
         return true;
-    return cancel->options & CANCEL_FD ? FastSoftSubmittedHandle(target) == cancel->handle
-                                       : target->owner == cancel->address;
+    if (cancel->options & CANCEL_FD && FastSoftSubmittedHandle(target) != cancel->handle)
+        return false;
+    if (cancel->options & CANCEL_OPCODE && target->opcode != cancel->length)
+        return false;
+    bool byOwner = cancel->options & CANCEL_OWNER ||
+                   !(cancel->options & (CANCEL_FD | CANCEL_OPCODE));
+    return !byOwner || target->owner == cancel->address;
 }
 
 /* All that are meant, or the first; returns how many. */
@@ -129,15 +138,16 @@ static enum FastSoftOutcome cancelOwner(struct FastSoft* soft, struct FastSoftOp
 
 enum FastSoftOutcome FastSoftCancel(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    const uint32_t known = CANCEL_ALL | CANCEL_FD | CANCEL_ANY;
-    const uint32_t both = CANCEL_FD | CANCEL_ANY;
-    if (operation->options & ~known || (operation->options & both) == both)
+    const uint32_t apart = CANCEL_FD | CANCEL_OPCODE; /* from any */
+    if (operation->options & ~(uint32_t)CANCEL_KNOWN ||
+        (operation->options & CANCEL_ANY && operation->options & apart))
         return FastSoftFinish(soft, operation, -EINVAL, 0);
     if (operation->options == 0)
         return cancelOwner(soft, operation);
     /* Nothing is meant by the number of no descriptor. */
     if (operation->options & CANCEL_FD &&
-        !soft->system->functions->isOpen(soft->system, operation->handle))
+        (operation->options & CANCEL_FIXED ||
+         !soft->system->functions->isOpen(soft->system, operation->handle)))
         return FastSoftFinish(soft, operation, -EBADF, 0);
     int count = cancelMeant(soft, operation);
     if (operation->options & (CANCEL_ALL | CANCEL_ANY))

@@ -15,10 +15,13 @@
 #include "engine/soft-code.h"
 
 #include "engine/soft-buffer.h"
+#include "engine/soft-fetch.h"
 #include "engine/soft-node.h"
 #include "engine/uring-compat.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
 
 enum
@@ -34,11 +37,21 @@ static bool isMultishot(const struct FastSoftOperation* operation)
     return operation->priority & IORING_RECV_MULTISHOT;
 }
 
+/* An empty queue of errors makes nobody wait, where there is something else to be read, or its end:
+ * what would wake him is there. */
+static bool mayWaitNoMore(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    if (!(operation->options & (MSG_DONTWAIT | MSG_ERRQUEUE)))
+        return false;
+    return operation->options & MSG_DONTWAIT ||
+           soft->system->functions->look(soft->system, operation->handle, POLLIN) != 0;
+}
+
 enum FastSoftOutcome FastSoftOnNothing(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     operation->state |= FAST_SOFT_DRAINED;
     FastSoftNoteNothing(soft, operation);
-    if (!(operation->options & MSG_DONTWAIT))
+    if (!mayWaitNoMore(soft, operation))
         return FAST_SOFT_WAIT;
     if (isMultishot(operation))
         return FastSoftFinish(soft, operation, -EAGAIN, 0);
@@ -61,6 +74,15 @@ bool FastSoftIsJoined(struct FastSoft* soft, const struct FastSoftOperation* ope
 }
 
 /* ---- no buffers ---- */
+
+int FastSoftLackOfBuffers(struct FastSoft* soft, const struct FastSoftOperation* operation)
+{
+    struct FastSystem* system = soft->system;
+    if (!(operation->state & FAST_SOFT_HELD) || operation->state & FAST_SOFT_WAITED ||
+        system->functions->kind(system, operation->handle) != FAST_SYSTEM_NONE)
+        return -ENOBUFS;
+    return system->functions->isOpen(system, operation->handle) ? -ENOTSOCK : -EBADF;
+}
 
 /*
  * Whether it waits for one in line, or is told that there is none. Who has neither waited nor been
@@ -87,7 +109,7 @@ static enum FastSoftOutcome onNoBuffers(struct FastSoft* soft, struct FastSoftOp
         return FastSoftOnNothing(soft, operation);
     if (group != NULL)
         group->told = soft->base.enters;
-    return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+    return FastSoftFinish(soft, operation, FastSoftLackOfBuffers(soft, operation), 0);
 }
 
 /* ---- bytes, into buffers of a ring ---- */
@@ -236,7 +258,7 @@ static enum FastSoftOutcome receiveFull(struct FastSoft* soft, struct FastSoftOp
     if (operation->state & FAST_SOFT_TAKEN)
         return receiveOnce(soft, operation);
     if (FastSoftAvailable(group) == 0)
-        return FastSoftFinish(soft, operation, -ENOBUFS, 0);
+        return FastSoftFinish(soft, operation, FastSoftLackOfBuffers(soft, operation), 0);
     const struct io_uring_buf* buffer = FastSoftBuffer(group, 0);
     bool bounded = operation->state & FAST_SOFT_STARTED || operation->length > 0;
     operation->state |= FAST_SOFT_STARTED; /* its length is set */
@@ -262,13 +284,20 @@ enum FastSoftOutcome FastSoftReceive(struct FastSoft* soft, struct FastSoftOpera
 /* ---- messages ---- */
 
 /* A receive of many needs two numbers of its header: they are kept in the place of its address. */
-void FastSoftBeginMessages(struct FastSoftOperation* operation)
+int FastSoftBeginMessages(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    const size_t most = INT_MAX - sizeof(struct io_uring_recvmsg_out);
+    struct msghdr header;
     if (!isMultishot(operation) || operation->state & FAST_SOFT_STARTED)
-        return;
-    const struct msghdr* header = (const struct msghdr*)(uintptr_t)operation->address;
-    operation->address = (uint64_t)header->msg_controllen << 32 | (uint32_t)header->msg_namelen;
+        return 0;
+    int result = FastSoftFetch(soft, operation, &header, operation->address, sizeof(header));
+    if (result < 0)
+        return result;
+    if (header.msg_namelen > most || header.msg_controllen > most - header.msg_namelen)
+        return -EOVERFLOW;
+    operation->address = (uint64_t)header.msg_controllen << 32 | (uint32_t)header.msg_namelen;
     operation->state |= FAST_SOFT_STARTED;
+    return 0;
 }
 
 /* Where in a buffer the parts of a message lie, behind a header of their lengths. */
@@ -369,7 +398,9 @@ static enum FastSoftOutcome receiveMessages(struct FastSoft* soft,
 {
     struct mmsghdr messages[RECEIVE_MESSAGES];
     struct iovec vectors[RECEIVE_MESSAGES];
-    FastSoftBeginMessages(operation);
+    int begun = FastSoftBeginMessages(soft, operation);
+    if (begun < 0)
+        return FastSoftFinish(soft, operation, begun, 0);
     for (int round = 0; round < RECEIVE_ROUNDS && FastSoftRoom(soft) > 1; round++) {
         struct FastSoftGroup* group = FastSoftFindGroup(soft, operation->group);
         bool datagrams = FastSoftHasDatagrams(soft, operation);

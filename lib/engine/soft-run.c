@@ -19,6 +19,7 @@
 #include "engine/soft-buffer.h"
 #include "engine/soft-code.h"
 #include "engine/soft-entry.h"
+#include "engine/soft-fetch.h"
 #include "engine/soft-look.h"
 #include "engine/soft-node.h"
 
@@ -48,21 +49,21 @@ static const FastSoftTry tries[UINT8_MAX + 1] = {
 
 /* ---- one try ---- */
 
-/* Beyond this enter nothing that headers and vectors lie in need live. */
-static bool keep(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* Beyond this enter nothing that headers and vectors lie in need live. Returns 0, -ENOMEM, or what
+ * is wrong with them. */
+static int keep(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
     switch (operation->opcode) {
     case IORING_OP_SENDMSG:
     case IORING_OP_SENDMSG_ZC:
         return FastSoftKeepMessage(soft, operation);
     case IORING_OP_RECVMSG:
-        FastSoftBeginMessages(operation);
-        return true;
+        return FastSoftBeginMessages(soft, operation);
     case IORING_OP_READV:
     case IORING_OP_WRITEV:
         return FastSoftKeepVector(soft, operation);
     default:
-        return true;
+        return 0;
     }
 }
 
@@ -85,7 +86,10 @@ static void endEarly(struct FastSoft* soft, struct FastSoftOperation* operation,
         operation->state |= FAST_SOFT_SHORT;
         result = (int)operation->done;
     }
-    (void)FastSoftFinish(soft, operation, result, FastSoftBufferFlags(operation));
+    if (operation->opcode == IORING_OP_SEND_ZC || operation->opcode == IORING_OP_SENDMSG_ZC)
+        (void)FastSoftFinishSend(soft, operation, result);
+    else
+        (void)FastSoftFinish(soft, operation, result, FastSoftBufferFlags(operation));
 }
 
 /* It can't wait: without memory or a number for a duplicate, or since its descriptor is always
@@ -110,12 +114,15 @@ static enum FastSoftOutcome tryOnce(struct FastSoft* soft, struct FastSoftOperat
     return function(soft, operation);
 }
 
-/* What is needed beyond this enter; false: there is no memory for it. Once is enough. */
-static bool keepAll(struct FastSoft* soft, struct FastSoftOperation* operation)
+/* What is needed beyond this enter. Returns 0, -ENOMEM, or what is wrong with it. Once is
+ * enough. */
+static int keepAll(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    if (operation->state & FAST_SOFT_FOUND)
+        return 0;
     bool needsNothing = operation->state & FAST_SOFT_DECIDED;
-    return operation->state & FAST_SOFT_FOUND ||
-           ((needsNothing || keep(soft, operation)) && FastSoftRegister(soft, operation) == 0);
+    int result = needsNothing ? 0 : keep(soft, operation);
+    return result < 0 ? result : FastSoftRegister(soft, operation);
 }
 
 /* The system has it: one that can't be found can't be canceled, and that couldn't be anyway. */
@@ -166,7 +173,7 @@ static int keepForHandle(struct FastSoft* soft, struct FastSoftOperation* operat
 __attribute__((always_inline)) static inline void keepFor(
     struct FastSoft* soft, struct FastSoftOperation* operation, enum FastSoftOutcome outcome)
 {
-    int result = keepAll(soft, operation) ? 0 : -ENOMEM;
+    int result = keepAll(soft, operation);
     if (result == 0 && outcome == FAST_SOFT_WAIT)
         result = keepForHandle(soft, operation);
     else if (result == 0)
@@ -241,21 +248,27 @@ void FastSoftBeginPass(struct FastSoft* soft)
 
 /* ---- submitting ---- */
 
-/* Whether an entry was marked by FastEngineFunctions.hold. */
-static bool isHeld(const struct FastSoft* soft, unsigned place)
-{
-    return soft->held[place / 64] & UINT64_C(1) << place % 64;
-}
-
 static void forgetHeld(struct FastSoft* soft, unsigned place)
 {
     soft->held[place / 64] &= ~(UINT64_C(1) << place % 64);
 }
 
-/* What can't be run at once is canceled where it can't be kept. */
+static void decide(struct FastSoftOperation* operation, int result)
+{
+    operation->number = result;
+    operation->state |= FAST_SOFT_DECIDED;
+}
+
+/* What can't be run at once is canceled where there is no memory to keep it. What is wrong with it
+ * is its result, when its turn comes. */
 static void postpone(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    if (!keepAll(soft, operation))
+    int result = keepAll(soft, operation);
+    if (result < 0 && result != -ENOMEM) {
+        decide(operation, result);
+        result = keepAll(soft, operation);
+    }
+    if (result < 0)
         operation->state |= FAST_SOFT_CANCELED;
 }
 
@@ -282,8 +295,7 @@ static bool keepFile(struct FastSoft* soft, struct FastSoftOperation* operation)
         beginSlow(soft, operation);
         return true;
     }
-    operation->number = result;
-    operation->state |= FAST_SOFT_DECIDED;
+    decide(operation, FastSoftBlame(soft, operation, result));
     return false;
 }
 
@@ -363,8 +375,7 @@ static bool standBehind(struct FastSoft* soft, struct FastSoftOperation* operati
 /* It has its place among the others, and does nothing. */
 static void startRefused(struct FastSoft* soft, struct FastSoftOperation* operation, int error)
 {
-    operation->number = error;
-    operation->state |= FAST_SOFT_DECIDED;
+    decide(operation, error);
     start(soft, operation);
 }
 
@@ -374,7 +385,7 @@ static bool takeOne(struct FastSoft* soft)
     const struct FastEngine* base = &soft->base;
     unsigned place = soft->submissionHead & base->submission.mask;
     struct io_uring_sqe* entry = &base->submission.entries[place];
-    bool held = isHeld(soft, place);
+    bool held = FastSoftIsHeld(soft, place);
     int error = FastSoftIsOdd(entry) ? FastSoftClassify(entry) : 0;
     struct FastSoftOperation* operation = FastSoftAllocate(soft, entry, held || error < 0);
     if (operation == NULL)

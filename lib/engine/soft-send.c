@@ -13,6 +13,7 @@
 #include "engine/soft-code.h"
 
 #include "engine/soft-entry.h"
+#include "engine/soft-fetch.h"
 #include "engine/soft-look.h"
 #include "engine/soft-node.h"
 #include "engine/uring-compat.h"
@@ -23,8 +24,7 @@
 
 enum
 {
-    SEND_MAX_VECTORS = 1024, /* UIO_MAXIOV */
-    SEND_TOGETHER = 32,      /* messages by one call */
+    SEND_TOGETHER = 32, /* messages by one call */
 };
 
 static bool isZeroCopy(const struct FastSoftOperation* operation)
@@ -33,8 +33,8 @@ static bool isZeroCopy(const struct FastSoftOperation* operation)
 }
 
 /* The buffers of a send without a copy are given back by a completion of their own. */
-static enum FastSoftOutcome finish(struct FastSoft* soft, struct FastSoftOperation* operation,
-                                   int result)
+enum FastSoftOutcome FastSoftFinishSend(struct FastSoft* soft, struct FastSoftOperation* operation,
+                                        int result)
 {
     if (!isZeroCopy(operation))
         return FastSoftFinish(soft, operation, result, 0);
@@ -51,9 +51,9 @@ static enum FastSoftOutcome fail(struct FastSoft* soft, struct FastSoftOperation
                                  int result)
 {
     if (operation->done == 0)
-        return finish(soft, operation, result);
+        return FastSoftFinishSend(soft, operation, result);
     operation->state |= FAST_SOFT_SHORT;
-    return finish(soft, operation, (int)operation->done);
+    return FastSoftFinishSend(soft, operation, (int)operation->done);
 }
 
 /* name: where it should have gone, if that is its own. Whose queue is full is told by ours. */
@@ -95,14 +95,6 @@ static int beginSlow(struct FastSoft* soft, struct FastSoftOperation* operation,
 
 /* ---- bytes ---- */
 
-/* addr_len is the first half of what extra is, whichever half that is to the machine. */
-static socklen_t nameLength(const struct FastSoftOperation* operation)
-{
-    uint16_t length;
-    memcpy(&length, &operation->extra, sizeof(length));
-    return length;
-}
-
 static ssize_t sendBytes(struct FastSoft* soft, const struct FastSoftOperation* operation)
 {
     struct FastSystem* system = soft->system;
@@ -111,10 +103,12 @@ static ssize_t sendBytes(struct FastSoft* soft, const struct FastSoftOperation* 
     int flags = (int)operation->options & ~MSG_WAITALL;
     if (operation->offset == 0)
         return system->functions->send(system, operation->handle, data, size, flags);
+    if (FastSoftNameLength(operation) > sizeof(struct sockaddr_storage))
+        return -EINVAL;
     struct iovec vector = {.iov_base = data, .iov_len = size};
     struct msghdr message = {
         .msg_name = (void*)(uintptr_t)operation->offset,
-        .msg_namelen = nameLength(operation),
+        .msg_namelen = FastSoftNameLength(operation),
         .msg_iov = &vector,
         .msg_iovlen = 1,
     };
@@ -131,18 +125,18 @@ enum FastSoftOutcome FastSoftSend(struct FastSoft* soft, struct FastSoftOperatio
 {
     int begun = asksForThread(operation) ? beginSlowBytes(soft, operation) : -EOPNOTSUPP;
     if (begun != -EOPNOTSUPP)
-        return begun == 0 ? FAST_SOFT_BEGUN : finish(soft, operation, begun);
+        return begun == 0 ? FAST_SOFT_BEGUN : FastSoftFinishSend(soft, operation, begun);
     for (;;) {
         ssize_t result = sendBytes(soft, operation);
         if (result == -EAGAIN)
             return onFull(soft, operation, (const void*)(uintptr_t)operation->offset,
-                          nameLength(operation));
+                          FastSoftNameLength(operation));
         if (result < 0)
-            return fail(soft, operation, (int)result);
+            return fail(soft, operation, FastSoftBlame(soft, operation, (int)result));
         operation->done += (uint32_t)result;
         if (operation->done >= operation->length || !(operation->options & MSG_WAITALL) ||
             result == 0)
-            return finish(soft, operation, (int)operation->done);
+            return FastSoftFinishSend(soft, operation, (int)operation->done);
     }
 }
 
@@ -172,22 +166,31 @@ static const struct msghdr* headerOf(const struct FastSoftOperation* operation)
     return (const struct msghdr*)(uintptr_t)operation->address;
 }
 
-bool FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation)
+int FastSoftKeepMessage(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
-    const struct msghdr* message = headerOf(operation);
-    if (operation->state & FAST_SOFT_KEPT || message->msg_iovlen > SEND_MAX_VECTORS)
-        return true; /* too many: it fails as it is */
-    struct FastSoftCopy* copy = FastSoftKeep(soft, operation, (uint32_t)message->msg_iovlen);
+    struct msghdr message;
+    if (operation->state & FAST_SOFT_KEPT)
+        return 0;
+    int result = FastSoftFetchHeader(soft, operation, operation->address, &message);
+    if (result < 0)
+        return result;
+    struct FastSoftCopy* copy = FastSoftKeep(soft, operation, (uint32_t)message.msg_iovlen);
     if (copy == NULL)
-        return false;
-    FastSoftCopyMessage(copy, message);
-    return true;
+        return -ENOMEM;
+    result = FastSoftFetchVector(soft, operation, message.msg_iov, message.msg_iovlen,
+                                 copy->vectors);
+    if (result == 0)
+        FastSoftCopyHeader(copy, &message);
+    return result;
 }
 
 static int beginSlowMessage(struct FastSoft* soft, struct FastSoftOperation* operation)
 {
+    int result = FastSoftKeepMessage(soft, operation);
+    if (result < 0)
+        return result;
     const struct msghdr* message = headerOf(operation);
-    if (message->msg_namelen > 0 || message->msg_iovlen > SEND_MAX_VECTORS)
+    if (message->msg_namelen > 0)
         return -EOPNOTSUPP;
     return beginSlow(soft, operation, message->msg_iov, message->msg_iovlen);
 }
@@ -199,7 +202,7 @@ enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
     int flags = (int)operation->options & ~MSG_WAITALL;
     int begun = asksForThread(operation) ? beginSlowMessage(soft, operation) : -EOPNOTSUPP;
     if (begun != -EOPNOTSUPP)
-        return begun == 0 ? FAST_SOFT_BEGUN : finish(soft, operation, begun);
+        return begun == 0 ? FAST_SOFT_BEGUN : FastSoftFinishSend(soft, operation, begun);
     for (;;) {
         const struct msghdr* message = headerOf(operation);
         ssize_t result =
@@ -207,13 +210,14 @@ enum FastSoftOutcome FastSoftSendMessage(struct FastSoft* soft,
         if (result == -EAGAIN)
             return onFull(soft, operation, message->msg_name, message->msg_namelen);
         if (result < 0)
-            return fail(soft, operation, (int)result);
+            return fail(soft, operation, FastSoftBlame(soft, operation, (int)result));
         operation->done += (uint32_t)result;
         if (!(operation->options & MSG_WAITALL) || result == 0 ||
             (size_t)result >= sizeOf(message))
-            return finish(soft, operation, (int)operation->done);
-        if (!FastSoftKeepMessage(soft, operation))
-            return fail(soft, operation, -ENOMEM);
+            return FastSoftFinishSend(soft, operation, (int)operation->done);
+        int kept = FastSoftKeepMessage(soft, operation);
+        if (kept < 0)
+            return fail(soft, operation, kept);
         skipSent(FastSoftCopyOf(operation), (size_t)result);
     }
 }
@@ -233,18 +237,38 @@ static bool isAlone(const struct io_uring_sqe* entry)
            entry->msg_flags & MSG_WAITALL || FastSoftIsOdd(entry);
 }
 
+/* The headers of raw operations, which may not be there: returns how many are. */
+static unsigned fetchHeaders(struct FastSoft* soft, unsigned place, struct mmsghdr* messages,
+                             unsigned count)
+{
+    struct iovec from[SEND_TOGETHER];
+    struct iovec to[SEND_TOGETHER];
+    for (unsigned index = 0; index < count; index++) {
+        const struct io_uring_sqe* entry = entryAt(soft, place + index);
+        from[index] = (struct iovec){(void*)(uintptr_t)entry->addr, sizeof(struct msghdr)};
+        to[index] = (struct iovec){&messages[index].msg_hdr, sizeof(struct msghdr)};
+    }
+    return soft->system->functions->copy(soft->system, to, from, count);
+}
+
 unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)
 {
     struct mmsghdr messages[SEND_TOGETHER];
+    bool held = FastSoftIsHeld(soft, place);
     const struct io_uring_sqe* first = entryAt(soft, place);
     unsigned left = soft->base.submission.tail - place;
     unsigned count = 0;
     while (count < left && count < SEND_TOGETHER && count + 1 < FastSoftRoom(soft)) {
         const struct io_uring_sqe* entry = entryAt(soft, place + count);
-        if (isAlone(entry) || entry->fd != first->fd || entry->msg_flags != first->msg_flags)
+        if (isAlone(entry) || entry->fd != first->fd || entry->msg_flags != first->msg_flags ||
+            FastSoftIsHeld(soft, place + count) != held)
             break;
-        messages[count++].msg_hdr = *(const struct msghdr*)(uintptr_t)entry->addr;
+        if (!held)
+            messages[count].msg_hdr = *(const struct msghdr*)(uintptr_t)entry->addr;
+        count++;
     }
+    if (held && count > 1)
+        count = fetchHeaders(soft, place, messages, count);
     if (count < 2)
         return 0;
     int sent = soft->system->functions->sendMessages(soft->system, first->fd, messages, count,

@@ -195,6 +195,13 @@ struct FastSoft
     struct FastSystemEvent events[FAST_SOFT_EVENTS];
 };
 
+/* Whether an entry was marked by FastEngineFunctions.hold. */
+static inline bool FastSoftIsHeld(const struct FastSoft* soft, unsigned place)
+{
+    place &= soft->base.submission.mask;
+    return soft->held[place / 64] & UINT64_C(1) << place % 64;
+}
+
 /* Completions for which there is room. */
 static inline unsigned FastSoftRoom(const struct FastSoft* soft)
 {

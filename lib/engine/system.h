@@ -13,6 +13,7 @@
 #ifndef FASTSOCKET_ENGINE_SYSTEM_H
 #define FASTSOCKET_ENGINE_SYSTEM_H
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,8 +50,15 @@ struct FastSystemSlow
     enum FastSystemWork work;
 };
 
+enum
+{
+    FAST_SYSTEM_VECTORS = 1024, /* of one call: UIO_MAXIOV */
+    FAST_SYSTEM_LATER = -4096,  /* no errno is as low */
+};
+
 enum FastSystemKind
 {
+    FAST_SYSTEM_NONE, /* no socket */
     FAST_SYSTEM_OTHER,
     /* Bytes without borders, of which a receive that brings fewer than it has room for has brought
      * all, but where input has ended or urgent data is there. */
@@ -78,7 +86,8 @@ struct FastSystemFunctions
                         unsigned count, int flags);
     int (*accept)(struct FastSystem* system, int handle, struct sockaddr* address,
                   socklen_t* length, int flags);
-    /* -EINPROGRESS or -EALREADY: to be called again when the socket is writable. */
+    /* -EINPROGRESS or -EALREADY: to be called again when the socket is writable;
+     * FAST_SYSTEM_LATER: after a time, since nothing tells when. */
     int (*connect)(struct FastSystem* system, int handle, const struct sockaddr* address,
                    socklen_t length);
     int (*shutdown)(struct FastSystem* system, int handle, int how);
@@ -108,7 +117,13 @@ struct FastSystemFunctions
     /* Which of these POLL* bits hold now, with POLLERR, POLLHUP and POLLNVAL. */
     uint32_t (*look)(struct FastSystem* system, int handle, uint32_t events);
 
+    /* To more than its place (O_PATH). */
     bool (*isOpen)(struct FastSystem* system, int handle);
+
+    /* Copies pieces of memory, each of which may not be there, and has a place of its size. Returns
+     * how many were before the first that is not. */
+    unsigned (*copy)(struct FastSystem* system, const struct iovec* to, const struct iovec* from,
+                     unsigned count);
 
     /* Another descriptor of the same file, which stays open whatever becomes of the first.
      * -EOPNOTSUPP of what is stored: its close would take all locks (F_SETLK) that the process has
@@ -155,5 +170,22 @@ struct FastSystem
     const struct FastSystemFunctions* functions;
     uint64_t calls; /* of the kernel, for the statistics */
 };
+
+/* Copies vectors as the kernel does it, from where they may not be. Returns 0, -EFAULT, or -EINVAL:
+ * there are too many, or one is too long. */
+static inline int FastSystemTakeVector(struct FastSystem* system, const struct iovec* vector,
+                                       unsigned count, struct iovec* to)
+{
+    const struct iovec from = {(void*)vector, count * sizeof(*vector)};
+    const struct iovec place = {to, from.iov_len};
+    if (count > FAST_SYSTEM_VECTORS)
+        return -EINVAL;
+    if (count > 0 && system->functions->copy(system, &place, &from, 1) == 0)
+        return -EFAULT;
+    for (unsigned index = 0; index < count; index++)
+        if ((ssize_t)to[index].iov_len < 0)
+            return -EINVAL;
+    return 0;
+}
 
 #endif

@@ -162,8 +162,8 @@ static int probeOpcodes(struct FastUring* engine, uint64_t hidden)
     struct io_uring_probe* probe = (struct io_uring_probe*)room;
     int result = io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_PROBE, probe,
                                    LENGTH);
-    if (result < 0)
-        return result;
+    if (result < 0) /* invalid: older than 5.6, or a filter that says so */
+        return result == -EINVAL ? -ENOSYS : result;
     uint64_t features = 0;
     if (isSupported(probe, IORING_OP_SEND_ZC))
         features |= FASTRING_FEATURE_SEND_ZERO_COPY;

@@ -16,6 +16,10 @@
  *
  * A level-triggered watch asks poll(2) before it reports: a completion may be late.
  *
+ * The kernel passes over wake-ups for who polls for POLLPRI alone (IO_ASYNC_POLL_COMMON of
+ * io_uring/poll.c), and believes each that names it, though sockets name it with all input. So
+ * POLLRDBAND is polled for along with it, and both are reported only as poll(2) says.
+ *
  * Everything that changes what should be armed (update, pause, removal, the end of the ring) ends
  * in «reconcile»: a poll that is armed otherwise than wanted is stale, reports nothing any more,
  * and is canceled; ring/armed.h arms the new one when that is over. A removal does not leave its
@@ -48,6 +52,7 @@ enum
     WATCH_ALWAYS = POLLERR | POLLHUP | POLLNVAL, /* reported without being asked for */
     WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM |
                  POLLWRBAND | POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
+    WATCH_CLAIMED = POLLPRI | POLLRDBAND, /* what a wake-up says without looking */
 };
 
 struct FastRingWatch
@@ -136,7 +141,8 @@ static bool preparePoll(struct FastArmed* poll)
         return false;
     watch->armed.multishot = wantsMultishot(watch);
     watch->armed.mask = watch->mask;
-    io_uring_prep_poll_add(entry, watch->handle, watch->mask);
+    uint32_t urgent = (watch->mask & POLLPRI) != 0 ? POLLRDBAND : 0;
+    io_uring_prep_poll_add(entry, watch->handle, watch->mask | urgent);
     if (watch->armed.multishot)
         entry->len = IORING_POLL_ADD_MULTI;
     return true;
@@ -184,6 +190,17 @@ static int stillHolds(const struct FastRingWatch* watch, int result)
     return state.revents;
 }
 
+/* What a change may be told by its wake-up, but for what that only claims. */
+static int looked(const struct FastRingWatch* watch, int result)
+{
+    if (!(watch->flags & FASTRING_WATCH_EDGE))
+        return stillHolds(watch, result);
+    int claimed = result & WATCH_CLAIMED;
+    if (claimed == 0)
+        return result;
+    return (result & ~WATCH_CLAIMED) | (claimed & stillHolds(watch, result));
+}
+
 /* What follows a completion, and a call of the function. */
 static void finishCompletion(void* closure)
 {
@@ -202,8 +219,8 @@ static void report(struct FastRingWatch* watch, int result)
         watch->dead = true;
     } else {
         result &= (int)watch->mask | WATCH_ALWAYS;
-        if (result != 0 && !(watch->flags & FASTRING_WATCH_EDGE))
-            result = stillHolds(watch, result);
+        if (result != 0)
+            result = looked(watch, result);
         watch->waitsForChange = result == 0;
         if (result == 0)
             return;

@@ -4,9 +4,12 @@
  */
 #include "services.h"
 
+#include <fcntl.h>
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/un.h>
 
 enum
 {
@@ -179,6 +182,126 @@ CASE(entry, connectGoesOnWithoutItsOperation)
     prepareConnect(busy.handle);
     run(-EALREADY);
     closeBusy();
+}
+
+/* §2.8 raw operation: that one was refused is told once, and says nothing of the next */
+CASE(entry, connectIsTriedAgain)
+{
+    const int on = 1;
+    busy.listener = listenTcp(&busy.address, &busy.length);
+    close(busy.listener);
+    busy.handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    for (int round = 0; round < 2; round++) {
+        prepareConnect(busy.handle);
+        run(-ECONNREFUSED);
+    }
+    busy.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(busy.listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    ck_assert_int_eq(bind(busy.listener, (struct sockaddr*)&busy.address, busy.length), 0);
+    ck_assert_int_eq(listen(busy.listener, 1), 0);
+    prepareConnect(busy.handle);
+    run(0);
+    prepareConnect(busy.handle);
+    run(-EISCONN);
+    close(busy.listener);
+    close(busy.handle);
+}
+
+/* §2.8 raw operation: a full backlog is an answer to a socket that is a non-blocking one, and makes
+ * others wait */
+CASE(entry, connectFindsTheBacklogFull)
+{
+    struct sockaddr_un* address = (struct sockaddr_un*)&busy.address;
+    int handles[4];
+    busy.address.ss_family = AF_UNIX;
+    busy.length = sizeof(sa_family_t);
+    busy.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(busy.listener, (struct sockaddr*)address, busy.length), 0);
+    busy.length = sizeof(busy.address);
+    ck_assert_int_eq(getsockname(busy.listener, (struct sockaddr*)address, &busy.length), 0);
+    ck_assert_int_eq(listen(busy.listener, 0), 0);
+    for (int index = 0; index < 3; index++) {
+        handles[index] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        prepareConnect(handles[index]);
+        if (index == 0)
+            run(0);
+        else
+            fcntl(handles[index], F_SETFL, index == 1 ? O_NONBLOCK : 0);
+        if (index == 1)
+            run(-EAGAIN);
+    }
+    beginToWait();
+    handles[3] = accept(busy.listener, NULL, NULL);
+    expectResult(0);
+    for (int index = 0; index < 4; index++)
+        close(handles[index]);
+    close(busy.listener);
+}
+
+/* ---- what it can't have ---- */
+
+/* §2.8 raw operation: a limit below the numbers that are the library's own is a limit */
+CASE(entry, noNumberIsLeft)
+{
+    struct rlimit usual;
+    getrlimit(RLIMIT_NOFILE, &usual);
+    struct rlimit none = {.rlim_cur = 3, .rlim_max = usual.rlim_max};
+    io_uring_prep_recv(prepare(), pair[1], input, sizeof(input), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    begin();
+    runIdle(scene.ring);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    if (runsOnUring(scene.ring)) {
+        sendText(pair[0], "x");
+        expectResult(1);
+    } else {
+        expectResult(-EMFILE);
+    }
+}
+
+static int noteResult(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
+                      int reason)
+{
+    int* result = GetFastRingDescriptorClosure(descriptor);
+    (void)reason;
+    *result = completion->res;
+    return 0;
+}
+
+enum
+{
+    TOGETHER = 6,
+    PENDING = 1, /* no result of a send of two bytes */
+};
+
+static bool isSent(void* closure)
+{
+    const int* results = closure;
+    int over = 0;
+    for (int index = 0; index < TOGETHER; index++)
+        over += results[index] != PENDING;
+    return over == TOGETHER;
+}
+
+/* §2.8 bad addresses: of what goes by one call, the one that has it fails */
+CASE(entry, oneOfManyIsNowhere)
+{
+    struct iovec vector = {.iov_base = input, .iov_len = 2};
+    struct msghdr good = {.msg_iov = &vector, .msg_iovlen = 1};
+    struct msghdr worse = {.msg_iov = (struct iovec*)16, .msg_iovlen = 1};
+    struct msghdr* messages[TOGETHER] = {&good, &good, NULL, &worse, (struct msghdr*)16, &good};
+    int results[TOGETHER];
+    for (int index = 0; index < TOGETHER; index++) {
+        struct FastRingDescriptor* descriptor =
+            AllocateFastRingDescriptor(scene.ring, noteResult, &results[index]);
+        results[index] = PENDING;
+        io_uring_prep_sendmsg(GetFastRingDescriptorSubmission(descriptor), pair[0],
+                              messages[index], 0);
+        ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+    }
+    waitFor(scene.ring, isSent, results);
+    for (int index = 0; index < TOGETHER; index++)
+        ck_assert_int_eq(results[index], messages[index] == &good ? 2 : -EFAULT);
 }
 
 /* ---- receives that are to be whole ---- */

@@ -182,6 +182,49 @@ CASE(watchMask, normalBitsKeepTheirFlags)
     }
 }
 
+static void sendUrgent(void)
+{
+    ck_assert_int_eq(send(pair[1], "!", 1, MSG_OOB), 1);
+}
+
+/* §2.8 urgent data: told of to who watches for that alone, and nothing else is */
+CASE(watchMask, urgentDataAlone)
+{
+    for (int index = 0; index < 3; index++) {
+        pairTcp(pair);
+        struct FastRingWatch* watch = add(pair[0], POLLPRI, allFlags[index]);
+        for (int round = 0; round < 3; round++) {
+            sendText(pair[1], "plain");
+            runIdle(scene.ring);
+        }
+        ck_assert_int_eq(calls, 0);
+        sendUrgent();
+        waitCount(scene.ring, &calls, 1);
+        ck_assert_int_eq(lastResult, POLLPRI);
+        RemoveFastRingWatch(watch);
+        if (index < 2) {
+            close(pair[0]);
+            close(pair[1]);
+        }
+    }
+}
+
+/* §2.8 urgent data, §2.8 watch edge: beside input, which is told of as such */
+CASE(watchMask, urgentDataBesideInput)
+{
+    pairTcp(pair);
+    struct FastRingWatch* watch = add(pair[0], POLLIN | POLLPRI | POLLRDBAND, FASTRING_WATCH_EDGE);
+    runIdle(scene.ring);
+    sendText(pair[1], "plain");
+    waitCount(scene.ring, &calls, 1);
+    ck_assert_int_eq(lastResult, POLLIN);
+    calls = 0;
+    sendUrgent();
+    waitCount(scene.ring, &calls, 1);
+    ck_assert_int_eq(lastResult, POLLIN | POLLPRI);
+    RemoveFastRingWatch(watch);
+}
+
 /* §2.8 watch mask: what poll(2) doesn't know */
 CASE(watchMask, refusesOtherBits)
 {

@@ -235,6 +235,15 @@ def refused(name, call='setup'):
     checkLimits(text, data)
 
 
+def refusedInvalid():
+    """A filter may say that what it refuses is invalid, as a kernel does that lacks it."""
+    before = refuse('EINVAL', 'register')
+    text, data = both(1, before=before)
+    checkRefused(text, data, 'ENOSYS')
+    checkEngine(text, data, 'epoll', 'io_uring is refused')
+    checkFeatures(text, data, ringFeatures(before=before))
+
+
 def refusedStrictly():
     """Who asks for io_uring alone gets no ring then, and hears why."""
     text, data = both(1, before=refuse('EPERM'), environment={'FASTSOCKET_ENGINE': 'io_uring'})
@@ -394,6 +403,7 @@ tap.runCases([
     ('probe/refused-enter-ENOSYS', lambda: refused('ENOSYS', 'enter')),
     ('probe/refused-register-EPERM', lambda: refused('EPERM', 'register')),
     ('probe/refused-register-ENOSYS', lambda: refused('ENOSYS', 'register')),
+    ('probe/refused-register-EINVAL', refusedInvalid),
     ('probe/refusedStrictly', refusedStrictly),
     ('probe/refusedUnasked', refusedUnasked),
     ('probe/skips', skips),

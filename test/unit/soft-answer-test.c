@@ -18,11 +18,14 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 static struct Countdown threads; /* none is made */
 static struct Countdown memory_; /* of the engine's threads */
 static struct Countdown counters;
 static struct Countdown watches;
+static struct Countdown copies; /* by the system */
+static struct Countdown reads;  /* of sockets, without waiting */
 static int clocks;        /* what a wait with a limit in nanoseconds gives; 0: it works */
 static unsigned polls;    /* waits in its place */
 
@@ -37,6 +40,15 @@ FAILING_CALL(&counters, (errno = EMFILE, -1), int, eventfd, (unsigned value, int
 FAILING_CALL(&watches, (errno = ENOSPC, -1), int, epoll_ctl,
              (int epoll, int operation, int handle, struct epoll_event* event),
              (epoll, operation, handle, event))
+
+FAILING_CALL(&copies, (errno = ENOSYS, -1), ssize_t, process_vm_readv,
+             (pid_t process, const struct iovec* local, unsigned long localCount,
+              const struct iovec* remote, unsigned long remoteCount, unsigned long flags),
+             (process, local, localCount, remote, remoteCount, flags))
+
+FAILING_CALL(&reads, (errno = EOPNOTSUPP, -1), ssize_t, preadv64v2,
+             (int handle, const struct iovec* vector, int count, off_t offset, int flags),
+             (handle, vector, count, offset, flags))
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
@@ -121,8 +133,51 @@ CASE(answer, shortensALongSend)
     PREPARE(2, send_zc, pair[0], much, 0, MSG_DONTWAIT, 0);
     last()->len = UINT32_C(1) << 31;
     last()->ioprio = IORING_RECV_MULTISHOT; /* which a send doesn't know */
-    expect(2, -EINVAL, 0);
+    expect(2, -EINVAL, IORING_CQE_F_MORE);
+    expect(2, 0, IORING_CQE_F_NOTIF);
     munmap(much, there);
+}
+
+/* Without a system that copies what may not be there it is copied all the same, and NULL seen. */
+CASE(answer, copiesItself)
+{
+    char text[8] = "";
+    struct iovec vector = {.iov_base = text, .iov_len = 4};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    struct msghdr nowhere = {.msg_iovlen = 1};
+    struct msghdr* const headers[] = {&message, NULL, &nowhere};
+    failCalls(&copies, 100);
+    sendText(pair[0], "word");
+    for (int index = 0; index < 3; index++) {
+        PREPARE(1, recvmsg, pair[1], headers[index], MSG_WAITALL | MSG_DONTWAIT);
+        engine->functions->hold(engine, last());
+        expect(1, index == 0 ? 4 : -EFAULT, 0);
+    }
+    ck_assert_str_eq(text, "word");
+    failCalls(&copies, 0);
+}
+
+/* Before Linux 6.4 no socket is read by a call of files that doesn't wait. */
+CASE(answer, readsOldSockets)
+{
+    char text[8] = "";
+    struct iovec vectors[2] = {{.iov_base = text, .iov_len = 2},
+                               {.iov_base = text + 2, .iov_len = 2}};
+    failCalls(&reads, INT_MAX);
+    for (int round = 0; round < 2; round++) {
+        sendText(pair[0], "word");
+        PREPARE(1, readv, pair[1], vectors, 2, 0);
+        expect(1, 4, 0);
+        ck_assert_str_eq(text, "word");
+        PREPARE(2, readv, pair[1], NULL, 2, 0);
+        engine->functions->hold(engine, last());
+        expect(2, -EFAULT, 0);
+        vectors[0].iov_len = vectors[1].iov_len = 0;
+        PREPARE(3, readv, pair[1], vectors, 2, 0);
+        expect(3, 0, 0);
+        vectors[0].iov_len = vectors[1].iov_len = 2;
+    }
+    failCalls(&reads, 0);
 }
 
 /* ---- taking back ---- */

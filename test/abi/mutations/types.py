@@ -60,8 +60,8 @@ def callbackParameterRemoved(tree):
 def callbackReordered(tree):
     callback(tree, 'HandleFastRingEventFunction', 'uint32_t parameter, void* closure',
              'void* closure, uint32_t parameter')
-    tree.replace('lib/service/event.c', 'atomic_load(&event->parameter), event->closure',
-                 'event->closure, atomic_load(&event->parameter)')
+    tree.replace('lib/service/event.c', 'event->call.value, event->closure',
+                 'event->closure, event->call.value')
 
 
 def callbackSameTypesReordered(tree):
