@@ -1,11 +1,7 @@
 /*
  * The system as it is: epoll, and calls that don't wait.
  *
- * Sockets are asked with MSG_DONTWAIT. accept(2) and connect(2) know no such flag, but O_NONBLOCK,
- * which others share. A listening socket gets it and keeps it: taken away, it would be taken from
- * another ring or process that is about to accept, too, and would then wait for a connection that
- * somebody else has had. A poll before the call doesn't help him. A connect has it for the time of
- * the call: its socket is one user's, who may want it to be a blocking one afterwards.
+ * Sockets are asked with MSG_DONTWAIT, and for connections as epoll-connection.c does it.
  *
  * Descriptors are watched by edges. One that is closed is forgotten by the kernel when nobody has
  * its file any more.
@@ -21,6 +17,7 @@
 #include "base/cancel.h"
 #include "base/checker.h"
 #include "base/handle.h"
+#include "engine/epoll-connection.h"
 #include "engine/epoll-copy.h"
 #include "engine/epoll-file.h"
 #include "engine/epoll-nonblock.h"
@@ -51,11 +48,11 @@ struct FastEpoll
 {
     struct FastSystem base;
     int handle;
-    atomic_int wakeHandle; /* eventfd, open until destroy: a late wake hits nobody else's */
-    int showHandle;        /* eventfd, watched by edges; negative: no handle was asked for */
-    bool shown;            /* it was signaled, and no wait has seen that yet */
-    bool lacksWait;        /* epoll_pwait2(2) was refused */
-    bool checked;          /* valgrind watches */
+    atomic_int wakeHandle;      /* eventfd, open until destroy: a late wake hits nobody else's */
+    int showHandle;             /* eventfd, watched by edges; negative: no handle was asked for */
+    bool shown;                 /* it was signaled, and no wait has seen that yet */
+    bool lacksWait;             /* epoll_pwait2(2) was refused */
+    bool checked;               /* valgrind watches */
     struct FastEpollSlow* slow; /* NULL: none was ever needed */
 };
 
@@ -111,44 +108,6 @@ static uint32_t look(struct FastSystem* system, int handle, uint32_t events)
 {
     struct pollfd state = {.fd = handle, .events = (short)events};
     return FastEpollCount(system, poll(&state, 1, 0)) > 0 ? (uint16_t)state.revents : 0;
-}
-
-/* AF_UNIX tells it to who waits in the call alone: to others there is nothing yet, for ever. */
-static bool hasEnded(struct FastSystem* system, int handle)
-{
-    return look(system, handle, POLLRDHUP) & (POLLRDHUP | POLLHUP);
-}
-
-/* It listens no more, or never did: nobody waits in a call for it. */
-static bool isNoListener(int result)
-{
-    return result == -EINVAL || result == -EOPNOTSUPP || result == -ENOTSOCK;
-}
-
-/* SO_RCVTIMEO, which an accept has for its limit, means nothing with O_NONBLOCK. */
-static int acceptConnection(struct FastSystem* system, int handle, struct sockaddr* address,
-                            socklen_t* length, int options)
-{
-    int made = FastEpollMakeNonblock(system, handle);
-    if (made < 0)
-        return made;
-    int result = (int)FastEpollCount(system, accept4(handle, address, length, options));
-    if (made > 0 && isNoListener(result))
-        (void)FastEpollSetNonblock(system, handle, 0);
-    return result == -EAGAIN && hasEnded(system, handle) ? -EINVAL : result;
-}
-
-static int makeConnection(struct FastSystem* system, int handle, const struct sockaddr* address,
-                          socklen_t length)
-{
-    int made = FastEpollMakeNonblock(system, handle);
-    if (made < 0)
-        return made;
-    int result = (int)FastEpollCount(system, connect(handle, address, length));
-    if (made > 0)
-        (void)FastEpollSetNonblock(system, handle, 0);
-    /* A backlog of AF_UNIX is full: to who has set the flag himself it is an answer. */
-    return result == -EAGAIN && made > 0 ? FAST_SYSTEM_LATER : result;
 }
 
 static int endConnection(struct FastSystem* system, int handle, int how)
@@ -410,8 +369,8 @@ static const struct FastSystemFunctions functions = {
     .send = sendBytes,
     .sendMessage = sendMessage,
     .sendMessages = sendMessages,
-    .accept = acceptConnection,
-    .connect = makeConnection,
+    .accept = FastEpollAccept,
+    .connect = FastEpollConnect,
     .shutdown = endConnection,
     .takeError = takeError,
     .kind = kindOf,

@@ -52,7 +52,7 @@ enum
     WATCH_ALWAYS = POLLERR | POLLHUP | POLLNVAL, /* reported without being asked for */
     WATCH_MASK = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM |
                  POLLWRBAND | POLLMSG | WATCH_ALWAYS, /* what poll(2) knows */
-    WATCH_CLAIMED = POLLPRI | POLLRDBAND, /* what a wake-up says without looking */
+    WATCH_CLAIMED = POLLPRI | POLLRDBAND,             /* what a wake-up says without looking */
 };
 
 struct FastRingWatch
