@@ -14,11 +14,11 @@
  */
 #include "engine/epoll-slow.h"
 
+#include "base/detached.h"
 #include "base/handle.h"
 
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -155,24 +155,10 @@ static void* run(void* argument)
     return NULL;
 }
 
-/* What is inherited is the thread's for its life. */
 static int startThread(struct job* job)
 {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attributes,
-                                    SLOW_STACK > PTHREAD_STACK_MIN ? SLOW_STACK
-                                                                   : PTHREAD_STACK_MIN);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&thread, &attributes, run, job);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -result;
+    size_t stack = SLOW_STACK > PTHREAD_STACK_MIN ? SLOW_STACK : PTHREAD_STACK_MIN;
+    return FastDetachedStart(run, job, stack);
 }
 
 int FastEpollBeginSlow(struct FastEpollSlow** slow, int epoll, uint64_t token,

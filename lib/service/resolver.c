@@ -18,9 +18,10 @@
  */
 #include "service/resolver.h"
 
+#include "base/detached.h"
+
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,22 +166,9 @@ static void* serve(void* argument)
     return NULL;
 }
 
-/* What is inherited is the thread's for its life: it hears of no signal. */
 static int startThread(struct resolver* resolver)
 {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attributes, RESOLVER_STACK + (size_t)PTHREAD_STACK_MIN);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&thread, &attributes, serve, resolver);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -result;
+    return FastDetachedStart(serve, resolver, RESOLVER_STACK + (size_t)PTHREAD_STACK_MIN);
 }
 
 /* Those that are there serve the query, too, if there can't be another. */

@@ -232,8 +232,8 @@ static void* pingPong(void* closure)
     return NULL;
 }
 
-/* §2.8 handle, §2.8 GetFastRingInterval: sockets in a foreign loop */
-CASE(embed, socketsWorkInTheLoop)
+/* An echo to a thread, by a loop that runs until the counter says so. */
+static void echoIn(void (*runLoop)(const int* counter, int atLeast))
 {
     struct Recorder recorder = {.then = echo};
     int pair[2];
@@ -242,10 +242,16 @@ CASE(embed, socketsWorkInTheLoop)
     pairTcp(pair);
     openRecorded(&scene, pair[0], NULL, 0, &recorder);
     ck_assert_int_eq(pthread_create(&thread, NULL, pingPong, &pair[1]), 0);
-    runForeign(&recorder.hup, 1);
+    runLoop(&recorder.hup, 1);
     pthread_join(thread, NULL);
     ReleaseFastSocket(recorder.socket);
     close(pair[1]);
+}
+
+/* §2.8 handle, §2.8 GetFastRingInterval: sockets in a foreign loop */
+CASE(embed, socketsWorkInTheLoop)
+{
+    echoIn(runForeign);
 }
 
 /* ---- loops that can't ask before they sleep ---- */
@@ -262,17 +268,7 @@ static void runBlind(const int* counter, int atLeast)
 /* §2.8 output between turns: it wakes the loop, and what its answers bring does so too */
 CASE(embed, socketsWorkInABlindLoop)
 {
-    struct Recorder recorder = {.then = echo};
-    int pair[2];
-    pthread_t thread;
-
-    pairTcp(pair);
-    openRecorded(&scene, pair[0], NULL, 0, &recorder);
-    ck_assert_int_eq(pthread_create(&thread, NULL, pingPong, &pair[1]), 0);
-    runBlind(&recorder.hup, 1);
-    pthread_join(thread, NULL);
-    ReleaseFastSocket(recorder.socket);
-    close(pair[1]);
+    echoIn(runBlind);
 }
 
 static void expectShown(void)

@@ -67,7 +67,7 @@ BREAKAGES = [
              'for (int turn = 0; (next', 'for (int turn = 1; (next'),
     breakage('losers stay open', '3.1 addresses in turn', 'service/connector.c',
              '    if (connector->running > 0)\n        defer(connector);\n', ''),
-    breakage('the thread of names hears of signals', '3.1 resolver', 'service/resolver.c',
+    breakage('the thread of names hears of signals', '3.1 resolver', 'base/detached.c',
              '    sigfillset(&all);\n', '    sigemptyset(&all);\n'),
     breakage('there is a thread for each name', '3.1 resolver', 'service/resolver.c',
              'RESOLVER_THREADS = 4,', 'RESOLVER_THREADS = 400,'),
