@@ -278,7 +278,8 @@ static int onCompletion(struct FastRingDescriptor* descriptor, struct io_uring_c
     if (reason == FASTRING_REASON_INCOMPLETE)
         return 1;
     operation->inFlight = false;
-    if (completion->res == -ENOBUFS) {
+    /* Out of buffers it goes on, unless it is to end: the cancellation has met the one before. */
+    if ((completion->res == -ENOBUFS) && !operation->canceled) {
         operation->count--;
         submit(operation);
         return 1;
