@@ -83,6 +83,7 @@ struct FastRing
     struct FastTaskQueue prepare;
     struct FastTaskQueue dispatch;
     struct FastTaskQueue behind; /* for when all that has come is handled */
+    struct FastTaskQueue crowd;  /* for when completions have places: FastRingAwaitPlace */
     struct FastTaskQueue lastly; /* FastRingNotifyAnyhow */
     struct FastTask runLastly;
     struct FastRingMember* members;
@@ -177,6 +178,7 @@ struct FastRing
         bool asked;         /* the program has asked for the handle */
         uint64_t left;      /* completions that may be reaped in it */
         uint32_t behind;    /* turns that tasks have waited for all to be handled */
+        uint32_t crowded;   /* turns that tasks have waited for places */
         bool releaseWanted; /* ReleaseFastRing was called inside */
         FastWork work;      /* what runs of it, unless it has said what follows by FastRingLeave */
         FastWork rest;      /* and what stands behind that; 0: nothing */

@@ -68,11 +68,23 @@ static void reconcile(struct FastRingDescriptor* descriptor)
     FastRingDefer(descriptor->ring, &descriptor->tasks.prepare);
 }
 
+/* A poll that completes often would find no room to do so, and its user may submit it again. */
+static bool lacksPlace(const struct FastRingDescriptor* descriptor)
+{
+    return descriptor->prepared.opcode == IORING_OP_POLL_ADD &&
+           descriptor->prepared.len & IORING_POLL_ADD_MULTI &&
+           FastArmedIsIdle(&descriptor->armed) && !FastRingHasPlace(descriptor->ring);
+}
+
 static bool runPrepare(struct FastTask* task)
 {
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(task, struct FastRingDescriptor, tasks.prepare);
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
+    if (wanted && lacksPlace(descriptor)) {
+        FastRingAwaitPlace(descriptor->ring, &task->link, FAST_WORK_ALONE);
+        return true;
+    }
     if (!FastArmedUpdate(descriptor->ring, &descriptor->armed, &armedFunctions, wanted, false))
         return false;
     dropDescriptor(descriptor);

@@ -11,8 +11,8 @@
  *
  * A multishot poll of what wakes nobody (a regular file, a folder, /dev/null, a terminal that was
  * hung up before) has told all that it will ever tell with its first completion, which is also its
- * last one. Other such polls end so when a completion finds no room, and are armed again. So the
- * file is looked at, then and never else.
+ * last one. Other such polls end so when a completion finds no room, and are armed again when there
+ * is some. So the file is looked at, then and never else.
  *
  * A level-triggered watch asks poll(2) before it reports: a completion may be late.
  *
@@ -119,10 +119,21 @@ static void reconcile(struct FastRingWatch* watch)
     FastRingDefer(watch->ring, &watch->prepare);
 }
 
+/* It is to be submitted, and its completion would find no room. */
+static bool lacksPlace(const struct FastRingWatch* watch)
+{
+    return watch->poll.state == FAST_ARMED_IDLE && isWanted(watch) && wantsMultishot(watch) &&
+           !FastRingHasPlace(watch->ring);
+}
+
 static bool runPrepare(struct FastTask* task)
 {
     struct FastRingWatch* watch = FAST_CONTAINER(task, struct FastRingWatch, prepare);
 
+    if (lacksPlace(watch)) {
+        FastRingAwaitPlace(watch->ring, &task->link, FAST_WORK_ALONE);
+        return true;
+    }
     if (!FastArmedUpdate(watch->ring, &watch->poll, &pollFunctions, isWanted(watch),
                          isStale(watch)))
         return false;

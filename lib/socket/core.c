@@ -72,6 +72,14 @@ void FastSocketRetryCancel(struct FastSocket* socket, int result)
         FastSocketRetryLater(socket);
 }
 
+void FastSocketRetryWithPlace(struct FastSocket* socket)
+{
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_RETRY))
+        return;
+    FastSocketHold(socket);
+    FastRingAwaitPlace(socket->ring, &socket->worker.links[FAST_RING_RETRY - 1], FAST_RING_RETRY);
+}
+
 bool FastSocketRetryBehind(struct FastSocket* socket)
 {
     if (!FastRingHasCompletions(socket->ring))
