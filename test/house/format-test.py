@@ -194,6 +194,8 @@ WORDS = {
 MEANT = {
     'defunct': re.compile(r'\bjobs?\b'),
 }
+DOCUMENTS = [f'doc/{name}.md'
+             for name in ('guide', 'recipes', 'sizing', 'faq', 'from-libuv', 'from-libevent')]
 PHRASES = {
     r'for want of': 'because … failed',
 }
@@ -205,7 +207,7 @@ def wordsOf(line):
 
 
 def findWords(root, faults):
-    for file, text in filesIn(root, ['lib', 'include', 'doc/man', 'doc/guide.md'],
+    for file, text in filesIn(root, ['lib', 'include', 'doc/man', *DOCUMENTS],
                               ['.c', '.h', '.scd', '.md']):
         for number, line in enumerate(linesOf(text), 1):
             for word, better in strangeWords(line):

@@ -11,63 +11,25 @@ import os
 import pathlib
 import pty
 import re
-import select
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 
+import snippets
 import tap
+from snippets import PATIENCE, Running, nameOf
 
-root, library = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-sanitize, compiler = sys.argv[3], sys.argv[4:]
-guide = (root / 'doc' / 'guide.md').read_text()
-blocks = re.findall(r'^```c\n(.*?)^```$', guide, re.M | re.S)
-programs = [text for text in blocks if re.search(r'^int main\(', text, re.M)]
-snippets = [text for text in blocks if text not in programs]
-beginning = snippets[0] if snippets else ''
-WARNINGS = ['-Wall', '-Wextra', '-Wpedantic', '-Werror', '-Wno-unused-function']
-PATIENCE = 120  # seconds; bounds a hang only
-
-work = tempfile.TemporaryDirectory(prefix='fastsocket-guide-')
-
-
-def nameOf(program):
-    found = re.match(r'/\* (\w+)\.c: ', program)
-    return found[1] if found else 'nameless'
-
-
-def compileSnippet(text):
-    if not re.search(r'^static ', text, re.M):
-        text = f"void snippet(void);\nvoid snippet(void)\n{{\n{text}}}\n"
-    source = pathlib.Path(work.name) / 'snippet.c'
-    source.write_text(beginning + text)
-    tap.run([*compiler, '-std=c11', *WARNINGS, f'-I{root / "include"}', '-c', source, '-o',
-             source.with_suffix('.o')])
-
-
-def compileProgram(text):
-    source = pathlib.Path(work.name) / f'{nameOf(text)}.c'
-    source.write_text(text)
-    sanitizer = [] if sanitize == 'none' else [f'-fsanitize={sanitize}']
-    tap.run([*compiler, *WARNINGS, *sanitizer, f'-I{root / "include"}', source, library,
-             f'-Wl,-rpath,{library.parent}', '-pthread', '-o', source.with_suffix('')])
-    return source.with_suffix('')
+root = pathlib.Path(sys.argv[1])
+compiler = snippets.Compiler(root, pathlib.Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
+document = snippets.Document(root / 'doc' / 'guide.md')
+guide, programs = document.text, document.programs
+beginning = document.takeBeginning()
 
 
 def found():
-    assert len(snippets) >= 5 and '#include' in beginning, len(snippets)
+    assert len(document.snippets) >= 5 and beginning, len(document.snippets)
     assert sorted(map(nameOf, programs)) == sorted(runs), "each program is run here"
-
-
-def anchors():
-    """What the guide points at within itself is there."""
-    titles = [re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-')
-              for title in re.findall(r'^#+ (.*)$', guide, re.M)]
-    for target in re.findall(r'\]\(#([^)]*)\)', guide):
-        assert target in titles, target
 
 
 def files():
@@ -76,34 +38,6 @@ def files():
 
 
 # ---- the programs ----
-
-class Running:
-    """A program as a child process; as a context it must end by itself with status 0."""
-
-    def __init__(self, *words, stdin=subprocess.DEVNULL):
-        self.process = subprocess.Popen([str(word) for word in words], stdin=stdin,
-                                        stdout=subprocess.PIPE)
-
-    def readLine(self):
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
-        assert ready, "the program says nothing"
-        return self.process.stdout.readline()
-
-    def readPort(self):
-        return int(re.fullmatch(rb'port (\d+)\n', self.readLine())[1])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        try:
-            if kind is None:
-                assert self.process.wait(PATIENCE) == 0, f"exit status {self.process.returncode}"
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.process.stdout.close()
-
 
 def serve(listening, answer):
     """Takes one connection, reads to its end, and answers."""
@@ -148,7 +82,7 @@ def runUdp(program):
         for size in (0, 1, 1000):
             client.send(bytes(size))
             assert client.recv(100) == b'%d bytes\n' % size, size
-        running.process.send_signal(signal.SIGINT)
+        running.interrupt()
 
 
 def runTerminal(program):
@@ -174,29 +108,23 @@ def runIdle(program):
     data = bytes(range(256)) * 4096
     with Running(program) as running:
         port = running.readPort()
-        with socket.create_connection(('127.0.0.1', port), timeout=PATIENCE) as client:
-            writer = threading.Thread(target=lambda: (client.sendall(data),
-                                                      client.shutdown(socket.SHUT_WR)), daemon=True)
-            writer.start()
-            assert client.makefile('rb').read() == data
-            writer.join(PATIENCE)
-        running.process.send_signal(signal.SIGINT)
+        snippets.exchange(port, data)
+        running.interrupt()
     with Running(program, 50) as running, \
             socket.create_connection(('127.0.0.1', running.readPort()), timeout=PATIENCE) as client:
         assert client.recv(1) == b'', "not dismissed"
-        running.process.send_signal(signal.SIGINT)
+        running.interrupt()
 
 
 def tryProgram(text):
-    program = compileProgram(text)
-    runs[nameOf(text)](program)
+    runs[nameOf(text)](compiler.compileProgram(text))
 
 
 runs = {'client': runClient, 'worker': runWorker, 'udp': runUdp, 'terminal': runTerminal,
         'idle': runIdle}
 
-tap.runCases([('guide/found', found), ('guide/anchors', anchors), ('guide/files', files)] +
-             [(f'guide/{number}', lambda text=text: compileSnippet(text))
-              for number, text in enumerate(snippets[1:], 1)] +
+tap.runCases([('guide/found', found), ('guide/files', files)] +
+             [(f'guide/{number}', lambda text=text: compiler.compileSnippet(beginning, text))
+              for number, text in enumerate(document.snippets, 1)] +
              [(f'guide/{nameOf(text)}', lambda text=text: tryProgram(text))
               for text in programs])
