@@ -513,9 +513,9 @@ static bool hasArrived(const struct Pair* pair)
     struct tcp_info info = {0};
     socklen_t length = sizeof(info);
     int count = 0;
+    int asked = listens ? pair->handle : pair->peer;
 
-    ck_assert_int_eq(getsockopt(listens ? pair->handle : pair->peer, IPPROTO_TCP, TCP_INFO, &info,
-                                &length), 0);
+    ck_assert_int_eq(getsockopt(asked, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
     if (listens)
         return info.tcpi_unacked >= (uint32_t)pair->connecting; /* that is a listener's backlog */
     if (pair->ended)
@@ -529,7 +529,8 @@ static bool hasArrived(const struct Pair* pair)
 }
 
 /* On a busy machine loopback is late with what a receive may ask for next, which would get what was
- * there before, or with what a poll is to tell. An operation in flight takes what comes, whenever. */
+ * there before, or with what a poll is to tell. An operation in flight takes what comes, at any
+ * time. */
 static void awaitArrival(const struct Pair* pair)
 {
     int64_t start = now();
