@@ -286,6 +286,7 @@ static const struct FastProviderSource poolSource = {
     .hold = holdSource,
     .drop = dropSource,
     .suits = suitsThread,
+    .takeMade = FastPoolTakeMade,
 };
 
 /* ---- what users call ---- */

@@ -7,11 +7,17 @@
  * unless the function has set it again or removed it.
  *
  * The end of the ring stops the timer, and leaves it defunct.
+ *
+ * On machines of 32 bits a struct timespec may have two layouts, by what the program was compiled
+ * with, which the library can't see: each has a function of its own.
  */
 #include "ring/ring.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#undef SetFastRingPreciseTimeout /* which is a macro where it isn't what it is called: see below */
 
 enum
 {
@@ -179,20 +185,75 @@ struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRin
     return setTimeout(ring, timeout, intervalNs, flags, function, closure);
 }
 
+/* An interval that was read, whatever it was in. */
+struct Precise
+{
+    int64_t seconds;
+    int64_t nanoseconds;
+};
+
+static struct FastRingTimeout* setPrecise(struct FastRing* ring, struct FastRingTimeout* timeout,
+                                          struct Precise interval, uint64_t flags,
+                                          HandleFastRingTimeoutFunction function, void* closure)
+{
+    if (interval.seconds < 0)
+        return endTimeout(ring, timeout);
+    if (interval.nanoseconds < 0 || interval.nanoseconds >= TIMEOUT_NS_PER_SECOND)
+        return fail(-EINVAL);
+    int64_t intervalNs = interval.seconds < intervalLimit / TIMEOUT_NS_PER_SECOND
+                             ? interval.seconds * TIMEOUT_NS_PER_SECOND + interval.nanoseconds
+                             : intervalLimit;
+    if (intervalNs == 0 && (flags & FASTRING_TIMEOUT_REPEAT))
+        intervalNs = 1;
+    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+}
+
+/*
+ * A program's struct timespec need not be ours. With seconds of 64 bits it has room for nanoseconds
+ * of as many, of which a machine of 32 bits uses the lower half: the other one is padding, wherever
+ * its byte order puts it.
+ */
+static struct Precise readWide(const void* interval)
+{
+    struct Precise read;
+
+    if (interval == NULL)
+        return (struct Precise){.seconds = -1};
+    memcpy(&read, interval, sizeof(read));
+    read.nanoseconds = (__typeof__(((struct timespec*)NULL)->tv_nsec))read.nanoseconds;
+    return read;
+}
+
+/* What the older name takes depends on the machine alone (see Ring/FastRing.h): two longs where a
+ * time_t was one. */
+static struct Precise readPinned(const void* interval)
+{
+#if defined(__TIMESIZE) && __TIMESIZE == 32
+    int32_t read[2];
+
+    if (interval == NULL)
+        return (struct Precise){.seconds = -1};
+    memcpy(read, interval, sizeof(read));
+    return (struct Precise){.seconds = read[0], .nanoseconds = read[1]};
+#else
+    return readWide(interval);
+#endif
+}
+
 struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
                                                   struct FastRingTimeout* timeout,
                                                   const struct timespec* interval, uint64_t flags,
                                                   HandleFastRingTimeoutFunction function,
                                                   void* closure)
 {
-    if (interval == NULL || interval->tv_sec < 0)
-        return endTimeout(ring, timeout);
-    if (interval->tv_nsec < 0 || interval->tv_nsec >= TIMEOUT_NS_PER_SECOND)
-        return fail(-EINVAL);
-    int64_t intervalNs = interval->tv_sec < intervalLimit / TIMEOUT_NS_PER_SECOND
-                             ? (int64_t)interval->tv_sec * TIMEOUT_NS_PER_SECOND + interval->tv_nsec
-                             : intervalLimit;
-    if (intervalNs == 0 && (flags & FASTRING_TIMEOUT_REPEAT))
-        intervalNs = 1;
-    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    return setPrecise(ring, timeout, readPinned(interval), flags, function, closure);
+}
+
+struct FastRingTimeout* SetFastRingPreciseTimeout64(struct FastRing* ring,
+                                                    struct FastRingTimeout* timeout,
+                                                    const struct timespec* interval, uint64_t flags,
+                                                    HandleFastRingTimeoutFunction function,
+                                                    void* closure)
+{
+    return setPrecise(ring, timeout, readWide(interval), flags, function, closure);
 }

@@ -97,6 +97,8 @@ BREAKAGES = [
              'if (!FastRingIsStarted(ring))'),
     breakage('less than a millisecond is nothing', '2.8 GetFastRingInterval', 'ring/question.c',
              '(left + FAST_MILLISECOND - 1) / FAST_MILLISECOND', 'left / FAST_MILLISECOND'),
+    breakage('what has wide seconds is read as something else', '2.8 precise timeouts',
+             'service/timeout.c', 'readWide(interval), flags', 'readWide(NULL), flags', seen=True),
     breakage('timeouts do not hurry a foreign loop', '2.8 GetFastRingInterval', 'ring/question.c',
              'timer != NULL ? timer->deadline : INT64_MAX', 'INT64_MAX'),
     breakage('large blocks go back at once', '2.8 pool at work', 'memory/pool-own.c',
