@@ -8,6 +8,7 @@
  *
  * The end of the ring stops the timer, and leaves it defunct.
  */
+#include "base/place.h"
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static void freeTimeout(struct FastRingTimeout* timeout)
     FastRingStopTimer(timeout->ring, &timeout->timer);
     FastRingUnlink(timeout->ring, &timeout->member);
     FastRingDrop(timeout->ring);
-    free(timeout);
+    FastRingBury(timeout, sizeof(*timeout), &timeout->ring);
 }
 
 static void removeTimeout(struct FastRingTimeout* timeout)
@@ -91,7 +92,11 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingStopTimer(timeout->ring, &timeout->timer);
 }
 
-static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};
+static const struct FastRingMemberFunctions memberFunctions = {
+    .close = closeMember,
+    .kind = "timeout",
+    .offset = offsetof(struct FastRingTimeout, member),
+};
 
 static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created)
 {
@@ -112,9 +117,9 @@ static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created
 /* Whether timeout may be used by this thread with this ring, which may be NULL. */
 static int checkTimeout(struct FastRing* ring, const struct FastRingTimeout* timeout)
 {
-    if (ring != NULL && ring != timeout->ring)
+    if (ring != NULL && ring != timeout->ring && !FastCheckRuns())
         return -EINVAL;
-    return FastRingCheck(timeout->ring);
+    return FastRingCheckOf(timeout->ring, timeout);
 }
 
 static struct FastRingTimeout* fail(int result)
@@ -152,7 +157,8 @@ static struct FastRingTimeout* endTimeout(struct FastRing* ring, struct FastRing
 {
     if (timeout == NULL)
         return ring == NULL ? fail(-EINVAL) : NULL;
-    int result = checkTimeout(ring, timeout);
+    bool fits = ring == NULL || ring == timeout->ring || FastCheckRuns();
+    int result = fits ? FastRingCheckRelease(timeout->ring, timeout) : -EINVAL;
     if (result < 0 && result != -ECANCELED)
         return fail(result);
     removeTimeout(timeout);
@@ -163,6 +169,7 @@ void RemoveFastRingTimeout(struct FastRingTimeout* timeout)
 {
     if (timeout != NULL)
         (void)endTimeout(NULL, timeout);
+    FastPlaceStay();
 }
 
 struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,
@@ -176,7 +183,9 @@ struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRin
     int64_t intervalNs = interval < intervalLimit / TIMEOUT_NS_PER_MS
                              ? interval * TIMEOUT_NS_PER_MS
                              : intervalLimit;
-    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    timeout = setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    FastPlaceStay();
+    return timeout;
 }
 
 struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
@@ -194,5 +203,7 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
                              : intervalLimit;
     if (intervalNs == 0 && (flags & FASTRING_TIMEOUT_REPEAT))
         intervalNs = 1;
-    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    timeout = setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    FastPlaceStay();
+    return timeout;
 }
