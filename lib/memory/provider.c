@@ -10,6 +10,7 @@
  * it.
  */
 #include "memory/provider.h"
+#include "memory/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -126,7 +127,7 @@ static void freeProvider(struct FastRingBufferProvider* provider)
     free(provider->slots);
     free(provider->log);
     free(provider->vacant.ids);
-    free(provider);
+    FastRingBury(provider, sizeof(*provider), &provider->ring);
 }
 
 static void unregisterGroup(struct FastRingBufferProvider* provider)
@@ -188,6 +189,14 @@ static void giveBack(struct FastRingGroup* group)
 }
 
 /* A task in a queue of the ring holds the provider; the queues are never run again. */
+/* The provider outlives the ring, and so do buffers of a pool that it still has. */
+static void noteKept(const struct FastRingBufferProvider* provider)
+{
+    for (uint32_t id = provider->group.firstBuffer; id < provider->group.endBuffer; id++)
+        if (provider->slots[id].buffer != NULL)
+            FastCheckKept((const struct FastBuffer*)provider->slots[id].buffer - 1);
+}
+
 static void closeMember(struct FastRingMember* member, bool orderly)
 {
     struct FastRingBufferProvider* provider =
@@ -195,6 +204,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     provider->closed = true;
     provider->leaked = !orderly;
     FastRingRemoveGroup(provider->ring, &provider->group);
+    if (FastCheckRuns())
+        noteKept(provider);
     FastProviderHold(provider);
     const struct FastTask* tasks[] = {&provider->refill, &provider->waiting.serve,
                                       &provider->waiting.again};
@@ -215,6 +226,8 @@ static void countMember(const struct FastRingMember* member, struct FastRingStat
 static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
     .count = countMember,
+    .kind = "provider",
+    .offset = offsetof(struct FastRingBufferProvider, member),
 };
 
 static int registerNumber(struct FastRingBufferProvider* provider, uint32_t number)
@@ -390,7 +403,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
 void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,
                                    ReleaseRingBufferFunction function)
 {
-    if (provider == NULL || FastRingCheck(provider->ring) == -EPERM)
+    if (provider == NULL || FastRingCheckRelease(provider->ring, provider) == -EPERM)
         return;
     provider->release = function;
     FastProviderDrop(provider);

@@ -5,6 +5,7 @@
 #ifndef FASTSOCKET_RING_BASE_H
 #define FASTSOCKET_RING_BASE_H
 
+#include "base/check.h"
 #include "ring/state.h"
 
 #include <errno.h>
@@ -49,6 +50,11 @@ struct FastRingMemberFunctions
 
     /* Of a FastRingWorker, by enum FastRingWork less 1: as the function of a FastTask. */
     bool (*work[FAST_RING_WORKS])(struct FastRingWorker* worker);
+
+    /* What users call it whose object this is a part of, for check mode, and where in there it is.
+     * NULL: they know nothing of it. */
+    const char* kind;
+    size_t offset;
 };
 
 /* What lives on a ring and must hear of its end. */
@@ -199,7 +205,7 @@ __attribute__((cold)) void FastRingShow(struct FastRing* ring);
 static inline void FastRingSetOutside(struct FastRing* ring, bool outside)
 {
     ring->turn.outside = outside;
-    ring->open = outside ? 0 : ring->forks;
+    ring->open = outside ? FAST_RING_SHUT : ring->opened;
 }
 
 /* As FastTaskAppend. What is queued between turns shows in the handle: the first of it does. */

@@ -46,7 +46,7 @@ static void freeDescriptor(struct FastRingDescriptor* descriptor)
     if (descriptor->leaked)
         FastRingLeak(descriptor);
     else
-        free(descriptor);
+        FastRingBury(descriptor, sizeof(*descriptor), &descriptor->ring);
 }
 
 static void dropDescriptor(struct FastRingDescriptor* descriptor)
@@ -308,6 +308,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
+    .kind = "descriptor",
+    .offset = offsetof(struct FastRingDescriptor, member),
 };
 
 /* ---- what sockets call ---- */
@@ -380,7 +382,9 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
 {
     if (descriptor == NULL)
         return -EINVAL;
-    int result = FastRingCheckCreate(descriptor->ring);
+    int result = FastRingCheckOf(descriptor->ring, descriptor);
+    if (result == 0 && FastRingIsEnding(descriptor->ring))
+        result = -ECANCELED;
     if (result < 0)
         return result;
     if (descriptor->submission.flags & DESCRIPTOR_REFUSED)
@@ -398,7 +402,7 @@ int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor)
 {
     if (descriptor == NULL)
         return -EINVAL;
-    int result = FastRingCheck(descriptor->ring);
+    int result = FastRingCheckOf(descriptor->ring, descriptor);
     if (result < 0)
         return result;
     return endOperation(descriptor) ? 0 : -ENOENT;
@@ -406,7 +410,7 @@ int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor)
 
 void ReleaseFastRingDescriptor(struct FastRingDescriptor* descriptor)
 {
-    if (descriptor == NULL || FastRingCheck(descriptor->ring) == -EPERM)
+    if (descriptor == NULL || FastRingCheckRelease(descriptor->ring, descriptor) == -EPERM)
         return;
     letGo(descriptor);
 }

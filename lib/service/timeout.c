@@ -11,6 +11,7 @@
  * On machines of 32 bits a struct timespec may have two layouts, by what the program was compiled
  * with, which the library can't see: each has a function of its own.
  */
+#include "base/place.h"
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ static void freeTimeout(struct FastRingTimeout* timeout)
     FastRingStopTimer(timeout->ring, &timeout->timer);
     FastRingUnlink(timeout->ring, &timeout->member);
     FastRingDrop(timeout->ring);
-    free(timeout);
+    FastRingBury(timeout, sizeof(*timeout), &timeout->ring);
 }
 
 static void removeTimeout(struct FastRingTimeout* timeout)
@@ -97,7 +98,11 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingStopTimer(timeout->ring, &timeout->timer);
 }
 
-static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};
+static const struct FastRingMemberFunctions memberFunctions = {
+    .close = closeMember,
+    .kind = "timeout",
+    .offset = offsetof(struct FastRingTimeout, member),
+};
 
 static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created)
 {
@@ -118,9 +123,9 @@ static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created
 /* Whether timeout may be used by this thread with this ring, which may be NULL. */
 static int checkTimeout(struct FastRing* ring, const struct FastRingTimeout* timeout)
 {
-    if (ring != NULL && ring != timeout->ring)
+    if (ring != NULL && ring != timeout->ring && !FastCheckRuns())
         return -EINVAL;
-    return FastRingCheck(timeout->ring);
+    return FastRingCheckOf(timeout->ring, timeout);
 }
 
 static struct FastRingTimeout* fail(int result)
@@ -158,7 +163,8 @@ static struct FastRingTimeout* endTimeout(struct FastRing* ring, struct FastRing
 {
     if (timeout == NULL)
         return ring == NULL ? fail(-EINVAL) : NULL;
-    int result = checkTimeout(ring, timeout);
+    bool fits = ring == NULL || ring == timeout->ring || FastCheckRuns();
+    int result = fits ? FastRingCheckRelease(timeout->ring, timeout) : -EINVAL;
     if (result < 0 && result != -ECANCELED)
         return fail(result);
     removeTimeout(timeout);
@@ -169,6 +175,7 @@ void RemoveFastRingTimeout(struct FastRingTimeout* timeout)
 {
     if (timeout != NULL)
         (void)endTimeout(NULL, timeout);
+    FastPlaceStay();
 }
 
 struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,
@@ -182,7 +189,9 @@ struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRin
     int64_t intervalNs = interval < intervalLimit / TIMEOUT_NS_PER_MS
                              ? interval * TIMEOUT_NS_PER_MS
                              : intervalLimit;
-    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    timeout = setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    FastPlaceStay();
+    return timeout;
 }
 
 /* An interval that was read, whatever it was in. */
@@ -246,7 +255,9 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
                                                   HandleFastRingTimeoutFunction function,
                                                   void* closure)
 {
-    return setPrecise(ring, timeout, readPinned(interval), flags, function, closure);
+    timeout = setPrecise(ring, timeout, readPinned(interval), flags, function, closure);
+    FastPlaceStay();
+    return timeout;
 }
 
 struct FastRingTimeout* SetFastRingPreciseTimeout64(struct FastRing* ring,
@@ -255,5 +266,7 @@ struct FastRingTimeout* SetFastRingPreciseTimeout64(struct FastRing* ring,
                                                     HandleFastRingTimeoutFunction function,
                                                     void* closure)
 {
-    return setPrecise(ring, timeout, readWide(interval), flags, function, closure);
+    timeout = setPrecise(ring, timeout, readWide(interval), flags, function, closure);
+    FastPlaceStay();
+    return timeout;
 }
