@@ -78,12 +78,14 @@ FLAGS = {'NOW', 'NODELETE'}
 # The frozen programs that are a part of every run of the tests: those that see most for what they cost. All of them are
 # the suite «abi-programs». {name: None, or the part of its cases' names that is run}
 QUICK = {
+    'around': None,
     'buffer': None,
     'descriptor': None,
     'embed': None,
     'event': None,
     'file': None,
     'file-write': None,
+    'later': None,
     'listener': None,
     'provider': None,
     'ring': None,

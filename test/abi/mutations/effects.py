@@ -273,7 +273,7 @@ PROGRAMS = {
     "effects: the ring's completions": 'ring',
     'effects: the threshold': 'socket-transmit',
     'effects: the release timeout': 'socket-release',
-    'effects: release timeouts': 'socket-release',
+    'effects: release timeouts': 'later',
     'effects: zero copy': 'socket-transmit',
     'effects: files need': 'socket-create',
     'effects: the limit of messages': 'file-write',
