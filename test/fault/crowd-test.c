@@ -67,6 +67,12 @@ static void show(uint64_t* place, uint64_t value)
         __atomic_store_n(place, value, __ATOMIC_RELEASE);
 }
 
+static void addFlooded(uint64_t size)
+{
+    if (shown != NULL)
+        show(&shown->flooded, shown->flooded + size);
+}
+
 static void echoAll(struct FastSocket* socket, bool quiet)
 {
     char data[4096];
@@ -77,7 +83,7 @@ static void echoAll(struct FastSocket* socket, bool quiet)
         if (quiet)
             show(&shown->answered, readRing(scene.ring).turns);
         else
-            show(&shown->flooded, shown->flooded + (uint64_t)size);
+            addFlooded((uint64_t)size);
         if (TransmitFastSocketData(socket, NULL, 0, data, (size_t)size, 0) == -EPIPE)
             return;
     }
