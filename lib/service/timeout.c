@@ -9,6 +9,7 @@
  * The end of the ring stops the timer, and leaves it defunct.
  */
 #include "base/place.h"
+#include "base/trace.h"
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -79,6 +80,8 @@ static void onTimer(struct FastTimer* timer)
     if (timeout->intervalNs > 0)
         repeatTimeout(timeout);
     timeout->running = true;
+    if (FastTraceRuns())
+        FastTraceEvent(timeout, -1, "timeout", 0);
     FastRingLeave(timeout->ring, finishTimer, timeout);
     timeout->function(timeout, timeout->closure);
     finishTimer(timeout);
