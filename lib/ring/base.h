@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+struct FastLook;
 struct FastRingMember;
 struct FastRingWorker;
 
@@ -50,6 +51,13 @@ struct FastRingMemberFunctions
 
     /* Of a FastRingWorker, by enum FastRingWork less 1: as the function of a FastTask. */
     bool (*work[FAST_RING_WORKS])(struct FastRingWorker* worker);
+
+    /* Of a FastRingWorker: as the function of its dispatch task, in a turn that is traced: tells of
+     * each call of the user. May be NULL. */
+    bool (*traced)(struct FastRingWorker* worker);
+
+    /* For traces. May be NULL. */
+    void (*look)(const struct FastRingMember* member, struct FastLook* look);
 
     /* What users call it whose object this is a part of, for check mode, and where in there it is.
      * NULL: they know nothing of it. */

@@ -16,6 +16,7 @@
  */
 #include "ring/life.h"
 #include "base/place.h"
+#include "base/trace.h"
 #include "engine/open.h"
 #include "ring/call.h"
 #include "ring/flusher.h"
@@ -24,6 +25,7 @@
 #include "ring/shared.h"
 #include "ring/spare.h"
 #include "ring/timers.h"
+#include "ring/trace.h"
 #include "ring/turn.h"
 
 #include <stdlib.h>
@@ -55,7 +57,8 @@ static struct FastRing* makeRing(struct FastEngine* engine)
     FastForkWatch();
     ring->forks = FastForkCount();
     FastCheckBegin();
-    ring->opened = FastCheckRuns() ? FAST_RING_SHUT : ring->forks;
+    FastTraceBegin();
+    ring->opened = FastCheckRuns() || FastTraceRuns() ? FAST_RING_SHUT : ring->forks;
     FastRingSetOutside(ring, false);
     if (FastCheckRuns())
         FastCheckMade(ring, "ring", NULL);
@@ -151,6 +154,7 @@ static void closeRing(struct FastRing* ring, bool orderly)
     closeMembers(ring, orderly);
     FastRingFreeSpares(ring);
     FastRingForgetShared(ring);
+    FastRingTraceEnd(ring);
     if (FastRingIsOwned(ring))
         FastThreadEndLife(&ring->life);
     atomic_store(&ring->state, RING_RELEASED);

@@ -58,6 +58,7 @@ struct FastRingGroup;
 struct FastRingMember;
 struct FastRingStarter;
 struct FastRingStock;
+struct FastRingTrace;
 struct FastShared;
 struct FastSignalSet;
 struct FastSpare;
@@ -209,6 +210,8 @@ struct FastRing
         uint64_t bufferCount;
         uint64_t bufferLength;
     } options;
+
+    struct FastRingTrace* trace; /* trace: NULL: no turn was traced yet */
 
     struct FastRingStock* stock; /* base: the ring's own provider and pools; NULL: none yet */
 };

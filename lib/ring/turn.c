@@ -20,6 +20,8 @@
 #include "ring/flusher.h"
 #include "ring/spare.h"
 #include "ring/timers.h"
+#include "ring/trace.h"
+#include "base/trace.h"
 
 #include <limits.h>
 #include <time.h>
@@ -66,6 +68,21 @@ static void runPrepare(struct FastRing* ring)
     FastWork work;
     while ((work = FastTaskTake(&ring->prepare)) != 0) {
         if (runWork(work))
+            continue;
+        FastTaskUnshift(&ring->prepare, work);
+        if (!flushSubmissions(ring))
+            break;
+    }
+}
+
+static void runPrepareTraced(struct FastRing* ring)
+{
+    FastWork work;
+    FastRingTraceEntries(ring);
+    while ((work = FastTaskTake(&ring->prepare)) != 0) {
+        bool done = runWork(work);
+        FastRingTraceEntries(ring);
+        if (done)
             continue;
         FastTaskUnshift(&ring->prepare, work);
         if (!flushSubmissions(ring))
@@ -213,7 +230,7 @@ static inline void handleCompletion(struct FastRing* ring, struct FastEngine* en
 }
 
 /* Hands up to a turn's limit of completions to their operations; returns how many. */
-static uint64_t reap(struct FastRing* ring)
+__attribute__((always_inline)) static inline uint64_t reap(struct FastRing* ring, bool traced)
 {
     uint64_t before = ring->statistics.completions;
     struct FastEngine* engine = ring->engine;
@@ -221,7 +238,11 @@ static uint64_t reap(struct FastRing* ring)
     ring->turn.left = ring->options.turnLimit;
     while (ring->turn.left > 0 && (entry = FastEnginePeek(engine)) != NULL) {
         ring->turn.left--;
+        if (traced)
+            FastRingTraceCompletion(ring, entry);
         handleCompletion(ring, engine, entry);
+        if (traced)
+            FastRingTraceEntries(ring);
     }
     return ring->statistics.completions - before;
 }
@@ -270,6 +291,31 @@ static void runDispatch(struct FastRing* ring)
         ring->turn.work = work;
         ring->turn.rest = next;
         runWork(work);
+        work = next;
+    }
+}
+
+/* Whether it is a member's that tells of its calls; then it has run. */
+static bool runTraced(FastWork work)
+{
+    if (FastWorkNumber(work) != FAST_RING_DISPATCH)
+        return false;
+    struct FastRingWorker* worker = workerOf(work);
+    bool (*function)(struct FastRingWorker*) = worker->member.functions->traced;
+    if (function != NULL)
+        (void)function(worker);
+    return function != NULL;
+}
+
+static void runDispatchTraced(struct FastRing* ring)
+{
+    FastWork work = FastTaskTakeAll(&ring->dispatch);
+    while (work != FAST_WORK_END) {
+        FastWork next = FastTaskPass(work);
+        ring->turn.work = work;
+        ring->turn.rest = next;
+        if (!runTraced(work))
+            (void)runWork(work);
         work = next;
     }
 }
@@ -348,11 +394,17 @@ static void reconcileHandle(struct FastRing* ring)
     FastRingSetOutside(ring, ring->turn.asked && !work);
 }
 
-int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
+/* traced is known to the compiler: there are two turns, of which one asks for nothing. */
+__attribute__((always_inline)) static inline int runTurn(struct FastRing* ring, uint32_t interval,
+                                                         const sigset_t* mask, bool traced)
 {
     ring->statistics.turns++;
     size_t pending = ring->pending;
-    runPrepare(ring);
+    if (traced) {
+        FastRingTraceTurn(ring);
+        runPrepareTraced(ring);
+    } else
+        runPrepare(ring);
     /* Programs wait, without a limit, for GetFastRingPending to reach 0: it may have done so just
      * now, and nothing else be left to wake us. */
     if (ring->pending < pending)
@@ -360,14 +412,31 @@ int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* ma
     int result = submitAndWait(ring, interval, mask);
     if (result < 0 && result != -EINTR)
         return result == -EEXIST ? -EOWNERDEAD : result;
-    reap(ring);
+    reap(ring, traced);
     deferWaiting(ring);
-    runDispatch(ring);
+    if (traced)
+        runDispatchTraced(ring);
+    else
+        runDispatch(ring);
     FastRingExpireTimers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_COMPLETE);
     if (ring->engine->embedded)
         reconcileHandle(ring);
     return 0;
+}
+
+__attribute__((noinline, cold)) static int runTracedTurn(struct FastRing* ring, uint32_t interval,
+                                                         const sigset_t* mask)
+{
+    int result = runTurn(ring, interval, mask, true);
+    FastRingTraceMembers(ring);
+    return result;
+}
+
+int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* mask)
+{
+    return FastTraceRuns() ? runTracedTurn(ring, interval, mask)
+                           : runTurn(ring, interval, mask, false);
 }
 
 /* Only what the kernel can't end (zero copy to a peer that never answers) outlasts the bound. */
@@ -391,7 +460,7 @@ void FastRingDrain(struct FastRing* ring)
         int result = submitAndWait(ring, TURN_REFUSED_MS, NULL);
         if (result < 0 && result != -EINTR)
             break;
-        if (reap(ring) > 0)
+        if (reap(ring, false) > 0)
             last = now;
         deferWaiting(ring);
         runDispatch(ring);

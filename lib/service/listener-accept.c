@@ -19,6 +19,7 @@
  */
 #include "service/listener-accept.h"
 
+#include "base/trace.h"
 #include "engine/uring-compat.h"
 #include "service/listener-failure.h"
 
@@ -155,6 +156,8 @@ static void fail(struct FastListener* listener, int error)
         break;
     }
     FastRingLeave(listener->ring, finishCompletion, listener);
+    if (FastTraceRuns())
+        FastTraceEvent(listener, listener->handle, "accept-failed", error);
     listener->function(listener, -error, listener->closure);
 }
 
@@ -164,6 +167,8 @@ static void handOver(struct FastListener* listener, int handle, void (*finish)(v
     if (listener->tcp)
         FastRingTellTcp(listener->ring, handle);
     FastRingLeave(listener->ring, finish, listener);
+    if (FastTraceRuns())
+        FastTraceEvent(listener, listener->handle, "accepted", handle);
     listener->function(listener, handle, listener->closure);
     FastRingTellTcp(listener->ring, -1);
 }

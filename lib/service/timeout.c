@@ -12,6 +12,7 @@
  * with, which the library can't see: each has a function of its own.
  */
 #include "base/place.h"
+#include "base/trace.h"
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -85,6 +86,8 @@ static void onTimer(struct FastTimer* timer)
     if (timeout->intervalNs > 0)
         repeatTimeout(timeout);
     timeout->running = true;
+    if (FastTraceRuns())
+        FastTraceEvent(timeout, -1, "timeout", 0);
     FastRingLeave(timeout->ring, finishTimer, timeout);
     timeout->function(timeout, timeout->closure);
     finishTimer(timeout);

@@ -28,6 +28,7 @@
  * References: one each of the user, of the poll in flight, of the queued task, of the cancellation
  * in flight, of a call of the function.
  */
+#include "base/trace.h"
 #include "ring/armed.h"
 
 #include <assert.h>
@@ -238,6 +239,8 @@ static void report(struct FastRingWatch* watch, int result)
         watch->reported = (watch->flags & FASTRING_WATCH_ONCE) != 0;
     }
     FastRingLeave(watch->ring, finishCompletion, watch);
+    if (FastTraceRuns())
+        FastTraceEvent(watch, watch->handle, "watch", result);
     watch->function(watch, result, watch->closure);
 }
 

@@ -10,6 +10,7 @@
  */
 #include "socket/dispatch.h"
 
+#include "base/trace.h"
 #include "socket/direct.h"
 #include "socket/failure.h"
 #include "socket/kind.h"
@@ -196,7 +197,7 @@ __attribute__((noinline)) static void dispatchAll(struct FastSocket* socket)
 /* Mostly there is either input to tell, or room for output, and the handler has brought nothing
  * that is to be told behind it. Input that is left, or has come with something else, may stop the
  * receive; room for output changes nothing there. */
-static inline void dispatch(struct FastSocket* socket)
+__attribute__((always_inline)) static inline void dispatch(struct FastSocket* socket)
 {
     bool made = socket->stage == FAST_STAGE_LIVE && socket->connection == FAST_CONNECTION_MADE;
     const uint8_t behind = FAST_NOTIFY_OUTPUT | FAST_NOTIFY_STATE | FAST_NOTIFY_CALLS;
@@ -235,11 +236,58 @@ bool FastDispatchRun(struct FastRingWorker* worker)
     return true;
 }
 
+/* ---- traced ---- */
+
+/* The handler of the socket whose task runs in this thread. */
+static _Thread_local HandleFastSocketEvent tracedHandler;
+
+static const char* nameOf(int event)
+{
+    switch (event) {
+    case POLLIN:
+        return "POLLIN";
+    case POLLOUT:
+        return "POLLOUT";
+    case POLLERR:
+        return "POLLERR";
+    default:
+        return "POLLHUP";
+    }
+}
+
+/* Stands in the handler's place while the task runs, so that calls need not ask for traces. In the
+ * call itself the handler stands there, since that may not return, or set another one. */
+static void onEvent(struct FastSocket* socket, int event, int parameter)
+{
+    HandleFastSocketEvent handler = tracedHandler;
+    FastTraceEvent(socket, socket->handle, nameOf(event), parameter);
+    socket->function = handler;
+    handler(socket, event, parameter);
+    tracedHandler = socket->function;
+    if (tracedHandler != NULL)
+        socket->function = onEvent;
+}
+
+__attribute__((cold)) bool FastDispatchRunTraced(struct FastRingWorker* worker)
+{
+    struct FastSocket* socket = FAST_CONTAINER(worker, struct FastSocket, worker);
+    tracedHandler = socket->function;
+    if (tracedHandler != NULL)
+        socket->function = onEvent;
+    dispatch(socket);
+    if (socket->function == onEvent)
+        socket->function = tracedHandler;
+    FastSocketDrop(socket);
+    return true;
+}
+
 void FastDispatchRingEnd(struct FastSocket* socket, void (*goOn)(void* socket))
 {
     if (socket->stage != FAST_STAGE_LIVE || socket->notified & FAST_NOTIFIED_HANGUP)
         return;
     socket->notified |= FAST_NOTIFIED_HANGUP;
     FastRingLeave(socket->ring, goOn, socket);
+    if (FastTraceRuns())
+        FastTraceEvent(socket, socket->handle, nameOf(POLLHUP), ECANCELED);
     report(socket, POLLHUP, ECANCELED);
 }

@@ -9,6 +9,9 @@
 /* The function of the dispatch task. */
 bool FastDispatchRun(struct FastRingWorker* worker);
 
+/* The same in a turn that is traced. */
+bool FastDispatchRunTraced(struct FastRingWorker* worker);
+
 /* What follows it, when a handler has not returned. */
 void FastDispatchGoOn(struct FastRingWorker* worker);
 

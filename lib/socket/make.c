@@ -4,6 +4,7 @@
 #include "socket/make.h"
 
 #include "socket/dispatch.h"
+#include "socket/look.h"
 #include "socket/prepare.h"
 #include "socket/release.h"
 
@@ -24,6 +25,8 @@ const struct FastRingMemberFunctions FastMakeFunctions = {
     .throttle = throttleMember,
     .count = countMember,
     .goOn = FastDispatchGoOn,
+    .traced = FastDispatchRunTraced,
+    .look = FastLookAtSocket,
     .kind = "socket",
     .offset = offsetof(struct FastSocket, worker.member),
     .work =

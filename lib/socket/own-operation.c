@@ -10,6 +10,7 @@
  * Failures: descriptor and buffer are consumed, and the errno is returned, but for a descriptor
  * that is not ours to free: a foreign ring's, a foreign thread's, or one in flight.
  */
+#include "base/trace.h"
 #include "service/operation.h"
 #include "socket/system.h"
 #include "socket/transmit.h"
@@ -212,6 +213,8 @@ static int appendDescriptor(struct FastSocket* socket, struct FastRingDescriptor
                    : appendMessage(socket, descriptor, entry, buffer);
     if (result < 0)
         return result;
+    if (FastTraceRuns())
+        FastTraceTransmit(socket, socket->handle, entry->len, 0);
     if (bytes)
         FastDescriptorDiscard(descriptor);
     FastTransmitNote(socket);

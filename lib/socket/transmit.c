@@ -7,6 +7,7 @@
  */
 #include "socket/transmit.h"
 
+#include "base/trace.h"
 #include "socket/direct.h"
 #include "socket/run.h"
 #include "memory/wrap.h"
@@ -73,7 +74,7 @@ void FastTransmitNote(struct FastSocket* socket)
     FastSocketDefer(socket, FAST_DUE_SEND);
 }
 
-static int append(struct FastSocket* socket, const struct FastParts* parts, int flags)
+static int appendQuietly(struct FastSocket* socket, const struct FastParts* parts, int flags)
 {
     int result = FastSocketMakeOutbound(socket);
     if (result < 0)
@@ -84,6 +85,14 @@ static int append(struct FastSocket* socket, const struct FastParts* parts, int 
         result = FastSocketKind(socket)->append(socket, parts, flags);
     if (result == 0)
         FastTransmitNote(socket);
+    return result;
+}
+
+static int append(struct FastSocket* socket, const struct FastParts* parts, int flags)
+{
+    int result = appendQuietly(socket, parts, flags);
+    if (FastTraceRuns())
+        FastTraceTransmit(socket, socket->handle, parts->size, result);
     return result;
 }
 

@@ -2,71 +2,12 @@
  * child of its own, since the environment is asked once. */
 #define _GNU_SOURCE
 
+#include "program.h"
 #include "suite.h"
 
-#include <Ring/FastSocket.h>
 #include <malloc.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-enum
-{
-    LINE = 8192,
-    SMALL = 100,
-    MANY = 20000,
-    LARGE = 1 << 20,
-};
 
 AREA(check, "check");
-
-/* ---- programs ---- */
-
-struct Result
-{
-    int status;
-    char text[LINE]; /* of the standard error */
-};
-
-/* Runs a function as a program that ends well when it returns. */
-static struct Result runProgram(void (*program)(void), const char* mode)
-{
-    struct Result result = {.status = 0};
-    size_t length = 0;
-    ssize_t count;
-    int ends[2];
-
-    ck_assert_int_eq(pipe(ends), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        const struct rlimit none = {0};
-        (void)setrlimit(RLIMIT_CORE, &none);
-        (void)signal(SIGABRT, SIG_DFL);
-        (void)dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        if (mode != NULL)
-            (void)setenv("FASTSOCKET_CHECK", mode, 1);
-        else
-            (void)unsetenv("FASTSOCKET_CHECK");
-        program();
-        _exit(0);
-    }
-    ck_assert_int_gt(child, 0);
-    close(ends[1]);
-    while ((count = read(ends[0], result.text + length, LINE - 1 - length)) > 0)
-        length += (size_t)count;
-    close(ends[0]);
-    ck_assert_int_eq(waitpid(child, &result.status, 0), child);
-    return result;
-}
 
 /* Another checker has been first: which calls it what it likes. */
 static bool isSeen(const struct Result* result)
@@ -80,7 +21,7 @@ static void refuse(void (*program)(void), const char* words)
 {
     char copy[SMALL * 4];
     char* rest = NULL;
-    struct Result result = runProgram(program, "1");
+    struct Result result = runProgram(program, "FASTSOCKET_CHECK", "1");
 
     if (isSeen(&result))
         return;
@@ -97,55 +38,10 @@ static void refuse(void (*program)(void), const char* words)
 
 static void allow(void (*program)(void), const char* mode)
 {
-    struct Result result = runProgram(program, mode);
+    struct Result result = runProgram(program, "FASTSOCKET_CHECK", mode);
 
     ck_assert_msg(result.status == 0 && result.text[0] == '\0', "status %x: %s",
                   (unsigned)result.status, result.text);
-}
-
-/* ---- what programs make ---- */
-
-static struct FastRing* ring;
-static int peer; /* of the last socket */
-
-static void need(bool holds)
-{
-    if (!holds)
-        _exit(99);
-}
-
-static void makeRing(void)
-{
-    ring = CreateFastRing(0);
-    need(ring != NULL && WaitForFastRing(ring, 0, NULL) == 0);
-}
-
-static void ignoreEvent(struct FastSocket* socket, int event, int parameter)
-{
-    (void)socket, (void)event, (void)parameter;
-}
-
-static struct FastSocket* makeSocket(void)
-{
-    int pair[2];
-    need(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-    peer = pair[1];
-    struct FastSocket* socket = OpenFastSocket(ring, pair[0], 0, ignoreEvent, NULL);
-    need(socket != NULL && WaitForFastRing(ring, 0, NULL) == 0);
-    return socket;
-}
-
-static void ignoreTimeout(struct FastRingTimeout* timeout, void* closure)
-{
-    (void)timeout, (void)closure;
-}
-
-static struct FastRingTimeout* makeTimeout(int64_t interval)
-{
-    struct FastRingTimeout* timeout =
-        SetFastRingTimeout(ring, NULL, interval, 0, ignoreTimeout, NULL);
-    need(timeout != NULL);
-    return timeout;
 }
 
 static void ignoreWatch(struct FastRingWatch* watch, int result, void* closure)
@@ -179,12 +75,6 @@ static void ignoreConnection(struct FastListener* listener, int handle, void* cl
     (void)listener, (void)closure;
     if (handle >= 0)
         close(handle);
-}
-
-static void runUntilQuiet(void)
-{
-    while (GetFastRingPending(ring) > 0)
-        need(WaitForFastRing(ring, 1000, NULL) == 0);
 }
 
 /* ---- released twice ---- */

@@ -15,7 +15,7 @@ GROUPS = {
     'The ring (2.8)': ring.BREAKAGES,
     'Time and progress (2.9)': progress.BREAKAGES,
     'A socket in one line (3.1)': one_line.BREAKAGES,
-    'Seeing inside (3.3)': inside.BREAKAGES,
+    'Seeing inside (3.3, 3.4)': inside.BREAKAGES,
     'The other engine, and references': engine.BREAKAGES,
 }
 

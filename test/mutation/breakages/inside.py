@@ -1,4 +1,4 @@
-"""Promises of §3.3: check mode."""
+"""Promises of §3.3 and §3.4: check mode and traces."""
 
 import functools
 
@@ -41,4 +41,29 @@ BREAKAGES = [
     breakage('check mode is on unless it is refused', '3.3 check mode off', 'base/check.c',
              "value == NULL || value[0] == '\\0' || strcmp(value, \"0\") == 0",
              'value != NULL && strcmp(value, "0") == 0'),
+    breakage('a traced turn tells no entries', '3.4 trace lines', 'ring/trace.c',
+             '        FastTraceSubmit(ring,', '        (void)(ring,'),
+    breakage('a ring that is traced stays open', '3.4 trace lines', 'ring/life.c',
+             'FastCheckRuns() || FastTraceRuns() ?', 'FastCheckRuns() ?', 'ring/trace.c',
+             '        ring->opened = FAST_RING_SHUT;\n', ''),
+    breakage('what goes is not told', '3.4 trace lines', 'ring/trace.c',
+             'FastTraceDecide((*place)->look.object, (*place)->look.handle, "closed", true);',
+             ';'),
+    breakage('what is over is not told', '3.4 trace of decisions', 'ring/trace.c',
+             'item->look.bits ^ now->bits', 'now->bits & ~item->look.bits'),
+    breakage('a handler is called unheard', '3.4 trace lines', 'socket/make.c',
+             '    .traced = FastDispatchRunTraced,\n', ''),
+    breakage('the end of a ring is not told', '3.4 trace of decisions', 'socket/dispatch.c',
+             '        FastTraceEvent(socket, socket->handle, nameOf(POLLHUP), ECANCELED);',
+             '        (void)nameOf(POLLHUP);'),
+    breakage('a line is written in pieces', '3.4 trace file', 'base/trace.c',
+             '    ssize_t written = write(file, line, (size_t)length);',
+             '    ssize_t written = 0;\n    for (int index = 0; index < length; index++)\n'
+             '        written += write(file, line + index, 1);'),
+    breakage('a trace begins anew', '3.4 trace file', 'base/trace.c', 'O_WRONLY | O_APPEND',
+             'O_WRONLY | O_TRUNC | O_APPEND'),
+    breakage('every process has one name', '3.4 trace file', 'base/trace.c',
+             'strstr(pattern, "%p")', 'strstr(pattern, "%q")'),
+    breakage('a trace that fails ends the program', '3.4 trace off', 'base/trace.c',
+             '    (void)written;', '    if (written < 0)\n        abort();'),
 ]
