@@ -36,12 +36,17 @@
  *     FAST_SYMBOL_DEFAULT(FastBufferFill_1_1, FillFastBuffer, "FASTSOCKET_1.1")
  *     int FastBufferFill_1_1(struct FastBuffer* buffer) { ... as it is now ... }
  *
- * The archive has no versions: there the public name is an alias of the newest. Clang lacks GCC's
- * attribute, and would drop a function that only assembly names.
+ * Their source is one of versioned_sources in lib/meson.build. The archive has no versions: there
+ * the public name is an alias of the newest. Clang lacks GCC's attribute, and would drop a function
+ * that only assembly names.
  *
  * NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared can't stand in parentheses.
  */
-#ifndef FASTSOCKET_SHARED
+#if defined(FASTSOCKET_COMMON)
+#define FAST_SYMBOL_OLD(function, name, node)     FAST_SYMBOL_DEFAULT(function, name, node)
+#define FAST_SYMBOL_DEFAULT(function, name, node) \
+    _Static_assert(0, #function " needs its source in versioned_sources of lib/meson.build");
+#elif !defined(FASTSOCKET_SHARED)
 #define FAST_SYMBOL_OLD(function, name, node) extern __typeof__(name) function;
 #define FAST_SYMBOL_DEFAULT(function, name, node) \
     extern __typeof__(name) function;             \

@@ -227,6 +227,11 @@ void useTimeouts(void)
     CHECK(SetFastRingPreciseTimeout(ring, NULL, &span, 0, onTimeout, &precise) != NULL);
     runUntil(ring, &precise.count, 1);
     CHECK(now() - start >= 1);
+    CHECK_ERROR(SetFastRingPreciseTimeout64(ring, NULL, &wrong, 0, onTimeout, &precise), EINVAL);
+    start = now();
+    CHECK(SetFastRingPreciseTimeout64(ring, NULL, &span, 0, onTimeout, &precise) != NULL);
+    runUntil(ring, &precise.count, 2);
+    CHECK(now() - start >= 1);
 
     /* Changed, with another closure, and removed. */
     timeout = SetFastRingTimeout(ring, NULL, 100000, 0, onTimeout, &once);

@@ -25,7 +25,9 @@ TYPES = {'void', 'char', 'short', 'int', 'long', 'float', 'double', 'signed', 'u
 TAGS = {'struct', 'union', 'enum'}
 NOT_FUNCTIONS = {'__attribute__', '__attribute', '__declspec', '_Alignas', '__typeof__', 'typeof', '__asm__', 'asm',
                  '_Static_assert'}
+NOTHROW = re.compile(r'__attribute__ \( \( (?:nothrow|__nothrow__) \) \)')
 GUARD = re.compile(r'RING_\w+_H$')
+OWN = {'macro': re.compile(r'FAST[A-Z]*_\w'), 'function': re.compile(r'\w*Fast\w'), 'type': re.compile(r'\w*(Fast|Ring)\w')}
 VERSION = re.compile(r'FASTSOCKET_VERSION_(MAJOR|MINOR|PATCH)$')  # follows the release: abi rules compare it
 
 
@@ -37,18 +39,47 @@ def headerNames(include):
     return sorted(path.relative_to(include).as_posix() for path in include.glob('Ring/*.h'))
 
 
-def read(place, include, language='c'):
-    """{'KIND NAME': 'TOKENS'} of the headers below include, as c or c++ reads them."""
+def preprocess(place, include, language='c', arguments=()):
+    """The lines of our own headers, as c or c++ reads them with these arguments of the compiler."""
     program = ''.join(f'#include <{name}>\n' for name in headerNames(include))
     # Read from a file, since the compiler must not wait for an input.
     path = place.made('all.c', [program], lambda work: (work / 'all.c').write_text(program))
-    text = place.compile(['-E', '-dD', '-w', '-I', include, '-x', language, path])
+    return list(ownLines(place.compile(['-E', '-dD', '-w', '-I', include, *arguments, '-x', language, path]), str(include)))
+
+
+def foreign(place, include):
+    """What our headers do to names of others: [(what, name)] of #undef and #pragma."""
+    for line in preprocess(place, include):
+        match = re.match(r'\s*#\s*(undef|pragma)\s+(.*)', line)
+        if match and not (match.group(1) == 'undef' and OWN['macro'].match(match.group(2))):
+            yield match.group(1), ' '.join(tokens(match.group(2)))
+
+
+def names(found):
+    """(kind, name) of all that a list gives to whoever includes the headers."""
+    for key, text in sorted(found.items()):
+        kind, name = key.split(' ', 1)
+        if kind in ('struct', 'union') and '{' not in text:
+            continue  # a body, ours or a foreign one, is given by somebody else
+        if kind != 'include':
+            yield kind, name
+        if kind == 'enum':
+            yield from (('macro', enumerator) for enumerator in enumerators(text))
+
+
+def isOwn(kind, name):
+    """A name that can't be a program's, since it says whose it is."""
+    return GUARD.match(name) is not None or OWN.get(kind, OWN['type']).match(name) is not None
+
+
+def read(place, include, language='c', arguments=()):
+    """{'KIND NAME': 'TOKENS'} of the headers below include, as c or c++ reads them."""
     found = {}
     for name in headerNames(include):
         for quote, file in source.includesOf((include / name).read_text()):
             found[f'include {name} {quote}{file}{">" if quote == "<" else quote}'] = ''
     lines = []
-    for line in ownLines(text, str(include)):
+    for line in preprocess(place, include, language, arguments):
         match = re.match(r'\s*#\s*(\w+)\s+(\w+)(.*)', line)
         if match is None:
             lines.append(line)
@@ -191,6 +222,32 @@ def withoutName(parameter):
     if not before or before[-1] in TAGS or (len(before) == 1 and before[0] in TAGS):
         return parameter
     return rest[:-1] + suffix
+
+
+def canonical(text):
+    """A declaration's or a macro's tokens, those that mean the same to every compiler alike."""
+    text = NOTHROW.sub(' ', text)
+    words = [sameNumber(word) for word in text.split()]
+    found, run = [], []
+    for word in words + [';']:
+        if re.match(r'[A-Za-z_]', word):
+            run.append(word)
+            continue
+        # «timespec const» is «const timespec»: what stands before the first star belongs together.
+        found += sorted(word for word in run if word in ('const', 'volatile'))
+        found += [word for word in run if word not in ('const', 'volatile')] + [word]
+        run = []
+    return ' '.join(found[:-1])
+
+
+def sameNumber(word):
+    """A number in its decimal form; its type is a matter of layout."""
+    match = re.fullmatch(r'(0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)([uUlL]*)', word)
+    if match is None:
+        return word
+    digits = match.group(1)
+    isOctal = len(digits) > 1 and digits.isdigit() and digits[0] == '0'
+    return str(int(digits, 8 if isOctal else 0)) + match.group(2).upper()
 
 
 def fields(text):

@@ -30,6 +30,16 @@ def symbols(library):
     return found
 
 
+def members(archive):
+    """{(name, visibility)} of what an archive's objects define for others."""
+    found = set()
+    for line in tap.run(['readelf', '-sW', str(archive)]).splitlines():
+        words = line.split()
+        if len(words) >= 8 and words[0].endswith(':') and words[4] in ('GLOBAL', 'WEAK') and words[6] not in ('UND', 'Ndx'):
+            found.add((words[7], words[5]))
+    return {(name, visibility) for name, visibility in found if not name.startswith('__')}
+
+
 def format(found):
     return ''.join(' '.join(symbol) + '\n' for symbol in sorted(found))
 

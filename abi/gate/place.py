@@ -25,6 +25,8 @@ def parser(description):
     result.add_argument('--source', type=pathlib.Path, required=True, help="root of the tree")
     result.add_argument('--build', type=pathlib.Path, required=True, help="where the gate may write")
     result.add_argument('--library', type=pathlib.Path, required=True, help="today's shared library")
+    result.add_argument('--archive', type=pathlib.Path, help="today's static library")
+    result.add_argument('--pkgconfig', type=pathlib.Path, help="today's .pc file")
     result.add_argument('--version', required=True, help="the project's version")
     result.add_argument('--compiler', action='append', required=True, help="a word of the compiler's command")
     result.add_argument('--without', default='', help="why types can't be looked at in this build")
@@ -38,6 +40,8 @@ class Place:
         self.root = options.source.resolve()
         self.build = options.build.resolve()
         self.library = options.library.resolve()
+        self.archive = options.archive and options.archive.resolve()
+        self.pkgconfig = options.pkgconfig and options.pkgconfig.resolve()
         self.version = options.version
         self.compiler = options.compiler
         self.without = options.without

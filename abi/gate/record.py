@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """
 Freezes a release as text in abi/VERSION/. A frozen folder never changes again: for another processor its
-files are added, everything else is refused but with --force, for the days before the release.
+files are added, everything else is refused but with --force, for the days before the release; and once a tag or
+debian/changelog says that it is out, with that, too.
 """
 
 import os
@@ -9,12 +10,15 @@ import pathlib
 import re
 import shutil
 import sys
+import subprocess
 import tempfile
 
 import place
 import declarations
 import layouts
 import objects
+import pcfile
+import source  # of test/house, where place has looked
 from checks import rules, witness
 from checks import abidiff
 
@@ -27,7 +31,52 @@ def record(here, target):
     (target / 'declarations').write_text(declarations.format(known))
     (target / 'symbols').write_text(objects.format(objects.symbols(here.library)))
     (target / 'elf').write_text(elf(here))
+    if here.pkgconfig is None:
+        sys.exit("no .pc file is given")
+    (target / 'pkgconfig').write_text(pcfile.frozen(here.pkgconfig))
+    recordPrograms(here, target)
     recordCpu(here, target, known)
+
+
+def recordPrograms(here, target):
+    """The api programs, and what they are compiled with."""
+    sources = sorted((here.root / 'test' / 'api').glob('*-test.c'))
+    helper = here.root / 'test' / 'helper'
+    build = (helper / 'meson.build').read_text()
+    for name in ('helper_suite', 'helper_scene'):
+        listed = re.search(rf'^{name} = files\((.*?)\)', build, re.M | re.S)
+        assert listed, f"test/helper/meson.build has no {name}"
+        sources += [helper / file for file in re.findall(r"'([\w-]+\.c)'", listed.group(1))]
+    for path in withHeaders(sources):
+        copy = target / 'programs' / path.parent.name / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
+def withHeaders(paths):
+    """These files and what they include of what lies beside them."""
+    found = []
+    while paths:
+        path = paths.pop()
+        if path in found:
+            continue
+        found.append(path)
+        for quote, name in source.includesOf(path.read_text()):
+            beside = [directory / name for directory in (path.parent, path.parent.parent / 'helper') if quote == '"']
+            paths += [file for file in beside if file.exists()][:1]
+    return found
+
+
+def isOut(here):
+    """Why the release is out, or None."""
+    log = re.search(rf'^libfastsocket \({re.escape(here.version)}-\S*\) (\S+);', (here.root / 'debian' / 'changelog').read_text(),
+                    re.M)
+    if log and log.group(1) != 'UNRELEASED':
+        return f"debian/changelog has it in {log.group(1)}"
+    tags = subprocess.run(['git', '-C', here.root, 'tag', '--list', here.version, f'v{here.version}'],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.split() \
+        if shutil.which('git') else []
+    return f"there is a tag {tags[0]}" if tags else None
 
 
 def recordCpu(here, target, known):
@@ -54,6 +103,9 @@ def seal(target):
 def addCpu(here, target):
     """To a frozen release, this processor's files, if everything else is as recorded."""
     release = place.Release(target)
+    known = {name: digest for digest, name in (line.split() for line in (target / 'digests').read_text().splitlines())}
+    if known != rules.digests(target):
+        sys.exit(f"abi/{here.version}/ is not what was recorded: put it back from the version control")
     for name, now in (('declarations', declarations.format(declarations.read(here, here.include))),
                       ('symbols', objects.format(objects.symbols(here.library)))):
         if (release.path / name).read_text() != now:
@@ -71,7 +123,10 @@ def main():
         sys.exit(f"{here.version} is no release")
     if here.without or here.sanitize != 'none':
         sys.exit(f"not from this build: {here.without or 'sanitizers'}")
-    target = here.root / 'abi' / here.version
+    target = pathlib.Path(os.environ.get('ABI_INTO') or here.root / 'abi') / here.version
+    out = isOut(here)
+    if target.exists() and force and out:
+        sys.exit(f"abi/{here.version}/ never changes: {out}")
     if target.exists() and not force:
         if (target / f'layout-{here.cpu}.c').exists():
             sys.exit(f"abi/{here.version}/ is frozen. A release that is out never changes; before that, FORCE=1 makes it anew.")
@@ -85,7 +140,7 @@ def main():
                 shutil.rmtree(target)
             shutil.copytree(work, target)
     seal(target)
-    print(f"abi/{here.version}/ is recorded: {len(list(target.rglob('*')))} files")
+    print(f"{target}/ is recorded: {len(list(target.rglob('*')))} files")
 
 
 main()

@@ -4,6 +4,8 @@ import re
 import sys
 from typing import NamedTuple
 
+ENGINES = ['io_uring', 'epoll']
+
 ADD = "leave it as it was and add what you need under a new name, in a new version node (abi/README.md, «To add a function»)"
 KEEP = "put it back; what is public stays for as long as the soname does (abi/README.md, «The policy»)"
 VERSION = "keep the old behaviour for old programs, under its own symbol version (abi/README.md, «To change behaviour»)"
@@ -30,6 +32,18 @@ def readWaivers(root):
             assert len(words) == 4, f"abi/waivers:{number}: not RELEASE CHECK SUBJECT REASON: {line}"
             waivers[tuple(words[:3])] = words[3]
     return waivers
+
+
+def readSettled(root):
+    """{(release, engine, case): reason} of abi/settled."""
+    found = {}
+    for number, line in enumerate((root / 'abi' / 'settled').read_text().splitlines(), 1):
+        if line.strip() and not line.startswith('#'):
+            words = line.split(maxsplit=3)
+            assert len(words) == 4, f"abi/settled:{number}: not RELEASE ENGINE CASE REASON: {line}"
+            for engine in ENGINES if words[1] == 'both' else [words[1]]:
+                found[words[0], engine, words[2]] = words[3]
+    return found
 
 
 def judge(root, release, check, findings):

@@ -7,8 +7,8 @@ work=$(mktemp -d "${AUTOPKGTEST_TMP:-/tmp}/exchange.XXXXXX")
 server=
 trap 'kill $server 2>/dev/null || true; rm -rf "$work"' EXIT
 
-# exchange SERVER... : CLIENT... - the server is told an address and a port, and tells the one it got; the
-# client's last word is put together with that port. 4 MiB go and come back; the server's end is orderly.
+# exchange SERVER... : CLIENT... - the server is told a loopback address with any port, and tells the one it
+# got; the client's last word is put together with that port. 4 MiB go and come back; the server's end is orderly.
 exchange()
 {
     head -c 4194304 /dev/urandom >"$work/data"
@@ -19,7 +19,7 @@ exchange()
         shift
     done
     shift
-    $servers 127.0.0.1 0 >"$work/words" &
+    $servers >"$work/words" &
     server=$!
     port=
     while [ -z "$port" ]; do

@@ -9,12 +9,14 @@
 #ifndef ANNOUNCE_H
 #define ANNOUNCE_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
-
-#include "plain-socket.h"
 
 enum
 {
@@ -31,9 +33,7 @@ struct AnnounceClient
 struct Announcer
 {
     struct FastRing* ring;
-    struct FastBufferPool* pool;
-    struct FastRingBufferProvider* provider;
-    struct FastListener* listener;
+    struct FastListener* listener; /* NULL when it has stopped */
     struct FastRingTimeout* timeout;
     LIST_HEAD(, AnnounceClient)
     clients;
@@ -80,8 +80,8 @@ static inline void announce(struct Announcer* announcer, const char* text, size_
     struct AnnounceClient* client;
 
     LIST_FOREACH(client, &announcer->clients, link)
-        if (GetFastSocketOutboundLength(client->socket) < ANNOUNCE_LIMIT)
-            TransmitFastSocketData(client->socket, NULL, 0, text, length, 0);
+    if (GetFastSocketOutboundLength(client->socket) < ANNOUNCE_LIMIT)
+        TransmitFastSocketData(client->socket, NULL, 0, text, length, 0);
 }
 
 static inline void handleTick(struct FastRingTimeout* timeout, void* closure)
@@ -92,7 +92,7 @@ static inline void handleTick(struct FastRingTimeout* timeout, void* closure)
 
 static inline void stopAnnouncer(struct Announcer* announcer)
 {
-    SetFastRingTimeout(NULL, announcer->timeout, -1, 0, NULL, NULL);
+    RemoveFastRingTimeout(announcer->timeout);
     announcer->timeout = NULL;
     ReleaseFastListener(announcer->listener);
     announcer->listener = NULL;
@@ -100,58 +100,62 @@ static inline void stopAnnouncer(struct Announcer* announcer)
         dismissClient(LIST_FIRST(&announcer->clients));
 }
 
-static inline void handleClient(struct FastListener* listener, int handle, void* closure)
+/* Makes a socket of a descriptor, which stays the caller's if that fails. Returns false with errno. */
+static inline bool addClient(struct Announcer* announcer, int handle)
 {
-    struct Announcer* announcer = closure;
-    struct AnnounceClient* client;
+    struct AnnounceClient* client = calloc(1, sizeof(*client));
 
-    (void)listener;
-    if (handle < 0) {
-        fprintf(stderr, "accept: %s\n", strerror(-handle));
-        if (!isShortage(-handle))
-            stopAnnouncer(announcer);
-        return;
-    }
-
-    client = calloc(1, sizeof(*client));
-    if (client != NULL)
-        client->socket = CreateFastSocket(announcer->ring, announcer->provider, announcer->pool,
-                                          announcer->pool, handle, NULL, 0,
-                                          FASTSOCKET_MODE_REGULAR, 0, handleClientEvent, client);
-    if ((client == NULL) || (client->socket == NULL)) {
-        perror("new connection");
+    if (client == NULL)
+        return false;
+    client->socket = OpenFastSocket(announcer->ring, handle, FASTSOCKET_MODE_REGULAR,
+                                    handleClientEvent, client);
+    if (client->socket == NULL) {
         free(client);
-        close(handle);
-        return;
+        return false;
     }
     LIST_INSERT_HEAD(&announcer->clients, client, link);
     TransmitFastSocketData(client->socket, NULL, 0, "welcome\n", 8, 0);
+    return true;
 }
 
-/* Listens on handle; period is in milliseconds. Returns false with errno, and handle is the caller's
- * still; releaseAnnouncer is needed in either case. */
-static inline bool openAnnouncer(struct Announcer* announcer, int handle, int period)
+static inline void handleClient(struct FastListener* listener, int handle, void* closure)
+{
+    (void)listener;
+    if (handle < 0) {
+        /* Without descriptors or memory: the listener waits and tries again. */
+        fprintf(stderr, "accept: %s\n", strerror(-handle));
+    } else if (!addClient(closure, handle)) {
+        perror("new connection");
+        close(handle);
+    }
+}
+
+/* Listens at an address; period is in milliseconds. Returns false with errno; releaseAnnouncer is needed
+ * in either case. */
+static inline bool openAnnouncer(struct Announcer* announcer, const char* address, int period)
 {
     announcer->ring = CreateFastRing(0);
     if (announcer->ring == NULL)
         return false;
-
-    announcer->pool = CreateFastBufferPool(announcer->ring);
-    if (announcer->pool == NULL)
-        return false;
-
-    announcer->provider = CreateFastRingBufferProvider(announcer->ring, 0, 64, 16 * 1024,
-                                                       AllocateRingFastBuffer, announcer->pool);
-    if (announcer->provider == NULL)
-        return false;
-
     announcer->timeout = SetFastRingTimeout(announcer->ring, NULL, period, FASTRING_TIMEOUT_REPEAT,
                                             handleTick, announcer);
     if (announcer->timeout == NULL)
         return false;
-
-    announcer->listener = CreateFastListener(announcer->ring, handle, 0, handleClient, announcer);
+    announcer->listener = ListenFastSocket(announcer->ring, address, 0, handleClient, announcer);
     return announcer->listener != NULL;
+}
+
+/* Tells the user, or a program that started us with port 0, where we listen. */
+static inline void printAddress(struct FastListener* listener)
+{
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    char text[FASTSOCKET_ADDRESS_SIZE];
+
+    if ((getsockname(GetFastListenerHandle(listener), (struct sockaddr*)&name, &length) == 0) &&
+        (FormatFastAddress((struct sockaddr*)&name, length, text, sizeof(text)) == 0))
+        printf("listening on %s\n", text);
+    fflush(stdout);
 }
 
 /* Is there something to do, or to be waited for? */
@@ -163,8 +167,6 @@ static inline bool isAnnouncerBusy(const struct Announcer* announcer)
 static inline void releaseAnnouncer(struct Announcer* announcer)
 {
     stopAnnouncer(announcer);
-    ReleaseFastRingBufferProvider(announcer->provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(announcer->pool);
     ReleaseFastRing(announcer->ring);
 }
 

@@ -1,15 +1,14 @@
 /*
  * chat-server: each line that one client sends goes to all others. A first program of one's own.
  *     cc chat-server.c -o chat-server $(pkg-config --cflags --libs fastsocket)
- *     ./chat-server [PORT [MILLISECONDS]]       any free port and ten minutes by default
+ *     ./chat-server [ADDRESS [MILLISECONDS]]    127.0.0.1:0 (any port) and ten minutes by default
  *
- * Back-pressure: while one client doesn't take its lines, those who talk are paused. Idle timeout: who
- * says nothing and doesn't take its lines for so long has to go, and so nobody waits for ever.
+ * Back-pressure: while one client doesn't take its lines, those who talk are paused. Timeouts: who neither
+ * says nor hears anything for so long has to go, and so has who doesn't take his lines: nobody waits for ever.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
+#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -20,17 +19,13 @@ struct Client
 {
     LIST_ENTRY(Client) link;
     struct FastSocket* socket;
-    struct FastRingTimeout* timeout;
     size_t length;
     char line[LINE_ROOM];
 };
 static LIST_HEAD(, Client) clients = LIST_HEAD_INITIALIZER(clients);
-static struct FastRing* ring;
-static struct FastBufferPool* pool;
-static struct FastRingBufferProvider* provider;
-static int idleTime = 600000;
-static volatile sig_atomic_t stopped;
-static void stop(int number) { stopped = number; }
+static struct FastListener* server;
+static struct FastRingSignal* signals[2];
+static int patience = 600000;
 
 static void balance(struct Client* talker)
 {
@@ -40,26 +35,23 @@ static void balance(struct Client* talker)
     LIST_FOREACH(client, &clients, link)
         if (!full)
             ResumeFastSocket(client->socket);
-    if (full && talker != NULL && PauseFastSocket(talker->socket) == 0) /* the slow one goes first */
-        SetFastRingTimeout(ring, talker->timeout, 2 * (int64_t)idleTime, 0, NULL, NULL);
+    if (full && talker != NULL)
+        PauseFastSocket(talker->socket);
 }
 
 static void dismiss(struct Client* client)
 {
-    SetFastRingTimeout(NULL, client->timeout, -1, 0, NULL, NULL);
     ReleaseFastSocket(client->socket); /* sends what is queued, in the background */
     LIST_REMOVE(client, link);
     free(client);
     balance(NULL); /* perhaps this is whom all have waited for */
 }
 
-static void handleTimeout(struct FastRingTimeout* timeout, void* closure) { (void)timeout, dismiss(closure); }
-
 static void handleEvent(struct FastSocket* socket, int event, int parameter)
 {
     struct Client *to, *from = GetFastSocketClosure(socket);
     ssize_t count;
-    (void)parameter, SetFastRingTimeout(ring, from->timeout, idleTime, 0, NULL, NULL);
+    (void)parameter;
     while (event == POLLIN && (count = ReceiveFastSocketData(socket, from->line + from->length, LINE_ROOM - from->length, 0)) > 0) {
         from->length += count;
         char* last = memrchr(from->line, '\n', from->length); /* whole lines only, unless too long */
@@ -75,45 +67,49 @@ static void handleEvent(struct FastSocket* socket, int event, int parameter)
         balance(event == POLLIN ? from : NULL);
 }
 
-static void handleConnection(struct FastListener* listener, int handle, void* closure)
+static void handleConnection(struct FastListener* listener, int handle, void* ring)
 {
-    struct Client* client = calloc(1, sizeof(*client));
-    (void)listener, (void)closure;
-    if (client == NULL || handle < 0 || (client->socket = CreateFastSocket(ring, provider, pool, pool, handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0, handleEvent, client)) == NULL) {
+    struct Client* client = handle >= 0 ? calloc(1, sizeof(*client)) : NULL;
+    (void)listener;
+    if (client == NULL || (client->socket = OpenFastSocket(ring, handle, FASTSOCKET_MODE_REGULAR, handleEvent, client)) == NULL) {
         free(client), close(handle);
         return;
     }
-    SetFastSocketOption(client->socket, FASTSOCKET_OPTION_RELEASE_TIMEOUT, idleTime);
-    client->timeout = SetFastRingTimeout(ring, NULL, idleTime, 0, handleTimeout, client);
+    SetFastSocketOption(client->socket, FASTSOCKET_OPTION_IDLE_TIMEOUT, patience);
+    SetFastSocketOption(client->socket, FASTSOCKET_OPTION_TRANSMIT_TIMEOUT, patience);
     TransmitFastSocketData(client->socket, NULL, 0, "welcome\n", 8, 0);
     LIST_INSERT_HEAD(&clients, client, link);
 }
 
+static void removeSignals(void)
+{
+    for (int index = 0; index < 2; ++index)
+        RemoveFastRingSignal(signals[index]), signals[index] = NULL;
+}
+
+static void handleSignal(struct FastRingSignal* signal, int number, int code, int process, int value, void* closure)
+{
+    (void)signal, (void)number, (void)code, (void)process, (void)value, (void)closure;
+    ReleaseFastListener(server), server = NULL;
+    while (!LIST_EMPTY(&clients)) dismiss(LIST_FIRST(&clients));
+    removeSignals(); /* a second one ends us at once */
+}
+
 int main(int count, char** arguments)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t length = sizeof(address);
-    int one = 1, handle = socket(AF_INET, SOCK_STREAM, 0);
-    address.sin_port = htons(count > 1 ? atoi(arguments[1]) : 0);
-    idleTime = count > 2 ? atoi(arguments[2]) : idleTime;
-    if (handle < 0 || setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(handle, (struct sockaddr*)&address, length) < 0 || listen(handle, SOMAXCONN) < 0)
-        return perror("listen"), EXIT_FAILURE;
-    sigset_t blocked, during; /* signals come only while the ring waits, so that none is missed */
-    sigfillset(&blocked), sigprocmask(SIG_BLOCK, &blocked, &during), signal(SIGINT, stop), signal(SIGTERM, stop);
-    if ((ring = CreateFastRing(0)) == NULL)
-        return perror("CreateFastRing"), EXIT_FAILURE;
-    pool = CreateFastBufferPool(ring);
-    provider = CreateFastRingBufferProvider(ring, 0, 256, 16384, AllocateRingFastBuffer, pool);
-    struct FastListener* listener = CreateFastListener(ring, handle, 0, handleConnection, NULL);
-    if (pool == NULL || provider == NULL || listener == NULL)
-        return perror("libfastsocket"), EXIT_FAILURE;
-    getsockname(handle, (struct sockaddr*)&address, &length);
-    printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port)), fflush(stdout);
-    while (!stopped && WaitForFastRing(ring, UINT32_MAX, &during) == 0)
-        ;
-    ReleaseFastListener(listener);
-    while (!LIST_EMPTY(&clients)) dismiss(LIST_FIRST(&clients));
-    for (int turn = 0; turn < 100 && GetFastRingPending(ring) > 0; ++turn) WaitForFastRing(ring, 100, NULL);
-    ReleaseFastRingBufferProvider(provider, ReleaseRingFastBuffer), ReleaseFastBufferPool(pool), ReleaseFastRing(ring);
-    return stopped ? EXIT_SUCCESS : EXIT_FAILURE;
+    struct FastRing* ring = CreateFastRing(0);
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    char text[FASTSOCKET_ADDRESS_SIZE];
+    int result = 0;
+    patience = count > 2 ? atoi(arguments[2]) : patience;
+    if ((signals[0] = AddFastRingSignal(ring, SIGINT, handleSignal, NULL)) == NULL || (signals[1] = AddFastRingSignal(ring, SIGTERM, handleSignal, NULL)) == NULL ||
+        (server = ListenFastSocket(ring, count > 1 ? arguments[1] : "127.0.0.1:0", 0, handleConnection, ring)) == NULL)
+        result = -errno, perror("chat-server");
+    else if (getsockname(GetFastListenerHandle(server), (struct sockaddr*)&name, &length) == 0 && FormatFastAddress((struct sockaddr*)&name, length, text, sizeof(text)) == 0)
+        printf("listening on %s\n", text), fflush(stdout);
+    while (result == 0 && (server != NULL || GetFastRingPending(ring) > 0)) result = WaitForFastRing(ring, UINT32_MAX, NULL);
+    removeSignals();
+    ReleaseFastRing(ring);
+    return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -2,10 +2,9 @@
  * chat-tty: the terminal's side of chat-server. What you type goes there, what it says is printed.
  *
  *     cc chat-tty.c -o chat-tty $(pkg-config --cflags --libs fastsocket)
- *     ./chat-tty ADDRESS PORT
- *     ./chat-tty unix:PATH
+ *     ./chat-tty ADDRESS                        as for ConnectFastSocket: example.org:7000, unix:PATH …
  *
- * It works as well with pipes and files: ./chat-tty ADDRESS PORT <QUESTIONS >ANSWERS
+ * It works as well with pipes and files: ./chat-tty ADDRESS <QUESTIONS >ANSWERS
  *
  * ^D, or the end of the input, ends what we say; the server may say the rest, and its end is ours. The
  * exit status is 0 when the conversation has ended so; 1, with a message, when the connection or a file
@@ -25,26 +24,24 @@
  * - The terminal keeps its settings: lines, editing and echo are its own, ^C ends us as any program.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
 
-#include "plain-socket.h"
-
 enum
 {
-    BUFFER_COUNT = 64,
-    BUFFER_LENGTH = 16 * 1024,
     OUTBOUND_LIMIT = 256 * 1024 /* bytes queued one way at which we take no more */
 };
 
 struct Chat
 {
     struct FastRing* ring;
-    struct FastBufferPool* pool;
-    struct FastRingBufferProvider* provider;
     struct FastRingWatch* watch; /* of the terminal, if there is one */
     struct FastSocket* input;    /* what is typed */
     struct FastSocket* output;   /* what is printed */
@@ -169,9 +166,10 @@ static void handleServer(struct FastSocket* socket, int event, int parameter)
 {
     struct Chat* chat = GetFastSocketClosure(socket);
 
+    (void)parameter;
     if (event == POLLERR) {
         /* Also when connecting has failed. POLLHUP follows only if it didn't come before. */
-        fail(chat, "connection", strerror(parameter));
+        fail(chat, "connection", GetFastSocketErrorText(socket));
         chat->serverEnded = true;
     }
     if (event == POLLHUP)
@@ -179,67 +177,33 @@ static void handleServer(struct FastSocket* socket, int event, int parameter)
     advance(chat);
 }
 
-/* Hands a descriptor over to a socket; one that isn't taken is closed. Returns NULL with errno. */
-static struct FastSocket* openHandle(struct Chat* chat, int handle, int mode,
-                                     HandleFastSocketEvent function)
+/* The standard descriptors are others' too: what the library takes over, and closes, is a duplicate.
+ * Returns NULL with errno. */
+static struct FastSocket* openFile(struct Chat* chat, int standard, HandleFastSocketEvent function)
 {
+    int handle = fcntl(standard, F_DUPFD_CLOEXEC, 0);
     struct FastSocket* socket;
     int reason;
 
     if (handle < 0)
         return NULL;
-    socket = CreateFastSocket(chat->ring, chat->provider, chat->pool, chat->pool, handle, NULL, 0,
-                              mode, 0, function, chat);
+    socket = OpenFastSocket(chat->ring, handle, FASTSOCKET_MODE_FILE_IO, function, chat);
     if (socket == NULL) {
         reason = errno;
-        close(handle);
+        close(handle); /* still ours: the socket takes it over only on success */
         errno = reason;
     }
     return socket;
 }
 
-/* The standard descriptors are others' too: what the library takes over, and closes, is a duplicate. */
-static struct FastSocket* openFile(struct Chat* chat, int standard, HandleFastSocketEvent function)
-{
-    return openHandle(chat, fcntl(standard, F_DUPFD_CLOEXEC, 0), FASTSOCKET_MODE_FILE_IO, function);
-}
-
-/* Begins to connect. Returns the descriptor, or -1 with errno. */
-static int connectSocket(const struct sockaddr_storage* address, socklen_t length)
-{
-    int handle = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int reason;
-
-    if (handle < 0)
-        return -1;
-    if ((connect(handle, (const struct sockaddr*)address, length) == 0) || (errno == EINPROGRESS)) {
-        setNoDelay(handle);
-        return handle;
-    }
-    reason = errno;
-    close(handle);
-    errno = reason;
-    return -1;
-}
-
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
-static bool openChat(struct Chat* chat, const struct sockaddr_storage* address, socklen_t length)
+static bool openChat(struct Chat* chat, const char* address)
 {
     chat->ring = CreateFastRing(0);
     if (chat->ring == NULL)
         return false;
 
-    chat->pool = CreateFastBufferPool(chat->ring);
-    if (chat->pool == NULL)
-        return false;
-
-    chat->provider = CreateFastRingBufferProvider(chat->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                  AllocateRingFastBuffer, chat->pool);
-    if (chat->provider == NULL)
-        return false;
-
-    chat->server = openHandle(chat, connectSocket(address, length), FASTSOCKET_MODE_REGULAR,
-                              handleServer);
+    chat->server = ConnectFastSocket(chat->ring, address, FASTSOCKET_MODE_REGULAR, handleServer, chat);
     if (chat->server == NULL)
         return false;
 
@@ -272,20 +236,16 @@ static bool watchTerminal(struct Chat* chat)
 int main(int count, char** arguments)
 {
     struct Chat chat = {0};
-    struct sockaddr_storage address;
-    socklen_t length;
     int result = -1;
 
-    if ((count < 2) || ((count < 3) && (getUnixPath(arguments[1]) == NULL))) {
-        fprintf(stderr, "usage: %s ADDRESS PORT\n       %s unix:PATH\n", arguments[0], arguments[0]);
+    if (count < 2) {
+        fprintf(stderr, "usage: %s ADDRESS\n", arguments[0]);
         return 2;
     }
-    if (findAddress(arguments[1], (count > 2) ? arguments[2] : NULL, SOCK_STREAM, &address, &length) < 0)
-        return 1;
 
     if (!isOpen(STDIN_FILENO) || !isOpen(STDOUT_FILENO) ||
-        !openChat(&chat, &address, length) || !watchTerminal(&chat)) {
-        perror("chat-tty");
+        !openChat(&chat, arguments[1]) || !watchTerminal(&chat)) {
+        perror(arguments[1]);
     } else {
         do
             result = WaitForFastRing(chat.ring, UINT32_MAX, NULL);
@@ -302,8 +262,6 @@ int main(int count, char** arguments)
     if (result < -1)
         fprintf(stderr, "ring: %s\n", strerror(-result));
 
-    ReleaseFastRingBufferProvider(chat.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(chat.pool);
     ReleaseFastRing(chat.ring);
     return ((result == 0) && !chat.failed) ? 0 : 1;
 }

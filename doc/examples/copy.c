@@ -10,6 +10,7 @@
  * See echo-server.c first. New here:
  *
  * - FASTSOCKET_MODE_FILE_IO: a pipe, a terminal or a file works like a connection, with the same events.
+ * - The ring's own buffers get another size, before the first of them is needed.
  * - The library closes what it takes over. The standard descriptors aren't ours alone, so that it gets
  *   duplicates. It changes no setting of theirs: there is nothing to restore.
  * - Back-pressure without a word about it: we take input only while little output is queued. What is
@@ -33,7 +34,7 @@
 
 enum
 {
-    BUFFER_COUNT = 32,
+    BUFFER_COUNT = 32, /* fewer and larger than the ring's own would be */
     BUFFER_LENGTH = 128 * 1024,
     OUTBOUND_LIMIT = 1024 * 1024 /* bytes queued at which we take no more input */
 };
@@ -41,8 +42,6 @@ enum
 struct Copy
 {
     struct FastRing* ring;
-    struct FastBufferPool* pool;
-    struct FastRingBufferProvider* provider;
     struct FastSocket* input;
     struct FastSocket* output;
     bool ended; /* no more input will come */
@@ -149,8 +148,7 @@ static struct FastSocket* openFile(struct Copy* copy, int standard, HandleFastSo
 
     if (handle < 0)
         return NULL;
-    socket = CreateFastSocket(copy->ring, copy->provider, copy->pool, copy->pool, handle, NULL, 0,
-                              FASTSOCKET_MODE_FILE_IO, 0, function, copy);
+    socket = OpenFastSocket(copy->ring, handle, FASTSOCKET_MODE_FILE_IO, function, copy);
     if (socket == NULL) {
         reason = errno;
         close(handle); /* still ours: the socket takes it over only on success */
@@ -166,14 +164,9 @@ static bool openCopy(struct Copy* copy)
     if (copy->ring == NULL)
         return false;
 
-    copy->pool = CreateFastBufferPool(copy->ring);
-    if (copy->pool == NULL)
-        return false;
-
-    copy->provider = CreateFastRingBufferProvider(copy->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                  AllocateRingFastBuffer, copy->pool);
-    if (copy->provider == NULL)
-        return false;
+    /* These can't fail: both are in their range, and nothing is open yet. */
+    SetFastRingOption(copy->ring, FASTRING_OPTION_BUFFER_COUNT, BUFFER_COUNT);
+    SetFastRingOption(copy->ring, FASTRING_OPTION_BUFFER_LENGTH, BUFFER_LENGTH);
 
     copy->output = openFile(copy, STDOUT_FILENO, handleOutput);
     if (copy->output == NULL)
@@ -217,8 +210,6 @@ int main(void)
     if (result < -1)
         fprintf(stderr, "copy: ring: %s\n", strerror(-result));
 
-    ReleaseFastRingBufferProvider(copy.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(copy.pool);
     ReleaseFastRing(copy.ring);
     return ((result == 0) && !copy.failed) ? 0 : 1;
 }

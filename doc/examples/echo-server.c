@@ -1,34 +1,40 @@
 /*
- * echo-server: sends back whatever it receives, on TCP or AF_UNIX stream connections.
+ * echo-server: sends back whatever it receives.
  *
  *     cc echo-server.c -o echo-server $(pkg-config --cflags --libs fastsocket)
- *     ./echo-server [ADDRESS [PORT]]            127.0.0.1 and 7000 by default; port 0 = any
- *     ./echo-server unix:PATH
+ *     ./echo-server [ADDRESS]                   127.0.0.1:7000 by default; port 0 is any
+ *
+ * ADDRESS is as for ListenFastSocket: *:7000, [::1]:7000, localhost:7000, unix:PATH …
  *
  * Start here if you have never seen the library. What there is to see, from main() upwards:
  *
  * - A ring is the event loop. It is made first and released last.
- * - The kernel receives into the buffers of a provider, which all connections share. A buffer that
- *   holds data is ours until we give it back; the provider replaces it from a pool.
  * - A listener hands us each new connection as a plain descriptor; a socket takes it over.
  * - A socket tells its handler of events, named as in poll(2).
  * - Input is taken as whole buffers and the very same buffers are handed over for output: the data
- *   is never copied by this program.
- * - Nobody makes us keep unlimited output: when a peer sends without reading, we pause.
+ *   is never copied by this program. The buffers are the ring's own.
+ * - Nobody makes us keep unlimited output: when a peer sends without reading, we pause. And nobody
+ *   keeps us waiting for ever: timeouts end connections on which nothing goes on.
+ * - A signal is an event like any other, and calls a function inside the loop.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
 
-#include "plain-socket.h"
-
 enum
 {
-    BUFFER_COUNT = 256,
-    BUFFER_LENGTH = 16 * 1024,
-    OUTBOUND_LIMIT = 1024 * 1024 /* bytes queued at which we stop reading from a connection */
+    OUTBOUND_LIMIT = 1024 * 1024, /* bytes queued at which we stop reading from a connection */
+    IDLE_TIMEOUT = 600 * 1000,    /* milliseconds without a byte either way */
+    TRANSMIT_TIMEOUT = 60 * 1000  /* milliseconds in which the peer takes nothing of our output */
 };
 
 struct Connection
@@ -36,7 +42,6 @@ struct Connection
     LIST_ENTRY(Connection)
     link;
     struct FastSocket* socket;
-    bool paused;
 };
 
 LIST_HEAD(ConnectionList, Connection);
@@ -44,14 +49,10 @@ LIST_HEAD(ConnectionList, Connection);
 struct Server
 {
     struct FastRing* ring;
-    struct FastBufferPool* inbound;
-    struct FastBufferPool* outbound;
-    struct FastRingBufferProvider* provider;
-    struct FastListener* listener;
-    struct FastRingWatch* watch;
+    struct FastListener* listener; /* NULL when we have stopped */
+    struct FastRingSignal* interrupt;
+    struct FastRingSignal* terminate;
     struct ConnectionList connections;
-    int signalHandle;
-    int signalCount;
 };
 
 /* The socket still sends what is queued and closes then. Its handler isn't called again, so that
@@ -88,35 +89,29 @@ static void echo(struct Connection* connection)
         abortConnection(connection);
         return;
     }
-
-    if ((GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT) && (PauseFastSocket(socket) == 0))
-        connection->paused = true;
+    if (GetFastSocketOutboundLength(socket) >= OUTBOUND_LIMIT)
+        PauseFastSocket(socket);
 }
 
 static void handleSocketEvent(struct FastSocket* socket, int event, int parameter)
 {
-    struct Connection* connection = GetFastSocketClosure(socket);
-
     (void)parameter;
     switch (event) {
     case POLLIN:
         /* Told once for new input: take all of it. */
-        echo(connection);
+        echo(GetFastSocketClosure(socket));
         break;
 
     case POLLOUT:
-        /* The kernel has accepted all that was queued. */
-        if (connection->paused) {
-            connection->paused = false;
-            ResumeFastSocket(socket);
-        }
+        /* The kernel has accepted all that was queued. Harmless if we have not paused. */
+        ResumeFastSocket(socket);
         break;
 
     case POLLHUP:
         /* The peer has ended its output and we have seen all of it, or (after POLLERR) the
          * connection is broken. Either way there is nothing left to do but to send what is
          * queued. */
-        closeConnection(connection);
+        closeConnection(GetFastSocketClosure(socket));
         break;
 
     default:
@@ -125,127 +120,119 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
     }
 }
 
-/* What is queued still leaves, in the background: GetFastRingPending tells when. */
-static void stopServer(struct Server* server)
+/* Makes a socket of a descriptor, which stays the caller's if that fails. Returns false with errno. */
+static bool openConnection(struct Server* server, int handle)
 {
-    ReleaseFastListener(server->listener);
-    server->listener = NULL;
-    while (!LIST_EMPTY(&server->connections))
-        closeConnection(LIST_FIRST(&server->connections));
+    struct Connection* connection = calloc(1, sizeof(*connection));
+
+    if (connection == NULL)
+        return false;
+    connection->socket = OpenFastSocket(server->ring, handle, FASTSOCKET_MODE_REGULAR,
+                                        handleSocketEvent, connection);
+    if (connection->socket == NULL) {
+        free(connection);
+        return false;
+    }
+    LIST_INSERT_HEAD(&server->connections, connection, link);
+
+    /* These can't fail: the options are known, and the values in their range. */
+    SetFastSocketOption(connection->socket, FASTSOCKET_OPTION_IDLE_TIMEOUT, IDLE_TIMEOUT);
+    SetFastSocketOption(connection->socket, FASTSOCKET_OPTION_TRANSMIT_TIMEOUT, TRANSMIT_TIMEOUT);
+    return true;
 }
 
 static void handleConnection(struct FastListener* listener, int handle, void* closure)
 {
-    struct Server* server = closure;
-    struct Connection* connection;
-
     (void)listener;
     if (handle < 0) {
+        /* Without descriptors or memory: the listener waits and tries again. Other errors come
+         * only to those who shut its socket down. */
         fprintf(stderr, "accept: %s\n", strerror(-handle));
-        /* Without descriptors or memory the listener waits and tries again. Anything else is
-         * the end of it, and the end of us. */
-        if (!isShortage(-handle))
-            stopServer(server);
-        return;
-    }
-
-    setNoDelay(handle);
-    connection = calloc(1, sizeof(*connection));
-    if (connection != NULL)
-        connection->socket = CreateFastSocket(server->ring, server->provider, server->inbound,
-                                              server->outbound, handle, NULL, 0,
-                                              FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
-                                              connection);
-    if ((connection == NULL) || (connection->socket == NULL)) {
+    } else if (!openConnection(closure, handle)) {
         perror("new connection");
-        free(connection);
         close(handle); /* still ours: the socket takes it over only on success */
-        return;
     }
-    LIST_INSERT_HEAD(&server->connections, connection, link);
 }
 
-/* The first signal ends the service in an orderly way, a second one at once (see main). */
-static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
+/* What is queued still leaves, in the background: GetFastRingPending tells when. Signals are no
+ * longer ours: a second one ends the process at once. */
+static void stopServer(struct Server* server)
 {
-    struct Server* server = closure;
+    ReleaseFastListener(server->listener);
+    RemoveFastRingSignal(server->interrupt);
+    RemoveFastRingSignal(server->terminate);
+    server->listener = NULL;
+    server->interrupt = server->terminate = NULL;
+    while (!LIST_EMPTY(&server->connections))
+        closeConnection(LIST_FIRST(&server->connections));
+}
 
-    (void)watch;
-    (void)result;
-    if (readSignal(server->signalHandle) == 0)
-        return;
-    server->signalCount++;
-    stopServer(server);
+static void handleSignal(struct FastRingSignal* signal, int number, int code, int process, int value,
+                         void* closure)
+{
+    (void)signal, (void)number, (void)code, (void)process, (void)value;
+    stopServer(closure);
 }
 
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
-static bool openServer(struct Server* server, int handle)
+static bool openServer(struct Server* server, const char* address)
 {
     server->ring = CreateFastRing(0);
     if (server->ring == NULL)
         return false;
-
-    server->inbound = CreateFastBufferPool(server->ring);
-    server->outbound = CreateFastBufferPool(server->ring);
-    if ((server->inbound == NULL) || (server->outbound == NULL))
+    server->interrupt = AddFastRingSignal(server->ring, SIGINT, handleSignal, server);
+    server->terminate = AddFastRingSignal(server->ring, SIGTERM, handleSignal, server);
+    if ((server->interrupt == NULL) || (server->terminate == NULL))
         return false;
-
-    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                    AllocateRingFastBuffer, server->inbound);
-    if (server->provider == NULL)
-        return false;
-
-    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
-                                     server);
-    if (server->watch == NULL)
-        return false;
-
-    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    server->listener = ListenFastSocket(server->ring, address, 0, handleConnection, server);
     return server->listener != NULL;
 }
 
-/* Is there something to do, or to be waited for? */
-static bool isBusy(const struct Server* server)
+/* Small writes should leave at once, since the library gathers what belongs together: connections
+ * have this from their listener. It is of TCP, and a mere hint: elsewhere it fails, and harms not. */
+static void setNoDelay(int handle)
 {
-    return (server->listener != NULL) || (GetFastRingPending(server->ring) > 0);
+    int yes = 1;
+
+    (void)!setsockopt(handle, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+}
+
+/* Tells the user, or a program that started us with port 0, where we listen. */
+static void printAddress(struct FastListener* listener)
+{
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    char text[FASTSOCKET_ADDRESS_SIZE];
+
+    if ((getsockname(GetFastListenerHandle(listener), (struct sockaddr*)&name, &length) == 0) &&
+        (FormatFastAddress((struct sockaddr*)&name, length, text, sizeof(text)) == 0))
+        printf("listening on %s\n", text);
+    fflush(stdout);
 }
 
 int main(int count, char** arguments)
 {
-    const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
-    const char* port = (count > 2) ? arguments[2] : "7000";
+    const char* address = (count > 1) ? arguments[1] : "127.0.0.1:7000";
     struct Server server = {0};
-    int handle;
     int result = -1;
 
-    handle = openSocket(address, port, SOCK_STREAM);
-    if (handle < 0)
-        return 1;
-
-    server.signalHandle = openSignals();
-    if ((server.signalHandle < 0) || !openServer(&server, handle)) {
-        perror("echo-server");
-        close(handle); /* the listener is made last: it has not taken it over */
+    if (!openServer(&server, address)) {
+        perror(address);
     } else {
-        printListening(handle, address);
+        setNoDelay(GetFastListenerHandle(server.listener));
+        printAddress(server.listener);
 
         /* Each call is one turn of the loop: handlers run inside. Once we stop listening we go on
          * until what was queued has left. */
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
+        while ((result == 0) &&
+               ((server.listener != NULL) || (GetFastRingPending(server.ring) > 0)));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }
 
     stopServer(&server); /* again, in case the loop ended otherwise */
-    RemoveFastRingWatch(server.watch);
-    ReleaseFastRingBufferProvider(server.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(server.inbound);
-    ReleaseFastBufferPool(server.outbound);
     ReleaseFastRing(server.ring);
-    if (server.signalHandle >= 0)
-        close(server.signalHandle);
-    removeAddress(address);
-    return ((result == 0) && (server.signalCount > 0)) ? 0 : 1;
+    return (result == 0) ? 0 : 1;
 }

@@ -2,7 +2,7 @@
  * embed-epoll: a ring inside an event loop that is there already, made of epoll here.
  *
  *     cc embed-epoll.c -o embed-epoll $(pkg-config --cflags --libs fastsocket)
- *     ./embed-epoll [ADDRESS [PORT [PERIOD]]]   127.0.0.1, 7000 and 1000 ms by default
+ *     ./embed-epoll [ADDRESS [PERIOD]]          127.0.0.1:7000 and 1000 ms by default
  *
  * Each line of standard input is announced to all connections; the rest of the service is in
  * announce.h. See echo-server.c first. New here:
@@ -12,9 +12,13 @@
  * - GetFastRingInterval tells how long the loop may sleep although that descriptor stays quiet: until
  *   the ring's next timeout, or not at all if work is queued that the kernel doesn't know of yet. Ask
  *   last of all, since any handler may queue work.
+ * - Since 1.1 the descriptor is readable, too, when work was queued outside a turn: a loop that can't
+ *   ask before it sleeps asks for the interval after each turn, and misses nothing.
+ * - The ring's own watches, timeouts and signals work as ever; here it takes the signals.
  * - WaitForFastRing with interval 0 then runs one turn, and never sleeps.
  */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <sys/epoll.h>
 
 #include "announce.h"
@@ -29,8 +33,8 @@ struct Loop
 {
     struct Announcer announcer;
     int handle; /* of epoll */
-    int signalHandle;
-    int signalCount;
+    struct FastRingSignal* interrupt;
+    struct FastRingSignal* terminate;
 };
 
 static bool addHandle(struct Loop* loop, int handle)
@@ -52,6 +56,22 @@ static void handleInput(struct Loop* loop)
         epoll_ctl(loop->handle, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
 }
 
+/* Inside the ring's turn, which the foreign loop runs. A second signal ends the process at once. */
+static void stopLoop(struct Loop* loop)
+{
+    stopAnnouncer(&loop->announcer);
+    RemoveFastRingSignal(loop->interrupt);
+    RemoveFastRingSignal(loop->terminate);
+    loop->interrupt = loop->terminate = NULL;
+}
+
+static void handleSignal(struct FastRingSignal* signal, int number, int code, int process, int value,
+                         void* closure)
+{
+    (void)signal, (void)number, (void)code, (void)process, (void)value;
+    stopLoop(closure);
+}
+
 /* One round of the foreign loop. Returns 0 or a negative errno. */
 static int runRound(struct Loop* loop)
 {
@@ -62,14 +82,9 @@ static int runRound(struct Loop* loop)
     if ((count < 0) && (errno != EINTR))
         return -errno;
 
-    for (int index = 0; index < count; index++) {
+    for (int index = 0; index < count; index++)
         if (events[index].data.fd == STDIN_FILENO)
             handleInput(loop);
-        if ((events[index].data.fd == loop->signalHandle) && (readSignal(loop->signalHandle) > 0)) {
-            loop->signalCount++;
-            stopAnnouncer(&loop->announcer);
-        }
-    }
 
     /* The ring's handle, its timeouts, or work that a handler above has queued. A turn for nothing
      * costs little; who minds runs one only if the handle is readable or the interval is 0. */
@@ -87,9 +102,11 @@ static bool openLoop(struct Loop* loop)
     }
 
     loop->handle = epoll_create1(EPOLL_CLOEXEC);
-    loop->signalHandle = openSignals();
-    if ((loop->handle < 0) || (loop->signalHandle < 0) || !addHandle(loop, ringHandle) ||
-        !addHandle(loop, loop->signalHandle))
+    if ((loop->handle < 0) || !addHandle(loop, ringHandle))
+        return false;
+    loop->interrupt = AddFastRingSignal(loop->announcer.ring, SIGINT, handleSignal, loop);
+    loop->terminate = AddFastRingSignal(loop->announcer.ring, SIGTERM, handleSignal, loop);
+    if ((loop->interrupt == NULL) || (loop->terminate == NULL))
         return false;
 
     /* A file or /dev/null can't be polled: then nothing is announced. */
@@ -98,36 +115,27 @@ static bool openLoop(struct Loop* loop)
 
 int main(int count, char** arguments)
 {
-    const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
-    const char* port = (count > 2) ? arguments[2] : "7000";
-    int period = (count > 3) ? atoi(arguments[3]) : 1000;
-    struct Loop loop = {.handle = -1, .signalHandle = -1};
-    int handle;
+    const char* address = (count > 1) ? arguments[1] : "127.0.0.1:7000";
+    int period = (count > 2) ? atoi(arguments[2]) : 1000;
+    struct Loop loop = {.handle = -1};
     int result = -1;
 
-    handle = openSocket(address, port, SOCK_STREAM);
-    if (handle < 0)
-        return 1;
-
-    if (!openAnnouncer(&loop.announcer, handle, period)) {
-        perror("embed-epoll");
-        close(handle);
+    if (!openAnnouncer(&loop.announcer, address, period)) {
+        perror(address);
     } else if (!openLoop(&loop)) {
         perror("embed-epoll");
     } else {
-        printListening(handle, address);
+        printAddress(loop.announcer.listener);
         do
             result = runRound(&loop);
-        while ((result == 0) && (loop.signalCount < 2) && isAnnouncerBusy(&loop.announcer));
+        while ((result == 0) && isAnnouncerBusy(&loop.announcer));
         if (result < 0)
             fprintf(stderr, "loop: %s\n", strerror(-result));
     }
 
     if (loop.handle >= 0)
         close(loop.handle);
-    if (loop.signalHandle >= 0)
-        close(loop.signalHandle);
+    stopLoop(&loop); /* again, in case the loop ended otherwise */
     releaseAnnouncer(&loop.announcer);
-    removeAddress(address);
-    return ((result == 0) && (loop.signalCount > 0)) ? 0 : 1;
+    return (result == 0) ? 0 : 1;
 }

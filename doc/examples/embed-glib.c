@@ -2,7 +2,7 @@
  * embed-glib: a ring as a source of GLib's main loop.
  *
  *     cc embed-glib.c -o embed-glib $(pkg-config --cflags --libs fastsocket glib-2.0)
- *     ./embed-glib [ADDRESS [PORT [PERIOD]]]    127.0.0.1, 7000 and 1000 ms by default
+ *     ./embed-glib [ADDRESS [PERIOD]]           127.0.0.1:7000 and 1000 ms by default
  *
  * Does the same as embed-epoll.c, which says what a foreign loop needs. New here:
  *
@@ -109,27 +109,20 @@ static gboolean handleSignal(gpointer closure)
 
 int main(int count, char** arguments)
 {
-    const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
-    const char* port = (count > 2) ? arguments[2] : "7000";
-    int period = (count > 3) ? atoi(arguments[3]) : 1000;
+    const char* address = (count > 1) ? arguments[1] : "127.0.0.1:7000";
+    int period = (count > 2) ? atoi(arguments[2]) : 1000;
     struct Loop loop = {.result = -1};
     GSource* source = NULL;
-    int handle;
 
-    handle = openSocket(address, port, SOCK_STREAM);
-    if (handle < 0)
-        return 1;
-
-    if (!openAnnouncer(&loop.announcer, handle, period)) {
-        perror("embed-glib");
-        close(handle);
+    if (!openAnnouncer(&loop.announcer, address, period)) {
+        perror(address);
     } else if ((source = addRing(loop.announcer.ring, &loop.result)) == NULL) {
         perror("embed-glib");
     } else {
         g_unix_signal_add(SIGINT, handleSignal, &loop);
         g_unix_signal_add(SIGTERM, handleSignal, &loop);
         g_unix_fd_add(STDIN_FILENO, G_IO_IN | G_IO_HUP, handleInput, &loop.announcer);
-        printListening(handle, address);
+        printAddress(loop.announcer.listener);
 
         /* As g_main_loop_run does, with an end that is seen after every handler. */
         loop.result = 0;
@@ -145,6 +138,5 @@ int main(int count, char** arguments)
         g_source_unref(source);
     }
     releaseAnnouncer(&loop.announcer);
-    removeAddress(address);
     return ((loop.result == 0) && (loop.signalCount > 0)) ? 0 : 1;
 }

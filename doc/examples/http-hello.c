@@ -2,7 +2,7 @@
  * http-hello: a small HTTP/1.1 server that says hello.
  *
  *     cc http-hello.c -o http-hello $(pkg-config --cflags --libs fastsocket)
- *     ./http-hello [ADDRESS [PORT]]             127.0.0.1 and 8080 by default; port 0 = any
+ *     ./http-hello [ADDRESS]                    127.0.0.1:8080 by default; port 0 is any
  *     curl http://127.0.0.1:8080/
  *
  * See echo-server.c first. New here:
@@ -10,25 +10,30 @@
  * - Input is copied out of the socket's queue, because a request may come in any number of pieces
  *   and one piece may hold many requests (pipelining).
  * - A reply is copied in: all replies of a turn leave together, in one system call.
- * - A repeating timeout renews the Date field and ends idle connections.
+ * - A repeating timeout renews the Date field and ends idle connections. Idle is here who completes
+ *   no request: FASTSOCKET_OPTION_IDLE_TIMEOUT would be content with a byte now and then.
  *
  * Requests have no use for a body here, so none is read: after a request that announces one, the
  * connection ends.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
 
-#include "plain-socket.h"
-
 enum
 {
-    BUFFER_COUNT = 256,
-    BUFFER_LENGTH = 4 * 1024,
+    BUFFER_LENGTH = 4 * 1024, /* requests are short: the ring's own buffers may be, too */
     REQUEST_LIMIT = 8 * 1024, /* bytes of a request line and its fields */
     REPLY_LIMIT = 1024,
     OUTBOUND_LIMIT = 256 * 1024, /* bytes queued at which we stop reading from a connection */
@@ -42,7 +47,7 @@ struct Connection
     link;
     struct Server* server;
     struct FastSocket* socket;
-    bool paused;
+    bool paused; /* replies are held back, too: see readRequests */
     int idle;
     size_t length;
     char data[REQUEST_LIMIT]; /* input up to the end of an incomplete request */
@@ -53,15 +58,11 @@ LIST_HEAD(ConnectionList, Connection);
 struct Server
 {
     struct FastRing* ring;
-    struct FastBufferPool* inbound;
-    struct FastBufferPool* outbound;
-    struct FastRingBufferProvider* provider;
-    struct FastListener* listener;
-    struct FastRingWatch* watch;
+    struct FastListener* listener; /* NULL when we have stopped */
+    struct FastRingSignal* interrupt;
+    struct FastRingSignal* terminate;
     struct FastRingTimeout* timeout;
     struct ConnectionList connections;
-    int signalHandle;
-    int signalCount;
     char date[64];
 };
 
@@ -355,46 +356,34 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-/* What is queued still leaves, in the background: GetFastRingPending tells when. */
-static void stopServer(struct Server* server)
+/* Makes a socket of a descriptor, which stays the caller's if that fails. Returns false with errno. */
+static bool openConnection(struct Server* server, int handle)
 {
-    ReleaseFastListener(server->listener);
-    server->listener = NULL;
-    while (!LIST_EMPTY(&server->connections))
-        closeConnection(LIST_FIRST(&server->connections));
+    struct Connection* connection = calloc(1, sizeof(*connection));
+
+    if (connection == NULL)
+        return false;
+    connection->server = server;
+    connection->socket = OpenFastSocket(server->ring, handle, FASTSOCKET_MODE_REGULAR,
+                                        handleSocketEvent, connection);
+    if (connection->socket == NULL) {
+        free(connection);
+        return false;
+    }
+    LIST_INSERT_HEAD(&server->connections, connection, link);
+    return true;
 }
 
 static void handleConnection(struct FastListener* listener, int handle, void* closure)
 {
-    struct Server* server = closure;
-    struct Connection* connection;
-
     (void)listener;
     if (handle < 0) {
+        /* Without descriptors or memory: the listener waits and tries again. */
         fprintf(stderr, "accept: %s\n", strerror(-handle));
-        /* Without descriptors or memory the listener waits and tries again. Anything else is
-         * the end of it, and the end of us. */
-        if (!isShortage(-handle))
-            stopServer(server);
-        return;
-    }
-
-    setNoDelay(handle);
-    connection = calloc(1, sizeof(*connection));
-    if (connection != NULL) {
-        connection->server = server;
-        connection->socket = CreateFastSocket(server->ring, server->provider, server->inbound,
-                                              server->outbound, handle, NULL, 0,
-                                              FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
-                                              connection);
-    }
-    if ((connection == NULL) || (connection->socket == NULL)) {
+    } else if (!openConnection(closure, handle)) {
         perror("new connection");
-        free(connection);
         close(handle); /* still ours: the socket takes it over only on success */
-        return;
     }
-    LIST_INSERT_HEAD(&server->connections, connection, link);
 }
 
 static void renewDate(struct Server* server)
@@ -421,93 +410,89 @@ static void handleTick(struct FastRingTimeout* timeout, void* closure)
     }
 }
 
-/* The first signal ends the service in an orderly way, a second one at once (see main). */
-static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
+/* What is queued still leaves, in the background: GetFastRingPending tells when. A second signal
+ * ends the process at once. */
+static void stopServer(struct Server* server)
 {
-    struct Server* server = closure;
+    ReleaseFastListener(server->listener);
+    RemoveFastRingSignal(server->interrupt);
+    RemoveFastRingSignal(server->terminate);
+    RemoveFastRingTimeout(server->timeout);
+    server->listener = NULL;
+    server->interrupt = server->terminate = NULL;
+    server->timeout = NULL;
+    while (!LIST_EMPTY(&server->connections))
+        closeConnection(LIST_FIRST(&server->connections));
+}
 
-    (void)watch;
-    (void)result;
-    if (readSignal(server->signalHandle) == 0)
-        return;
-    server->signalCount++;
-    stopServer(server);
+static void handleSignal(struct FastRingSignal* signal, int number, int code, int process, int value,
+                         void* closure)
+{
+    (void)signal, (void)number, (void)code, (void)process, (void)value;
+    stopServer(closure);
 }
 
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
-static bool openServer(struct Server* server, int handle)
+static bool openServer(struct Server* server, const char* address)
 {
     server->ring = CreateFastRing(0);
     if (server->ring == NULL)
         return false;
+    SetFastRingOption(server->ring, FASTRING_OPTION_BUFFER_LENGTH, BUFFER_LENGTH); /* in its range */
 
-    server->inbound = CreateFastBufferPool(server->ring);
-    server->outbound = CreateFastBufferPool(server->ring);
-    if ((server->inbound == NULL) || (server->outbound == NULL))
-        return false;
-
-    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                    AllocateRingFastBuffer, server->inbound);
-    if (server->provider == NULL)
-        return false;
-
-    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
-                                     server);
-    if (server->watch == NULL)
-        return false;
-
+    server->interrupt = AddFastRingSignal(server->ring, SIGINT, handleSignal, server);
+    server->terminate = AddFastRingSignal(server->ring, SIGTERM, handleSignal, server);
     server->timeout = SetFastRingTimeout(server->ring, NULL, TICK, FASTRING_TIMEOUT_REPEAT,
                                          handleTick, server);
-    if (server->timeout == NULL)
+    if ((server->interrupt == NULL) || (server->terminate == NULL) || (server->timeout == NULL))
         return false;
-
-    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    server->listener = ListenFastSocket(server->ring, address, 0, handleConnection, server);
     return server->listener != NULL;
 }
 
-/* Is there something to do, or to be waited for? */
-static bool isBusy(const struct Server* server)
+/* Small writes should leave at once, since the library gathers what belongs together: connections
+ * have this from their listener. It is of TCP, and a mere hint: elsewhere it fails, and harms not. */
+static void setNoDelay(int handle)
 {
-    return (server->listener != NULL) || (GetFastRingPending(server->ring) > 0);
+    int yes = 1;
+
+    (void)!setsockopt(handle, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+}
+
+/* Tells the user, or a program that started us with port 0, where we listen. */
+static void printAddress(struct FastListener* listener)
+{
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    char text[FASTSOCKET_ADDRESS_SIZE];
+
+    if ((getsockname(GetFastListenerHandle(listener), (struct sockaddr*)&name, &length) == 0) &&
+        (FormatFastAddress((struct sockaddr*)&name, length, text, sizeof(text)) == 0))
+        printf("listening on %s\n", text);
+    fflush(stdout);
 }
 
 int main(int count, char** arguments)
 {
-    const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
-    const char* port = (count > 2) ? arguments[2] : "8080";
+    const char* address = (count > 1) ? arguments[1] : "127.0.0.1:8080";
     struct Server server = {0};
-    int handle;
     int result = -1;
 
-    handle = openSocket(address, port, SOCK_STREAM);
-    if (handle < 0)
-        return 1;
-
     renewDate(&server);
-    server.signalHandle = openSignals();
-    if ((server.signalHandle < 0) || !openServer(&server, handle)) {
-        perror("http-hello");
-        close(handle); /* the listener is made last: it has not taken it over */
+    if (!openServer(&server, address)) {
+        perror(address);
     } else {
-        printListening(handle, address);
-
+        setNoDelay(GetFastListenerHandle(server.listener));
+        printAddress(server.listener);
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
+        while ((result == 0) &&
+               ((server.listener != NULL) || (GetFastRingPending(server.ring) > 0)));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }
 
     stopServer(&server); /* again, in case the loop ended otherwise */
-    if (server.timeout != NULL)
-        SetFastRingTimeout(NULL, server.timeout, -1, 0, NULL, NULL);
-    RemoveFastRingWatch(server.watch);
-    ReleaseFastRingBufferProvider(server.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(server.inbound);
-    ReleaseFastBufferPool(server.outbound);
     ReleaseFastRing(server.ring);
-    if (server.signalHandle >= 0)
-        close(server.signalHandle);
-    removeAddress(address);
-    return ((result == 0) && (server.signalCount > 0)) ? 0 : 1;
+    return (result == 0) ? 0 : 1;
 }

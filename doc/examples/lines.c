@@ -2,31 +2,34 @@
  * lines: talks to a server line by line, with the functions of <stdio.h>.
  *
  *     cc lines.c -o lines $(pkg-config --cflags --libs fastsocket)
- *     ./lines ADDRESS PORT                      sends the standard input
- *     ./lines ADDRESS PORT LINE...              sends these lines
+ *     ./lines ADDRESS                           sends the standard input
+ *     ./lines ADDRESS LINE...                   sends these lines
  *
- * ADDRESS may be unix:PATH (the port is ignored, yet must be given). What the server says is printed in
- * whole lines, until it ends the connection.
+ * ADDRESS is as for ConnectFastSocket: example.org:7, [::1]:7000, unix:PATH … What the server says is
+ * printed in whole lines, until it ends the connection.
  *
  * See echo-server.c first. New here:
  *
  * - A socket as a FILE*: getline reads from its input queue, fprintf and fwrite add to its output
  *   queue. Nothing waits, and small writes leave together when the turn ends.
+ * - ConnectFastSocket does all of connecting. What is written before that is done is queued.
  * - "No data yet" is EAGAIN, and a line that has come in part is read in part: we keep the part.
  * - The standard input is no socket of ours, so a watch tells when it can be read.
  * - When the server takes nothing, we stop reading our own input, so that memory stays bounded.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
 
-#include "plain-socket.h"
-
 enum
 {
-    BUFFER_COUNT = 64,
-    BUFFER_LENGTH = 16 * 1024,
+    INPUT_LENGTH = 16 * 1024,    /* bytes of the standard input that are read at once */
+    CONNECT_TIMEOUT = 30 * 1000, /* milliseconds */
     OUTBOUND_LIMIT = 256 * 1024, /* bytes queued at which we stop reading the standard input */
     LINE_LIMIT = 1024 * 1024     /* bytes of a line at which we print it although it goes on */
 };
@@ -34,8 +37,6 @@ enum
 struct Client
 {
     struct FastRing* ring;
-    struct FastBufferPool* pool;
-    struct FastRingBufferProvider* provider;
     struct FastRingWatch* watch; /* of the standard input; NULL when that is over */
     struct FastSocket* socket;
     FILE* stream; /* owns the socket; NULL when the conversation is over */
@@ -93,6 +94,7 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
 {
     struct Client* client = GetFastSocketClosure(socket);
 
+    (void)parameter;
     switch (event) {
     case POLLIN:
         readLines(client);
@@ -107,7 +109,7 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
 
     case POLLERR:
         /* Also when connecting has failed. Act here: POLLHUP follows only if it didn't come before. */
-        fprintf(stderr, "connection: %s\n", strerror(parameter));
+        fprintf(stderr, "connection: %s\n", GetFastSocketErrorText(socket));
         client->failed = true;
         closeClient(client);
         break;
@@ -135,7 +137,7 @@ static void endOutput(struct Client* client)
 static void handleInput(struct FastRingWatch* watch, int result, void* closure)
 {
     struct Client* client = closure;
-    char data[BUFFER_LENGTH];
+    char data[INPUT_LENGTH];
     ssize_t length = (result < 0) ? 0 : read(STDIN_FILENO, data, sizeof(data));
 
     if ((length < 0) && ((errno == EAGAIN) || (errno == EINTR)))
@@ -154,49 +156,21 @@ static void handleInput(struct FastRingWatch* watch, int result, void* closure)
     }
 }
 
-/* Begins to connect, and hands the descriptor over to a socket. Returns false with errno. */
-static bool openConnection(struct Client* client, const struct sockaddr_storage* address,
-                           socklen_t length)
-{
-    int handle = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int reason;
-
-    if (handle < 0)
-        return false;
-    if ((connect(handle, (const struct sockaddr*)address, length) == 0) || (errno == EINPROGRESS))
-        client->socket = CreateFastSocket(client->ring, client->provider, client->pool,
-                                          client->pool, handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0,
-                                          handleSocketEvent, client);
-    if (client->socket == NULL) {
-        reason = errno;
-        close(handle); /* still ours: the socket takes it over only on success */
-        errno = reason;
-        return false;
-    }
-
-    client->stream = GetFastSocketStream(client->socket, 1);
-    if (client->stream == NULL)
-        AbortFastSocket(client->socket);
-    return client->stream != NULL;
-}
-
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
-static bool openClient(struct Client* client, const struct sockaddr_storage* address,
-                       socklen_t length)
+static bool openClient(struct Client* client, const char* address)
 {
     client->ring = CreateFastRing(0);
     if (client->ring == NULL)
         return false;
-
-    client->pool = CreateFastBufferPool(client->ring);
-    if (client->pool == NULL)
+    client->socket = ConnectFastSocket(client->ring, address, FASTSOCKET_MODE_REGULAR,
+                                       handleSocketEvent, client);
+    if (client->socket == NULL)
         return false;
-
-    client->provider = CreateFastRingBufferProvider(client->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                    AllocateRingFastBuffer, client->pool);
-    if (client->provider == NULL)
-        return false;
-    return openConnection(client, address, length);
+    SetFastSocketOption(client->socket, FASTSOCKET_OPTION_CONNECT_TIMEOUT, CONNECT_TIMEOUT);
+    client->stream = GetFastSocketStream(client->socket, 1);
+    if (client->stream == NULL)
+        AbortFastSocket(client->socket);
+    return client->stream != NULL;
 }
 
 /* What is said before the connection stands is queued. Returns false with errno. */
@@ -216,19 +190,15 @@ static bool startOutput(struct Client* client, char** lines)
 int main(int count, char** arguments)
 {
     struct Client client = {0};
-    struct sockaddr_storage address;
-    socklen_t length;
     int result = -1;
 
-    if (count < 3) {
-        fprintf(stderr, "usage: %s ADDRESS PORT [LINE...]\n", arguments[0]);
+    if (count < 2) {
+        fprintf(stderr, "usage: %s ADDRESS [LINE...]\n", arguments[0]);
         return 2;
     }
-    if (findAddress(arguments[1], arguments[2], SOCK_STREAM, &address, &length) < 0)
-        return 1;
 
-    if (!openClient(&client, &address, length) || !startOutput(&client, arguments + 3)) {
-        perror("lines");
+    if (!openClient(&client, arguments[1]) || !startOutput(&client, arguments + 2)) {
+        perror(arguments[1]);
     } else {
         /* Until both have ended and what was queued has left. */
         do
@@ -240,8 +210,6 @@ int main(int count, char** arguments)
     }
 
     closeClient(&client); /* again, in case the loop ended otherwise */
-    ReleaseFastRingBufferProvider(client.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(client.pool);
     ReleaseFastRing(client.ring);
     free(client.line);
     return ((result == 0) && !client.failed) ? 0 : 1;

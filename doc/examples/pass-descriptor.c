@@ -15,15 +15,18 @@
  *   be closed at once.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/queue.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
-
-#include "plain-socket.h"
 
 enum
 {
@@ -58,11 +61,10 @@ struct Server
     struct FastRing* ring;
     struct FastBufferPool* pool;
     struct FastRingBufferProvider* provider;
-    struct FastListener* listener;
-    struct FastRingWatch* watch;
+    struct FastListener* listener; /* NULL when we have stopped */
+    struct FastRingSignal* interrupt;
+    struct FastRingSignal* terminate;
     struct ConnectionList connections;
-    int signalHandle;
-    int signalCount;
 };
 
 static void closeConnection(struct Connection* connection)
@@ -206,123 +208,103 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
     }
 }
 
-static void stopServer(struct Server* server)
+/* MSG_CMSG_CLOEXEC: received descriptors are closed when we start another program. Returns false with
+ * errno; the handle is the caller's then. */
+static bool openConnection(struct Server* server, int handle)
 {
-    ReleaseFastListener(server->listener);
-    server->listener = NULL;
-    while (!LIST_EMPTY(&server->connections))
-        closeConnection(LIST_FIRST(&server->connections));
+    struct msghdr room = {.msg_controllen = CONTROL_ROOM};
+    struct Connection* connection = calloc(1, sizeof(*connection));
+
+    if (connection == NULL)
+        return false;
+    connection->socket = CreateFastSocket(server->ring, server->provider, server->pool, server->pool,
+                                          handle, &room, MSG_CMSG_CLOEXEC, FASTSOCKET_MODE_REGULAR, 0,
+                                          handleSocketEvent, connection);
+    if (connection->socket == NULL) {
+        free(connection);
+        return false;
+    }
+    LIST_INSERT_HEAD(&server->connections, connection, link);
+    SetFastSocketOption(connection->socket, FASTSOCKET_OPTION_INBOUND_HIGH, INBOUND_HIGH);
+    return true;
 }
 
 static void handleConnection(struct FastListener* listener, int handle, void* closure)
 {
-    struct msghdr room = {.msg_controllen = CONTROL_ROOM};
-    struct Server* server = closure;
-    struct Connection* connection;
-
     (void)listener;
     if (handle < 0) {
+        /* Without descriptors or memory: the listener waits and tries again. */
         fprintf(stderr, "accept: %s\n", strerror(-handle));
-        if (!isShortage(-handle))
-            stopServer(server);
-        return;
-    }
-
-    /* MSG_CMSG_CLOEXEC: received descriptors are closed when we start another program. */
-    connection = calloc(1, sizeof(*connection));
-    if (connection != NULL)
-        connection->socket = CreateFastSocket(server->ring, server->provider, server->pool,
-                                              server->pool, handle, &room, MSG_CMSG_CLOEXEC,
-                                              FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
-                                              connection);
-    if ((connection == NULL) || (connection->socket == NULL)) {
+    } else if (!openConnection(closure, handle)) {
         perror("new connection");
-        free(connection);
         close(handle);
-        return;
     }
-    LIST_INSERT_HEAD(&server->connections, connection, link);
-    SetFastSocketOption(connection->socket, FASTSOCKET_OPTION_INBOUND_HIGH, INBOUND_HIGH);
 }
 
-/* The first signal ends the service in an orderly way, a second one at once (see main). */
-static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
+/* What is queued still leaves. A second signal ends the process at once. */
+static void stopServer(struct Server* server)
 {
-    struct Server* server = closure;
-
-    (void)watch;
-    (void)result;
-    if (readSignal(server->signalHandle) == 0)
-        return;
-    server->signalCount++;
-    stopServer(server);
+    ReleaseFastListener(server->listener);
+    RemoveFastRingSignal(server->interrupt);
+    RemoveFastRingSignal(server->terminate);
+    server->listener = NULL;
+    server->interrupt = server->terminate = NULL;
+    while (!LIST_EMPTY(&server->connections))
+        closeConnection(LIST_FIRST(&server->connections));
 }
 
-/* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
-static bool openServer(struct Server* server, int handle)
+static void handleSignal(struct FastRingSignal* signal, int number, int code, int process, int value,
+                         void* closure)
+{
+    (void)signal, (void)number, (void)code, (void)process, (void)value;
+    stopServer(closure);
+}
+
+/* Makes all that lives on a ring. A socket with a message header is made by CreateFastSocket, with a
+ * provider and a pool of ours. Returns false with errno; main() releases what was made. */
+static bool openServer(struct Server* server, const char* address)
 {
     server->ring = CreateFastRing(0);
     if (server->ring == NULL)
         return false;
-
+    server->interrupt = AddFastRingSignal(server->ring, SIGINT, handleSignal, server);
+    server->terminate = AddFastRingSignal(server->ring, SIGTERM, handleSignal, server);
     server->pool = CreateFastBufferPool(server->ring);
-    if (server->pool == NULL)
+    if ((server->interrupt == NULL) || (server->terminate == NULL) || (server->pool == NULL))
         return false;
-
     server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
                                                     AllocateRingFastBuffer, server->pool);
     if (server->provider == NULL)
         return false;
-
-    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
-                                     server);
-    if (server->watch == NULL)
-        return false;
-
-    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    server->listener = ListenFastSocket(server->ring, address, 0, handleConnection, server);
     return server->listener != NULL;
-}
-
-/* Is there something to do, or to be waited for? */
-static bool isBusy(const struct Server* server)
-{
-    return (server->listener != NULL) || (GetFastRingPending(server->ring) > 0);
 }
 
 int main(int count, char** arguments)
 {
     struct Server server = {0};
-    int handle;
     int result = -1;
 
-    if ((count != 2) || (getUnixPath(arguments[1]) == NULL)) {
+    if ((count != 2) || (strncmp(arguments[1], "unix:", 5) != 0)) {
         fprintf(stderr, "usage: pass-descriptor unix:PATH\n");
         return 1;
     }
-    handle = openSocket(arguments[1], "0", SOCK_STREAM);
-    if (handle < 0)
-        return 1;
-
-    server.signalHandle = openSignals();
-    if ((server.signalHandle < 0) || !openServer(&server, handle)) {
-        perror("pass-descriptor");
-        close(handle);
+    if (!openServer(&server, arguments[1])) {
+        perror(arguments[1]);
     } else {
-        printListening(handle, arguments[1]);
+        printf("listening on %s\n", arguments[1]);
+        fflush(stdout);
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
+        while ((result == 0) &&
+               ((server.listener != NULL) || (GetFastRingPending(server.ring) > 0)));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }
 
     stopServer(&server);
-    RemoveFastRingWatch(server.watch);
     ReleaseFastRingBufferProvider(server.provider, ReleaseRingFastBuffer);
     ReleaseFastBufferPool(server.pool);
     ReleaseFastRing(server.ring);
-    if (server.signalHandle >= 0)
-        close(server.signalHandle);
-    removeAddress(arguments[1]);
-    return ((result == 0) && (server.signalCount > 0)) ? 0 : 1;
+    return (result == 0) ? 0 : 1;
 }

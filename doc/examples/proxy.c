@@ -2,34 +2,41 @@
  * proxy: passes TCP connections on to another address.
  *
  *     cc proxy.c -o proxy $(pkg-config --cflags --libs fastsocket)
- *     ./proxy TARGET-ADDRESS TARGET-PORT [ADDRESS [PORT]]
+ *     ./proxy TARGET [ADDRESS]                  listens at 127.0.0.1:7001 by default
  *
- * Either address may be unix:PATH (its port is ignored, yet must be given for the target).
+ * Both are as for ConnectFastSocket and ListenFastSocket: example.org:80, [::1]:80, unix:PATH …
  *
  * See echo-server.c first. New here:
  *
- * - Connecting: a plain non-blocking connect(2) is begun, and the socket takes the descriptor over
- *   while that goes on. What is transmitted meanwhile is queued; POLLERR tells when it failed.
+ * - Connecting: ConnectFastSocket returns at once. It looks the name up, tries all addresses, and
+ *   meanwhile queues what is transmitted. POLLERR tells when all has failed, or took too long.
  * - Two sockets feed each other. A buffer received from one is handed over to the other as it is.
  * - Back-pressure: when one side doesn't take what we send, we pause the other; its kernel buffers
- *   fill up, TCP's window closes, and the sender has to wait. So memory stays bounded.
+ *   fill up, TCP's window closes, and the sender has to wait. So memory stays bounded. We go on
+ *   when a quarter of the limit is left (OUTBOUND_LOW), so that the line doesn't run dry.
  * - The end of input on one side becomes the end of output on the other, and the way back stays
  *   open.
  * - When one side breaks, the other still gets all that came before, and then the end of output.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
 
-#include "plain-socket.h"
-
 enum
 {
-    BUFFER_COUNT = 256,
-    BUFFER_LENGTH = 16 * 1024,
-    OUTBOUND_LIMIT = 512 * 1024 /* bytes queued on one side at which the other is paused */
+    OUTBOUND_LIMIT = 512 * 1024,       /* bytes queued on one side at which the other is paused */
+    OUTBOUND_LOW = OUTBOUND_LIMIT / 4, /* ... and those at which it goes on */
+    CONNECT_TIMEOUT = 10 * 1000,       /* milliseconds */
+    TRANSMIT_TIMEOUT = 120 * 1000      /* milliseconds in which a side takes nothing of ours */
 };
 
 /* One of the two ends of a tunnel. */
@@ -38,8 +45,8 @@ struct Side
     struct Tunnel* tunnel;
     struct Side* other;
     struct FastSocket* socket;
-    bool paused; /* because the other side has too much queued */
-    bool ended;  /* has reported the end of its input */
+    bool connected; /* has reported POLLOUT */
+    bool ended;     /* has reported the end of its input */
 };
 
 struct Tunnel
@@ -55,16 +62,21 @@ LIST_HEAD(TunnelList, Tunnel);
 struct Server
 {
     struct FastRing* ring;
-    struct FastBufferPool* pool;
-    struct FastRingBufferProvider* provider;
-    struct FastListener* listener;
-    struct FastRingWatch* watch;
+    struct FastListener* listener; /* NULL when we have stopped */
+    struct FastRingSignal* interrupt;
+    struct FastRingSignal* terminate;
     struct TunnelList tunnels;
-    int signalHandle;
-    int signalCount;
-    struct sockaddr_storage target;
-    socklen_t targetLength;
+    const char* target;
 };
+
+/* Small writes should leave at once, since the library gathers what belongs together. It is of TCP, and
+ * a mere hint: elsewhere it fails, and harms not. */
+static void setNoDelay(int handle)
+{
+    int yes = 1;
+
+    (void)!setsockopt(handle, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+}
 
 /* Hands input of a side over to the other, until that has size bytes queued. Returns 0 or a
  * negative errno; -EPIPE: the other side is broken. */
@@ -106,18 +118,8 @@ static void handleInput(struct Side* side)
     }
 
     /* What is left unread stays in the queue, and ResumeFastSocket tells of it again. */
-    if ((GetFastSocketOutboundLength(side->other->socket) >= OUTBOUND_LIMIT) &&
-        (PauseFastSocket(side->socket) == 0))
-        side->paused = true;
-}
-
-/* The side has sent all that was queued: the other may go on. */
-static void handleDrain(struct Side* side)
-{
-    if (side->other->paused) {
-        side->other->paused = false;
-        ResumeFastSocket(side->other->socket);
-    }
+    if (GetFastSocketOutboundLength(side->other->socket) >= OUTBOUND_LIMIT)
+        PauseFastSocket(side->socket);
 }
 
 /* The side's input is over, and all of it was reported by POLLIN. */
@@ -140,7 +142,12 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
         break;
 
     case POLLOUT:
-        handleDrain(side);
+        if (!side->connected)
+            setNoDelay(GetFastSocketHandle(socket));
+        side->connected = true;
+
+        /* Little is queued on this side: the other may go on. Harmless if it was not paused. */
+        ResumeFastSocket(side->other->socket);
         break;
 
     case POLLHUP:
@@ -153,184 +160,133 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
     case POLLERR:
         /* POLLHUP follows, but not if it came before: a side that has ended its output can still
          * fail to take ours. So this is the place to act on errors. */
+        if (side == &side->tunnel->target)
+            fprintf(stderr, "target: %s\n", GetFastSocketErrorText(socket));
         closeTunnel(side->tunnel);
         break;
     }
 }
 
-/* Begins to connect. Returns a descriptor, or -1 with errno. */
-static int connectTarget(struct Server* server)
+/* Says what both sides have in common. The options are known, and the values in their range, so that
+ * these calls can't fail. */
+static void setSide(struct Side* side, struct Side* other, struct Tunnel* tunnel)
 {
-    int handle = socket(server->target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int reason;
-
-    if (handle < 0)
-        return -1;
-    setNoDelay(handle);
-    if ((connect(handle, (struct sockaddr*)&server->target, server->targetLength) < 0) &&
-        (errno != EINPROGRESS)) {
-        reason = errno;
-        close(handle);
-        errno = reason;
-        return -1;
-    }
-    return handle;
-}
-
-/* Makes the socket of a side from a descriptor, which is consumed, or from -1. Returns false with
- * errno. */
-static bool openSide(struct Server* server, struct Side* side, struct Side* other,
-                     struct Tunnel* tunnel, int handle)
-{
-    int reason;
-
-    if (handle < 0)
-        return false;
     side->tunnel = tunnel;
     side->other = other;
-    side->socket = CreateFastSocket(server->ring, server->provider, server->pool, server->pool,
-                                    handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
-                                    side);
-    if (side->socket == NULL) {
-        reason = errno;
-        close(handle); /* still ours: the socket takes it over only on success */
-        errno = reason;
-    }
-    return side->socket != NULL;
+    SetFastSocketOption(side->socket, FASTSOCKET_OPTION_OUTBOUND_LOW, OUTBOUND_LOW);
+    SetFastSocketOption(side->socket, FASTSOCKET_OPTION_TRANSMIT_TIMEOUT, TRANSMIT_TIMEOUT);
 }
 
-static void openTunnel(struct Server* server, int handle)
+/* Returns false with errno; the handle is the caller's then. */
+static bool openTunnel(struct Server* server, int handle)
 {
     struct Tunnel* tunnel = calloc(1, sizeof(*tunnel));
 
-    setNoDelay(handle);
-    if (tunnel == NULL) {
-        perror("tunnel");
-        close(handle);
-        return;
-    }
-    if (!openSide(server, &tunnel->client, &tunnel->target, tunnel, handle) ||
-        !openSide(server, &tunnel->target, &tunnel->client, tunnel, connectTarget(server))) {
-        perror("tunnel");
-        AbortFastSocket(tunnel->client.socket); /* the client sees a reset, or NULL does nothing */
-        free(tunnel);
-        return;
-    }
-    LIST_INSERT_HEAD(&server->tunnels, tunnel, link);
-}
+    if (tunnel == NULL)
+        return false;
+    tunnel->target.socket = ConnectFastSocket(server->ring, server->target, FASTSOCKET_MODE_REGULAR,
+                                              handleSocketEvent, &tunnel->target);
+    if (tunnel->target.socket != NULL)
+        tunnel->client.socket = OpenFastSocket(server->ring, handle, FASTSOCKET_MODE_REGULAR,
+                                               handleSocketEvent, &tunnel->client);
+    if (tunnel->client.socket == NULL) {
+        int reason = errno;
 
-/* What is queued still leaves, in the background: GetFastRingPending tells when. */
-static void stopServer(struct Server* server)
-{
-    ReleaseFastListener(server->listener);
-    server->listener = NULL;
-    while (!LIST_EMPTY(&server->tunnels))
-        closeTunnel(LIST_FIRST(&server->tunnels));
+        AbortFastSocket(tunnel->target.socket); /* NULL does nothing */
+        free(tunnel);
+        errno = reason;
+        return false;
+    }
+    setSide(&tunnel->client, &tunnel->target, tunnel);
+    setSide(&tunnel->target, &tunnel->client, tunnel);
+    SetFastSocketOption(tunnel->target.socket, FASTSOCKET_OPTION_CONNECT_TIMEOUT, CONNECT_TIMEOUT);
+    LIST_INSERT_HEAD(&server->tunnels, tunnel, link);
+    return true;
 }
 
 static void handleConnection(struct FastListener* listener, int handle, void* closure)
 {
-    struct Server* server = closure;
-
     (void)listener;
-    if (handle >= 0) {
-        openTunnel(server, handle);
-        return;
+    if (handle < 0) {
+        /* Without descriptors or memory: the listener waits and tries again. */
+        fprintf(stderr, "accept: %s\n", strerror(-handle));
+    } else if (!openTunnel(closure, handle)) {
+        perror("tunnel");
+        close(handle); /* still ours: the socket takes it over only on success */
     }
-
-    fprintf(stderr, "accept: %s\n", strerror(-handle));
-    /* Without descriptors or memory the listener waits and tries again. Anything else is the
-     * end of it, and the end of us. */
-    if (!isShortage(-handle))
-        stopServer(server);
 }
 
-/* The first signal ends the service in an orderly way, a second one at once (see main). */
-static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
+/* What is queued still leaves, in the background: GetFastRingPending tells when. A second signal
+ * ends the process at once. */
+static void stopServer(struct Server* server)
 {
-    struct Server* server = closure;
+    ReleaseFastListener(server->listener);
+    RemoveFastRingSignal(server->interrupt);
+    RemoveFastRingSignal(server->terminate);
+    server->listener = NULL;
+    server->interrupt = server->terminate = NULL;
+    while (!LIST_EMPTY(&server->tunnels))
+        closeTunnel(LIST_FIRST(&server->tunnels));
+}
 
-    (void)watch;
-    (void)result;
-    if (readSignal(server->signalHandle) == 0)
-        return;
-    server->signalCount++;
-    stopServer(server);
+static void handleSignal(struct FastRingSignal* signal, int number, int code, int process, int value,
+                         void* closure)
+{
+    (void)signal, (void)number, (void)code, (void)process, (void)value;
+    stopServer(closure);
 }
 
 /* Makes all that lives on a ring. Returns false with errno; main() releases what was made. */
-static bool openServer(struct Server* server, int handle)
+static bool openServer(struct Server* server, const char* address)
 {
     server->ring = CreateFastRing(0);
     if (server->ring == NULL)
         return false;
-
-    server->pool = CreateFastBufferPool(server->ring);
-    if (server->pool == NULL)
+    server->interrupt = AddFastRingSignal(server->ring, SIGINT, handleSignal, server);
+    server->terminate = AddFastRingSignal(server->ring, SIGTERM, handleSignal, server);
+    if ((server->interrupt == NULL) || (server->terminate == NULL))
         return false;
-
-    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                    AllocateRingFastBuffer, server->pool);
-    if (server->provider == NULL)
-        return false;
-
-    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
-                                     server);
-    if (server->watch == NULL)
-        return false;
-
-    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    server->listener = ListenFastSocket(server->ring, address, 0, handleConnection, server);
     return server->listener != NULL;
 }
 
-/* Is there something to do, or to be waited for? */
-static bool isBusy(const struct Server* server)
+/* Tells the user, or a program that started us with port 0, where we listen. */
+static void printAddress(struct FastListener* listener)
 {
-    return (server->listener != NULL) || (GetFastRingPending(server->ring) > 0);
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    char text[FASTSOCKET_ADDRESS_SIZE];
+
+    if ((getsockname(GetFastListenerHandle(listener), (struct sockaddr*)&name, &length) == 0) &&
+        (FormatFastAddress((struct sockaddr*)&name, length, text, sizeof(text)) == 0))
+        printf("listening on %s\n", text);
+    fflush(stdout);
 }
 
 int main(int count, char** arguments)
 {
-    const char* address = (count > 3) ? arguments[3] : "127.0.0.1";
-    const char* port = (count > 4) ? arguments[4] : "7001";
+    const char* address = (count > 2) ? arguments[2] : "127.0.0.1:7001";
     struct Server server = {0};
-    int handle;
-    int result;
+    int result = -1;
 
-    if (count < 3) {
-        fprintf(stderr, "usage: %s TARGET-ADDRESS TARGET-PORT [ADDRESS [PORT]]\n", arguments[0]);
+    if (count < 2) {
+        fprintf(stderr, "usage: %s TARGET [ADDRESS]\n", arguments[0]);
         return 2;
     }
-    result = findAddress(arguments[1], arguments[2], SOCK_STREAM, &server.target,
-                         &server.targetLength);
-    if (result < 0)
-        return 1;
-    handle = openSocket(address, port, SOCK_STREAM);
-    if (handle < 0)
-        return 1;
-
-    result = -1;
-    server.signalHandle = openSignals();
-    if ((server.signalHandle < 0) || !openServer(&server, handle)) {
-        perror("proxy");
-        close(handle); /* the listener is made last: it has not taken it over */
+    server.target = arguments[1];
+    if (!openServer(&server, address)) {
+        perror(address);
     } else {
-        printListening(handle, address);
-
+        printAddress(server.listener);
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
+        while ((result == 0) &&
+               ((server.listener != NULL) || (GetFastRingPending(server.ring) > 0)));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }
 
     stopServer(&server); /* again, in case the loop ended otherwise */
-    RemoveFastRingWatch(server.watch);
-    ReleaseFastRingBufferProvider(server.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(server.pool);
     ReleaseFastRing(server.ring);
-    if (server.signalHandle >= 0)
-        close(server.signalHandle);
-    removeAddress(address);
-    return ((result == 0) && (server.signalCount > 0)) ? 0 : 1;
+    return (result == 0) ? 0 : 1;
 }

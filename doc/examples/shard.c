@@ -2,33 +2,38 @@
  * shard: a ring in each of several threads, all serving the same port.
  *
  *     cc shard.c -o shard $(pkg-config --cflags --libs fastsocket)
- *     ./shard [ADDRESS [PORT [THREADS]]]        127.0.0.1, 7000 and 4 by default; port 0 = any
+ *     ./shard [ADDRESS [THREADS]]               127.0.0.1:7000 and 4 by default; port 0 is any
  *
  * Says "shard NUMBER" to each connection and then sends back whatever it receives. See echo-server.c
  * first. New here:
  *
  * - A ring belongs to one thread, and so does all that lives on it. Nothing is shared by the threads
  *   of this program, so that there is nothing to lock.
- * - Each thread has a listening socket of its own on the same port (SO_REUSEPORT): the kernel spreads
- *   the connections.
+ * - Each thread has a listening socket of its own on the same port (FASTLISTENER_REUSE_PORT): the
+ *   kernel spreads the connections.
  * - Everything is made by the main thread and handed over: a ring belongs to the first thread that
- *   waits for it.
+ *   waits for it. When that thread has exited, any other may release it.
  * - An event is the one thing that another thread may touch: the main thread ends the others by it.
+ *   (And every thread may have a ring call a function, by PostFastRingCall. But that needs memory, and
+ *   an end should not.)
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
-
-#include "plain-socket.h"
 
 enum
 {
     MOST_SHARDS = 64,
-    BUFFER_COUNT = 128,
-    BUFFER_LENGTH = 16 * 1024,
     OUTBOUND_LIMIT = 1024 * 1024 /* bytes queued at which we stop reading from a connection */
 };
 
@@ -48,9 +53,7 @@ struct Shard
     bool running;
     pthread_t thread;
     struct FastRing* ring;
-    struct FastBufferPool* pool;
-    struct FastRingBufferProvider* provider;
-    struct FastListener* listener;
+    struct FastListener* listener; /* NULL when it has stopped */
     struct FastRingEvent* event;
     struct ConnectionList connections;
 };
@@ -97,46 +100,45 @@ static void stopShard(struct Shard* shard)
         closeConnection(LIST_FIRST(&shard->connections));
 }
 
-static void handleConnection(struct FastListener* listener, int handle, void* closure)
+/* Returns false with errno; the handle is the caller's then. */
+static bool openConnection(struct Shard* shard, int handle)
 {
-    struct Shard* shard = closure;
-    struct Connection* connection;
+    struct Connection* connection = calloc(1, sizeof(*connection));
     char text[32];
     int length;
 
-    (void)listener;
-    if (handle < 0) {
-        fprintf(stderr, "accept: %s\n", strerror(-handle));
-        if (!isShortage(-handle))
-            stopShard(shard);
-        return;
-    }
-
-    setNoDelay(handle);
-    connection = calloc(1, sizeof(*connection));
-    if (connection != NULL)
-        connection->socket = CreateFastSocket(shard->ring, shard->provider, shard->pool, shard->pool,
-                                              handle, NULL, 0, FASTSOCKET_MODE_REGULAR, 0,
-                                              handleSocketEvent, connection);
-    if ((connection == NULL) || (connection->socket == NULL)) {
-        perror("new connection");
+    if (connection == NULL)
+        return false;
+    connection->socket = OpenFastSocket(shard->ring, handle, FASTSOCKET_MODE_REGULAR,
+                                        handleSocketEvent, connection);
+    if (connection->socket == NULL) {
         free(connection);
-        close(handle);
-        return;
+        return false;
     }
     LIST_INSERT_HEAD(&shard->connections, connection, link);
     length = snprintf(text, sizeof(text), "shard %d\n", shard->number);
     TransmitFastSocketData(connection->socket, NULL, 0, text, (size_t)length, 0);
+    return true;
+}
+
+static void handleConnection(struct FastListener* listener, int handle, void* closure)
+{
+    (void)listener;
+    if (handle < 0) {
+        /* Without descriptors or memory: the listener waits and tries again. */
+        fprintf(stderr, "accept: %s\n", strerror(-handle));
+    } else if (!openConnection(closure, handle)) {
+        perror("new connection");
+        close(handle);
+    }
 }
 
 /* Runs on the shard's thread, although the main thread has submitted the event. */
-static void handleEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
+static void handleStop(struct FastRingEvent* event, uint32_t parameter, void* closure)
 {
-    struct Shard* shard = closure;
-
     (void)event;
     (void)parameter;
-    stopShard(shard);
+    stopShard(closure);
 }
 
 /* The thread: from its first wait on, the ring is its own. */
@@ -150,97 +152,80 @@ static void* runShard(void* closure)
            ((shard->listener != NULL) || (GetFastRingPending(shard->ring) > 0)));
     if (shard->result < 0)
         fprintf(stderr, "ring %d: %s\n", shard->number, strerror(-shard->result));
+    stopShard(shard); /* again, in case the loop ended otherwise */
 
-    /* The ring goes on its own thread. Its event stays behind, defunct, and the main thread may
-     * still submit, to no effect. */
-    stopShard(shard);
-    ReleaseFastRingBufferProvider(shard->provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(shard->pool);
-    ReleaseFastRing(shard->ring);
-
-    /* All shards or none: in case we end unasked, the main thread is to know. */
+    /* All shards or none: in case we end unasked, the main thread is to know. It releases
+     * the ring when we have exited. */
     kill(getpid(), SIGTERM);
     return NULL;
 }
 
-/* Returns a listening socket that shares its address with others of its kind, or -1 with errno. */
-static int openShared(const struct sockaddr_storage* address, socklen_t length)
+/* Small writes should leave at once, since the library gathers what belongs together: connections
+ * have this from their listener. It is of TCP, and a mere hint: elsewhere it fails, and harms not. */
+static void setNoDelay(int handle)
 {
-    int handle = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int yes = 1;
-    int reason;
 
-    if (handle < 0)
-        return -1;
-    if ((setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0) &&
-        (setsockopt(handle, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) == 0) &&
-        (bind(handle, (const struct sockaddr*)address, length) == 0) &&
-        (listen(handle, SOMAXCONN) == 0))
-        return handle;
-    reason = errno;
-    close(handle);
-    errno = reason;
-    return -1;
+    (void)!setsockopt(handle, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 }
 
-/* Makes all that a shard needs but its thread, and takes the handle over on success. Returns false
- * with errno; releaseShard is needed in either case. */
-static bool openShard(struct Shard* shard, int handle)
+/* Makes all that a shard needs but its thread. Returns false with errno; releaseShard is needed in
+ * either case. */
+static bool openShard(struct Shard* shard, const char* address)
 {
     shard->ring = CreateFastRing(0);
     if (shard->ring == NULL)
         return false;
-
-    shard->pool = CreateFastBufferPool(shard->ring);
-    if (shard->pool == NULL)
-        return false;
-
-    shard->provider = CreateFastRingBufferProvider(shard->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                   AllocateRingFastBuffer, shard->pool);
-    if (shard->provider == NULL)
-        return false;
-
-    shard->event = CreateFastRingEvent(shard->ring, handleEvent, shard);
+    shard->event = CreateFastRingEvent(shard->ring, handleStop, shard);
     if (shard->event == NULL)
         return false;
-
-    shard->listener = CreateFastListener(shard->ring, handle, 0, handleConnection, shard);
-    return shard->listener != NULL;
+    shard->listener = ListenFastSocket(shard->ring, address, FASTLISTENER_REUSE_PORT,
+                                       handleConnection, shard);
+    if (shard->listener == NULL)
+        return false;
+    setNoDelay(GetFastListenerHandle(shard->listener));
+    return true;
 }
 
-/* Ends a shard's thread, or what was made for one that has never run. */
+/* Ends a shard whose thread was told to end, or has never run. */
 static void releaseShard(struct Shard* shard)
 {
-    if (shard->running) {
+    if (shard->running)
         pthread_join(shard->thread, NULL);
-    } else {
+    else
         stopShard(shard);
-        ReleaseFastRingBufferProvider(shard->provider, ReleaseRingFastBuffer);
-        ReleaseFastBufferPool(shard->pool);
-        ReleaseFastRing(shard->ring);
-    }
     ReleaseFastRingEvent(shard->event);
+    ReleaseFastRing(shard->ring);
+}
+
+/* With port 0 the first shard has got one, which the others are to share. Returns false with errno. */
+static bool getAddress(struct FastListener* listener, char* text, size_t size)
+{
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    int result;
+
+    if (getsockname(GetFastListenerHandle(listener), (struct sockaddr*)&name, &length) < 0)
+        return false;
+    result = FormatFastAddress((struct sockaddr*)&name, length, text, size);
+    errno = -result;
+    return result == 0;
 }
 
 /* Makes all shards, and only then starts the first thread. Returns false with errno. */
-static bool startShards(struct Shard* shards, int shardCount, struct sockaddr_storage* address,
-                        socklen_t length, const char* name)
+static bool startShards(struct Shard* shards, int shardCount, const char* address)
 {
-    for (int index = 0; index < shardCount; index++) {
-        int handle = openShared(address, length);
+    char text[FASTSOCKET_ADDRESS_SIZE];
 
+    for (int index = 0; index < shardCount; index++) {
         shards[index].number = index;
-        if ((handle < 0) || !openShard(&shards[index], handle)) {
-            if (handle >= 0)
-                close(handle);
+        if (!openShard(&shards[index], (index == 0) ? address : text))
             return false;
-        }
-        /* With port 0, the first one tells the others which it is. */
-        if ((index == 0) && (getsockname(handle, (struct sockaddr*)address, &length) < 0))
+        if ((index == 0) && !getAddress(shards[0].listener, text, sizeof(text)))
             return false;
-        if (index == shardCount - 1)
-            printListening(handle, name);
     }
+    printf("listening on %s\n", text);
+    fflush(stdout);
 
     for (int index = 0; index < shardCount; index++) {
         errno = pthread_create(&shards[index].thread, NULL, runShard, &shards[index]);
@@ -253,23 +238,18 @@ static bool startShards(struct Shard* shards, int shardCount, struct sockaddr_st
 
 int main(int count, char** arguments)
 {
-    const char* name = (count > 1) ? arguments[1] : "127.0.0.1";
-    const char* port = (count > 2) ? arguments[2] : "7000";
-    int shardCount = (count > 3) ? atoi(arguments[3]) : 4;
+    const char* address = (count > 1) ? arguments[1] : "127.0.0.1:7000";
+    int shardCount = (count > 2) ? atoi(arguments[2]) : 4;
     static struct Shard shards[MOST_SHARDS];
-    struct sockaddr_storage address;
-    socklen_t length;
     sigset_t signals;
     bool started;
     int number = 0;
     int result = 0;
 
-    if ((shardCount < 1) || (shardCount > MOST_SHARDS) || (getUnixPath(name) != NULL)) {
-        fprintf(stderr, "usage: shard [ADDRESS [PORT [THREADS]]]\n");
+    if ((shardCount < 1) || (shardCount > MOST_SHARDS) || (strncmp(address, "unix:", 5) == 0)) {
+        fprintf(stderr, "usage: shard [ADDRESS [THREADS]]\n");
         return 1;
     }
-    if (findAddress(name, port, SOCK_STREAM, &address, &length) < 0)
-        return 1;
 
     /* Blocked before there are threads: they inherit it, and only sigwait takes a signal. */
     sigemptyset(&signals);
@@ -277,11 +257,11 @@ int main(int count, char** arguments)
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
-    started = startShards(shards, shardCount, &address, length, name);
+    started = startShards(shards, shardCount, address);
     if (started)
         sigwait(&signals, &number);
     else
-        perror("shard");
+        perror(address);
 
     for (int index = 0; index < shardCount; index++)
         if (shards[index].running)

@@ -2,7 +2,7 @@
  * workers: what is received is worked on by a pool of threads, and the answers are sent by the loop.
  *
  *     cc workers.c -o workers $(pkg-config --cflags --libs fastsocket)
- *     ./workers [ADDRESS [PORT [THREADS]]]      127.0.0.1, 7000 and 4 by default; port 0 = any
+ *     ./workers [ADDRESS [THREADS]]             127.0.0.1:7000 and 4 by default; port 0 is any
  *
  * Sends back whatever it receives in hexadecimal, which stands for any work that takes too long for
  * the loop. See echo-server.c first. New here:
@@ -10,25 +10,29 @@
  * - Sockets belong to the ring's thread; buffers don't. A received buffer is handed to a worker, which
  *   reads it, makes another one for the answer, and releases the first.
  * - Workers never touch a socket. They leave the answer in a list and submit an event, whose function
- *   runs on the ring's thread and transmits.
+ *   runs on the ring's thread and transmits. (PostFastRingCall would do, too, without a list; but
+ *   there may be no memory for a call, and an event has all that it needs.)
  * - Workers end in any order: each connection keeps its jobs in the order of its input, and answers go
  *   out from the front.
  * - A connection that is broken lives until the last of its jobs is back.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include <Ring/FastSocket.h>
-
-#include "plain-socket.h"
 
 enum
 {
     MOST_WORKERS = 64,
-    BUFFER_COUNT = 256,
-    BUFFER_LENGTH = 16 * 1024,
     JOB_LIMIT = 16,             /* jobs of a connection at which we stop reading from it */
     OUTBOUND_LIMIT = 512 * 1024 /* the same for bytes queued */
 };
@@ -64,15 +68,12 @@ LIST_HEAD(ConnectionList, Connection);
 struct Server
 {
     struct FastRing* ring;
-    struct FastBufferPool* inbound;
-    struct FastBufferPool* outbound;
-    struct FastRingBufferProvider* provider;
-    struct FastListener* listener;
-    struct FastRingWatch* watch;
+    struct FastBufferPool* pool;   /* for the workers' answers */
+    struct FastListener* listener; /* NULL when we have stopped */
+    struct FastRingSignal* interrupt;
+    struct FastRingSignal* terminate;
     struct FastRingEvent* event;
     struct ConnectionList connections;
-    int signalHandle;
-    int signalCount;
 
     /* What threads share. */
     pthread_mutex_t lock;
@@ -122,7 +123,7 @@ static void* runWorker(void* closure)
         STAILQ_REMOVE_HEAD(&server->waiting, link);
         pthread_mutex_unlock(&server->lock);
 
-        job->answer = convert(server->outbound, job->input);
+        job->answer = convert(server->pool, job->input);
         ReleaseFastBuffer(job->input);
         job->input = NULL;
 
@@ -270,13 +271,48 @@ static void handleSocketEvent(struct FastSocket* socket, int event, int paramete
     }
 }
 
-/* Takes no more input. The answers to what we have are still sent. */
+/* Returns false with errno; the handle is the caller's then. */
+static bool openConnection(struct Server* server, int handle)
+{
+    struct Connection* connection = calloc(1, sizeof(*connection));
+
+    if (connection == NULL)
+        return false;
+    connection->socket = OpenFastSocket(server->ring, handle, FASTSOCKET_MODE_REGULAR,
+                                        handleSocketEvent, connection);
+    if (connection->socket == NULL) {
+        free(connection);
+        return false;
+    }
+    connection->server = server;
+    STAILQ_INIT(&connection->jobs);
+    LIST_INSERT_HEAD(&server->connections, connection, link);
+    return true;
+}
+
+static void handleConnection(struct FastListener* listener, int handle, void* closure)
+{
+    (void)listener;
+    if (handle < 0) {
+        /* Without descriptors or memory: the listener waits and tries again. */
+        fprintf(stderr, "accept: %s\n", strerror(-handle));
+    } else if (!openConnection(closure, handle)) {
+        perror("new connection");
+        close(handle);
+    }
+}
+
+/* Takes no more input. The answers to what we have are still sent. A second signal ends the process at
+ * once. */
 static void stopServer(struct Server* server)
 {
     struct Connection* connection = LIST_FIRST(&server->connections);
 
     ReleaseFastListener(server->listener);
+    RemoveFastRingSignal(server->interrupt);
+    RemoveFastRingSignal(server->terminate);
     server->listener = NULL;
+    server->interrupt = server->terminate = NULL;
     while (connection != NULL) {
         struct Connection* next = LIST_NEXT(connection, link);
 
@@ -289,72 +325,31 @@ static void stopServer(struct Server* server)
     }
 }
 
-static void handleConnection(struct FastListener* listener, int handle, void* closure)
+static void handleSignal(struct FastRingSignal* signal, int number, int code, int process, int value,
+                         void* closure)
 {
-    struct Server* server = closure;
-    struct Connection* connection;
-
-    (void)listener;
-    if (handle < 0) {
-        fprintf(stderr, "accept: %s\n", strerror(-handle));
-        if (!isShortage(-handle))
-            stopServer(server);
-        return;
-    }
-
-    setNoDelay(handle);
-    connection = calloc(1, sizeof(*connection));
-    if (connection != NULL)
-        connection->socket = CreateFastSocket(server->ring, server->provider, server->inbound,
-                                              server->outbound, handle, NULL, 0,
-                                              FASTSOCKET_MODE_REGULAR, 0, handleSocketEvent,
-                                              connection);
-    if ((connection == NULL) || (connection->socket == NULL)) {
-        perror("new connection");
-        free(connection);
-        close(handle);
-        return;
-    }
-    connection->server = server;
-    STAILQ_INIT(&connection->jobs);
-    LIST_INSERT_HEAD(&server->connections, connection, link);
+    (void)signal, (void)number, (void)code, (void)process, (void)value;
+    stopServer(closure);
 }
 
-/* The first signal ends the service in an orderly way, a second one at once (see main). */
-static void handleSignal(struct FastRingWatch* watch, int result, void* closure)
+/* Signals are blocked here, before there are threads that could get them. Returns false with errno. */
+static bool addSignals(struct Server* server)
 {
-    struct Server* server = closure;
-
-    (void)watch;
-    (void)result;
-    if (readSignal(server->signalHandle) == 0)
-        return;
-    server->signalCount++;
-    stopServer(server);
+    server->interrupt = AddFastRingSignal(server->ring, SIGINT, handleSignal, server);
+    server->terminate = AddFastRingSignal(server->ring, SIGTERM, handleSignal, server);
+    return (server->interrupt != NULL) && (server->terminate != NULL);
 }
 
 /* Makes all that lives on a ring, and the threads. Returns false with errno; main() releases what was
  * made. */
-static bool openServer(struct Server* server, int handle, int threadCount)
+static bool openServer(struct Server* server, const char* address, int threadCount)
 {
     server->ring = CreateFastRing(0);
-    if (server->ring == NULL)
+    if ((server->ring == NULL) || !addSignals(server))
         return false;
-
-    server->inbound = CreateFastBufferPool(server->ring);
-    server->outbound = CreateFastBufferPool(server->ring);
-    if ((server->inbound == NULL) || (server->outbound == NULL))
-        return false;
-
-    server->provider = CreateFastRingBufferProvider(server->ring, 0, BUFFER_COUNT, BUFFER_LENGTH,
-                                                    AllocateRingFastBuffer, server->inbound);
+    server->pool = CreateFastBufferPool(server->ring);
     server->event = CreateFastRingEvent(server->ring, handleDone, server);
-    if ((server->provider == NULL) || (server->event == NULL))
-        return false;
-
-    server->watch = AddFastRingWatch(server->ring, server->signalHandle, POLLIN, 0, handleSignal,
-                                     server);
-    if (server->watch == NULL)
+    if ((server->pool == NULL) || (server->event == NULL))
         return false;
 
     while (server->threadCount < threadCount) {
@@ -363,8 +358,7 @@ static bool openServer(struct Server* server, int handle, int threadCount)
             return false;
         server->threadCount++;
     }
-
-    server->listener = CreateFastListener(server->ring, handle, 0, handleConnection, server);
+    server->listener = ListenFastSocket(server->ring, address, 0, handleConnection, server);
     return server->listener != NULL;
 }
 
@@ -394,35 +388,50 @@ static void releaseWorkers(struct Server* server)
     }
 }
 
+/* Small writes should leave at once, since the library gathers what belongs together: connections
+ * have this from their listener. It is of TCP, and a mere hint: elsewhere it fails, and harms not. */
+static void setNoDelay(int handle)
+{
+    int yes = 1;
+
+    (void)!setsockopt(handle, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+}
+
+/* Tells the user, or a program that started us with port 0, where we listen. */
+static void printAddress(struct FastListener* listener)
+{
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    char text[FASTSOCKET_ADDRESS_SIZE];
+
+    if ((getsockname(GetFastListenerHandle(listener), (struct sockaddr*)&name, &length) == 0) &&
+        (FormatFastAddress((struct sockaddr*)&name, length, text, sizeof(text)) == 0))
+        printf("listening on %s\n", text);
+    fflush(stdout);
+}
+
 int main(int count, char** arguments)
 {
-    const char* address = (count > 1) ? arguments[1] : "127.0.0.1";
-    const char* port = (count > 2) ? arguments[2] : "7000";
-    int threadCount = (count > 3) ? atoi(arguments[3]) : 4;
+    const char* address = (count > 1) ? arguments[1] : "127.0.0.1:7000";
+    int threadCount = (count > 2) ? atoi(arguments[2]) : 4;
     struct Server server = {.lock = PTHREAD_MUTEX_INITIALIZER, .condition = PTHREAD_COND_INITIALIZER};
-    int handle;
     int result = -1;
 
     if ((threadCount < 1) || (threadCount > MOST_WORKERS)) {
-        fprintf(stderr, "usage: workers [ADDRESS [PORT [THREADS]]]\n");
+        fprintf(stderr, "usage: workers [ADDRESS [THREADS]]\n");
         return 1;
     }
     STAILQ_INIT(&server.waiting);
     STAILQ_INIT(&server.done);
-    handle = openSocket(address, port, SOCK_STREAM);
-    if (handle < 0)
-        return 1;
 
-    /* Signals are blocked here, before there are threads that could get them. */
-    server.signalHandle = openSignals();
-    if ((server.signalHandle < 0) || !openServer(&server, handle, threadCount)) {
-        perror("workers");
-        close(handle);
+    if (!openServer(&server, address, threadCount)) {
+        perror(address);
     } else {
-        printListening(handle, address);
+        setNoDelay(GetFastListenerHandle(server.listener));
+        printAddress(server.listener);
         do
             result = WaitForFastRing(server.ring, UINT32_MAX, NULL);
-        while ((result == 0) && (server.signalCount < 2) && isBusy(&server));
+        while ((result == 0) && isBusy(&server));
         if (result < 0)
             fprintf(stderr, "ring: %s\n", strerror(-result));
     }
@@ -430,13 +439,7 @@ int main(int count, char** arguments)
     stopServer(&server);
     releaseWorkers(&server);
     ReleaseFastRingEvent(server.event);
-    RemoveFastRingWatch(server.watch);
-    ReleaseFastRingBufferProvider(server.provider, ReleaseRingFastBuffer);
-    ReleaseFastBufferPool(server.inbound);
-    ReleaseFastBufferPool(server.outbound);
+    ReleaseFastBufferPool(server.pool);
     ReleaseFastRing(server.ring);
-    if (server.signalHandle >= 0)
-        close(server.signalHandle);
-    removeAddress(address);
-    return ((result == 0) && (server.signalCount > 0)) ? 0 : 1;
+    return (result == 0) ? 0 : 1;
 }

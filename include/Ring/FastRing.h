@@ -47,6 +47,8 @@ extern "C"
 {
 #endif
 
+struct timespec; /* which <time.h> leaves out where only ISO C of before 2011 is asked for */
+
 struct io_uring_sqe; /* of liburing or <linux/io_uring.h>: needed only to use descriptors */
 struct io_uring_cqe;
 
@@ -428,6 +430,27 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
                                                   const struct timespec* interval, uint64_t flags,
                                                   HandleFastRingTimeoutFunction function,
                                                   void* closure);
+
+#if !defined(__TIMESIZE) || __TIMESIZE != 32 || defined(__USE_TIME_BITS64)
+/*
+ * The same, where struct timespec has seconds of 64 bits: on machines of 64 bits there is no
+ * difference, and where a time_t may have 32 bits or 64 (glibc's _TIME_BITS) a program with 64
+ * calls this one by the other's name. SetFastRingPreciseTimeout itself takes two longs there, as a
+ * program without _TIME_BITS has them. What the library was compiled with plays no part.
+ *
+ * So a foreign-function interface passes two int64_t here, on any machine.
+ *
+ * Since:     1.1
+ */
+struct FastRingTimeout* SetFastRingPreciseTimeout64(struct FastRing* ring,
+                                                    struct FastRingTimeout* timeout,
+                                                    const struct timespec* interval, uint64_t flags,
+                                                    HandleFastRingTimeoutFunction function,
+                                                    void* closure);
+#if defined(__TIMESIZE) && __TIMESIZE == 32
+#define SetFastRingPreciseTimeout SetFastRingPreciseTimeout64
+#endif
+#endif
 
 /*
  * Removes a timeout, which may be NULL: as SetFastRingTimeout with a negative interval, and with

@@ -174,7 +174,8 @@ typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int 
  * Makes a socket of a descriptor, and starts to receive.
  *
  * ring       where it lives.
- * provider   buffers to receive into, of the same ring, made with AllocateRingFastBuffer.
+ * provider   buffers to receive into, of the same ring, made with AllocateRingFastBuffer, or, since
+ *            1.1, with a function that calls it for each, with the same closure.
  * inbound    pool that replaces received buffers; of the same ring, or of none.
  * outbound   pool for copies of what is sent; NULL: TransmitFastSocketData and
  *            TransmitFastSocketMessage return -EINVAL.

@@ -190,6 +190,13 @@ static inline bool FastEngineOverflown(const struct FastEngine* engine)
     return __atomic_load_n(engine->completion.flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;
 }
 
+/* Completions that have a place in the array before any of those in it is advanced over. */
+static inline unsigned FastEnginePlaces(const struct FastEngine* engine)
+{
+    unsigned tail = __atomic_load_n(engine->completion.tail, __ATOMIC_ACQUIRE);
+    return engine->completion.mask + 1 - (tail - *engine->completion.head);
+}
+
 /* The kernel has said that there is work to be run in an enter; one that doesn't defer work says
  * nothing. */
 static inline bool FastEngineHasWork(const struct FastEngine* engine)

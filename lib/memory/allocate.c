@@ -14,6 +14,8 @@
  * A public function asks once which thread it is in. The units above, which know that they are in
  * the thread of the pool's ring, need not.
  */
+#include "base/check.h"
+#include "base/place.h"
 #include "base/poison.h"
 #include "memory/pool.h"
 #include "memory/pool-state.h"
@@ -53,6 +55,8 @@ static inline void begin(struct FastBuffer* buffer, size_t size)
 __attribute__((noinline)) static struct FastBuffer* allocate(struct FastBufferPool* pool,
                                                              size_t size, bool isOwn)
 {
+    if (FastCheckRuns())
+        FastCheckAlive(pool);
     if (size > sizeLimit)
         return fail(EMSGSIZE);
     if (!isOwn && FastPoolIsClosed(pool))
@@ -66,6 +70,8 @@ __attribute__((noinline)) static struct FastBuffer* allocate(struct FastBufferPo
     }
     FastUnpoison(buffer + 1, size);
     begin(buffer, size);
+    if (FastCheckRuns())
+        FastCheckMade(buffer, "buffer", pool->owner);
     return buffer;
 }
 
@@ -80,7 +86,11 @@ struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, 
         return fail(EINVAL);
     bool isOwn = FastPoolIsOwn(pool);
     struct FastBuffer* buffer = isOwn ? FastPoolTakeQuickly(pool, size) : NULL;
-    return buffer != NULL ? buffer : allocate(pool, size, isOwn);
+    if (buffer != NULL)
+        return buffer;
+    buffer = allocate(pool, size, isOwn);
+    FastPlaceStay();
+    return buffer;
 }
 
 /* ---- holding and releasing ---- */
@@ -104,6 +114,10 @@ __attribute__((noinline)) static void release(struct FastBufferPool* pool,
                                               struct FastBuffer* buffer, bool isOwn)
 {
     FastPoison(buffer + 1, buffer->footprint - sizeof(*buffer));
+    if (FastCheckRuns()) {
+        FastCheckReleased(buffer, "buffer");
+        buffer->kind = POOL_LOOSE; /* it goes to the quarantine, and to nobody else */
+    }
     if (isOwn)
         FastPoolReleaseOwn(pool, buffer);
     else
@@ -122,10 +136,26 @@ __attribute__((noinline)) static void releaseAnywhere(struct FastBuffer* buffer)
 
 /* ---- wrapped ones ---- */
 
+/* What is in the quarantine seems to be wrapped (pool-store.c): to be looked at, and to be given
+ * back. */
+static struct FastWrap* wrapOf(struct FastBuffer* buffer)
+{
+    if (FastCheckRuns())
+        FastCheckAlive(buffer);
+    return FastWrapOf(buffer);
+}
+
+static struct FastWrap* wrapToEnd(struct FastBuffer* buffer)
+{
+    if (FastCheckRuns())
+        FastCheckReleasable(buffer);
+    return FastWrapOf(buffer);
+}
+
 /* Nobody holds it any more. */
 static void endWrap(struct FastBuffer* buffer)
 {
-    struct FastWrap wrap = *FastWrapOf(buffer);
+    struct FastWrap wrap = *wrapToEnd(buffer);
 
     buffer->wrapped = false;
     buffer->shared = wrap.shared;
@@ -143,10 +173,10 @@ static bool runWrap(struct FastTask* task)
 /* Out of line, as the other rare ways. */
 __attribute__((noinline)) static void endWrapLater(struct FastBuffer* buffer)
 {
+    struct FastWrap* wrap = wrapToEnd(buffer);
     struct FastPoolOwner* owner = buffer->pool->owner;
 
-    if (owner == NULL || owner->later == NULL ||
-        !owner->later(owner, &FastWrapOf(buffer)->task))
+    if (owner == NULL || owner->later == NULL || !owner->later(owner, &wrap->task))
         endWrap(buffer);
 }
 
@@ -211,6 +241,17 @@ void ReleaseFastBuffer(struct FastBuffer* buffer)
 
 /* ---- looking ---- */
 
+/* Not inline, as what is rare. */
+__attribute__((noinline)) static void* wrappedData(struct FastBuffer* buffer)
+{
+    return wrapOf(buffer)->data;
+}
+
+__attribute__((noinline)) static size_t wrappedSize(struct FastBuffer* buffer)
+{
+    return wrapOf(buffer)->size;
+}
+
 struct FastBuffer* GetFastBuffer(void* data)
 {
     return data != NULL ? FastBufferOf(data) : NULL;
@@ -218,7 +259,9 @@ struct FastBuffer* GetFastBuffer(void* data)
 
 uint8_t* GetFastBufferData(struct FastBuffer* buffer)
 {
-    return buffer != NULL ? FastBufferContent(buffer) : NULL;
+    if (buffer == NULL)
+        return NULL;
+    return buffer->wrapped ? wrappedData(buffer) : FastBufferData(buffer);
 }
 
 size_t GetFastBufferLength(struct FastBuffer* buffer)
@@ -228,7 +271,7 @@ size_t GetFastBufferLength(struct FastBuffer* buffer)
 
 int SetFastBufferLength(struct FastBuffer* buffer, size_t length)
 {
-    if (buffer == NULL || length > FastBufferCapacity(buffer))
+    if (buffer == NULL || length > GetFastBufferSize(buffer))
         return -EINVAL;
     buffer->length = length;
     return 0;
@@ -236,14 +279,37 @@ int SetFastBufferLength(struct FastBuffer* buffer, size_t length)
 
 size_t GetFastBufferSize(struct FastBuffer* buffer)
 {
-    return buffer != NULL ? FastBufferCapacity(buffer) : 0;
+    if (buffer == NULL)
+        return 0;
+    return buffer->wrapped ? wrappedSize(buffer) : FastBufferSize(buffer);
 }
 
 /* ---- for providers ---- */
 
+/* By this the function is recognized, whatever its caller knows it by. */
+static _Thread_local struct
+{
+    void* data;
+    const void* closure;
+} made;
+
+const void* FastPoolTakeMade(const void* closure)
+{
+    const void* data = made.closure == closure ? made.data : NULL;
+
+    made.data = NULL;
+    return data;
+}
+
 void* AllocateRingFastBuffer(size_t size, void* closure)
 {
-    return GetFastBufferData(AllocateFastBuffer(closure, size, 0));
+    struct FastBuffer* buffer = AllocateFastBuffer(closure, size, 0);
+
+    if (buffer == NULL)
+        return NULL;
+    made.data = FastBufferContent(buffer);
+    made.closure = closure;
+    return made.data;
 }
 
 void ReleaseRingFastBuffer(void* buffer)

@@ -24,6 +24,7 @@
  */
 #include "memory/pool.h"
 #include "memory/pool-state.h"
+#include "base/check.h"
 #include "base/poison.h"
 
 #include <errno.h>
@@ -66,6 +67,7 @@ struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner)
     }
     memset(pool, 0, sizeof(*pool));
     pool->owner = owner;
+    FastCheckBegin();
     FastForkWatch();
     pool->forks = FastForkCount();
     pthread_mutex_init(&pool->lock, NULL);
@@ -80,7 +82,12 @@ struct FastBufferPool* FastPoolCreate(struct FastPoolOwner* owner)
 void FastPoolFree(struct FastBufferPool* pool)
 {
     FastForkDestroyLock(&pool->lock, pool->forks);
-    free(pool);
+    if (!FastCheckRuns()) {
+        free(pool);
+        return;
+    }
+    FastCheckBury(pool, sizeof(*pool), sizeof(*pool));
+    FastCheckSeal(pool);
 }
 
 struct FastPoolOwner* FastPoolGetOwner(const struct FastBufferPool* pool)
@@ -93,7 +100,7 @@ void FastPoolAdopt(struct FastBufferPool* pool)
     if (FastPoolIsClosed(pool))
         return;
     atomic_store_explicit(&pool->thread, FastThreadNumber(), memory_order_relaxed);
-    pool->own.quick = !FastPoisonIsHeard();
+    pool->own.quick = !FastPoisonIsHeard() && !FastCheckRuns();
 }
 
 void FastPoolHold(struct FastBufferPool* pool)

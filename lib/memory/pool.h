@@ -25,6 +25,10 @@ void FastPoolAdopt(struct FastBufferPool* pool);
 void FastPoolHold(struct FastBufferPool* pool);
 void FastPoolDrop(struct FastBufferPool* pool);
 
+/* The memory that AllocateRingFastBuffer has made last in the calling thread, told once; NULL if
+ * that was with another closure, or nothing. */
+const void* FastPoolTakeMade(const void* closure);
+
 /* Bytes that the pool may keep free. Owner's thread; 64 MiB until it is called. */
 void FastPoolSetReserve(struct FastBufferPool* pool, size_t bytes);
 

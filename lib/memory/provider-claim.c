@@ -118,7 +118,8 @@ uint16_t GetFastRingBufferGroup(struct FastRingBufferProvider* provider)
 
 void PrepareFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uring_sqe* submission)
 {
-    if (provider == NULL || submission == NULL || FastRingCheck(provider->ring) == -EPERM)
+    if (provider == NULL || submission == NULL ||
+        FastRingCheckOf(provider->ring, provider) == -EPERM)
         return;
     submission->flags |= IOSQE_BUFFER_SELECT;
     submission->buf_group = GetFastRingBufferGroup(provider);
@@ -160,7 +161,7 @@ int AdvanceFastRingBuffer(struct FastRingBufferProvider* provider, struct io_uri
     int id = bufferOf(provider, completion);
     if (id < 0)
         return id;
-    int result = FastRingCheck(provider->ring);
+    int result = FastRingCheckOf(provider->ring, provider);
     if (result < 0)
         return result;
     if (!isClaimed(provider, (uint16_t)id, completion))

@@ -10,6 +10,7 @@
  * it.
  */
 #include "memory/provider.h"
+#include "memory/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,15 +71,50 @@ void FastProviderSetSource(const struct FastProviderSource* source)
     atomic_store(&knownSource, source);
 }
 
+/* Whether this thread may hold and drop what the known source's buffers come from. */
+static bool isSuitable(const void* closure)
+{
+    const struct FastProviderSource* source = atomic_load(&knownSource);
+    return source == NULL || source->suits == NULL || source->suits(closure);
+}
+
+static void attachSource(struct FastRingBufferProvider* provider,
+                         const struct FastProviderSource* source)
+{
+    source->hold(provider->closure);
+    provider->source = source;
+}
+
 /* A provider refills itself also when its user has released what its buffers come from. Where there
  * is nothing to be held, the first buffer is refused. */
 static void holdSource(struct FastRingBufferProvider* provider)
 {
     const struct FastProviderSource* source = atomic_load(&knownSource);
-    if (source == NULL || source->function != provider->create || provider->closure == NULL)
-        return;
-    source->hold(provider->closure);
-    provider->source = source;
+    if (source != NULL && source->function == provider->create && provider->closure != NULL)
+        attachSource(provider, source);
+}
+
+/* The last buffer that the source's function has made of this closure, told once. */
+static const void* takeMade(const struct FastRingBufferProvider* provider)
+{
+    const struct FastProviderSource* source = atomic_load(&knownSource);
+    bool knows = source != NULL && source->takeMade != NULL && provider->closure != NULL;
+    return knows ? source->takeMade(provider->closure) : NULL;
+}
+
+/*
+ * The source's function has other addresses, too: in a program that is linked at a fixed address
+ * that of its own stub, which the library doesn't use if it was linked to prefer its own names. So
+ * what was made tells. All buffers are there by then, as for any other maker: one that asks the
+ * source's for each, and counts them, say, is called as often as ever.
+ */
+static void recognizeSource(struct FastRingBufferProvider* provider)
+{
+    const void* made = takeMade(provider);
+    uint16_t last = provider->log[FastProviderPlace(provider, provider->sequence - 1)];
+    if (provider->source == NULL && made != NULL && made == provider->slots[last].buffer &&
+        isSuitable(provider->closure))
+        attachSource(provider, atomic_load(&knownSource));
 }
 
 /* Also of one that was never finished: what is not there is NULL. */
@@ -91,7 +127,7 @@ static void freeProvider(struct FastRingBufferProvider* provider)
     free(provider->slots);
     free(provider->log);
     free(provider->vacant.ids);
-    free(provider);
+    FastRingBury(provider, sizeof(*provider), &provider->ring);
 }
 
 static void unregisterGroup(struct FastRingBufferProvider* provider)
@@ -153,6 +189,14 @@ static void giveBack(struct FastRingGroup* group)
 }
 
 /* A task in a queue of the ring holds the provider; the queues are never run again. */
+/* The provider outlives the ring, and so do buffers of a pool that it still has. */
+static void noteKept(const struct FastRingBufferProvider* provider)
+{
+    for (uint32_t id = provider->group.firstBuffer; id < provider->group.endBuffer; id++)
+        if (provider->slots[id].buffer != NULL)
+            FastCheckKept((const struct FastBuffer*)provider->slots[id].buffer - 1);
+}
+
 static void closeMember(struct FastRingMember* member, bool orderly)
 {
     struct FastRingBufferProvider* provider =
@@ -160,6 +204,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     provider->closed = true;
     provider->leaked = !orderly;
     FastRingRemoveGroup(provider->ring, &provider->group);
+    if (FastCheckRuns())
+        noteKept(provider);
     FastProviderHold(provider);
     const struct FastTask* tasks[] = {&provider->refill, &provider->waiting.serve,
                                       &provider->waiting.again};
@@ -180,6 +226,8 @@ static void countMember(const struct FastRingMember* member, struct FastRingStat
 static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
     .count = countMember,
+    .kind = "provider",
+    .offset = offsetof(struct FastRingBufferProvider, member),
 };
 
 static int registerNumber(struct FastRingBufferProvider* provider, uint32_t number)
@@ -247,11 +295,10 @@ static int checkArguments(struct FastRing* ring, uint16_t count, uint32_t length
 }
 
 /* What is not known as a source is not held, and may be the maker's in any thread. */
-static bool isSuitable(CreateRingBufferFunction function, const void* closure)
+static bool isUnsuitable(CreateRingBufferFunction function, const void* closure)
 {
     const struct FastProviderSource* source = atomic_load(&knownSource);
-    return source == NULL || source->function != function || source->suits == NULL ||
-           source->suits(closure);
+    return source != NULL && source->function == function && !isSuitable(closure);
 }
 
 static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32_t count,
@@ -286,9 +333,12 @@ static struct FastRingBufferProvider* makeProvider(struct FastRing* ring, uint32
  * need not set errno. */
 static int fillFirst(struct FastRingBufferProvider* provider)
 {
+    (void)takeMade(provider); /* of others */
     errno = ENOMEM;
-    if (FastProviderFill(provider) || provider->available > 0)
+    if (FastProviderFill(provider) || provider->available > 0) {
+        recognizeSource(provider);
         return 0;
+    }
     return errno == EINVAL || errno == ECANCELED ? -errno : -ENOMEM;
 }
 
@@ -332,7 +382,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
                                                             void* closure)
 {
     int result = checkArguments(ring, count, length, function);
-    if (result == 0 && !isSuitable(function, closure))
+    if (result == 0 && isUnsuitable(function, closure))
         result = -EINVAL;
     if (result < 0)
         return fail(result);
@@ -353,7 +403,7 @@ struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* rin
 void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider,
                                    ReleaseRingBufferFunction function)
 {
-    if (provider == NULL || FastRingCheck(provider->ring) == -EPERM)
+    if (provider == NULL || FastRingCheckRelease(provider->ring, provider) == -EPERM)
         return;
     provider->release = function;
     FastProviderDrop(provider);

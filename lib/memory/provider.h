@@ -10,9 +10,10 @@
 
 /*
  * Where a provider's memory comes from, kept alive for as long as the provider refills itself from
- * it. The unit that has such sources names them by the function that makes buffers of them; the
- * provider itself knows nothing of what closure is. There is one kind; setting it again does
- * nothing.
+ * it. The unit that has such sources names them by the function that makes buffers of them, and
+ * recognizes what it has made: a program may know that function by another address than the library
+ * does. The provider itself knows nothing of what closure is. There is one kind; setting it again
+ * does nothing.
  */
 struct FastProviderSource
 {
@@ -21,6 +22,9 @@ struct FastProviderSource
     void (*drop)(void* closure);
     /* Whether this thread may drop it. NULL: any may. */
     bool (*suits)(const void* closure);
+    /* What the function has made last in this thread, told once; NULL: nothing, or not of closure.
+     * NULL itself: that function is known by its address alone. */
+    const void* (*takeMade)(const void* closure);
 };
 
 void FastProviderSetSource(const struct FastProviderSource* source); /* any thread */
@@ -43,11 +47,10 @@ static inline uint32_t FastProviderLength(const struct FastRingBufferProvider* p
     return provider->length;
 }
 
-/* Whether its buffers are made by this function. */
-static inline bool FastProviderMakes(const struct FastRingBufferProvider* provider,
-                                     CreateRingBufferFunction function)
+/* Whether its buffers are those of the known source. */
+static inline bool FastProviderHasSource(const struct FastRingBufferProvider* provider)
 {
-    return provider->create == function;
+    return provider->source != NULL;
 }
 
 #endif

@@ -49,7 +49,7 @@ static void dropBinding(struct PoolBinding* binding)
         return;
     FastPoolFree(binding->pool);
     FastForkDestroyLock(&binding->lock, binding->forks);
-    free(binding);
+    FastRingBury(binding, sizeof(*binding), &binding->ring);
 }
 
 /* The ring's thread, or whoever releases the ring after it. */
@@ -217,6 +217,8 @@ static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
     .adjust = adjustMember,
     .count = countMember,
+    .kind = "pool",
+    .offset = offsetof(struct PoolBinding, member),
 };
 
 static struct FastBufferPool* createBoundPool(struct FastRing* ring)
@@ -286,6 +288,7 @@ static const struct FastProviderSource poolSource = {
     .hold = holdSource,
     .drop = dropSource,
     .suits = suitsThread,
+    .takeMade = FastPoolTakeMade,
 };
 
 /* ---- what users call ---- */
@@ -304,13 +307,26 @@ struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring)
     return createBoundPool(ring);
 }
 
+/* Check mode knows pools by their own address, from their release on. A forked child only gives
+ * back a copy. */
+static void noteRelease(const struct FastBufferPool* pool, bool may)
+{
+    if (may)
+        FastCheckReleased(pool, "pool");
+    else if (pool->forks == FastForkCount())
+        FastCheckForeign(pool);
+}
+
 void ReleaseFastBufferPool(struct FastBufferPool* pool)
 {
     if (pool == NULL)
         return;
 
     struct FastPoolOwner* owner = FastPoolGetOwner(pool);
-    if (owner == NULL || isThreads(owner))
+    bool may = owner == NULL || isThreads(owner);
+    if (FastCheckRuns())
+        noteRelease(pool, may);
+    if (may)
         FastPoolDrop(pool);
 }
 

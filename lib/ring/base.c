@@ -20,6 +20,8 @@ int FastRingCheckAll(const struct FastRing* ring)
 {
     if (ring == NULL)
         return -EINVAL;
+    if (FastCheckRuns())
+        FastCheckAlive(ring);
     if (FastRingIsReleased(ring))
         return -ECANCELED;
     return FastRingIsOwned(ring) ? 0 : -EPERM;
@@ -48,7 +50,14 @@ static void freeRing(struct FastRing* ring)
     ring->engine->functions->destroy(ring->engine);
     free(ring->scratch.memory);
     FastThreadDestroyLife(&ring->life);
-    free(ring);
+    if (!FastCheckRuns()) {
+        free(ring);
+        return;
+    }
+    FastCheckBury(ring, sizeof(*ring), sizeof(*ring));
+    atomic_store(&ring->state, RING_RELEASED);
+    ring->open = FAST_RING_SHUT;
+    FastCheckSeal(ring);
 }
 
 void FastRingHold(struct FastRing* ring)
@@ -73,6 +82,8 @@ void FastRingLink(struct FastRing* ring, struct FastRingMember* member,
     if (member->next != NULL)
         member->next->previous = member;
     ring->members = member;
+    if (FastCheckRuns() && functions->kind != NULL)
+        FastCheckMade((const char*)member - functions->offset, functions->kind, ring);
 }
 
 void FastRingUnlink(struct FastRing* ring, struct FastRingMember* member)

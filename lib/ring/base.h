@@ -5,6 +5,7 @@
 #ifndef FASTSOCKET_RING_BASE_H
 #define FASTSOCKET_RING_BASE_H
 
+#include "base/check.h"
 #include "ring/state.h"
 
 #include <errno.h>
@@ -49,6 +50,11 @@ struct FastRingMemberFunctions
 
     /* Of a FastRingWorker, by enum FastRingWork less 1: as the function of a FastTask. */
     bool (*work[FAST_RING_WORKS])(struct FastRingWorker* worker);
+
+    /* What users call it whose object this is a part of, for check mode, and where in there it is.
+     * NULL: they know nothing of it. */
+    const char* kind;
+    size_t offset;
 };
 
 /* What lives on a ring and must hear of its end. */
@@ -199,7 +205,7 @@ __attribute__((cold)) void FastRingShow(struct FastRing* ring);
 static inline void FastRingSetOutside(struct FastRing* ring, bool outside)
 {
     ring->turn.outside = outside;
-    ring->open = outside ? 0 : ring->forks;
+    ring->open = outside ? FAST_RING_SHUT : ring->opened;
 }
 
 /* As FastTaskAppend. What is queued between turns shows in the handle: the first of it does. */
@@ -260,6 +266,27 @@ static inline void FastRingDeferBehind(struct FastRing* ring, struct FastRingWor
                                        enum FastRingWork number)
 {
     FastTaskAppend(&ring->behind, &worker->links[number - 1], number);
+}
+
+enum
+{
+    FAST_RING_CROWDED = 1024, /* turns that tasks wait for a place at most */
+};
+
+/* Whether a poll that completes often may be reserved now. The kernel ends one whose completion has
+ * no place, or comes while older ones have none, by another one: armed again at once, many of them
+ * would never rest. A ring that never has places arms them all the same after a time. */
+static inline bool FastRingHasPlace(const struct FastRing* ring)
+{
+    return (!FastEngineOverflown(ring->engine) &&
+            FastEnginePlaces(ring->engine) > FastEngineReserved(ring->engine)) ||
+           ring->turn.crowded >= FAST_RING_CROWDED;
+}
+
+/* In the prepare phase, where that says no: runs a task in that of a later turn. */
+static inline void FastRingAwaitPlace(struct FastRing* ring, struct FastLink* link, size_t number)
+{
+    FastTaskAppend(&ring->crowd, link, number);
 }
 
 /* As FastRingNotify. */

@@ -15,9 +15,11 @@
  * the kernel may still write to.
  */
 #include "ring/life.h"
+#include "base/place.h"
 #include "engine/open.h"
 #include "ring/call.h"
 #include "ring/flusher.h"
+#include "ring/misuse.h"
 #include "ring/option.h"
 #include "ring/shared.h"
 #include "ring/spare.h"
@@ -52,7 +54,11 @@ static struct FastRing* makeRing(struct FastEngine* engine)
     atomic_init(&ring->references, 1);
     FastForkWatch();
     ring->forks = FastForkCount();
-    ring->open = ring->forks;
+    FastCheckBegin();
+    ring->opened = FastCheckRuns() ? FAST_RING_SHUT : ring->forks;
+    FastRingSetOutside(ring, false);
+    if (FastCheckRuns())
+        FastCheckMade(ring, "ring", NULL);
     FastRingSetDefaults(ring);
     FastRingPrepareMemory(ring);
     FastRingPrepareCalls(ring);
@@ -140,6 +146,8 @@ static void closeRing(struct FastRing* ring, bool orderly)
     ring->disorderly = !orderly;
     atomic_store(&ring->state, RING_ENDING);
     (void)FastRingCloseCalls(ring); /* nobody has run them if the ring's thread has exited */
+    if (FastCheckRuns())
+        FastRingCheckMembers(ring);
     closeMembers(ring, orderly);
     FastRingFreeSpares(ring);
     FastRingForgetShared(ring);
@@ -151,6 +159,8 @@ static void closeRing(struct FastRing* ring, bool orderly)
         /* what is leaked may hold the ring for ever */
         ring->engine->functions->closeHandles(ring->engine);
     FastRingRunLastly(ring);
+    if (FastCheckRuns() && orderly)
+        FastRingCheckBuffers(ring);
     FastRingDrop(ring);
 }
 
@@ -200,18 +210,34 @@ static void endHere(struct FastRing* ring, const char* place)
     end(ring);
 }
 
+static bool isOver(const struct FastRing* ring)
+{
+    if (!FastRingIsReleased(ring))
+        return false;
+    if (FastCheckRuns())
+        FastCheckReleased(ring, "ring");
+    return true;
+}
+
+/* An end that a callback has left is gone on with by another release. */
+static int checkRelease(const struct FastRing* ring)
+{
+    return FastRingIsEnding(ring) ? FastRingCheck(ring) : FastRingCheckRelease(ring, ring);
+}
+
 void ReleaseFastRing(struct FastRing* ring)
 {
-    if (ring == NULL || FastRingIsReleased(ring) || FastRingIsForked(ring) || ring->disorderly)
+    if (ring == NULL || isOver(ring) || FastRingIsForked(ring) || ring->disorderly)
         return;
     if (ownerIsGone(ring))
         closeRing(ring, false);
-    else if (FastRingCheck(ring) < 0)
+    else if (checkRelease(ring) < 0)
         return;
     else if (mayRun(ring, FAST_FRAME_PLACE))
         endHere(ring, FAST_FRAME_PLACE);
     else
         ring->turn.releaseWanted = true;
+    FastPlaceStay();
 }
 
 /* ---- the wait ---- */

@@ -9,6 +9,7 @@
 #include "ring/enter.h"
 #include "ring/group.h"
 #include "ring/limit.h"
+#include "ring/misuse.h"
 #include "ring/now.h"
 #include "ring/shared.h"
 #include "ring/spare.h"

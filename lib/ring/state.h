@@ -25,6 +25,9 @@ enum
     FAST_OPERATION_CANCEL = 1, /* in a user_data: of the cancellation of the operation there */
 };
 
+/* In the place of a number of forks: no process has had so many. */
+#define FAST_RING_SHUT UINT64_MAX
+
 /*
  * Something that waits for completions: embedded in its owner, its address is the user_data. It is
  * over at the completion without IORING_CQE_F_MORE, and never earlier; until then its owner must
@@ -72,7 +75,8 @@ struct FastRing
     atomic_uint references; /* the user's, and one for each member, defunct or not */
     /* at creation: a forked child shares the kernel's ring, and must not touch it */
     uint64_t forks;
-    uint64_t open; /* the same, but 0 while turn.outside */
+    uint64_t open;   /* opened, but FAST_RING_SHUT while turn.outside */
+    uint64_t opened; /* forks; FAST_RING_SHUT where every call is to be looked at closely */
     bool closing;                /* its members are, and no turn runs any more */
     bool disorderly;             /* it has ended with operations left in the kernel */
     int tcpHandle;               /* a listener of TCP is just handing it over; -1: none */
@@ -83,6 +87,7 @@ struct FastRing
     struct FastTaskQueue prepare;
     struct FastTaskQueue dispatch;
     struct FastTaskQueue behind; /* for when all that has come is handled */
+    struct FastTaskQueue crowd;  /* for when completions have places: FastRingAwaitPlace */
     struct FastTaskQueue lastly; /* FastRingNotifyAnyhow */
     struct FastTask runLastly;
     struct FastRingMember* members;
@@ -177,6 +182,7 @@ struct FastRing
         bool asked;         /* the program has asked for the handle */
         uint64_t left;      /* completions that may be reaped in it */
         uint32_t behind;    /* turns that tasks have waited for all to be handled */
+        uint32_t crowded;   /* turns that tasks have waited for places */
         bool releaseWanted; /* ReleaseFastRing was called inside */
         FastWork work;      /* what runs of it, unless it has said what follows by FastRingLeave */
         FastWork rest;      /* and what stands behind that; 0: nothing */

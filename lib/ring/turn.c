@@ -11,7 +11,8 @@
  * is entered without waiting, and the preparing goes on. The kernel refuses for a while (EAGAIN,
  * EBUSY, ENOMEM): the turn goes on with what is there; when nothing is, it waits without
  * submitting, so that a refusal can't become a spin. The completion queue overflowed: the kernel
- * keeps what did not fit and hands it over as room comes; the next wait doesn't sleep until then.
+ * keeps what did not fit and hands it over as room comes; the next wait doesn't sleep until then,
+ * and polls that complete often are prepared again behind that.
  */
 #include "ring/turn.h"
 #include "ring/call.h"
@@ -20,6 +21,7 @@
 #include "ring/spare.h"
 #include "ring/timers.h"
 
+#include <limits.h>
 #include <time.h>
 
 enum
@@ -234,6 +236,31 @@ static void deferBehind(struct FastRing* ring)
         continue;
 }
 
+/* As many as completions have places for: who comes in vain waits again. After too long a time
+ * without any, all of them. */
+static void deferCrowd(struct FastRing* ring)
+{
+    unsigned places = FastEngineOverflown(ring->engine) ? 0 : FastEnginePlaces(ring->engine);
+    if (places == 0) {
+        if (++ring->turn.crowded < FAST_RING_CROWDED)
+            return;
+        places = UINT_MAX;
+    }
+    while (places > 0 && FastTaskMove(&ring->crowd, &ring->prepare))
+        places--;
+}
+
+/* What waits for later turns. */
+static void deferWaiting(struct FastRing* ring)
+{
+    if (!FastTaskIsEmpty(&ring->behind))
+        deferBehind(ring);
+    if (!FastTaskIsEmpty(&ring->crowd))
+        deferCrowd(ring);
+    else
+        ring->turn.crowded = 0;
+}
+
 /* Runs what is queued now; what is added meanwhile belongs to the next turn. */
 static void runDispatch(struct FastRing* ring)
 {
@@ -334,8 +361,7 @@ int FastRingRunTurn(struct FastRing* ring, uint32_t interval, const sigset_t* ma
     if (result < 0 && result != -EINTR)
         return result == -EEXIST ? -EOWNERDEAD : result;
     reap(ring);
-    if (!FastTaskIsEmpty(&ring->behind))
-        deferBehind(ring);
+    deferWaiting(ring);
     runDispatch(ring);
     FastRingExpireTimers(ring);
     FastRingRunFlushers(ring, FASTRING_REASON_COMPLETE);
@@ -353,7 +379,8 @@ void FastRingDrain(struct FastRing* ring)
         FastRingMemoryReturned(ring); /* its timer runs no more, and who waits holds its owner */
         runPrepare(ring);
         if (ring->statistics.operations == 0 && FastTaskIsEmpty(&ring->prepare) &&
-            FastTaskIsEmpty(&ring->dispatch) && FastTaskIsEmpty(&ring->behind)) {
+            FastTaskIsEmpty(&ring->dispatch) && FastTaskIsEmpty(&ring->behind) &&
+            FastTaskIsEmpty(&ring->crowd)) {
             if (!FastRingCloseCalls(ring)) /* those that came without their wake being handled */
                 break;
             continue;
@@ -366,7 +393,7 @@ void FastRingDrain(struct FastRing* ring)
             break;
         if (reap(ring) > 0)
             last = now;
-        deferBehind(ring);
+        deferWaiting(ring);
         runDispatch(ring);
     }
     (void)FastRingCloseCalls(ring);

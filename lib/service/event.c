@@ -29,7 +29,7 @@ static void freeEvent(struct FastRingEvent* event)
 {
     FastRingUnlink(event->ring, &event->member);
     FastRingDrop(event->ring);
-    free(event);
+    FastRingBury(event, sizeof(*event), &event->ring);
 }
 
 static void freeUnused(struct FastRingEvent* event)
@@ -66,7 +66,11 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     freeUnused(FAST_CONTAINER(member, struct FastRingEvent, member));
 }
 
-static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};
+static const struct FastRingMemberFunctions memberFunctions = {
+    .close = closeMember,
+    .kind = "event",
+    .offset = offsetof(struct FastRingEvent, member),
+};
 
 struct FastRingEvent* CreateFastRingEvent(struct FastRing* ring,
                                           HandleFastRingEventFunction function, void* closure)
@@ -94,12 +98,15 @@ int SubmitFastRingEvent(struct FastRingEvent* event, uint32_t parameter)
 {
     if (event == NULL)
         return -EINVAL;
-    return FastRingSubmitValue(event->ring, &event->call, parameter);
+    int result = FastRingSubmitValue(event->ring, &event->call, parameter);
+    if (result == -ECANCELED && FastCheckRuns())
+        FastCheckAlive(event);
+    return result;
 }
 
 void ReleaseFastRingEvent(struct FastRingEvent* event)
 {
-    if (event == NULL || FastRingCheck(event->ring) == -EPERM)
+    if (event == NULL || FastRingCheckRelease(event->ring, event) == -EPERM)
         return;
     event->released = true;
     freeUnused(event);

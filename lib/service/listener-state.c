@@ -11,6 +11,8 @@
 void FastListenerClose(struct FastListener* listener)
 {
     FastLocalPathRemove(&listener->path);
+    if (FastCheckRuns())
+        FastCheckHandle(listener, listener->handle);
     if (listener->handle >= 0)
         close(listener->handle);
     listener->handle = -1;
@@ -27,5 +29,5 @@ void FastListenerDrop(struct FastListener* listener)
     FastListenerClose(listener);
     FastRingUnlink(listener->ring, &listener->member);
     FastRingDrop(listener->ring);
-    free(listener);
+    FastRingBury(listener, sizeof(*listener), &listener->ring);
 }

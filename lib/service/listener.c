@@ -49,6 +49,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
+    .kind = "listener",
+    .offset = offsetof(struct FastListener, member),
 };
 
 /* ---- creation ---- */
@@ -97,6 +99,8 @@ struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int f
     listener->tcp = FastListenerAsk(handle, SO_PROTOCOL) == IPPROTO_TCP;
     listener->references = 1;
     FastRingLink(ring, &listener->member, &memberFunctions);
+    if (FastCheckRuns())
+        FastCheckTakeHandle(listener, handle);
     FastListenerReconcile(listener);
     return listener;
 }
@@ -145,7 +149,7 @@ static int check(const struct FastListener* listener)
 {
     if (listener == NULL)
         return -EINVAL;
-    return FastRingCheck(listener->ring);
+    return FastRingCheckOf(listener->ring, listener);
 }
 
 int PauseFastListener(struct FastListener* listener)
@@ -177,7 +181,8 @@ int GetFastListenerHandle(struct FastListener* listener)
 
 void ReleaseFastListener(struct FastListener* listener)
 {
-    if (listener == NULL || listener->released || FastRingCheck(listener->ring) == -EPERM)
+    if (listener == NULL || FastRingCheckRelease(listener->ring, listener) == -EPERM ||
+        listener->released)
         return;
     listener->released = true;
     FastRingStopTimer(listener->ring, &listener->timer);

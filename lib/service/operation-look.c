@@ -8,7 +8,7 @@
 /* What is defunct may be looked at, too. */
 static bool mayLook(const struct FastRingDescriptor* descriptor)
 {
-    if (descriptor != NULL && FastRingCheck(descriptor->ring) != -EPERM)
+    if (descriptor != NULL && FastRingCheckOf(descriptor->ring, descriptor) != -EPERM)
         return true;
     errno = descriptor == NULL ? EINVAL : EPERM;
     return false;

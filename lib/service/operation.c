@@ -46,7 +46,7 @@ static void freeDescriptor(struct FastRingDescriptor* descriptor)
     if (descriptor->leaked)
         FastRingLeak(descriptor);
     else
-        free(descriptor);
+        FastRingBury(descriptor, sizeof(*descriptor), &descriptor->ring);
 }
 
 static void dropDescriptor(struct FastRingDescriptor* descriptor)
@@ -68,11 +68,23 @@ static void reconcile(struct FastRingDescriptor* descriptor)
     FastRingDefer(descriptor->ring, &descriptor->tasks.prepare);
 }
 
+/* A poll that completes often would find no room to do so, and its user may submit it again. */
+static bool lacksPlace(const struct FastRingDescriptor* descriptor)
+{
+    return descriptor->prepared.opcode == IORING_OP_POLL_ADD &&
+           descriptor->prepared.len & IORING_POLL_ADD_MULTI &&
+           FastArmedIsIdle(&descriptor->armed) && !FastRingHasPlace(descriptor->ring);
+}
+
 static bool runPrepare(struct FastTask* task)
 {
     struct FastRingDescriptor* descriptor =
         FAST_CONTAINER(task, struct FastRingDescriptor, tasks.prepare);
     bool wanted = descriptor->state == DESCRIPTOR_SUBMITTED;
+    if (wanted && lacksPlace(descriptor)) {
+        FastRingAwaitPlace(descriptor->ring, &task->link, FAST_WORK_ALONE);
+        return true;
+    }
     if (!FastArmedUpdate(descriptor->ring, &descriptor->armed, &armedFunctions, wanted, false))
         return false;
     dropDescriptor(descriptor);
@@ -296,6 +308,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
+    .kind = "descriptor",
+    .offset = offsetof(struct FastRingDescriptor, member),
 };
 
 /* ---- what sockets call ---- */
@@ -368,7 +382,9 @@ int SubmitFastRingDescriptor(struct FastRingDescriptor* descriptor)
 {
     if (descriptor == NULL)
         return -EINVAL;
-    int result = FastRingCheckCreate(descriptor->ring);
+    int result = FastRingCheckOf(descriptor->ring, descriptor);
+    if (result == 0 && FastRingIsEnding(descriptor->ring))
+        result = -ECANCELED;
     if (result < 0)
         return result;
     if (descriptor->submission.flags & DESCRIPTOR_REFUSED)
@@ -386,7 +402,7 @@ int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor)
 {
     if (descriptor == NULL)
         return -EINVAL;
-    int result = FastRingCheck(descriptor->ring);
+    int result = FastRingCheckOf(descriptor->ring, descriptor);
     if (result < 0)
         return result;
     return endOperation(descriptor) ? 0 : -ENOENT;
@@ -394,7 +410,7 @@ int CancelFastRingDescriptor(struct FastRingDescriptor* descriptor)
 
 void ReleaseFastRingDescriptor(struct FastRingDescriptor* descriptor)
 {
-    if (descriptor == NULL || FastRingCheck(descriptor->ring) == -EPERM)
+    if (descriptor == NULL || FastRingCheckRelease(descriptor->ring, descriptor) == -EPERM)
         return;
     letGo(descriptor);
 }

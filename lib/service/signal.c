@@ -422,12 +422,14 @@ struct FastRingSignal* AddFastRingSignal(struct FastRing* ring, int number,
         return NULL;
     }
     FastRingHold(ring);
+    if (FastCheckRuns())
+        FastCheckMade(signal, "signal", ring);
     return signal;
 }
 
 void RemoveFastRingSignal(struct FastRingSignal* signal)
 {
-    if (signal == NULL || FastRingCheck(signal->ring) == -EPERM)
+    if (signal == NULL || FastRingCheckRelease(signal->ring, signal) == -EPERM)
         return;
     if (signal->set != NULL) {
         unlinkSignal(signal);
@@ -436,5 +438,5 @@ void RemoveFastRingSignal(struct FastRingSignal* signal)
     }
     FastSignalDrop(signal->blocked);
     FastRingDrop(signal->ring);
-    free(signal);
+    FastRingBury(signal, sizeof(*signal), &signal->ring);
 }

@@ -7,11 +7,18 @@
  * unless the function has set it again or removed it.
  *
  * The end of the ring stops the timer, and leaves it defunct.
+ *
+ * On machines of 32 bits a struct timespec may have two layouts, by what the program was compiled
+ * with, which the library can't see: each has a function of its own.
  */
+#include "base/place.h"
 #include "ring/ring.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#undef SetFastRingPreciseTimeout /* which is a macro where it isn't what it is called: see below */
 
 enum
 {
@@ -39,7 +46,7 @@ static void freeTimeout(struct FastRingTimeout* timeout)
     FastRingStopTimer(timeout->ring, &timeout->timer);
     FastRingUnlink(timeout->ring, &timeout->member);
     FastRingDrop(timeout->ring);
-    free(timeout);
+    FastRingBury(timeout, sizeof(*timeout), &timeout->ring);
 }
 
 static void removeTimeout(struct FastRingTimeout* timeout)
@@ -91,7 +98,11 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingStopTimer(timeout->ring, &timeout->timer);
 }
 
-static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};
+static const struct FastRingMemberFunctions memberFunctions = {
+    .close = closeMember,
+    .kind = "timeout",
+    .offset = offsetof(struct FastRingTimeout, member),
+};
 
 static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created)
 {
@@ -112,9 +123,9 @@ static int createTimeout(struct FastRing* ring, struct FastRingTimeout** created
 /* Whether timeout may be used by this thread with this ring, which may be NULL. */
 static int checkTimeout(struct FastRing* ring, const struct FastRingTimeout* timeout)
 {
-    if (ring != NULL && ring != timeout->ring)
+    if (ring != NULL && ring != timeout->ring && !FastCheckRuns())
         return -EINVAL;
-    return FastRingCheck(timeout->ring);
+    return FastRingCheckOf(timeout->ring, timeout);
 }
 
 static struct FastRingTimeout* fail(int result)
@@ -152,7 +163,8 @@ static struct FastRingTimeout* endTimeout(struct FastRing* ring, struct FastRing
 {
     if (timeout == NULL)
         return ring == NULL ? fail(-EINVAL) : NULL;
-    int result = checkTimeout(ring, timeout);
+    bool fits = ring == NULL || ring == timeout->ring || FastCheckRuns();
+    int result = fits ? FastRingCheckRelease(timeout->ring, timeout) : -EINVAL;
     if (result < 0 && result != -ECANCELED)
         return fail(result);
     removeTimeout(timeout);
@@ -163,6 +175,7 @@ void RemoveFastRingTimeout(struct FastRingTimeout* timeout)
 {
     if (timeout != NULL)
         (void)endTimeout(NULL, timeout);
+    FastPlaceStay();
 }
 
 struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRingTimeout* timeout,
@@ -176,7 +189,64 @@ struct FastRingTimeout* SetFastRingTimeout(struct FastRing* ring, struct FastRin
     int64_t intervalNs = interval < intervalLimit / TIMEOUT_NS_PER_MS
                              ? interval * TIMEOUT_NS_PER_MS
                              : intervalLimit;
+    timeout = setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    FastPlaceStay();
+    return timeout;
+}
+
+/* An interval that was read, whatever it was in. */
+struct Precise
+{
+    int64_t seconds;
+    int64_t nanoseconds;
+};
+
+static struct FastRingTimeout* setPrecise(struct FastRing* ring, struct FastRingTimeout* timeout,
+                                          struct Precise interval, uint64_t flags,
+                                          HandleFastRingTimeoutFunction function, void* closure)
+{
+    if (interval.seconds < 0)
+        return endTimeout(ring, timeout);
+    if (interval.nanoseconds < 0 || interval.nanoseconds >= TIMEOUT_NS_PER_SECOND)
+        return fail(-EINVAL);
+    int64_t intervalNs = interval.seconds < intervalLimit / TIMEOUT_NS_PER_SECOND
+                             ? interval.seconds * TIMEOUT_NS_PER_SECOND + interval.nanoseconds
+                             : intervalLimit;
+    if (intervalNs == 0 && (flags & FASTRING_TIMEOUT_REPEAT))
+        intervalNs = 1;
     return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+}
+
+/*
+ * A program's struct timespec need not be ours. With seconds of 64 bits it has room for nanoseconds
+ * of as many, of which a machine of 32 bits uses the lower half: the other one is padding, wherever
+ * its byte order puts it.
+ */
+static struct Precise readWide(const void* interval)
+{
+    struct Precise read;
+
+    if (interval == NULL)
+        return (struct Precise){.seconds = -1};
+    memcpy(&read, interval, sizeof(read));
+    read.nanoseconds = (__typeof__(((struct timespec*)NULL)->tv_nsec))read.nanoseconds;
+    return read;
+}
+
+/* What the older name takes depends on the machine alone (see Ring/FastRing.h): two longs where a
+ * time_t was one. */
+static struct Precise readPinned(const void* interval)
+{
+#if defined(__TIMESIZE) && __TIMESIZE == 32
+    int32_t read[2];
+
+    if (interval == NULL)
+        return (struct Precise){.seconds = -1};
+    memcpy(read, interval, sizeof(read));
+    return (struct Precise){.seconds = read[0], .nanoseconds = read[1]};
+#else
+    return readWide(interval);
+#endif
 }
 
 struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
@@ -185,14 +255,18 @@ struct FastRingTimeout* SetFastRingPreciseTimeout(struct FastRing* ring,
                                                   HandleFastRingTimeoutFunction function,
                                                   void* closure)
 {
-    if (interval == NULL || interval->tv_sec < 0)
-        return endTimeout(ring, timeout);
-    if (interval->tv_nsec < 0 || interval->tv_nsec >= TIMEOUT_NS_PER_SECOND)
-        return fail(-EINVAL);
-    int64_t intervalNs = interval->tv_sec < intervalLimit / TIMEOUT_NS_PER_SECOND
-                             ? (int64_t)interval->tv_sec * TIMEOUT_NS_PER_SECOND + interval->tv_nsec
-                             : intervalLimit;
-    if (intervalNs == 0 && (flags & FASTRING_TIMEOUT_REPEAT))
-        intervalNs = 1;
-    return setTimeout(ring, timeout, intervalNs, flags, function, closure);
+    timeout = setPrecise(ring, timeout, readPinned(interval), flags, function, closure);
+    FastPlaceStay();
+    return timeout;
+}
+
+struct FastRingTimeout* SetFastRingPreciseTimeout64(struct FastRing* ring,
+                                                    struct FastRingTimeout* timeout,
+                                                    const struct timespec* interval, uint64_t flags,
+                                                    HandleFastRingTimeoutFunction function,
+                                                    void* closure)
+{
+    timeout = setPrecise(ring, timeout, readWide(interval), flags, function, closure);
+    FastPlaceStay();
+    return timeout;
 }

@@ -11,8 +11,8 @@
  *
  * A multishot poll of what wakes nobody (a regular file, a folder, /dev/null, a terminal that was
  * hung up before) has told all that it will ever tell with its first completion, which is also its
- * last one. Other such polls end so when a completion finds no room, and are armed again. So the
- * file is looked at, then and never else.
+ * last one. Other such polls end so when a completion finds no room, and are armed again when there
+ * is some. So the file is looked at, then and never else.
  *
  * A level-triggered watch asks poll(2) before it reports: a completion may be late.
  *
@@ -91,7 +91,7 @@ static void dropWatch(struct FastRingWatch* watch)
         return;
     FastRingUnlink(watch->ring, &watch->member);
     FastRingDrop(watch->ring);
-    free(watch);
+    FastRingBury(watch, sizeof(*watch), &watch->ring);
 }
 
 static bool isWanted(const struct FastRingWatch* watch)
@@ -119,10 +119,21 @@ static void reconcile(struct FastRingWatch* watch)
     FastRingDefer(watch->ring, &watch->prepare);
 }
 
+/* It is to be submitted, and its completion would find no room. */
+static bool lacksPlace(const struct FastRingWatch* watch)
+{
+    return watch->poll.state == FAST_ARMED_IDLE && isWanted(watch) && wantsMultishot(watch) &&
+           !FastRingHasPlace(watch->ring);
+}
+
 static bool runPrepare(struct FastTask* task)
 {
     struct FastRingWatch* watch = FAST_CONTAINER(task, struct FastRingWatch, prepare);
 
+    if (lacksPlace(watch)) {
+        FastRingAwaitPlace(watch->ring, &task->link, FAST_WORK_ALONE);
+        return true;
+    }
     if (!FastArmedUpdate(watch->ring, &watch->poll, &pollFunctions, isWanted(watch),
                          isStale(watch)))
         return false;
@@ -299,6 +310,8 @@ static void closeMember(struct FastRingMember* member, bool orderly)
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
+    .kind = "watch",
+    .offset = offsetof(struct FastRingWatch, member),
 };
 
 /* ---- what users call ---- */
@@ -342,6 +355,8 @@ struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32
     watch->flags = flags;
     watch->references = 1;
     FastRingLink(ring, &watch->member, &memberFunctions);
+    if (FastCheckRuns())
+        FastCheckTakeHandle(watch, handle);
     reconcile(watch);
     return watch;
 }
@@ -350,7 +365,7 @@ int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask)
 {
     if (watch == NULL || (mask & ~(uint32_t)WATCH_MASK) != 0)
         return -EINVAL;
-    int result = FastRingCheck(watch->ring);
+    int result = FastRingCheckOf(watch->ring, watch);
     if (result < 0)
         return result;
     if (watch->dead || watch->released)
@@ -368,7 +383,7 @@ int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask)
 
 int GetFastRingWatchHandle(struct FastRingWatch* watch)
 {
-    int result = watch != NULL ? FastRingCheck(watch->ring) : -EINVAL;
+    int result = watch != NULL ? FastRingCheckOf(watch->ring, watch) : -EINVAL;
     if (result < 0)
         return result;
     return watch->released ? -ECANCELED : watch->handle;
@@ -376,8 +391,10 @@ int GetFastRingWatchHandle(struct FastRingWatch* watch)
 
 void RemoveFastRingWatch(struct FastRingWatch* watch)
 {
-    if (watch == NULL || watch->released || FastRingCheck(watch->ring) == -EPERM)
+    if (watch == NULL || FastRingCheckRelease(watch->ring, watch) == -EPERM || watch->released)
         return;
+    if (FastCheckRuns() && !FastRingIsReleased(watch->ring))
+        FastCheckHandle(watch, watch->handle);
     watch->released = true;
     /* No poll keeps the file when its owner closes it: whoever waits for its end hears of it
      * then. */

@@ -50,6 +50,8 @@ static int take(struct FastSocket* socket, int handle)
     }
     if (result < 0)
         socket->handle = -1;
+    else if (FastCheckRuns())
+        FastCheckTakeHandle(socket, handle);
     return result;
 }
 

@@ -36,7 +36,7 @@ void FastSocketFree(struct FastSocket* socket)
     if (leaks)
         FastRingLeak(socket);
     else
-        free(socket);
+        FastRingBury(socket, sizeof(*socket), &socket->ring);
 }
 
 /* The ring comes last: it may go with its last member, and unlinking needs it. */
@@ -52,6 +52,8 @@ int FastSocketCheckAll(const struct FastSocket* socket)
 {
     if (socket == NULL)
         return -EINVAL;
+    if (FastCheckRuns())
+        FastCheckUsed(socket);
     return socket->stage == FAST_STAGE_CLOSED ? -ECANCELED : FastRingCheck(socket->ring);
 }
 
@@ -70,6 +72,14 @@ void FastSocketRetryCancel(struct FastSocket* socket, int result)
 {
     if (result == -EALREADY && !FastRingIsEnding(socket->ring))
         FastSocketRetryLater(socket);
+}
+
+void FastSocketRetryWithPlace(struct FastSocket* socket)
+{
+    if (FastRingWorkIsQueued(&socket->worker, FAST_RING_RETRY))
+        return;
+    FastSocketHold(socket);
+    FastRingAwaitPlace(socket->ring, &socket->worker.links[FAST_RING_RETRY - 1], FAST_RING_RETRY);
 }
 
 bool FastSocketRetryBehind(struct FastSocket* socket)

@@ -298,6 +298,9 @@ bool FastSocketRetry(struct FastRingWorker* worker);
  * which gives up what doesn't end, not at all. */
 void FastSocketRetryCancel(struct FastSocket* socket, int result);
 
+/* Has it tried again once completions have places (FastRingHasPlace). */
+void FastSocketRetryWithPlace(struct FastSocket* socket);
+
 /* Whether a cancellation that seems to have missed waits for what has come to be handled: the end
  * of its target may be there. Then it is tried again. */
 bool FastSocketRetryBehind(struct FastSocket* socket);

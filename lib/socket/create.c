@@ -34,8 +34,7 @@ static bool isForeign(const struct FastBufferPool* pool, const struct FastRing* 
 /* What was received is handed to the user as a buffer, so the provider's memory must be buffers. */
 static bool isSuitable(const struct FastRingBufferProvider* provider, const struct FastRing* ring)
 {
-    return FastProviderRing(provider) == ring &&
-           FastProviderMakes(provider, AllocateRingFastBuffer);
+    return FastProviderRing(provider) == ring && FastProviderHasSource(provider);
 }
 
 /* The descriptor comes last: a wrong argument is reported whatever the descriptor is. */

@@ -24,6 +24,8 @@ const struct FastRingMemberFunctions FastMakeFunctions = {
     .throttle = throttleMember,
     .count = countMember,
     .goOn = FastDispatchGoOn,
+    .kind = "socket",
+    .offset = offsetof(struct FastSocket, worker.member),
     .work =
         {
             [FAST_RING_PREPARE - 1] = FastPrepareRun,

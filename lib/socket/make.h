@@ -121,6 +121,8 @@ static inline void FastMakeLive(struct FastSocket* socket)
     if (common->outboundPool != NULL)
         FastPoolHold(common->outboundPool);
     FastRingLink(socket->ring, &socket->worker.member, &FastMakeFunctions);
+    if (FastCheckRuns())
+        FastCheckTakeHandle(socket, socket->handle);
     if (socket->error != 0)
         FastSocketFail(socket, socket->error);
     FastSocketNotify(socket, FastSocketHas(socket, FAST_TRAIT_WRITABLE) ? FAST_NOTIFY_OUTPUT : 0);

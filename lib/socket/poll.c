@@ -240,6 +240,14 @@ static bool isTold(const struct FastSocket* socket)
     return FastRingEngine(socket->ring)->alert && FastArmedIsInFlight(&socket->inbound.receive);
 }
 
+/* The poll is to be submitted as one that completes often, and that would find no room. */
+static bool lacksPlace(const struct FastSocket* socket, uint8_t form)
+{
+    return socket->poll.state == FAST_ARMED_IDLE &&
+           (form == FAST_POLL_STATE || socket->poll.notes & FAST_POLL_NOISY) &&
+           !FastRingHasPlace(socket->ring);
+}
+
 /* Room, and the state, are not waited for at once. */
 bool FastPollPrepare(struct FastSocket* socket)
 {
@@ -248,6 +256,10 @@ bool FastPollPrepare(struct FastSocket* socket)
                   !(socket->notified & FAST_NOTIFIED_FAILURE) &&
                   (form == FAST_POLL_ROOM ||
                    (socket->stage == FAST_STAGE_LIVE && watchesState(socket) && !isTold(socket)));
+    if (wanted && lacksPlace(socket, form)) {
+        FastSocketRetryWithPlace(socket);
+        return true;
+    }
     return FastSocketUpdate(socket, &socket->poll, &pollFunctions, wanted,
                            form != socket->poll.form);
 }

@@ -31,6 +31,8 @@ int GetFastSocketHandle(struct FastSocket* socket)
 
 struct FastRing* GetFastSocketRing(struct FastSocket* socket)
 {
+    if (socket != NULL && FastCheckRuns())
+        FastCheckUsed(socket);
     return socket != NULL ? socket->ring : NULL;
 }
 

@@ -118,6 +118,8 @@ void FastReleaseSeeking(struct FastSocket* socket)
  * that no more is heard than its end. */
 static void closeHandle(struct FastSocket* socket)
 {
+    if (FastCheckRuns())
+        FastCheckHandle(socket, socket->handle);
     if (FastSocketKind(socket)->end != NULL)
         FastSocketKind(socket)->end(socket, socket->resetting);
     if (FastSocketKind(socket)->close != NULL)
@@ -178,12 +180,15 @@ static void startRelease(struct FastSocket* socket)
  * socket. */
 static bool isOver(struct FastSocket* socket)
 {
+    int result = FastRingCheckRelease(socket->ring, socket);
+    if (FastCheckRuns() && result == 0)
+        FastCheckHandle(socket, socket->handle);
     if (socket->stage == FAST_STAGE_CLOSED && !socket->released) {
         socket->released = true; /* a stream of the C library may still ask */
         FastSocketDrop(socket);
         return true;
     }
-    return socket->released || FastSocketCheck(socket) < 0;
+    return socket->released || result < 0;
 }
 
 /* Whether there may be something to deliver. A connection is sought on for what is queued. */

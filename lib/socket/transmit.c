@@ -29,7 +29,7 @@ int FastTransmitCheckState(const struct FastSocket* socket)
         return -EINVAL;
     if (socket->stage == FAST_STAGE_CLOSED)
         return -EPIPE;
-    int result = FastRingCheck(socket->ring);
+    int result = FastRingCheckOf(socket->ring, socket);
     if (result < 0)
         return result;
     if (!FastSocketHas(socket, FAST_TRAIT_WRITABLE))
@@ -262,6 +262,8 @@ __attribute__((noinline)) static int transmitBuffer(struct FastSocket* socket,
         .size = size,
         .buffer = buffer,
     };
+    if (FastCheckRuns())
+        FastCheckAlive(buffer);
     int result = FastTransmitCheck(socket, &parts, flags);
     if (buffer == NULL)
         return isOfArguments(result) ? result : -EINVAL;

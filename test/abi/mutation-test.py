@@ -3,10 +3,14 @@
 The gate refuses every break and accepts every compatible change: each is made alone on a copy of
 the tree, which is then built and held to the frozen releases.
 
+A break is shown to one check after the other, those first that are likely to refuse it, and to none
+behind the one that does: what the headers show before anything is built. A compatible change is
+shown to all.
+
 usage: mutation-test.py SOURCE_ROOT COMPILER RESULTS [PATTERN...]
 
-RESULTS is a file that is written: {mutation: [the checks that refused it]}, of both kinds. PATTERNs
-choose mutations.
+RESULTS is a file that is written: {mutation: [the cases that refused it]}, of both kinds. PATTERNs
+choose mutations, whose results go to the others that are there.
 """
 
 import fnmatch
@@ -32,53 +36,93 @@ JOBS = int(os.environ.get('JOBS', max(1, (os.cpu_count() or 1) // 2)))
 OPTIONS = ['-Doptimization=0', '-Dc_args=-w']
 WORDS = ['what changed', 'what breaks', 'do instead', 'abi/waivers', 'soname']
 
+# What needs no program to run, the cheap ones first.
+STATIC = ['exports', 'symbols', 'elf', 'archive', 'rules', 'witness', 'twin', 'abidiff']
+
 copies = queue.SimpleQueue()
+unchanged = {}
 known = json.loads(results.read_text()) if patterns != ['*'] and results.exists() else {}
 refused = {}
 skipped = {}
 lock = threading.Lock()
 
 
-def attempt(mutate):
-    """What the gate says of a mutation: the checks that refuse it, their words, the cases
-    skipped."""
+def ask(tree, *arguments):
+    """The cases of the gate that refuse the copy, and their words."""
+    status, output, errors = tree.gate('check.py', *arguments)
+    cases = trees.failedCases(output)
+    assert (status != 0) == bool(cases), f"the gate itself has failed:\n{output}{errors}"
+    assert '# waived' not in output, output
+    return cases, errors
+
+
+def groupOf(name):
+    return next(title for title, group in mutations.GROUPS.items() if name in group)
+
+
+def stages(name):
+    """The checks that a break is shown to: before the library is built, and then."""
+    if groupOf(name) in mutations.MEANING:
+        program = mutations.programFor(name)
+        first = [f'programs:{program}', 'upgrade'] if program else ['upgrade']
+        return [], [*first, 'programs', 'programs:all', *STATIC]
+    return ['header', 'layout', 'pkgconfig'], [*STATIC, 'upgrade', 'programs']
+
+
+def attempt(tree, name):
+    """What of the gate refuses a break first, and its words."""
+    before, after = stages(name)
+    for check in before:
+        cases, text = ask(tree, '--first', check)
+        if cases:
+            return cases, text
+    fault = tree.makeChanged()
+    if fault:
+        return ['build'], fault
+    for check in after:
+        cases, text = ask(tree, '--first', check)
+        if cases:
+            return cases, text
+    return [], ''
+
+
+def changed(mutate, look):
+    """What look(tree) finds out of a changed copy."""
     tree = copies.get()
     try:
         mutate(tree)
-        assert tree.changed, "the mutation changed nothing"
-        fault = tree.make(f'lib/{tree.library.name}')
-        if fault:
-            return ['build'], fault, []
-        status, output, errors = tree.gate('check.py')
-        checks = list(dict.fromkeys(case.partition('/')[0] for case in trees.failedCases(output)))
-        assert (status != 0) == bool(checks), f"the gate itself has failed:\n{output}{errors}"
-        assert '# waived' not in output, output
-        return checks, errors, trees.skippedCases(output)
+        assert tree.changed or tree.afterBuild, "the mutation changed nothing"
+        return look(tree)
     finally:
         tree.restore()
         copies.put(tree)
 
 
-def isBehaviour(name):
-    return name in mutations.GROUPS['Behaviour']
-
-
 def refuses(name):
-    if isBehaviour(name) and 'upgrade' in skipped:
+    if groupOf(name) in mutations.MEANING and 'upgrade' in skipped:
         raise tap.Skip(f"the consumer can't run: {skipped['upgrade']}")
-    checks, text, _ = attempt(mutations.BREAKS[name])
-    remember(name, checks)
-    assert checks, "accepted"
+    cases, text = changed(mutations.BREAKS[name], lambda tree: attempt(tree, name))
+    remember(name, cases)
+    assert cases, "accepted"
     assert 'Traceback' not in text, text
-    if checks != ['build']:
+    if cases != ['build']:
         missing = [word for word in WORDS if word not in text]
         assert not missing, f"the refusal says nothing of {missing}:\n{text}"
 
 
+def wholly(tree):
+    fault = tree.makeChanged()
+    if fault:
+        return ['build'], fault
+    # The programs find out nothing new about the same code.
+    again = ['programs'] if tree.code() != unchanged['code'] else []
+    return ask(tree, *STATIC, 'header', 'layout', 'pkgconfig', 'upgrade', *again)
+
+
 def accepts(name):
-    checks, text, _ = attempt(mutations.ACCEPTED[name])
-    remember(name, checks)
-    assert not checks, f"refused by {checks}\n{text}"
+    cases, text = changed(mutations.ACCEPTED[name], wholly)
+    remember(name, cases)
+    assert not cases, f"refused by {cases}\n{text}"
 
 
 def prepare(directory):
@@ -89,6 +133,7 @@ def prepare(directory):
         copies.put(trees.Copy(root, place, compiler, OPTIONS, pathlib.Path(directory) / 'made'))
     tree = copies.get()
     tree.makeLibrary()
+    unchanged['code'] = tree.code()
     status, output, errors = tree.gate('check.py')
     copies.put(tree)
     assert status == 0, output + errors
@@ -113,10 +158,10 @@ def documented():
     assert not missing, f"not in abi/mutations.md (ninja abi-table writes it): {missing}"
 
 
-def remember(name, checks):
+def remember(name, cases):
     """Writes the results so far; those of a part go to the ones that are there."""
     with lock:
-        refused[name] = checks
+        refused[name] = cases
         results.write_text(json.dumps({**known, **refused}, indent=1) + '\n')
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'house')
 import tap  # noqa: E402
 
 PATIENCE = 300
+LONG = 3600  # of all frozen programs
 
 
 class Copy:
@@ -28,6 +29,7 @@ class Copy:
         self.made = made or directory / 'made'  # what the gate keeps; copies may share it
         self.compiler = compiler
         self.changed = set()
+        self.settle()
         for part in self.parts:
             source, target = root / part, self.root / part
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +41,11 @@ class Copy:
         meson = os.environ.get('MESONINTROSPECT', 'meson introspect').rpartition(' ')[0].split()
         tap.run([*meson, 'setup', str(self.build), str(self.root), *self.settings, *options],
                 env=dict(os.environ, CC=compiler))
+
+    def settle(self):
+        """As it is without a change."""
+        self.needsArchive = False
+        self.afterBuild = None  # a function that is called with the copy, once its library is made
 
     @property
     def version(self):
@@ -79,6 +86,9 @@ class Copy:
             else:
                 (self.root / name).unlink(missing_ok=True)
         self.changed.clear()
+        if self.afterBuild is not None:
+            self.library.unlink(missing_ok=True)
+        self.settle()
 
     def make(self, *targets):
         """Builds; returns what went wrong, or an empty text."""
@@ -88,16 +98,41 @@ class Copy:
         return '' if result.returncode == 0 else result.stdout + result.stderr
 
     def makeLibrary(self):
-        fault = self.make(f'lib/{self.library.name}')
+        fault = self.makeChanged()
         assert not fault, fault
+
+    def makeChanged(self):
+        """Builds what the gate looks at of a change; returns what went wrong, or an empty text."""
+        archive = ['lib/libfastsocket.a'] if self.needsArchive else []
+        fault = self.make(f'lib/{self.library.name}', *archive)
+        if not fault and self.afterBuild is not None:
+            self.afterBuild(self)
+        return fault
+
+    def writePkgconfig(self):
+        """The .pc file as the build makes it; without the build, which would be configured anew."""
+        values = {'prefix': '/usr', 'includedir': 'include', 'libdir': 'lib',
+                  'version': self.version, 'atomic_libs': ''}
+        path = self.build / 'made.pc'
+        path.write_text(re.sub(r'@(\w+)@', lambda match: values[match.group(1)],
+                               self.read('fastsocket.pc.in')))
+        return path
+
+    def code(self):
+        """What of the library is loaded."""
+        stripped = self.build / 'stripped'
+        tap.run(['strip', '-o', str(stripped), str(self.library)])
+        return stripped.read_bytes()
 
     def gate(self, program, *arguments, environment=None):
         """Runs a program of the gate on the copy; its exit status, output and errors."""
+        archive = ['--archive', self.build / 'lib' / 'libfastsocket.a'] if self.needsArchive else []
         result = subprocess.run(
             [sys.executable, str(self.root / 'abi' / 'gate' / program), '--source', str(self.root),
              '--build', str(self.made), '--library', str(self.library), '--version', self.version,
-             f'--compiler={self.compiler}', *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+             f'--compiler={self.compiler}', *archive, '--pkgconfig', self.writePkgconfig(),
+             *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONG,
             env=dict(os.environ, PYTHONDONTWRITEBYTECODE='1', **(environment or {})))
         return result.returncode, result.stdout, result.stderr
 

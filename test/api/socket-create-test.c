@@ -97,6 +97,39 @@ CASE(create, takesPoolOfItsOwn)
     ReleaseFastBufferPool(pool);
 }
 
+static int passedOn;
+
+static void* passOn(size_t size, void* closure)
+{
+    passedOn++;
+    return AllocateRingFastBuffer(size, closure);
+}
+
+/* §2.2 ring, provider, inbound: what makes the buffers is known by them, not by its address; and it
+ * is asked for each that it was promised to be asked for */
+CASE(create, takesProviderOfWhoeverMakesBuffers)
+{
+    struct FastBufferPool* pool = CreateFastBufferPool(scene.ring);
+    struct FastRingBufferProvider* other;
+
+    ck_assert_ptr_nonnull(pool);
+    passedOn = 0;
+    other = CreateFastRingBufferProvider(scene.ring, 0, 4, 4096, passOn, pool);
+    ck_assert_ptr_nonnull(other);
+    ck_assert_int_eq(passedOn, 4);
+    pairStream(scene.pair);
+    scene.ours.socket = CreateFastSocket(scene.ring, other, scene.inbound, scene.outbound,
+                                         scene.handle, NULL, 0, 0, 0, recordEvent, &scene.ours);
+    ck_assert_ptr_nonnull(scene.ours.socket);
+    ReleaseFastBufferPool(pool); /* the provider holds it, as it does for the function itself */
+    sendText(scene.peer, "made by whom?");
+    waitInput(&scene.ours, 13);
+    closePair();
+    waitFor(scene.ring, isNothingPending, scene.ring);
+    ReleaseFastRingBufferProvider(other, ReleaseRingFastBuffer);
+    runIdle(scene.ring);
+}
+
 static void* allocatePlain(size_t size, void* closure)
 {
     (void)closure;
@@ -115,6 +148,25 @@ CASE(create, refusesProviderOfOtherMemory)
                                         scene.handle, NULL, 0, 0, 0, recordEvent, &scene.ours));
     ck_assert_int_eq(errno, EINVAL);
     ReleaseFastRingBufferProvider(plain, free);
+    expectUnharmed();
+}
+
+/* §2.2 ring, provider, inbound: a function that gets a pool, and makes nothing of it; what was made
+ * of that pool before is none of its */
+CASE(create, refusesProviderOfMemoryBesideAPool)
+{
+    void* buffer = AllocateRingFastBuffer(4096, scene.inbound);
+    struct FastRingBufferProvider* plain = CreateFastRingBufferProvider(
+        scene.ring, 0, 4, 4096, allocatePlain, scene.inbound);
+
+    ck_assert_ptr_nonnull(buffer);
+    ck_assert_ptr_nonnull(plain);
+    pairStream(scene.pair);
+    ck_assert_ptr_null(CreateFastSocket(scene.ring, plain, scene.inbound, scene.outbound,
+                                        scene.handle, NULL, 0, 0, 0, recordEvent, &scene.ours));
+    ck_assert_int_eq(errno, EINVAL);
+    ReleaseFastRingBufferProvider(plain, free);
+    ReleaseRingFastBuffer(buffer);
     expectUnharmed();
 }
 

@@ -421,6 +421,51 @@ CASE(timeout, preciseRepeatOfZeroDoesNotHoldTheLoop)
     ck_assert_ptr_null(SetFastRingPreciseTimeout(scene.ring, timeout, NULL, 0, NULL, NULL));
 }
 
+/* As a foreign-function interface has them. The first takes two longs wherever a time_t may have
+ * two sizes, and where a long is as wide as a time_t. */
+struct FastRingTimeout* setTwoLongs(struct FastRing* ring, struct FastRingTimeout* timeout,
+                                    const long* interval, uint64_t flags,
+                                    HandleFastRingTimeoutFunction function, void* closure)
+    __asm__("SetFastRingPreciseTimeout");
+struct FastRingTimeout* setTwoWide(struct FastRing* ring, struct FastRingTimeout* timeout,
+                                   const int64_t* interval, uint64_t flags,
+                                   HandleFastRingTimeoutFunction function, void* closure)
+    __asm__("SetFastRingPreciseTimeout64");
+
+/* §2.8 precise timeouts: each function has a layout of its own, whatever a struct timespec is */
+CASE(timeout, preciseOfEachLayout)
+{
+    const int64_t wide[] = {0, 30 * MILLISECOND}, wideWrong[] = {0, 1000 * MILLISECOND},
+                  wideNegative[] = {-1, 0}, wideLong[] = {INT64_C(1) << 40, 1};
+    int64_t start = nowNs();
+    struct FastRingTimeout* timeout = setTwoWide(scene.ring, NULL, wide, 0, count, NULL);
+
+    ck_assert_ptr_nonnull(timeout);
+    waitCount(scene.ring, &fired, 1);
+    ck_assert_int_ge(nowNs() - start, wide[1]);
+    refuses(EINVAL, setTwoWide(scene.ring, NULL, wideWrong, 0, never, NULL));
+    timeout = setTwoWide(scene.ring, NULL, wideLong, 0, never, NULL);
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), INT_MAX);
+    ck_assert_ptr_null(setTwoWide(scene.ring, timeout, wideNegative, 0, NULL, NULL));
+    timeout = setTwoWide(scene.ring, NULL, wideLong, 0, never, NULL);
+    ck_assert_ptr_null(setTwoWide(scene.ring, timeout, NULL, 0, NULL, NULL));
+    ck_assert_int_eq(GetFastRingInterval(scene.ring), -1);
+
+#if defined(__TIMESIZE) || __SIZEOF_LONG__ == 8
+    const long two[] = {0, 30 * MILLISECOND}, wrong[] = {0, 1000 * MILLISECOND},
+               negative[] = {-1, 0};
+
+    start = nowNs();
+    ck_assert_ptr_nonnull(setTwoLongs(scene.ring, NULL, two, 0, count, NULL));
+    waitCount(scene.ring, &fired, 2);
+    ck_assert_int_ge(nowNs() - start, two[1]);
+    refuses(EINVAL, setTwoLongs(scene.ring, NULL, wrong, 0, never, NULL));
+    timeout = setTwoLongs(scene.ring, NULL, two, 0, never, NULL);
+    ck_assert_ptr_null(setTwoLongs(scene.ring, timeout, negative, 0, NULL, NULL));
+    runTurns(scene.ring, 3);
+#endif
+}
+
 /* ---- the interval for foreign loops ---- */
 
 CASE(timeout, intervalFollowsTheFirst)

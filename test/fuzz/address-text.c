@@ -1,29 +1,18 @@
 /*
- * Texts of addresses, as doc/examples/plain-socket.h reads and prints them. Names are not looked
- * up: whatever is no number is refused.
+ * Addresses as texts: ParseFastAddress and FormatFastAddress.
+ *
+ * Held: one of the documented results; nothing is written but on success; what is printed of an
+ * address is read as the same one, in the room that is documented, and is refused with less.
  */
 #include "address-text.h"
 
 #include "schedule.h"
 
-#include <netdb.h>
-#include <stdio.h>
-
-/* The program's own memory is not what lacks, and it says nothing. */
-static int findNumbers(const char* address, const char* port, const struct addrinfo* hints,
-                       struct addrinfo** list)
-{
-    struct addrinfo numeric = *hints;
-
-    numeric.ai_flags |= AI_NUMERICHOST | AI_NUMERICSERV;
-    return getaddrinfo(address, port, &numeric, list);
-}
-
-#define getaddrinfo  findNumbers
-#define fprintf(...) (void)0
-#include "../../doc/examples/plain-socket.h"
-#undef getaddrinfo
-#undef fprintf
+#include <Ring/FastSocket.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
 
 enum
 {
@@ -40,8 +29,8 @@ struct Text
 static void drawText(struct Text* text, struct Chance* chance)
 {
     static const char* const parts[] = {
-        "127.0.0.1", "::1", "unix:", "/tmp/", "0", ".", ":", "::ffff:", "%", "255", "0x7f",
-        "fe80::"};
+        "127.0.0.1", "[::1]", "unix:", "/tmp/", "0", ".", ":", "[::ffff:", "]", "%lo", "255",
+        "65535", "0x7f", "[fe80::", "*", "@", "udp:", "mptcp:", "vsock:", "4294967295", "http"};
     const uint32_t count = sizeof(parts) / sizeof(parts[0]);
     size_t length = 0;
     uint32_t most = draw(chance, 40);
@@ -63,65 +52,93 @@ static void drawText(struct Text* text, struct Chance* chance)
     text->bytes[length] = '\0';
 }
 
-static void checkPath(const char* path, const struct sockaddr_storage* storage, socklen_t length)
+/* What no address begins with, nor has for a length. */
+static void blank(struct sockaddr_storage* storage, socklen_t* length)
 {
-    struct sockaddr_un local;
-
-    memcpy(&local, storage, sizeof(local));
-    if (length != sizeof(local) || local.sun_family != AF_UNIX ||
-        strnlen(local.sun_path, sizeof(local.sun_path)) == sizeof(local.sun_path) ||
-        strcmp(local.sun_path, path) != 0)
-        wrong("the path %s has become %s", path, local.sun_path);
+    memset(storage, 0xa5, sizeof(*storage));
+    *length = UINT32_MAX;
 }
 
-/* What is printed of an address is read as the same one. */
-static void checkNumbers(const struct sockaddr_storage* storage, socklen_t length)
+static bool isBlank(const struct sockaddr_storage* storage, socklen_t length)
 {
+    struct sockaddr_storage other;
+    socklen_t otherLength = 0;
+
+    blank(&other, &otherLength);
+    return length == otherLength && memcmp(storage, &other, sizeof(other)) == 0;
+}
+
+static void checkRefused(const char* text, int result, const struct sockaddr_storage* storage,
+                         socklen_t length)
+{
+    if (result != -EINVAL && result != -ENAMETOOLONG && result != -ENODEV)
+        wrong("%s gives %d", text, result);
+    if (!isBlank(storage, length))
+        wrong("%s is refused, and an address is written", text);
+}
+
+/* Printed in too little room it is refused, whatever that is. */
+static void checkRoom(const struct sockaddr* address, socklen_t length, const char* printed,
+                      struct Chance* chance)
+{
+    char little[FASTSOCKET_ADDRESS_SIZE];
+    size_t size = draw(chance, (uint32_t)strlen(printed) + 1);
+
+    memset(little, 0x5a, sizeof(little));
+    if (FormatFastAddress(address, length, little, size) != -ENOSPC)
+        wrong("%s finds room in %zu bytes", printed, size);
+    for (size_t index = 0; index < sizeof(little); index++) {
+        if (little[index] != 0x5a)
+            wrong("%s is written in part", printed);
+    }
+}
+
+static void checkPrinted(const struct sockaddr_storage* storage, socklen_t length,
+                         struct Chance* chance)
+{
+    const struct sockaddr* address = (const struct sockaddr*)storage;
     struct sockaddr_storage again;
     socklen_t lengthAgain = 0;
-    char host[NI_MAXHOST];
-    char port[NI_MAXSERV];
+    char printed[FASTSOCKET_ADDRESS_SIZE];
+    int result = 0;
 
-    if (length > sizeof(*storage) ||
-        (storage->ss_family != AF_INET && storage->ss_family != AF_INET6))
-        wrong("an address of family %d with %u bytes", storage->ss_family, length);
-    if (getnameinfo((const struct sockaddr*)storage, length, host, sizeof(host), port,
-                    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        wrong("an address has no text");
-    if (findAddress(host, port, SOCK_STREAM, &again, &lengthAgain) != 0)
-        wrong("%s port %s is not read again", host, port);
+    if (length > sizeof(*storage) || length < sizeof(sa_family_t))
+        wrong("an address has %u bytes", length);
+    result = FormatFastAddress(address, length, printed, sizeof(printed));
+    if (result != 0)
+        wrong("an address has no text: %d", result);
+    blank(&again, &lengthAgain);
+    result = ParseFastAddress(printed, &again, &lengthAgain);
+    if (result != 0)
+        wrong("%s is not read again: %d", printed, result);
     if (lengthAgain != length || memcmp(&again, storage, length) != 0)
-        wrong("%s port %s is read as another address", host, port);
+        wrong("%s is read as another address", printed);
+    checkRoom(address, length, printed, chance);
 }
 
-static void checkText(const struct Text* address, const struct Text* port)
+static void checkText(const struct Text* text, struct Chance* chance)
 {
     struct sockaddr_storage storage;
     socklen_t length = 0;
-    const char* path = getUnixPath(address->bytes);
-    int result = findAddress(address->bytes, port->bytes, SOCK_STREAM, &storage, &length);
-    bool fits = path != NULL && *path != '\0' &&
-                strlen(path) < sizeof(((struct sockaddr_un*)NULL)->sun_path);
+    int result = 0;
 
-    tell("%s port %s gives %d", address->bytes, port->bytes, result);
-    if (path != NULL && (result == 0) != fits)
-        wrong("the path %s gives %d", path, result);
-    if (result == 0 && path != NULL)
-        checkPath(path, &storage, length);
-    else if (result == 0)
-        checkNumbers(&storage, length);
+    blank(&storage, &length);
+    result = ParseFastAddress(text->bytes, &storage, &length);
+    tell("%s gives %d", text->bytes, result);
+    if (result == 0)
+        checkPrinted(&storage, length, chance);
+    else
+        checkRefused(text->bytes, result, &storage, length);
 }
 
 void readTexts(struct Chance* chance)
 {
-    static struct Text address;
-    static struct Text port;
+    static struct Text text;
 
     run->calm = true; /* what the C library asks for is no business of the simulation's */
     for (uint32_t step = 1; step <= TEXTS && !scheduleIsOver(); step++) {
         beginStep(step);
-        drawText(&address, chance);
-        drawText(&port, chance);
-        checkText(&address, &port);
+        drawText(&text, chance);
+        checkText(&text, chance);
     }
 }

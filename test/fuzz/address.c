@@ -1,6 +1,6 @@
 /*
- * Addresses: what the library is given as one (address-socket.c), and the texts that the examples
- * read and print (address-text.c). The library itself reads no text: it has bytes and a length.
+ * Addresses: what the library is given as one (address-socket.c), and the texts that it reads
+ * and prints (address-text.c).
  */
 #include "address-socket.h"
 #include "address-text.h"

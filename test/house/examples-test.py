@@ -76,5 +76,18 @@ def staysShort():
     assert lines < 120, lines
 
 
-tap.runCases([('examples/install', install), ('examples/staysShort', staysShort)] +
+def table():
+    """README.md there has each program, and about how long it is."""
+    text = (examples / 'README.md').read_text()
+    rows = dict(re.findall(r'^\| `([\w.-]+)` \| (\d+) \|', text, re.M))
+    files = {path.name.removesuffix('.c'): path for path in examples.glob('*.[ch]')}
+    assert rows.keys() == files.keys(), f"in one only: {rows.keys() ^ files.keys()}"
+    for name, path in files.items():
+        lines = path.read_text().count('\n')
+        assert abs(lines - int(rows[name])) <= lines / 10, \
+            f"{name} has {lines} lines, not {rows[name]}"
+
+
+tap.runCases([('examples/install', install), ('examples/staysShort', staysShort),
+              ('examples/table', table)] +
              [(f'examples/{name}', lambda name=name: compileExample(name)) for name in names])

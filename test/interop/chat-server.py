@@ -8,7 +8,7 @@ usage: chat-server.py PROGRAM
 import signal
 import sys
 
-from harness import (MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need,
+from harness import (ANY, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main, need,
                      readAll, readExactly, runClient, same)
 
 program = sys.argv[1]
@@ -24,7 +24,7 @@ def join(server, count):
 
 @case
 def everybodyHears():
-    with Program(program, 0) as server:
+    with Program(program, ANY) as server:
         clients = join(server, 5)
         for index, client in enumerate(clients):
             client.sendall(b'from %d\n' % index)
@@ -39,7 +39,7 @@ def everybodyHears():
 @case
 def wholeLines():
     """What two say at once in pieces comes out line by line."""
-    with Program(program, 0) as server:
+    with Program(program, ANY) as server:
         one, two, listener = join(server, 3)
         one.sendall(b'one ')
         two.sendall(b'two ')
@@ -58,7 +58,7 @@ def wholeLines():
 def socatTalks():
     """socat says what it hears to a client that does the same."""
     need('socat')
-    with Program(program, 0) as server:
+    with Program(program, ANY) as server:
         one, = join(server, 1)
         address = f'TCP:{server.host}:{server.port}'
         same(runClient('socat', '-t', 0, '-u', '-', address, data=b'hello\n'), b'')
@@ -70,7 +70,7 @@ def socatTalks():
 @case
 def slowClientHoldsUp():
     """Who talks has to wait for who doesn't read, and nothing is lost then."""
-    with Program(program, 0) as server:
+    with Program(program, ANY) as server:
         talker, slow = join(server, 2)
         line = b'y' * 999 + b'\n'
         sent, rest = fillUntilBlocked(talker, [line * 1000] * 200, 200 * MEBIBYTE)
@@ -88,7 +88,7 @@ def slowClientHoldsUp():
 @case
 def idleClientsGo():
     """Silent ones are dismissed, connected to nothing but patience."""
-    with Program(program, 0, 50) as server:
+    with Program(program, ANY, 50) as server:
         with connect(server) as one, connect(server) as two:
             same(readAll(one), b'welcome\n')
             same(readAll(two), b'welcome\n')
@@ -98,7 +98,7 @@ def idleClientsGo():
 @case
 def stuckClientGoes():
     """Who reads nothing is dismissed at last, and the talker goes on."""
-    with Program(program, 0, 4000) as server:
+    with Program(program, ANY, 4000) as server:
         talker, stuck = join(server, 2)
         line = b'z' * 999 + b'\n'
         Worker(talker.sendall, line * 64 * 1000).join()
@@ -109,7 +109,7 @@ def stuckClientGoes():
 
 @case
 def terminateWhileConnected():
-    with Program(program, 0) as server:
+    with Program(program, ANY) as server:
         one, two = join(server, 2)
         one.sendall(b'last words\n')
         same(readExactly(two, 11), b'last words\n')

@@ -15,8 +15,8 @@ import sys
 import tempfile
 
 from filters import OLDER, Filter, Terminal, blocks, drain, feed, fill, quiet, readEnd, readExactly
-from harness import (HOST, LIMIT, MEBIBYTE, Program, Worker, case, isListening, main, need, readAll,
-                     same, waitFor)
+from harness import (ANY, HOST, LIMIT, MEBIBYTE, Program, Worker, case, isListening, main, need,
+                     readAll, same, waitFor)
 from harness import readExactly as receiveExactly
 
 program, chatServer = sys.argv[1:3]
@@ -38,7 +38,7 @@ def accept(server):
 
 def chat(server, *, stdin=PIPE, stdout=PIPE, **options):
     port = server.port if isinstance(server, Program) else server.getsockname()[1]
-    return Filter(program, HOST, str(port), stdin=stdin, stdout=stdout, **options)
+    return Filter(program, f'{HOST}:{port}', stdin=stdin, stdout=stdout, **options)
 
 
 def echo(server):
@@ -52,7 +52,7 @@ def echo(server):
 @case
 def twoTerminals():
     """Each sees what the other types, by way of chat-server; ^D ends one, then the other."""
-    with Program(chatServer, 0) as server, Terminal() as one, Terminal() as two:
+    with Program(chatServer, ANY) as server, Terminal() as one, Terminal() as two:
         with chat(server, stdin=one.handle, stdout=one.handle), chat(server, stdin=two.handle,
                                                                      stdout=two.handle):
             for terminal in (one, two):
@@ -71,7 +71,7 @@ def twoTerminals():
 @case
 def terminalAndPipes():
     """The last words are heard although they end without a line's end and the input with them."""
-    with Program(chatServer, 0) as server, Terminal() as terminal:
+    with Program(chatServer, ANY) as server, Terminal() as terminal:
         with chat(server, stdin=terminal.handle, stdout=terminal.handle):
             same(terminal.see(9), b'welcome\r\n')
             with chat(server) as piped:
@@ -282,7 +282,7 @@ def hangUpWhileSending():
 def refusedConnection():
     with listening() as server:
         port = server.getsockname()[1]
-    with Filter(program, HOST, str(port), stdin=PIPE, stdout=PIPE, status=1) as client:
+    with Filter(program, f'{HOST}:{port}', stdin=PIPE, stdout=PIPE, status=1) as client:
         same(client.process.stdout.read(), b'')
         same(client.finish(), 'connection: Connection refused\n')
 
@@ -315,11 +315,11 @@ def readerLeaves():
 @case
 def wrongUse():
     for arguments in ([], [HOST], ['unix:']):
-        with Filter(program, *arguments, status=1 if arguments == ['unix:'] else 2, stdin=PIPE,
+        with Filter(program, *arguments, status=1 if arguments else 2, stdin=PIPE,
                     stdout=PIPE) as client:
             assert client.finish() != '', arguments
-    with Filter('sh', '-c', 'exec "$0" 127.0.0.1 1 <&-', program, status=1, stdout=PIPE) as client:
-        same(client.finish(), 'chat-tty: Bad file descriptor\n')
+    with Filter('sh', '-c', 'exec "$0" 127.0.0.1:1 <&-', program, status=1, stdout=PIPE) as client:
+        same(client.finish(), '127.0.0.1:1: Bad file descriptor\n')
 
 
 main('chat-tty')

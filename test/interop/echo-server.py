@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from harness import (HOST, MEBIBYTE, LIMIT, Program, Skip, Talk, Worker, case, connect,
+from harness import (ANY, HOST, MEBIBYTE, LIMIT, Program, Skip, Talk, Worker, case, connect,
                      fillUntilBlocked, main, need, randomBlocks, readAll, readExactly, runClient,
                      same)
 
@@ -24,7 +24,7 @@ data = b''.join(randomBlocks(8 * MEBIBYTE + 12345))
 @case
 def socatTcp():
     need('socat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         same(runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=data), data)
         server.waitIdle()
 
@@ -37,7 +37,7 @@ def socatTcp6():
             probe.bind(('::1', 0))
     except OSError as error:
         raise Skip(f"no IPv6 here: {error}")
-    with Program(program, '::1', 0) as server:
+    with Program(program, '[::1]:0') as server:
         same(runClient('socat', '-t', LIMIT, '-', f'TCP6:[::1]:{server.port}', data=data), data)
         server.waitIdle()
 
@@ -45,7 +45,7 @@ def socatTcp6():
 @case
 def ncatTcp():
     need('ncat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         same(runClient('ncat', HOST, server.port, data=data), data)
         server.waitIdle()
 
@@ -76,7 +76,7 @@ def ncatUnix():
 def manyClients():
     """All at once, each with data of its own."""
     need('socat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         parts = [data[index * 100000:(index + 5) * 100000] for index in range(40)]
         workers = [
             Worker(lambda part: runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}',
@@ -91,7 +91,7 @@ def manyClients():
 def smallMessages():
     """Each one is answered although the connection stays open."""
     need('socat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with Talk('socat', '-', f'TCP:{HOST}:{server.port}') as talk:
             for size in list(range(1, 200)) + [1000, 10000, 65536]:
                 same(talk.exchange(data[:size]), data[:size])
@@ -101,7 +101,7 @@ def smallMessages():
 @case
 def emptyConnection():
     need('socat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         same(runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=b''), b'')
         server.waitIdle()
 
@@ -109,7 +109,7 @@ def emptyConnection():
 @case
 def resetConnection():
     """A client that goes without a goodbye takes nobody with it."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as other:
             client = connect(server)
             client.sendall(data[:100000])
@@ -124,7 +124,7 @@ def resetConnection():
 @case
 def stalledReader():
     """Who sends without reading is held up, and loses nothing when it reads at last."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server, 65536) as client:
             blocks = list(randomBlocks(128 * MEBIBYTE))
             sent, _ = fillUntilBlocked(client, blocks, len(blocks) * MEBIBYTE)
@@ -138,7 +138,7 @@ def stalledReader():
 @case
 def terminateWhileConnected():
     """SIGTERM sends what is queued, ends open connections and the program."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as client:
             client.sendall(b'before')
             same(readExactly(client, 6), b'before')
@@ -149,15 +149,15 @@ def terminateWhileConnected():
 
 @case
 def interrupt():
-    with Program(program, HOST, 0, stopSignal=signal.SIGINT):
+    with Program(program, ANY, stopSignal=signal.SIGINT):
         pass
 
 
 @case
 def portInUse():
     """A failed start has a reason and a status."""
-    with Program(program, HOST, 0) as server:
-        result = subprocess.run([program, HOST, str(server.port)], capture_output=True,
+    with Program(program, ANY) as server:
+        result = subprocess.run([program, f'{HOST}:{server.port}'], capture_output=True,
                                 timeout=LIMIT)
         same(result.returncode, 1, 'status')
         assert b'in use' in result.stderr, result.stderr

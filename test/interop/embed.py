@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 
-from harness import (HOST, MEBIBYTE, Program, Skip, Worker, case, connect, fillUntilBlocked, main,
+from harness import (ANY, MEBIBYTE, Program, Skip, Worker, case, connect, fillUntilBlocked, main,
                      randomBlocks, readAll, readExactly, same)
 
 area = sys.argv[1]
@@ -26,7 +26,7 @@ class Embedded(Program):
             raise Skip("built without GLib")
         reader, self.input = os.pipe()
         try:
-            super().__init__(sys.argv[2], HOST, 0, period, stdin=reader)
+            super().__init__(sys.argv[2], ANY, period, stdin=reader)
         finally:
             os.close(reader)
 

@@ -11,8 +11,8 @@ import socket
 import sys
 import tempfile
 
-from harness import (HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main,
-                     need, readAll, readExactly, runClient, same)
+from harness import (ANY, HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked,
+                     main, need, readAll, readExactly, runClient, same)
 
 program = sys.argv[1]
 hello = b'Hello, world!\n'
@@ -69,7 +69,7 @@ def ask(server, request, heads=()):
 
 @case
 def curlGet():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         same(curl(server), hello.decode())
         same(curl(server, path='/?name=value'), hello.decode())
         server.waitIdle()
@@ -77,7 +77,7 @@ def curlGet():
 
 @case
 def curlHead():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         head = curl(server, '-I')
         assert head.startswith('HTTP/1.1 200 OK\r\n') and head.endswith('\r\n\r\n'), head
         assert f'Content-Length: {len(hello)}\r\n' in head, head
@@ -87,7 +87,7 @@ def curlHead():
 
 @case
 def curlStatus():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         code = ['-o', '/dev/null', '-w', '%{http_code}']
         same(curl(server, *code, path='/favicon.ico'), '404')
         same(curl(server, *code, '-I', path='/nothing'), '404')
@@ -100,7 +100,7 @@ def curlStatus():
 @case
 def curlUpload():
     """A body that nobody reads doesn't keep the reply from arriving."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with tempfile.NamedTemporaryFile() as body:
             body.write(bytes(4 * MEBIBYTE))
             body.flush()
@@ -113,7 +113,7 @@ def curlUpload():
 @case
 def curlKeepAlive():
     """The second request finds the connection of the first open, unless told otherwise."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         url = f'http://{HOST}:{server.port}/'
         count = ['-w', '%{num_connects}\n', url]
         same(curl(server, *count), f'{hello.decode()}1\n{hello.decode()}0\n')
@@ -138,13 +138,13 @@ def runWrk(server, *arguments):
 
 @case
 def wrk():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         runWrk(server)
 
 
 @case
 def wrkPipelining():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with tempfile.NamedTemporaryFile('w', suffix='.lua') as script:
             script.write('init = function(arguments)\n'
                          '    local list = {}\n'
@@ -168,7 +168,7 @@ def browser():
             'Upgrade-Insecure-Requests: 1\r\n\r\n')
     icon = (f'GET /favicon.ico HTTP/1.1\r\n{common}Accept: image/avif,image/webp,*/*\r\n'
             'Referer: http://127.0.0.1:8080/\r\n\r\n')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as client:
             for request, status in ((page, 200), (icon, 404), (page, 200)):
                 client.sendall(request.encode())
@@ -179,7 +179,7 @@ def browser():
 @case
 def pipelining():
     """Ten thousand requests in one go: as many replies, in order."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as client:
             requests = [get, get.replace(b'/ ', b'/no ', 1), get.replace(b'GET', b'HEAD')]
             many = 9999
@@ -195,7 +195,7 @@ def pipelining():
 @case
 def pipeliningAndHalfClose():
     """All is answered although the client's end comes right behind its requests."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         same(len(ask(server, get * 5000)), 5000)
         server.waitIdle()
 
@@ -203,7 +203,7 @@ def pipeliningAndHalfClose():
 @case
 def splitRequests():
     """A request may come byte by byte, with another one's beginning in the last piece."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as client:
             for index in range(len(get)):
                 client.sendall(get[index:index + 1])
@@ -217,7 +217,7 @@ def splitRequests():
 
 @case
 def lineEnds():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         same([reply[0] for reply in ask(server,
                                         b'\r\n\r\n' + get + b'\r\n' + get.replace(b'\r', b'')
                                         + get)], [200, 200, 200])
@@ -226,7 +226,7 @@ def lineEnds():
 
 @case
 def absoluteTarget():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         for target, status in ((b'http://test/', 200), (b'http://test', 200),
                                (b'HTTP://test/no', 404), (b'*', 404), (b'/index.html', 404)):
             same([reply[0] for reply in ask(server, get.replace(b'/', target, 1))], [status],
@@ -256,7 +256,7 @@ def badRequests():
         b'GET / HTTP/1.1\r\nHost: test\r\nX: ' + 8192 * b'x': 431,
         b'GET /' + 9000 * b'x' + b' HTTP/1.1\r\nHost: test\r\n\r\n': 431,
     }
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         for request, status in faults.items():
             if request == b'\0':
                 request += b'\r\n\r\n'
@@ -269,7 +269,7 @@ def badRequests():
 @case
 def body():
     """A body isn't read as a request."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         for field in (b'Content-Length: %d' % len(get), b'Transfer-Encoding: chunked',
                       b'Content-Length: x'):
             replies = ask(server, get.replace(b'\r\n\r\n', b'\r\n' + field + b'\r\n\r\n') + get)
@@ -284,7 +284,7 @@ def body():
 @case
 def largestHead():
     """Up to the limit a head is taken, also in pieces; an endless one is not."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         frame = b'GET / HTTP/1.1\r\nHost: test\r\nX: %s\r\n\r\n'
         exact = frame % (b'x' * (8192 - len(frame % b'')))
         same([reply[0] for reply in ask(server, exact + get)], [200, 200])
@@ -297,7 +297,7 @@ def largestHead():
 @case
 def stalledReader():
     """Who asks and asks without reading is held up, and gets every reply in the end."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server, 65536) as client:
             block = get * 1000
             sent, rest = fillUntilBlocked(client, iter(lambda: block, None), 256 * MEBIBYTE)
@@ -311,7 +311,7 @@ def stalledReader():
 
 @case
 def terminateWhileConnected():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as client:
             client.sendall(get)
             same(readReply(client), 200)
@@ -323,7 +323,7 @@ def terminateWhileConnected():
 
 @case
 def interrupt():
-    with Program(program, HOST, 0, stopSignal=signal.SIGINT):
+    with Program(program, ANY, stopSignal=signal.SIGINT):
         pass
 
 

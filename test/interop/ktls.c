@@ -15,6 +15,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,17 @@ static void readAll(SSL* session, char* data, int size)
     }
 }
 
+/* OpenSSL writes without MSG_NOSIGNAL, and our end may be gone by then. The kernel sends SIGPIPE to
+ * the thread that writes: one that the library caused would still end the program. */
+static void blockPipeSignal(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
 static void* runPeer(void* closure)
 {
     struct Peer* peer = closure;
@@ -171,6 +183,7 @@ static void* runPeer(void* closure)
     SSL* session = NULL;
     char* data = malloc(MUCH);
 
+    blockPipeSignal();
     certify(context);
     session = SSL_new(context);
     SSL_set_fd(session, peer->handle);

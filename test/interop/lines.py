@@ -28,8 +28,8 @@ class Client:
     def __init__(self, address, port, *lines, source=subprocess.PIPE, status=0):
         self.status = status
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([program, address, str(port), *lines], stdin=source,
-                                        bufsize=0,
+        whole = address if port is None else f'{address}:{port}'
+        self.process = subprocess.Popen([program, whole, *lines], stdin=source, bufsize=0,
                                         stdout=subprocess.PIPE, stderr=self.errors)
 
     def say(self, data):
@@ -116,7 +116,7 @@ def linesOfArguments():
 
 @case
 def socatAnswers():
-    with socat('SYSTEM:tr a-z A-Z') as address, Client(address, '-', 'one', 'two') as client:
+    with socat('SYSTEM:tr a-z A-Z') as address, Client(address, None, 'one', 'two') as client:
         same(client.readAll(), b'ONE\nTWO\n')
 
 

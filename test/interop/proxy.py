@@ -18,9 +18,9 @@ import subprocess
 import sys
 import tempfile
 
-from harness import (HOST, LIMIT, MEBIBYTE, Program, Talk, Worker, case, connect, fillUntilBlocked,
-                     hashStream, main, need, randomBlocks, readAll, readExactly, runClient, same,
-                     waitFor)
+from harness import (ANY, HOST, LIMIT, MEBIBYTE, Program, Talk, Worker, case, connect,
+                     fillUntilBlocked, hashStream, main, need, randomBlocks, readAll, readExactly,
+                     runClient, same, waitFor)
 
 program, echoServer = sys.argv[1:3]
 # More than what it may hold, and than the system's buffers, so that what it keeps would be seen.
@@ -99,7 +99,7 @@ def listening(bufferSize=None):
 def tunnel(bufferSize=None):
     """The proxy with one connection through it, both ends ours."""
     with listening(bufferSize) as listener:
-        with Program(program, HOST, listener.getsockname()[1], HOST, 0) as proxy:
+        with Program(program, f'{HOST}:{listener.getsockname()[1]}', ANY) as proxy:
             with connect(proxy, bufferSize) as client:
                 target, _ = listener.accept()
                 target.settimeout(LIMIT)
@@ -119,7 +119,7 @@ def socatToSocat():
     need('socat')
     file, digest = largeFile()
     with Target('socat', '-u', f'TCP-LISTEN:0,bind={HOST}', '-') as target:
-        with Program(program, HOST, target.port, HOST, 0) as proxy:
+        with Program(program, f'{HOST}:{target.port}', ANY) as proxy:
             runClient('socat', '-u', f'OPEN:{file.name}', f'TCP:{HOST}:{proxy.port}')
             same(target.finish(), (digest, SIZE))
             assert proxy.memory() < proxy.memoryBound(), f"{proxy.memory()} bytes of memory"
@@ -131,7 +131,7 @@ def ncatToNcat():
     need('ncat')
     file, digest = largeFile()
     with Target('ncat', '-l', '--recv-only', HOST, '0') as target:
-        with Program(program, HOST, target.port, HOST, 0) as proxy:
+        with Program(program, f'{HOST}:{target.port}', ANY) as proxy:
             with open(file.name, 'rb') as source:
                 runClient('ncat', '--send-only', HOST, proxy.port, source=source)
             same(target.finish(), (digest, SIZE))
@@ -147,7 +147,7 @@ def socatFromNcat():
     file, digest = largeFile()
     with open(file.name, 'rb') as source, Target('ncat', '-l', '--send-only', HOST, '0',
                                                  source=source) as target:
-        with Program(program, HOST, target.port, HOST, 0) as proxy:
+        with Program(program, f'{HOST}:{target.port}', ANY) as proxy:
             client = subprocess.Popen(['socat', '-u', f'TCP:{HOST}:{proxy.port}', '-'],
                                       stdout=subprocess.PIPE)
             try:
@@ -168,7 +168,7 @@ def slowHasher():
     file, digest = largeFile()
     with Target('socat', '-u', '-b', '1024', f'TCP-LISTEN:0,bind={HOST},rcvbuf=16384', '-',
                 blockSize=1024) as target:
-        with Program(program, HOST, target.port, HOST, 0) as proxy:
+        with Program(program, f'{HOST}:{target.port}', ANY) as proxy:
             runClient('socat', '-u', f'OPEN:{file.name}', f'TCP:{HOST}:{proxy.port}')
             same(target.finish(), (digest, SIZE))
             assert proxy.memory() < proxy.memoryBound(), f"{proxy.memory()} bytes of memory"
@@ -256,8 +256,8 @@ def halfCloseByTarget():
 def socatThroughEcho():
     """A foreign client, the proxy, and the echo server behind it."""
     need('socat')
-    with Program(echoServer, HOST, 0) as echo:
-        with Program(program, HOST, echo.port, HOST, 0) as proxy:
+    with Program(echoServer, ANY) as echo:
+        with Program(program, f'{HOST}:{echo.port}', ANY) as proxy:
             same(runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{proxy.port}', data=data), data)
             workers = [Worker(lambda part: runClient('ncat', HOST, proxy.port, data=part),
                               data[index * 1000:]) for index in range(10)]
@@ -272,7 +272,7 @@ def unixTarget():
     need('socat')
     with tempfile.TemporaryDirectory() as directory:
         with Program(echoServer, f'unix:{directory}/echo'):
-            with Program(program, f'unix:{directory}/echo', 0, f'unix:{directory}/proxy') as proxy:
+            with Program(program, f'unix:{directory}/echo', f'unix:{directory}/proxy') as proxy:
                 same(runClient('socat', '-t', LIMIT, '-', f'UNIX-CONNECT:{directory}/proxy',
                                data=data), data)
                 proxy.waitIdle()
@@ -282,8 +282,8 @@ def unixTarget():
 def smallMessages():
     """What comes is passed on at once, however little."""
     need('socat')
-    with Program(echoServer, HOST, 0) as echo:
-        with Program(program, HOST, echo.port, HOST, 0) as proxy:
+    with Program(echoServer, ANY) as echo:
+        with Program(program, f'{HOST}:{echo.port}', ANY) as proxy:
             with Talk('socat', '-', f'TCP:{HOST}:{proxy.port}') as talk:
                 for size in range(1, 300):
                     same(talk.exchange(data[:size]), data[:size])
@@ -294,7 +294,7 @@ def refusedTarget():
     """The client's connection ends, and the proxy waits for the next."""
     with socket.socket() as reserved:
         reserved.bind((HOST, 0))  # a port where nobody listens, nor will
-        with Program(program, HOST, reserved.getsockname()[1], HOST, 0) as proxy:
+        with Program(program, f'{HOST}:{reserved.getsockname()[1]}', ANY) as proxy:
             for _ in range(5):
                 with connect(proxy) as client, contextlib.suppress(ConnectionError):
                     same(client.recv(100), b'')
@@ -364,7 +364,7 @@ def terminateInTransfer():
 
 @case
 def interrupt():
-    with Program(program, HOST, 1, HOST, 0, stopSignal=signal.SIGINT):
+    with Program(program, f'{HOST}:1', ANY, stopSignal=signal.SIGINT):
         pass
 
 

@@ -18,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 
-from harness import (HOST, LIMIT, MEBIBYTE, Program, Skip, Worker, case, connect, fillUntilBlocked,
-                     main, need, randomBlocks, readAll, readExactly, runClient, same)
+from harness import (ANY, HOST, LIMIT, MEBIBYTE, Program, Skip, Worker, case, connect,
+                     fillUntilBlocked, main, need, randomBlocks, readAll, readExactly, runClient,
+                     same)
 
 examples, library, sanitize, nativeServer = sys.argv[1:]
 os.environ['LD_LIBRARY_PATH'] = os.path.dirname(library)
@@ -214,7 +215,7 @@ def socatServer():
 @forEach(CLIENTS)
 def nativeEchoServer(name):
     needRuntime(CLIENTS[name])
-    with Program(nativeServer, HOST, 0) as server:
+    with Program(nativeServer, ANY) as server:
         sameHash(runRuntime(name, server.port, data=data))
         server.waitIdle()
 
@@ -229,7 +230,7 @@ def socatEchoServer(name):
 @forEach(CLIENTS)
 def emptyInput(name):
     needRuntime(CLIENTS[name])
-    with Program(nativeServer, HOST, 0) as server:
+    with Program(nativeServer, ANY) as server:
         same(runRuntime(name, server.port, data=b''), b'')
 
 
@@ -237,7 +238,7 @@ def emptyInput(name):
 def fileInput(name):
     """A regular file instead of a pipe."""
     needRuntime(CLIENTS[name])
-    with Program(nativeServer, HOST, 0) as server, tempfile.TemporaryFile() as file:
+    with Program(nativeServer, ANY) as server, tempfile.TemporaryFile() as file:
         file.write(data)
         file.seek(0)
         sameHash(runRuntime(name, server.port, source=file))
@@ -257,7 +258,7 @@ def boundedMemory(name):
     """However much passes through a client, it keeps but a little of it."""
     needRuntime(CLIENTS[name])
     blocks = list(randomBlocks(64 * MEBIBYTE))
-    with Program(nativeServer, HOST, 0) as server:
+    with Program(nativeServer, ANY) as server:
         process = subprocess.Popen([*CLIENTS[name], HOST, str(server.port)],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 
-from harness import HOST, LIMIT, Program, Skip, Talk, case, main, need, randomBlocks, same
+from harness import ANY, HOST, LIMIT, Program, Skip, Talk, case, main, need, randomBlocks, same
 
 program = sys.argv[1]
 data = b''.join(randomBlocks(70000))
@@ -28,7 +28,7 @@ def converse(talk):
 @case
 def socatUdp():
     need('socat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with Talk('socat', '-', f'UDP:{HOST}:{server.port}') as talk:
             converse(talk)
 
@@ -41,7 +41,7 @@ def socatUdp6():
             probe.bind(('::1', 0))
     except OSError as error:
         raise Skip(f"no IPv6 here: {error}")
-    with Program(program, '::1', 0) as server:
+    with Program(program, '[::1]:0') as server:
         with Talk('socat', '-', f'UDP6:[::1]:{server.port}') as talk:
             converse(talk)
 
@@ -49,7 +49,7 @@ def socatUdp6():
 @case
 def ncatUdp():
     need('ncat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with Talk('ncat', '-u', HOST, server.port) as talk:
             converse(talk)
 
@@ -79,7 +79,7 @@ def ncatUnix():
 def twoClients():
     """Each gets its own answers."""
     need('socat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         command = 'socat', '-', f'UDP:{HOST}:{server.port}'
         with Talk(*command) as one, Talk(*command) as two:
             for index in range(50):
@@ -89,7 +89,7 @@ def twoClients():
 
 @case
 def emptyAndLargest():
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(LIMIT)
             client.connect((HOST, server.port))
@@ -101,7 +101,7 @@ def emptyAndLargest():
 @case
 def goneSender():
     """The answer to a sender that is gone harms nobody else."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(LIMIT)
             client.connect((HOST, server.port))
@@ -132,7 +132,7 @@ def namelessAndGoneUnixSender():
 
 @case
 def interrupt():
-    with Program(program, HOST, 0, stopSignal=signal.SIGINT):
+    with Program(program, ANY, stopSignal=signal.SIGINT):
         pass
 
 

@@ -11,8 +11,8 @@ import struct
 import subprocess
 import sys
 
-from harness import (HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked, main,
-                     need, randomBlocks, readAll, readExactly, runClient, same)
+from harness import (ANY, HOST, LIMIT, MEBIBYTE, Program, Worker, case, connect, fillUntilBlocked,
+                     main, need, randomBlocks, readAll, readExactly, runClient, same)
 
 program = sys.argv[1]
 data = b''.join(randomBlocks(4 * MEBIBYTE + 321))
@@ -26,7 +26,7 @@ def hexadecimal(part):
 def inOrder():
     """Many jobs of one connection, done by several threads."""
     need('socat')
-    with Program(program, HOST, 0, 8) as server:
+    with Program(program, ANY, 8) as server:
         same(runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}', data=data),
              hexadecimal(data))
         server.waitIdle()
@@ -35,7 +35,7 @@ def inOrder():
 @case
 def manyClients():
     need('socat')
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         parts = [data[index * 50000:(index + 5) * 50000] for index in range(20)]
         workers = [
             Worker(lambda part: runClient('socat', '-t', LIMIT, '-', f'TCP:{HOST}:{server.port}',
@@ -49,7 +49,7 @@ def manyClients():
 @case
 def oneByOne():
     """Nothing but the event wakes the loop for an answer."""
-    with Program(program, HOST, 0, 1) as server:
+    with Program(program, ANY, 1) as server:
         with connect(server) as client:
             for size in range(1, 200):
                 client.sendall(data[:size])
@@ -60,7 +60,7 @@ def oneByOne():
 @case
 def brokenConnection():
     """Jobs of a connection that is gone come back to nobody."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         for _ in range(30):
             client = connect(server)
             client.sendall(data[:200000])
@@ -76,7 +76,7 @@ def brokenConnection():
 @case
 def stalledReader():
     """Who sends without reading is held up, and loses nothing when it reads at last."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server, 65536) as client:
             blocks = list(randomBlocks(96 * MEBIBYTE))
             sent, _ = fillUntilBlocked(client, blocks, len(blocks) * MEBIBYTE)
@@ -91,7 +91,7 @@ def stalledReader():
 @case
 def terminateWhileConnected():
     """The answers to what was taken are still sent, then everything ends."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as client:
             client.sendall(b'before')
             same(readExactly(client, 12), hexadecimal(b'before'))
@@ -103,7 +103,7 @@ def terminateWhileConnected():
 @case
 def terminateAtWork():
     """In the middle of it: what comes is a beginning of the whole, and the program ends."""
-    with Program(program, HOST, 0) as server:
+    with Program(program, ANY) as server:
         with connect(server) as client:
             _, _ = fillUntilBlocked(client, [data], len(data))
             server.signal(signal.SIGTERM)
@@ -120,7 +120,7 @@ def terminateAtWork():
 @case
 def wrongArguments():
     for threads in ('0', '65'):
-        same(subprocess.run([program, HOST, '0', threads], capture_output=True,
+        same(subprocess.run([program, ANY, threads], capture_output=True,
                             timeout=LIMIT).returncode, 1)
 
 

@@ -476,7 +476,8 @@ static void tellOther(struct End* end, bool abort)
     if (!abort)
         return;
     if ((end->link->kind == MODEL_TCP) && end->shut && other->shut) {
-        if (end->queued != other->knownTaken) /* its end may be behind what has not gone out */
+        /* The end of either may be behind what has not gone out, or what nobody has taken. */
+        if ((end->queued != other->knownTaken) || (other->queued != end->knownTaken))
             makeRacy(end->link);
         return; /* both have ended it: nobody is there to be reset */
     }

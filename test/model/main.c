@@ -141,14 +141,6 @@ static void readOptions(int count, char** arguments)
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
-static int64_t now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
-}
-
 static void addSteps(uint64_t steps)
 {
     uint64_t before = atomic_fetch_add(&tally->steps, steps);
@@ -156,7 +148,7 @@ static void addSteps(uint64_t steps)
     if (before / PROGRESS_STEPS == (before + steps) / PROGRESS_STEPS)
         return;
     printf("# %llu steps, %llu wrong episodes, %lld s\n", (unsigned long long)(before + steps),
-           (unsigned long long)tally->wrong, (long long)((now() - start) / 1000));
+           (unsigned long long)tally->wrong, (long long)((now() - start) / 1000000000));
     fflush(stdout);
 }
 
@@ -247,7 +239,7 @@ static bool runAll(void)
            (unsigned long long)tally->acted, (unsigned long long)tally->syncs,
            (unsigned long long)tally->facts);
     printf("# %llu wrong episodes; %.1f s, %.1f s of CPU time: %.0f steps a second of it\n",
-           (unsigned long long)tally->wrong, (double)(now() - start) / 1000, processor,
+           (unsigned long long)tally->wrong, (double)(now() - start) / 1e9, processor,
            (processor > 0) ? (double)tally->steps / processor : 0);
     return right && (tally->wrong == 0);
 }

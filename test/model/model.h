@@ -122,6 +122,9 @@ struct World
 extern struct World world;
 extern uint32_t patience; /* milliseconds until what is missing is given up */
 
+/* Nanoseconds of the monotonic clock. */
+int64_t now(void);
+
 /* Runs the ring until all that is to come has come, and each part writes its facts. */
 void synchronize(void);
 

@@ -29,7 +29,7 @@ enum
 
 /* ---- becoming quiet -------------------------------------------------------------------------- */
 
-static int64_t now(void)
+int64_t now(void)
 {
     struct timespec time;
 

@@ -46,8 +46,8 @@ set -eu
 
 # What no guest runs, and why.
 leftOut='api/socket-bulk|messages of 1 GiB: more memory than a guest has'
-for name in unit/{armed,fork,gather,inbound,item,operation,outbound,pool,provider,ring-simulated} \
-    unit/{short-pool,thread,timer} api/{automaton,buffer,pool-reserve}; do
+for name in unit/{armed,crowded,fork,gather,inbound,item,operation,outbound,pool,provider} \
+    unit/{ring-simulated,short-pool,thread,timer} api/{automaton,buffer,pool-reserve}; do
     leftOut+=$'\n'"$name|asks nothing of a kernel but memory"
 done
 # Of test/unit: no ring of the library's choice, so that once is enough.

@@ -222,6 +222,22 @@ ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags)
     return result;
 }
 
+/* Nothing in memory has a name: one that could be bound has an empty one. */
+int FastSystemGetName(int handle, bool peer, struct sockaddr_storage* name, socklen_t* length)
+{
+    const struct MemoryFile* file = handleFile(handle);
+    if (file == NULL)
+        return -EBADF;
+    if (file->kind == MEMORY_PIPE)
+        return -ENOTSOCK;
+    if (peer && FastSystemHasPeer(handle) != 1)
+        return -ENOTCONN;
+    memset(name, 0, sizeof(*name));
+    name->ss_family = AF_UNIX;
+    *length = sizeof(sa_family_t);
+    return 0;
+}
+
 ssize_t FastSystemSend(int handle, const struct msghdr* message, int flags)
 {
     struct MemoryFile* file = handleFile(handle);

@@ -41,7 +41,7 @@ def server(program):
     """Runs it until the block ends; then SIGTERM must end it while it waits, without a report."""
     with tempfile.TemporaryDirectory(prefix='fastsocket-valgrind-') as directory:
         log = f'{directory}/log'
-        process = subprocess.Popen(command(log, program, '127.0.0.1', '0'),
+        process = subprocess.Popen(command(log, program, '127.0.0.1:0'),
                                    stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, text=True)
         try:
@@ -96,8 +96,8 @@ def readsLines():
     with tempfile.TemporaryDirectory(prefix='fastsocket-valgrind-') as directory, \
             socket.create_server(('127.0.0.1', 0)) as listener:
         log = f'{directory}/log'
-        process = subprocess.Popen(command(log, lines, '127.0.0.1', str(listener.getsockname()[1]),
-                                           'one', 'two'),
+        port = listener.getsockname()[1]
+        process = subprocess.Popen(command(log, lines, f'127.0.0.1:{port}', 'one', 'two'),
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True)
         try:

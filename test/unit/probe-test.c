@@ -215,7 +215,7 @@ static bool isWrite(void)
 }
 
 /* Entries that are refused, and the features that hang on them: caps are tried with bundles only
- * where there are any. */
+ * where there are any. Writes to pipes that don't wait are the kernel's, which may have none. */
 CASE(probe, missesWhatIsRefused)
 {
     static const struct
@@ -231,6 +231,8 @@ CASE(probe, missesWhatIsRefused)
     fault.entry = refuse;
     fault.completion = tellRefusal;
     for (size_t index = 0; index < sizeof(rows) / sizeof(rows[0]); index++) {
+        if (rows[index].features == SILENT && !(all & SILENT))
+            continue;
         isUnknown = rows[index].isUnknown;
         expectWithout(all, rows[index].features);
     }

@@ -615,7 +615,9 @@ static struct FastRingBufferProvider* createLarge(uint32_t count)
 
 static void setUpMany(void)
 {
-    static const struct FastProviderSource source = {makeLarge, holdSource, dropSource, NULL};
+    static const struct FastProviderSource source = {.function = makeLarge,
+                                                      .hold = holdSource,
+                                                      .drop = dropSource};
     FastProviderSetSource(&source);
     madeUntil = INT_MAX;
     provider = createLarge(MANY);
@@ -986,7 +988,9 @@ CASE(life, isNoneWhereNoNumberIsFree)
 
 CASE(life, holdsItsSource)
 {
-    static const struct FastProviderSource source = {makeBuffer, holdSource, dropSource, NULL};
+    static const struct FastProviderSource source = {.function = makeBuffer,
+                                                      .hold = holdSource,
+                                                      .drop = dropSource};
     FastProviderSetSource(&source);
     setUp();
     ck_assert_int_eq(sources, 1);

@@ -2,7 +2,8 @@
 
 import words
 
-NAMES = ['exports', 'symbols', 'abidiff', 'witness', 'header', 'layout', 'twin', 'upgrade', 'elf', 'rules']
+NAMES = ['exports', 'symbols', 'abidiff', 'witness', 'header', 'layout', 'twin', 'upgrade', 'elf', 'archive', 'pkgconfig',
+         'rules', 'programs']
 
 
 def eachRelease(place, check, findings):

@@ -64,11 +64,17 @@ def findings(place, release):
     now = objects.names(objects.dynamic(place.library), 'NEEDED')
     if place.sanitize != 'none':
         raise tap.Skip("built with sanitizers")
-    known = set(release.elf['needed'])
+    known = {plain(name) for name in release.elf['needed']}
     for name in now:
-        if name not in known and not re.match(policy.OF_PROCESSOR, name):
+        if plain(name) not in known and not re.match(policy.OF_PROCESSOR, name):
             yield Finding(name, f"the library needs {name}, which {release.version} did not",
                           "every program and package gets a new dependency", KEEP)
+
+
+def plain(name):
+    """A needed library's name, without the number of one that programs don't see."""
+    base = name.partition('.so.')[0]
+    return base if base in policy.INNER else name
 
 
 def cases(place):

@@ -5,13 +5,33 @@ its engines; and it still compiles with today's headers. The consumer that the n
 
 import os
 import subprocess
+import tempfile
 
 import place as places
+import policy
 import stub
 import tap
 from words import Finding, judge, shortened, ADD, SAME, VERSION
 
 ENGINES = ['', 'epoll']  # '': the library's own choice
+
+# Between the consumer's files and its own check(): it goes on where only a bound is wider than it was.
+GO_ON = r'''
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+static const char* const bounds[] = { %s };
+void __real_check(bool condition, const char* text, const char* file, int line);
+void __wrap_check(bool condition, const char* text, const char* file, int line);
+void __wrap_check(bool condition, const char* text, const char* file, int line)
+{
+    for (size_t index = 0; !condition && index + 1 < sizeof(bounds) / sizeof(*bounds); ++index) {
+        if (strcmp(text, bounds[index]) == 0)
+            condition = printf("takes more than it did: %%s\n", text) > 0;
+    }
+    __real_check(condition, text, file, line);
+}
+'''
 
 
 def flags():
@@ -22,9 +42,22 @@ def build(place, release):
     """The consumer as it was on the day of the release."""
     twin = stub.build(place, release)
 
+    text = GO_ON % ', '.join(f'"{quoted(bound)}"' for bound in [*policy.BOUNDS.get(release.version, []), ''])
+
     def make(work):
-        place.compile([*flags(), '-I', release.include, *sources(release), twin, '-o', work / 'consumer'])
-    return place.made('consumer', [twin, *release.headers, *release.consumer], make)
+        (work / 'go-on.c').write_text(text)
+        place.compile([*flags(), '-I', release.include, *sources(release), work / 'go-on.c', twin, '-Wl,--wrap=check',
+                       '-o', work / 'consumer'])
+    return place.made('consumer', [text, twin, *release.headers, *release.consumer], make)
+
+
+def quoted(text):
+    return text.replace('\\', '\\\\').replace('"', '\\"')
+
+
+def isBound(release, text):
+    """The condition that failed is only the refusal of what a later release may take."""
+    return any(bound in text for bound in policy.BOUNDS.get(release.version, []))
 
 
 def on(engine):
@@ -35,19 +68,31 @@ def sources(release):
     return [path for path in release.consumer if path.suffix == '.c']
 
 
-def run(place, program, library, engine):
-    """Runs a program on a library; its exit status and what it said. engine: '' is the library's own choice."""
+def run(place, program, library, engine, pattern=None):
+    """
+    Runs a program on a library; its exit status and what it said. engine: '' is the library's own choice.
+    pattern: which of its cases, if not all.
+    """
     directory = place.made(place.soname, [library],
                            lambda work: (work / place.soname).write_bytes(library.read_bytes())).parent
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(('LD_', 'FASTSOCKET_'))}
-    environment.update(LD_LIBRARY_PATH=str(directory), LD_BIND_NOW='1', FASTSOCKET_ENGINE=engine)
-    try:
-        result = subprocess.run([program], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                timeout=places.PATIENCE)
-    except subprocess.TimeoutExpired:
-        return None, "it hangs"
-    return result.returncode, result.stdout + result.stderr
+    # Behind it what may lie beside the library: another of those that it needs.
+    environment.update(LD_LIBRARY_PATH=f'{directory}:{library.parent}', LD_BIND_NOW='1')
+    if engine:
+        environment['FASTSOCKET_ENGINE'] = engine
+    # Into a file: a hanging program's children would keep a pipe open.
+    with tempfile.TemporaryFile('w+', errors='replace') as output:
+        process = subprocess.Popen([program, *([pattern] if pattern else [])], env=environment, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT)
+        try:
+            process.wait(places.PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return None, "it hangs"
+        output.seek(0)
+        return process.returncode, output.read()
 
 
 def needPlain(place):
@@ -101,9 +146,9 @@ def unmet(status, text, engine):
 
 
 def cases(place):
-    found = [('upgrade/today/program', lambda: judge(place.root, 'today', 'upgrade', newProgram(place)))]
+    found = []
     for release in place.releases():
         for name, findings in (('program', oldProgram), ('source', oldSource)):
             found.append((f'upgrade/{release.version}/{name}', lambda release=release, findings=findings: judge(
                 place.root, release.version, 'upgrade', findings(place, release))))
-    return found
+    return found + [('upgrade/today/program', lambda: judge(place.root, 'today', 'upgrade', newProgram(place)))]

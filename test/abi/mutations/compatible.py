@@ -1,7 +1,11 @@
 """Changes that are compatible, all of them: the gate accepts each without a waiver."""
 
+import pathlib
+import re
+import subprocess
+
 from .edits import (BUFFER, BUILD, HEADERS, MAP, RING, SOCKET, addFunction, after, codeOf,
-                    compileWith, declare, headerOf, link, typedefOf, unexport)
+                    compileWith, declare, headerOf, link, macro, typedefOf, unexport)
 
 
 def functionAdded(tree):
@@ -136,7 +140,92 @@ def linesOfMap(tree):
                     '    AbortFastSocket;\n    AddFastRingWatch;\n')
 
 
+def qualifierBehind(tree):
+    for name in ('SetFastRingPreciseTimeout',):
+        declare(tree, name, 'const struct timespec* interval', 'struct timespec const* interval')
+    declare(tree, 'TransmitFastSocketBuffer', 'const struct sockaddr* address',
+            'struct sockaddr const* address')
+
+
+def numbersWritten(tree):
+    """Other ways to write the same numbers."""
+    macro(tree, 'FASTSOCKET_OPTION_TURN_LIMIT', '0x6')
+    macro(tree, 'FASTSOCKET_MODE_AUTO_CORK', '32768')
+    macro(tree, 'FASTSOCKET_MODE_FILE_IO', '04')
+
+
+def throwsNothing(tree):
+    """Where nothing of the program's is called."""
+    for name in ('GetFastSocketHandle', 'SetFastBufferLength', 'GetFastRingStatistics'):
+        file, text = headerOf(tree, name)
+        tree.replace(file, text, text[:-1] + ' __attribute__((nothrow));')
+
+
+def wider(tree):
+    """Options take more than they did, and so does a ring."""
+    tree.replace('lib/ring/option.c', '{FASTRING_OPTION_SPIN, 0, 10000, 0,',
+                 '{FASTRING_OPTION_SPIN, 0, 20000, 0,')
+    tree.replace('lib/ring/option.c', '{FASTRING_OPTION_TURN_LIMIT, 1, 65536, 256,',
+                 '{FASTRING_OPTION_TURN_LIMIT, 1, 131072, 256,')
+    tree.replace('lib/ring/option.c', '{FASTRING_OPTION_INBOUND_LIMIT, 4096,',
+                 '{FASTRING_OPTION_INBOUND_LIMIT, 1024,')
+    tree.replace('lib/socket/option.c', '#define OPTION_MAX (UINT64_C(1) << 40)',
+                 '#define OPTION_MAX (UINT64_C(1) << 50)')
+
+
+def nextUring(tree):
+    """The library was linked with a liburing of another soname, which lies beside it."""
+    tree.afterBuild = renameUring
+
+
+def renameUring(tree):
+    old, new = b'liburing.so.2\0', b'liburing.so.9\0'
+    listed = subprocess.run(['ldd', tree.library], capture_output=True, text=True,
+                            check=True).stdout
+    path = re.search(r'liburing\.so\.2 => (\S+)', listed).group(1)
+    for source, target in ((tree.library, tree.library),
+                           (pathlib.Path(path), tree.library.parent / 'liburing.so.9')):
+        data = source.read_bytes()
+        assert old in data, source
+        target.write_bytes(data.replace(old, new))
+
+
+def archiveSorted(tree):
+    """The archive's objects in another order."""
+    tree.needsArchive = True
+    tree.replace(BUILD, "    'ring/armed.c',\n    'ring/base.c',\n",
+                 "    'ring/base.c',\n    'ring/armed.c',\n")
+
+
+def pc(pattern, new):
+    return lambda tree: tree.substitute('fastsocket.pc.in', pattern, new)
+
+
 ACCEPTED = {
+    'qualifier behind the type': qualifierBehind,
+    'numbers written in another base': numbersWritten,
+    'attribute added: nothrow': throwsNothing,
+    'bounds of options wider': wider,
+    "liburing's next soname": nextUring,
+    'archive in another order': archiveSorted,
+    '.pc: description': pc(r'^Description: .*', 'Description: Sockets'),
+    '.pc: address of the project': pc(r'^(Description: .*)', r'\1\nURL: https://example.org/'),
+    '.pc: libatomic, for static programs': pc(r'^(Libs.private: .*)', r'\1 -latomic'),
+    'blanks in a macro':
+        lambda tree: macro(tree, 'FASTRING_FEATURE_RECEIVE_CAP', '( UINT64_C( 1 )<<7 )'),
+    'enumerators with a prefix added':
+        lambda tree: after(tree, 'struct FastRingBufferProvider;',
+                           'enum FastRingPace { FASTRING_PACE_SLOW, FASTRING_PACE_FAST };\n'),
+    'macro with parameters and a prefix added':
+        lambda tree: after(tree, '#define FASTRING_TIMEOUT_REPEAT',
+                           '#define FASTRING_TIMEOUT_SECONDS(count) ((int64_t)(count) * 1000)\n'),
+    'callback type added':
+        lambda tree: after(tree, 'struct FastRingBufferProvider;',
+                           'typedef void (*HandleFastRingPause)(struct FastRing* ring);\n'),
+    'assertion in a header':
+        lambda tree: after(tree, 'struct FastRingBufferProvider;',
+                           '#ifndef __cplusplus\n_Static_assert(sizeof(int) >= 4, '
+                           '"small");\n#endif\n'),
     'function added in a new node': functionAdded,
     'handle, callback and functions added in a new node': familyAdded,
     'behaviour changed under a new version, the old one kept': behaviourVersioned,

@@ -34,13 +34,16 @@ def typedefOf(tree, name):
                 f"typedef of {name}")
 
 
-def codeOf(tree, name):
-    """The source that defines a function, and its head up to the closing parenthesis."""
+def codeOf(tree, name, file=None):
+    """The source that defines a function, the one if several do, and its head up to the closing
+    parenthesis."""
     pattern = re.compile(rf'^(\w[^\n;{{}}/]*[ *]{name}\([^;{{}}]*\))\n\{{', re.M)
-    files = sorted(
+    files = [file] if file else sorted(
         path.relative_to(tree.root).as_posix() for path in (tree.root / 'lib').rglob('*.c'))
+    texts = {file: tree.read(file) for file in files}
     return only(
-        [(file, match.group(1)) for file in files for match in pattern.finditer(tree.read(file))],
+        [(file, match.group(1)) for file, text in texts.items() if f'{name}(' in text
+         for match in pattern.finditer(text)],
                 f"definition of {name}")
 
 
@@ -73,20 +76,21 @@ def begin(tree, name, line):
     tree.replace(file, text + '\n{', f'{text}\n{{\n    {line}')
 
 
-def wrap(tree, name, code, head=None):
+def wrap(tree, name, code, head=None, before=''):
     """A function's body becomes code, which may call the old one as INNER; head replaces its
-    head."""
+    head; before stands before it, includes and functions."""
     file, text = codeOf(tree, name)
     inner = f'inner{name}'
     old = re.sub(rf'\b{name}\(', f'{inner}(', text)
     tree.replace(file, text + '\n{', f'static {old};\nstatic {old}\n{{')
     tree.write(file,
-               tree.read(file) + f'\n{head or text}\n{{\n    {code.replace("INNER", inner)}\n}}\n')
+               f'{tree.read(file)}\n{before}\n{head or text}\n{{\n'
+               f'    {code.replace("INNER", inner)}\n}}\n')
 
 
-def inBody(tree, name, old, new):
+def inBody(tree, name, old, new, file=None):
     """Within a function's body."""
-    file, text = codeOf(tree, name)
+    file, text = codeOf(tree, name, file)
     whole = tree.read(file)
     start = whole.index(text + '\n{') + len(text)
     end = whole.index('\n}\n', start)
@@ -121,6 +125,15 @@ def after(tree, pattern, new):
     file = only([file for file in HEADERS if re.search(rf'^{pattern}.*\n', tree.read(file), re.M)],
                 pattern)
     tree.substitute(file, rf'^({pattern}.*\n)', lambda match: match.group(1) + new)
+
+
+def struct(name, text):
+    """New lines at the end of a struct of the headers."""
+    def mutate(tree):
+        file = only([file for file in HEADERS if f'\nstruct {name}\n{{' in tree.read(file)], name)
+        tree.substitute(file, rf'^(struct {name}\n\{{\n(?:.*\n)*?)\}};',
+                        lambda match: match.group(1) + text + '};')
+    return mutate
 
 
 def everywhere(tree, old, new):
