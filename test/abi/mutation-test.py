@@ -66,7 +66,7 @@ def stages(name):
         program = mutations.programFor(name)
         first = [f'programs:{program}', 'upgrade'] if program else ['upgrade']
         return [], [*first, 'programs', 'programs:all', *STATIC]
-    return ['header', 'layout', 'pkgconfig'], [*STATIC, 'upgrade', 'programs']
+    return ['pkgconfig', 'header', 'layout'], [*STATIC, 'upgrade', 'programs']
 
 
 def attempt(tree, name):

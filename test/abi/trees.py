@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'house')
 import tap  # noqa: E402
 
 PATIENCE = 300
-LONG = 3600  # of all frozen programs
+LONG = 3600  # of a whole build, of all frozen programs
 
 
 class Copy:
@@ -94,7 +94,7 @@ class Copy:
         """Builds; returns what went wrong, or an empty text."""
         result = subprocess.run(['ninja', '-j1', '-C', str(self.build), *targets],
                                 stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, timeout=PATIENCE)
+                                capture_output=True, text=True, timeout=LONG)
         return '' if result.returncode == 0 else result.stdout + result.stderr
 
     def makeLibrary(self):

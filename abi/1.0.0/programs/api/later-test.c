@@ -1,6 +1,6 @@
 /*
  * What the headers of 1.0.0 promise, or what programs plainly rely on, and none of its own programs
- * asks for: time, threads, the process around the library. Written for 1.1.0, of what 1.0.0 had.
+ * asks for: time, threads, some errors, the process around the library. Written for 1.1.0, of what 1.0.0 had.
  *
  * Where time matters, something else of a known length runs beside: which of the two comes first
  * doesn't depend on how busy the machine is, but for a stall that is longer than their difference; so
@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <locale.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -455,14 +456,16 @@ END_TEST
 /* The program once more, before it does anything: nothing but constructors has run. */
 static int tellStart(void)
 {
+    /* Those of faults are what sanitizers take. */
+    static const int ordinary[] = {SIGPIPE, SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGCHLD,
+                                   SIGALRM, SIGIO,   SIGUSR1, SIGUSR2, SIGURG,  SIGWINCH};
     sigset_t mask;
     struct sigaction action;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    for (int number = 1; number < SIGNALS; number++) {
-        if (number != SIGKILL && number != SIGSTOP && sigaction(number, NULL, &action) == 0 &&
-            action.sa_handler != SIG_DFL && number < 32)
+    for (size_t index = 0; index < sizeof(ordinary) / sizeof(ordinary[0]); index++) {
+        if (sigaction(ordinary[index], NULL, &action) == 0 && action.sa_handler != SIG_DFL)
             return 2;
-        if (sigismember(&mask, number) == 1)
+        if (sigismember(&mask, ordinary[index]) == 1)
             return 3;
     }
     if (strcmp(setlocale(LC_ALL, NULL), "C") != 0)
@@ -526,6 +529,119 @@ START_TEST(worksQuietly)
 }
 END_TEST
 
+/* ---- errors ---- */
+
+static void* createElsewhere(void* closure)
+{
+    int* error = closure;
+    int pair[2];
+    pairStream(pair);
+    errno = 0;
+    struct FastSocket* socket =
+        CreateFastSocket(fixture.ring, fixture.provider, fixture.inbound, fixture.outbound, pair[0],
+                         NULL, 0, 0, 0, recordEvent, NULL);
+    *error = socket == NULL ? errno : 0;
+    close(pair[0]);
+    close(pair[1]);
+    return NULL;
+}
+
+/* another thread than the ring's gets EPERM */
+START_TEST(refusesOtherThreads)
+{
+    pthread_t thread;
+    int error = 0;
+    runTurns(fixture.ring, 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, createElsewhere, &error), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(error, EPERM);
+}
+END_TEST
+
+static void ignoreEvent(struct FastRingEvent* event, uint32_t parameter, void* closure)
+{
+    (void)event, (void)parameter, (void)closure;
+}
+
+/* and so does a forked child with its parent's event */
+START_TEST(refusesForkedChildren)
+{
+    int status = -1;
+    struct FastRingEvent* event = CreateFastRingEvent(fixture.ring, ignoreEvent, NULL);
+    runTurns(fixture.ring, 1);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(SubmitFastRingEvent(event, 1) == -EPERM ? 0 : 1);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ReleaseFastRingEvent(event);
+}
+END_TEST
+
+/* what is open for reading only takes nothing */
+START_TEST(refusesToWriteWhatIsRead)
+{
+    struct Recorder recorder = {0};
+    int pipes[2];
+    ck_assert_int_eq(pipe(pipes), 0);
+    openRecorded(&fixture, pipes[0], NULL, FASTSOCKET_MODE_FILE_IO, &recorder);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "a", 1, 0), -EBADF);
+    ReleaseFastSocket(recorder.socket);
+    close(pipes[1]);
+}
+END_TEST
+
+/* no datagram can hold that much */
+START_TEST(refusesLongMessages)
+{
+    static char data[70000];
+    struct iovec part = {data, sizeof(data)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct Recorder recorder = {0};
+    int pair[2];
+    pairUdp(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    ck_assert_int_eq(TransmitFastSocketMessage(recorder.socket, &message, 0), -EMSGSIZE);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
+static void keepHandle(struct FastListener* listener, int handle, void* closure)
+{
+    (void)listener;
+    *(int*)closure = handle;
+}
+
+static bool hasHandle(void* closure)
+{
+    return *(int*)closure != -1;
+}
+
+/* a listener takes connections over IPv6 */
+START_TEST(listensOnIpv6)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t length = sizeof(address);
+    int accepted = -1;
+    if (!hasKind(KIND_TCP6))
+        skipTest("no IPv6");
+    int handle = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(handle, (struct sockaddr*)&address, length), 0);
+    ck_assert_int_eq(listen(handle, 8), 0);
+    ck_assert_int_eq(getsockname(handle, (struct sockaddr*)&address, &length), 0);
+    struct FastListener* listener = CreateFastListener(fixture.ring, handle, 0, keepHandle, &accepted);
+    ck_assert_ptr_nonnull(listener);
+    int client = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(client, (struct sockaddr*)&address, length), 0);
+    waitFor(fixture.ring, hasHandle, &accepted);
+    ck_assert_int_ge(accepted, 0);
+    ReleaseFastListener(listener);
+    close(accepted);
+    close(client);
+}
+END_TEST
+
 static TCase* areaOf(Suite* suite, const char* name, bool withRing)
 {
     TCase* area = tcase_create(name);
@@ -552,6 +668,12 @@ int main(void)
     area = areaOf(suite, "threads", true);
     tcase_add_test(area, callsInTheRingsThread);
     tcase_add_test(area, countsReferencesOfAllThreads);
+    area = areaOf(suite, "errors", true);
+    tcase_add_test(area, refusesOtherThreads);
+    tcase_add_test(area, refusesForkedChildren);
+    tcase_add_test(area, refusesToWriteWhatIsRead);
+    tcase_add_test(area, refusesLongMessages);
+    tcase_add_test(area, listensOnIpv6);
     area = areaOf(suite, "process", false);
     tcase_add_test(area, leavesTheProcessAlone);
     tcase_add_test(area, leavesTheProcessAloneAtFirst);
