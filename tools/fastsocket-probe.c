@@ -197,10 +197,31 @@ static int readDisabled(void)
     return value;
 }
 
-static uint64_t softLimit(__rlimit_resource_t resource, uint64_t* hard)
+/* An errno's own name. Not every C library has the function; these are what a ring's making fails with. */
+static const char* errorName(int error)
+{
+#ifdef FASTSOCKET_HAS_STRERRORNAME
+    return strerrorname_np(error);
+#else
+    static const struct
+    {
+        int error;
+        const char* name;
+    } names[] = {
+        {EPERM, "EPERM"},   {EACCES, "EACCES"}, {ENOSYS, "ENOSYS"}, {ENOMEM, "ENOMEM"},
+        {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"}, {EINVAL, "EINVAL"}, {EOPNOTSUPP, "EOPNOTSUPP"},
+    };
+    for (size_t index = 0; index < sizeof(names) / sizeof(names[0]); index++)
+        if (names[index].error == error)
+            return names[index].name;
+    return "another error";
+#endif
+}
+
+static uint64_t softLimit(int resource, uint64_t* hard)
 {
     struct rlimit limit = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-    (void)getrlimit(resource, &limit);
+    (void)getrlimit((__typeof__(RLIMIT_NOFILE))resource, &limit);
     *hard = limit.rlim_max;
     return limit.rlim_cur;
 }
@@ -465,7 +486,7 @@ static void explainChoice(struct Report* report)
     else if (report->engine == NULL && !any && (isRefusal(report->engineError) || report->engineError == ENOMEM))
         describe(report->choice, "FASTSOCKET_ENGINE=%s asks for io_uring alone", report->wanted);
     else if (report->engine == NULL)
-        describe(report->choice, "%s (%s)", strerrorname_np(report->engineError), strerror(report->engineError));
+        describe(report->choice, "%s (%s)", errorName(report->engineError), strerror(report->engineError));
     else if (!any)
         describe(report->choice, "FASTSOCKET_ENGINE=%s asks for it", report->wanted);
     else if (report->error == 0)
@@ -545,7 +566,7 @@ static void printText(const struct Report* report)
     if (report->error == 0)
         printf("io_uring works.\n");
     else
-        printf("io_uring is refused: %s (%s).\n  Why: %s\n  What to do: %s\n", strerrorname_np(report->error),
+        printf("io_uring is refused: %s (%s).\n  Why: %s\n  What to do: %s\n", errorName(report->error),
                strerror(report->error), report->reason, report->advice);
 
     if (report->engine != NULL) {
@@ -636,7 +657,7 @@ static void printJson(const struct Report* report)
     printf(",\n  ");
     printMember("wanted", report->wanted);
     printf(",\n  \"works\": %s,\n  ", report->error == 0 ? "true" : "false");
-    printMember("error", report->error == 0 ? NULL : strerrorname_np(report->error));
+    printMember("error", report->error == 0 ? NULL : errorName(report->error));
     printf(",\n  ");
     printMember("reason", report->reason);
     printf(",\n  ");

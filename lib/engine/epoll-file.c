@@ -19,6 +19,7 @@
  */
 #include "engine/epoll-file.h"
 
+#include "base/missing.h"
 #include "base/pipe-signal.h"
 #include "engine/epoll-nonblock.h"
 #include "engine/uring-compat.h"

@@ -16,6 +16,7 @@
 
 #include "base/detached.h"
 #include "base/handle.h"
+#include "base/missing.h"
 
 #include <limits.h>
 #include <pthread.h>

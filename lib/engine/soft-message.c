@@ -64,7 +64,7 @@ static bool isWhole(const struct FastSoftOperation* operation, const struct msgh
     /* Control data belongs to the bytes that it came with. */
     if (!(operation->options & MSG_WAITALL) || message->msg_controllen > 0)
         return true;
-    for (size_t index = 0; index < message->msg_iovlen; index++) {
+    for (size_t index = 0; index < (size_t)message->msg_iovlen; index++) { /* an int in musl's */
         if (bytes < message->msg_iov[index].iov_len)
             return false;
         bytes -= message->msg_iov[index].iov_len;

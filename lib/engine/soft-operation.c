@@ -223,7 +223,7 @@ void FastSoftCopyHeader(struct FastSoftCopy* copy, const struct msghdr* message)
     size_t left = SOFT_MOST_BYTES;
     copy->header = *message;
     copy->header.msg_iov = copy->vectors;
-    for (size_t index = 0; index < message->msg_iovlen; index++) {
+    for (size_t index = 0; index < (size_t)message->msg_iovlen; index++) {
         struct iovec* vector = &copy->vectors[index];
         if (vector->iov_len > left)
             vector->iov_len = left;

@@ -154,7 +154,7 @@ static void skipSent(struct FastSoftCopy* copy, size_t bytes)
 static size_t sizeOf(const struct msghdr* message)
 {
     size_t size = 0;
-    for (size_t index = 0; index < message->msg_iovlen; index++)
+    for (size_t index = 0; index < (size_t)message->msg_iovlen; index++)
         size += message->msg_iov[index].iov_len;
     return size;
 }

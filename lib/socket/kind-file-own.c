@@ -22,6 +22,7 @@
 #include "socket/kind-file-own.h"
 
 #include "base/handle.h"
+#include "base/missing.h"
 #include "base/pipe-signal.h"
 #include "base/thread.h"
 
@@ -31,7 +32,6 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum

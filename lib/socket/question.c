@@ -3,8 +3,9 @@
  */
 #include "socket/core.h"
 
+#include "base/missing.h"
+
 #include <errno.h>
-#include <string.h>
 
 int SetFastSocketHandler(struct FastSocket* socket, HandleFastSocketEvent function, void* closure)
 {

@@ -220,7 +220,7 @@ static int checkVector(const struct msghdr* message, size_t* size)
     if ((message->msg_control == NULL && message->msg_controllen > 0) ||
         message->msg_controllen > TRANSMIT_MAX_CONTROL)
         return -EINVAL;
-    for (size_t index = 0; index < message->msg_iovlen; index++) {
+    for (size_t index = 0; index < (size_t)message->msg_iovlen; index++) {
         const struct iovec* part = &message->msg_iov[index];
         if (part->iov_base == NULL && part->iov_len > 0)
             return -EINVAL;

@@ -7,6 +7,7 @@ names.
 usage: examples-test.py SOURCE_ROOT BUILD_ROOT SANITIZE COMPILER...
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -54,14 +55,17 @@ def packageConfig(arguments):
 
 
 def compileExample(name):
-    line = re.search(r'^ \*     cc (.*) \$\(pkg-config (.*)\)$', (source / f'{name}.c').read_text(),
-                     re.M)
+    text = (source / f'{name}.c').read_text()
+    line = re.search(r'^ \*     cc (.*) \$\(pkg-config (.*)\)$', text, re.M)
     assert line, "no compiler line in the opening comment"
     assert line[1] == f'{name}.c -o {name}', line[0]
     sanitizer = [] if sanitize == 'none' else [f'-fsanitize={sanitize}']
     flags = packageConfig(line[2].split())
-    for standard in STANDARDS:
-        tap.run([*compiler, standard, *WARNINGS, *sanitizer, *line[1].split(), *flags], cwd=source)
+    # With our own <sys/queue.h>, too, for C libraries that have none.
+    queues = [['-Iqueue'], []] if '<sys/queue.h>' in text else [[]]
+    for standard, queue in itertools.product(STANDARDS, queues):
+        tap.run([*compiler, standard, *queue, *WARNINGS, *sanitizer, *line[1].split(), *flags],
+                cwd=source)
     needed = set(re.findall(r'NEEDED.*\[(.*)\]', tap.run(['readelf', '-d', source / name])))
     assert 'libfastsocket.so.1' in needed, needed
     allowed = ['fastsocket', 'c', *(flag[2:] for flag in flags if flag.startswith('-l'))]
