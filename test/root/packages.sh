@@ -66,15 +66,18 @@ done
 
 # Every loader, against the installed library: here a runtime that is missing is a failure. Go and
 # Rust take a gigabyte, which no build of the package needs.
-runIn use 'apt-get install -y --no-install-recommends golang-go rustc nodejs &&
+runIn use 'apt-get install -y --no-install-recommends golang-go rustc nodejs \
+        ocaml-nox guile-3.0 &&
     { command -v npm || apt-get install -y --no-install-recommends npm; } &&
     npm install --prefix /app/koffi \
         koffi@$(sed -n "s/.*\"koffi\": \"\(.*\)\".*/\1/p" doc/examples/node/package.json)'
 runIn use 'library=$(echo /usr/lib/*/libfastsocket.so.1) &&
     for engine in "" "test/house/refusal.py all"; do
-        BINDINGS_NEEDED=yes NODE_PATH=/app/koffi/node_modules $engine python3 \
-            test/interop/bindings.py /usr/share/doc/libfastsocket-dev/examples /usr/include \
+        export BINDINGS_NEEDED=yes NODE_PATH=/app/koffi/node_modules PYTHONDONTWRITEBYTECODE=1
+        $engine python3 test/interop/bindings.py \
+            /usr/share/doc/libfastsocket-dev/examples /usr/include \
             $library none /app/go-cache || exit 1
+        $engine python3 test/house/foreign-test.py . $library none || exit 1
     done'
 
 runIn use 'apt-get purge -y libfastsocket1 libfastsocket-dev >/dev/null && ldconfig &&
