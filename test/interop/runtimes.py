@@ -294,7 +294,7 @@ def handle(connection, event, parameter):
         raise ValueError('told')
 ring = fastsocket.Ring()
 ours, peer = socket.socketpair()
-connection = fastsocket.Socket(ring, ours, handle)
+connection = fastsocket.Socket(ring, ours.detach(), handle)
 ring.wait(0)
 try:
     ring.close()
@@ -309,7 +309,7 @@ ffi.cdef('int socketpair(int family, int type, int protocol, int* handles);')
 local handles = ffi.new('int[2]')
 ffi.C.socketpair(1, 1, 0, handles)
 local ring = fastsocket.ring()
-local socket = ring:socket(handles[0], function(_, event)
+local socket = ring:open(handles[0], function(_, event)
     if event == fastsocket.POLLHUP then
         error('told', 0)
     end

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The Debian packages, from nothing to nothing, in fresh minimal roots: built by one line with all
 # tests, built again elsewhere by an ordinary user to the same bytes, checked by lintian, installed
-# in another root and used by programs in C, Python and Lua, removed without a trace. Needs root,
-# mmdebstrap and this machine's apt sources; takes a quarter of an hour, and tells the time of each
-# step.
+# in another root and used by programs in C and in every runtime that there is an example for,
+# removed without a trace. Needs root, mmdebstrap, this machine's apt sources, and npm's registry
+# for koffi; takes half an hour, and tells the time of each step.
 #
 # usage: packages.sh [RELEASE]
 #
@@ -46,7 +46,7 @@ mkdir "$roots/use/packages" "$roots/use/app"
 cp "$roots"/build/root/*.deb "$roots/use/packages/"
 runIn use 'apt-get update && apt-get install -y --no-install-recommends \
     /packages/libfastsocket1_*.deb /packages/libfastsocket-dev_*.deb \
-    build-essential pkgconf socat python3 luajit'
+    build-essential pkgconf socat python3 luajit ruby-ffi'
 
 # The README's own program.
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$roots/use/app/app.c"
@@ -59,10 +59,26 @@ runIn use '/app/app unix:/app/echo &
     echo hello | socat -t 60 - UNIX-CONNECT:/app/echo,retry=50,interval=0.1 | grep -x hello'
 
 # What autopkgtest runs; and each is the same where io_uring is refused.
-for name in shared static python3 luajit; do
+for name in shared static python3 luajit ruby; do
     runIn use "debian/tests/$name"
     runIn use "test/house/refusal.py all debian/tests/$name"
 done
+
+# Every loader, against the installed library: here a runtime that is missing is a failure. Go and
+# Rust take a gigabyte, which no build of the package needs.
+runIn use 'apt-get install -y --no-install-recommends golang-go rustc nodejs \
+        ocaml-nox guile-3.0 &&
+    { command -v npm || apt-get install -y --no-install-recommends npm; } &&
+    npm install --prefix /app/koffi \
+        koffi@$(sed -n "s/.*\"koffi\": \"\(.*\)\".*/\1/p" doc/examples/node/package.json)'
+runIn use 'library=$(echo /usr/lib/*/libfastsocket.so.1) &&
+    for engine in "" "test/house/refusal.py all"; do
+        export BINDINGS_NEEDED=yes NODE_PATH=/app/koffi/node_modules PYTHONDONTWRITEBYTECODE=1
+        $engine python3 test/interop/bindings.py \
+            /usr/share/doc/libfastsocket-dev/examples /usr/include \
+            $library none /app/go-cache || exit 1
+        $engine python3 test/house/foreign-test.py . $library none || exit 1
+    done'
 
 runIn use 'apt-get purge -y libfastsocket1 libfastsocket-dev >/dev/null && ldconfig &&
     ! ldconfig -p | grep fastsocket &&

@@ -1,89 +1,57 @@
 -- echo-server: sends back whatever it receives on TCP connections.
 --
---     luajit echo-server.lua [ADDRESS [PORT]]    127.0.0.1 and 7000 by default; port 0 = any
+--     luajit echo-server.lua [HOST [PORT]]    127.0.0.1 and 7000 by default; port 0 = any
 --
--- ../echo-server.c tells more about what happens here. Buffers are handed on as they came: Lua never
--- touches the bytes.
+-- ../echo-server.c tells more. Buffers are handed on as they came: Lua touches no byte.
 
 package.path = (arg[0]:match('^.*/') or './') .. '?.lua;' .. package.path
 local fastsocket = require('fastsocket')
-local plain = require('plain')
 
 local OUTBOUND_LIMIT = 1024 * 1024 -- bytes queued at which we stop reading from a connection
-local EPIPE = 32
+local EPIPE, SIGINT, SIGTERM = 32, 2, 15
 local SHORTAGES = { [-12] = true, [-23] = true, [-24] = true, [-105] = true } -- the listener tries again
 
-local address = arg[1] or '127.0.0.1'
-local listening, port = plain.listen(address, tonumber(arg[2] or 7000))
 local ring = fastsocket.ring()
-local connections = {} -- by address, as cdata is no key
-
-local function keyOf(socket)
-    return tostring(socket)
-end
-
-local function closeConnection(socket)
-    connections[keyOf(socket)] = nil
-    socket:release()
-end
-
-local function echo(socket)
-    for buffer in socket.receive, socket do
-        local good, message, reason = socket:transmit(buffer)
-        if not good then
-            return reason == EPIPE or error(message) -- if broken, POLLHUP tells soon
-        end
-    end
-    if socket:outboundLength() >= OUTBOUND_LIMIT then
-        socket:pause() -- until POLLOUT: the peer sends without reading
-    end
-end
+local connections = {} -- by text, as cdata is no key
+local stopped = false
 
 local function handleEvent(socket, event)
     if event == fastsocket.POLLIN then
-        echo(socket)
+        local good, message, reason = socket:forward(socket)
+        if not good and reason ~= EPIPE then -- if broken, POLLHUP tells soon
+            error(message)
+        end
+        if socket:outboundLength() >= OUTBOUND_LIMIT then
+            socket:pause() -- until POLLOUT: the peer sends without reading
+        end
     elseif event == fastsocket.POLLOUT then
         socket:resume()
     elseif event == fastsocket.POLLHUP then
-        -- The peer's end, or (after POLLERR) a broken connection: nothing is left to do but to send
-        -- what is queued.
-        closeConnection(socket)
+        connections[tostring(socket)] = nil
+        socket:release() -- what is queued still leaves
     end
 end
 
-local listener = ring:listener(listening, function(_, handle)
+local listener = ring:listen((arg[1] or '127.0.0.1') .. ':' .. (arg[2] or 7000), function(_, handle)
     if handle >= 0 then
-        local socket = ring:socket(handle, handleEvent)
-        connections[keyOf(socket)] = socket
+        local socket = ring:open(handle, handleEvent)
+        connections[tostring(socket)] = socket
     elseif not SHORTAGES[handle] then
         error(fastsocket.message(-handle))
     end
 end)
-
-local signals = plain.signals()
-local stopped = false
-ring:watch(signals, fastsocket.POLLIN, function(watch)
-    if plain.takeSignal(signals) then
-        stopped = true
-        watch:remove()
-    end
-end)
-
-print(('listening on %s:%d'):format(address, port))
-io.flush()
-while not stopped do
-    assert(ring:wait())
+for _, number in ipairs({ SIGINT, SIGTERM }) do
+    ring:signal(number, function() stopped = true end)
 end
+print('listening on ' .. listener:address())
+io.flush()
+ring:run(function() return not stopped end)
 
--- What is queued still leaves.
 listener:release()
 for _, socket in pairs(connections) do
-    closeConnection(socket)
+    socket:release()
 end
-while ring:pending() > 0 do
-    assert(ring:wait())
-end
-plain.close(signals)
+ring:run(function() return ring:pending() > 0 end)
 local left = ring:close()
 if left.sockets > 0 or left.buffers > 0 then
     error(('left: %d sockets, %d buffers'):format(tonumber(left.sockets), tonumber(left.buffers)), 0)

@@ -3,7 +3,8 @@
 --     LD_LIBRARY_PATH=... luajit echo-server.lua    if the library isn't where the loader looks
 --
 -- Thin on purpose: the objects are the library's own pointers with methods, each for one call, and the
--- promises in include/Ring/*.h hold. What a loader has to take care of, and this one does:
+-- promises in include/Ring/*.h hold. What a loader has to take care of, and this one does (../README.md
+-- tells more):
 --
 -- - A function that calls back into Lua must not be called from compiled code: jit.off() below.
 -- - Each ffi callback takes one of few hundred slots and is never freed by itself. There is one for each
@@ -20,10 +21,8 @@ local ffi = require('ffi')
 
 ffi.cdef [[
 struct FastRing;
-struct FastRingWatch;
-struct FastRingBufferProvider;
+struct FastRingSignal;
 struct FastBuffer;
-struct FastBufferPool;
 struct FastSocket;
 struct FastListener;
 
@@ -41,29 +40,17 @@ int GetFastRingInterval(struct FastRing* ring);
 size_t GetFastRingPending(struct FastRing* ring);
 int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics, size_t size);
 
-typedef void (*HandleFastRingWatchFunction)(struct FastRingWatch* watch, int result, void* closure);
-struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32_t mask, uint32_t flags, HandleFastRingWatchFunction function, void* closure);
-int UpdateFastRingWatch(struct FastRingWatch* watch, uint32_t mask);
-void RemoveFastRingWatch(struct FastRingWatch* watch);
+typedef void (*HandleFastRingSignal)(struct FastRingSignal* signal, int number, int code, int process, int value, void* closure);
+struct FastRingSignal* AddFastRingSignal(struct FastRing* ring, int number, HandleFastRingSignal function, void* closure);
+void RemoveFastRingSignal(struct FastRingSignal* signal);
 
-typedef void* (*CreateRingBufferFunction)(size_t length, void* closure);
-typedef void (*ReleaseRingBufferFunction)(void* buffer);
-struct FastRingBufferProvider* CreateFastRingBufferProvider(struct FastRing* ring, uint16_t group, uint16_t count, uint32_t length, CreateRingBufferFunction function, void* closure);
-void ReleaseFastRingBufferProvider(struct FastRingBufferProvider* provider, ReleaseRingBufferFunction function);
-void* AllocateRingFastBuffer(size_t size, void* closure);
-void ReleaseRingFastBuffer(void* buffer);
-
-struct FastBufferPool* CreateFastBufferPool(struct FastRing* ring);
-void ReleaseFastBufferPool(struct FastBufferPool* pool);
-struct FastBuffer* AllocateFastBuffer(struct FastBufferPool* pool, size_t size, int option);
 void ReleaseFastBuffer(struct FastBuffer* buffer);
 uint8_t* GetFastBufferData(struct FastBuffer* buffer);
 size_t GetFastBufferLength(struct FastBuffer* buffer);
-int SetFastBufferLength(struct FastBuffer* buffer, size_t length);
-size_t GetFastBufferSize(struct FastBuffer* buffer);
 
 typedef void (*HandleFastSocketEvent)(struct FastSocket* socket, int event, int parameter);
-struct FastSocket* CreateFastSocket(struct FastRing* ring, struct FastRingBufferProvider* provider, struct FastBufferPool* inbound, struct FastBufferPool* outbound, int handle, void* message, int flags, int mode, uint32_t limit, HandleFastSocketEvent function, void* closure);
+struct FastSocket* OpenFastSocket(struct FastRing* ring, int handle, int mode, HandleFastSocketEvent function, void* closure);
+struct FastSocket* ConnectFastSocket(struct FastRing* ring, const char* address, int mode, HandleFastSocketEvent function, void* closure);
 void ReleaseFastSocket(struct FastSocket* socket);
 void AbortFastSocket(struct FastSocket* socket);
 int ShutdownFastSocket(struct FastSocket* socket);
@@ -73,19 +60,23 @@ int ResumeFastSocket(struct FastSocket* socket);
 int TransmitFastSocketData(struct FastSocket* socket, void* address, uint32_t length, const void* data, size_t size, int flags);
 int TransmitFastSocketBuffer(struct FastSocket* socket, const void* address, uint32_t length, struct FastBuffer* buffer, size_t offset, size_t size, int flags);
 size_t GetFastSocketOutboundLength(struct FastSocket* socket);
+const char* GetFastSocketErrorText(struct FastSocket* socket);
 
 typedef void (*HandleFastListenerEvent)(struct FastListener* listener, int handle, void* closure);
-struct FastListener* CreateFastListener(struct FastRing* ring, int handle, int flags, HandleFastListenerEvent function, void* closure);
+struct FastListener* ListenFastSocket(struct FastRing* ring, const char* address, int flags, HandleFastListenerEvent function, void* closure);
+int GetFastListenerHandle(struct FastListener* listener);
 void ReleaseFastListener(struct FastListener* listener);
+int FormatFastAddress(const void* address, uint32_t length, char* text, size_t size);
 const char* GetFastSocketVersion(void);
 
 char* strerror(int number);
+int getsockname(int handle, void* address, uint32_t* length);
 ]]
 
 -- The name with the number of the ABI: libfastsocket.so is of the development package.
 local lib = ffi.load('libfastsocket.so.1')
 
-local fastsocket = { POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16 }
+local fastsocket = { POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, MODE_FILE_IO = 0x4 }
 local FOREVER = 0xffffffff
 
 function fastsocket.version()
@@ -140,9 +131,9 @@ end
 -- Kept by the functions below, and these by the module: the collector would free the callbacks.
 local onSocket = ffi.cast('HandleFastSocketEvent', call)
 local onListener = ffi.cast('HandleFastListenerEvent', call)
-local onWatch = ffi.cast('HandleFastRingWatchFunction', call)
+local onSignal = ffi.cast('HandleFastRingSignal', call)
 
----- ring: the loop, with a pool of buffers and a provider out of which all its sockets receive ----------
+---- ring: the loop; sockets share its buffers -----------------------------------------------------------
 
 local Ring = {}
 Ring.__index = Ring
@@ -150,9 +141,6 @@ Ring.__index = Ring
 function fastsocket.ring()
     local self = setmetatable({}, Ring)
     self.ring = found(lib.CreateFastRing(0))
-    self.pool = found(lib.CreateFastBufferPool(self.ring))
-    -- The library's own function: no Lua runs when the kernel needs a buffer.
-    self.provider = found(lib.CreateFastRingBufferProvider(self.ring, 0, 256, 16384, lib.AllocateRingFastBuffer, self.pool))
     return self
 end
 
@@ -164,15 +152,21 @@ function Ring:wait(timeout)
 end
 jit.off(Ring.wait)
 
+-- Turns while a condition holds.
+function Ring:run(condition)
+    while condition() do
+        assert(self:wait())
+    end
+end
+
 -- Ends the loop; output that is still queued is dropped (see pending). Returns the statistics: sockets
 -- and buffers count what the program has forgotten to release.
 function Ring:close()
     local statistics = ffi.new('struct FastRingStatistics')
-    lib.ReleaseFastRingBufferProvider(self.provider, lib.ReleaseRingFastBuffer)
     lib.GetFastRingStatistics(self.ring, statistics, ffi.sizeof(statistics))
+    statistics.buffers = statistics.buffers - statistics.providedBuffers -- the ring's own
     lib.ReleaseFastRing(self.ring) -- tells the sockets that are left
-    lib.ReleaseFastBufferPool(self.pool)
-    self.ring, self.pool, self.provider = nil, nil, nil
+    self.ring = nil
     raise()
     return statistics
 end
@@ -193,33 +187,29 @@ function Ring:interval()
     return lib.GetFastRingInterval(self.ring)
 end
 
--- An empty buffer for that many bytes.
-function Ring:allocate(size)
-    return ffi.gc(found(lib.AllocateFastBuffer(self.pool, size, 0)), lib.ReleaseFastBuffer)
+local function keep(object, handler)
+    handlers[addressOf(found(object))] = handler
+    return object
 end
 
--- Takes a connected descriptor over. handler(socket, event, parameter) gets POLLIN, POLLOUT, POLLERR
--- and POLLHUP.
-function Ring:socket(handle, handler)
-    local socket = found(lib.CreateFastSocket(self.ring, self.provider, self.pool, self.pool, handle, nil, 0, 0, 0, onSocket, nil))
-    handlers[addressOf(socket)] = handler
-    return socket
+-- Takes a descriptor over: a connection, or with MODE_FILE_IO whatever can be read or written.
+-- handler(socket, event, parameter) gets POLLIN, POLLOUT, POLLERR and POLLHUP.
+function Ring:open(handle, handler, mode)
+    return keep(lib.OpenFastSocket(self.ring, handle, mode or 0, onSocket, nil), handler)
 end
 
--- Takes a listening descriptor over. handler(listener, handle) gets each new connection's descriptor,
--- or a negative errno.
-function Ring:listener(handle, handler)
-    local listener = found(lib.CreateFastListener(self.ring, handle, 0, onListener, nil))
-    handlers[addressOf(listener)] = handler
-    return listener
+function Ring:connect(address, handler)
+    return keep(lib.ConnectFastSocket(self.ring, address, 0, onSocket, nil), handler)
 end
 
--- Calls handler(watch, result) while the condition of mask (POLLIN, POLLOUT) holds for a descriptor. As
--- with poll(2), a read may find nothing all the same: it must not block.
-function Ring:watch(handle, mask, handler)
-    local watch = found(lib.AddFastRingWatch(self.ring, handle, mask, 0, onWatch, nil))
-    handlers[addressOf(watch)] = handler
-    return watch
+-- handler(listener, handle) gets each new connection's descriptor, or a negative errno.
+function Ring:listen(address, handler)
+    return keep(lib.ListenFastSocket(self.ring, address, 0, onListener, nil), handler)
+end
+
+-- Calls handler(signal, number) inside a turn. Other threads must have the number blocked.
+function Ring:signal(number, handler)
+    return keep(lib.AddFastRingSignal(self.ring, number, onSignal, nil), handler)
 end
 
 ---- what lives on a ring ----------------------------------------------------------------------------------
@@ -241,6 +231,17 @@ function Socket:transmit(buffer)
     return done(lib.TransmitFastSocketBuffer(self, nil, 0, ffi.gc(buffer, nil), 0, length, 0))
 end
 
+-- Hands all input on to another socket, or back to this one; nothing is copied.
+function Socket:forward(other)
+    for buffer in self.receive, self do
+        local good, message, reason = other:transmit(buffer)
+        if not good then
+            return nil, message, reason
+        end
+    end
+    return true
+end
+
 -- Queues a copy of a string.
 function Socket:send(text)
     return done(lib.TransmitFastSocketData(self, nil, 0, text, #text, 0))
@@ -249,6 +250,12 @@ end
 -- Bytes queued that the kernel has not yet accepted.
 function Socket:outboundLength()
     return tonumber(lib.GetFastSocketOutboundLength(self))
+end
+
+-- Why it has failed.
+function Socket:errorText()
+    local text = lib.GetFastSocketErrorText(self)
+    return text ~= nil and ffi.string(text) or nil
 end
 
 function Socket:pause()
@@ -279,21 +286,24 @@ end
 
 local Listener = {}
 
+-- Where it listens, as text.
+function Listener:address()
+    local name, length, text = ffi.new('uint8_t[128]'), ffi.new('uint32_t[1]', 128), ffi.new('char[128]')
+    ffi.C.getsockname(lib.GetFastListenerHandle(self), name, length)
+    assert(done(lib.FormatFastAddress(name, length[0], text, 128)))
+    return ffi.string(text)
+end
+
 function Listener:release()
     handlers[addressOf(self)] = nil
     lib.ReleaseFastListener(self)
 end
 
-local Watch = {}
+local Signal = {}
 
--- mask 0 pauses.
-function Watch:update(mask)
-    return done(lib.UpdateFastRingWatch(self, mask))
-end
-
-function Watch:remove()
+function Signal:remove()
     handlers[addressOf(self)] = nil
-    lib.RemoveFastRingWatch(self)
+    lib.RemoveFastRingSignal(self)
 end
 
 local Buffer = {}
@@ -303,16 +313,13 @@ function Buffer:data()
     return lib.GetFastBufferData(self)
 end
 
-function Buffer:size()
-    return tonumber(lib.GetFastBufferSize(self))
-end
-
 function Buffer:length()
     return tonumber(lib.GetFastBufferLength(self))
 end
 
-function Buffer:setLength(length)
-    return done(lib.SetFastBufferLength(self, length))
+-- Its bytes, as a string.
+function Buffer:text()
+    return ffi.string(self:data(), self:length())
 end
 
 -- Drops our reference, before the collector would.
@@ -322,7 +329,7 @@ end
 
 ffi.metatype('struct FastSocket', { __index = Socket })
 ffi.metatype('struct FastListener', { __index = Listener })
-ffi.metatype('struct FastRingWatch', { __index = Watch })
+ffi.metatype('struct FastRingSignal', { __index = Signal })
 ffi.metatype('struct FastBuffer', { __index = Buffer })
 
 return fastsocket

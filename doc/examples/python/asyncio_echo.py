@@ -4,9 +4,9 @@ asyncio_echo: echo_server inside asyncio, a coroutine for each connection.
 
     python3 asyncio_echo.py [ADDRESS [PORT]]    127.0.0.1 and 7000 by default; port 0 = any
 
-The ring has a descriptor that asyncio watches like any other: when it is readable, a turn runs. Two
-things more need a turn: a timeout of the ring's, and work that is queued outside of a turn, as
-coroutines do. For those there is AsyncRing.wake().
+The ring has a descriptor that asyncio watches like any other: when it is readable, a turn runs. It is
+readable, too, when a coroutine has queued something outside of a turn. One thing more needs a turn, a
+timeout of the ring's: so it is asked for after each turn.
 """
 
 import asyncio
@@ -35,18 +35,10 @@ class AsyncRing(fastsocket.Ring):
             self.wait(0)  # never blocks
         finally:
             self.turned.set()
-            self.wake()
-
-    def wake(self):
-        """Has the next turn run in time: after each turn, and after calls outside of one."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        interval = self.interval()
-        if interval == 0:
-            self.timer = self.loop.call_soon(self.turn)
-        elif interval is not None:
-            self.timer = self.loop.call_later(interval, self.turn)
+            if self.timer is not None:
+                self.timer.cancel()
+            interval = self.interval()
+            self.timer = None if interval is None else self.loop.call_later(interval, self.turn)
 
     async def drain(self):
         """Waits until what is queued has left."""
@@ -64,9 +56,8 @@ class AsyncRing(fastsocket.Ring):
 class Connection:
     """A socket for coroutines: an asynchronous iterator over the buffers of its input."""
 
-    def __init__(self, ring, connection):
-        self.ring = ring
-        self.socket = fastsocket.Socket(ring, connection, self.handle_event)
+    def __init__(self, ring, handle):
+        self.socket = fastsocket.Socket(ring, handle, self.handle_event)
         self.changed = asyncio.Event()
         self.ended = False
         self.broken = False
@@ -93,13 +84,11 @@ class Connection:
     async def send(self, buffer):
         """Queues a buffer, and waits while too much is queued."""
         self.socket.transmit(buffer)
-        self.ring.wake()
         while self.socket.outbound_length >= OUTBOUND_LIMIT and not self.broken:
             await self.wait_change()
 
     def release(self):
         self.socket.release()
-        self.ring.wake()
 
 
 async def echo(connection):
@@ -113,9 +102,6 @@ async def echo(connection):
 async def main():
     address = sys.argv[1] if len(sys.argv) > 1 else '127.0.0.1'
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 7000
-    listening = socket.create_server((address, port))
-    name = listening.getsockname()
-
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -123,17 +109,18 @@ async def main():
     ring = AsyncRing()
     tasks = set()  # the loop itself holds tasks only weakly
 
-    def handle_connection(connection):
-        connection = Connection(ring, connection)
+    def handle_connection(handle):
+        connection = Connection(ring, handle)
         task = asyncio.create_task(echo(connection))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         # However it ends: a task that is canceled before its first step never enters a «try».
         task.add_done_callback(lambda task: connection.release())
 
-    listener = fastsocket.Listener(ring, listening, handle_connection)
-    ring.wake()
-    print(f'listening on {name[0]}:{name[1]}', flush=True)
+    listener = fastsocket.Listener(ring, f'{address}:{port}', handle_connection)
+    with socket.fromfd(listener.fileno(), socket.AF_INET, socket.SOCK_STREAM) as listening:
+        port = listening.getsockname()[1]
+    print(f'listening on {address}:{port}', flush=True)
     await stopped.wait()
 
     listener.release()

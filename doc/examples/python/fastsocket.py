@@ -4,7 +4,8 @@ fastsocket: libfastsocket for Python, through ctypes.
     LD_LIBRARY_PATH=... python3 echo_server.py    if the library isn't where the loader looks
 
 Thin on purpose: each class stands for one kind of the library's objects, each method for one call,
-and the promises in include/Ring/*.h hold. What a loader has to take care of, and this one does:
+and the promises in include/Ring/*.h hold. What a loader has to take care of, and this one does
+(../README.md tells more):
 
 - The library calls back with a pointer. There is one C callback for each kind of event, made once and
   never freed, which finds the Python object in a dictionary. That keeps the object alive, too, for as
@@ -13,6 +14,7 @@ and the promises in include/Ring/*.h hold. What a loader has to take care of, an
   or by close(), which tells the sockets that are left.
 - A Buffer is one reference of a buffer, which goes with it or is handed on by transmit(). A memory view
   has a reference of its own, so that no view can outlive the memory.
+- Signals are Python's own business, unless there are no other threads: then Signal tells of them.
 - Errors are OSError: BrokenPipeError for EPIPE, BlockingIOError for EAGAIN and so on.
 """
 
@@ -20,14 +22,13 @@ import ctypes
 import errno
 import math
 import os
-import socket as plain
 from ctypes import c_char_p, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 from select import POLLERR, POLLHUP, POLLIN, POLLOUT  # the events, for those who import us
 
-__all__ = ['POLLERR', 'POLLHUP', 'POLLIN', 'POLLOUT', 'MODE_REGULAR', 'MODE_ZERO_COPY', 'MODE_AUTO_CORK',
-           'Buffer', 'Listener', 'Ring', 'Socket', 'Statistics', 'Watch', 'version']
+__all__ = ['POLLERR', 'POLLHUP', 'POLLIN', 'POLLOUT', 'MODE_REGULAR', 'MODE_ZERO_COPY', 'MODE_AUTO_CORK', 'MODE_FILE_IO',
+           'Buffer', 'Listener', 'Ring', 'Signal', 'Socket', 'Statistics', 'version']
 
-MODE_REGULAR, MODE_ZERO_COPY, MODE_AUTO_CORK = 0, 0x4000000, 0x8000
+MODE_REGULAR, MODE_ZERO_COPY, MODE_AUTO_CORK, MODE_FILE_IO = 0, 0x4000000, 0x8000, 0x4
 
 # The name with the number of the ABI: libfastsocket.so is of the development package.
 _lib = ctypes.CDLL('libfastsocket.so.1', use_errno=True)
@@ -65,9 +66,7 @@ def _declare(name, result, *arguments, check=None):
         function.errcheck = check
 
 
-_CreateBuffer = ctypes.CFUNCTYPE(c_void_p, c_size_t, c_void_p)
-_ReleaseBuffer = ctypes.CFUNCTYPE(None, c_void_p)
-_HandleWatch = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_void_p)
+_HandleSignal = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_int, c_int, c_int, c_void_p)
 _HandleSocket = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_int)
 _HandleListener = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_void_p)
 
@@ -78,25 +77,16 @@ _declare('GetFastRingHandle', c_int, c_void_p, check=_done)
 _declare('GetFastRingInterval', c_int, c_void_p)
 _declare('GetFastRingPending', c_size_t, c_void_p)
 _declare('GetFastRingStatistics', c_int, c_void_p, ctypes.POINTER(Statistics), c_size_t, check=_done)
-_declare('CreateFastRingBufferProvider', c_void_p, c_void_p, c_uint16, c_uint16, c_uint32, _CreateBuffer,
-         c_void_p, check=_found)
-_declare('ReleaseFastRingBufferProvider', None, c_void_p, _ReleaseBuffer)
-_declare('AddFastRingWatch', c_void_p, c_void_p, c_int, c_uint32, c_uint32, _HandleWatch, c_void_p, check=_found)
-_declare('UpdateFastRingWatch', c_int, c_void_p, c_uint32, check=_done)
-_declare('RemoveFastRingWatch', None, c_void_p)
+_declare('AddFastRingSignal', c_void_p, c_void_p, c_int, _HandleSignal, c_void_p, check=_found)
+_declare('RemoveFastRingSignal', None, c_void_p)
 
-_declare('CreateFastBufferPool', c_void_p, c_void_p, check=_found)
-_declare('ReleaseFastBufferPool', None, c_void_p)
-_declare('AllocateFastBuffer', c_void_p, c_void_p, c_size_t, c_int, check=_found)
 _declare('HoldFastBuffer', c_void_p, c_void_p)
 _declare('ReleaseFastBuffer', None, c_void_p)
 _declare('GetFastBufferData', c_void_p, c_void_p)
 _declare('GetFastBufferLength', c_size_t, c_void_p)
-_declare('SetFastBufferLength', c_int, c_void_p, c_size_t, check=_done)
-_declare('GetFastBufferSize', c_size_t, c_void_p)
 
-_declare('CreateFastSocket', c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int, c_void_p, c_int, c_int,
-         c_uint32, _HandleSocket, c_void_p, check=_found)
+_declare('OpenFastSocket', c_void_p, c_void_p, c_int, c_int, _HandleSocket, c_void_p, check=_found)
+_declare('ConnectFastSocket', c_void_p, c_void_p, c_char_p, c_int, _HandleSocket, c_void_p, check=_found)
 _declare('ReleaseFastSocket', None, c_void_p)
 _declare('AbortFastSocket', None, c_void_p)
 _declare('ShutdownFastSocket', c_int, c_void_p, check=_done)
@@ -107,13 +97,11 @@ _declare('TransmitFastSocketData', c_int, c_void_p, c_void_p, c_uint32, c_char_p
 _declare('TransmitFastSocketBuffer', c_int, c_void_p, c_void_p, c_uint32, c_void_p, c_size_t, c_size_t, c_int,
          check=_done)
 _declare('GetFastSocketOutboundLength', c_size_t, c_void_p)
-_declare('CreateFastListener', c_void_p, c_void_p, c_int, c_int, _HandleListener, c_void_p, check=_found)
+_declare('GetFastSocketErrorText', c_char_p, c_void_p)
+_declare('ListenFastSocket', c_void_p, c_void_p, c_char_p, c_int, _HandleListener, c_void_p, check=_found)
+_declare('GetFastListenerHandle', c_int, c_void_p, check=_done)
 _declare('ReleaseFastListener', None, c_void_p)
 _declare('GetFastSocketVersion', c_char_p)
-
-# Pointers to functions of the library itself: no Python runs when the kernel needs a buffer.
-_create_buffer = ctypes.cast(_lib.AllocateRingFastBuffer, _CreateBuffer)
-_release_buffer = ctypes.cast(_lib.ReleaseRingFastBuffer, _ReleaseBuffer)
 
 
 def version():
@@ -123,7 +111,7 @@ def version():
 
 # ---- the callbacks ------------------------------------------------------------------------------
 
-_objects = {}  # pointer: Socket, Listener or Watch, from its creation to its release
+_objects = {}  # pointer: Socket, Listener or Signal, from its creation to its release
 
 
 @_HandleSocket
@@ -138,46 +126,32 @@ def _handle_listener(pointer, handle, closure):
     target.ring._call(target._accept, handle)
 
 
-@_HandleWatch
-def _handle_watch(pointer, result, closure):
+@_HandleSignal
+def _handle_signal(pointer, number, code, process, value, closure):
     target = _objects[pointer]
-    target.ring._call(target.handler, target, result)
+    target.ring._call(target.handler, number)
 
 
 # ---- the objects --------------------------------------------------------------------------------
 
 class Ring:
-    """The event loop, with a pool of buffers and a provider out of which all its sockets receive."""
+    """The event loop. Sockets share its buffers, which are made when they are first needed."""
 
-    def __init__(self, count=256, length=16384):
+    def __init__(self):
         self._error = None
-        self._ring = self._pool = self._provider = None
-        try:
-            self._ring = _lib.CreateFastRing(0)
-            self._pool = _lib.CreateFastBufferPool(self._ring)
-            self._provider = _lib.CreateFastRingBufferProvider(self._ring, 0, count, length, _create_buffer, self._pool)
-        except OSError:
-            self._release()
-            raise
+        self._ring = _lib.CreateFastRing(0)
 
     def close(self):
         """
         Ends the loop; output that is still queued is dropped (see pending). Returns the statistics:
         sockets and buffers count what the program has forgotten to release.
         """
-        # All buffers that are not the program's go with the provider, once its last socket is gone.
-        _lib.ReleaseFastRingBufferProvider(self._provider, _release_buffer)
-        self._provider = None
         statistics = self.statistics()
-        self._release()
+        statistics.buffers -= statistics.provided_buffers  # the ring's own
+        _lib.ReleaseFastRing(self._ring)  # tells the sockets that are left
+        self._ring = None
         self._raise()
         return statistics
-
-    def _release(self):
-        if self._ring is not None:
-            _lib.ReleaseFastRing(self._ring)  # tells the sockets that are left
-        _lib.ReleaseFastBufferPool(self._pool)
-        self._ring = self._pool = None
 
     def _call(self, function, *arguments):
         """Runs a handler. What it raises must not reach the C code that called us."""
@@ -217,10 +191,6 @@ class Ring:
         _lib.GetFastRingStatistics(self._ring, statistics, ctypes.sizeof(statistics))
         return statistics
 
-    def allocate(self, size):
-        """An empty buffer for that many bytes."""
-        return Buffer(_lib.AllocateFastBuffer(self._pool, size, 0))
-
 
 class Buffer:
     """One reference of a buffer, until it is handed on."""
@@ -233,38 +203,30 @@ class Buffer:
         release(self._pointer)
 
     @property
-    def memory(self):
-        """All its memory, as a view that can be written to."""
-        size = _lib.GetFastBufferSize(self._pointer)
-        array = (ctypes.c_ubyte * size).from_address(_lib.GetFastBufferData(self._pointer))
-        array.owner = Buffer(_lib.HoldFastBuffer(self._pointer))  # the view keeps the array
-        return memoryview(array).cast('B')
-
-    @property
     def data(self):
         """The bytes in use, as a view: nothing is copied."""
-        return self.memory[:len(self)]
+        array = (ctypes.c_ubyte * len(self)).from_address(_lib.GetFastBufferData(self._pointer))
+        array.owner = Buffer(_lib.HoldFastBuffer(self._pointer))  # the view keeps the array
+        return memoryview(array).cast('B')
 
     def __len__(self):
         return _lib.GetFastBufferLength(self._pointer)
 
-    def set_length(self, length):
-        _lib.SetFastBufferLength(self._pointer, length)
-
 
 class Socket:
     """
-    A connection. handler(socket, event, parameter) gets POLLIN, POLLOUT, POLLERR and POLLHUP.
+    A connection, or with MODE_FILE_IO whatever can be read or written.
 
-    connection, a socket of the standard library, is detached: its descriptor is the library's now.
+    target      an address to connect to, as text; or a descriptor, which is the library's from now on.
+    handler     handler(socket, event, parameter) gets POLLIN, POLLOUT, POLLERR and POLLHUP.
     """
 
-    def __init__(self, ring, connection, handler, mode=MODE_REGULAR):
+    def __init__(self, ring, target, handler, mode=MODE_REGULAR):
         self.ring = ring
         self.handler = handler
-        self._pointer = _lib.CreateFastSocket(ring._ring, ring._provider, ring._pool, ring._pool,
-                                              connection.fileno(), None, 0, mode, 0, _handle_socket, None)
-        connection.detach()
+        create, target = ((_lib.ConnectFastSocket, target.encode()) if isinstance(target, str) else
+                          (_lib.OpenFastSocket, target))
+        self._pointer = create(ring._ring, target, mode, _handle_socket, None)
         _objects[self._pointer] = self
 
     def receive(self):
@@ -278,6 +240,11 @@ class Socket:
         pointer, buffer._pointer = buffer._pointer, None
         _lib.TransmitFastSocketBuffer(self._pointer, None, 0, pointer, 0, length, 0)
 
+    def forward(self, other):
+        """Hands all input on to another socket, or back to this one; nothing is copied."""
+        while (buffer := self.receive()) is not None:
+            other.transmit(buffer)
+
     def send(self, data):
         """Queues a copy of bytes."""
         _lib.TransmitFastSocketData(self._pointer, None, 0, data, len(data), 0)
@@ -286,6 +253,12 @@ class Socket:
     def outbound_length(self):
         """Bytes queued that the kernel has not yet accepted."""
         return _lib.GetFastSocketOutboundLength(self._pointer)
+
+    @property
+    def error_text(self):
+        """Why it has failed, or None."""
+        text = _lib.GetFastSocketErrorText(self._pointer)
+        return text and text.decode()
 
     def pause(self):
         _lib.PauseFastSocket(self._pointer)
@@ -314,27 +287,26 @@ class Socket:
 
 
 class Listener:
-    """
-    Calls handler(connection) with each new connection, as a socket of the standard library.
-
-    listening, a listening socket, is detached: its descriptor is the library's now.
-    """
+    """Calls handler(handle) with the descriptor of each new connection."""
 
     # Without these the library waits a while and tries again by itself.
     SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
-    def __init__(self, ring, listening, handler):
+    def __init__(self, ring, address, handler):
         self.ring = ring
         self.handler = handler
-        self._pointer = _lib.CreateFastListener(ring._ring, listening.fileno(), 0, _handle_listener, None)
-        listening.detach()
+        self._pointer = _lib.ListenFastSocket(ring._ring, address.encode(), 0, _handle_listener, None)
         _objects[self._pointer] = self
 
     def _accept(self, handle):
         if handle >= 0:
-            self.handler(plain.socket(fileno=handle))
+            self.handler(handle)
         elif -handle not in self.SHORTAGES:
             raise OSError(-handle, os.strerror(-handle))
+
+    def fileno(self):
+        """The listening socket, which stays the listener's."""
+        return _lib.GetFastListenerHandle(self._pointer)
 
     def release(self):
         pointer, self._pointer = self._pointer, None
@@ -342,23 +314,16 @@ class Listener:
         _lib.ReleaseFastListener(pointer)
 
 
-class Watch:
-    """
-    Calls handler(watch, result) while the condition of mask (POLLIN, POLLOUT) holds for a descriptor.
-    As with poll(2), a read may find nothing all the same: it must not block.
-    """
+class Signal:
+    """Calls handler(number) inside a turn. Other threads than the ring's must have the number blocked."""
 
-    def __init__(self, ring, handle, mask, handler):
+    def __init__(self, ring, number, handler):
         self.ring = ring
         self.handler = handler
-        self._pointer = _lib.AddFastRingWatch(ring._ring, handle, mask, 0, _handle_watch, None)
+        self._pointer = _lib.AddFastRingSignal(ring._ring, number, _handle_signal, None)
         _objects[self._pointer] = self
-
-    def update(self, mask):
-        """0 pauses."""
-        _lib.UpdateFastRingWatch(self._pointer, mask)
 
     def remove(self):
         pointer, self._pointer = self._pointer, None
         _objects.pop(pointer, None)
-        _lib.RemoveFastRingWatch(pointer)
+        _lib.RemoveFastRingSignal(pointer)
