@@ -1,29 +1,16 @@
 /*
- * Texts of addresses, as doc/examples/plain-socket.h reads and prints them. Names are not looked
- * up: whatever is no number is refused.
+ * Texts of addresses, as ParseFastAddress reads and FormatFastAddress writes them, by the functions
+ * below these. Names are not looked up.
  */
 #include "address-text.h"
 
+#include "base/address.h"
 #include "schedule.h"
 
-#include <netdb.h>
+#include <Ring/FastSocket.h>
+#include <errno.h>
 #include <stdio.h>
-
-/* The program's own memory is not what lacks, and it says nothing. */
-static int findNumbers(const char* address, const char* port, const struct addrinfo* hints,
-                       struct addrinfo** list)
-{
-    struct addrinfo numeric = *hints;
-
-    numeric.ai_flags |= AI_NUMERICHOST | AI_NUMERICSERV;
-    return getaddrinfo(address, port, &numeric, list);
-}
-
-#define getaddrinfo  findNumbers
-#define fprintf(...) (void)0
-#include "../../doc/examples/plain-socket.h"
-#undef getaddrinfo
-#undef fprintf
+#include <string.h>
 
 enum
 {
@@ -63,53 +50,45 @@ static void drawText(struct Text* text, struct Chance* chance)
     text->bytes[length] = '\0';
 }
 
-static void checkPath(const char* path, const struct sockaddr_storage* storage, socklen_t length)
+/* What is written of an address is read as the same one. */
+static void checkAddress(const struct FastAddress* address)
 {
-    struct sockaddr_un local;
+    static struct FastAddress again;
+    char text[FASTSOCKET_ADDRESS_SIZE];
 
-    memcpy(&local, storage, sizeof(local));
-    if (length != sizeof(local) || local.sun_family != AF_UNIX ||
-        strnlen(local.sun_path, sizeof(local.sun_path)) == sizeof(local.sun_path) ||
-        strcmp(local.sun_path, path) != 0)
-        wrong("the path %s has become %s", path, local.sun_path);
+    int result = address->length <= sizeof(address->name)
+                     ? FastAddressFormat(FastAddressWord(address->scheme),
+                                         (const struct sockaddr*)&address->name, address->length,
+                                         text, sizeof(text))
+                     : -EMSGSIZE;
+    if (result != 0)
+        wrong("an address of family %d with %u bytes has no text: %d", address->name.ss_family,
+              address->length, result);
+    if (FastAddressParse(text, &again) != 0)
+        wrong("%s is not read again", text);
+    if (again.length != address->length || memcmp(&again.name, &address->name, again.length) != 0)
+        wrong("%s is read as another address", text);
 }
 
-/* What is printed of an address is read as the same one. */
-static void checkNumbers(const struct sockaddr_storage* storage, socklen_t length)
-{
-    struct sockaddr_storage again;
-    socklen_t lengthAgain = 0;
-    char host[NI_MAXHOST];
-    char port[NI_MAXSERV];
-
-    if (length > sizeof(*storage) ||
-        (storage->ss_family != AF_INET && storage->ss_family != AF_INET6))
-        wrong("an address of family %d with %u bytes", storage->ss_family, length);
-    if (getnameinfo((const struct sockaddr*)storage, length, host, sizeof(host), port,
-                    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        wrong("an address has no text");
-    if (findAddress(host, port, SOCK_STREAM, &again, &lengthAgain) != 0)
-        wrong("%s port %s is not read again", host, port);
-    if (lengthAgain != length || memcmp(&again, storage, length) != 0)
-        wrong("%s port %s is read as another address", host, port);
-}
-
+/* A host with colons stands in brackets, and a path alone. */
 static void checkText(const struct Text* address, const struct Text* port)
 {
-    struct sockaddr_storage storage;
-    socklen_t length = 0;
-    const char* path = getUnixPath(address->bytes);
-    int result = findAddress(address->bytes, port->bytes, SOCK_STREAM, &storage, &length);
-    bool fits = path != NULL && *path != '\0' &&
-                strlen(path) < sizeof(((struct sockaddr_un*)NULL)->sun_path);
+    static struct FastAddress read;
+    char text[2 * TEXT_MOST + 4];
+    bool path = strncmp(address->bytes, "unix:", 5) == 0;
 
-    tell("%s port %s gives %d", address->bytes, port->bytes, result);
-    if (path != NULL && (result == 0) != fits)
-        wrong("the path %s gives %d", path, result);
-    if (result == 0 && path != NULL)
-        checkPath(path, &storage, length);
-    else if (result == 0)
-        checkNumbers(&storage, length);
+    if (path)
+        snprintf(text, sizeof(text), "%s", address->bytes);
+    else if (strchr(address->bytes, ':') == NULL)
+        snprintf(text, sizeof(text), "%s:%s", address->bytes, port->bytes);
+    else
+        snprintf(text, sizeof(text), "[%s]:%s", address->bytes, port->bytes);
+    int result = FastAddressParse(text, &read);
+    tell("%s gives %d", text, result);
+    if (result == 0 && read.length > 0)
+        checkAddress(&read);
+    else if (result != 0 && result != -EINVAL && result != -ENAMETOOLONG && result != -ENODEV)
+        wrong("%s gives %d", text, result);
 }
 
 void readTexts(struct Chance* chance)

@@ -4,7 +4,7 @@
 
 #include "chance.h"
 
-/* What the examples read of a text, and print of an address. */
+/* What the library reads of a text, and writes of an address. */
 void readTexts(struct Chance* chance);
 
 #endif
