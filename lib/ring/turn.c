@@ -18,19 +18,18 @@
 #include "ring/call.h"
 #include "ring/enter.h"
 #include "ring/flusher.h"
+#include "ring/later.h"
 #include "ring/spare.h"
 #include "ring/timers.h"
 #include "ring/trace.h"
 #include "base/trace.h"
 
-#include <limits.h>
 #include <time.h>
 
 enum
 {
     TURN_REFUSED_MS = 10, /* pause when the kernel lacks memory */
     TURN_BEHIND_MS = 10,  /* sleep while tasks wait for what is said to be there */
-    TURN_BEHIND = 1024,   /* turns that they wait at most; thousands of sockets at once need many */
     TURN_SPIN_RETRY = 64, /* waits until spinning that did not pay is tried again */
     TURN_DRAIN_MS = 5000, /* without any completion, before an operation is given up at the end */
 };
@@ -247,41 +246,6 @@ __attribute__((always_inline)) static inline uint64_t reap(struct FastRing* ring
     return ring->statistics.completions - before;
 }
 
-/* A ring may never have handled all that has come: then it has been long enough. */
-static void deferBehind(struct FastRing* ring)
-{
-    if (FastRingHasCompletions(ring) && ++ring->turn.behind < TURN_BEHIND)
-        return;
-    ring->turn.behind = 0;
-    while (FastTaskMove(&ring->behind, &ring->prepare))
-        continue;
-}
-
-/* As many as completions have places for: who comes in vain waits again. After too long a time
- * without any, all of them. */
-static void deferCrowd(struct FastRing* ring)
-{
-    unsigned places = FastEngineOverflown(ring->engine) ? 0 : FastEnginePlaces(ring->engine);
-    if (places == 0) {
-        if (++ring->turn.crowded < FAST_RING_CROWDED)
-            return;
-        places = UINT_MAX;
-    }
-    while (places > 0 && FastTaskMove(&ring->crowd, &ring->prepare))
-        places--;
-}
-
-/* What waits for later turns. */
-static void deferWaiting(struct FastRing* ring)
-{
-    if (!FastTaskIsEmpty(&ring->behind))
-        deferBehind(ring);
-    if (!FastTaskIsEmpty(&ring->crowd))
-        deferCrowd(ring);
-    else
-        ring->turn.crowded = 0;
-}
-
 /* Runs what is queued now; what is added meanwhile belongs to the next turn. */
 static void runDispatch(struct FastRing* ring)
 {
@@ -413,7 +377,7 @@ __attribute__((always_inline)) static inline int runTurn(struct FastRing* ring, 
     if (result < 0 && result != -EINTR)
         return result == -EEXIST ? -EOWNERDEAD : result;
     reap(ring, traced);
-    deferWaiting(ring);
+    FastRingBringLater(ring);
     if (traced)
         runDispatchTraced(ring);
     else
@@ -462,7 +426,7 @@ void FastRingDrain(struct FastRing* ring)
             break;
         if (reap(ring, false) > 0)
             last = now;
-        deferWaiting(ring);
+        FastRingBringLater(ring);
         runDispatch(ring);
     }
     (void)FastRingCloseCalls(ring);

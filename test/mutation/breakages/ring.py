@@ -147,7 +147,7 @@ BREAKAGES = [
              'service/operation.c', '!FastRingHasPlace(descriptor->ring)', 'false', seen=True),
     breakage('connections without room are polled at once', '2.8 overflow', 'socket/poll.c',
              '!FastRingHasPlace(socket->ring)', 'false', seen=True),
-    breakage('who waits for room may do so for ever', '2.8 overflow', 'ring/turn.c',
+    breakage('who waits for room may do so for ever', '2.8 overflow', 'ring/later.c',
              '        if (++ring->turn.crowded < FAST_RING_CROWDED)\n            return;\n',
              '        return;\n', seen=True),
     breakage('what never changes is told again and again', '2.8 watch edge', 'service/watch.c',
