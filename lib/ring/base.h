@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+struct FastDump;
 struct FastRingMember;
 struct FastRingWorker;
 
@@ -42,6 +43,13 @@ struct FastRingMemberFunctions
 
     /* Adds the member's share to the ring's statistics. May be NULL. */
     void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
+
+    /* Tells of itself, in a line, and calls nobody. May be NULL. */
+    void (*dump)(const struct FastRingMember* member, struct FastDump* dump);
+
+    /* A socket: calls the function of WalkFastRing, unless its user has released it. 0, or what
+     * that returns. NULL: it is none. */
+    int (*walk)(struct FastRingMember* member, HandleFastRingWalk function, void* closure);
 
     /* Of a FastRingWorker: its dispatch task has called a user, who did not return. It is in no
      * queue, unless it was queued since, and does what is left of it. */

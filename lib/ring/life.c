@@ -214,6 +214,34 @@ void ReleaseFastRing(struct FastRing* ring)
         ring->turn.releaseWanted = true;
 }
 
+/* ---- functions that are called in no turn ---- */
+
+/* What a turn that was left has still to do stays noted. */
+void FastRingBeginVisit(struct FastRing* ring, struct FastRingVisit* visit, const char* place)
+{
+    visit->outside = mayRun(ring, place);
+    visit->left = ring->turn.running;
+    visit->frame = ring->turn.frame;
+    if (!visit->outside)
+        return;
+    if (!visit->left)
+        FastRingLeave(ring, NULL, NULL);
+    enterFrame(ring, place);
+}
+
+int FastRingEndVisit(struct FastRing* ring, const struct FastRingVisit* visit)
+{
+    if (!visit->outside)
+        return 0;
+    if (!visit->left && ring->turn.releaseWanted) {
+        end(ring);
+        return -ECANCELED;
+    }
+    ring->turn.running = visit->left;
+    ring->turn.frame = visit->frame;
+    return 0;
+}
+
 /* ---- the wait ---- */
 
 /* An end that was left is what is wanted then, too. */

@@ -28,6 +28,7 @@
  * References: one each of the user, of the poll in flight, of the queued task, of the cancellation
  * in flight, of a call of the function.
  */
+#include "base/dump.h"
 #include "ring/armed.h"
 
 #include <assert.h>
@@ -296,9 +297,53 @@ static void closeMember(struct FastRingMember* member, bool orderly)
         dropWatch(watch);
 }
 
+static const char* stateOf(const struct FastRingWatch* watch)
+{
+    if (watch->released)
+        return "removed";
+    if (watch->dead)
+        return "dead";
+    if (watch->mask == 0)
+        return "paused";
+    return watch->reported || watch->toldAll ? "reported" : "waiting";
+}
+
+static const char* reportsOf(const struct FastRingWatch* watch)
+{
+    if (watch->flags == FASTRING_WATCH_ONCE)
+        return "once";
+    return watch->flags == FASTRING_WATCH_EDGE ? "changes" : "levels";
+}
+
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    static const struct FastDumpWord names[] = {
+        {POLLIN, "POLLIN"},
+        {POLLOUT, "POLLOUT"},
+        {POLLPRI, "POLLPRI"},
+        {POLLRDHUP, "POLLRDHUP"},
+        {POLLRDNORM, "POLLRDNORM"},
+        {POLLRDBAND, "POLLRDBAND"},
+        {POLLWRNORM, "POLLWRNORM"},
+        {POLLWRBAND, "POLLWRBAND"},
+        {POLLMSG, "POLLMSG"},
+        {POLLERR, "POLLERR"},
+        {POLLHUP, "POLLHUP"},
+        {POLLNVAL, "POLLNVAL"},
+    };
+    const struct FastRingWatch* watch = FAST_CONTAINER(member, const struct FastRingWatch, member);
+    FastDumpBegin(dump, "watch", watch);
+    FastDumpSigned(dump, "handle", watch->handle);
+    FastDumpText(dump, "state", stateOf(watch));
+    FastDumpWords(dump, "mask", watch->mask, names, sizeof(names) / sizeof(names[0]), NULL);
+    FastDumpText(dump, "reports", reportsOf(watch));
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
+    .dump = dumpMember,
 };
 
 /* ---- what users call ---- */

@@ -30,7 +30,7 @@ SECTION = re.compile(r'\d+\.\d+')
 ROW = re.compile(r'§(\d+\.\d+) ([^:§]+?)(?=, §|: |$)')
 GRAMMAR = re.compile(r'(?:§\d+\.\d+ [^:§]+, )*§\d+\.\d+ [^:§]+: \S.*')
 
-SECTIONS = [f'2.{number}' for number in range(1, 10)] + ['3.1']
+SECTIONS = [f'2.{number}' for number in range(1, 10)] + ['3.1', '3.2']
 
 # Rows that no test on epoll names, with the reason.
 ONE_ENGINE = {

@@ -209,6 +209,19 @@ int FastSystemHasPeer(int handle)
 }
 
 /* With SO_PASSCRED a record comes with its sender's credentials, and the end with nothing. */
+/* Nobody asks for names here, nor for what the kernel has queued: that is for who looks inside. */
+int FastSystemGetName(int handle, bool peer, struct sockaddr_storage* name, socklen_t* length)
+{
+    (void)handle, (void)peer, (void)name, (void)length;
+    return -EOPNOTSUPP;
+}
+
+int FastSystemGetQueued(int handle, bool output)
+{
+    (void)handle, (void)output;
+    return -EOPNOTSUPP;
+}
+
 ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags)
 {
     struct MemoryFile* file = handleFile(handle);
