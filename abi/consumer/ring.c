@@ -111,7 +111,9 @@ static void askElsewhere(void* closure)
 
 void useRing(void)
 {
+    CHECK(GetFastRingCreateError() == NULL);
     CHECK_ERROR(CreateFastRing(32769), EINVAL);
+    CHECK(GetFastRingCreateError() != NULL);
     ReleaseFastRing(NULL);
     CHECK(WaitForFastRing(NULL, 0, NULL) == -EINVAL);
     CHECK(GetFastRingHandle(NULL) == -EINVAL);
@@ -122,7 +124,7 @@ void useRing(void)
     CHECK(IsFastRingThread(NULL) == 0);
 
     struct FastRing* ring = CreateFastRing(100);
-    CHECK(ring != NULL);
+    CHECK(ring != NULL && GetFastRingCreateError() == NULL);
     CHECK(IsFastRingThread(ring) == 1);
     CHECK(WaitForFastRing(ring, 0, NULL) == 0);
     CHECK(IsFastRingThread(ring) == 1);

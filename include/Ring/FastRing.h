@@ -84,6 +84,18 @@ struct FastSocket; /* of Ring/FastSocket.h */
 struct FastRing* CreateFastRing(uint32_t length);
 
 /*
+ * Returns why the last CreateFastRing of the calling thread has failed: a sentence for people, that
+ * names the cause, with the limit or the setting that has led to it, and what helps. Print it, and
+ * go by errno: it may change between releases. fastsocket-probe looks closer.
+ *
+ * Thread:    any; each has its own.
+ * Returns:   the text, which is the library's, and stays until the thread's next CreateFastRing, or
+ *            its end; NULL where the last one has made a ring, or there was none.
+ * Since:     1.1
+ */
+const char* GetFastRingCreateError(void);
+
+/*
  * Releases a ring: cancels every operation, waits for the kernel to give back what it holds, tells
  * each live socket POLLHUP with ECANCELED (unless it had its POLLHUP), and makes whatever is left
  * on the ring defunct. Queued output is dropped: to have it sent first, call WaitForFastRing until

@@ -15,6 +15,8 @@
  * the kernel may still write to.
  */
 #include "ring/life.h"
+
+#include "base/cause.h"
 #include "engine/open.h"
 #include "ring/call.h"
 #include "ring/flusher.h"
@@ -67,14 +69,31 @@ struct FastRing* FastRingCreateOn(struct FastEngine* engine)
         engine->functions->close(engine);
         engine->functions->destroy(engine);
         errno = ENOMEM;
+        FastCauseSay("there is not enough memory (ENOMEM) for the ring itself: free some");
     }
     return ring;
+}
+
+const char* GetFastRingCreateError(void)
+{
+    return FastCauseGet();
+}
+
+static int checkLength(uint32_t length)
+{
+    if (length <= RING_MAX_LENGTH)
+        return 0;
+    FastCauseSay("the length %u is more than %d: give the number of entries that are submitted at "
+                 "once, or 0 to leave it to the library; it bounds nothing else",
+                 length, RING_MAX_LENGTH);
+    return -EINVAL;
 }
 
 struct FastRing* CreateFastRing(uint32_t length)
 {
     struct FastEngine* engine;
-    int result = length <= RING_MAX_LENGTH ? 0 : -EINVAL;
+    FastCauseForget();
+    int result = checkLength(length);
     if (length == 0)
         length = RING_DEFAULT_LENGTH;
     else if (length < RING_MIN_LENGTH)

@@ -20,11 +20,13 @@ ROWS = {
 
     'base/address': [],
     'base/cancel': [],
+    'base/cause': [],
     'base/checker': [],
     'base/detached': [],
     'base/dump': [],
     'base/handle': [],
     'base/pipe-signal': [],
+    'base/setting': [],
     'base/thread': [],
     'base/timer': [],
     'base/frame': ['base/checker'],
@@ -73,7 +75,9 @@ ROWS = {
                         'engine/soft-state'],
     'engine/soft': ['engine/engine', 'engine/soft-buffer', 'engine/soft-look', 'engine/soft-node',
                     'engine/soft-operation', 'engine/soft-run', 'engine/system'],
-    'engine/open': ['engine/engine', 'engine/epoll', 'engine/soft', 'engine/uring-open'],
+    'engine/refusal': ['base/cause', 'base/setting'],
+    'engine/open': ['engine/engine', 'engine/epoll', 'engine/refusal', 'engine/soft',
+                    'engine/uring-open', 'base/cause'],
 
     'ring/task': [],
     'ring/waiter': [],
@@ -99,7 +103,7 @@ ROWS = {
                   'ring/shared', 'ring/spare', 'ring/tick', 'ring/timers'],
     'ring/armed': ['ring/ring'],
     'ring/life': ['ring/call', 'ring/flusher', 'ring/option', 'ring/ring', 'ring/shared',
-                  'ring/spare', 'ring/timers', 'ring/turn', 'engine/open'],
+                  'ring/spare', 'ring/timers', 'ring/turn', 'engine/open', 'base/cause'],
     'ring/walk': ['ring/life'],
 
     'memory/buffer': [],
