@@ -67,6 +67,25 @@ static void onFlush(void* closure, int reason)
         CHECK(WaitForFastRing(flush->ring, 0, NULL) == -EBUSY);
 }
 
+static int seeNone(struct FastSocket* socket, void* closure)
+{
+    CHECK(socket == NULL && closure == NULL);
+    return 1;
+}
+
+/* What the lines say may change, that there are some may not. */
+static void look(struct FastRing* ring)
+{
+    char text[4096] = "";
+    FILE* stream = fmemopen(text, sizeof(text), "w");
+    CHECK(stream != NULL);
+    CHECK(DumpFastRing(ring, NULL) == -EINVAL && DumpFastRing(NULL, stream) == -EINVAL);
+    CHECK(WalkFastRing(ring, NULL, NULL) == -EINVAL && WalkFastRing(NULL, seeNone, NULL) == -EINVAL);
+    CHECK(DumpFastRing(ring, stream) == 0 && WalkFastRing(ring, seeNone, NULL) == 0);
+    CHECK(fclose(stream) == 0);
+    CHECK(strchr(text, '\n') != NULL);
+}
+
 static void askElsewhere(void* closure)
 {
     struct FastRing* ring = closure;
@@ -80,6 +99,8 @@ static void askElsewhere(void* closure)
     CHECK(GetFastRingFeatures(ring) != 0);
     CHECK(strcmp(GetFastRingEngine(ring), "io_uring") == 0 ||
           strcmp(GetFastRingEngine(ring), "epoll") == 0);
+    CHECK(DumpFastRing(ring, stderr) == -EPERM);
+    CHECK(WalkFastRing(ring, seeNone, NULL) == -EPERM);
     CHECK(SetFastRingOption(ring, FASTRING_OPTION_SPIN, 1) == -EPERM);
     CHECK(GetFastRingOption(ring, FASTRING_OPTION_SPIN, &value) == -EPERM && value == 77);
     CHECK(GetFastRingStatistics(ring, &statistics, sizeof(statistics)) == -EPERM);
@@ -90,7 +111,9 @@ static void askElsewhere(void* closure)
 
 void useRing(void)
 {
+    CHECK(GetFastRingCreateError() == NULL);
     CHECK_ERROR(CreateFastRing(32769), EINVAL);
+    CHECK(GetFastRingCreateError() != NULL);
     ReleaseFastRing(NULL);
     CHECK(WaitForFastRing(NULL, 0, NULL) == -EINVAL);
     CHECK(GetFastRingHandle(NULL) == -EINVAL);
@@ -101,7 +124,7 @@ void useRing(void)
     CHECK(IsFastRingThread(NULL) == 0);
 
     struct FastRing* ring = CreateFastRing(100);
-    CHECK(ring != NULL);
+    CHECK(ring != NULL && GetFastRingCreateError() == NULL);
     CHECK(IsFastRingThread(ring) == 1);
     CHECK(WaitForFastRing(ring, 0, NULL) == 0);
     CHECK(IsFastRingThread(ring) == 1);
@@ -112,6 +135,7 @@ void useRing(void)
     runTurns(ring, 2);
     CHECK(GetFastRingInterval(ring) == -1);
     callElsewhere(askElsewhere, ring);
+    look(ring);
 
     /* A wait ends with its interval, and under a mask of signals. */
     int64_t start = now();

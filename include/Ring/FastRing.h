@@ -39,6 +39,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/select.h> /* sigset_t, also where only ISO C is asked for */
 #include <time.h>
 
@@ -60,6 +61,7 @@ struct FastRingWatch;
 struct FastRingEvent;
 struct FastRingSignal;
 struct FastRingBufferProvider;
+struct FastSocket; /* of Ring/FastSocket.h */
 
 /* ---- the loop ------------------------------------------------------------------------------ */
 
@@ -82,6 +84,18 @@ struct FastRingBufferProvider;
  *            if the system refuses it. Before 1.1 these came in any case.
  */
 struct FastRing* CreateFastRing(uint32_t length);
+
+/*
+ * Returns why the last CreateFastRing of the calling thread has failed: a sentence for people, that
+ * names the cause, with the limit or the setting that has led to it, and what helps. Print it, and
+ * go by errno: it may change between releases. fastsocket-probe looks closer.
+ *
+ * Thread:    any; each has its own.
+ * Returns:   the text, which is the library's, and stays until the thread's next CreateFastRing, or
+ *            its end; NULL where the last one has made a ring, or there was none.
+ * Since:     1.1
+ */
+const char* GetFastRingCreateError(void);
 
 /*
  * Releases a ring: cancels every operation, waits for the kernel to give back what it holds, tells
@@ -282,6 +296,55 @@ struct FastRingStatistics
  */
 int GetFastRingStatistics(struct FastRing* ring, struct FastRingStatistics* statistics,
                           size_t size);
+
+/* ---- seeing inside --------------------------------------------------------------------------- */
+
+/*
+ * Writes all that the ring knows, a line for each object: the ring, its features, options and
+ * statistics; each provider, pool, timeout, signal, watch, event, listener and descriptor; and each
+ * socket, with its addresses, its state, its queues, why it does not receive or send, since when
+ * nothing has come or gone, and its timeouts. DumpFastRing(3) explains every word.
+ *
+ * A line is the kind of the object and its address, and then pairs of a key and a value, with
+ * single blanks between them and none inside: for grep and awk. It is written for people: kinds,
+ * keys and their order may change between releases.
+ *
+ * It may be called in any callback, also while the ring ends, and costs nothing until it is. It
+ * allocates nothing; a stream may, for its buffer. It asks the system some questions about each
+ * socket, none of which waits; a stream may wait.
+ *
+ * stream     is flushed in the end, and stays the caller's. One that GetFastSocketStream has made
+ *            will do. Functions of the program's own in it (fopencookie(3)) may transmit, but
+ *            remove and release nothing.
+ *
+ * Returns:   0, -EINVAL, -EPERM, -ECANCELED, or the negative errno of the stream, if it can't be
+ *            written.
+ * Since:     1.1
+ */
+int DumpFastRing(struct FastRing* ring, FILE* stream);
+
+/* Returns 0 to go on. Anything else ends the walk, and is what it returns: choose a positive
+ * number, which is no error's. Since 1.1. */
+typedef int (*HandleFastRingWalk)(struct FastSocket* socket, void* closure);
+
+/*
+ * Calls a function for each socket of the ring, once, the one that was made last first. Those that
+ * the program has released are left out, though the library still works on them; a socket whose
+ * stream (GetFastSocketStream) will release it is not.
+ *
+ * Inside it every call is allowed that is in a callback: it may release this socket, and others,
+ * which are left out from then on, and make new ones, which are not seen by this walk; dump, and
+ * walk again. A release of the ring takes effect at the end of the walk, or of the turn that it is
+ * made in; WaitForFastRing is -EBUSY.
+ *
+ * function   not NULL.
+ *
+ * Returns:   0; what the function has returned, if that was not 0; -EINVAL, -EPERM, -ECANCELED
+ *            (the ring is gone, or was released in the walk, outside of a turn: it must not be
+ *            touched again).
+ * Since:     1.1
+ */
+int WalkFastRing(struct FastRing* ring, HandleFastRingWalk function, void* closure);
 
 /* ---- descriptors: raw operations, for those who know io_uring -------------------------------- */
 

@@ -5,7 +5,10 @@
  * system calls. Whoever names one in the environment gets that one or none.
  */
 #include "engine/open.h"
+
+#include "base/cause.h"
 #include "engine/epoll.h"
+#include "engine/refusal.h"
 #include "engine/soft.h"
 #include "engine/uring-open.h"
 
@@ -56,7 +59,27 @@ static int openEpoll(struct FastEngine** result, uint32_t length, uint64_t hidde
 {
     struct FastSystem* system;
     int error = FastEpollOpen(&system);
-    return error < 0 ? error : FastSoftOpen(result, system, length, hidden);
+    if (error == 0)
+        error = FastSoftOpen(result, system, length, hidden);
+    if (error < 0)
+        FastRefusalSay(error, false);
+    return error;
+}
+
+/* any: nobody has asked for this engine alone. */
+static int openUring(struct FastEngine** result, uint32_t length, uint64_t hidden, bool any)
+{
+    int error = FastUringOpen(result, length, hidden);
+    if (any && error == 0 && isLimited() && !leavesRoom(*result)) {
+        (*result)->functions->close(*result);
+        (*result)->functions->destroy(*result);
+        error = -ENOMEM;
+    }
+    if (any && isRefused(error))
+        return openEpoll(result, length, hidden);
+    if (error < 0)
+        FastRefusalSay(error, true);
+    return error;
 }
 
 int FastEngineOpen(struct FastEngine** result, uint32_t length)
@@ -66,13 +89,10 @@ int FastEngineOpen(struct FastEngine** result, uint32_t length)
     bool any = name == NULL || *name == '\0';
     if (!any && strcmp(name, "epoll") == 0)
         return openEpoll(result, length, hidden);
-    if (!any && strcmp(name, "io_uring") != 0)
-        return -EINVAL;
-    int error = FastUringOpen(result, length, hidden);
-    if (any && error == 0 && isLimited() && !leavesRoom(*result)) {
-        (*result)->functions->close(*result);
-        (*result)->functions->destroy(*result);
-        error = -ENOMEM;
-    }
-    return any && isRefused(error) ? openEpoll(result, length, hidden) : error;
+    if (any || strcmp(name, "io_uring") == 0)
+        return openUring(result, length, hidden, any);
+    FastCauseSay("FASTSOCKET_ENGINE in the environment is \"%.64s\", which names no engine: set it "
+                 "to io_uring or epoll, or unset it; fastsocket-probe tells more",
+                 name);
+    return -EINVAL;
 }

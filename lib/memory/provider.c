@@ -12,6 +12,8 @@
 #include "memory/provider.h"
 #include "memory/buffer.h"
 
+#include "base/dump.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -223,11 +225,36 @@ static void countMember(const struct FastRingMember* member, struct FastRingStat
     statistics->providedBuffers += provider->available;
 }
 
+static uint64_t countWaiting(const struct FastRingBufferProvider* provider)
+{
+    uint64_t count = 0;
+    const struct FastWaiter* waiter = provider->waiting.list.first;
+    for (; waiter != NULL; waiter = waiter->next)
+        count++;
+    return count;
+}
+
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastRingBufferProvider* provider =
+        FAST_CONTAINER(member, const struct FastRingBufferProvider, member);
+    FastDumpBegin(dump, "provider", provider);
+    FastDumpNumber(dump, "group", provider->group.id);
+    FastDumpNumber(dump, "count", provider->count);
+    FastDumpNumber(dump, "length", provider->length);
+    FastDumpNumber(dump, "available", provider->available);
+    FastDumpNumber(dump, "wanted", provider->demand.wanted);
+    FastDumpNumber(dump, "starved", countWaiting(provider));
+    FastDumpObject(dump, "source", provider->source != NULL ? provider->closure : NULL);
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
     .count = countMember,
     .kind = "provider",
     .offset = offsetof(struct FastRingBufferProvider, member),
+    .dump = dumpMember,
 };
 
 static int registerNumber(struct FastRingBufferProvider* provider, uint32_t number)

@@ -10,6 +10,7 @@
  * and long after the ring is gone; and the ring, until it goes or hears, by the farewell call, that
  * the pool is gone. So neither has to look whether the other still lives.
  */
+#include "base/dump.h"
 #include "memory/provider.h"
 #include "memory/ring-pool.h"
 
@@ -213,12 +214,25 @@ static void countMember(const struct FastRingMember* member, struct FastRingStat
     statistics->bufferBytes += FastPoolMemory(binding->pool);
 }
 
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastBufferPool* pool =
+        FAST_CONTAINER(member, const struct PoolBinding, member)->pool;
+    FastDumpBegin(dump, "pool", pool);
+    FastDumpNumber(dump, "buffers", FastPoolBuffers(pool));
+    FastDumpNumber(dump, "bytes", FastPoolMemory(pool));
+    FastDumpNumber(dump, "free-bytes", FastPoolFreeBytes(pool));
+    FastDumpNumber(dump, "reserve", FastPoolReserve(pool));
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
     .adjust = adjustMember,
     .count = countMember,
     .kind = "pool",
     .offset = offsetof(struct PoolBinding, member),
+    .dump = dumpMember,
 };
 
 static struct FastBufferPool* createBoundPool(struct FastRing* ring)

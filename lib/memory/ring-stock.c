@@ -9,6 +9,7 @@
  */
 #include "memory/ring-stock.h"
 
+#include "base/dump.h"
 #include "memory/ring-pool.h"
 
 #include <Ring/FastBuffer.h>
@@ -39,7 +40,20 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingDrop(ring);
 }
 
-static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastRingStock* stock = FAST_CONTAINER(member, const struct FastRingStock, member);
+    FastDumpBegin(dump, "own-buffers", stock->ring);
+    FastDumpObject(dump, "provider", stock->provider);
+    FastDumpObject(dump, "inbound", stock->inbound);
+    FastDumpObject(dump, "outbound", stock->outbound);
+    FastDumpEnd(dump);
+}
+
+static const struct FastRingMemberFunctions memberFunctions = {
+    .close = closeMember,
+    .dump = dumpMember,
+};
 
 static bool fill(struct FastRingStock* stock)
 {

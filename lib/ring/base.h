@@ -11,6 +11,7 @@
 #include <errno.h>
 
 struct FastLook;
+struct FastDump;
 struct FastRingMember;
 struct FastRingWorker;
 
@@ -44,6 +45,13 @@ struct FastRingMemberFunctions
 
     /* Adds the member's share to the ring's statistics. May be NULL. */
     void (*count)(const struct FastRingMember* member, struct FastRingStatistics* statistics);
+
+    /* Tells of itself, in a line, and calls nobody. May be NULL. */
+    void (*dump)(const struct FastRingMember* member, struct FastDump* dump);
+
+    /* A socket: calls the function of WalkFastRing, unless its user has released it. 0, or what
+     * that returns. NULL: it is none. */
+    int (*walk)(struct FastRingMember* member, HandleFastRingWalk function, void* closure);
 
     /* Of a FastRingWorker: its dispatch task has called a user, who did not return. It is in no
      * queue, unless it was queued since, and does what is left of it. */
@@ -274,27 +282,6 @@ static inline void FastRingDeferBehind(struct FastRing* ring, struct FastRingWor
                                        enum FastRingWork number)
 {
     FastTaskAppend(&ring->behind, &worker->links[number - 1], number);
-}
-
-enum
-{
-    FAST_RING_CROWDED = 1024, /* turns that tasks wait for a place at most */
-};
-
-/* Whether a poll that completes often may be reserved now. The kernel ends one whose completion has
- * no place, or comes while older ones have none, by another one: armed again at once, many of them
- * would never rest. A ring that never has places arms them all the same after a time. */
-static inline bool FastRingHasPlace(const struct FastRing* ring)
-{
-    return (!FastEngineOverflown(ring->engine) &&
-            FastEnginePlaces(ring->engine) > FastEngineReserved(ring->engine)) ||
-           ring->turn.crowded >= FAST_RING_CROWDED;
-}
-
-/* In the prepare phase, where that says no: runs a task in that of a later turn. */
-static inline void FastRingAwaitPlace(struct FastRing* ring, struct FastLink* link, size_t number)
-{
-    FastTaskAppend(&ring->crowd, link, number);
 }
 
 /* As FastRingNotify. */

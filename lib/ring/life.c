@@ -15,6 +15,7 @@
  * the kernel may still write to.
  */
 #include "ring/life.h"
+#include "base/cause.h"
 #include "base/place.h"
 #include "base/trace.h"
 #include "engine/open.h"
@@ -76,14 +77,31 @@ struct FastRing* FastRingCreateOn(struct FastEngine* engine)
         engine->functions->close(engine);
         engine->functions->destroy(engine);
         errno = ENOMEM;
+        FastCauseSay("there is not enough memory (ENOMEM) for the ring itself: free some");
     }
     return ring;
+}
+
+const char* GetFastRingCreateError(void)
+{
+    return FastCauseGet();
+}
+
+static int checkLength(uint32_t length)
+{
+    if (length <= RING_MAX_LENGTH)
+        return 0;
+    FastCauseSay("the length %u is more than %d: give the number of entries that are submitted at "
+                 "once, or 0 to leave it to the library; it bounds nothing else",
+                 length, RING_MAX_LENGTH);
+    return -EINVAL;
 }
 
 struct FastRing* CreateFastRing(uint32_t length)
 {
     struct FastEngine* engine;
-    int result = length <= RING_MAX_LENGTH ? 0 : -EINVAL;
+    FastCauseForget();
+    int result = checkLength(length);
     if (length == 0)
         length = RING_DEFAULT_LENGTH;
     else if (length < RING_MIN_LENGTH)
@@ -242,6 +260,34 @@ void ReleaseFastRing(struct FastRing* ring)
     else
         ring->turn.releaseWanted = true;
     FastPlaceStay();
+}
+
+/* ---- functions that are called in no turn ---- */
+
+/* What a turn that was left has still to do stays noted. */
+void FastRingBeginVisit(struct FastRing* ring, struct FastRingVisit* visit, const char* place)
+{
+    visit->outside = mayRun(ring, place);
+    visit->left = ring->turn.running;
+    visit->frame = ring->turn.frame;
+    if (!visit->outside)
+        return;
+    if (!visit->left)
+        FastRingLeave(ring, NULL, NULL);
+    enterFrame(ring, place);
+}
+
+int FastRingEndVisit(struct FastRing* ring, const struct FastRingVisit* visit)
+{
+    if (!visit->outside)
+        return 0;
+    if (!visit->left && ring->turn.releaseWanted) {
+        end(ring);
+        return -ECANCELED;
+    }
+    ring->turn.running = visit->left;
+    ring->turn.frame = visit->frame;
+    return 0;
 }
 
 /* ---- the wait ---- */

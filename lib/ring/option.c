@@ -5,6 +5,7 @@
 #include "ring/limit.h"
 
 #define MEBIBYTES(count) (UINT64_C(count) << 20)
+#define NAMED(name)      FASTRING_OPTION_##name, #name
 
 enum
 {
@@ -14,6 +15,7 @@ enum
 struct option
 {
     int number; /* FASTRING_OPTION_* */
+    const char* name;
     uint64_t minimum;
     uint64_t maximum;
     uint64_t initial;
@@ -71,23 +73,23 @@ static int checkStock(struct FastRing* ring)
 
 /* A turn without completions, or no inbound bytes at all, would stop all: neither takes 0. */
 static const struct option options[] = {
-    {FASTRING_OPTION_INBOUND_LIMIT, 4096, UINT64_MAX, MEBIBYTES(256),
+    {NAMED(INBOUND_LIMIT), 4096, UINT64_MAX, MEBIBYTES(256),
      offsetof(struct FastRing, options.inboundLimit), 0, reconsiderLimit},
-    {FASTRING_OPTION_TURN_LIMIT, 1, 65536, 256, offsetof(struct FastRing, options.turnLimit), 0,
+    {NAMED(TURN_LIMIT), 1, 65536, 256, offsetof(struct FastRing, options.turnLimit), 0,
      setMinimumWait},
-    {FASTRING_OPTION_SPIN, 0, 10000, 0, offsetof(struct FastRing, options.spinUs), 0, restartSpin},
-    {FASTRING_OPTION_POOL_RESERVE, 0, UINT64_MAX, MEBIBYTES(256),
+    {NAMED(SPIN), 0, 10000, 0, offsetof(struct FastRing, options.spinUs), 0, restartSpin},
+    {NAMED(POOL_RESERVE), 0, UINT64_MAX, MEBIBYTES(256),
      offsetof(struct FastRing, options.poolReserve), 0, adjustMembers},
-    {FASTRING_OPTION_NAPI_BUSY_POLL, 0, OPTION_SECOND, 0,
+    {NAMED(NAPI_BUSY_POLL), 0, OPTION_SECOND, 0,
      offsetof(struct FastRing, options.busyPollUs), FASTRING_FEATURE_NAPI, setBusyPoll},
-    {FASTRING_OPTION_NAPI_PREFER, 0, 1, 0, offsetof(struct FastRing, options.busyPollPrefer),
+    {NAMED(NAPI_PREFER), 0, 1, 0, offsetof(struct FastRing, options.busyPollPrefer),
      FASTRING_FEATURE_NAPI, setBusyPoll},
-    {FASTRING_OPTION_MINIMUM_WAIT, 0, OPTION_SECOND, 0,
+    {NAMED(MINIMUM_WAIT), 0, OPTION_SECOND, 0,
      offsetof(struct FastRing, options.minimumWaitUs), FASTRING_FEATURE_MINIMUM_WAIT,
      setMinimumWait},
-    {FASTRING_OPTION_BUFFER_COUNT, 1, 32768, 256, offsetof(struct FastRing, options.bufferCount), 0,
+    {NAMED(BUFFER_COUNT), 1, 32768, 256, offsetof(struct FastRing, options.bufferCount), 0,
      checkStock},
-    {FASTRING_OPTION_BUFFER_LENGTH, 64, MEBIBYTES(16), 16384,
+    {NAMED(BUFFER_LENGTH), 64, MEBIBYTES(16), 16384,
      offsetof(struct FastRing, options.bufferLength), 0, checkStock},
 };
 
@@ -151,4 +153,12 @@ int GetFastRingOption(struct FastRing* ring, int option, uint64_t* value)
         return -ENOPROTOOPT;
     *value = *valueOf(ring, found);
     return 0;
+}
+
+const char* FastRingNameOption(const struct FastRing* ring, size_t index, uint64_t* value)
+{
+    if (index >= OPTION_COUNT)
+        return NULL;
+    *value = *(const uint64_t*)((const char*)ring + options[index].offset);
+    return options[index].name;
 }

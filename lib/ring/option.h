@@ -9,4 +9,8 @@
 /* At creation: every option has its default. */
 void FastRingSetDefaults(struct FastRing* ring);
 
+/* The name of each option, from index 0 on, as it stands behind FASTRING_OPTION_, and its value;
+ * NULL behind the last. */
+const char* FastRingNameOption(const struct FastRing* ring, size_t index, uint64_t* value);
+
 #endif

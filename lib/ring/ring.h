@@ -8,6 +8,7 @@
 #include "ring/call.h"
 #include "ring/enter.h"
 #include "ring/group.h"
+#include "ring/later.h"
 #include "ring/limit.h"
 #include "ring/misuse.h"
 #include "ring/now.h"

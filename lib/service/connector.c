@@ -17,6 +17,7 @@
  */
 #include "service/connector.h"
 
+#include "base/dump.h"
 #include "ring/armed.h"
 #include "service/resolver.h"
 
@@ -338,9 +339,30 @@ static void closeMember(struct FastRingMember* member, bool orderly)
         dropConnector(connector);
 }
 
+static const char* stateOf(const struct FastConnector* connector)
+{
+    if (!isWanted(connector))
+        return "given-up";
+    return connector->query != NULL ? "resolving" : "connecting";
+}
+
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastConnector* connector =
+        FAST_CONTAINER(member, const struct FastConnector, member);
+    FastDumpBegin(dump, "connector", connector);
+    FastDumpText(dump, "state", stateOf(connector));
+    FastDumpNumber(dump, "addresses", connector->count);
+    FastDumpNumber(dump, "begun", connector->begun);
+    FastDumpNumber(dump, "running", connector->running);
+    FastDumpSigned(dump, "error", connector->error);
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
+    .dump = dumpMember,
 };
 
 /* ---- what the owner calls ---- */

@@ -9,6 +9,7 @@
  * call, of which the end of the ring leaves none. After the ring, the event is defunct: it refuses
  * submits.
  */
+#include "base/dump.h"
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -66,8 +67,19 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     freeUnused(FAST_CONTAINER(member, struct FastRingEvent, member));
 }
 
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastRingEvent* event = FAST_CONTAINER(member, const struct FastRingEvent, member);
+    FastDumpBegin(dump, "event", event);
+    FastDumpYes(dump, "submitted", FastRingCallIsPending(&event->call));
+    FastDumpYes(dump, "running", event->running);
+    FastDumpYes(dump, "released", event->released);
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
+    .dump = dumpMember,
     .kind = "event",
     .offset = offsetof(struct FastRingEvent, member),
 };

@@ -9,6 +9,7 @@
  * is closed then: nobody will be told of it.
  */
 #include "base/address.h"
+#include "base/dump.h"
 #include "service/listen.h"
 #include "service/listener-accept.h"
 #include "service/listener-state.h"
@@ -17,6 +18,10 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
 
 enum
 {
@@ -46,11 +51,51 @@ static void closeMember(struct FastRingMember* member, bool orderly)
         FastListenerDrop(listener);
 }
 
+static const char* stateOf(const struct FastListener* listener)
+{
+    if (listener->released || listener->ending)
+        return "closing";
+    if (listener->failed)
+        return "failed";
+    if (listener->paused)
+        return "paused";
+    if (FastTimerIsSet(&listener->timer))
+        return "backing-off";
+    return listener->ended ? "ended" : "accepting";
+}
+
+static void dumpAddress(int handle, struct FastDump* dump)
+{
+    char text[FASTSOCKET_ADDRESS_SIZE];
+    struct sockaddr_storage name = {0};
+    struct sockaddr* plain = (struct sockaddr*)&name;
+    socklen_t length = sizeof(name);
+    const char* word = FastListenerAsk(handle, SO_PROTOCOL) == IPPROTO_MPTCP
+                           ? FastAddressWord(FAST_ADDRESS_MPTCP)
+                           : "";
+    bool known = handle >= 0 && getsockname(handle, plain, &length) == 0 &&
+                 FastAddressFormat(word, plain, length, text, sizeof(text)) == 0;
+    FastDumpText(dump, "local", known ? text : NULL);
+}
+
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastListener* listener = FAST_CONTAINER(member, const struct FastListener, member);
+    FastDumpBegin(dump, "listener", listener);
+    FastDumpSigned(dump, "handle", listener->handle);
+    dumpAddress(listener->handle, dump);
+    FastDumpText(dump, "state", stateOf(listener));
+    FastDumpYes(dump, "kept", listener->kept >= 0);
+    FastDumpNumber(dump, "failures", listener->failures);
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
     .kind = "listener",
     .offset = offsetof(struct FastListener, member),
+    .dump = dumpMember,
 };
 
 /* ---- creation ---- */

@@ -19,6 +19,8 @@
  * queued task, of a call of the function, of a socket that has taken the descriptor.
  */
 #include "service/operation.h"
+
+#include "base/dump.h"
 #include "service/operation-state.h"
 
 #include <assert.h>
@@ -305,11 +307,27 @@ static void closeMember(struct FastRingMember* member, bool orderly)
         freeDescriptor(descriptor);
 }
 
+/* An opcode is told by its number: names are the kernel's headers'. */
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    static const char* const states[] = {"idle", "submitted", "canceled", "abandoned", "taken"};
+    const struct FastRingDescriptor* descriptor =
+        FAST_CONTAINER(member, const struct FastRingDescriptor, member);
+    FastDumpBegin(dump, "descriptor", descriptor);
+    FastDumpNumber(dump, "opcode", descriptor->prepared.opcode);
+    FastDumpSigned(dump, "handle", descriptor->prepared.fd);
+    FastDumpText(dump, "state", states[descriptor->state]);
+    FastDumpYes(dump, "in-flight", FastArmedIsInFlight(&descriptor->armed));
+    FastDumpYes(dump, "released", descriptor->released);
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
     .kind = "descriptor",
     .offset = offsetof(struct FastRingDescriptor, member),
+    .dump = dumpMember,
 };
 
 /* ---- what sockets call ---- */

@@ -15,6 +15,7 @@
  */
 #include "service/signal-mask.h"
 
+#include "base/dump.h"
 #include "base/handle.h"
 #include "ring/ring.h"
 
@@ -105,11 +106,10 @@ static struct FastRingSignal* findListener(struct FastSignalSet* set, int number
 /* What concerns the program, of what the kernel says. */
 static int valueOf(const struct signalfd_siginfo* info)
 {
-    if (info->ssi_signo == SIGCHLD && info->ssi_code > 0)
+    int code = info->ssi_code;
+    if (info->ssi_signo == SIGCHLD && code > 0)
         return info->ssi_status;
-    return info->ssi_code == SI_QUEUE || info->ssi_code == SI_TIMER || info->ssi_code == SI_MESGQ
-               ? info->ssi_int
-               : 0;
+    return code == SI_QUEUE || code == SI_TIMER || code == SI_MESGQ ? info->ssi_int : 0;
 }
 
 static int processOf(const struct signalfd_siginfo* info)
@@ -338,7 +338,19 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingNotifyAnyhow(set->ring, &set->last); /* when the watch, too, is defunct */
 }
 
-static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember};
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastSignalSet* set = FAST_CONTAINER(member, const struct FastSignalSet, member);
+    for (const struct FastRingSignal* signal = set->first; signal != NULL; signal = signal->next) {
+        FastDumpBegin(dump, "signal", signal);
+        FastDumpSigned(dump, "number", signal->number);
+        FastDumpSigned(dump, "handle", set->handle);
+        FastDumpEnd(dump);
+    }
+}
+
+static const struct FastRingMemberFunctions memberFunctions = {.close = closeMember,
+                                                               .dump = dumpMember};
 
 static struct FastSignalSet* makeSet(struct FastRing* ring)
 {
@@ -375,11 +387,9 @@ static int checkArguments(const struct FastRing* ring, int number, HandleFastRin
     if (result < 0)
         return result;
     (void)sigemptyset(&none);
+    bool wrong = number == SIGKILL || number == SIGSTOP || number >= FAST_SIGNALS;
     /* The C library refuses its own. */
-    return function == NULL || number == SIGKILL || number == SIGSTOP || number >= FAST_SIGNALS ||
-                   sigaddset(&none, number) < 0
-               ? -EINVAL
-               : 0;
+    return function == NULL || wrong || sigaddset(&none, number) < 0 ? -EINVAL : 0;
 }
 
 static int add(struct FastRingSignal* signal)
@@ -409,10 +419,8 @@ struct FastRingSignal* AddFastRingSignal(struct FastRing* ring, int number,
     int result = checkArguments(ring, number, function);
     struct FastRingSignal* signal = result == 0 ? calloc(1, sizeof(*signal)) : NULL;
     if (signal != NULL) {
-        signal->ring = ring;
-        signal->number = number;
-        signal->function = function;
-        signal->closure = closure;
+        *signal = (struct FastRingSignal){
+            .ring = ring, .number = number, .function = function, .closure = closure};
         result = add(signal);
     } else if (result == 0)
         result = -ENOMEM;

@@ -13,6 +13,7 @@
  */
 #include "base/place.h"
 #include "base/trace.h"
+#include "base/dump.h"
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -101,8 +102,25 @@ static void closeMember(struct FastRingMember* member, bool orderly)
     FastRingStopTimer(timeout->ring, &timeout->timer);
 }
 
+/* Of one whose function is being called the time is over. */
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    const struct FastRingTimeout* timeout =
+        FAST_CONTAINER(member, const struct FastRingTimeout, member);
+    FastDumpBegin(dump, "timeout", timeout);
+    FastDumpText(dump, "state", timeout->running ? "running" : "set");
+    if (FastTimerIsSet(&timeout->timer))
+        FastDumpSigned(dump, "due-ms",
+                       (timeout->timer.deadline - FastRingNow(timeout->ring)) / TIMEOUT_NS_PER_MS);
+    else
+        FastDumpText(dump, "due-ms", NULL);
+    FastDumpSigned(dump, "repeat-ms", timeout->intervalNs / TIMEOUT_NS_PER_MS);
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .close = closeMember,
+    .dump = dumpMember,
     .kind = "timeout",
     .offset = offsetof(struct FastRingTimeout, member),
 };

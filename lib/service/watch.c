@@ -29,6 +29,7 @@
  * in flight, of a call of the function.
  */
 #include "base/trace.h"
+#include "base/dump.h"
 #include "ring/armed.h"
 
 #include <assert.h>
@@ -310,11 +311,55 @@ static void closeMember(struct FastRingMember* member, bool orderly)
         dropWatch(watch);
 }
 
+static const char* stateOf(const struct FastRingWatch* watch)
+{
+    if (watch->released)
+        return "removed";
+    if (watch->dead)
+        return "dead";
+    if (watch->mask == 0)
+        return "paused";
+    return watch->reported || watch->toldAll ? "reported" : "waiting";
+}
+
+static const char* reportsOf(const struct FastRingWatch* watch)
+{
+    if (watch->flags == FASTRING_WATCH_ONCE)
+        return "once";
+    return watch->flags == FASTRING_WATCH_EDGE ? "changes" : "levels";
+}
+
+static void dumpMember(const struct FastRingMember* member, struct FastDump* dump)
+{
+    static const struct FastDumpWord names[] = {
+        {POLLIN, "POLLIN"},
+        {POLLOUT, "POLLOUT"},
+        {POLLPRI, "POLLPRI"},
+        {POLLRDHUP, "POLLRDHUP"},
+        {POLLRDNORM, "POLLRDNORM"},
+        {POLLRDBAND, "POLLRDBAND"},
+        {POLLWRNORM, "POLLWRNORM"},
+        {POLLWRBAND, "POLLWRBAND"},
+        {POLLMSG, "POLLMSG"},
+        {POLLERR, "POLLERR"},
+        {POLLHUP, "POLLHUP"},
+        {POLLNVAL, "POLLNVAL"},
+    };
+    const struct FastRingWatch* watch = FAST_CONTAINER(member, const struct FastRingWatch, member);
+    FastDumpBegin(dump, "watch", watch);
+    FastDumpSigned(dump, "handle", watch->handle);
+    FastDumpText(dump, "state", stateOf(watch));
+    FastDumpWords(dump, "mask", watch->mask, names, sizeof(names) / sizeof(names[0]), NULL);
+    FastDumpText(dump, "reports", reportsOf(watch));
+    FastDumpEnd(dump);
+}
+
 static const struct FastRingMemberFunctions memberFunctions = {
     .end = endMember,
     .close = closeMember,
     .kind = "watch",
     .offset = offsetof(struct FastRingWatch, member),
+    .dump = dumpMember,
 };
 
 /* ---- what users call ---- */
@@ -348,15 +393,11 @@ struct FastRingWatch* AddFastRingWatch(struct FastRing* ring, int handle, uint32
         errno = ENOMEM;
         return NULL;
     }
-    watch->ring = ring;
-    watch->function = function;
-    watch->closure = closure;
+    *watch = (struct FastRingWatch){
+        .ring = ring, .function = function, .closure = closure,
+        .handle = handle, .mask = mask, .flags = flags, .references = 1};
     FastArmedInitialize(&watch->poll, onCompletion);
     watch->prepare.function = runPrepare;
-    watch->handle = handle;
-    watch->mask = mask;
-    watch->flags = flags;
-    watch->references = 1;
     FastRingLink(ring, &watch->member, &memberFunctions);
     if (FastCheckRuns())
         FastCheckTakeHandle(watch, handle);

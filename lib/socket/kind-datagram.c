@@ -313,6 +313,7 @@ static int initialize(struct FastSocket* socket, const struct FastFinding* findi
 
 const struct FastKind FastKindDatagram = {
     DATAGRAM,
+    .name = "datagrams",
     .traits = FAST_TRAIT_DATAGRAMS,
     .classifyReceive = classifyReceive,
     .read = FastMessageRead,
@@ -320,6 +321,7 @@ const struct FastKind FastKindDatagram = {
 
 const struct FastKind FastKindJoined = {
     DATAGRAM,
+    .name = "joined-datagrams",
     .traits = FAST_TRAIT_JOINED,
     .classifyReceive = classifyJoined,
     .read = FastJoinedRead,

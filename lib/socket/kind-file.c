@@ -46,6 +46,7 @@ static void closeFile(struct FastSocket* socket)
 }
 
 const struct FastKind FastKindFile = {
+    .name = "file",
     .layout = FAST_INBOUND_BYTES,
     .initialize = initialize,
     .size = sizeof(struct FastFileSocket),

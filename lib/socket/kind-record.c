@@ -241,6 +241,7 @@ static struct FastAnswer classifyWhole(struct FastSocket* socket, struct FastFli
 
 const struct FastKind FastKindRecord = {
     RECORD,
+    .name = "records",
     .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED,
     .size = sizeof(struct FastSocket),
     .startSend = startSend,
@@ -250,6 +251,7 @@ const struct FastKind FastKindRecord = {
 
 const struct FastKind FastKindWhole = {
     RECORD,
+    .name = "records",
     .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED | FAST_TRAIT_BY_WORKER,
     .size = sizeof(struct wholeSocket),
     .initialize = limitWait,

@@ -182,6 +182,7 @@ static struct FastAnswer classifySend(struct FastSocket* socket, struct FastFlig
 }
 
 const struct FastKind FastKindStream = {
+    .name = "stream",
     .traits = FAST_TRAIT_CONNECTED | FAST_TRAIT_WATCHED | FAST_TRAIT_PLAIN,
     .layout = FAST_INBOUND_BYTES,
     .size = sizeof(struct FastSocket),

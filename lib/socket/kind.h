@@ -76,6 +76,7 @@ struct FastFinding
 
 struct FastKind
 {
+    const char* name;  /* for programs that look */
     uint32_t traits;   /* that all of the kind have */
     /* Enum FastInboundLayout, of what is received without a header of the user's. */
     uint8_t layout;

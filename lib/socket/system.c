@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
@@ -92,6 +94,12 @@ int FastSystemGetName(int handle, bool peer, struct sockaddr_storage* name, sock
     struct sockaddr* plain = (struct sockaddr*)name;
     int result = peer ? getpeername(handle, plain, length) : getsockname(handle, plain, length);
     return result < 0 ? -errno : 0;
+}
+
+int FastSystemGetQueued(int handle, bool output)
+{
+    int bytes = 0;
+    return ioctl(handle, output ? SIOCOUTQ : SIOCINQ, &bytes) < 0 ? -errno : bytes;
 }
 
 ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags)

@@ -49,6 +49,9 @@ int FastSystemHasPeer(int handle);
 /* Its own name, or its peer's; length as for getsockname. 0 or negative errno. */
 int FastSystemGetName(int handle, bool peer, struct sockaddr_storage* name, socklen_t* length);
 
+/* Bytes that the kernel has for it, or has not got rid of; negative errno. */
+int FastSystemGetQueued(int handle, bool output);
+
 /* As recvmsg and sendmsg with MSG_DONTWAIT and without a signal. */
 ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags);
 ssize_t FastSystemSend(int handle, const struct msghdr* message, int flags);

@@ -38,6 +38,7 @@ static __thread struct FastRing* ending; /* ReleaseFastRing was called inside th
 WRAPPED(struct FastRing*, CreateFastRing, uint32_t length);
 WRAPPED(int, WaitForFastRing, struct FastRing* ring, uint32_t interval, sigset_t* mask);
 WRAPPED(void, ReleaseFastRing, struct FastRing* ring);
+WRAPPED(int, WalkFastRing, struct FastRing* ring, HandleFastRingWalk function, void* closure);
 WRAPPED(struct FastSocket*, CreateFastSocket, struct FastRing* ring,
         struct FastRingBufferProvider* provider, struct FastBufferPool* inbound,
         struct FastBufferPool* outbound, int handle, struct msghdr* message, int flags, int mode,
@@ -131,6 +132,27 @@ void __wrap_ReleaseFastRing(struct FastRing* ring)
     endTurn();
     if (own)
         endRecords(ring, true);
+}
+
+/* Outside of a turn it runs the end of a ring that is released in it. */
+int __wrap_WalkFastRing(struct FastRing* ring, HandleFastRingWalk function, void* closure)
+{
+    struct Running saved = running;
+
+    if (running.context != AUTOMATON_OUTSIDE)
+        return __real_WalkFastRing(ring, function, closure);
+    beginTurn();
+    ending = NULL;
+    enter(AUTOMATON_WAIT, ring);
+    int result = __real_WalkFastRing(ring, function, closure);
+    running = saved;
+    endTurn();
+    if ((ending == ring) && (ring != NULL)) {
+        ck_assert_int_eq(result, -ECANCELED);
+        endRecords(ring, true);
+        ending = NULL;
+    }
+    return result;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

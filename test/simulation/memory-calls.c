@@ -209,6 +209,13 @@ int FastSystemHasPeer(int handle)
 }
 
 /* With SO_PASSCRED a record comes with its sender's credentials, and the end with nothing. */
+/* Nobody asks here what the kernel has queued: that is for who looks inside. */
+int FastSystemGetQueued(int handle, bool output)
+{
+    (void)handle, (void)output;
+    return -EOPNOTSUPP;
+}
+
 ssize_t FastSystemReceive(int handle, struct msghdr* message, int flags)
 {
     struct MemoryFile* file = handleFile(handle);

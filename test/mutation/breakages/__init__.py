@@ -1,7 +1,7 @@
 """Breakages of lib/, each of which the tests must see. By area, in files of their own."""
 
-from . import (adaptive, at_once, create, engine, events, files, inside, one_line, progress,
-               receive, release, ring, send)
+from . import (adaptive, at_once, create, engine, events, files, inside, look, one_line,
+               progress, receive, release, ring, send)
 
 GROUPS = {
     'Events (2.1)': events.BREAKAGES,
@@ -15,6 +15,7 @@ GROUPS = {
     'The ring (2.8)': ring.BREAKAGES,
     'Time and progress (2.9)': progress.BREAKAGES,
     'A socket in one line (3.1)': one_line.BREAKAGES,
+    'Seeing inside (3.2)': look.BREAKAGES,
     'Seeing inside (3.3, 3.4)': inside.BREAKAGES,
     'The other engine, and references': engine.BREAKAGES,
 }
