@@ -77,9 +77,9 @@ struct FastBuffer* FastBlockTake(size_t size, uint32_t kind)
 }
 
 /* Whatever is done with it comes to the rare way of wrapped buffers, which looks closely. */
-static void bury(struct FastBuffer* buffer)
+static void bury(struct FastBuffer* buffer, size_t footprint)
 {
-    FastCheckBury(buffer, buffer->footprint, sizeof(*buffer));
+    FastCheckBury(buffer, footprint, sizeof(*buffer));
     atomic_init(&buffer->references, 1);
     buffer->wrapped = true;
     FastCheckSeal(buffer);
@@ -91,7 +91,7 @@ void FastBlockGive(struct FastBuffer* buffer)
 
     FastUnpoison(buffer, footprint);
     if (FastCheckRuns()) {
-        bury(buffer);
+        bury(buffer, footprint);
         return;
     }
     if (footprint < STORE_MAPPED) {

@@ -584,7 +584,7 @@ static void echo(struct FastSocket* socket, int event, int parameter)
 
 static void behave(void)
 {
-    char text[LINE];
+    char text[LINE] = "";
     makeRing();
     struct FastSocket* socket = makeSocket();
     need(SetFastSocketHandler(socket, echo, NULL) == 0);
