@@ -84,7 +84,9 @@ def read(place, include, language='c', arguments=()):
         if match is None:
             lines.append(line)
         elif match.group(1) == 'define' and not GUARD.match(match.group(2)):
-            found['macro ' + match.group(2)] = ' '.join(tokens(match.group(3)))
+            # One with parameters is no value; what it says begins with # here.
+            words = (['#'] if match.group(3).startswith('(') else []) + tokens(match.group(3))
+            found['macro ' + match.group(2)] = ' '.join(words)
         elif match.group(1) == 'undef':
             found.pop('macro ' + match.group(2), None)
     for declaration in split(withoutLinkage(tokens('\n'.join(lines)))):
@@ -149,7 +151,7 @@ def describe(words):
     """The (key, text) of a declaration."""
     while words and words[0] in ('extern', '__extension__'):
         words = words[1:]
-    if not words or words[0] in ('_Static_assert', 'static_assert'):
+    if not words or words[0] in ('_Static_assert', 'static_assert') or '__Static_assert_function' in words:
         return None, None
     if words[0] == 'typedef':
         return describeTypedef(words)

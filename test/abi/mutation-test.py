@@ -105,7 +105,8 @@ def refuses(name):
     remember(name, cases)
     assert cases, "accepted"
     assert 'Traceback' not in text, text
-    if cases != ['build']:
+    # Headers that don't compile are the compiler's to explain.
+    if cases != ['build'] and 'error:' not in text:
         missing = [word for word in WORDS if word not in text]
         assert not missing, f"the refusal says nothing of {missing}:\n{text}"
 

@@ -200,8 +200,6 @@ BREAKS = {
         lambda tree: wrap(tree, 'GetFastRingInterval', 'int told = INNER(ring);\n'
                           '    return told > 0 ? told * 10 : told;'),
     'time: no wait': waiting('return INNER(ring, 0, mask);\n    (void)interval;'),
-    'time: a wait of 0 waits':
-        waiting('return INNER(ring, interval == 0 ? 1 : interval, mask);'),
     'time: a wait without a limit ends after 10 ms':
         waiting('return INNER(ring, interval > 10 ? 10 : interval, mask);'),
     # signals, threads, the process
@@ -299,6 +297,7 @@ PROGRAMS = {
     'time: precise': 'timeout',
     'time: wrong': 'timeout',
     'time: a foreign': 'embed',
+    'time: a foreign loop is told of timeouts too': 'later',
     'time: no wait': 'ring',
     'time: a wait': 'ring',
     'time': 'timeout',

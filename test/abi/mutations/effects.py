@@ -151,8 +151,6 @@ BREAKS = {
         sending('return size == 0 ? 0 : INNER(socket, address, length, data, size, flags);'),
     'effects: MSG_OOB':
         sending('return INNER(socket, address, length, data, size, flags & ~MSG_OOB);'),
-    'effects: MSG_EOR':
-        sending('return INNER(socket, address, length, data, size, flags & ~MSG_EOR);'),
     'effects: a transmit stands in the wrong place':
         lambda tree: wrap(tree, 'TransmitFastSocketBuffer',
                           'return INNER(socket, address, length, buffer, 0, size, flags);'),
@@ -266,7 +264,7 @@ BREAKS = {
 
 PROGRAMS = {
     'effects: the high mark': 'socket-pressure',
-    'effects: the low mark': 'socket-pressure',
+    'effects: the low mark': 'later',
     'effects: the outbound limit': 'socket-transmit',
     "effects: the socket's share": 'socket-pressure',
     "effects: the ring's inbound": 'socket-pressure',
@@ -279,12 +277,14 @@ PROGRAMS = {
     'effects: the limit of messages': 'file-write',
     'effects: MSG_TRUNC': 'socket-datagram',
     'effects: descriptors': 'socket-message',
-    'effects: a message is': 'socket-message',
+    'effects: a message is': 'socket-transmit',
     'effects: the message header': 'socket-message',
     'effects: the address': 'socket-datagram',
     'effects: control': 'socket-message',
     'effects: all parts': 'socket-message',
-    'effects: MSG_EOR': 'socket-message',
+    'effects: MSG_OOB': 'later',
+    'effects: a transmit of nothing': 'later',
+    'effects: a read ends': 'later',
     'effects: a transmit stands': 'socket-buffer',
     'effects: a transmitted buffer': 'socket-buffer',
     'effects: a descriptor without': 'socket-descriptor',

@@ -1,6 +1,6 @@
 /*
  * What the headers of 1.0.0 promise, or what programs plainly rely on, and none of its own programs
- * asks for: time, threads, some errors, the process around the library. Written for 1.1.0, of what 1.0.0 had.
+ * asks for: time, threads, some errors and effects, the process around the library. Written for 1.1.0, of what 1.0.0 had.
  *
  * Where time matters, something else of a known length runs beside: which of the two comes first
  * doesn't depend on how busy the machine is, but for a stall that is longer than their difference; so
@@ -642,6 +642,76 @@ START_TEST(listensOnIpv6)
 }
 END_TEST
 
+/* ---- effects ---- */
+
+/* between the marks a socket that was full receives nothing, and below the low one it goes on */
+START_TEST(waitsForTheLowMark)
+{
+    static char data[300000];
+    struct Recorder recorder = {0};
+    int pair[2];
+    pairTcp(pair);
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_HIGH, 65536);
+    setOption(recorder.socket, FASTSOCKET_OPTION_INBOUND_LOW, 1000);
+    while (readSocket(recorder.socket).receivePauses == 0) {
+        (void)!send(pair[1], data, sizeof(data), MSG_DONTWAIT);
+        runTurns(fixture.ring, 1);
+    }
+    (void)!send(pair[1], data, sizeof(data), MSG_DONTWAIT);
+    runIdle(fixture.ring);
+    size_t length = GetFastSocketInboundLength(recorder.socket);
+    ck_assert_uint_ge(length, 65536);
+    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, data, length - 30000, 0),
+                     (int)(length - 30000));
+    runIdle(fixture.ring);
+    ck_assert_uint_eq(GetFastSocketInboundLength(recorder.socket), 30000);
+    ck_assert_int_eq((int)ReceiveFastSocketData(recorder.socket, data, 29500, 0), 29500);
+    waitInput(&recorder, 1000);
+    AbortFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
+/* urgent data arrives as such */
+START_TEST(sendsUrgentData)
+{
+    struct Recorder recorder = {0};
+    struct pollfd urgent = {.events = POLLPRI};
+    char byte = 0;
+    int pair[2];
+    pairTcp(pair);
+    urgent.fd = pair[1];
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, "u", 1, MSG_OOB), 0);
+    waitDrained(&recorder);
+    ck_assert_int_eq(poll(&urgent, 1, 60000), 1);
+    ck_assert_int_eq((int)recv(pair[1], &byte, 1, MSG_OOB), 1);
+    ck_assert_int_eq(byte, 'u');
+    AbortFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
+/* a transmit of no bytes is a datagram, and on a stream one more POLLOUT */
+START_TEST(sendsNothing)
+{
+    struct Recorder recorder = {0};
+    struct pollfd input = {.events = POLLIN};
+    char byte;
+    int pair[2];
+    pairUdp(pair);
+    input.fd = pair[1];
+    openRecorded(&fixture, pair[0], NULL, 0, &recorder);
+    ck_assert_int_eq(TransmitFastSocketData(recorder.socket, NULL, 0, NULL, 0, 0), 0);
+    runIdle(fixture.ring);
+    ck_assert_int_eq(poll(&input, 1, 60000), 1);
+    ck_assert_int_eq((int)recv(pair[1], &byte, 1, 0), 0);
+    ReleaseFastSocket(recorder.socket);
+    close(pair[1]);
+}
+END_TEST
+
 static TCase* areaOf(Suite* suite, const char* name, bool withRing)
 {
     TCase* area = tcase_create(name);
@@ -674,6 +744,10 @@ int main(void)
     tcase_add_test(area, refusesToWriteWhatIsRead);
     tcase_add_test(area, refusesLongMessages);
     tcase_add_test(area, listensOnIpv6);
+    area = areaOf(suite, "effects", true);
+    tcase_add_test(area, waitsForTheLowMark);
+    tcase_add_test(area, sendsUrgentData);
+    tcase_add_test(area, sendsNothing);
     area = areaOf(suite, "process", false);
     tcase_add_test(area, leavesTheProcessAlone);
     tcase_add_test(area, leavesTheProcessAloneAtFirst);
