@@ -26,7 +26,8 @@ runIn musl 'mkdir -p /root/beside/pkgconfig && cd /root/beside &&
         >pkgconfig/liburing.pc &&
     printf "#!/bin/sh\nexec musl-gcc \"\$@\" -idirafter $PWD\n" >compile && chmod +x compile'
 runIn musl 'CC=/root/beside/compile PKG_CONFIG_LIBDIR=/root/beside/pkgconfig \
-    meson setup /root/out . -Dwerror=true -Dtests=disabled -Dman=disabled -Dvalgrind=disabled && ninja -C /root/out'
+    meson setup /root/out . -Dwerror=true -Dtests=disabled -Dman=disabled -Dvalgrind=disabled &&
+    ninja -C /root/out'
 runIn musl 'cd /root/out && readelf -d lib/libfastsocket.so.1 | grep "NEEDED.*\[libc.so\]" &&
     tools/fastsocket-probe && test/demo/fastsocket-demo 1 &&
     FASTSOCKET_ENGINE=epoll test/demo/fastsocket-demo 1'
