@@ -25,7 +25,7 @@ exchange()
     while [ -z "$port" ]; do
         kill -0 "$server" # it lives
         sleep 0.1
-        port=$(sed -n 's/^listening on 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$work/words")
+        port=$(sed -n 's/^listening on .*[: ]\([0-9]*\)$/\1/p' "$work/words")
     done
 
     for round in 1 2 3; do

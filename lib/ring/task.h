@@ -24,7 +24,7 @@ enum
 
 struct FastLink
 {
-    FastWork next; /* 0: in none of the queues */
+    _Alignas(8) FastWork next; /* 0: in none of the queues; aligned for FAST_WORK_BITS anywhere */
 };
 
 /* Something to run once. The owner must live until it has run. */

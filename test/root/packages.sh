@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The Debian packages, from nothing to nothing, in fresh minimal roots: built by one line with all
-# tests, built again elsewhere by an ordinary user to the same bytes, checked by lintian, installed
-# in another root and used by programs in C and in every runtime that there is an example for,
-# removed without a trace. Needs root, mmdebstrap, this machine's apt sources, and npm's registry
-# for koffi; takes half an hour, and tells the time of each step.
+# tests, built again elsewhere by an ordinary user to the same bytes, with their source, checked by
+# lintian, installed in another root and used by programs in C and in every runtime that there is an
+# example for, removed without a trace; built without tests and pages from what little that takes,
+# and for another processor; upgraded from the release before, and downgraded again. Needs root,
+# mmdebstrap, this machine's apt sources, and npm's registry for koffi; takes half an hour and more,
+# and tells the time of each step.
 #
 # usage: packages.sh [RELEASE]
 #
@@ -26,18 +28,44 @@ runIn build 'apt-get update && apt-get build-dep -y ./ && dpkg-buildpackage -us 
 runIn build 'test/house/refusal.py all dh_auto_test --buildsystem=meson &&
     .ci/count obj-*/meson-logs/testlog.json test/allowed-skips refused'
 
-# Another directory, another user, without root's rights.
-git clone --quiet "file://$source" "$roots/build/home/builder/another/place/tree"
+# Another directory, another user, without root's rights; the source package, too.
+place=$roots/build/home/builder/another/place
+git clone --quiet "file://$source" "$place/tree"
+version=$(sed -n '1s/.*(\(.*\)-.*/\1/p' "$source/debian/changelog")
+git -C "$place/tree" archive --prefix="libfastsocket-$version/" HEAD ':!debian' |
+    gzip -9n >"$place/libfastsocket_$version.orig.tar.gz"
 runIn build 'useradd builder && chown -R builder: /home/builder &&
     cd /home/builder/another/place/tree &&
-    runuser -u builder -- env HOME=/home/builder dpkg-buildpackage -us -uc -b &&
+    runuser -u builder -- env HOME=/home/builder dpkg-buildpackage -us -uc &&
     cd .. && for package in *.deb; do cmp $package /root/$package || exit 1; done'
 
-# What is left to say needs an upstream site.
+# Lintian of Debian 12 knows no policy after 4.6.2, and says so.
 runIn build 'apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold \
         lintian &&
-    cd /home/builder/another/place &&
-    runuser -u builder -- lintian -EvI --pedantic --fail-on error,warning *.changes'
+    cd /home/builder/another/place && ls *.dsc *.changes &&
+    runuser -u builder -- lintian -EvI --pedantic --suppress-tags newer-standards-version \
+        --fail-on error,warning,info,pedantic *.changes *.dsc'
+
+# ---- little: what the library itself takes -------------------------------------------------------
+
+# README's lines for this, in a root of its own, with the number of packages there are then.
+mapfile -t lines < <(sed -n '/^    apt-get install /,/^$/s/^    //p' "$source/README.md")
+[ "${#lines[@]}" -eq 3 ]
+makeRoot "$release" little
+runIn little 'apt-get update'
+for line in "${lines[@]}"; do
+    runIn little "$line"
+    echo "with that there are $(chroot "$roots/little" dpkg-query -f '.' -W | wc -c) packages"
+done
+runIn little 'ldconfig -p | grep libfastsocket.so.1 && fastsocket-probe --json | grep engine'
+runIn little 'apt-get build-dep -y -P nocheck,nodoc ./ && ! command -v scdoc &&
+    dpkg-buildpackage -us -uc -b -Pnocheck,nodoc &&
+    ! dpkg -c ../libfastsocket-dev_*.deb | grep /man/'
+
+# For another processor, whose programs nobody can run here.
+runIn little 'dpkg --add-architecture arm64 && apt-get update &&
+    apt-get build-dep -y --host-architecture arm64 -P cross,nocheck ./ &&
+    dpkg-buildpackage -us -uc -b --host-arch arm64 -Pcross,nocheck && ls ../*_arm64.deb'
 
 # ---- use -----------------------------------------------------------------------------------------
 
@@ -46,10 +74,16 @@ mkdir "$roots/use/packages" "$roots/use/app"
 cp "$roots"/build/root/*.deb "$roots/use/packages/"
 runIn use 'apt-get update && apt-get install -y --no-install-recommends \
     /packages/libfastsocket1_*.deb /packages/libfastsocket-dev_*.deb \
+    /packages/libfastsocket-bin_*.deb \
     build-essential pkgconf socat python3 luajit ruby-ffi'
 
 # The README's own program.
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$roots/use/app/app.c"
+cat >"$roots/use/app/today.c" <<'end'
+extern const char* GetFastRingEngine(void* ring);
+int main(void) { return GetFastRingEngine(0) != 0; }
+end
+runIn use 'cd /app && cc today.c -o today -lfastsocket && ./today'
 runIn use 'cd /app && cc app.c -o app $(pkg-config --cflags --libs fastsocket)'
 runIn use '/app/app unix:/app/echo &
     until [ -S /app/echo ]; do
@@ -59,7 +93,7 @@ runIn use '/app/app unix:/app/echo &
     echo hello | socat -t 60 - UNIX-CONNECT:/app/echo,retry=50,interval=0.1 | grep -x hello'
 
 # What autopkgtest runs; and each is the same where io_uring is refused.
-for name in shared static python3 luajit ruby; do
+for name in shared static probe python3 luajit ruby; do
     runIn use "debian/tests/$name"
     runIn use "test/house/refusal.py all debian/tests/$name"
 done
@@ -79,6 +113,44 @@ runIn use 'library=$(echo /usr/lib/*/libfastsocket.so.1) &&
             $library none /app/go-cache || exit 1
         $engine python3 test/house/foreign-test.py . $library none || exit 1
     done'
+# Those of another architecture beside them, but for the programs.
+cp "$roots"/little/root/*_arm64.deb "$roots/use/packages/"
+runIn use 'dpkg --add-architecture arm64 && apt-get update &&
+    apt-get install -y --no-install-recommends \
+        /packages/libfastsocket1_*_arm64.deb /packages/libfastsocket-dev_*_arm64.deb &&
+    test "$(dpkg-query -f "\${db:Status-Abbrev}" -W libfastsocket-dev:amd64 \
+        libfastsocket-dev:arm64)" = "ii ii " &&
+    apt-get purge -y libfastsocket1:arm64 libfastsocket-dev:arm64 >/dev/null'
+
+# ---- from release to release ---------------------------------------------------------------------
+
+# The release before, from the last commit that had its version, as it was built then.
+before=$(git -C "$source" log -1 --format=%H^ -G"version: '$version'" -- meson.build)
+git clone --quiet "file://$source" "$roots/little/root/before/tree"
+git -C "$roots/little/root/before/tree" checkout --quiet "$before"
+runIn little 'cd /root/before/tree && apt-get build-dep -y -P nocheck ./ &&
+    dpkg-buildpackage -us -uc -b -Pnocheck'
+mkdir "$roots/use/packages/before"
+cp "$roots"/little/root/before/*.deb "$roots/use/packages/before/"
+runIn use 'apt-get purge -y libfastsocket1 libfastsocket-dev libfastsocket-bin >/dev/null &&
+    apt-get install -y --no-install-recommends \
+        /packages/before/libfastsocket1_*.deb /packages/before/libfastsocket-dev_*.deb'
+
+# A program of then, and one of today, which the library of then refuses with a reason.
+runIn use 'mkdir /app/then && cd /app/then &&
+    cp /usr/share/doc/libfastsocket-dev/examples/*.[ch] . &&
+    cc echo-server.c -o ../echo-then $(pkg-config --cflags --libs fastsocket) &&
+    fastsocket-probe --json'
+runIn use '! /app/today 2>&1 | tee /dev/stderr | grep -v "version .FASTSOCKET_1.1. not found"'
+runIn use 'apt-get install -y --no-install-recommends /packages/libfastsocket1_*_amd64.deb \
+        /packages/libfastsocket-dev_*_amd64.deb && ! command -v fastsocket-probe &&
+    apt-get install -y --no-install-recommends /packages/libfastsocket-bin_*_amd64.deb &&
+    fastsocket-probe --json'
+runIn use '. debian/tests/exchange.sh && exchange /app/echo-then 127.0.0.1 0 : socat -t 240 - TCP:127.0.0.1:'
+runIn use 'apt-get install -y --no-install-recommends --allow-downgrades \
+        /packages/before/libfastsocket1_*.deb /packages/before/libfastsocket-dev_*.deb &&
+    ! dpkg-query -W libfastsocket-bin 2>/dev/null | grep . && fastsocket-probe --json'
+runIn use '. debian/tests/exchange.sh && exchange /app/echo-then 127.0.0.1 0 : socat -t 240 - TCP:127.0.0.1:'
 
 runIn use 'apt-get purge -y libfastsocket1 libfastsocket-dev >/dev/null && ldconfig &&
     ! ldconfig -p | grep fastsocket &&
