@@ -25,7 +25,10 @@ let check condition text =
 let () =
   let ring = create () in
   let turn () = try wait ring with Told number -> 100 + number in
-  let rec until number last = if !calls < number then until number (turn ()) else last in
+  let rec until number last =
+    check (last >= 0) "the wait works";
+    if !calls < number then until number (turn ()) else last
+  in
   timeout ring fail;
   check (until 1 0 = 101) "it is caught";
   timeout ring fail;
@@ -33,5 +36,5 @@ let () =
   ignore (until 3 0);
   check (!calls = 3) "nothing is lost or told twice";
   timeout ring count;
-  check (until 4 (-1) = 0) "a turn that nobody leaves";
+  check (until 4 0 = 0) "a turn that nobody leaves";
   release ring

@@ -33,6 +33,7 @@
 
 (define (turn-until number)
   (let loop ((last #f))
+    (check (or (not (number? last)) (>= last 0)) "the wait works")
     (if (< calls number) (loop (turn)) last)))
 
 (set-timeout ring %null-pointer 0 0 raising %null-pointer)

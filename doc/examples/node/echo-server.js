@@ -45,15 +45,14 @@ const listener = ring.listen(`${host}:${port}`, (handle) => {
 });
 console.log(`listening on ${listener.address}`);
 
-// What is released between two turns makes the ring's handle readable, which ends the poll.
 function stop() {
-    listener.release();
-    stopped = true;
+    stopped = true; // the poll ends after a second at most
 }
 process.once('SIGINT', stop).once('SIGTERM', stop);
 
 (async () => {
     await ring.run(() => !stopped);
+    listener.release();
     connections.forEach((connection) => connection.release());
     await ring.run(() => ring.pending > 0);
     ring.close();

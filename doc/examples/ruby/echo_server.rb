@@ -35,16 +35,16 @@ listener = ring.listen("#{host}:#{ARGV[1] || 7000}") do |handle|
     FastSocket.done(handle)
   end
 end
-# A handler of Ruby's runs between two turns, or inside one: the library may be called from either, and
-# what it queues ends the sleep. AddFastRingSignal would not do: threads of Ruby's own get the signal.
+# AddFastRingSignal would not do: threads of Ruby's own get the signal.
 stopped = false
-%w[INT TERM].each { |name| trap(name) { listener.release; stopped = true } }
+%w[INT TERM].each { |name| trap(name) { ring.post { stopped = true } } }
 
 port = BasicSocket.for_fd(listener.handle).tap { |socket| socket.autoclose = false }.local_address.ip_port
 puts "listening on #{host}:#{port}"
 $stdout.flush
 
 ring.wait until stopped
+listener.release
 connections.each(&:release)
 ring.wait until ring.pending.zero?
 ring.close

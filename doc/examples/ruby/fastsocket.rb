@@ -22,10 +22,12 @@ module FastSocket
     ffi_lib 'libfastsocket.so.1'
     callback :event, %i[pointer int int], :void
     callback :connection, %i[pointer int pointer], :void
+    callback :call, %i[pointer pointer], :void
     {
       CreateFastRing: [%i[uint32], :pointer], ReleaseFastRing: [%i[pointer], :void],
       WaitForFastRing: [%i[pointer uint32 pointer], :int], GetFastRingHandle: [%i[pointer], :int],
       GetFastRingInterval: [%i[pointer], :int], GetFastRingPending: [%i[pointer], :size_t],
+      PostFastRingCall: [%i[pointer call pointer], :int],
       OpenFastSocket: [%i[pointer int int event pointer], :pointer],
       ConnectFastSocket: [%i[pointer string int event pointer], :pointer],
       ListenFastSocket: [%i[pointer string int connection pointer], :pointer],
@@ -48,6 +50,11 @@ module FastSocket
   end
   HANDLE_CONNECTION = FFI::Function.new(:void, %i[pointer int pointer]) do |pointer, handle, _|
     OBJECTS[pointer.address].handler.call(handle)
+  end
+
+  CALLS = {} # by number: what was posted
+  HANDLE_CALL = FFI::Function.new(:void, %i[pointer pointer]) do |_, number|
+    CALLS.delete(number.address).call
   end
 
   def self.found(pointer)
@@ -86,6 +93,12 @@ module FastSocket
       interval = C.GetFastRingInterval(@pointer)
       @handle.wait_readable(interval.negative? ? nil : interval / 1000.0)
       FastSocket.done(C.WaitForFastRing(@pointer, 0, nil))
+    end
+
+    # Has the ring call a block inside a turn, also from other threads and from trap: ends its sleep.
+    def post(&block)
+      CALLS[block.object_id] = block
+      FastSocket.done(C.PostFastRingCall(@pointer, HANDLE_CALL, FFI::Pointer.new(block.object_id)))
     end
 
     # Sockets that still have something to send or to close.
