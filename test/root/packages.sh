@@ -146,11 +146,13 @@ runIn use 'apt-get install -y --no-install-recommends /packages/libfastsocket1_*
         /packages/libfastsocket-dev_*_amd64.deb && ! command -v fastsocket-probe &&
     apt-get install -y --no-install-recommends /packages/libfastsocket-bin_*_amd64.deb &&
     fastsocket-probe --json'
-runIn use '. debian/tests/exchange.sh && exchange /app/echo-then 127.0.0.1 0 : socat -t 240 - TCP:127.0.0.1:'
+runIn use '. debian/tests/exchange.sh &&
+    exchange /app/echo-then 127.0.0.1 0 : socat -t 240 - TCP:127.0.0.1:'
 runIn use 'apt-get install -y --no-install-recommends --allow-downgrades \
         /packages/before/libfastsocket1_*.deb /packages/before/libfastsocket-dev_*.deb &&
     ! dpkg-query -W libfastsocket-bin 2>/dev/null | grep . && fastsocket-probe --json'
-runIn use '. debian/tests/exchange.sh && exchange /app/echo-then 127.0.0.1 0 : socat -t 240 - TCP:127.0.0.1:'
+runIn use '. debian/tests/exchange.sh &&
+    exchange /app/echo-then 127.0.0.1 0 : socat -t 240 - TCP:127.0.0.1:'
 
 runIn use 'apt-get purge -y libfastsocket1 libfastsocket-dev >/dev/null && ldconfig &&
     ! ldconfig -p | grep fastsocket &&

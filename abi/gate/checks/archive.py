@@ -10,6 +10,9 @@ import objects
 import tap
 from words import Finding, judge, shortened, BUILD
 
+# What <sys/sdt.h> makes of probes: the names have the provider's in them, and the other is every such file's own.
+PROBES = re.compile(r'fastsocket_[a-z]+_semaphore|_\.stapsdt\.base')
+
 
 def need(place):
     if place.archive is None:
@@ -21,7 +24,7 @@ def need(place):
 def findings(place):
     need(place)
     yield from independent(place)
-    found = objects.members(place.archive)
+    found = [one for one in objects.members(place.archive) if not PROBES.fullmatch(one[0])]
     if not found:
         raise tap.Skip("its objects are the compiler's own (link-time optimisation)")
     visible = {name for name, visibility in found if visibility == 'DEFAULT'}
