@@ -51,7 +51,12 @@ BREAKAGES = [
              'first->mark != provider->sequence;', 'return first != NULL;'),
     breakage('all who wait are served for one buffer', '2.3 one buffer; 2.3 who waits for buffers',
              'memory/provider-wait.c',
-             'index < provider->waiting.batch && isServable(provider)', 'isServable(provider)'),
+             'else if (provider->waiting.left > 0)', 'else if (true)'),
+    breakage('who waits is armed where his task stands',
+             '2.1 starvation; 2.3 who waits for buffers', 'memory/provider-wait.c',
+             '    if (isServable(provider)) {\n        provider->waiting.left--;\n',
+             '    while (provider->waiting.left > 0 && isServable(provider)) {\n'
+             '        provider->waiting.left--;\n', seen=True),
     breakage('who leaves a buffer alone holds up the others',
              '2.3 who waits for buffers; 2.3 one buffer', 'memory/provider-wait.c',
              'provider->waiting.batch = untouched ? provider->waiting.batch * 2 : available;',
