@@ -102,6 +102,20 @@ void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter
         FastProviderDefer(provider, &provider->waiting.serve);
 }
 
+bool FastProviderServesLine(const struct FastRingBufferProvider* provider)
+{
+    return isServable(provider) && !provider->closed;
+}
+
+void FastProviderJoinLine(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
+                          uint32_t fed)
+{
+    waiter->mark = provider->sequence - 1; /* for what is there */
+    waiter->fed = fed;
+    FastWaiterAdd(&provider->waiting.list, waiter);
+    FastProviderDefer(provider, &provider->waiting.serve);
+}
+
 void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider)
 {
     provider->waiting.serve.function = serveWaiters;

@@ -57,6 +57,9 @@ BREAKAGES = [
              '    if (isServable(provider)) {\n        provider->waiting.left--;\n',
              '    while (provider->waiting.left > 0 && isServable(provider)) {\n'
              '        provider->waiting.left--;\n', seen=True),
+    breakage('who ends with the last buffer goes before the line',
+             '2.1 starvation; 2.3 who waits for buffers', 'socket/receive.c',
+             'if (FastProviderHasLine(FastSocketProvider(socket)) &&', 'if (false &&', seen=True),
     breakage('who leaves a buffer alone holds up the others',
              '2.3 who waits for buffers; 2.3 one buffer', 'memory/provider-wait.c',
              'provider->waiting.batch = untouched ? provider->waiting.batch * 2 : available;',
