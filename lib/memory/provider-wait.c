@@ -113,7 +113,8 @@ void FastProviderJoinLine(struct FastRingBufferProvider* provider, struct FastWa
     waiter->mark = provider->sequence - 1; /* for what is there */
     waiter->fed = fed;
     FastWaiterAdd(&provider->waiting.list, waiter);
-    FastProviderDefer(provider, &provider->waiting.serve);
+    if (!FastTaskIsQueued(&provider->waiting.again)) /* the batch of this turn is not over */
+        FastProviderDefer(provider, &provider->waiting.serve);
 }
 
 void FastProviderPrepareWaiting(struct FastRingBufferProvider* provider)

@@ -26,7 +26,7 @@ static inline bool FastProviderHasLine(const struct FastRingBufferProvider* prov
     return provider->waiting.list.first != NULL;
 }
 
-/* Those who wait are being served, or will be in this prepare phase. */
+/* Those who wait are being served, or will be in this prepare phase or the next. */
 bool FastProviderServesLine(const struct FastRingBufferProvider* provider);
 
 /* Then: waits behind them, without having found that there are no buffers. As FastProviderWait. */
