@@ -72,6 +72,7 @@ struct FastRingBufferProvider
     {
         struct FastWaiterList list;
         uint32_t batch;     /* to be served next */
+        uint32_t left;      /* of them, in this turn */
         uint32_t available; /* when the last batch was served */
         struct FastTask serve;
         struct FastTask again; /* in the dispatch phase: serves the rest a turn later */

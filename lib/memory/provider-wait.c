@@ -4,7 +4,9 @@
  * Good path: a receive that ends because the kernel had no buffer waits here; the kernel would
  * answer it again at once. Waiters are served, first come first served, as many a turn as there are
  * buffers, so that one buffer shared by many sockets costs one try a message. The first of them may
- * take all of the buffers: who was served and had none is served again before the others.
+ * take all of the buffers: who was served and had none is served again before the others. They are
+ * armed in this order, whatever else their tasks have been queued for: who sends as well, and takes
+ * all that there is, would be armed before those that were served before him, for ever.
  *
  * Those served before left the buffers alone, because a socket without data takes none but must be
  * armed all the same: twice as many are served the next time.
@@ -30,18 +32,31 @@ static void beginBatch(struct FastRingBufferProvider* provider)
     if (provider->waiting.batch < available)
         provider->waiting.batch = available;
     provider->waiting.available = available;
+    provider->waiting.left = provider->waiting.batch;
 }
 
+static void forgetBatch(struct FastRingBufferProvider* provider)
+{
+    provider->waiting.batch = 0;
+    provider->waiting.left = 0;
+}
+
+/* One at a time, and the next behind whatever task the first has queued, or had before. */
 static bool serveWaiters(struct FastTask* task)
 {
     struct FastRingBufferProvider* provider =
         FAST_CONTAINER(task, struct FastRingBufferProvider, waiting.serve);
 
-    beginBatch(provider);
-    for (uint32_t index = 0; index < provider->waiting.batch && isServable(provider); index++)
+    if (provider->waiting.left == 0)
+        beginBatch(provider);
+    if (isServable(provider)) {
+        provider->waiting.left--;
         (void)FastWaiterServe(&provider->waiting.list);
+    }
     if (!isServable(provider))
-        provider->waiting.batch = 0;
+        forgetBatch(provider);
+    else if (provider->waiting.left > 0)
+        FastProviderDefer(provider, &provider->waiting.serve);
     else if (!FastTaskIsQueued(&provider->waiting.again)) {
         FastProviderHold(provider);
         FastRingNotify(provider->ring, &provider->waiting.again);
@@ -82,8 +97,23 @@ void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter
         FastWaiterAddAhead(&provider->waiting.list, waiter);
     else
         FastWaiterAdd(&provider->waiting.list, waiter);
-    provider->waiting.batch = 0; /* somebody found the ring empty: carefully again */
+    forgetBatch(provider); /* somebody found the ring empty: carefully again */
     if (isServable(provider))
+        FastProviderDefer(provider, &provider->waiting.serve);
+}
+
+bool FastProviderServesLine(const struct FastRingBufferProvider* provider)
+{
+    return isServable(provider) && !provider->closed;
+}
+
+void FastProviderJoinLine(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
+                          uint32_t fed)
+{
+    waiter->mark = provider->sequence - 1; /* for what is there */
+    waiter->fed = fed;
+    FastWaiterAdd(&provider->waiting.list, waiter);
+    if (!FastTaskIsQueued(&provider->waiting.again)) /* the batch of this turn is not over */
         FastProviderDefer(provider, &provider->waiting.serve);
 }
 

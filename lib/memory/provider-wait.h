@@ -20,4 +20,17 @@ bool FastProviderGrow(struct FastRingBufferProvider* provider);
 void FastProviderWait(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
                       uint32_t mark, uint32_t fed);
 
+/* Somebody waits. */
+static inline bool FastProviderHasLine(const struct FastRingBufferProvider* provider)
+{
+    return provider->waiting.list.first != NULL;
+}
+
+/* Those who wait are being served, or will be in this prepare phase or the next. */
+bool FastProviderServesLine(const struct FastRingBufferProvider* provider);
+
+/* Then: waits behind them, without having found that there are no buffers. As FastProviderWait. */
+void FastProviderJoinLine(struct FastRingBufferProvider* provider, struct FastWaiter* waiter,
+                          uint32_t fed);
+
 #endif

@@ -14,10 +14,12 @@ enum
 
 /* Whether a poll that completes often may be reserved now. The kernel ends one whose completion has
  * no place, or comes while older ones have none, by another one: armed again at once, many of them
- * would never rest. A ring that never has places arms them all the same after a time. */
+ * would never rest. A ring that never has places arms them all the same after a time; one that has
+ * never lacked any is not asked: a first overflow is only one. */
 static inline bool FastRingHasPlace(const struct FastRing* ring)
 {
-    return (!FastEngineOverflown(ring->engine) &&
+    return ring->statistics.overflows == 0 ||
+           (!FastEngineOverflown(ring->engine) &&
             FastEnginePlaces(ring->engine) > FastEngineReserved(ring->engine)) ||
            ring->turn.crowded >= FAST_RING_CROWDED;
 }

@@ -44,10 +44,15 @@ enum FastReceiveForm
     FAST_RECEIVE_ONCE,   /* into one buffer, since the ring's limit is reached */
 };
 
+enum FastReceiveNote
+{
+    FAST_RECEIVE_SERVED = 1, /* it has waited, and its turn has come: until it is armed */
+};
+
 struct FastInbound
 {
     struct FastInboundQueue queue;
-    /* form: enum FastReceiveForm; mark: of the provider, when it was submitted */
+    /* form: enum FastReceiveForm; notes: FAST_RECEIVE_SERVED; mark: of the provider, when it was submitted */
     struct FastArmed receive;
     uint32_t turn;      /* in which the last bytes came */
     /* The first three stand together, since they are asked together for each completion. */

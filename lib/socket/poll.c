@@ -243,9 +243,8 @@ static bool isTold(const struct FastSocket* socket)
 /* The poll is to be submitted as one that completes often, and that would find no room. */
 static bool lacksPlace(const struct FastSocket* socket, uint8_t form)
 {
-    return socket->poll.state == FAST_ARMED_IDLE &&
-           (form == FAST_POLL_STATE || socket->poll.notes & FAST_POLL_NOISY) &&
-           !FastRingHasPlace(socket->ring);
+    return !FastRingHasPlace(socket->ring) && socket->poll.state == FAST_ARMED_IDLE &&
+           (form == FAST_POLL_STATE || socket->poll.notes & FAST_POLL_NOISY);
 }
 
 /* Room, and the state, are not waited for at once. */
@@ -256,7 +255,7 @@ bool FastPollPrepare(struct FastSocket* socket)
                   !(socket->notified & FAST_NOTIFIED_FAILURE) &&
                   (form == FAST_POLL_ROOM ||
                    (socket->stage == FAST_STAGE_LIVE && watchesState(socket) && !isTold(socket)));
-    if (wanted && lacksPlace(socket, form)) {
+    if (lacksPlace(socket, form) && wanted) {
         FastSocketRetryWithPlace(socket);
         return true;
     }

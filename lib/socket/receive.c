@@ -16,6 +16,7 @@
 #include "socket/failure.h"
 #include "socket/intake.h"
 #include "socket/kind.h"
+#include "socket/shortage.h"
 
 #include <errno.h>
 
@@ -59,40 +60,6 @@ static void updateMark(struct FastSocket* socket)
     setStop(inbound, FAST_STOP_HIGH_MARK, full);
 }
 
-/* Buffers, or room below the ring's limit, are there again. */
-static void onServed(struct FastWaiter* waiter)
-{
-    struct FastSocket* socket = FAST_CONTAINER(waiter, struct FastExtra, waiter)->socket;
-    socket->inbound.stops &= (uint16_t) ~(FAST_STOP_NO_BUFFERS | FAST_STOP_RING_LIMIT);
-    FastSocketDefer(socket, FAST_DUE_RECEIVE);
-}
-
-/* It waits, in the one of the two lists that a stop says. NULL: no memory to wait with, it is tried
- * again after a while. */
-static struct FastExtra* beginWaiting(struct FastSocket* socket, uint16_t stop)
-{
-    struct FastExtra* extra = FastSocketMakeExtra(socket);
-    if (extra == NULL) {
-        FastSocketBackOffReceive(socket);
-        return NULL;
-    }
-    extra->waiter.function = onServed;
-    socket->inbound.stops |= stop;
-    return extra;
-}
-
-static void waitForRoom(struct FastSocket* socket)
-{
-    /* The waiter stands in one list at a time: it leaves the provider's. */
-    FastSocketStopWaiting(socket);
-    socket->inbound.stops &= (uint16_t)~FAST_STOP_NO_BUFFERS;
-    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_RING_LIMIT);
-    if (extra == NULL)
-        return;
-    extra->statistics.pauses++;
-    FastRingWaitInbound(socket->ring, &extra->waiter);
-}
-
 /* A queue that was emptied must not wait for others: its first buffer is never denied. */
 static void updateLimit(struct FastSocket* socket)
 {
@@ -104,7 +71,7 @@ static void updateLimit(struct FastSocket* socket)
         FastSocketStopWaiting(socket);
         inbound->stops &= (uint16_t)~FAST_STOP_RING_LIMIT;
     } else if (!empty && FastRingInboundIsFull(socket->ring))
-        waitForRoom(socket);
+        FastShortageAwaitRoom(socket);
 }
 
 static void updateStops(struct FastSocket* socket)
@@ -211,27 +178,6 @@ static void takeData(struct FastSocket* socket, const struct io_uring_cqe* compl
         FastSocketNotifyInside(socket, FAST_NOTIFY_INPUT);
 }
 
-static void countStarvation(struct FastSocket* socket)
-{
-    struct FastExtra* extra = FastSocketMakeExtra(socket);
-    if (extra != NULL)
-        extra->statistics.starvations++;
-    FastRingCountStarvation(socket->ring);
-}
-
-static void waitForBuffers(struct FastSocket* socket)
-{
-    struct FastInbound* inbound = &socket->inbound;
-    if (!FastProviderGrow(FastSocketProvider(socket)))
-        countStarvation(socket);
-    if (inbound->stops & FAST_STOP_RING_LIMIT)
-        return; /* submitted after that, it finds out again */
-    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_NO_BUFFERS);
-    uint32_t fed = inbound->discard ? 0 : (uint32_t)socket->statistics.messages + 1;
-    if (extra != NULL)
-        FastProviderWait(FastSocketProvider(socket), &extra->waiter, inbound->receive.mark, fed);
-}
-
 /* Whose cancellation it was. A file may give this errno by itself: the result of our cancellation
  * then says whether it found the receive still there. */
 static void onEndByCancel(struct FastSocket* socket, uint8_t state)
@@ -281,7 +227,7 @@ static void carry(struct FastSocket* socket, struct FastAnswer answer, uint8_t s
         onEndByCancel(socket, state);
         break;
     case FAST_VERDICT_NO_BUFFERS:
-        waitForBuffers(socket);
+        FastShortageAwaitBuffers(socket);
         break;
     case FAST_VERDICT_RECORD:
         stopAtRecord(socket, answer.value);
@@ -411,6 +357,7 @@ static bool prepare(struct FastArmed* armed)
     inbound->receive.mark = FastProviderMark(FastSocketProvider(socket));
     inbound->doubted = false;
     inbound->rearm = false;
+    inbound->receive.notes = 0;
     if (inbound->end == FAST_INPUT_ENDING)
         inbound->end = FAST_INPUT_AWAITED;
     return true;
@@ -421,6 +368,9 @@ bool FastReceivePrepare(struct FastSocket* socket)
     struct FastInbound* inbound = &socket->inbound;
     updateStops(socket);
     bool stale = inbound->rearm || inbound->end == FAST_INPUT_ENDING;
+    if (FastProviderHasLine(FastSocketProvider(socket)) && inbound->stops == 0 &&
+        inbound->receive.state == FAST_ARMED_IDLE && FastShortageJoinsLine(socket))
+        return true;
     return FastSocketUpdate(socket, &inbound->receive, &receiveFunctions, inbound->stops == 0,
                             stale);
 }

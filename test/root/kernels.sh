@@ -46,7 +46,7 @@ set -eu
 
 # What no guest runs, and why.
 leftOut='api/socket-bulk|messages of 1 GiB: more memory than a guest has'
-for name in unit/{armed,crowded,fork,gather,inbound,item,operation,outbound,pool,provider} \
+for name in unit/{armed,crowded,fair,fork,gather,inbound,item,operation,outbound,pool,provider} \
     unit/{ring-simulated,short-pool,thread,timer} api/{automaton,buffer,pool-reserve}; do
     leftOut+=$'\n'"$name|asks nothing of a kernel but memory"
 done

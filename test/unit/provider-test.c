@@ -463,6 +463,14 @@ static void wait(int count)
     }
 }
 
+/* All that are served in a turn. */
+static void runServe(void)
+{
+    do
+        runTask(&provider->waiting.serve);
+    while (FastTaskIsQueued(&provider->waiting.serve));
+}
+
 /* §2.3 who waits for buffers: and nobody before there is one */
 CASE(buffers, servesWhenABufferIsPutBack)
 {
@@ -554,10 +562,10 @@ CASE(buffers, servesAsManyAsThereAreBuffers)
         FastProviderReplace(provider, id, NULL);
     wait(COUNT);
     FastProviderReturn(provider, COUNT - 1);
-    runTask(&provider->waiting.serve);
+    runServe();
     ck_assert_int_eq(served, 1);
     runTask(&provider->waiting.again);
-    runTask(&provider->waiting.serve);
+    runServe();
     ck_assert_int_eq(served, 3); /* the first left it alone: twice as many */
     ck_assert_int_eq(take(), COUNT - 1);
     FastProviderReplace(provider, COUNT - 1, NULL);
@@ -566,8 +574,24 @@ CASE(buffers, servesAsManyAsThereAreBuffers)
     ck_assert(!FastTaskIsQueued(&provider->waiting.serve));
     ck_assert_int_eq(served, 3);
     runTask(&provider->refill);
-    runTask(&provider->waiting.serve);
+    runServe();
     ck_assert_int_eq(served, COUNT);
+}
+
+/* §2.3 who waits for buffers: between two of them is room for the tasks of the first */
+CASE(buffers, servesOneByOne)
+{
+    while (take() >= 0)
+        continue;
+    wait(COUNT);
+    for (int id = 0; id < COUNT; id++)
+        FastProviderReturn(provider, (uint16_t)id);
+    for (int number = 1; number <= COUNT; number++) {
+        runTask(&provider->waiting.serve);
+        ck_assert_int_eq(served, number);
+    }
+    ck_assert(!FastTaskIsQueued(&provider->waiting.serve));
+    ck_assert(!FastTaskIsQueued(&provider->waiting.again));
 }
 
 CASE(buffers, servesNobodyWhoHasLeft)

@@ -142,9 +142,11 @@ BREAKAGES = [
              'socket/receive.c', '        if (!empty)\n            return;\n',
              '        return;\n'),
     breakage('where no buffers are it tries again at once', '2.3 buffers and provider',
-             'socket/receive.c',
-             '    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_NO_BUFFERS);\n',
-             '    struct FastExtra* extra = NULL;\n'),
+             'socket/shortage.c',
+             '    struct FastExtra* extra = beginWaiting(socket, FAST_STOP_NO_BUFFERS);\n'
+             '    if (extra != NULL)\n        FastProviderWait',
+             '    struct FastExtra* extra = NULL;\n'
+             '    if (extra != NULL)\n        FastProviderWait'),
     breakage('a record of TLS ends the connection', '2.3 kernel TLS', 'socket/kind-tls.c',
              'return FastAnswer(FAST_VERDICT_RECORD, error);',
              'return FastAnswer(FAST_VERDICT_FAIL, error);'),
