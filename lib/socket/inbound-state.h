@@ -52,7 +52,8 @@ enum FastReceiveNote
 struct FastInbound
 {
     struct FastInboundQueue queue;
-    /* form: enum FastReceiveForm; notes: FAST_RECEIVE_SERVED; mark: of the provider, when it was submitted */
+    /* form: enum FastReceiveForm; notes: FAST_RECEIVE_SERVED; mark: of the provider, when it was
+     * submitted */
     struct FastArmed receive;
     uint32_t turn;      /* in which the last bytes came */
     /* The first three stand together, since they are asked together for each completion. */
