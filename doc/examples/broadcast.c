@@ -273,7 +273,7 @@ int main(int count, char** arguments)
 {
     const char* address = (count > 1) ? arguments[1] : "127.0.0.1:7002";
     struct Server server = {
-        .limit = (count > 2) ? strtoul(arguments[2], NULL, 10) : 1024 * 1024,
+        .limit = (count > 2) ? strtoul(arguments[2], NULL, 10) : 1024UL * 1024,
         .patience = (count > 3) ? atoi(arguments[3]) : 10000,
     };
     int result = -1;

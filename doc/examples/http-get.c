@@ -79,10 +79,10 @@ struct Location
 /* The first thing that fails is the one to tell of. */
 static void fail(struct Get* get, enum Status status, const char* what, const char* reason)
 {
-    if (!get->done)
-        fprintf(stderr, "http-get: %s: %s\n", what, reason);
-    if (!get->done)
-        get->status = status;
+    if (get->done)
+        return;
+    fprintf(stderr, "http-get: %s: %s\n", what, reason);
+    get->status = status;
     get->done = true;
 }
 

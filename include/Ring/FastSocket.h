@@ -558,7 +558,8 @@ int GetFastSocketAddress(struct FastSocket* socket, int peer, char* text, size_t
  * without such sockets has no timer for them.
  *
  * The time of IDLE begins with the connection, and does not run while the program has paused the
- * socket (it begins again with the resume), nor once both directions have ended. That of TRANSMIT
+ * socket (it begins again with the resume), nor while what it has not read holds up what follows
+ * (at the high mark, or the ring's limit), nor once both directions have ended. That of TRANSMIT
  * runs while anything is queued, also during the connecting, but not while an operation without a
  * buffer (TransmitFastSocketDescriptor) is the first. Setting one begins its time again, but for
  * CONNECT's; 0 ends it. A send that is on its way shows its bytes when it ends: before the time is

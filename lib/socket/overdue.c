@@ -58,13 +58,15 @@ static bool isSending(const struct FastSocket* socket)
     return first == NULL || first->kind != FAST_ITEM_BARRIER;
 }
 
-/* Nothing can come or go any more where both directions have ended. */
+/* Nothing can come or go any more where both directions have ended. Of a peer whose input is held
+ * up here, by a pause or since nobody has read what came before, it can't be said that it is
+ * silent. */
 static bool mayMove(const struct FastSocket* socket)
 {
     bool sends = FastSocketHas(socket, FAST_TRAIT_WRITABLE) &&
                  (socket->shutdown != FAST_SHUTDOWN_DONE || FastSocketHasOutput(socket));
     return socket->connection == FAST_CONNECTION_MADE &&
-           !(socket->inbound.stops & FAST_STOP_PAUSED) &&
+           !(socket->inbound.stops & FAST_STOP_BY_USE) &&
            (sends || socket->inbound.end != FAST_INPUT_ENDED);
 }
 

@@ -184,6 +184,25 @@ CASE(timing, isNotIdleInAPause)
     expectOver(now, 1000, 1000);
 }
 
+/* §2.9 idle timeout: nor while what nobody has read holds up what follows */
+CASE(timing, isNotIdleAtAMark)
+{
+    const uint16_t stops[] = {FAST_STOP_HIGH_MARK, FAST_STOP_RING_LIMIT, FAST_STOP_RECORD};
+
+    openTimed();
+    set(FASTSOCKET_OPTION_IDLE_TIMEOUT, 300);
+    for (size_t index = 0; index < sizeof(stops) / sizeof(stops[0]); index++) {
+        self->inbound.stops |= stops[index];
+        pass(2000);
+        ck_assert_int_eq(failed, 0);
+        self->inbound.stops &= (uint16_t)~stops[index];
+        pass(250);
+        ck_assert_int_eq(failed, 0);
+    }
+    pass(1000);
+    ck_assert_int_eq(failed, 1);
+}
+
 /* §2.9 idle timeout: begins with the connection */
 CASE(timing, isNotIdleWhileItConnects)
 {

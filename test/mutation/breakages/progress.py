@@ -27,8 +27,10 @@ BREAKAGES = [
              'socket/overdue.c', 'moved = FAST_TIMING_IDLE | FAST_TIMING_TRANSMIT;',
              'moved = FAST_TIMING_TRANSMIT;', seen=True),
     breakage('a pause does not keep a connection from being idle', '2.9 idle timeout',
-             'socket/overdue.c', '           !(socket->inbound.stops & FAST_STOP_PAUSED) &&\n', '',
+             'socket/overdue.c', '           !(socket->inbound.stops & FAST_STOP_BY_USE) &&\n', '',
              seen=True),
+    breakage('who is not read from is idle', '2.9 idle timeout', 'socket/overdue.c',
+             'inbound.stops & FAST_STOP_BY_USE', 'inbound.stops & FAST_STOP_PAUSED', seen=True),
     breakage('a short pause is not noticed', '2.9 idle timeout', 'socket/read.c',
              '    FastTimingRest(socket, FAST_TIMING_IDLE); '
              '/* it has not been idle meanwhile */\n', '', seen=True),
