@@ -508,8 +508,8 @@ struct FastRing* GetFastSocketRing(struct FastSocket* socket);
 int GetFastSocketError(struct FastSocket* socket);
 
 /* Returns what that error means, in words; of a name that could not be looked up those of
- * gai_strerror(3). The text is the library's, or the C library's, and stays. NULL = none, or NULL.
- * Since 1.1. */
+ * gai_strerror(3), of a timeout of the socket's which of them it was. The text is the library's, or
+ * the C library's, and stays. NULL = none, or NULL. Since 1.1. */
 const char* GetFastSocketErrorText(struct FastSocket* socket);
 
 /*

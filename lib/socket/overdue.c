@@ -181,6 +181,15 @@ static bool isOver(struct FastTiming* timing, int index, bool begins, int64_t no
     return left <= 0 && !isAnswerDue(socket, timing->lookedAt[index], now);
 }
 
+/* Which of them it was: all have one errno, which is the kernel's, too. */
+static const char* reasonOf(uint8_t clock)
+{
+    if (clock == FAST_TIMING_CONNECT)
+        return "Not connected within the connect timeout";
+    return clock == FAST_TIMING_IDLE ? "Nothing has come or gone within the idle timeout"
+                                     : "Nothing was taken within the transmit timeout";
+}
+
 static void expire(struct FastTiming* timing, uint8_t clock)
 {
     struct FastSocket* socket = timing->socket;
@@ -188,6 +197,7 @@ static void expire(struct FastTiming* timing, uint8_t clock)
         FastReleaseReset(socket);
     else if (clock == FAST_TIMING_CONNECT || FastSocketKind(socket)->keepError == NULL) {
         FastReleaseSeeking(socket);
+        socket->extra->errorText = reasonOf(clock);
         FastSocketFail(socket, ETIMEDOUT);
     } else if (!(timing->told & clock)) {
         timing->told |= clock;

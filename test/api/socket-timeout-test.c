@@ -63,12 +63,13 @@ static int connectToNobody(int* listener, int* first)
     return handle;
 }
 
-/* The failure comes, and not before its time. */
-static void expectTimeout(int64_t since, int64_t after)
+/* The failure comes, and not before its time; its text says which it was. */
+static void expectTimeout(int64_t since, int64_t after, const char* name)
 {
     waitHangup(&scene.ours);
     ck_assert_int_ge(milliseconds() - since, after);
     expectFailure(&scene.ours, ETIMEDOUT);
+    ck_assert_ptr_nonnull(strstr(GetFastSocketErrorText(scene.ours.socket), name));
 }
 
 /* §2.9 timeout setting: defaults, values, getters */
@@ -126,7 +127,7 @@ CASE(timeouts, areSetInAnyState)
     ck_assert_int_eq(SetFastSocketOption(NULL, FASTSOCKET_OPTION_IDLE_TIMEOUT, 1), -EINVAL);
 }
 
-/* §2.9 idle timeout: fatal on whatever has a connection */
+/* §2.9 idle timeout, §2.9 timeout in words: fatal on whatever has a connection */
 CASE(timeouts, endIdleConnections)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
@@ -135,7 +136,7 @@ CASE(timeouts, endIdleConnections)
         openPair(kinds[index]);
         int64_t since = milliseconds();
         ck_assert_int_eq(set(FASTSOCKET_OPTION_IDLE_TIMEOUT, SHORT), 0);
-        expectTimeout(since, SHORT);
+        expectTimeout(since, SHORT, "idle timeout");
         ck_assert_int_eq(TransmitFastSocketData(scene.ours.socket, NULL, 0, "x", 1, 0), -EPIPE);
         closePair();
     }
@@ -149,7 +150,7 @@ CASE(timeouts, keepInput)
     waitInput(&scene.ours, 6);
     int64_t since = milliseconds();
     ck_assert_int_eq(set(FASTSOCKET_OPTION_IDLE_TIMEOUT, SHORT), 0);
-    expectTimeout(since, SHORT);
+    expectTimeout(since, SHORT, "idle timeout");
     receiveText(&scene.ours, "unread");
 }
 
@@ -164,7 +165,7 @@ CASE(timeouts, endIdlePipes)
     openRecorded(&scene, ends[0], NULL, FASTSOCKET_MODE_FILE_IO, &scene.ours);
     int64_t since = milliseconds();
     ck_assert_int_eq(set(FASTSOCKET_OPTION_IDLE_TIMEOUT, SHORT), 0);
-    expectTimeout(since, SHORT);
+    expectTimeout(since, SHORT, "idle timeout");
 }
 
 /* §2.9 timeout of datagrams: the socket works on */
@@ -196,7 +197,7 @@ CASE(timeouts, endConnecting)
     int64_t since = milliseconds();
     ck_assert_int_eq(set(FASTSOCKET_OPTION_CONNECT_TIMEOUT, SHORT), 0);
     transmitText(scene.ours.socket, "never sent");
-    expectTimeout(since, SHORT);
+    expectTimeout(since, SHORT, "connect timeout");
     ck_assert_int_eq(scene.ours.out, 0);
     ReleaseFastSocket(scene.ours.socket);
     scene.ours.socket = NULL;
@@ -230,7 +231,7 @@ CASE(timeouts, endTransmitting)
         ck_assert_int_eq(set(FASTSOCKET_OPTION_TRANSMIT_TIMEOUT, SHORT), 0);
         fillUp();
         int64_t since = milliseconds();
-        expectTimeout(since, SHORT);
+        expectTimeout(since, SHORT, "transmit timeout");
         ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
         closePair();
     }

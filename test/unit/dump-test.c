@@ -136,7 +136,8 @@ CASE(dump, needsNoMemory)
     struct FastRing* ring = CreateFastRing(0);
 
     ck_assert_ptr_nonnull(ring);
-    ck_assert_ptr_nonnull(SetFastRingTimeout(ring, NULL, 100000, 0, onTimeout, NULL));
+    struct FastRingTimeout* timeout = SetFastRingTimeout(ring, NULL, 100000, 0, onTimeout, NULL);
+    ck_assert_ptr_nonnull(timeout);
     ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
     forgetCalls(&memory);
     failEveryCall(&memory);
@@ -148,5 +149,6 @@ CASE(dump, needsNoMemory)
     ck_assert_int_eq(walked, 0);
     ck_assert_int_eq(asked, 0);
     ck_assert_ptr_nonnull(strstr(written, "\ntimeout 0x"));
+    RemoveFastRingTimeout(timeout);
     ReleaseFastRing(ring);
 }

@@ -163,12 +163,12 @@ def throwsNothing(tree):
 
 def wider(tree):
     """Options take more than they did, and so does a ring."""
-    tree.replace('lib/ring/option.c', '{FASTRING_OPTION_SPIN, 0, 10000, 0,',
-                 '{FASTRING_OPTION_SPIN, 0, 20000, 0,')
-    tree.replace('lib/ring/option.c', '{FASTRING_OPTION_TURN_LIMIT, 1, 65536, 256,',
-                 '{FASTRING_OPTION_TURN_LIMIT, 1, 131072, 256,')
-    tree.replace('lib/ring/option.c', '{FASTRING_OPTION_INBOUND_LIMIT, 4096,',
-                 '{FASTRING_OPTION_INBOUND_LIMIT, 1024,')
+    tree.replace('lib/ring/option.c', '{NAMED(SPIN), 0, 10000, 0,',
+                 '{NAMED(SPIN), 0, 20000, 0,')
+    tree.replace('lib/ring/option.c', '{NAMED(TURN_LIMIT), 1, 65536, 256,',
+                 '{NAMED(TURN_LIMIT), 1, 131072, 256,')
+    tree.replace('lib/ring/option.c', '{NAMED(INBOUND_LIMIT), 4096,',
+                 '{NAMED(INBOUND_LIMIT), 1024,')
     tree.replace('lib/socket/option.c', '#define OPTION_MAX (UINT64_C(1) << 40)',
                  '#define OPTION_MAX (UINT64_C(1) << 50)')
 

@@ -31,6 +31,8 @@ BREAKAGES = [
              seen=True),
     breakage('who is not read from is idle', '2.9 idle timeout', 'socket/overdue.c',
              'inbound.stops & FAST_STOP_BY_USE', 'inbound.stops & FAST_STOP_PAUSED', seen=True),
+    breakage('a timeout has the words of its errno', '2.9 timeout in words', 'socket/overdue.c',
+             'socket->extra->errorText = reasonOf(clock);', '(void)reasonOf;', seen=True),
     breakage('a short pause is not noticed', '2.9 idle timeout', 'socket/read.c',
              '    FastTimingRest(socket, FAST_TIMING_IDLE); '
              '/* it has not been idle meanwhile */\n', '', seen=True),
