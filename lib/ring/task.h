@@ -27,6 +27,8 @@ struct FastLink
     _Alignas(8) FastWork next; /* 0: in none of the queues; aligned for FAST_WORK_BITS anywhere */
 };
 
+_Static_assert(_Alignof(struct FastLink) > FAST_WORK_BITS, "an address has room for a number");
+
 /* Something to run once. The owner must live until it has run. */
 struct FastTask
 {

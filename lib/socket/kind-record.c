@@ -208,6 +208,7 @@ static void prepareWhole(struct FastSocket* socket, struct io_uring_sqe* entry,
                          const struct FastSend* send)
 {
     FastKindPrepareSend(socket, entry, send);
+    entry->msg_flags &= ~(uint32_t)MSG_DONTWAIT;
     entry->flags |= IOSQE_ASYNC;
     entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
     FastSocketTrail(socket, entry);

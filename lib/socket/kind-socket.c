@@ -240,6 +240,14 @@ int FastKindAppendMessage(struct FastSocket* socket, const struct FastParts* par
 
 /* ---- sending ---- */
 
+/* A kernel of 64 bits turns control data of a program of 32 into its own, which is longer, and a
+ * request that is tried again inside (6.18 at least) reads that length of the program's: -EINVAL,
+ * for all that had to wait. So these are never made to wait there: they come back. */
+static bool waitsOutside(const struct FastSend* send)
+{
+    return sizeof(void*) < sizeof(uint64_t) && send->header != NULL && send->controlLength > 0;
+}
+
 void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
                          const struct FastSend* send)
 {
@@ -262,7 +270,9 @@ void FastKindPrepareSend(struct FastSocket* socket, struct io_uring_sqe* entry,
     else
         io_uring_prep_send(entry, socket->handle, send->vector->iov_base, send->vector->iov_len,
                            flags);
-    if (socket->outbound->room & FAST_ROOM_POLL_FIRST)
+    if (waitsOutside(send))
+        entry->msg_flags |= MSG_DONTWAIT;
+    else if (socket->outbound->room & FAST_ROOM_POLL_FIRST)
         entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
     entry->user_data = owner;
 }

@@ -316,7 +316,7 @@ static bool isUncut(int handle)
     int stamps = 0;
     return FastSystemGetNumber(handle, IPPROTO_UDP, UDP_CORK, &cork) == 0 && cork == 0 &&
            FastSystemGetNumber(handle, IPPROTO_UDP, UDP_SEGMENT, &segment) == 0 && segment == 0 &&
-           FastSystemGetNumber(handle, SOL_SOCKET, SO_TIMESTAMPING, &stamps) == 0 &&
+           FastSystemGetNumber(handle, SOL_SOCKET, FAST_SYSTEM_STAMPS, &stamps) == 0 &&
            (stamps & SOF_TIMESTAMPING_TX_RECORD_MASK) == 0;
 }
 

@@ -17,6 +17,14 @@
 struct tcp_info;
 struct termios;
 
+/* Where a time_t may have 32 bits or 64 there are two options for time stamps. The older one tells
+ * what was set by either, the newer one only its own. */
+#ifdef SO_TIMESTAMPING_OLD
+#define FAST_SYSTEM_STAMPS SO_TIMESTAMPING_OLD
+#else
+#define FAST_SYSTEM_STAMPS SO_TIMESTAMPING
+#endif
+
 /* ---- any descriptor ---- */
 
 /* What poll(2) says at once: events, 0 or negative errno. */

@@ -2,6 +2,8 @@
  * Kinds of sockets beside TCP, UDP and AF_UNIX: a real exchange with each that this kernel has.
  * What needs addresses or settings of its own runs in a network namespace of its own.
  */
+/* As the library is compiled, whose calls have other names where a time_t may have 32 bits. */
+#define _TIME_BITS 64
 #define _GNU_SOURCE
 #include "network.h"
 

@@ -11,6 +11,7 @@
 enum
 {
     ROOM = 256,
+    WAITING = 40, /* messages: more than have room */
 };
 
 union Control
@@ -466,6 +467,34 @@ CASE(message, keepsControlDataApart)
         ck_assert_int_ge(received, 0);
         close(received);
         ck_assert_int_eq(receiveRights(scene.peer, "behind"), -1);
+    }
+}
+
+/* §2.4 Message control data, §2.4 transient send results: what had to wait for room has its control
+ * data still (a kernel of 64 bits reads a program's of 32 again) */
+CASE(message, controlDataWaitsForRoom)
+{
+    for (size_t index = 0; index < sizeof(rightsKinds) / sizeof(rightsKinds[0]); index++) {
+        openMessages(rightsKinds[index], 0, 0);
+        ck_assert_int_eq(
+            setsockopt(scene.handle, SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
+        for (int number = 0; number < WAITING; number++)
+            ck_assert_int_eq(transmitRights("with", &scene.peer, 1), 0);
+        runIdle(scene.ring);
+        ck_assert_uint_gt(GetFastSocketOutboundLength(scene.ours.socket), 0);
+        for (int number = 0; number < WAITING; number++) {
+            struct pollfd state = {.fd = scene.peer, .events = POLLIN};
+            while (poll(&state, 1, 0) == 0)
+                ck_assert_int_eq(WaitForFastRing(scene.ring, 10, NULL) + scene.ours.err, 0);
+            int received = receiveRights(scene.peer, "with");
+            ck_assert_int_ge(received, 0);
+            close(received);
+        }
+        waitDrained(&scene.ours);
+        ck_assert_int_eq(scene.ours.err, 0);
+        ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 0);
+        closePair();
+        waitFor(scene.ring, isNothingPending, scene.ring);
     }
 }
 

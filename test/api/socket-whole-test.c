@@ -1,6 +1,8 @@
 /* Records that a send which doesn't wait would cut: those of vsock. Where the machine has no vsock
  * between its own sockets, a socket of AF_UNIX that says it is one stands for it: it cuts nothing,
  * but shows how it is sent to. */
+/* As the library is compiled, whose calls have other names where a time_t may have 32 bits. */
+#define _TIME_BITS 64
 #include "services.h"
 
 #include <fcntl.h>

@@ -481,7 +481,10 @@ CASE(timeout, intervalFollowsTheFirst)
     ck_assert_int_gt(GetFastRingInterval(scene.ring), 100000);
     SetFastRingTimeout(NULL, far, INT64_MAX, 0, NULL, NULL);
     ck_assert_int_eq(GetFastRingInterval(scene.ring), INT_MAX);
-    struct timespec forever = {.tv_sec = INT64_MAX, .tv_nsec = 999999999};
+    struct timespec forever = {
+        .tv_sec = sizeof(time_t) == sizeof(int64_t) ? (time_t)INT64_MAX : (time_t)INT32_MAX,
+        .tv_nsec = 999999999,
+    };
     SetFastRingPreciseTimeout(NULL, far, &forever, FASTRING_TIMEOUT_REPEAT, NULL, NULL);
     ck_assert_int_eq(GetFastRingInterval(scene.ring), INT_MAX);
     runTurns(scene.ring, 2);
