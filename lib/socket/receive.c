@@ -368,8 +368,9 @@ bool FastReceivePrepare(struct FastSocket* socket)
     struct FastInbound* inbound = &socket->inbound;
     updateStops(socket);
     bool stale = inbound->rearm || inbound->end == FAST_INPUT_ENDING;
-    if (FastProviderHasLine(FastSocketProvider(socket)) && inbound->stops == 0 &&
-        inbound->receive.state == FAST_ARMED_IDLE && FastShortageJoinsLine(socket))
+    /* One that only writes may have no provider, and stops for ever. */
+    if (inbound->stops == 0 && inbound->receive.state == FAST_ARMED_IDLE &&
+        FastProviderHasLine(FastSocketProvider(socket)) && FastShortageJoinsLine(socket))
         return true;
     return FastSocketUpdate(socket, &inbound->receive, &receiveFunctions, inbound->stops == 0,
                             stale);
