@@ -402,7 +402,7 @@ def backendBreaks():
 
 @case
 def backendBreaksBehindItsEnd():
-    """A server that doesn't read all of the request, but says all: the client gets that, and the end."""
+    """A server that doesn't read all of the request, but says all: the client gets that."""
     with tunnel(65536) as (balancer, client, target):
         fillUntilBlocked(client, [data], len(data))
         worker = Worker(readAll, client)
