@@ -45,10 +45,10 @@ BREAKAGES = {
         'address', 'lib/socket/destination.c',
         'else if (family == AF_INET6 && length >= sizeof(struct sockaddr_in6))',
         'else if (family == AF_INET6 && length >= sizeof(struct sockaddr_in))'),
-    'the text of a port is cut': (
+    'the text of a path is cut': (
         'address', 'lib/base/address.c',
-        'return snprintf(text, ADDRESS_TEXT, "%s:%u", host, ntohs(name->sin_port));',
-        'return snprintf(text, ADDRESS_TEXT, "%s:%u", host, ntohs(name->sin_port) & 4095U);'),
+        '(int)strnlen(name->sun_path, room), name->sun_path);',
+        '(int)strnlen(name->sun_path, room / 2), name->sun_path);'),
     'ports are not compared': (
         'address', 'lib/socket/run.h',
         'return name != NULL && memcmp(run->name, name, sizeof(struct sockaddr_in6)) == 0;',
