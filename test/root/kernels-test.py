@@ -96,6 +96,17 @@ def nothing():
         list(result.faults())
 
 
+def probe():
+    """Its status is 1 where io_uring is refused: right on an old kernel, and wrong on any other."""
+    told = OLD.replace('test/api/ring-test\n1..1\nok 1 - ring/one\nSTATUS 0',
+                       'tools/fastsocket-probe\nwhat to do\nSTATUS 1')
+    new, old = results(_7_3_1_own=told, _5_10_1_own=told)[::2]
+    (work / 'results' / '7.3.1.own.result').unlink()
+    assert list(new.faults()) == ['io_uring, tools/fastsocket-probe: status 1: what to do'], \
+        list(new.faults())
+    assert not list(old.faults()), list(old.faults())
+
+
 def counts():
     new, old = results()
     assert list(kernels.summary([new, old])) == [
@@ -144,6 +155,7 @@ tap.runCases([
     ('kernels/counts', counts),
     ('kernels/skips', skips),
     ('kernels/nothing', nothing),
+    ('kernels/probe', probe),
     ('kernels/unbooted', unbooted),
     ('kernels/readme', readme),
 ])
