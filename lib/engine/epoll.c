@@ -115,11 +115,12 @@ static int endConnection(struct FastSystem* system, int handle, int how)
     return (int)FastEpollCount(system, shutdown(handle, how));
 }
 
-static int numberOf(struct FastSystem* system, int handle, int option)
+/* Negative: there is none. */
+static int numberOf(struct FastSystem* system, int handle, int level, int option)
 {
     int value = -1;
     socklen_t length = sizeof(value);
-    (void)FastEpollCount(system, getsockopt(handle, SOL_SOCKET, option, &value, &length));
+    (void)FastEpollCount(system, getsockopt(handle, level, option, &value, &length));
     return value;
 }
 
@@ -134,15 +135,26 @@ static int takeError(struct FastSystem* system, int handle)
 
 static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
 {
-    int type = numberOf(system, handle, SO_TYPE);
+    int type = numberOf(system, handle, SOL_SOCKET, SO_TYPE);
     if (type < 0)
         return FAST_SYSTEM_NONE;
     if (type == SOCK_DGRAM)
         return FAST_SYSTEM_DATAGRAMS;
     if (type != SOCK_STREAM)
         return type == SOCK_SEQPACKET ? FAST_SYSTEM_OTHER : FAST_SYSTEM_PACKETS;
-    bool isTcp = numberOf(system, handle, SO_PROTOCOL) == IPPROTO_TCP;
+    bool isTcp = numberOf(system, handle, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
     return isTcp ? FAST_SYSTEM_TCP : FAST_SYSTEM_OTHER;
+}
+
+/* Who is connected does, and who wants to. Anybody may change that at any time. */
+static bool hearsErrors(struct FastSystem* system, int handle)
+{
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    ssize_t peer = FastEpollCount(
+        system, getpeername(handle, (struct sockaddr*)&name, &length));
+    return peer != -ENOTCONN || numberOf(system, handle, IPPROTO_IP, IP_RECVERR) > 0 ||
+           numberOf(system, handle, IPPROTO_IPV6, IPV6_RECVERR) > 0;
 }
 
 /* ---- what takes its time ---- */
@@ -151,8 +163,8 @@ static enum FastSystemKind kindOf(struct FastSystem* system, int handle)
  * (af_vsock.c): a send that waits is whole. */
 static bool cutsRecords(struct FastSystem* system, int handle)
 {
-    return numberOf(system, handle, SO_DOMAIN) == AF_VSOCK &&
-           numberOf(system, handle, SO_TYPE) == SOCK_SEQPACKET;
+    return numberOf(system, handle, SOL_SOCKET, SO_DOMAIN) == AF_VSOCK &&
+           numberOf(system, handle, SOL_SOCKET, SO_TYPE) == SOCK_SEQPACKET;
 }
 
 static int beginSlow(struct FastSystem* system, const struct FastSystemSlow* work)
@@ -374,6 +386,7 @@ static const struct FastSystemFunctions functions = {
     .shutdown = endConnection,
     .takeError = takeError,
     .kind = kindOf,
+    .hearsErrors = hearsErrors,
     .read = FastEpollRead,
     .write = FastEpollWrite,
     .splice = FastEpollSplice,

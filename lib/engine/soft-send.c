@@ -25,6 +25,7 @@
 enum
 {
     SEND_TOGETHER = 32, /* messages by one call */
+    SEND_FEW = 4,       /* that take no more calls each by itself */
 };
 
 static bool isZeroCopy(const struct FastSoftOperation* operation)
@@ -251,6 +252,40 @@ static unsigned fetchHeaders(struct FastSoft* soft, unsigned place, struct mmsgh
     return soft->system->functions->copy(soft->system, to, from, count);
 }
 
+/* Each with its own result, until one has to wait. */
+static unsigned sendEach(struct FastSoft* soft, unsigned place, const struct mmsghdr* messages,
+                         unsigned count)
+{
+    const struct io_uring_sqe* first = entryAt(soft, place);
+    unsigned done = 0;
+    for (; done < count; done++) {
+        ssize_t result = soft->system->functions->sendMessage(
+            soft->system, first->fd, &messages[done].msg_hdr, (int)first->msg_flags);
+        if (result == -EAGAIN)
+            break;
+        FastSoftPost(soft, entryAt(soft, place + done)->user_data, (int)result, 0);
+    }
+    return done;
+}
+
+/* Of those that have gone the results are told. */
+static unsigned sendAtOnce(struct FastSoft* soft, unsigned place, struct mmsghdr* messages,
+                           unsigned count)
+{
+    const struct io_uring_sqe* first = entryAt(soft, place);
+    int sent = soft->system->functions->sendMessages(soft->system, first->fd, messages, count,
+                                                     (int)first->msg_flags);
+    if (sent < 0 && sent != -EAGAIN) {
+        /* Sent again, it would not tell: an earlier datagram's error has gone with this call. */
+        FastSoftPost(soft, first->user_data, sent, 0);
+        return 1;
+    }
+    for (int index = 0; index < sent; index++)
+        FastSoftPost(soft, entryAt(soft, place + (unsigned)index)->user_data,
+                     (int)messages[index].msg_len, 0);
+    return sent > 0 ? (unsigned)sent : 0;
+}
+
 unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)
 {
     struct mmsghdr messages[SEND_TOGETHER];
@@ -271,15 +306,9 @@ unsigned FastSoftSendTogether(struct FastSoft* soft, unsigned place)
         count = fetchHeaders(soft, place, messages, count);
     if (count < 2)
         return 0;
-    int sent = soft->system->functions->sendMessages(soft->system, first->fd, messages, count,
-                                                     (int)first->msg_flags);
-    if (sent < 0 && sent != -EAGAIN) {
-        /* Sent again, it would not tell: an earlier datagram's error has gone with this call. */
-        FastSoftPost(soft, first->user_data, sent, 0);
-        return 1;
-    }
-    for (int index = 0; index < sent; index++)
-        FastSoftPost(soft, entryAt(soft, place + (unsigned)index)->user_data,
-                     (int)messages[index].msg_len, 0);
-    return sent > 0 ? (unsigned)sent : 0;
+    /* One call for all does not tell what stops it in the middle. */
+    bool apart = count <= SEND_FEW ||
+                 soft->system->functions->hearsErrors(soft->system, first->fd);
+    return apart ? sendEach(soft, place, messages, count)
+                 : sendAtOnce(soft, place, messages, count);
 }

@@ -81,7 +81,8 @@ struct FastSystemFunctions
                     int flags);
     ssize_t (*sendMessage)(struct FastSystem* system, int handle, const struct msghdr* message,
                            int flags);
-    /* Several, in order; returns how many have gone: the next tells by itself why it has not. */
+    /* Several, in order; returns how many have gone: the next tells by itself why it has not, but
+     * for an errno that an earlier one has met (hearsErrors), which is gone. */
     int (*sendMessages)(struct FastSystem* system, int handle, struct mmsghdr* messages,
                         unsigned count, int flags);
     int (*accept)(struct FastSystem* system, int handle, struct sockaddr* address,
@@ -94,6 +95,8 @@ struct FastSystemFunctions
     /* The error that the socket has, negative or 0, which is forgotten. */
     int (*takeError)(struct FastSystem* system, int handle);
     enum FastSystemKind (*kind)(struct FastSystem* system, int handle);
+    /* Whether what a message has met may be told to one that is sent after it. */
+    bool (*hearsErrors)(struct FastSystem* system, int handle);
 
     /* ---- files and sockets; offset negative: the file's own position ---- */
 

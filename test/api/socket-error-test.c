@@ -102,6 +102,43 @@ CASE(error, survivesEarlierErrors)
     }
 }
 
+/* To the dead, and behind it to each of some others: what the first meets is there before they have
+ * all gone. */
+static void transmitBehindDead(const struct sockaddr_in* others, int count)
+{
+    transmitTo(&dead, "nobody", 6, 0);
+    for (int index = 0; index < count; index++)
+        transmitTo(&others[index], "behind", 6, 0);
+    waitDrained(&scene.ours);
+}
+
+/* §2.1 POLLERR non-fatal (datagram), §2.4 earlier error: of the same turn, whose datagrams have
+ * different destinations, few or many: it is reported, and each of the others arrives, once */
+CASE(error, reportsErrorOfTheSameTurn)
+{
+    struct sockaddr_in others[MANY];
+    int handles[MANY];
+    char data[16];
+
+    openUdp(false);
+    for (int index = 0; index < MANY; index++)
+        handles[index] = bindUdp(&others[index]);
+    for (int count = 1; count <= MANY; count++) {
+        transmitBehindDead(others, count);
+        waitCount(scene.ring, &scene.ours.err, count);
+        ck_assert_int_eq(scene.ours.lastError, ECONNREFUSED);
+        for (int index = 0; index < count; index++) {
+            ck_assert_int_eq(recv(handles[index], data, sizeof(data), MSG_DONTWAIT), 6);
+            expectNothing(handles[index]);
+        }
+    }
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.err, MANY);
+    ck_assert_uint_eq(readSocket(scene.ours.socket).failedMessages, 0);
+    for (int index = 0; index < MANY; index++)
+        close(handles[index]);
+}
+
 /* §2.4 earlier error, §2.4 order: what is queued behind the one that met it arrives behind it */
 CASE(error, keepsOrderBehindEarlierError)
 {

@@ -340,6 +340,23 @@ CASE(watch, edgeTellsWhatHoldsAtFirst)
     RemoveFastRingWatch(watch);
 }
 
+/* Of several: what has changed is told, and nothing that does not hold. */
+CASE(watch, edgeOfSeveralTellsWhatChanged)
+{
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    add(pair[0], POLLIN | POLLOUT | POLLRDHUP, FASTRING_WATCH_EDGE, count);
+    waitCount(scene.ring, &calls, 1);
+    ck_assert_int_eq(lastResult, POLLOUT);
+    for (int round = 2; round <= 5; round++) {
+        putByte(pair[1]);
+        waitCount(scene.ring, &calls, round);
+        ck_assert_int_eq(lastResult & ~POLLOUT, POLLIN); /* on epoll with what holds beside it */
+        runIdle(scene.ring);
+        ck_assert_int_eq(calls, round);
+    }
+    RemoveFastRingWatch(watch);
+}
+
 /* Beside another watch of the same descriptor, which is told each turn of what holds. */
 CASE(watch, edgeBesideLevelReportsChangesOnly)
 {
