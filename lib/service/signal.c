@@ -1,10 +1,10 @@
 /*
  * Signals.
  *
- * Good path: a ring has one signalfd for all of its numbers, and a watch on that. What has come is
- * told by a task of the dispatch phase: to each who wants to hear of the number, of all rings of the
- * thread, since the kernel gives a signal to one reader alone. Who is added meanwhile hears from the
- * next signal on.
+ * Good path: a ring has one signalfd for all of its numbers, and a watch on that. What can be read
+ * is told by a task of the dispatch phase: to each who wants to hear of the number, of all rings of
+ * the thread, since the kernel gives a signal to one reader alone. Who is added meanwhile hears
+ * from the next signal on.
  *
  * One is told before the next is read: so what has not been told is still with the kernel.
  *
