@@ -27,9 +27,9 @@ static inline int FastHandleMove(int handle)
 }
 
 /*
- * Adds to an eventfd that has room for it, in any thread. Not by write(3), which pthread_cancel ends
- * the calling thread in: whoever was to be woken would sleep on, and nobody else wake him, since one
- * wake is on its way.
+ * Adds to an eventfd that has room for it, in any thread. Not by write(3), in which pthread_cancel
+ * ends the calling thread: whoever was to be woken would sleep on, and nobody else would wake him,
+ * since one wake is on its way.
  */
 static inline void FastHandleCount(int handle, uint64_t count)
 {
