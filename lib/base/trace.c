@@ -7,6 +7,7 @@
  */
 #include "base/trace.h"
 #include "base/handle.h"
+#include "base/pipe-signal.h"
 #include "base/probe.h"
 
 #include <pthread.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum
@@ -33,6 +35,7 @@ FAST_PROBE_SEMAPHORE(transmit);
 FAST_PROBE_SEMAPHORE(decide);
 
 static int file = -1;
+static bool isPipe; /* a write may raise SIGPIPE */
 
 /* ---- the file ---- */
 
@@ -49,12 +52,16 @@ static bool makeName(const char* pattern, char* name, size_t size)
 static void askEnvironment(void)
 {
     char name[TRACE_NAME];
+    struct stat status;
     const char* pattern = secure_getenv("FASTSOCKET_TRACE");
     if (pattern == NULL || !makeName(pattern, name, sizeof(name)))
         return;
-    file = FastHandleMove(open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
-    if (file >= 0)
-        FastTraceListeners++;
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    file = FastHandleMove(open(name, flags, 0600));
+    if (file < 0)
+        return;
+    isPipe = fstat(file, &status) == 0 && S_ISFIFO(status.st_mode);
+    FastTraceListeners++;
 }
 
 void FastTraceBegin(void)
@@ -66,6 +73,7 @@ void FastTraceBegin(void)
 __attribute__((format(printf, 1, 2))) static void writeLine(const char* format, ...)
 {
     char line[TRACE_LENGTH];
+    struct FastPipeSignal guard;
     struct timespec now;
     va_list arguments;
     if (file < 0)
@@ -81,7 +89,11 @@ __attribute__((format(printf, 1, 2))) static void writeLine(const char* format, 
         length = sizeof(line) - 1;
     line[length++] = '\n';
     /* a full disk is not the program's business */
+    if (isPipe)
+        FastPipeSignalBlock(&guard);
     ssize_t written = write(file, line, (size_t)length);
+    if (isPipe)
+        (void)FastPipeSignalRestore(&guard);
     (void)written;
     errno = error;
 }

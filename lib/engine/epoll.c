@@ -314,11 +314,8 @@ static void wake(struct FastSystem* system)
 {
     int error = errno; /* a signal handler's caller must not see ours */
     int handle = wakeHandle(system);
-    uint64_t value = 1;
-    if (handle >= 0) {
-        ssize_t result = write(handle, &value, sizeof(value));
-        (void)result; /* the counter can't be full: it is read at every wake */
-    }
+    if (handle >= 0) /* the counter can't be full: it is read at every wake */
+        FastHandleCount(handle, 1);
     errno = error;
 }
 

@@ -149,10 +149,8 @@ static void prepareWake(struct FastEngine* base, struct io_uring_sqe* submission
 
 static void signalHandle(int handle, uint64_t count)
 {
-    if (handle < 0)
-        return;
-    ssize_t result = write(handle, &count, sizeof(count));
-    (void)result; /* the counters can't be full: they are read at every wake */
+    if (handle >= 0) /* the counters can't be full: they are read at every wake */
+        FastHandleCount(handle, count);
 }
 
 static void wake(struct FastEngine* base)

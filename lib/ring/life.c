@@ -167,7 +167,7 @@ static void closeRing(struct FastRing* ring, bool orderly)
     ring->disorderly = !orderly;
     atomic_store(&ring->state, RING_ENDING);
     (void)FastRingCloseCalls(ring); /* nobody has run them if the ring's thread has exited */
-    if (FastCheckRuns())
+    if (FastCheckRuns() && FastRingIsOwned(ring)) /* nobody else could have released them */
         FastRingCheckMembers(ring);
     closeMembers(ring, orderly);
     FastRingFreeSpares(ring);

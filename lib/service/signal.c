@@ -2,9 +2,11 @@
  * Signals.
  *
  * Good path: a ring has one signalfd for all of its numbers, and a watch on that. What can be read
- * is read into a buffer in the watch's function, and told by a task of the dispatch phase: to each
- * who wants to hear of the number, of all rings of the thread, since the kernel gives a signal to
- * one reader alone. Who is added meanwhile hears from the next signal on.
+ * is told by a task of the dispatch phase: to each who wants to hear of the number, of all rings of
+ * the thread, since the kernel gives a signal to one reader alone. Who is added meanwhile hears
+ * from the next signal on.
+ *
+ * One is told before the next is read: so what has not been told is still with the kernel.
  *
  * Where the telling has come to stands in the set, not on the stack, so that it goes on whatever a
  * function does: remove any, release another ring, or never return.
@@ -28,7 +30,7 @@
 
 enum
 {
-    SIGNAL_BATCH = 16, /* that are read at once */
+    SIGNAL_BATCH = 16, /* that are told in a turn */
 };
 
 struct FastRingSignal
@@ -63,18 +65,12 @@ struct FastSignalSet
 
     struct
     {
-        struct signalfd_siginfo infos[SIGNAL_BATCH];
-        unsigned count;
-        unsigned index;
-    } read;
-
-    struct
-    {
+        struct signalfd_siginfo info;
         struct FastSignalSet* set; /* NULL: all have heard of it */
         struct FastRingSignal* next;
         uint64_t round;
         bool begun;
-    } told; /* where the telling of the one at the index has come to */
+    } told; /* the one that was read last, and where its telling has come to */
 };
 
 static void onStart(struct FastRingStarter* starter);
@@ -124,15 +120,22 @@ static void goOn(void* closure)
     FastRingNotify(set->ring, &set->tell);
 }
 
-static void tellAll(struct FastSignalSet* set, const struct signalfd_siginfo* info)
+/* false: there is none. */
+static bool readNext(struct FastSignalSet* set)
 {
+    if (set->handle < 0 || read(set->handle, &set->told.info, sizeof(set->told.info)) <= 0)
+        return false;
+    set->told.begun = true;
+    set->told.round = ++set->thread->rounds;
+    stand(set, set->thread->sets);
+    return true;
+}
+
+static void tellAll(struct FastSignalSet* set)
+{
+    const struct signalfd_siginfo* info = &set->told.info;
     int number = (int)info->ssi_signo;
     struct FastRingSignal* signal;
-    if (!set->told.begun) {
-        set->told.begun = true;
-        set->told.round = ++set->thread->rounds;
-        stand(set, set->thread->sets);
-    }
     while ((signal = findListener(set, number)) != NULL) {
         FastRingLeave(set->ring, goOn, set);
         signal->function(signal, number, info->ssi_code, processOf(info), valueOf(info),
@@ -141,14 +144,16 @@ static void tellAll(struct FastSignalSet* set, const struct signalfd_siginfo* in
     set->told.begun = false;
 }
 
+/* What is left has the watch called again. */
 static bool runTell(struct FastTask* task)
 {
     struct FastSignalSet* set = FAST_CONTAINER(task, struct FastSignalSet, tell);
     if (set->thread == NULL)
         onStart(&set->starter);
-    while (set->thread != NULL && set->read.index < set->read.count) {
-        tellAll(set, &set->read.infos[set->read.index]);
-        set->read.index++;
+    for (int count = 0; count < SIGNAL_BATCH && set->thread != NULL; count++) {
+        if (!set->told.begun && !readNext(set))
+            break;
+        tellAll(set);
     }
     return true;
 }
@@ -157,11 +162,6 @@ static void onReadable(struct FastRingWatch* watch, int result, void* closure)
 {
     struct FastSignalSet* set = closure;
     (void)watch, (void)result;
-    if (set->read.index == set->read.count) {
-        ssize_t size = read(set->handle, set->read.infos, sizeof(set->read.infos));
-        set->read.index = 0;
-        set->read.count = size > 0 ? (unsigned)((size_t)size / sizeof(set->read.infos[0])) : 0;
-    }
     FastRingNotify(set->ring, &set->tell);
 }
 

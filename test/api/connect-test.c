@@ -243,6 +243,18 @@ CASE(connect, tellsOfUnknownServices)
     ck_assert_str_ne(GetFastSocketErrorText(ours.socket), strerrordesc_np(ENOENT));
 }
 
+/* Of each thread of the program's; the C library puts it on the thread's stack. */
+static _Thread_local char local[4 << 20];
+
+/* §3.1 connect: names are looked up, however much memory each thread has */
+CASE(connect, reachesNamesWithLargeThreads)
+{
+    memset(local, 1, sizeof(local));
+    connectTo("127.0.0.1:no-such-service");
+    waitHangup(&ours);
+    expectFailure(&ours, ENOENT);
+}
+
 /* ---- before it is connected ---- */
 
 /* §3.1 connect early: what is transmitted waits, and goes then in its order */

@@ -249,6 +249,25 @@ CASE_ROUNDS(post, postersOutliveTheRing, 10)
     scene.ring = NULL;
 }
 
+/* What ends it is a call that may wait, as an assertion does. */
+static void* postAndEnd(void* closure)
+{
+    (void)pthread_cancel(pthread_self());
+    (void)PostFastRingCall(scene.ring, count, closure);
+    pthread_testcancel();
+    return closure;
+}
+
+/* §2.8 wake of posts: also by a thread that is about to end by pthread_cancel */
+CASE(post, thoseWhoAreCanceledWakeIt)
+{
+    runTurns(scene.ring, 2);
+    for (intptr_t number = 0; number < 2; number++) {
+        ck_assert_ptr_eq(inThread(postAndEnd, (void*)number), PTHREAD_CANCELED);
+        waitCount(scene.ring, &calls, (int)number + 1);
+    }
+}
+
 /* ---- the end of the ring ---- */
 
 CASE(post, runsAtTheEnd)

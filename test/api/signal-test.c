@@ -265,6 +265,48 @@ CASE(signal, releasesTheRingInside)
     RemoveFastRingSignal(signals[0]);
 }
 
+/* ---- what has not been told ---- */
+
+static int handled;
+
+static void handle(int number)
+{
+    (void)number;
+    handled++;
+}
+
+static void removeTwo(struct FastRingSignal* signal, int number, int code, int process, int value,
+                      void* closure)
+{
+    (void)signal, (void)number, (void)code, (void)process, (void)value, (void)closure;
+    calls++;
+    for (int index = 0; index < 2; index++)
+        RemoveFastRingSignal(signals[index]);
+}
+
+/* §2.8 signals: what came behind one whose function removes them does what it does without a
+ * ring */
+CASE(signal, leavesWhatItHasNotTold)
+{
+    const struct sigaction action = {.sa_handler = handle};
+    ck_assert_int_eq(sigaction(SIGUSR2, &action, NULL), 0);
+    ck_assert_int_eq(sigaction(SIGRTMIN, &action, NULL), 0);
+    signals[0] = add(scene.ring, SIGUSR1, removeTwo);
+    signals[1] = add(scene.ring, SIGUSR2, never);
+    runTurns(scene.ring, 1);
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    waitCount(scene.ring, &calls, 1);
+    ck_assert_int_eq(handled, 1);
+
+    signals[0] = add(scene.ring, SIGRTMIN, removeTwo);
+    signals[1] = NULL;
+    for (int index = 0; index < 3; index++)
+        raise(SIGRTMIN);
+    waitCount(scene.ring, &calls, 2);
+    ck_assert_int_eq(handled, 3);
+}
+
 /* ---- the mask ---- */
 
 /* §2.8 signal mask: as it was, when the last one is removed */

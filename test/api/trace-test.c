@@ -5,6 +5,7 @@
 #include "suite.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <regex.h>
 #include <sys/stat.h>
 
@@ -307,6 +308,37 @@ CASE(trace, namesTheProcess)
     char words[SMALL];
     (void)snprintf(words, sizeof(words), " %ld turn ring=", process);
     find(words);
+}
+
+/* ---- a file that is none ---- */
+
+static void losesReader(void)
+{
+    int reader = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    need(reader >= 0 && signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    makeRing();
+    close(reader);
+    echoRounds(ROUNDS);
+    ReleaseFastRing(ring);
+}
+
+/* Of a FIFO, what nobody reads is lost, whether there was somebody or not; and nobody waits. */
+CASE(trace, losesWhatNobodyReads)
+{
+    ck_assert_int_eq(mkfifo(name, 0600), 0);
+    struct Result result = runProgram(echoOften, "FASTSOCKET_TRACE", name);
+    ck_assert_int_eq(result.status, 0);
+    result = runProgram(losesReader, "FASTSOCKET_TRACE", name);
+    ck_assert_int_eq(result.status, 0);
+    int reader = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ck_assert_int_ge(reader, 0);
+    result = runProgram(echoOften, "FASTSOCKET_TRACE", name);
+    ck_assert_int_eq(result.status, 0);
+    ssize_t count = read(reader, text, TEXT - 1);
+    close(reader);
+    ck_assert_int_gt(count, 0);
+    text[count] = '\0';
+    checkLines();
 }
 
 /* ---- what is traced is as ever ---- */

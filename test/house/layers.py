@@ -34,7 +34,7 @@ ROWS = {
     'base/timer': [],
     'base/frame': ['base/checker'],
     'base/poison': ['base/checker'],
-    'base/trace': ['base/handle', 'base/probe'],
+    'base/trace': ['base/handle', 'base/pipe-signal', 'base/probe'],
     'base/check-report': ['base/place'],
     'base/check': ['base/check-report', 'base/poison'],
 
