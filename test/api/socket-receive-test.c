@@ -445,8 +445,8 @@ CASE(receive, survivesForeignCancel)
     ck_assert_int_eq(scene.ours.hup, 1);
 }
 
-/* §2.3 -ECANCELED without our cancel: as often as it comes, as long as something is received between
- * two of them */
+/* §2.3 -ECANCELED without our cancel: as often as it comes, as long as something is received
+ * between two of them */
 CASE(receive, survivesForeignCancelsApart)
 {
     const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
