@@ -9,6 +9,7 @@
 enum
 {
     MANY = 300,
+    TURN = 256, /* completions, by default */
 };
 
 static struct FastListener* listener;
@@ -150,6 +151,27 @@ CASE(listener, acceptsMany)
     runIdle(scene.ring);
     ck_assert_int_eq(accepted, MANY);
     ck_assert_int_eq(failures, 0);
+    ReleaseFastListener(listener);
+}
+
+/* §2.1 starvation: as many connections as there may be, a turn has no more of them than it has of
+ * completions */
+CASE(listener, leavesOthersTheirTurn)
+{
+    static int clients[MANY];
+    int before = 0;
+    int handle = listenAt(AF_INET, SOCK_STREAM);
+
+    for (int index = 0; index < MANY; index++)
+        clients[index] = dial(SOCK_STREAM);
+    openListener(handle, 0, takeAndClose);
+    while (accepted < MANY) {
+        ck_assert_int_eq(WaitForFastRing(scene.ring, 1000, NULL), 0);
+        ck_assert_int_le(accepted - before, TURN);
+        before = accepted;
+    }
+    for (int index = 0; index < MANY; index++)
+        close(clients[index]);
     ReleaseFastListener(listener);
 }
 

@@ -813,6 +813,39 @@ CASE(socketDescriptor, refusesForeignDescriptor)
     sceneClose(&other);
 }
 
+static int countCompletions(struct FastRingDescriptor* descriptor,
+                            struct io_uring_cqe* completion, int reason)
+{
+    (void)completion;
+    ck_assert_int_eq(reason, FASTRING_REASON_COMPLETE);
+    ++*(int*)GetFastRingDescriptorClosure(descriptor);
+    return 1;
+}
+
+/* §2.4 TransmitFastSocketDescriptor ownership, §2.4 descriptor of another ring: what is left alone
+ * goes on to serve where it belongs */
+CASE(socketDescriptor, leavesForeignDescriptorAlone)
+{
+    struct Scene other;
+    int count = 0;
+
+    openPair(KIND_TCP);
+    sceneOpen(&other, (struct SceneOptions){0});
+    struct FastRingDescriptor* descriptor =
+        AllocateFastRingDescriptor(other.ring, countCompletions, &count);
+    for (int round = 1; round <= 2; round++) {
+        struct FastBuffer* buffer = makePattern(10, 0);
+        prepareWay(descriptor, WAY_SEND, buffer);
+        ck_assert_int_eq(TransmitFastSocketDescriptor(scene.ours.socket, descriptor, buffer),
+                         -EXDEV);
+        io_uring_prep_nop(GetFastRingDescriptorSubmission(descriptor));
+        ck_assert_int_eq(SubmitFastRingDescriptor(descriptor), 0);
+        waitCount(other.ring, &count, round);
+    }
+    ReleaseFastRingDescriptor(descriptor);
+    sceneClose(&other);
+}
+
 static int keepAlive(struct FastRingDescriptor* descriptor, struct io_uring_cqe* completion,
                      int reason)
 {

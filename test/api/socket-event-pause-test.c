@@ -172,3 +172,25 @@ CASE(event, tellsSendErrorInPause)
     expectFailure(&scene.ours, ECONNRESET);
     receiveText(&scene.ours, "kept");
 }
+
+/* §2.1 paused socket, §2.1 POLLHUP: behind a failure a resume tells nothing, though there is unread
+ * input */
+CASE(event, tellsNothingBehindFailure)
+{
+    openPair(KIND_TCP);
+    runIdle(scene.ring);
+    sendText(scene.peer, "kept");
+    waitInput(&scene.ours, 4);
+    ck_assert_int_eq(PauseFastSocket(scene.ours.socket), 0);
+    runIdle(scene.ring);
+    resetPeer();
+    (void)TransmitFastSocketData(scene.ours.socket, NULL, 0, "x", 1, 0);
+    waitHangup(&scene.ours);
+    runIdle(scene.ring);
+    expectFailure(&scene.ours, ECONNRESET);
+    int events = scene.ours.events;
+    (void)ResumeFastSocket(scene.ours.socket);
+    runIdle(scene.ring);
+    ck_assert_int_eq(scene.ours.events, events);
+    receiveText(&scene.ours, "kept");
+}

@@ -233,6 +233,7 @@ CASE(message, readsStreamOfMessages)
         } else {
             struct Parts parts = takeParts();
             ck_assert_uint_gt(parts.size, 0);
+            ck_assert_uint_eq(parts.out->payloadlen, parts.size);
             ck_assert(checkPattern(parts.payload, parts.size, checked));
             checked += parts.size;
             ReleaseFastBuffer(parts.buffer);
@@ -447,6 +448,31 @@ CASE(message, sendsDescriptors)
         waitFor(scene.ring, isNothingPending, scene.ring);
         ck_assert_int_eq(countDescriptors(), before);
     }
+}
+
+/* Descriptors that a program which is executed would have. */
+static int countInherited(void)
+{
+    int count = 0;
+
+    for (int handle = 0; handle < getdtablesize(); handle++) {
+        int flags = fcntl(handle, F_GETFD);
+        count += flags >= 0 && !(flags & FD_CLOEXEC);
+    }
+    return count;
+}
+
+/* §2.4 Message control data: the duplicates are closed on exec */
+CASE(message, duplicatesAreNotInherited)
+{
+    openPair(KIND_UNIX_STREAM);
+    int before = countInherited();
+    int descriptors = countDescriptors();
+    ck_assert_int_eq(transmitRights("take it", (int[]){STDERR_FILENO}, 1), 0);
+    ck_assert_int_eq(countDescriptors(), descriptors + 1);
+    ck_assert_int_eq(countInherited(), before);
+    waitDrained(&scene.ours);
+    close(receiveRights(scene.peer, "take it"));
 }
 
 /* §2.4 Message control data: an operation of its own, never gathered with neighbours */

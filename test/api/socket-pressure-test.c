@@ -225,6 +225,42 @@ CASE(pressure, satisfiesWaitAllBetweenMarks)
     }
 }
 
+/* §2.3 back-pressure, §2.3 MSG_WAITALL: once it was satisfied, the memory of small messages counts
+ * again */
+CASE(pressure, boundsMemoryBehindWaitAll)
+{
+    enum
+    {
+        HIGH = 16000,
+        PIECES = 3000,
+    };
+    static uint8_t data[HIGH];
+    struct msghdr message = {.msg_namelen = 64, .msg_controllen = 64};
+    int reads = 0;
+
+    openPairWith(.kind = KIND_TCP, .message = &message);
+    setOption(scene.ours.socket, FASTSOCKET_OPTION_INBOUND_HIGH, HIGH);
+    ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, data, HIGH, MSG_WAITALL), 0);
+    fillPattern(data, HIGH, 0);
+    sendAll(scene.peer, data, HIGH);
+    waitInput(&scene.ours, HIGH);
+    ck_assert_int_eq(ReceiveFastSocketData(scene.ours.socket, data, HIGH, MSG_WAITALL), HIGH);
+    ck_assert(checkPattern(data, HIGH, 0));
+    for (int count = 0; count < PIECES; count++) {
+        sendText(scene.peer, "x");
+        runTurns(scene.ring, 2);
+    }
+    runIdle(scene.ring);
+    ck_assert_uint_lt(GetFastSocketInboundLength(scene.ours.socket), PIECES / 2);
+    while (reads < PIECES) {
+        waitInput(&scene.ours, 1);
+        ssize_t size = ReceiveFastSocketData(scene.ours.socket, data, HIGH, 0);
+        ck_assert_int_gt(size, 0);
+        reads += (int)size;
+    }
+    ck_assert_int_eq(reads, PIECES);
+}
+
 /* … and at the ring's limit, as long as there is room below it */
 CASE(pressure, satisfiesWaitAllBelowLimit)
 {

@@ -445,6 +445,25 @@ CASE(receive, survivesForeignCancel)
     ck_assert_int_eq(scene.ours.hup, 1);
 }
 
+/* §2.3 -ECANCELED without our cancel: as often as it comes, as long as something is received
+ * between two of them */
+CASE(receive, survivesForeignCancelsApart)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UNIX_STREAM, KIND_UNIX_SEQPACKET};
+
+    for (size_t index = 0; index < sizeof(kinds) / sizeof(kinds[0]); index++) {
+        openPair(kinds[index]);
+        runIdle(scene.ring);
+        for (int count = 0; count < 5; count++) {
+            cancelByNumber();
+            sendText(scene.peer, "between two");
+            receiveText(&scene.ours, "between two");
+            ck_assert_int_eq(scene.ours.err + scene.ours.hup, 0);
+        }
+        closePair();
+    }
+}
+
 /* §2.3 nothing queued after fatal error: that error, again and again (also for a buffer) */
 CASE(receive, repeatsError)
 {

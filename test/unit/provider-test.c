@@ -338,6 +338,18 @@ CASE(buffers, rejectsWhatTheKernelHasTaken)
     ck_assert_uint_eq(FastProviderMark(provider), COUNT + 2);
 }
 
+/* §2.3 impossible completions: what they name goes back to the kernel, whose count has 16 bits, and
+ * begins anew */
+CASE(buffers, rejectsForEver)
+{
+    for (uint32_t round = 0; round <= UINT16_MAX + COUNT; round++) {
+        int id = take();
+        ck_assert_int_ge(id, 0);
+        FastProviderReject(provider, (uint16_t)id, 0, false);
+        ck_assert_uint_eq(FastProviderMark(provider), COUNT + round + 1);
+    }
+}
+
 CASE(buffers, rejectsTheNamedOneWhereTheKernelCantSay)
 {
     tellsTaken = UNTOLD;

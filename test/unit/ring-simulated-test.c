@@ -6,6 +6,7 @@
 #include "simulated.h"
 
 #include <errno.h>
+#include <time.h>
 
 enum
 {
@@ -195,6 +196,40 @@ CASE(ringSimulated, reportsADeadEngine)
 {
     kernel.refuse = refuse;
     ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), -ENODEV);
+    kernel.refuse = NULL;
+}
+
+static int refusal;
+static int pauses;
+
+int __wrap_nanosleep(const struct timespec* time, struct timespec* left);
+int __wrap_nanosleep(const struct timespec* time, struct timespec* left)
+{
+    (void)left;
+    ck_assert(time->tv_sec > 0 || time->tv_nsec > 0);
+    pauses++;
+    return 0;
+}
+
+static int refuseForAWhile(struct Simulated* unused)
+{
+    (void)unused;
+    return -refusal;
+}
+
+/* §2.8 transient refusals: who would wait rests, for what is tried again at once is refused again;
+ * who would not does not */
+CASE_ROUNDS(ringSimulated, restsWhereItIsRefused, 3)
+{
+    static const int refusals[] = {EAGAIN, EBUSY, ENOMEM};
+    refusal = refusals[round];
+    kernel.refuse = refuseForAWhile;
+    for (int count = 1; count <= 3; count++) {
+        ck_assert_int_eq(WaitForFastRing(ring, 1000, NULL), 0);
+        ck_assert_int_eq(pauses, count);
+        ck_assert_int_eq(WaitForFastRing(ring, 0, NULL), 0);
+        ck_assert_int_eq(pauses, count);
+    }
     kernel.refuse = NULL;
 }
 

@@ -114,13 +114,18 @@ static void expectFatal(void)
 }
 
 /* The kernel fills a buffer. */
-static void receive(size_t size)
+static void receiveOf(struct FastSocket* socket, size_t size)
 {
     const struct io_uring_buf* buffer = simulatedTakeBuffer(&kernel, FastProviderGroup(provider));
     ck_assert_ptr_nonnull(buffer);
-    simulatedComplete(&kernel, (uintptr_t)&self->inbound.receive.operation, (int)size,
+    simulatedComplete(&kernel, (uintptr_t)&socket->inbound.receive.operation, (int)size,
                       IORING_CQE_F_MORE | IORING_CQE_F_BUFFER |
                           (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT);
+}
+
+static void receive(size_t size)
+{
+    receiveOf(self, size);
 }
 
 static const int64_t lengths[] = {1, 9, 80, 300, 1000, 7999, 8000, 30000};
@@ -397,6 +402,26 @@ CASE(timing, endsAReleaseInTime)
     ck_assert_int_eq(GetFastRingInterval(ring), -1);
 }
 
+/* §2.6 flush: what the peer takes now and then begins the time again; without that it ends */
+CASE(timing, flushesAsLongAsItMoves)
+{
+    openTimed();
+    set(FASTSOCKET_OPTION_RELEASE_TIMEOUT, 1000);
+    transmit(LARGE, 0);
+    run();
+    ReleaseFastSocket(self);
+    self = NULL;
+    for (int count = 0; count < 5; count++) {
+        pass(900);
+        ck_assert_uint_eq(GetFastRingPending(ring), 1);
+        complete(sendCount - 1, SMALL, 0);
+        ck_assert_uint_eq(sendCount, (unsigned)count + 2); /* it goes on */
+    }
+    ck_assert_uint_eq(GetFastRingPending(ring), 1);
+    pass(4000);
+    ck_assert_uint_eq(GetFastRingPending(ring), 0);
+}
+
 /* §2.9 linger timeout: as long as it is set, 0 not at all */
 CASE_ROUNDS(timing, lingersAsLong, 4)
 {
@@ -410,6 +435,24 @@ CASE_ROUNDS(timing, lingersAsLong, 4)
     pass(milliseconds[round] > 0 ? milliseconds[round] - 1 : 0);
     ck_assert_uint_eq(GetFastRingPending(ring), milliseconds[round] > 0);
     pass(2);
+    ck_assert_uint_eq(GetFastRingPending(ring), 0);
+}
+
+/* §2.6 drain: no longer than that for a peer who goes on writing, whom nobody reads */
+CASE(timing, lingersNoLongerForInput)
+{
+    openTimed();
+    run();
+    struct FastSocket* released = self;
+    ReleaseFastSocket(self);
+    self = NULL;
+    run();
+    for (int count = 0; count < 9; count++) {
+        pass(100);
+        ck_assert_uint_eq(GetFastRingPending(ring), 1);
+        receiveOf(released, SMALL);
+    }
+    pass(200);
     ck_assert_uint_eq(GetFastRingPending(ring), 0);
 }
 

@@ -135,4 +135,11 @@ BREAKAGES = [
              'turn */\n', '        (void)0;\n'),
     breakage('an error queue keeps the poll for room awake', '2.1 fruitless readiness',
              'socket/poll.c', 'else if (socket->poll.notes & FAST_POLL_NOISY)', 'else if (false)'),
+    breakage('a listener hands over in one turn all that wait', '2.1 starvation',
+             'service/listener-accept.c', 'count < LISTENER_BATCH && hasConnection',
+             'hasConnection', seen=True),
+    breakage('a resume tells of input behind a failure', '2.1 paused socket; 2.1 POLLHUP',
+             'socket/dispatch.c',
+             'socket->inbound.queue.first != NULL && !(socket->notified & FAST_NOTIFIED_FAILURE)',
+             'socket->inbound.queue.first != NULL', seen=True),
 ]

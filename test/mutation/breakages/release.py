@@ -75,4 +75,12 @@ BREAKAGES = [
              '        (void)setvbuf(file, NULL, _IONBF, 0);\n    return file;',
              '        (void)setvbuf(file, NULL, _IONBF, 0);\n'
              '    if (file != NULL)\n        file->_fileno = 0;\n    return file;'),
+    breakage('a flush is given up although it moves', '2.6 flush', 'socket/stall.c',
+             'return socket->outbound->progress + (uint32_t)socket->statistics.messages;',
+             'return socket->released ? 0 : 0;', seen=True),
+    breakage('a peer who goes on writing keeps a released socket', '2.6 drain',
+             'socket/intake.c',
+             '    FastBufferSetLength(chunk, length);\n    closePassed(socket, chunk);',
+             '    socket->statistics.messages++;\n'
+             '    FastBufferSetLength(chunk, length);\n    closePassed(socket, chunk);', seen=True),
 ]

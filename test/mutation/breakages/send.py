@@ -157,4 +157,12 @@ BREAKAGES = [
              'if (!FastControlNamesRecord(message->control, message->controlLength))', 'if (true)'),
     breakage('after ENOBUFS it tries again at once', '2.4 transient send results',
              'socket/core.c', '    socket->outbound->stops |= FAST_SEND_STOP_BACKOFF;\n', ''),
+    breakage('duplicates of descriptors stay open in an exec', '2.4 Message control data',
+             'socket/control.c', 'F_DUPFD_CLOEXEC', 'F_DUPFD', seen=True),
+    breakage("a descriptor of another ring's is consumed",
+             '2.4 TransmitFastSocketDescriptor ownership; 2.4 descriptor of another ring',
+             'socket/own-operation.c',
+             '            FastDescriptorDiscard(descriptor);\n        }\n    }\n',
+             '            FastDescriptorDiscard(descriptor);\n        } else\n'
+             '            ReleaseFastRingDescriptor(descriptor);\n    }\n', seen=True),
 ]
