@@ -20,8 +20,8 @@ import tap  # after trees, which knows where it is
 options = sys.argv[1:]
 root = pathlib.Path(options[options.index('--source') + 1])
 version = options[options.index('--version') + 1]
-LINKED = ['NEWS', 'doc/examples', 'include', 'lib', 'test', 'abi/consumer', 'abi/gate', 'abi/soname',
-          'abi/settled', 'abi/waivers']
+LINKED = ['NEWS', 'doc/examples', 'include', 'lib', 'test', 'abi/consumer', 'abi/gate',
+          'abi/soname', 'abi/settled', 'abi/waivers']
 
 work = tempfile.TemporaryDirectory(prefix='fastsocket-record-')
 tree = pathlib.Path(work.name) / 'tree'

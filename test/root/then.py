@@ -48,7 +48,8 @@ for name, (test, *others) in policy.EXAMPLES.items():
     good = sum(line.startswith('ok ') for line in lines)
     left = sum(line.startswith('ok ') and ' # SKIP ' in line for line in lines)
     bad = result.returncode != 0 or good == 0
-    print(f"{name}: {good - left} passed, {left} skipped" + (", and not all" if bad else ''), flush=True)
+    print(f"{name}: {good - left} passed, {left} skipped" + (", and not all" if bad else ''),
+          flush=True)
     if bad:
         print(result.stdout, flush=True)
     failed, passed, skipped = failed + bad, passed + good - left, skipped + left

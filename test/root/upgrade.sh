@@ -5,9 +5,9 @@
 #
 # usage: upgrade.sh [RELEASE [PACKAGES]]
 #
-# RELEASE is bookworm (Debian 12, the default) or a later one. PACKAGES is a folder with the packages
-# of today, and of then in its folder «before»; without it they are built here. The last line is
-# «upgrade on RELEASE: good».
+# RELEASE is bookworm (Debian 12, the default) or a later one. PACKAGES is a folder with the
+# packages of today, and of then in its folder «before»; without it they are built here. The last
+# line is «upgrade on RELEASE: good».
 
 set -eu
 
@@ -56,8 +56,9 @@ runIn use "$files >/app/files"
 runIn use "dpkg -i /packages/before/libfastsocket1_*_$architecture.deb \
     /packages/before/libfastsocket-dev_*_$architecture.deb && fastsocket-probe --json && $sound"
 # The examples as their package has them, not as this tree does: what is frozen is the same.
-runIn use "cd /app/then && cp /usr/share/doc/libfastsocket-dev/examples/*.[ch] . &&
-    for file in *.[ch]; do cmp \$file /root/libfastsocket/abi/$then/examples/\$file || exit 1; done &&
+runIn use "frozen=\$PWD/abi/$then/examples && cd /app/then &&
+    cp /usr/share/doc/libfastsocket-dev/examples/*.[ch] . &&
+    for file in *.[ch]; do cmp \$file \$frozen/\$file || exit 1; done &&
     for file in *.c; do
         packages=fastsocket
         [ \$file != embed-glib.c ] || packages=\"fastsocket glib-2.0\"
@@ -71,9 +72,9 @@ runIn use "$examples"
 runIn use "! dpkg -i /packages/libfastsocket-bin_*_$architecture.deb && fastsocket-probe --json &&
     dpkg -S /usr/bin/fastsocket-probe | grep ^libfastsocket-dev &&
     { ! dpkg-query -W libfastsocket-bin || dpkg --purge libfastsocket-bin; }"
-# The library alone: what is linked again needs the headers of today; -dev holds on to its own.
 runIn use "dpkg -i /packages/libfastsocket1_*_$architecture.deb \
-        /packages/libfastsocket-dev_*_$architecture.deb && ! command -v fastsocket-probe && $sound &&
+        /packages/libfastsocket-dev_*_$architecture.deb &&
+    ! command -v fastsocket-probe && $sound &&
     dpkg -i /packages/libfastsocket-bin_*_$architecture.deb && fastsocket-probe --json && $sound"
 runIn use "cd /app && echo 'extern const char* GetFastRingEngine(void* ring);
 int main(void) { return GetFastRingEngine(0) != 0; }' >today.c &&

@@ -62,24 +62,39 @@ def build(place, release, name):
 
 
 def findings(place, release, name, engine):
+    found = attempt(place, release, name, engine)
+    if not found:
+        return
+    # Some tests of then have seconds in them, which a machine that does much else may not have.
+    again = {one.subject for one in attempt(place, release, name, engine)}
+    for one in found:
+        if one.subject in again:
+            yield one
+        else:
+            note(f"{one.subject} passes only when it is asked again")
+
+
+def attempt(place, release, name, engine):
+    """What a run of an example's test has against the library."""
     # The tests of the programs that embed a ring are told first which of them it is.
     test, *others = policy.EXAMPLES[name]
-    told = [name] if test != name else []
+    words = [name] if test != name else []
     built = [build(place, release, other) for other in [name, *others]]
     status, text = upgrade.run(place, sys.executable, place.library, engine if engine == 'epoll' else '',
-                               '-c', START, directory(release) / 'test' / f'{test}.py', *told, *built, patience=PATIENCE)
+                               '-c', START, directory(release) / 'test' / f'{test}.py', *words, *built, patience=PATIENCE)
     settled = readSettled(place.root)
-    failed = programs.failures(text)
+    found, failed = [], programs.failures(text)
     for case, said in failed.items():
         if (release.version, engine, case) in settled:
             note(f"settled: {case}: {settled[release.version, engine, case]}")
         else:
-            yield finding(release, case, engine, said)
-    if status != 0 and not failed or f'ok 1 - {name}/' not in text:
-        yield finding(release, name, engine, f"status {status}\n{text}")
-    skipped = text.count(' # SKIP ')
+            found.append(finding(release, case, engine, said))
+    if status != 0 and not failed or not text.startswith('1..'):
+        found.append(finding(release, name, engine, f"status {status}\n{text}"))
+    skipped = [line.partition(' # SKIP ')[2] for line in text.splitlines() if ' # SKIP ' in line]
     if skipped:
-        note(f"{skipped} cases of {name} are skipped: {text.partition(' # SKIP ')[2].partition(chr(10))[0]}")
+        note(f"{name}: {len(skipped)} cases are skipped: {', '.join(sorted(set(skipped)))}")
+    return found
 
 
 def finding(release, subject, engine, told):
