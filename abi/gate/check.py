@@ -18,14 +18,15 @@ import tap  # after place, which knows where it is
 
 def main():
     parser = place.parser(__doc__)
-    parser.add_argument('checks', nargs='*', metavar='CHECK', help=f"of {', '.join(checks.NAMES)}; default: all")
+    parser.add_argument('checks', nargs='*', metavar='CHECK', help=f"of {', '.join(checks.NAMES)}; default: all; or of "
+                        f"{', '.join(checks.LONG)}")
     parser.add_argument('--first', action='store_true', help="look no further than the first case that fails")
     options = parser.parse_args()
     here = place.Place(options)
     cases = []
     for argument in options.checks or checks.NAMES:
         name, _, part = argument.partition(':')
-        if name not in checks.NAMES:
+        if name not in checks.NAMES + checks.LONG:
             sys.exit(f"no check {name}")
         cases += importlib.import_module('checks.' + name).cases(here, *([part] if part else []))
     if not cases:

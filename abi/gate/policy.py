@@ -108,6 +108,34 @@ QUICK = {
     'watch': None,
 }
 
+# The examples that are frozen: {name: [its test, and the examples that this test needs beside it]}. What a release didn't
+# have yet is not asked of it.
+EXAMPLES = {
+    'echo-server': ['echo-server'],
+    'udp-echo': ['udp-echo'],
+    'http-hello': ['http-hello'],
+    'proxy': ['proxy', 'echo-server'],
+    'chat-server': ['chat-server'],
+    'shard': ['shard'],
+    'pass-descriptor': ['pass-descriptor'],
+    'workers': ['workers'],
+    'lines': ['lines'],
+    'copy': ['copy'],
+    'chat-tty': ['chat-tty', 'chat-server'],
+    'embed-epoll': ['embed'],
+    'embed-glib': ['embed'],
+    'http-get': ['http-get'],
+    'broadcast': ['broadcast'],
+    'dns-forwarder': ['dns-forwarder'],
+    'balancer': ['balancer', 'echo-server', 'http-hello'],
+    'tls-echo': ['tls-echo'],
+}
+# {a header that they include: pkg-config's name of what it belongs to}
+EXAMPLE_PACKAGES = {
+    'glib': 'glib-2.0',
+    'openssl/': 'openssl',
+}
+
 # Conditions in frozen consumers and programs that ask for nothing but the refusal of what was out of bounds then: a later
 # release may take it. {release: [texts]}: a condition of the consumer, or what libcheck says when 0 comes instead.
 BOUNDS = {

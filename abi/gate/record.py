@@ -18,6 +18,7 @@ import declarations
 import layouts
 import objects
 import pcfile
+import policy
 import source  # of test/house, where place has looked
 from checks import rules, witness
 from checks import abidiff
@@ -35,6 +36,7 @@ def record(here, target):
         sys.exit("no .pc file is given")
     (target / 'pkgconfig').write_text(pcfile.frozen(here.pkgconfig))
     recordPrograms(here, target)
+    recordExamples(here, target)
     recordCpu(here, target, known)
 
 
@@ -51,6 +53,31 @@ def recordPrograms(here, target):
         copy = target / 'programs' / path.parent.name / path.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
+
+
+def recordExamples(here, target):
+    """The examples, their tests, and what either includes or imports of what lies beside it."""
+    examples, tests = here.root / 'doc' / 'examples', here.root / 'test' / 'interop'
+    sources = withHeaders([examples / f'{name}.c' for name in policy.EXAMPLES])
+    scripts = withImports([tests / f'{name}.py' for name in sorted({test for test, *_ in policy.EXAMPLES.values()})])
+    for paths, copies in ((sources, target / 'examples'), (scripts, target / 'examples' / 'test')):
+        copies.mkdir(parents=True)
+        for path in paths:
+            shutil.copy(path, copies)
+
+
+def withImports(paths):
+    """These programs in Python, and what they import of what lies beside them."""
+    found = []
+    while paths:
+        path = paths.pop()
+        if path in found:
+            continue
+        found.append(path)
+        for name in re.findall(r'^(?:from|import) (\w+)', path.read_text(), re.M):
+            if (path.parent / f'{name}.py').exists():
+                paths.append(path.parent / f'{name}.py')
+    return found
 
 
 def withHeaders(paths):

@@ -20,8 +20,8 @@ import tap  # after trees, which knows where it is
 options = sys.argv[1:]
 root = pathlib.Path(options[options.index('--source') + 1])
 version = options[options.index('--version') + 1]
-LINKED = ['NEWS', 'include', 'lib', 'test', 'abi/consumer', 'abi/gate', 'abi/soname',
-          'abi/settled', 'abi/waivers']
+LINKED = ['NEWS', 'doc/examples', 'include', 'lib', 'test', 'abi/consumer', 'abi/gate',
+          'abi/soname', 'abi/settled', 'abi/waivers']
 
 work = tempfile.TemporaryDirectory(prefix='fastsocket-record-')
 tree = pathlib.Path(work.name) / 'tree'
@@ -82,7 +82,8 @@ def freezes():
     known = content()
     for name in ('declarations', 'symbols', 'elf', 'pkgconfig', 'digests', 'consumer/main.c',
                  'include/Ring/FastRing.h', 'programs/api/ring-test.c', 'programs/helper/suite.c',
-                 'programs/helper/scene.h'):
+                 'programs/helper/scene.h', 'examples/echo-server.c', 'examples/announce.h',
+                 'examples/test/echo-server.py', 'examples/test/harness.py'):
         assert known.get(name), f"no {name}"
     inside = [name for name in known if re.search(r'programs/.*(between|simulated)', name)]
     assert not inside, f"what sees the inside is no program of a user's: {inside}"

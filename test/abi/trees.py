@@ -17,9 +17,9 @@ LONG = 3600  # of a whole build, of all frozen programs
 class Copy:
     """A copy below a directory, its build beside it."""
 
-    parts = ['NEWS', 'abi', 'debian', 'fastsocket.pc.in', 'include', 'lib', 'meson.build',
-             'meson_options.txt', 'test', 'tools']
-    # tests, examples, man pages: not the gate's, and not among the parts
+    parts = ['NEWS', 'abi', 'debian', 'doc/examples', 'fastsocket.pc.in', 'include', 'lib',
+             'meson.build', 'meson_options.txt', 'test', 'tools']
+    # tests, examples, man pages: not built, as they are not the gate's
     settings = ['-Dauto_features=disabled']
 
     def __init__(self, root, directory, compiler, options=(), made=None):

@@ -4,6 +4,8 @@ import words
 
 NAMES = ['exports', 'symbols', 'abidiff', 'witness', 'header', 'layout', 'twin', 'upgrade', 'elf', 'archive', 'pkgconfig',
          'rules', 'programs']
+# Only those who ask for them get these, as they take minutes.
+LONG = ['examples']
 
 
 def eachRelease(place, check, findings):

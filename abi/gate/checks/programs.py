@@ -34,7 +34,8 @@ def failures(text):
 def findings(place, release, name, engine, pattern):
     program = programs.build(place, release, name)
     settled = readSettled(place.root)
-    status, text = upgrade.run(place, program, place.library, engine if engine == 'epoll' else '', pattern)
+    status, text = upgrade.run(place, program, place.library, engine if engine == 'epoll' else '',
+                               *([pattern] if pattern else []))
     failed = failures(text)
     for case, told in failed.items():
         if (release.version, engine, case) in settled:

@@ -68,10 +68,9 @@ def sources(release):
     return [path for path in release.consumer if path.suffix == '.c']
 
 
-def run(place, program, library, engine, pattern=None):
+def run(place, program, library, engine, *arguments, patience=places.PATIENCE):
     """
     Runs a program on a library; its exit status and what it said. engine: '' is the library's own choice.
-    pattern: which of its cases, if not all.
     """
     directory = place.made(place.soname, [library],
                            lambda work: (work / place.soname).write_bytes(library.read_bytes())).parent
@@ -83,16 +82,25 @@ def run(place, program, library, engine, pattern=None):
         environment['FASTSOCKET_ENGINE'] = engine
     # Into a file: a hanging program's children would keep a pipe open.
     with tempfile.TemporaryFile('w+', errors='replace') as output:
-        process = subprocess.Popen([program, *([pattern] if pattern else [])], env=environment, stdin=subprocess.DEVNULL,
+        process = subprocess.Popen([program, *arguments], env=environment, stdin=subprocess.DEVNULL,
                                    stdout=output, stderr=subprocess.STDOUT)
         try:
-            process.wait(places.PATIENCE)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            end(process)
             return None, "it hangs"
         output.seek(0)
         return process.returncode, output.read()
+
+
+def end(process):
+    """Who has children of its own may end them first."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def needPlain(place):
