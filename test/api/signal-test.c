@@ -267,6 +267,14 @@ CASE(signal, releasesTheRingInside)
 
 /* ---- what has not been told ---- */
 
+/* Of two that come at once, the calls of a handler. The thread sanitizer calls it later, once for
+ * each number. */
+#if defined(__SANITIZE_THREAD__)
+#define OF_TWO 1
+#else
+#define OF_TWO 2
+#endif
+
 static int handled;
 
 static void handle(int number)
@@ -304,7 +312,7 @@ CASE(signal, leavesWhatItHasNotTold)
     for (int index = 0; index < 3; index++)
         raise(SIGRTMIN);
     waitCount(scene.ring, &calls, 2);
-    ck_assert_int_eq(handled, 3);
+    ck_assert_int_eq(handled, 1 + OF_TWO);
 }
 
 /* ---- the mask ---- */
