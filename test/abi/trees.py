@@ -34,7 +34,7 @@ class Copy:
             source, target = root / part, self.root / part
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
-                shutil.copytree(source, target,
+                shutil.copytree(source, target, dirs_exist_ok=True,  # one may hold another
                                 ignore=shutil.ignore_patterns('__pycache__', 'build*'))
             else:
                 shutil.copy2(source, target)
