@@ -52,7 +52,8 @@ for name in unit/{armed,crowded,fair,fork,gather,inbound,item,operation,outbound
 done
 # Of test/unit: no ring of the library's choice, so that once is enough.
 oneEngine='common datagram direct flight joined loan own-send run short-operation short-receive
-short-send short-transmit soft soft-entry soft-file soft-handle soft-line spare verdict'
+short-send short-transmit soft soft-entry soft-file soft-handle soft-line
+soft-share spare verdict'
 stress=${STRESS-limit peer}
 ordinary=${ORDINARY-api/ring api/stream api/socket-receive api/socket-transmit api/socket-kinds
 fault/signal}

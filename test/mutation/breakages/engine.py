@@ -3,6 +3,16 @@
 from .breakage import breakage
 
 BREAKAGES = [
+    breakage('epoll: who floods with bytes has all of a pass', '2.3 burst on many sockets',
+             'engine/soft-receive.c', '    struct iovec vector[RECEIVE_VECTORS];\n'
+             '    for (int round = 0; round < RECEIVE_ROUNDS &&',
+             '    struct iovec vector[RECEIVE_VECTORS];\n'
+             '    for (int round = 0; round < RECEIVE_FOREVER &&', seen=True),
+    breakage('epoll: who floods with messages has all of a pass', '2.3 burst on many sockets',
+             'engine/soft-receive.c', '        return FastSoftFinish(soft, operation, begun, 0);\n'
+             '    for (int round = 0; round < RECEIVE_ROUNDS &&',
+             '        return FastSoftFinish(soft, operation, begun, 0);\n'
+             '    for (int round = 0; round < RECEIVE_FOREVER &&', seen=True),
     breakage('epoll: what is linked behind a failure is run', '2.4 order; 2.4 earlier error',
              'engine/soft-operation.c', 'queueLinked(soft, linked, failed && !hard);',
              'queueLinked(soft, linked, false);', seen=True),
