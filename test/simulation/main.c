@@ -2,7 +2,7 @@
  * Schedules of the simulated kernel.
  *
  *     simulation-test [--schedules N] [--seed S] [--steps N] [--jobs N] [--keep-going] [--shrink]
- *                     [--verbose] [--without STEP,…] [--calm STEP.NUMBER,…]
+ *                     [--verbose] [--without STEP,…] [--calm STEP.NUMBER,…] [--blame FAULT,FAULT]
  *
  * schedules  in all, 100 000
  * seed       of the first one, 1; the next ones have the next numbers
@@ -13,6 +13,8 @@
  * verbose    every step, event and completion
  * without    steps that are left out
  * calm       faults that do not happen
+ * blame      calls it wrong when the second kind of fault comes in a later step than the first: for
+ *            who wants to see how what is wrong is told, replayed and made short
  */
 #include "outcomes.h"
 #include "world.h"
@@ -92,6 +94,17 @@ static void readFaults(char* text)
     }
 }
 
+static void readBlamed(char* text)
+{
+    int count = 0;
+
+    for (char* word = strtok(text, ","); word != NULL; word = strtok(NULL, ","))
+        for (int fault = 0; fault < FAULT_COUNT && count < 2; fault++)
+            if (strcmp(word, faultName((enum Fault)fault)) == 0)
+                first.blamed[count++] = (enum Fault)fault;
+    first.blames = count == 2;
+}
+
 static void readValue(const char* name, char* value)
 {
     uint64_t number = strtoull(value, NULL, 0);
@@ -108,6 +121,8 @@ static void readValue(const char* name, char* value)
         readSteps(value);
     else if (strcmp(name, "--calm") == 0)
         readFaults(value);
+    else if (strcmp(name, "--blame") == 0)
+        readBlamed(value);
 }
 
 static void readOptions(int count, char** arguments)

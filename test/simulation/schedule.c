@@ -140,6 +140,14 @@ static void note(enum Fault fault, uint32_t number)
         };
 }
 
+static void blame(enum Fault fault)
+{
+    for (uint32_t index = 0; index < run->happenedCount; index++)
+        if (fault == schedule->blamed[1] && run->happened[index].fault == schedule->blamed[0] &&
+            run->happened[index].step < run->step)
+            wrong("%s behind %s", faultName(fault), faultName(schedule->blamed[0]));
+}
+
 /* Whether it happens by the schedule, and what decides the rest of it. */
 static bool isDrawn(enum Fault fault, uint32_t number, struct Chance* chance)
 {
@@ -170,6 +178,8 @@ bool happens(enum Fault fault)
         return false;
     details = chance;
     note(fault, number);
+    if (schedule->blames)
+        blame(fault);
     return true;
 }
 

@@ -53,6 +53,8 @@ struct Schedule
     uint32_t steps;
     bool verbose;
     bool left[SCHEDULE_STEPS]; /* steps that are left out */
+    bool blames;               /* of two kinds of faults the second in a later step is wrong, so */
+    enum Fault blamed[2];      /* that it can be seen how what is wrong is told and made short */
     uint32_t keptCount;        /* faults that are kept from happening */
     struct Happened kept[SCHEDULE_FAULTS];
 };

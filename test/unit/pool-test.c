@@ -187,6 +187,16 @@ static void burst(struct FastBufferPool* from, int count, size_t size)
         ReleaseFastBuffer(buffers[index]);
 }
 
+static void expectReuse(struct FastBufferPool* from, size_t size)
+{
+    forgetCalls(&systemMemory);
+    burst(from, 64, size);
+    ck_assert_int_eq(countCalls(&systemMemory), 0);
+}
+
+/* The thread sanitizer takes a minute for what follows, and has nothing to see in one thread. */
+#if !defined(__SANITIZE_THREAD__)
+
 static const size_t burstSizes[] = {1000, 16384, 65536, 200000};
 
 CASE(pool, burstIsGivenBack)
@@ -234,13 +244,6 @@ CASE(pool, burstOfASharedPoolIsGivenBack)
 }
 
 /* ---- what comes again and again ---- */
-
-static void expectReuse(struct FastBufferPool* from, size_t size)
-{
-    forgetCalls(&systemMemory);
-    burst(from, 64, size);
-    ck_assert_int_eq(countCalls(&systemMemory), 0);
-}
 
 CASE(pool, repeatedBurstIsKept)
 {
@@ -312,6 +315,8 @@ CASE(pool, reserveBoundsWhatIsKept)
     ck_assert_uint_eq(FastPoolMemory(pool), 0);
     closePool();
 }
+
+#endif
 
 /* A ring's pool before the first wait, or one that has no ring. */
 CASE(pool, poolsWithoutAnOwnersThreadReuse)
