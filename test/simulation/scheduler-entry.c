@@ -12,8 +12,6 @@
 enum
 {
     LIES = 3, /* about one target, in a row */
-    CLASS_GROUP = 1,
-    CLASS_OWN = 2,
     OPCODE_NONE = 254,
 };
 
@@ -72,11 +70,11 @@ static void classify(struct Operation* operation)
     if (operation->flags & LINKS && scheduler.chain == 0)
         scheduler.chain = operation->below;
     if (scheduler.chain != 0)
-        operation->class = scheduler.chain << 2 | CLASS_OWN;
+        operation->class = scheduler.chain * CLASS_COUNT + CLASS_OWN;
     else if (operation->flags & IOSQE_BUFFER_SELECT)
-        operation->class = (uint64_t)operation->group << 2 | CLASS_GROUP;
+        operation->class = (uint64_t)operation->group * CLASS_COUNT + CLASS_GROUP;
     else
-        operation->class = operation->below << 2 | CLASS_OWN;
+        operation->class = operation->below * CLASS_COUNT + CLASS_OWN;
     if (!(operation->flags & LINKS))
         scheduler.chain = 0;
 }
@@ -256,5 +254,5 @@ void schedulerTakeBack(void)
         return;
     const struct Operation* last = scheduler.passed[scheduler.passedCount - 1].operation;
     bool open = last != NULL && last->flags & LINKS;
-    scheduler.chain = open ? last->class >> 2 : 0;
+    scheduler.chain = open ? last->class / CLASS_COUNT : 0;
 }

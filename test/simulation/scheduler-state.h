@@ -14,6 +14,9 @@ enum
     SCHEDULER_OPERATIONS = 512,
     SCHEDULER_PENDING = 2048,
     SCHEDULER_CANCELS = 64,
+    CLASS_GROUP = 1, /* of receives that take buffers of one group */
+    CLASS_OWN = 2,   /* of an operation, or of a chain */
+    CLASS_COUNT = 4,
 };
 
 struct Operation
@@ -33,7 +36,7 @@ struct Operation
     int32_t handle;
     uint64_t owner;
     uint64_t below;  /* its name below */
-    uint64_t class;  /* those of one keep their order */
+    uint64_t class;  /* those of one keep their order, but for mayOvertake */
     uint64_t wanted; /* bytes, for the table */
     struct Guard guard;
 };

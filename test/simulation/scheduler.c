@@ -82,9 +82,22 @@ static uint32_t firstOfClass(uint32_t place)
     return first;
 }
 
+/* Receives of one group of buffers may overtake each other, as a last completion does that waits
+ * for the end of the enter, but none that comes in a later one. */
+static bool mayOvertake(const struct Operation* operation, const struct Pending* earlier)
+{
+    return operation->class != earlier->operation->class ||
+           (operation->class % CLASS_COUNT == CLASS_GROUP && operation != earlier->operation &&
+            earlier->due <= scheduler.clock);
+}
+
 static bool isDue(uint32_t place)
 {
-    return scheduler.pending[place].due <= scheduler.clock && firstOfClass(place) == place;
+    bool due = scheduler.pending[place].due <= scheduler.clock;
+
+    for (uint32_t earlier = 0; earlier < place && due; earlier++)
+        due = mayOvertake(scheduler.pending[place].operation, &scheduler.pending[earlier]);
+    return due;
 }
 
 /* The next that goes up; pendingCount: none does. */
