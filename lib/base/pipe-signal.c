@@ -1,7 +1,7 @@
 /*
- * SIGPIPE, kept from the calling thread while the kernel may raise it there.
+ * SIGPIPE, or SIGXFSZ, kept from the calling thread while the kernel may raise it there.
  *
- * The kernel sends SIGPIPE to the thread that writes, not to the process; so it is enough to block
+ * The kernel sends either to the thread that writes, not to the process; so it is enough to block
  * it in that thread, and to take off what is pending afterwards. One that was pending before
  * belongs to the program, and stays.
  */
@@ -10,30 +10,41 @@
 #include <errno.h>
 #include <time.h>
 
-static sigset_t onlyPipe(void)
+static sigset_t setOf(int number)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
+    sigaddset(&set, number);
     return set;
 }
 
-static bool isPending(void)
+static bool isPending(int number)
 {
     sigset_t set;
-    return sigpending(&set) == 0 && sigismember(&set, SIGPIPE) == 1;
+    return sigpending(&set) == 0 && sigismember(&set, number) == 1;
+}
+
+static void blockSignal(struct FastPipeSignal* guard, int number)
+{
+    sigset_t set = setOf(number);
+    guard->number = number;
+    (void)pthread_sigmask(SIG_BLOCK, &set, &guard->before);
+    guard->pending = isPending(number);
 }
 
 void FastPipeSignalBlock(struct FastPipeSignal* guard)
 {
-    sigset_t set = onlyPipe();
-    (void)pthread_sigmask(SIG_BLOCK, &set, &guard->before);
-    guard->pending = isPending();
+    blockSignal(guard, SIGPIPE);
+}
+
+void FastSizeSignalBlock(struct FastPipeSignal* guard)
+{
+    blockSignal(guard, SIGXFSZ);
 }
 
 bool FastPipeSignalRestore(const struct FastPipeSignal* guard)
 {
-    sigset_t set = onlyPipe();
+    sigset_t set = setOf(guard->number);
     const struct timespec now = {0};
     int error = errno;
     int taken = guard->pending ? -1 : sigtimedwait(&set, NULL, &now);
@@ -41,5 +52,5 @@ bool FastPipeSignalRestore(const struct FastPipeSignal* guard)
         taken = sigtimedwait(&set, NULL, &now);
     (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
     errno = error;
-    return taken == SIGPIPE;
+    return taken == guard->number;
 }

@@ -3,7 +3,8 @@
  *
  * Lines are written whole, each by one write(2) to the end of the file: so those of several
  * threads, and of forked children, which share the file, don't mix. What can't be written is lost,
- * and nobody is kept waiting.
+ * and nobody is kept waiting. A program that closes descriptors that it doesn't know, as daemons
+ * do, ends its trace: what has the number then is not written to.
  */
 #include "base/trace.h"
 #include "base/handle.h"
@@ -12,9 +13,11 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -34,8 +37,11 @@ FAST_PROBE_SEMAPHORE(event);
 FAST_PROBE_SEMAPHORE(transmit);
 FAST_PROBE_SEMAPHORE(decide);
 
-static int file = -1;
-static bool isPipe; /* a write may raise SIGPIPE */
+static atomic_int file = -1;
+static dev_t device; /* it is this one */
+static ino_t inode;
+static bool isPipe;    /* a write may raise SIGPIPE */
+static bool isRegular; /* or SIGXFSZ */
 
 /* ---- the file ---- */
 
@@ -57,10 +63,16 @@ static void askEnvironment(void)
     if (pattern == NULL || !makeName(pattern, name, sizeof(name)))
         return;
     const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    file = FastHandleMove(open(name, flags, 0600));
-    if (file < 0)
+    int handle = FastHandleMove(open(name, flags, 0600));
+    if (handle < 0)
         return;
-    isPipe = fstat(file, &status) == 0 && S_ISFIFO(status.st_mode);
+    if (fstat(handle, &status) < 0) /* UNTESTED: it is open */
+        return;
+    device = status.st_dev;
+    inode = status.st_ino;
+    isPipe = S_ISFIFO(status.st_mode);
+    isRegular = S_ISREG(status.st_mode);
+    file = handle;
     FastTraceListeners++;
 }
 
@@ -70,10 +82,39 @@ void FastTraceBegin(void)
     (void)pthread_once(&once, askEnvironment);
 }
 
+static bool isStillOpen(void)
+{
+    struct stat status;
+    return fstat(file, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+static bool isBounded(void)
+{
+    struct rlimit limit;
+    return isRegular && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+static void writeWhole(const char* line, size_t length)
+{
+    struct FastPipeSignal guard;
+    bool bounded = isBounded();
+    if (!isStillOpen()) {
+        file = -1;
+        return;
+    }
+    if (isPipe)
+        FastPipeSignalBlock(&guard);
+    else if (bounded)
+        FastSizeSignalBlock(&guard);
+    ssize_t written = write(file, line, length);
+    if (isPipe || bounded)
+        (void)FastPipeSignalRestore(&guard);
+    (void)written; /* a full disk is not the program's business */
+}
+
 __attribute__((format(printf, 1, 2))) static void writeLine(const char* format, ...)
 {
     char line[TRACE_LENGTH];
-    struct FastPipeSignal guard;
     struct timespec now;
     va_list arguments;
     if (file < 0)
@@ -88,13 +129,7 @@ __attribute__((format(printf, 1, 2))) static void writeLine(const char* format, 
     if (length > (int)sizeof(line) - 1)
         length = sizeof(line) - 1;
     line[length++] = '\n';
-    /* a full disk is not the program's business */
-    if (isPipe)
-        FastPipeSignalBlock(&guard);
-    ssize_t written = write(file, line, (size_t)length);
-    if (isPipe)
-        (void)FastPipeSignalRestore(&guard);
-    (void)written;
+    writeWhole(line, (size_t)length);
     errno = error;
 }
 

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <regex.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 enum
@@ -15,6 +16,7 @@ enum
     ROUNDS = 200, /* of an echo */
     TURNS = 2000,
     TEXT = 32 << 20,
+    SMALL_FILE = 4096,
 };
 
 static char folder[SMALL];
@@ -339,6 +341,60 @@ CASE(trace, losesWhatNobodyReads)
     ck_assert_int_gt(count, 0);
     text[count] = '\0';
     checkLines();
+}
+
+static void growsTooLarge(void)
+{
+    const struct rlimit limit = {SMALL_FILE, SMALL_FILE};
+    need(signal(SIGXFSZ, SIG_DFL) != SIG_ERR);
+    makeRing();
+    need(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    echoRounds(ROUNDS);
+    ReleaseFastRing(ring);
+}
+
+/* §3.4 trace off: what is more than files may have is lost, and kills nobody */
+CASE(trace, endsWhereFilesDo)
+{
+    struct stat status;
+    struct Result result = runProgram(growsTooLarge, "FASTSOCKET_TRACE", name);
+    ck_assert_int_eq(result.status, 0);
+    ck_assert_int_eq(stat(name, &status), 0);
+    ck_assert_int_eq((int)status.st_size, SMALL_FILE);
+}
+
+static int findTrace(void)
+{
+    struct stat trace;
+    struct stat status;
+    need(stat(name, &trace) == 0);
+    for (int handle = 3; handle < 1024; handle++)
+        if (fstat(handle, &status) == 0 && status.st_ino == trace.st_ino &&
+            status.st_dev == trace.st_dev)
+            return handle;
+    need(false);
+    return -1;
+}
+
+/* As daemons close all that they have inherited. */
+static void closesTrace(void)
+{
+    char other[sizeof(name) + 8];
+    struct stat status;
+    makeRing();
+    snprintf(other, sizeof(other), "%s.other", name);
+    int file = open(other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    need(file >= 0 && dup2(file, findTrace()) >= 0 && unlink(other) == 0);
+    echoRounds(ROUNDS);
+    need(fstat(file, &status) == 0 && status.st_size == 0);
+    ReleaseFastRing(ring);
+}
+
+/* §3.4 trace file: its number may be another file's then, which is none of its business */
+CASE(trace, endsWithItsDescriptor)
+{
+    struct Result result = runProgram(closesTrace, "FASTSOCKET_TRACE", name);
+    ck_assert_int_eq(result.status, 0);
 }
 
 /* ---- what is traced is as ever ---- */

@@ -225,12 +225,12 @@ BREAKS = {
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     return result;''', before='#include <pthread.h>\n#include <signal.h>'),
     'process: SIGPIPE of a pipe':
-        lambda tree: inBody(tree, 'FastPipeSignalBlock',
+        lambda tree: inBody(tree, 'blockSignal',
                             '(void)pthread_sigmask(SIG_BLOCK, &set, &guard->before);',
                             '(void)pthread_sigmask(SIG_UNBLOCK, &set, &guard->before);'),
     'process: a pending SIGPIPE is taken':
-        lambda tree: inBody(tree, 'FastPipeSignalBlock', 'guard->pending = isPending();',
-                            'guard->pending = false && isPending();'),
+        lambda tree: inBody(tree, 'blockSignal', 'guard->pending = isPending(number);',
+                            'guard->pending = false && isPending(number);'),
     'process: a ring speaks': ringMade('fputs("fastsocket\\n", stderr);', '#include <stdio.h>'),
     'process: a ring changes the umask':
         ringMade('umask(0);', '#include <sys/stat.h>'),
