@@ -9,10 +9,10 @@ shown to all.
 
 usage: mutation-test.py SOURCE_ROOT COMPILER RESULTS [PATTERN...]
 
-RESULTS is a file that is written: {mutation: [the cases that refused it]}, of both kinds, after each
-one. PATTERNs choose mutations, whose results go to the others that are there. With CONTINUE=1 in the
-environment, so do all results, and what has the right one there is not asked again: for a run that
-was cut off, of the same tree.
+RESULTS is a file that is written: {mutation: [the cases that refused it]}, of both kinds, after
+each one. PATTERNs choose mutations, whose results go to the others that are there. With CONTINUE=1
+in the environment, so do all results, and what has the right one there is not asked again: for a
+run that was cut off, of the same tree.
 """
 
 import fnmatch

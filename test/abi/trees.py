@@ -18,7 +18,8 @@ class Copy:
     """A copy below a directory, its build beside it."""
 
     parts = ['NEWS', 'abi', 'debian', 'doc/constants.json', 'doc/examples', 'doc/html',
-             'fastsocket.pc.in', 'include', 'lib', 'meson.build', 'meson_options.txt', 'test', 'tools']
+             'fastsocket.pc.in', 'include', 'lib', 'meson.build', 'meson_options.txt', 'test',
+             'tools']
     # tests, examples, man pages: not built, as they are not the gate's
     settings = ['-Dauto_features=disabled']
 
