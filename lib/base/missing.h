@@ -1,6 +1,6 @@
 /*
- * What a C library may lack: musl has no strerrordesc_np, and before 1.2.5 neither preadv2 nor
- * pwritev2.
+ * What a C library may lack: musl has neither strerrordesc_np nor strerrorname_np, and before 1.2.5
+ * neither preadv2 nor pwritev2.
  */
 #ifndef FASTSOCKET_MISSING_H
 #define FASTSOCKET_MISSING_H
@@ -22,9 +22,13 @@
     syscall(SYS_pwritev2, handle, vector, (long)(count), FAST_MISSING_OFFSET(offset), (long)(flags))
 #endif
 
-/* Elsewhere strerror() may translate, and write into memory that the next call writes into. */
+/*
+ * Elsewhere strerror() may translate, and write into memory that the next call writes into. Both
+ * came with glibc 2.32; without them a message has an error's words where its name would stand.
+ */
 #ifndef FASTSOCKET_HAS_STRERRORDESC
 #define strerrordesc_np(error) strerror(error)
+#define strerrorname_np(error) strerror(error)
 #endif
 
 #endif

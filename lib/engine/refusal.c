@@ -8,6 +8,7 @@
 #include "engine/refusal.h"
 
 #include "base/cause.h"
+#include "base/missing.h"
 #include "base/setting.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ enum
 };
 
 /* The soft limit; RLIM_INFINITY where there is none, or nobody knows. */
-static rlim_t limitOf(__rlimit_resource_t resource)
+static rlim_t limitOf(int resource)
 {
     struct rlimit limit;
     return getrlimit(resource, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;

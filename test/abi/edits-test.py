@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """
 Each change that the mutation suite makes still finds what it changes: a moved line is seen here, in
-a second, and not by that suite in a quarter of an hour. Nothing is written.
+a second, and not by that suite in a quarter of an hour; and a copy of the tree, as that suite makes
+it, has all that its build asks for.
 
 usage: edits-test.py SOURCE_ROOT
 """
 
 import pathlib
 import sys
+import tempfile
 
 import trees
 import mutations
@@ -36,9 +38,15 @@ def apply(root, mutate):
                for name, text in paper.texts.items()), "changes nothing"
 
 
+def configure(root):
+    with tempfile.TemporaryDirectory(prefix='fastsocket-edits-') as directory:
+        trees.Copy(root, pathlib.Path(directory), 'cc')
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
-    tap.runCases([(f'edits/{name}', lambda mutate=mutate: apply(root, mutate))
+    tap.runCases([('edits/copy', lambda: configure(root))] +
+                 [(f'edits/{name}', lambda mutate=mutate: apply(root, mutate))
                   for name, mutate in {**mutations.BREAKS, **mutations.ACCEPTED}.items()])
 
 

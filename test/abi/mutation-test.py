@@ -9,8 +9,10 @@ shown to all.
 
 usage: mutation-test.py SOURCE_ROOT COMPILER RESULTS [PATTERN...]
 
-RESULTS is a file that is written: {mutation: [the cases that refused it]}, of both kinds. PATTERNs
-choose mutations, whose results go to the others that are there.
+RESULTS is a file that is written: {mutation: [the cases that refused it]}, of both kinds, after
+each one. PATTERNs choose mutations, whose results go to the others that are there. With CONTINUE=1
+in the environment, so do all results, and what has the right one there is not asked again: for a
+run that was cut off, of the same tree.
 """
 
 import fnmatch
@@ -41,7 +43,9 @@ STATIC = ['exports', 'symbols', 'elf', 'archive', 'rules', 'witness', 'twin', 'a
 
 copies = queue.SimpleQueue()
 unchanged = {}
-known = json.loads(results.read_text()) if patterns != ['*'] and results.exists() else {}
+goesOn = os.environ.get('CONTINUE') == '1'
+known = json.loads(results.read_text()) \
+    if (goesOn or patterns != ['*']) and results.exists() else {}
 refused = {}
 skipped = {}
 lock = threading.Lock()
@@ -147,8 +151,12 @@ def slug(name):
     return re.sub(r'\W+', '-', name).strip('-')
 
 
+def answered(name):
+    return goesOn and name in known and bool(known[name]) == (name in mutations.BREAKS)
+
+
 def chosen(name):
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns) and not answered(name)
 
 
 def documented():
@@ -163,7 +171,9 @@ def remember(name, cases):
     """Writes the results so far; those of a part go to the ones that are there."""
     with lock:
         refused[name] = cases
-        results.write_text(json.dumps({**known, **refused}, indent=1) + '\n')
+        whole = results.with_suffix('.new')  # this may be cut off at any time
+        whole.write_text(json.dumps({**known, **refused}, indent=1) + '\n')
+        whole.replace(results)
 
 
 def main():

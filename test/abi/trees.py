@@ -17,8 +17,9 @@ LONG = 3600  # of a whole build, of all frozen programs
 class Copy:
     """A copy below a directory, its build beside it."""
 
-    parts = ['NEWS', 'abi', 'debian', 'doc/examples', 'fastsocket.pc.in', 'include', 'lib',
-             'meson.build', 'meson_options.txt', 'test', 'tools']
+    parts = ['NEWS', 'abi', 'debian', 'doc/constants.json', 'doc/examples', 'doc/html',
+             'fastsocket.pc.in', 'include', 'lib', 'meson.build', 'meson_options.txt', 'test',
+             'tools']
     # tests, examples, man pages: not built, as they are not the gate's
     settings = ['-Dauto_features=disabled']
 

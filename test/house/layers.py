@@ -81,7 +81,7 @@ ROWS = {
                         'engine/soft-state'],
     'engine/soft': ['engine/engine', 'engine/soft-buffer', 'engine/soft-look', 'engine/soft-node',
                     'engine/soft-operation', 'engine/soft-run', 'engine/system'],
-    'engine/refusal': ['base/cause', 'base/setting'],
+    'engine/refusal': ['base/cause', 'base/missing', 'base/setting'],
     'engine/open': ['engine/engine', 'engine/epoll', 'engine/refusal', 'engine/soft',
                     'engine/uring-open', 'base/cause'],
 
