@@ -692,10 +692,16 @@ static void expectRefusal(const struct Refusal* row)
     int most = mayNotify(row->opcode) ? 2 : 1;
     set(prepareCode(row->opcode), row->field, row->value);
     begin();
-    waitFor(scene.ring, isOver, NULL);
-    ck_assert_msg(seen.count <= most && seen.results[0] == row->result,
+    bool over = runUntil(scene.ring, isOver, NULL);
+    ck_assert_msg(over && seen.count <= most && seen.results[0] == row->result,
                   "opcode %d, field %d, value %x: %d completions, result %d", row->opcode,
                   row->field, row->value, seen.count, seen.results[0]);
+}
+
+/* Lengths that no int has, which the first kernels 6.18 wait for. */
+static bool isRefusedLately(const struct Refusal* row)
+{
+    return row->field == FIELD_LENGTH && row->value == 3U << 30;
 }
 
 /* Nothing is done by any. The rows are those of Linux 6.18, and of the engine on epoll anywhere. */
@@ -705,7 +711,8 @@ CASE(entry, oddEntriesAreRefused)
     if (runsOnUring(scene.ring) && !(features & FASTRING_FEATURE_WRITE_NO_SIGNAL))
         skipTest("kernels before 6.18 refuse less");
     for (int index = 0; index < REFUSALS; index++)
-        expectRefusal(&refusals[index]);
+        if (!runsOnUring(scene.ring) || !isRefusedLately(&refusals[index]))
+            expectRefusal(&refusals[index]);
     expectNothing(pair[1]);
     sendText(pair[0], "alive");
     expectText(pair[1], "alive");

@@ -582,7 +582,8 @@ CASE(ring, minimumWaitEndsWithTheInterval)
     ck_assert_int_lt(took, 1000 * (int64_t)MILLISECOND);
     ck_assert_int_eq(SetFastRingOption(ring, FASTRING_OPTION_MINIMUM_WAIT, 1000), 0);
     int handle = submitTimer(10);
-    ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
+    for (int wait = 0; wait < 10 && calls == 0; wait++) /* a kernel may be woken by less than one */
+        ck_assert_int_eq(WaitForFastRing(ring, UINT32_MAX, NULL), 0);
     ck_assert_int_eq(calls, 1);
     close(handle);
 }
