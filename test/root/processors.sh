@@ -24,13 +24,14 @@ export FOREIGN_PATIENCE=${FOREIGN_PATIENCE-600}
 
 rows=()
 bad=0
+there=" " # the architectures that are built
 
 # tell - the table
 tell()
 {
     printf '%s\n' "" "processors of $release, after $SECONDS s:" "${rows[@]}"
     if [ "$finished" = yes ] && [ "$bad" -eq 0 ]; then
-        echo "$(echo "$built" | xargs) of $release: good"
+        echo "$(echo "$there" | xargs) of $release: good"
     else
         echo "$release: $bad steps failed, finished: $finished"
     fi
@@ -157,7 +158,6 @@ runIn cross 'apt-get update && apt-get install -y --no-install-recommends \
     meson ninja-build pkgconf python3 qemu-user-static'
 
 # Some architectures are in another archive until they are released.
-there=" "
 for architecture in $built; do
     if isThere "$architecture"; then
         step "$architecture" "its compiler and libraries" prepare "$architecture" || continue
