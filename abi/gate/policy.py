@@ -150,3 +150,12 @@ BOUNDS = {
         'set(option, tebi + 1) == 0',
     ],
 }
+
+# Conditions of frozen consumers that a value out of bounds that was taken leaves false: they count, but for the one that
+# comes directly behind such a bound.
+BEHIND_BOUNDS = {
+    '1.0.0': [
+        'GetFastRingOption(ring, option, &value) == 0 && value == least',
+        'GetFastSocketOption(socket, option, &value) == 0 && value == next',
+    ],
+}

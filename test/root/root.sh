@@ -1,5 +1,6 @@
 # For the scripts beside this file: fresh minimal Debian roots, made with mmdebstrap and this
-# machine's apt sources, as root. What is made lies in $roots and goes with the script.
+# machine's apt sources, as root; or those of the folder APT_SOURCES, where a mirror has an archive
+# for one architecture and not for another. What is made lies in $roots and goes with the script.
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 roots=$(mktemp -d "${TMPDIR:-/tmp}/fresh-root.XXXXXX")
@@ -25,7 +26,7 @@ makeRoot()
     while read -r file; do
         sed "s/\b$host\b/$1/g" "$file" >"$roots/apt/${file##*/}"
         sources+=("$roots/apt/${file##*/}")
-    done < <(find /etc/apt -name '*.sources' -o -name '*.list' | sort)
+    done < <(find "${APT_SOURCES-/etc/apt}" -name '*.sources' -o -name '*.list' | sort)
     mmdebstrap --quiet --variant=minbase "$1" "$root" "${sources[@]}"
     # The certificates or dates of a mirror are this machine's business, not the README's.
     cp -n /etc/apt/apt.conf.d/* "$root/etc/apt/apt.conf.d/"

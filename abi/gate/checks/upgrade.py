@@ -15,21 +15,30 @@ from words import Finding, judge, shortened, ADD, SAME, VERSION
 
 ENGINES = ['', 'epoll']  # '': the library's own choice
 
-# Between the consumer's files and its own check(): it goes on where only a bound is wider than it was.
+# Between the consumer's files and its own check(): it goes on where only a bound is wider than it was, and behind that
+# where the value is the one that was taken.
 GO_ON = r'''
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 static const char* const bounds[] = { %s };
+static const char* const behind[] = { %s };
+static bool taken;
+static bool isOneOf(const char* text, const char* const* texts)
+{
+    while (**texts != '\0' && strcmp(text, *texts) != 0)
+        ++texts;
+    return **texts != '\0';
+}
 void __real_check(bool condition, const char* text, const char* file, int line);
 void __wrap_check(bool condition, const char* text, const char* file, int line);
 void __wrap_check(bool condition, const char* text, const char* file, int line)
 {
-    for (size_t index = 0; !condition && index + 1 < sizeof(bounds) / sizeof(*bounds); ++index) {
-        if (strcmp(text, bounds[index]) == 0)
-            condition = printf("takes more than it did: %%s\n", text) > 0;
-    }
-    __real_check(condition, text, file, line);
+    bool wider = !condition && isOneOf(text, bounds);
+    if (wider)
+        printf("takes more than it did: %%s\n", text);
+    __real_check(condition || wider || (taken && isOneOf(text, behind)), text, file, line);
+    taken = wider;
 }
 '''
 
@@ -42,7 +51,8 @@ def build(place, release):
     """The consumer as it was on the day of the release."""
     twin = stub.build(place, release)
 
-    text = GO_ON % ', '.join(f'"{quoted(bound)}"' for bound in [*policy.BOUNDS.get(release.version, []), ''])
+    text = GO_ON % tuple(', '.join(f'"{quoted(condition)}"' for condition in [*known.get(release.version, []), ''])
+                         for known in (policy.BOUNDS, policy.BEHIND_BOUNDS))
 
     def make(work):
         (work / 'go-on.c').write_text(text)
@@ -133,8 +143,9 @@ def newProgram(place):
     files = sorted(directory.iterdir())
 
     def make(work):
+        # Beside the library may lie another of those that it needs, as in run().
         place.compile([*flags(), '-I', place.include, *(path for path in files if path.suffix == '.c'), place.library,
-                       '-o', work / 'consumer'])
+                       f'-Wl,-rpath-link,{place.library.parent}', '-o', work / 'consumer'])
     try:
         program = place.made('consumer', [place.library, *sorted(place.include.glob('Ring/*.h')), *files], make)
     except AssertionError as error:

@@ -162,7 +162,7 @@ def throwsNothing(tree):
 
 
 def wider(tree):
-    """Options take more than they did, and so does a ring."""
+    """Options take more than they did, and so says today's consumer."""
     tree.replace('lib/ring/option.c', '{NAMED(SPIN), 0, 10000, 0,',
                  '{NAMED(SPIN), 0, 20000, 0,')
     tree.replace('lib/ring/option.c', '{NAMED(TURN_LIMIT), 1, 65536, 256,',
@@ -171,6 +171,13 @@ def wider(tree):
                  '{NAMED(INBOUND_LIMIT), 1024,')
     tree.replace('lib/socket/option.c', '#define OPTION_MAX (UINT64_C(1) << 40)',
                  '#define OPTION_MAX (UINT64_C(1) << 50)')
+    tree.substitute('abi/consumer/ring.c', r'(_INBOUND_LIMIT, .*), 4096, ', r'\1, 1024, ')
+    tree.substitute('abi/consumer/ring.c', r'(_TURN_LIMIT, 256, 1), 65536\)', r'\1, 131072)')
+    tree.substitute('abi/consumer/ring.c', r'(_TURN_LIMIT), 65537\)', r'\1, 131073)')
+    tree.substitute('abi/consumer/ring.c', r'(_SPIN, 0, 0), 10000\)', r'\1, 20000)')
+    tree.substitute('abi/consumer/ring.c', r'(_SPIN), 10001\)', r'\1, 20001)')
+    tree.substitute('abi/consumer/sockets.c', r'\(UINT64_C\(1\) << 40\) \+ 1',
+                    '(UINT64_C(1) << 50) + 1')
 
 
 def nextUring(tree):
