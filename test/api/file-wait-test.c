@@ -492,7 +492,9 @@ static void expectServed(bool old)
     }
 }
 
-AREA(fileWaitCrowd, "file-wait-crowd");
+/* Twelve processes with fifty files each: the bound is that of a hang also where others have a
+ * shorter one. */
+AREA(fileWaitCrowd, "file-wait-crowd", .timeout = 240);
 
 /* §2.5 waiting: those whose peers do nothing take nothing from the others, neither threads nor
  * turns */

@@ -5,6 +5,8 @@
 #include "sending.h"
 #include "services.h"
 
+#include <limits.h>
+
 enum
 {
     FEW = 64,       /* bundles of one buffer in a row, until there are none; then twice as many */
@@ -100,6 +102,19 @@ CASE(shortReceive, takesBytes)
     ck_assert_int_eq(told, SMALL);
     expectRead(0, SMALL);
     expectRead(0, 0);
+}
+
+/* §2.1 POLLIN: no more than an int has. The queue is said to be as long as no test has memory for. */
+CASE(shortReceive, tellsNoMoreThanAnIntHas)
+{
+    openReceiving();
+    receive(SMALL, 0);
+    self->inbound.queue.length += INT_MAX;
+    receive(SMALL, 0);
+    ck_assert_int_eq(inputs, 2);
+    ck_assert_int_eq(told, INT_MAX);
+    self->inbound.queue.length -= INT_MAX;
+    expectRead(0, 2 * SMALL);
 }
 
 /* One that lacks IORING_CQE_F_MORE was the last: another receive follows. */
