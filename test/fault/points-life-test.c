@@ -190,8 +190,7 @@ static void converse(int kind)
     print(stream, "last\n");
     ck_assert_int_eq(fclose(stream), 0);
     ck_assert_ptr_null(scene.ours.socket);
-    runIdle(scene.ring);
-    expectText(scene.peer, "last\n");
+    expectEcho(scene.peer, "last\n");
     closeScene();
 }
 

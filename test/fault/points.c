@@ -5,6 +5,7 @@
 #include "points.h"
 
 #include "between.h"
+#include "engine/uring-compat.h"
 #include "load.h"
 #include "ring/state.h"
 
@@ -22,11 +23,13 @@ enum
     RESPITE = 100,        /* … so many calls succeed */
     MOST_POINTS = 100000, /* bounds a scenario that never ends */
     MOST_REFUSALS = 1000, /* of the test's calls in one run */
+    OPCODE_NONE = 254,
 };
 
 static struct Countdown memory;
 static struct Countdown enters;
 static struct Countdown registrations;
+static struct Countdown operations;
 static struct Countdown calls;
 
 /* What fails: a number of calls in a row, with an errno where there is a choice. */
@@ -45,6 +48,8 @@ static const struct Row
     {"enters, EBUSY, 4 in a row", &enters, 4, EBUSY, false},
     {"enters, ENOMEM, 4 in a row", &enters, 4, ENOMEM, false},
     {"other calls to the engine", &registrations, 1, ENOMEM, true},
+    {"operations", &operations, 1, ENOMEM, true},
+    {"operations, 4 in a row", &operations, 4, ENOMEM, false},
     {"system calls", &calls, 1, ENOMEM, true},
 };
 
@@ -250,6 +255,11 @@ int pointsEpollControl(int epoll, int operation, int handle, struct epoll_event*
 
 /* ---- the engine ------------------------------------------------------------------------------ */
 
+/* Of its table these fail. A wake, showHandle and clearHandle have nobody to tell (where they call
+ * the system, that fails above); unregisterBuffers, hold, forget and what closes take away; the
+ * kernel needs no memory for setBusyPoll, and where it has that it takes the values that the
+ * option has. */
+
 static struct
 {
     struct FastEngineFunctions functions;
@@ -287,14 +297,53 @@ static int getHandle(struct FastEngine* self)
     return engine.below->getHandle(self);
 }
 
+/* What may wait in the kernel, or has a copy of a message there, needs memory for it. What takes
+ * away (cancellations, close, shutdown) does not, nor what only completes. */
+static bool needsMemory(uint8_t opcode)
+{
+    switch (opcode) {
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
+    case IORING_OP_ACCEPT:
+    case IORING_OP_CONNECT:
+    case IORING_OP_POLL_ADD:
+    case IORING_OP_READ:
+    case FAST_URING_OP_READ_MULTISHOT:
+    case IORING_OP_WRITE:
+    case IORING_OP_READV:
+    case IORING_OP_WRITEV:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* In its place the engine has one that it doesn't know, so that what is linked behind it is
+ * canceled. */
+static void refuseOperation(struct io_uring_sqe* entry)
+{
+    uint8_t links = entry->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
+
+    if (!needsMemory(entry->opcode) || (entry->user_data == 0) || !fails(&operations))
+        return;
+    betweenAnswer(entry, -ENOMEM, 0);
+    entry->opcode = OPCODE_NONE;
+    entry->flags = links;
+    entry->fd = -1;
+}
+
 void plantPoints(struct FastRing* ring)
 {
     struct FastEngine* self = ring->engine;
 
     if ((more.perMille == 0) && (playing->countdown != &enters) &&
-        (playing->countdown != &registrations))
+        (playing->countdown != &registrations) && (playing->countdown != &operations))
         return;
-    betweenPut(self, (struct Between){.refuse = refuseEnter});
+    betweenPut(self, (struct Between){.refuse = refuseEnter, .look = refuseOperation});
     engine.below = self->functions;
     engine.functions = *self->functions;
     engine.functions.registerBuffers = registerBuffers;
