@@ -104,7 +104,8 @@ CASE(shortReceive, takesBytes)
     expectRead(0, 0);
 }
 
-/* §2.1 POLLIN: no more than an int has. The queue is said to be as long as no test has memory for. */
+/* §2.1 POLLIN: no more than an int has. The queue is said to be as long as no test has memory
+ * for. */
 CASE(shortReceive, tellsNoMoreThanAnIntHas)
 {
     openReceiving();
