@@ -5,6 +5,9 @@ from .breakage import breakage
 BREAKAGES = [
     breakage('a timeout of a negative time', '2.9 timeout setting', 'socket/option.c',
              '{0, UINT32_MAX, 0, COMMON(idleMs)', '{0, UINT64_MAX, 0, COMMON(idleMs)', seen=True),
+    breakage('what is in flight is not looked into', '2.9 transmit timeout', 'socket/overdue.c',
+             '    if (looks && timing->lookedAt[index] == 0) {',
+             '    if (false && looks && timing->lookedAt[index] == 0) {', seen=True),
     breakage('a timeout that is set again goes on', '2.9 timeout setting', 'socket/overdue.c',
              'if (clock != FAST_TIMING_CONNECT || *since == 0)', 'if (*since == 0)', seen=True),
     breakage('a timeout without memory is set all the same', '2.9 timeout without memory',
