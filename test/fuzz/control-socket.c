@@ -24,7 +24,8 @@
 
 enum
 {
-    PLANS = 64, /* messages on their way, and such as came and were not read */
+    PLANS = 64,      /* messages on their way, and such as came and were not read */
+    MESSAGES = 4096, /* of a stream, bytes that are either: each may come as one */
     STEPS = 60,
     BYTES = 900, /* of a message, at most */
     ROOM = 66 << 10,
@@ -56,6 +57,7 @@ struct Message
 
 struct Queue
 {
+    uint32_t size;
     uint32_t first;
     uint32_t count;
 };
@@ -83,19 +85,19 @@ static struct
     struct Queue planned;
     struct Plan plans[PLANS];
     struct Queue unread;
-    struct Message messages[PLANS];
+    struct Message messages[MESSAGES];
 } state;
 
 static uint32_t push(struct Queue* queue)
 {
-    return (queue->first + queue->count++) % PLANS;
+    return (queue->first + queue->count++) % queue->size;
 }
 
 static uint32_t pop(struct Queue* queue)
 {
     uint32_t place = queue->first;
 
-    queue->first = (queue->first + 1) % PLANS;
+    queue->first = (queue->first + 1) % queue->size;
     queue->count--;
     return place;
 }
@@ -212,13 +214,22 @@ static int drawFlags(struct Chance* chance)
     return which < 6 ? flags[which] : (int)draw(chance, UINT32_MAX);
 }
 
+/* Each byte of a stream may come as a message of its own, where a buffer has little room. */
+static bool hasPlace(void)
+{
+    if (isStream() && state.written - state.taken + BYTES > MESSAGES)
+        return false;
+    return isStream() ? state.planned.count < PLANS
+                      : state.planned.count + state.unread.count < PLANS;
+}
+
 static void writePlanned(struct Chance* chance)
 {
     static uint8_t data[BYTES];
     struct iovec vector = {data, 1 + draw(chance, BYTES)};
     uint32_t before = state.peer->peer->queue.count;
 
-    if (state.planned.count + state.unread.count == PLANS)
+    if (!hasPlace())
         return;
     struct Plan* plan = &state.plans[(state.planned.first + state.planned.count) % PLANS];
     drawControl(&plan->control, CONTROL_MOST, chance);
@@ -614,6 +625,8 @@ static void closeAll(struct Chance* chance)
 void useSocket(struct Chance* chance)
 {
     memset(&state, 0, sizeof(state));
+    state.planned.size = PLANS;
+    state.unread.size = MESSAGES;
     openFiles(chance);
     state.below = systemFunctions();
     state.functions = *state.below;
