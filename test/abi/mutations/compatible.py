@@ -180,6 +180,13 @@ def wider(tree):
                     '(UINT64_C(1) << 50) + 1')
 
 
+def ringFieldAdded(tree):
+    """And told by DumpFastRing, as a compile-time assert wants it."""
+    after(tree, '    uint64_t invalidCompletions;', '    uint64_t lateTurns;\n')
+    tree.replace('lib/ring/dump.c', '    {COUNT(invalidCompletions)},\n',
+                 '    {COUNT(invalidCompletions)},\n    {COUNT(lateTurns)},\n')
+
+
 def nextUring(tree):
     """The library was linked with a liburing of another soname, which lies beside it."""
     tree.afterBuild = renameUring
@@ -240,8 +247,7 @@ ACCEPTED = {
     'patch release': patchRelease,
     'opaque internals changed': internals,
     'source file and internal function added': sourceAdded,
-    "field appended to the ring's statistics":
-        lambda tree: after(tree, '    uint64_t providedBuffers;', '    uint64_t lateTurns;\n'),
+    "field appended to the ring's statistics": ringFieldAdded,
     "fields appended to the socket's statistics":
         lambda tree: after(tree, '    uint64_t droppedBytes;',
                            '    uint64_t a;\n    uint64_t b;\n'),
