@@ -268,6 +268,28 @@ CASE(buffers, knowsTheOrderForEver)
     }
 }
 
+/* A kernel that has filled 0 and 1 for one receive, and then the others for another one, may tell
+ * of the later ones first; by then those have been put once more. */
+CASE(buffers, knowsTheOrderOfWhatIsOvertaken)
+{
+    for (int index = 0; index < COUNT; index++)
+        ck_assert_int_eq(take(), index);
+    for (int index = 2; index < COUNT; index++)
+        FastProviderReturn(provider, (uint16_t)index);
+    ck_assert_int_eq(FastProviderNext(provider, 0), 1);
+    ck_assert(isPossible(0, 2 * LENGTH, true));
+    ck_assert_int_eq(FastProviderNext(provider, 1), -1); /* it is told already */
+    struct FastProviderSlots slots = FastProviderSlotsOf(provider, 0, 2 * LENGTH, true);
+    for (int index = 0; index < 2; index++) {
+        ck_assert(FastProviderNextSlot(&slots));
+        ck_assert_uint_eq(slots.id, index);
+        FastProviderReturn(provider, slots.id);
+    }
+    ck_assert(!FastProviderNextSlot(&slots));
+    for (int index = 0; index < COUNT; index++)
+        ck_assert_int_eq(take(), (index + 2) % COUNT);
+}
+
 /* ---- what a completion can't say ---- */
 
 CASE(buffers, believesWhatFits)
