@@ -163,6 +163,16 @@ BREAKAGES = [
     breakage('after a partial read the header tells of what was read, too',
              '2.3 recvmsg layout; 2.3 ReceiveFastSocketBuffer', 'socket/read.c',
              '    if (headed)\n        ((struct', '    if (false)\n        ((struct', seen=True),
+    breakage('buffers are believed in the order in which they were put alone',
+             '2.3 buffers and provider', 'memory/provider-claim.h',
+             '    if (length <= room)\n        return room > 0;\n    return room > 0 && bundle',
+             '    uint32_t before = room > 0 ? provider->slots[id].sequence - 1 : 0;\n'
+             '    uint16_t former = provider->log[FastProviderPlace(provider, before)];\n'
+             '    if (room > 0 && former != id && provider->slots[former].buffer != NULL &&\n'
+             '        provider->slots[former].sequence == before &&\n'
+             '        !provider->slots[former].claimed)\n        return false;\n'
+             '    if (length <= room)\n        return room > 0;\n    return room > 0 && bundle',
+             seen=True),
     breakage('the order of buffers is forgotten when later ones are told first', '2.3 bundles',
              'memory/provider-state.h', 'return sequence & (2 * provider->count - 1);',
              'return sequence & (provider->count - 1);', seen=True),
