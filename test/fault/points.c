@@ -23,7 +23,6 @@ enum
     RESPITE = 100,        /* … so many calls succeed */
     MOST_POINTS = 100000, /* bounds a scenario that never ends */
     MOST_REFUSALS = 1000, /* of the test's calls in one run */
-    OPCODE_NONE = 254,
 };
 
 static struct Countdown memory;
@@ -322,18 +321,11 @@ static bool needsMemory(uint8_t opcode)
     }
 }
 
-/* In its place the engine has one that it doesn't know, so that what is linked behind it is
- * canceled. */
+/* What is linked behind it is canceled. */
 static void refuseOperation(struct io_uring_sqe* entry)
 {
-    uint8_t links = entry->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
-
-    if (!needsMemory(entry->opcode) || (entry->user_data == 0) || !fails(&operations))
-        return;
-    betweenAnswer(entry, -ENOMEM, 0);
-    entry->opcode = OPCODE_NONE;
-    entry->flags = links;
-    entry->fd = -1;
+    if (needsMemory(entry->opcode) && (entry->user_data != 0) && fails(&operations))
+        betweenAnswer(entry, -ENOMEM, 0);
 }
 
 void plantPoints(struct FastRing* ring)

@@ -86,7 +86,13 @@ void betweenAnswer(struct io_uring_sqe* entry, int32_t result, uint32_t flags)
 
     ck_assert_msg(answer != NULL, "too many operations");
     *answer = (struct Answer){entry->user_data, result, flags};
-    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = entry->user_data};
+    /* One that fails, so that what is linked behind it is canceled; and one that doesn't. */
+    *entry = (struct io_uring_sqe){
+        .opcode = result < 0 ? IORING_OP_READ : IORING_OP_NOP,
+        .flags = entry->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK),
+        .fd = -1,
+        .user_data = entry->user_data,
+    };
 }
 
 static void passAnswer(struct Answer* answer)

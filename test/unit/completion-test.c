@@ -410,6 +410,26 @@ CASE(completion, sendsAgain)
     }
 }
 
+/* §2.4 order: what was to go behind it waits, too */
+CASE(completion, sendsAgainInOrder)
+{
+    const enum Kind kinds[] = {KIND_TCP, KIND_UDP, KIND_UNIX_DATAGRAM, KIND_UNIX_SEQPACKET};
+
+    for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
+        openKind(kinds[kind], 0);
+        between.change = (struct Change){
+            .opcode = IORING_OP_SEND, .other = IORING_OP_SENDMSG, .times = 1, .result = -EAGAIN};
+        transmitText(scene.ours.socket, "one");
+        transmitText(scene.ours.socket, "two");
+        waitDrained(&scene.ours);
+        ck_assert_int_eq(between.change.times, 0);
+        expectText(scene.peer, "one");
+        expectText(scene.peer, "two");
+        expectNothing(scene.peer);
+        release();
+    }
+}
+
 /* §2.4 POLL_FIRST, §2.4 short count: after a short count the rest, behind a poll; not otherwise */
 CASE(completion, pollsAfterAShortCount)
 {
