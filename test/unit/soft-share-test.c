@@ -6,9 +6,9 @@
 
 enum
 {
-    MANY = 256,    /* buffers, one byte each */
-    AMOUNT = 100,  /* bytes, or messages, of each of two */
-    AT_MOST = 32,  /* receives of one operation in a pass */
+    MANY = 256,   /* buffers, each for one byte, or one message */
+    AMOUNT = 100, /* bytes, or messages, of each of two */
+    AT_MOST = 32, /* receives of one operation in a pass */
     OTHER = GROUP + 1,
     FRONT = sizeof(struct io_uring_recvmsg_out),
 };
@@ -17,7 +17,7 @@ static struct io_uring_buf_ring* many;
 static char places[MANY][FRONT + 1];
 static int pairs[2][2];
 
-static void open_(int type, int size)
+static void openFlood(int type, int size)
 {
     engine = openEngine(MANY);
     many = mmap(NULL, MANY * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
@@ -32,7 +32,7 @@ static void open_(int type, int size)
         pairUnix(pairs[which], type);
 }
 
-static void close_(void)
+static void closeFlood(void)
 {
     closeEngine();
     munmap(many, MANY * sizeof(struct io_uring_buf));
@@ -42,7 +42,7 @@ static void close_(void)
     }
 }
 
-static void select_(void)
+static void selectBuffer(void)
 {
     last()->flags |= IOSQE_BUFFER_SELECT;
     last()->buf_group = OTHER;
@@ -76,28 +76,28 @@ AREA(softShare, "soft-share");
 /* §2.3 burst on many sockets: receives of bytes */
 CASE(softShare, isOfBytes)
 {
-    open_(SOCK_STREAM, 1);
+    openFlood(SOCK_STREAM, 1);
     for (uint64_t which = 0; which < 2; which++) {
         PREPARE(which, recv_multishot, pairs[which][1], NULL, 0, 0);
-        select_();
+        selectBuffer();
     }
     enterOnce(0);
     flood();
     expectTurns();
-    close_();
+    closeFlood();
 }
 
 /* §2.3 burst on many sockets: receives of messages */
 CASE(softShare, isOfMessages)
 {
     struct msghdr header = {0};
-    open_(SOCK_SEQPACKET, FRONT + 1);
+    openFlood(SOCK_SEQPACKET, FRONT + 1);
     for (uint64_t which = 0; which < 2; which++) {
         PREPARE(which, recvmsg_multishot, pairs[which][1], &header, 0);
-        select_();
+        selectBuffer();
     }
     enterOnce(0);
     flood();
     expectTurns();
-    close_();
+    closeFlood();
 }
