@@ -4,6 +4,7 @@
 #include "soft-engine.h"
 
 #include "countdown.h"
+#include "services.h"
 
 #include <Ring/FastRing.h>
 #include <fcntl.h>
@@ -12,28 +13,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
-#include <time.h>
 
 AREA(soft, "soft", .open = setUp, .close = tearDown);
 
 /* ---- the system ---- */
-
-static int64_t readClock(void)
-{
-    struct timespec time;
-    ck_assert_int_eq(clock_gettime(CLOCK_MONOTONIC, &time), 0);
-    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
-}
 
 /* Its time is that of the ring's timeouts, which nobody sets. */
 CASE(soft, hasTheClockThatNobodySets)
 {
     struct FastSystem* system = NULL;
     ck_assert_int_eq(FastEpollOpen(&system), 0);
-    int64_t before = readClock();
+    int64_t before = nowNs();
     int64_t seen = system->functions->now(system);
     ck_assert_int_ge(seen, before);
-    ck_assert_int_le(seen, readClock());
+    ck_assert_int_le(seen, nowNs());
     system->functions->end(system);
     system->functions->closeHandles(system);
     system->functions->destroy(system);
